@@ -1,0 +1,42 @@
+# `make pretrain` and `make test` do everything from a fresh clone: virtual environment,
+# installation, run. Needs Python 3.11 or newer with venv and pip: PYTHON=python3.12 make test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: pretrain test lint lock clean
+
+pretrain: $(VENV)/installed
+	$(BIN)/python main.py --config=configs/pretrain.py --workdir=runs/pretrain
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "peclr_jax needs Python 3.11 or newer; name one: PYTHON=python3.12 make" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-test: requirements-test.txt $(VENV)/installed
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements-test.txt
+	touch $@
+
+# Both lock files anew from the ranges in pyproject.toml, for every platform and Python we support.
+LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header
+lock: $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check uv
+	$(BIN)/$(LOCK) --upgrade -o requirements.txt
+	$(BIN)/$(LOCK) --group test -c requirements.txt -o requirements-test.txt
+
+clean:
+	rm -rf $(VENV) runs

@@ -1,0 +1,82 @@
+"""FreiHAND v2 from its official files, as TFDS records."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+try:
+    from data import base, schema
+except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from data import base, schema
+
+from data.freihand import layout
+
+
+class Builder(base.HandDatasetBuilder):
+    """Splits: train and validation (90/10 of the training samples), evaluation.
+
+    The whole training set is ``train+validation``.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Accept the terms and download FreiHAND_pub_v2.zip (and, for the labels of the evaluation "
+        "images, FreiHAND_pub_v2_eval.zip) from https://lmb.informatik.uni-freiburg.de/resources/"
+        "datasets/FreihandDataset.en.html, unpack both into one directory and pass it as "
+        "manual_dir."
+    )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=schema.features(),
+            homepage="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
+            # Stored by image index: the first records are as many different hands.
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        manual_dir = Path(dl_manager.manual_dir)
+        root = layout.find_root(manual_dir)
+        # So that a later run notices when it is pointed at other files than these records' own.
+        self.info.metadata["manual_dir"] = str(manual_dir.resolve())
+        splits = {}
+        if training := layout.read_folder(root, "training"):
+            held_out = layout.validation_samples(training.num_samples)
+            kept = np.setdiff1d(np.arange(training.num_samples), held_out)
+            splits["train"] = self._generate_examples(training, kept)
+            if held_out.size:
+                splits["validation"] = self._generate_examples(training, held_out)
+        if evaluation := layout.read_folder(root, "evaluation"):
+            everything = np.arange(evaluation.num_samples)
+            splits["evaluation"] = self._generate_examples(evaluation, everything)
+        return splits
+
+    def _generate_examples(
+        self, folder: layout.Folder, samples: np.ndarray
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
+        for version in range(len(folder.images) // folder.num_samples):
+            for sample in samples.tolist():
+                index = sample + version * folder.num_samples
+                record = schema.Record(
+                    image=folder.images[index].read_bytes(),
+                    sample_id=sample,
+                    version=version,
+                    keypoints_2d=_entry(folder.keypoints_2d, sample),
+                    keypoints_3d=_entry(folder.keypoints_3d, sample),
+                    intrinsics=_entry(folder.intrinsics, sample),
+                    bone_length=_entry(folder.bone_length, sample),
+                    handedness="right",
+                    hand_mask=folder.masks[sample].read_bytes() if folder.masks else None,
+                )
+                yield index, record.encode()
+
+
+def _entry(labels: np.ndarray | None, sample: int) -> Any:
+    return None if labels is None else labels[sample]

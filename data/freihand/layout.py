@@ -1,0 +1,181 @@
+"""Reads and checks the official FreiHAND v2 file layout.
+
+``{training,evaluation}/rgb/%08d.jpg`` beside ``{training,evaluation}_{K,xyz,scale}.json``. An image
+shows the hand ``index % samples`` in version ``index // samples``, ``samples`` being the number of
+entries of the label files (32,560 for the official training set, but small copies exist).
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from jaxtyping import Float, Int
+
+from data import validation
+
+REMEDY = "Fetch the file again from the FreiHAND archive (see data/freihand/README.md)."
+# Label file's suffix -> shape of one entry. `uv` is not official: 2D joints of samples without 3D.
+_LABEL_SHAPES: dict[str, tuple[int, ...]] = {
+    "K": (3, 3),
+    "xyz": (21, 3),
+    "scale": (),
+    "uv": (21, 2),
+}
+# Folders the archive may have been unpacked into below the directory that the user names.
+_NESTED = ("FreiHAND_pub_v2", "freihand")
+_VALIDATION_SHARE = 0.1
+_VALIDATION_SEED = 5
+
+
+@dataclasses.dataclass(frozen=True)
+class Folder:
+    """The images of ``training`` or ``evaluation`` and the labels that exist for them.
+
+    Attributes:
+      images: one path per image, by image index.
+      masks: one path per sample, or empty.
+      num_samples: number of different hands.
+      intrinsics: camera matrices in pixels, or ``None``.
+      keypoints_3d: joints in metres, or ``None``.
+      keypoints_2d: joints in pixels, projected from 3D or read from ``*_uv.json``, or ``None``.
+      bone_length: length of the reference bone in metres, or ``None``.
+    """
+
+    images: tuple[Path, ...]
+    masks: tuple[Path, ...]
+    num_samples: int
+    intrinsics: Float[np.ndarray, "samples 3 3"] | None
+    keypoints_3d: Float[np.ndarray, "samples 21 3"] | None
+    keypoints_2d: Float[np.ndarray, "samples 21 2"] | None
+    bone_length: Float[np.ndarray, " samples"] | None
+
+
+def find_root(manual_dir: Path) -> Path:
+    """Returns the directory that holds ``training`` or ``evaluation``.
+
+    Raises:
+      FileNotFoundError: neither ``manual_dir`` nor a known folder in it does.
+    """
+    for root in (manual_dir, *(manual_dir / name for name in _NESTED)):
+        if any((root / name / "rgb").is_dir() for name in ("training", "evaluation")):
+            return root
+    raise FileNotFoundError(
+        f"{manual_dir} holds neither training/rgb nor evaluation/rgb: unpack FreiHAND_pub_v2.zip "
+        "there, or pass the directory it was unpacked to as manual_dir."
+    )
+
+
+def read_folder(root: Path, name: str) -> Folder | None:
+    """Reads the labels of one folder, lists its images and checks both, pixels included.
+
+    Args:
+      root: as found by ``find_root``.
+      name: "training" or "evaluation".
+
+    Returns:
+      The folder, or ``None`` where there are no images of that name.
+
+    Raises:
+      ValueError: files contradict each other or are broken.
+      FileNotFoundError: an image is missing from the sequence, or there are no labels.
+    """
+    rgb = root / name / "rgb"
+    if not rgb.is_dir():
+        logging.warning("%s does not exist: the %s images are left out.", rgb, name)
+        return None
+    paths = {key: root / f"{name}_{key}.json" for key in _LABEL_SHAPES}
+    labels = {
+        key: validation.read_label_file(path, _LABEL_SHAPES[key], REMEDY)
+        for key, path in paths.items()
+        if path.is_file()
+    }
+    if not labels:
+        raise FileNotFoundError(
+            f"{root} has images in {name}/rgb but no {name}_K.json, {name}_xyz.json, "
+            f"{name}_scale.json or {name}_uv.json, whose length tells the images of one hand "
+            f"apart. {REMEDY}"
+        )
+    num_samples = validation.check_equal_lengths(
+        {paths[key]: array for key, array in labels.items()}, REMEDY
+    )
+    images = _list_images(rgb, num_samples, repeated=name == "training")
+    masks = _list_masks(root / name / "mask", num_samples)
+    validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)
+    validation.check_jpegs(masks, f"Checking {name}/mask", REMEDY)
+    keypoints_2d = labels.get("uv")
+    if "K" in labels and "xyz" in labels:
+        keypoints_2d = _project(labels["xyz"], labels["K"], paths["xyz"])
+    bone_length = labels.get("scale")
+    if bone_length is None and "xyz" in labels:
+        bone_length = np.linalg.norm(labels["xyz"][:, 9] - labels["xyz"][:, 10], axis=-1)
+    return Folder(
+        images=images,
+        masks=masks,
+        num_samples=num_samples,
+        intrinsics=labels.get("K"),
+        keypoints_3d=labels.get("xyz"),
+        keypoints_2d=keypoints_2d,
+        bone_length=bone_length,
+    )
+
+
+def validation_samples(num_samples: int) -> Int[np.ndarray, " held_out"]:
+    """Returns the samples of the paper's 10 % held-out side, in ascending order (Sec. 4.4).
+
+    Samples are drawn, not images, so that all versions of one hand fall on the same side. A tenth
+    is rounded to the nearest whole number, but to at least one of two or more samples; a single
+    sample is trained on and nothing is held out.
+    """
+    if num_samples < 2:
+        return np.empty(0, np.int64)
+    count = max(1, round(num_samples * _VALIDATION_SHARE))
+    # Raw Philox bits are the same in every version of NumPy; its permutations need not be.
+    draws = np.random.Philox(np.random.SeedSequence(_VALIDATION_SEED)).random_raw(num_samples)
+    return np.sort(np.argsort(draws, kind="stable")[:count])
+
+
+def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, ...]:
+    count = sum(1 for path in rgb.iterdir() if path.suffix == ".jpg")
+    expected = f"a multiple of {num_samples}" if repeated else str(num_samples)
+    if count == 0 or (count % num_samples if repeated else count != num_samples):
+        raise ValueError(
+            f"{rgb} holds {count} images, expected {expected}, the number of entries in the "
+            f"label files. {REMEDY}"
+        )
+    images = tuple(rgb / f"{index:08d}.jpg" for index in range(count))
+    for index, path in enumerate(images):
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: images must be numbered 0 to {count - 1} without a gap, and "
+                f"index {index} is absent. {REMEDY}"
+            )
+    return images
+
+
+def _list_masks(folder: Path, num_samples: int) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        return ()
+    masks = tuple(folder / f"{index:08d}.jpg" for index in range(num_samples))
+    for path in masks:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: {folder} must hold one mask per sample ({num_samples}). "
+                f"{REMEDY} Or remove the whole folder: masks are optional."
+            )
+    return masks
+
+
+def _project(
+    points: Float[np.ndarray, "samples 21 3"],
+    intrinsics: Float[np.ndarray, "samples 3 3"],
+    path: Path,
+) -> Float[np.ndarray, "samples 21 2"]:
+    behind = np.argwhere(points[..., 2] <= 0)
+    if behind.size:
+        raise ValueError(
+            f"{path}: entry {behind[0][0]}, joint {behind[0][1]} lies behind the camera "
+            f"(z = {points[tuple(behind[0])][2]} m). {REMEDY}"
+        )
+    projected = np.einsum("nij,nkj->nki", intrinsics, points)
+    return projected[..., :2] / projected[..., 2:]

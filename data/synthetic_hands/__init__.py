@@ -1,0 +1,1 @@
+"""Procedurally rendered hands with exact labels."""

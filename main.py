@@ -1,0 +1,64 @@
+"""The command line: `python main.py --config=configs/pretrain.py --workdir=runs/pretrain`.
+
+Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
+
+Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
+data, in one sentence; 3 the loss is no longer finite; 130 or 143 interrupted, state saved.
+"""
+
+import importlib
+import sys
+import traceback
+from pathlib import Path
+
+from absl import app, flags
+from ml_collections import config_flags
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "The recipe, FILE or FILE:RECIPE; any of its fields by --config.FIELD=VALUE."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of checkpoints, logs and pictures. Default: runs/TASK_RECIPE."
+)
+
+ROOT = Path(__file__).resolve().parent
+OURS = (ROOT / "peclr_jax", ROOT / "data", ROOT / "configs")
+
+
+def is_users_mistake(error: BaseException) -> bool:
+    """Whether our own code raised this error, on purpose and in words meant for the user."""
+    if not isinstance(error, ValueError | OSError | MemoryError):
+        return False
+    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
+    return any(raised_in.is_relative_to(folder) for folder in OURS)
+
+
+def main(argv: list[str]) -> int:
+    """Runs the task that the config names; returns the exit code."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
+    from peclr_jax.training.preemption import Preempted
+    from peclr_jax.training.trainer import NonFiniteLossError
+
+    config = CONFIG.value
+    workdir = Path(WORKDIR.value or ROOT / "runs" / f"{config.task}_{config.recipe}")
+    task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
+    try:
+        task.run(config, workdir)
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
+    except NonFiniteLossError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except Exception as error:
+        if not is_users_mistake(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    flags.mark_flag_as_required("config")
+    app.run(main)

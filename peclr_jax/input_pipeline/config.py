@@ -1,0 +1,122 @@
+"""The fields of `config.data`, with defaults and checks."""
+
+import math
+
+from ml_collections import ConfigDict
+
+SOURCES = ("rendered", "tfds")
+CACHES = ("none", "host", "device")
+
+
+def default_config() -> ConfigDict:
+    """Returns the configuration of the input pipeline; the whole of `config.data`."""
+    config = ConfigDict()
+    # Where hands come from: "rendered" on the device (no files, no TensorFlow) or "tfds" records.
+    config.source = "rendered"
+    # Side of the square crops delivered, pixels: the view's side times source_margin keeps the
+    # resolution.
+    config.source_size = 96
+    # Side of the canonical view over the larger side of the hand's box (keypoints).
+    config.hand_margin = 1.5
+    # Side of the crop over the side of the canonical view: room to rotate, shift and zoom out.
+    config.source_margin = 1.5
+    # Where decoded crops are kept: "none" decodes each time it is needed, "host" and "device" hold
+    # all of them in memory (size^2 * 3 bytes each). Rendered pools know "host" and "device" only;
+    # "none" is "device" for them.
+    config.cache = "none"
+    # Whether batches carry labels beside the image (fine-tuning).
+    config.labels = False
+
+    # Source "tfds". TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k".
+    config.names = "freihand"
+    # Relative shares of the data sets in a batch, separated by commas; "" for equal shares, as in
+    # the paper (Sec. 8).
+    config.weights = ""
+    # TFDS split to train on ("train+validation" is all of FreiHAND's training set) and the one
+    # that is held out for monitoring.
+    config.split = "train"
+    config.held_out_split = "validation"
+    # Where records are kept; "" for ~/tensorflow_datasets.
+    config.data_dir = ""
+    # Raw files of data sets that must be fetched by hand, one per name, separated by commas;
+    # records are written on first use. "" to use records that were prepared before.
+    config.manual_dir = ""
+    # Threads that decode; 0 for one per core.
+    config.decode_threads = 0
+
+    # Source "rendered".
+    config.rendered = ConfigDict()
+    # Number of hands rendered at the start, to be trained on again and again; 0 renders new ones
+    # for every batch.
+    config.rendered.count = 4096
+    # Number of hands held out for monitoring.
+    config.rendered.held_out = 512
+    # Side of the rendered image, pixels.
+    config.rendered.size = 64
+    # Seed of the hands themselves (the run's seed only orders them).
+    config.rendered.seed = 0
+    # "green" screens as FreiHAND's recordings, a few "shared" by all images, or "clutter" unique to
+    # each, which gives away which views belong together.
+    config.rendered.background = "shared"
+    # How many backgrounds "shared" has.
+    config.rendered.shared_backgrounds = 8
+    # Probabilities of an object in the hand, of something before it, of a sleeve.
+    config.rendered.held = 0.5
+    config.rendered.occluder = 0.2
+    config.rendered.sleeve = 0.5
+    # Hands rendered at once, over all devices.
+    config.rendered.chunk = 64
+    return config
+
+
+def as_list(text: str | tuple | list) -> list[str]:
+    """Splits a comma-separated field; tuples and lists pass."""
+    parts = text.split(",") if isinstance(text, str) else text
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the fields against each other.
+
+    Raises:
+      ValueError: a field has an impossible value; the message says which are possible.
+    """
+    _one_of("data.source", config.source, SOURCES)
+    _one_of("data.cache", config.cache, CACHES)
+    for name in ("source_size", "hand_margin", "source_margin"):
+        if not (config[name] > 0 and math.isfinite(config[name])):
+            raise ValueError(f"data.{name} must be positive, got {config[name]}.")
+    if config.source == "rendered":
+        _check_rendered(config.rendered)
+    else:
+        _check_records(config)
+
+
+def _one_of(field: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{field} is {value!r}; choose one of {', '.join(known)}.")
+
+
+def _check_rendered(rendered: ConfigDict) -> None:
+    for name, least in (("count", 0), ("held_out", 1), ("seed", 0), ("chunk", 1)):
+        if rendered[name] < least:
+            raise ValueError(f"data.rendered.{name} is {rendered[name]}, less than {least}.")
+
+
+def _check_records(config: ConfigDict) -> None:
+    names = as_list(config.names)
+    if not names:
+        raise ValueError("data.names is empty; name a data set, for example 'freihand'.")
+    for field in ("weights", "manual_dir"):
+        given = as_list(config[field])
+        if given and len(given) != len(names):
+            raise ValueError(
+                f"data.{field} has {len(given)} entries for {len(names)} data sets "
+                f"({', '.join(names)}); give one each, or leave it empty."
+            )
+    try:
+        [float(weight) for weight in as_list(config.weights)]
+    except ValueError:
+        raise ValueError(
+            f"data.weights must be numbers separated by commas, got {config.weights!r}."
+        ) from None

@@ -1,0 +1,109 @@
+"""Finds the records of the data sets that a configuration names, or has them written."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+from absl import logging
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from data import build
+from peclr_jax.input_pipeline.config import as_list
+
+
+def open_datasets(config: ConfigDict) -> list[Any]:
+    """Returns a prepared TFDS builder for each name.
+
+    Raises:
+      FileNotFoundError: a data set has no records, and no raw files to write them from.
+      ValueError: unknown name, broken raw files, or records that cannot be read in any order.
+    """
+    names = as_list(config.names)
+    manual_dirs = as_list(config.manual_dir) or [""] * len(names)
+    return [
+        _open(name, config.data_dir, manual_dir)
+        for name, manual_dir in zip(names, manual_dirs, strict=True)
+    ]
+
+
+def _open(name: str, data_dir: str, manual_dir: str) -> Any:
+    builder = build.make_builder(name, data_dir)
+    if manual_dir:
+        builder = _of_these_files(builder, name, Path(manual_dir))
+    if not builder.info.splits:
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
+            raise FileNotFoundError(
+                f"There are no records of {name} in {builder.data_dir}. Pass its raw files as "
+                "--config.data.manual_dir=DIR, or write the records with "
+                f"`python -m data.build {name} --manual_dir DIR"
+                f"{f' --data_dir {data_dir}' if data_dir else ''}`."
+            )
+        _prepare(builder, manual_dir)
+        builder = build.make_builder(name, builder._data_dir_root)
+    if builder.info.file_format.value != "array_record":
+        raise ValueError(
+            f"The records in {builder.data_dir} are stored as {builder.info.file_format.value}, "
+            "which cannot be read in random order; delete them and write them again with "
+            f"`python -m data.build {name}`."
+        )
+    return builder
+
+
+def _prepare(builder: Any, manual_dir: str) -> None:
+    """Writes the records, in the first process alone; the others wait for it."""
+    if jax.process_index() == 0:
+        logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
+        build.prepare(builder, manual_dir or None)
+    multihost_utils.sync_global_devices("records written")
+
+
+def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
+    """The builder if its records are of `manual_dir`, else one with a place of its own."""
+    wanted = str(manual_dir.expanduser().resolve())
+    if not builder.info.splits or builder.info.metadata.get("manual_dir") == wanted:
+        return builder
+    fingerprint = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+    root = Path(builder._data_dir_root) / f"{Path(wanted).name}-{fingerprint}"
+    logging.info(
+        "Records in %s are of other files than %s, which get their own in %s",
+        *(builder.data_dir, wanted, root),
+    )
+    return build.make_builder(name, root)
+
+
+def choose_splits(
+    builders: list[Any], split: str, fallback: str | None = None
+) -> list[tuple[Any, str]]:
+    """Pairs each builder with the split to read.
+
+    Args:
+      builders: prepared builders.
+      split: the wanted split.
+      fallback: split to take where none of the data sets has the wanted one; otherwise those
+        that lack it are left out. `None` requires all of them to have it.
+
+    Raises:
+      ValueError: a data set lacks the split.
+    """
+    having = [builder for builder in builders if _has(builder, split)]
+    if fallback is None and len(having) < len(builders):
+        lacking = next(builder for builder in builders if not _has(builder, split))
+        raise ValueError(
+            f"{lacking.name} in {lacking.data_dir} has no split {split!r}; it has: "
+            f"{', '.join(lacking.info.splits)}."
+        )
+    if having:
+        return [(builder, split) for builder in having]
+    logging.warning(
+        "No data set has a split %r: images of %r stand in for held-out ones.", split, fallback
+    )
+    return choose_splits(builders, fallback or split)
+
+
+def _has(builder: Any, split: str) -> bool:
+    try:
+        return builder.info.splits[split].num_examples > 0
+    except (KeyError, ValueError):
+        return False

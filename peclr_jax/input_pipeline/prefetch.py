@@ -1,0 +1,71 @@
+"""Prepares the next batches in the background while the device computes."""
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# How often a worker whose queue is full looks whether it is still wanted.
+_POLL_SECONDS = 0.1
+
+
+def prefetch(
+    items: Iterator[Item], transform: Callable[[Item], Result], size: int = 2
+) -> Iterator[Result]:
+    """Yields `transform(item)` for each item, computed ahead of time in a thread.
+
+    With a `transform` that starts copies to the device, these overlap with the steps before.
+    Closing the generator (or dropping it) ends the thread, and closes `items` if it is a generator.
+
+    Args:
+      items: what to transform; used by the thread alone.
+      transform: called in the thread, in order.
+      size: how many results may wait.
+
+    Yields:
+      The results, in order.
+
+    Raises:
+      Exception: whatever `items` or `transform` raised, once the results before it are used up.
+    """
+    ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=size)
+    stopped = threading.Event()
+    exhausted = StopIteration()
+
+    def offer(result: Any, error: BaseException | None = None) -> bool:
+        while not stopped.is_set():
+            with contextlib.suppress(queue.Full):
+                ready.put((result, error), timeout=_POLL_SECONDS)
+                return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not offer(transform(item)):
+                    break
+            offer(None, exhausted)
+        except BaseException as error:
+            offer(None, error)
+        finally:
+            if hasattr(items, "close"):
+                items.close()
+
+    # A daemon, so that an interpreter which exits with the generator unfinished does not hang.
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            result, error = ready.get()
+            if error is exhausted:
+                return
+            if error is not None:
+                raise error
+            yield result
+    finally:
+        stopped.set()
+        thread.join()

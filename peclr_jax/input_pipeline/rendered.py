@@ -1,0 +1,202 @@
+"""Hands rendered on the device: no files, and TensorFlow is never imported.
+
+The image of hand i is a pure function of (seed, i), whatever the batch, the step or the devices.
+The crop around the hand is cut as from photographs, so that views of both have the same margins.
+"""
+
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memory
+from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.training.mesh import DATA_AXIS, data_sharding, replicated
+
+# A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands.
+Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Any]
+# What hands are for, which keeps their keys apart; `ENDLESS` and above, hands of a run's own seed.
+TRAIN, HELD_OUT, ENDLESS = range(3)
+_RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlow
+# The joints whose distance stands for the hand's size, as in data.schema.
+_REFERENCE_BONE = (9, 10)
+
+
+class Renderer:
+    """Renders batches of hands, cropped, each device its share.
+
+    Args:
+      render: the renderer.
+      mesh: the devices.
+      seed: of the hands.
+      size: side of the crops in pixels.
+      margin: side of a crop over the larger side of the hand's box.
+      labels: whether to deliver labels beside the images.
+    """
+
+    def __init__(
+        self,
+        render: Render,
+        mesh: Mesh,
+        *,
+        seed: int,
+        size: int,
+        margin: float,
+        labels: bool = False,
+    ):
+        self.mesh = mesh
+        self._key = jax.random.key(seed)
+        self._image_bytes = 3 * size**2
+
+        def make(key: Key[Array, ""], indices: Int[Array, " batch"]) -> dict[str, Array]:
+            return _example(render(key, indices), indices, size, margin, labels)
+
+        # Each device renders its own hands: nothing is left to the partitioner to find out.
+        on_each = jax.shard_map(
+            make,
+            mesh=mesh,
+            in_specs=(PartitionSpec(), PartitionSpec(DATA_AXIS)),
+            out_specs=PartitionSpec(DATA_AXIS),
+            check_vma=False,  # the renderer is free to start loops from constants
+        )
+        self._make_split = jax.jit(on_each)
+        self._make_whole = jax.jit(on_each, out_shardings=replicated(mesh))
+
+    def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
+        """Returns the hands of these indices and this purpose, split over the devices."""
+        return self._make_split(self._purpose_key(purpose), self._place(indices))
+
+    def pool(self, count: int, purpose: int, chunk: int, description: str) -> MemoryStore:
+        """Renders hands 0 to `count - 1` into host memory, showing progress.
+
+        Args:
+          count: number of hands.
+          purpose: `TRAIN` or `HELD_OUT`, which share no hand.
+          chunk: how many to render at once, over all devices; rounded up to a multiple of them.
+          description: for the progress bar.
+
+        Raises:
+          MemoryError: more than half of the host's free memory would be taken.
+        """
+        check_host_memory(count * self._image_bytes)
+        chunk = -(-min(chunk, count) // self.mesh.size) * self.mesh.size
+        starts = range(0, count, chunk)
+        key = self._purpose_key(purpose)
+        parts = []
+        for start in report(starts, description, len(starts)):
+            # Hands beyond the last are rendered, so that one program serves all, and dropped.
+            hands = self._make_whole(key, self._place(np.arange(start, start + chunk)))
+            parts.append(jax.tree.map(np.asarray, hands))
+        return MemoryStore(
+            {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
+        )
+
+    def _purpose_key(self, purpose: int) -> Key[Array, ""]:
+        return jax.device_put(jax.random.fold_in(self._key, purpose), replicated(self.mesh))
+
+    def _place(self, indices: Int[np.ndarray, " batch"]) -> Int[Array, " batch"]:
+        rows = indices.astype(np.int32)
+        sharding = data_sharding(self.mesh)
+        return jax.make_array_from_callback(rows.shape, sharding, lambda at: rows[at])
+
+
+class LazyStore:
+    """Held-out hands, rendered when first asked for and kept.
+
+    Args:
+      make: renders them.
+      count: their number.
+    """
+
+    def __init__(self, make: Callable[[], MemoryStore], count: int):
+        self.sizes: tuple[int, ...] = (count,)
+        self._make = functools.cache(make)
+
+    def __len__(self) -> int:
+        return self.sizes[0]
+
+    def stream(self, indices: Iterable[Int[np.ndarray, " batch"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices."""
+        return self._make().stream(indices)
+
+
+def _example(
+    hands: Any, indices: Int[Array, " batch"], size: int, margin: float, labels: bool
+) -> dict[str, Array]:
+    box = jnp.concatenate([hands.keypoints_2d.min(1), hands.keypoints_2d.max(1)], -1)
+    image, scale, shift = crop(hands.images, box, size, margin)
+    if not labels:
+        return {"image": image}
+    count = len(indices)
+    per_joint, per_hand = jnp.ones((count, 21), bool), jnp.ones(count, bool)
+    to_source = (
+        jnp.zeros((count, 3, 3))
+        .at[:, jnp.arange(3), jnp.arange(3)]
+        .set(jnp.stack([scale, scale, jnp.ones_like(scale)], -1))
+        .at[:, :2, 2]
+        .set(shift)
+    )
+    first, second = _REFERENCE_BONE
+    bone = hands.keypoints_3d[:, first] - hands.keypoints_3d[:, second]
+    return {
+        "image": image,
+        "keypoints_2d": hands.keypoints_2d * scale[:, None, None] + shift[:, None],
+        "keypoints_2d_valid": per_joint,
+        "keypoints_3d": hands.keypoints_3d,
+        "keypoints_3d_valid": per_joint,
+        "intrinsics": to_source @ hands.intrinsics,
+        "intrinsics_valid": per_hand,
+        "bone_length": jnp.linalg.norm(bone, axis=-1),
+        "bone_length_valid": per_hand,
+        "hand_box": box * scale[:, None] + jnp.tile(shift, (1, 2)),
+        "hand_box_valid": per_hand,
+        "visible": hands.visible,
+        "visible_valid": per_joint,
+        "handedness": jnp.full(count, _RIGHT, jnp.int32),
+        "sample_id": indices,
+        "version": jnp.zeros(count, jnp.int32),
+    }
+
+
+def crop(
+    images: UInt8[Array, "batch height width 3"],
+    box: Float[Array, "batch 4"],
+    size: int,
+    margin: float,
+) -> tuple[UInt8[Array, "batch size size 3"], Float[Array, " batch"], Float[Array, "batch 2"]]:
+    """Cuts squares out around boxes, antialiased, black outside the image.
+
+    Args:
+      images: pictures of hands.
+      box: x0, y0, x1, y1 in pixels (origin at the centre of the top-left pixel).
+      size: side of the result in pixels.
+      margin: side of the square over the larger side of the box.
+
+    Returns:
+      The crops, and `scale` and `shift` such that a point p lies at `scale * p + shift` in them.
+    """
+    center, extent = (box[:, :2] + box[:, 2:]) / 2, jnp.max(box[:, 2:] - box[:, :2], -1)
+    scale = size / (margin * jnp.maximum(extent, 1.0))
+    shift = (size - 1) / 2 - scale[:, None] * center
+
+    def resample(
+        image: UInt8[Array, "height width 3"], scale: Float[Array, ""], shift: Float[Array, "2"]
+    ) -> Float[Array, "size size 3"]:
+        # JAX measures from the corner of the first pixel, we from its centre.
+        corner = shift + 0.5 - 0.5 * scale
+        return jax.image.scale_and_translate(
+            image.astype(jnp.float32),
+            (size, size, 3),
+            (0, 1),
+            jnp.stack([scale, scale]),
+            corner[::-1],
+            method="linear",
+        )
+
+    pixels = jax.vmap(resample)(images, scale, shift)
+    return jnp.round(jnp.clip(pixels, 0, 255)).astype(jnp.uint8), scale, shift

@@ -1,0 +1,1 @@
+"""Networks: ResNet encoders, their heads, and weights from PyTorch."""

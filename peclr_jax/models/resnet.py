@@ -1,0 +1,183 @@
+"""ResNet encoders, equal to torchvision's (v1.5: the stride sits in the 3x3 convolution).
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Module names follow
+torchvision's (`layer1_0/conv1`), so that weights map one to one: see `torch_weights.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
+from jaxtyping import Array, Float
+
+from peclr_jax.models.normalization import BatchNorm
+
+# torchvision's initialisation: He et al. 2015, fan out.
+_kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
+    # Recompute the whole block in the backward pass: least memory, one more forward pass.
+    "block": None,
+    # Keep what the convolutions computed and redo BatchNorm and ReLU, which cost only bandwidth.
+    "norm": jax.checkpoint_policies.save_only_these_names("convolution"),
+}
+
+
+def _convolution(
+    features: int, size: int, strides: int = 1, *, dtype: Any, name: str
+) -> Callable[[Array], Array]:
+    """A convolution without bias, padded as PyTorch pads; its result is named for remat."""
+    convolve = nn.Conv(
+        features,
+        (size, size),
+        strides=(strides, strides),
+        padding=(size - 1) // 2,
+        use_bias=False,
+        kernel_init=_kernel_init,
+        dtype=dtype,
+        name=name,
+    )
+    return lambda x: checkpoint_name(convolve(x), "convolution")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (ResNet-18 and -34).
+
+    Attributes:
+      features: channels of the first convolution.
+      strides: stride of the first convolution and of the shortcut.
+      train: normalise by the batch's statistics and update the running ones.
+      dtype: of the activations.
+    """
+
+    features: int
+    strides: int
+    train: bool
+    dtype: Any
+    expansion = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
+        """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
+        conv = partial(_convolution, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
+        y = nn.relu(norm(name="bn1")(conv(self.features, 3, self.strides, name="conv1")(x)))
+        y = norm(name="bn2")(conv(self.features, 3, name="conv2")(y))
+        if x.shape != y.shape:
+            x = conv(self.features, 1, self.strides, name="downsample_conv")(x)
+            x = norm(name="downsample_bn")(x)
+        return nn.relu(x + y)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper).
+
+    Attributes:
+      features: channels of the first two convolutions; the last has four times as many.
+      strides: stride of the 3x3 convolution and of the shortcut.
+      train: normalise by the batch's statistics and update the running ones.
+      dtype: of the activations.
+    """
+
+    features: int
+    strides: int
+    train: bool
+    dtype: Any
+    expansion = 4
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
+        """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
+        conv = partial(_convolution, dtype=self.dtype)
+        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
+        y = nn.relu(norm(name="bn1")(conv(self.features, 1, name="conv1")(x)))
+        y = nn.relu(norm(name="bn2")(conv(self.features, 3, self.strides, name="conv2")(y)))
+        y = norm(name="bn3")(conv(self.features * self.expansion, 1, name="conv3")(y))
+        if x.shape != y.shape:
+            x = conv(self.features * self.expansion, 1, self.strides, name="downsample_conv")(x)
+            x = norm(name="downsample_bn")(x)
+        return nn.relu(x + y)
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier.
+
+    Attributes:
+      stage_sizes: residual blocks in each of the four stages.
+      block: `BasicBlock` or `Bottleneck`.
+      width: channels of the stem; 64 in every published ResNet.
+      stem: "imagenet" (7x7 stride 2, then 3x3 max-pooling: 1/32 of the side at the end) or
+        "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
+      dtype: of the activations; parameters and statistics are float32.
+      remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
+    """
+
+    stage_sizes: Sequence[int]
+    block: type[BasicBlock] | type[Bottleneck]
+    width: int = 64
+    stem: str = "imagenet"
+    dtype: Any = jnp.float32
+    remat: str = "none"
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "batch height width_px 3"], train: bool = False
+    ) -> Float[Array, "batch features"]:
+        """Encodes a batch of images.
+
+        Args:
+          images: RGB, standardised by ImageNet's mean and deviation.
+          train: use and update the statistics of the batch (collection "batch_stats").
+
+        Returns:
+          The average-pooled features of the last stage, float32; 512 of them for ResNet-18 and
+          -34, 2,048 for the others (at width 64).
+
+        Raises:
+          ValueError: an unknown `stem` or `remat`.
+        """
+        if self.stem not in ("imagenet", "small"):
+            raise ValueError(f"unknown stem {self.stem!r}; choose 'imagenet' or 'small'")
+        if self.remat != "none" and self.remat not in REMAT_POLICIES:
+            raise ValueError(
+                f"unknown remat {self.remat!r}; choose from {['none', *REMAT_POLICIES]}"
+            )
+        x = images.astype(self.dtype)
+        size = 7 if self.stem == "imagenet" else 3
+        x = _convolution(self.width, size, 2, dtype=self.dtype, name="conv1")(x)
+        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
+        x = nn.relu(x)
+        if self.stem == "imagenet":
+            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+        block = self.block
+        if self.remat != "none":
+            block = nn.remat(block, policy=REMAT_POLICIES[self.remat])
+        for stage, blocks in enumerate(self.stage_sizes):
+            for index in range(blocks):
+                x = block(
+                    features=self.width * 2**stage,
+                    strides=2 if stage > 0 and index == 0 else 1,
+                    train=train,
+                    dtype=self.dtype,
+                    name=f"layer{stage + 1}_{index}",
+                )(x)
+        return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+
+
+ResNet18 = partial(ResNet, stage_sizes=(2, 2, 2, 2), block=BasicBlock)
+ResNet34 = partial(ResNet, stage_sizes=(3, 4, 6, 3), block=BasicBlock)
+ResNet50 = partial(ResNet, stage_sizes=(3, 4, 6, 3), block=Bottleneck)
+ResNet101 = partial(ResNet, stage_sizes=(3, 4, 23, 3), block=Bottleneck)
+ResNet152 = partial(ResNet, stage_sizes=(3, 8, 36, 3), block=Bottleneck)
+
+BY_NAME: dict[str, Callable[..., ResNet]] = {
+    "resnet18": ResNet18,
+    "resnet34": ResNet34,
+    "resnet50": ResNet50,
+    "resnet101": ResNet101,
+    "resnet152": ResNet152,
+}

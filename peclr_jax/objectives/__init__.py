@@ -1,0 +1,1 @@
+"""Objectives: the contrastive loss of the paper and its ablations."""

@@ -1,0 +1,167 @@
+"""NT-Xent and its equivariant form (Spurr et al., "PeCLR", ICCV 2021, Sec. 3).
+
+Everything here is float32, whatever the network computed in: the exponentials of the loss and
+the gradients through two normalisations lose what bfloat16 cannot hold.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from peclr_jax.views.affine import Similarity
+
+# Stands for minus infinity in the logits: finite, so that a block whose every entry is masked
+# has a zero gradient and not NaN.
+_MASKED = -1e30
+
+
+def _unit(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+    """Scales every row to length 1; a row of zeros stays zero and has a finite gradient."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
+
+
+def nt_xent(
+    z: Float[Array, "views dim"], temperature: float, *, chunk: int | None = None
+) -> Float[Array, ""]:
+    """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
+
+    Args:
+      z: (2N, D) projections; rows i and i + N are the two views of one image. Scaled to unit
+        length here.
+      temperature: divides the cosine similarities; the paper gives none, its code uses 0.5.
+      chunk: compare with so many views at a time and recompute them in the backward pass, which
+        keeps memory at 2N x chunk instead of (2N)^2. None: all at once. Values are the same up
+        to rounding.
+
+    Returns:
+      The mean over all 2N views of -log softmax at the other view, the view itself left out.
+
+    Raises:
+      ValueError: an odd number of rows, or a temperature or chunk that is not positive.
+    """
+    views = z.shape[0]
+    if views % 2:
+        raise ValueError(f"nt_xent needs two views of every image, got an odd {views} rows")
+    if isinstance(temperature, int | float) and temperature <= 0:
+        raise ValueError(f"the temperature must be positive, got {temperature}")
+    if chunk is not None and chunk < 1:
+        raise ValueError(f"chunk must be a positive number of views or None, got {chunk}")
+    z = _unit(z.astype(jnp.float32))
+    rows = jnp.arange(views)
+    partner = (rows + views // 2) % views
+    positive = jnp.sum(z * z[partner], axis=-1) / temperature
+
+    def log_sum_negatives(
+        others: Float[Array, "block dim"], columns: Int[Array, " block"]
+    ) -> Float[Array, " views"]:
+        logits = jnp.matmul(z, others.T, precision=jax.lax.Precision.HIGHEST) / temperature
+        own = columns[None] == rows[:, None]
+        negative = ~own & (columns[None] != partner[:, None]) & (columns[None] < views)
+        return jax.nn.logsumexp(jnp.where(negative, logits, _MASKED), axis=-1)
+
+    if chunk is None or chunk >= views:
+        return jnp.mean(jnp.logaddexp(positive, log_sum_negatives(z, rows)) - positive)
+
+    blocks = -(-views // chunk)
+    padded = jnp.pad(z, ((0, blocks * chunk - views), (0, 0)))
+
+    @jax.checkpoint
+    def add_block(
+        log_sum: Float[Array, " views"], block: tuple[Float[Array, "c dim"], Int[Array, " c"]]
+    ) -> tuple[Float[Array, " views"], None]:
+        return jnp.logaddexp(log_sum, log_sum_negatives(*block)), None
+
+    # Over columns, not rows: the rows stay on the devices that made them.
+    log_sum, _ = jax.lax.scan(
+        add_block,
+        positive,
+        (padded.reshape(blocks, chunk, -1), jnp.arange(blocks * chunk).reshape(blocks, chunk)),
+    )
+    return jnp.mean(log_sum - positive)
+
+
+def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+    """L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
+    extent = jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
+    return jax.lax.stop_gradient(extent)
+
+
+def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+    """L_z = 1: translation taken over from the image as it is (the "direct" arm of Fig. 7)."""
+    return jnp.ones_like(points[:, :1])
+
+
+def undo_transform(
+    points: Float[Array, "batch points 2"],
+    transform: Similarity,
+    *,
+    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
+) -> Float[Array, "batch points 2"]:
+    """Applies the inverse of an image's geometric transformation to its latent points (Eq. 4).
+
+    First the translation, a fraction of the image's side, is taken back as the same fraction of
+    the points' range (Eq. 10); then the rotation, about the points' centre. Range and centre are
+    detached, as in the official code. The scale is not undone: the cosine similarity removes it.
+
+    Args:
+      points: (B, m, 2) latent points (x, y).
+      transform: what was done to the images, source to view; rotation in radians, positive from
+        +x toward +y, translation as a fraction of the view's side.
+      range_of: the length, along x and y, that stands for the image's side.
+
+    Returns:
+      (B, m, 2) points in the frame of the untransformed image, up to their centre's position.
+    """
+    points = points - transform.translation[:, None] * range_of(points)
+    center = jax.lax.stop_gradient(jnp.mean(points, axis=1, keepdims=True))
+    x, y = jnp.unstack(points - center, axis=-1)
+    cos, sin = jnp.cos(transform.rotation)[:, None], jnp.sin(transform.rotation)[:, None]
+    return jnp.stack([cos * x + sin * y, cos * y - sin * x], axis=-1) + center
+
+
+def equivariant_nt_xent(
+    points: Float[Array, "views points 2"],
+    transform: Similarity,
+    temperature: float,
+    *,
+    chunk: int | None = None,
+    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
+) -> Float[Array, ""]:
+    """NT-Xent of projections whose geometric transformations have been undone (Eqs. 3, 4, 7).
+
+    Args:
+      points: (2N, m, 2) latent points; i and i + N are the two views of one image. Each sample's
+        2m numbers are scaled to unit length before the inverse and again after it: the first
+        changes only the gradient, range and centre being detached.
+      transform: of each of the 2N views, source to view.
+      temperature: see `nt_xent`.
+      chunk: see `nt_xent`.
+      range_of: see `undo_transform`.
+
+    Returns:
+      The scalar loss.
+
+    Example:
+      >>> points = jax.random.normal(jax.random.key(0), (8, 64, 2))
+      >>> transform = Similarity(jnp.zeros(8), jnp.ones(8), jnp.zeros((8, 2)))
+      >>> equivariant_nt_xent(points, transform, 0.5).shape
+      ()
+    """
+    views = points.shape[0]
+    points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
+    undone = undo_transform(points, transform, range_of=range_of)
+    return nt_xent(undone.reshape(views, -1), temperature, chunk=chunk)
+
+
+def invariant_nt_xent(
+    points: Float[Array, "views points 2"],
+    transform: Similarity,
+    temperature: float,
+    *,
+    chunk: int | None = None,
+) -> Float[Array, ""]:
+    """SimCLR's objective (Eq. 1), by the same signature: the transformation is ignored."""
+    del transform
+    return nt_xent(points.reshape(points.shape[0], -1), temperature, chunk=chunk)

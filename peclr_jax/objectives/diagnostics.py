@@ -1,0 +1,54 @@
+"""What pre-training has taught, measured without labels on held-out images."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from peclr_jax.objectives.contrastive import latent_range, undo_transform
+from peclr_jax.views.affine import Similarity
+
+
+def retrieval_top1(
+    queries: Float[Array, "images points 2"], keys: Float[Array, "images points 2"]
+) -> Float[Array, ""]:
+    """Fraction of the queries whose nearest key, by cosine similarity, is their own.
+
+    Args:
+      queries: (N, m, 2) points of one view of N images, transformations undone.
+      keys: (N, m, 2) points of the other view, in the same order.
+
+    Returns:
+      Top-1 accuracy in [0, 1]; 1 / N by chance.
+    """
+    queries = _unit(queries).reshape(len(queries), -1)
+    similarity = queries @ _unit(keys).reshape(len(keys), -1).T
+    return jnp.mean(jnp.argmax(similarity, axis=1) == jnp.arange(len(queries)))
+
+
+def equivariance_error(
+    untransformed: Float[Array, "images points 2"],
+    transformed: Float[Array, "images points 2"],
+    transform: Similarity,
+) -> Float[Array, ""]:
+    """The equivariance error of the supplement's Sec. 11 (Eq. 11), on the latent points.
+
+    The transformation is undone on the points of the transformed image (Eq. 4), and the result
+    compared with the points of the image itself. Both are scaled to unit length, as the
+    objective compares them: the image's scale is not undone.
+
+    Args:
+      untransformed: (N, m, 2) points of N images.
+      transformed: (N, m, 2) points of the same images transformed.
+      transform: of each of the N images, source to view.
+
+    Returns:
+      The mean distance of corresponding points as a fraction of the range that the points of the
+      untransformed image span, along x and y.
+    """
+    reference = _unit(untransformed)
+    undone = _unit(undo_transform(_unit(transformed), transform))
+    distance = jnp.linalg.norm((undone - reference) / latent_range(reference), axis=-1)
+    return jnp.mean(distance)
+
+
+def _unit(points: Float[Array, "images points 2"]) -> Float[Array, "images points 2"]:
+    return points / jnp.linalg.norm(points, axis=(1, 2), keepdims=True)

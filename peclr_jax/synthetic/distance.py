@@ -1,0 +1,191 @@
+"""Signed distances to the hand and to what is around it, many scenes at once.
+
+The layout of everything drawn: scenes are the LAST axis and rays the one before, so points are three
+arrays (rays, scenes) and a cone's fields are (cones, scenes). One primitive then is one contiguous
+operation over thousands of rays, which is what a CPU's vector units and an accelerator want.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from peclr_jax.synthetic import body
+
+# Smooth-minimum widths in millimetres of an average hand.
+_WITHIN_DIGIT = 3.5
+_WITHIN_PALM = 11.0
+_PALM_TO_DIGIT = 9.0
+_THUMB_TO_PALM = 14.0
+_WRIST_TO_PALM = 14.0
+_FOREARM = 8.0
+_PADS = 7.0
+_FINGER_WEB = 3.0
+_SLEEVE = 10.0
+
+Points = tuple[
+    Float[Array, "rays scenes"], Float[Array, "rays scenes"], Float[Array, "rays scenes"]
+]
+
+
+class Cones(NamedTuple):
+    """Round cones prepared for distance queries, camera frame, millimetres.
+
+    Attributes:
+        start: centre of the first ball.
+        axis: from the first centre to the second.
+        inverse_square: reciprocal of the squared length of `axis`.
+        radius: radius of the first ball.
+        growth: radius of the second ball minus that of the first.
+    """
+
+    start: Float[Array, "3 cones *scenes"]
+    axis: Float[Array, "3 cones *scenes"]
+    inverse_square: Float[Array, "cones *scenes"]
+    radius: Float[Array, "cones *scenes"]
+    growth: Float[Array, "cones *scenes"]
+
+
+class Box(NamedTuple):
+    """A rounded box, camera frame, millimetres.
+
+    Attributes:
+        center: its middle.
+        axes: unit vectors along its edges (first axis: which edge).
+        half: half its edge lengths, before rounding.
+        rounding: radius of its edges; `body.ABSENT` if there is no box.
+    """
+
+    center: Float[Array, "3 *scenes"]
+    axes: Float[Array, "3 3 *scenes"]
+    half: Float[Array, "3 *scenes"]
+    rounding: Float[Array, "*scenes"]
+
+
+class Geometry(NamedTuple):
+    """All that can be hit by a ray.
+
+    Attributes:
+        cones: hand, sleeve, held object and occluder, in the order of `body`.
+        box: the held object where it is a box.
+        scale: size of the hand, which scales the blending widths.
+    """
+
+    cones: Cones
+    box: Box
+    scale: Float[Array, "*scenes"]
+
+
+def prepare(cones: body.RoundCones) -> Cones:
+    """Precomputes what every distance query needs of one scene's cones."""
+    axis = cones.end - cones.start
+    return Cones(
+        start=cones.start.T,
+        axis=axis.T,
+        inverse_square=1 / (jnp.sum(axis * axis, axis=-1) + 1e-6),
+        radius=cones.radii[:, 0],
+        growth=cones.radii[:, 1] - cones.radii[:, 0],
+    )
+
+
+def smooth_min(
+    a: Float[Array, "*shape"], b: Float[Array, "*shape"], width: Float[Array, "*width"]
+) -> Float[Array, "*shape"]:
+    """Minimum with its crease rounded over `width`; its gradient's two weights sum to one."""
+    overlap = jnp.maximum(width - jnp.abs(a - b), 0.0)
+    return jnp.minimum(a, b) - overlap * overlap * (0.25 / width)
+
+
+def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays scenes"]:
+    """Distances of points to every cone, negative inside."""
+    (sx, sy, sz), (ax, ay, az) = cones.start[:, :, None], cones.axis[:, :, None]
+    x, y, z = points[0] - sx, points[1] - sy, points[2] - sz
+    along = jnp.clip((x * ax + y * ay + z * az) * cones.inverse_square[:, None], 0.0, 1.0)
+    x, y, z = x - ax * along, y - ay * along, z - az * along
+    reach = cones.radius[:, None] + cones.growth[:, None] * along
+    return jnp.sqrt(x * x + y * y + z * z + 1e-8) - reach
+
+
+def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
+    """Distances of points to the box, negative inside."""
+    x, y, z = (p - c for p, c in zip(points, box.center, strict=True))
+    edges = [
+        jnp.abs(x * axis[0] + y * axis[1] + z * axis[2]) - half
+        for axis, half in zip(box.axes, box.half, strict=True)
+    ]
+    outside = jnp.sqrt(sum(jnp.maximum(edge, 0.0) ** 2 for edge in edges) + 1e-8)
+    inside = jnp.minimum(functools.reduce(jnp.maximum, edges), 0.0)
+    return outside + inside - box.rounding
+
+
+def palm_union(
+    d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
+) -> Float[Array, "rays scenes"]:
+    """Palm, thumb metacarpal, wrist and forearm melted together."""
+    def blend(a: Array, b: Array, width: float) -> Array:
+        return smooth_min(a, b, width * scale)
+
+    palm = functools.reduce(lambda a, b: blend(a, b, _WITHIN_PALM), d[body.METACARPALS])
+    palm = blend(palm, blend(d[body.HYPOTHENAR], d[body.CARPUS], _WITHIN_PALM), _WITHIN_PALM)
+    palm = blend(palm, d[body.PADS], _PADS)
+    palm = blend(palm, blend(*d[body.FOREARM], _FOREARM), _WRIST_TO_PALM)
+    palm = blend(palm, blend(d[0], d[body.THENAR], _WITHIN_PALM), _THUMB_TO_PALM)
+    palm = blend(palm, d[body.WEB], _WITHIN_PALM)
+    return blend(palm, d[body.WEB_EDGE], _PALM_TO_DIGIT)
+
+
+def hand_union(
+    d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
+) -> Float[Array, "rays scenes"]:
+    """The hand and forearm from the distances to their cones.
+
+    Only the first bones melt into the palm, and fingers meet without blending: otherwise a fist
+    becomes a lump.
+    """
+    palm = palm_union(d, scale)
+    bones = d[body.DIGIT_BONES].reshape((5, 3, *d.shape[1:]))
+    digits = smooth_min(bones[:, 0], bones[:, 1], _WITHIN_DIGIT * scale)
+    digits = smooth_min(digits, bones[:, 2], _WITHIN_DIGIT * scale)
+    roots = jnp.stack([bones[0, 1], *bones[1:, 0]])
+    roots = smooth_min(palm[None], roots, _PALM_TO_DIGIT * scale)
+    webs = smooth_min(bones[1:4, 0], bones[2:, 0], _FINGER_WEB * scale)
+    return functools.reduce(jnp.minimum, [palm, *digits, *roots, *webs])
+
+
+def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays scenes"]:
+    """The sleeve from the distances to its two cones."""
+    return smooth_min(*d[body.SLEEVE], jnp.asarray(_SLEEVE))
+
+
+def object_distance(
+    d: Float[Array, "cones rays scenes"], geometry: Geometry, points: Points
+) -> Float[Array, "rays scenes"]:
+    """Held object or occluder, whichever is nearer."""
+    cones = jnp.minimum(d[body.HELD], d[body.OCCLUDER])
+    return jnp.minimum(cones, box_distance(geometry.box, points))
+
+
+def scene_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
+    """Distance to the nearest surface of the scene."""
+    d = cone_distances(geometry.cones, points)
+    hand = hand_union(d, geometry.scale)
+    return jnp.minimum(
+        jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points)
+    )
+
+
+def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
+    """Distance without blending: cheaper, and enough for shadows and ambient occlusion."""
+    d = cone_distances(geometry.cones, points)
+    return jnp.minimum(functools.reduce(jnp.minimum, d), box_distance(geometry.box, points))
+
+
+def hand_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
+    """Distance to the hand and bare forearm alone, negative inside."""
+    return hand_union(cone_distances(geometry.cones, points), geometry.scale)
+
+
+def inside_hand(geometry: Geometry, points: Points) -> Bool[Array, "rays scenes"]:
+    """Whether points lie in the hand's flesh."""
+    return hand_distance(geometry, points) < 0

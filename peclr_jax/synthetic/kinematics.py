@@ -1,0 +1,223 @@
+"""Bones and joints of the procedural hand: shape, pose, and where they put the 21 keypoints.
+
+Lengths in millimetres, angles in radians, the hand frame of `anatomy`. Everything here describes one
+hand; `jax.vmap` makes many.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from peclr_jax.synthetic import anatomy
+from peclr_jax.synthetic.draws import Numbers, between, gaussian, named
+from peclr_jax.synthetic.vectors import frame, rotation_x, rotation_y, rotation_z
+
+_POINTS_PER_BONE = 4
+# Flesh gives way: overlaps below this are contact, not penetration.
+_SOFTNESS = 2.5
+_ACCEPTED_OVERLAP = 3.0
+
+
+class HandShape(NamedTuple):
+    """What stays the same when the hand moves.
+
+    Attributes:
+        scale: size of the whole hand relative to the average.
+        thickness: girth relative to the average, on top of `scale`.
+        digit_length: length of every digit relative to the average, on top of `scale`.
+    """
+
+    scale: Float[Array, "*batch"]
+    thickness: Float[Array, "*batch"]
+    digit_length: Float[Array, "*batch 5"]
+
+
+class Pose(NamedTuple):
+    """Joint angles in radians, digits from thumb to little finger.
+
+    Attributes:
+        flexion: bend of the three joints of every digit, palm to tip.
+        abduction: sideways angle at the base of every digit, positive toward the little finger.
+        twist: axial rotation of the thumb's metacarpal (opposition).
+    """
+
+    flexion: Float[Array, "*batch 5 3"]
+    abduction: Float[Array, "*batch 5"]
+    twist: Float[Array, "*batch"]
+
+
+class Skeleton(NamedTuple):
+    """A posed hand.
+
+    Attributes:
+        joints: the 21 keypoints in FreiHAND order (wrist, then each digit from palm to tip).
+        frames: columns (side, direction, palmar) of the three bones of every digit.
+    """
+
+    joints: Float[Array, "*batch 21 3"]
+    frames: Float[Array, "*batch 5 3 3 3"]
+
+
+def sample_shape(numbers: Numbers) -> HandShape:
+    """Draws a hand between a small woman's and a large man's."""
+    u = named(numbers, scale=(), thickness=(), digits=(5,))
+    return HandShape(
+        scale=between(u["scale"], 0.86, 1.12),
+        thickness=between(u["thickness"], 0.88, 1.12),
+        digit_length=1 + 0.03 * gaussian(u["digits"]),
+    )
+
+
+def sample_pose(numbers: Numbers) -> Pose:
+    """Draws joint angles within their limits.
+
+    One curl is shared by the whole hand and varied a little for every finger; a quarter of the hands
+    instead has every finger either open or closed, which gives pointing, counting and pinching.
+    """
+    u = named(
+        numbers, relaxed=(), curl=(), gesture=(), closed=(4,), rest=(4,), balance=(), spread=(),
+        opposition=(), thumb=(4,), curls=(4,), flexion=(4, 3), spreads=(4,),
+    )  # fmt: skip
+    flexion_noise = gaussian(u["flexion"])
+
+    shared = jnp.where(
+        u["relaxed"] < 0.35, between(u["curl"], -0.05, 0.22), between(u["curl"], 0.0, 1.0)
+    )
+    curl = jnp.clip(shared + 0.13 * gaussian(u["curls"]), -0.05, 1.05)
+    binary = jnp.where(u["closed"] < 0.5, 0.75, -0.05) + 0.25 * u["rest"]
+    curl = jnp.where(u["gesture"] < 0.25, binary, curl)
+    # A hook bends the outer joints first, a flat fist the inner ones.
+    balance = between(u["balance"], -0.35, 0.35)
+    mcp = -8 + 88 * curl * (1 + balance) + 6 * flexion_noise[:, 0]
+    pip = jnp.clip(3 + 98 * curl * (1 - balance) + 7 * flexion_noise[:, 1], 0, 108)
+    dip = anatomy.DIP_PER_PIP * pip + 5 * flexion_noise[:, 2]
+    # Collateral ligaments tighten: bent fingers cannot spread.
+    spread = between(u["spread"], -0.35, 1.0) * anatomy.FINGER_SPREAD + 2.5 * gaussian(u["spreads"])
+    spread = spread * jnp.clip(1 - mcp / 95, 0.08, 1)
+
+    opposition = jnp.clip(0.55 * shared + between(u["opposition"], -0.25, 0.45), -0.2, 1.0)
+    t = u["thumb"]
+    thumb = jnp.stack(
+        [
+            -14 + 44 * opposition + 8 * (t[2] - 0.5),
+            -8 + 52 * t[3] * jnp.clip(opposition + 0.3, 0.2, 1),
+            -14 + 78 * t[0] * jnp.clip(opposition + 0.35, 0.2, 1),
+        ]
+    )
+    twist = 35 * opposition * t[2] + 8 * (t[2] - 0.5)
+
+    flexion = jnp.concatenate([thumb[None], jnp.stack([mcp, pip, dip], axis=-1)])
+    abduction = jnp.concatenate([between(t[1:2], -18, 16), spread])
+    return Pose(
+        flexion=jnp.deg2rad(_limit(flexion, anatomy.FLEXION_LIMITS)),
+        abduction=jnp.deg2rad(_limit(abduction, anatomy.ABDUCTION_LIMITS)),
+        twist=jnp.deg2rad(jnp.clip(twist, *anatomy.TWIST_LIMITS)),
+    )
+
+
+def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
+    """Puts the bones of `shape` at the angles of `pose`.
+
+    Returns:
+        Keypoints in millimetres in the hand frame, and the frames of the fifteen moving bones.
+    """
+    twist = jnp.zeros(5).at[0].set(-pose.twist)
+    first = (
+        _rest_frames()
+        @ rotation_z(pose.abduction)
+        @ rotation_x(pose.flexion[:, 0])
+        @ rotation_y(twist)
+    )
+    second = first @ rotation_x(pose.flexion[:, 1])
+    third = second @ rotation_x(pose.flexion[:, 2])
+    frames = jnp.stack([first, second, third], axis=1)
+
+    bend = jnp.clip(pose.flexion[:, 0], 0.0, 2.0)
+    base = _digit_bases() + anatomy.PALM_ARCH * bend[:, None]
+    bones = frames[..., 1] * (anatomy.BONE_LENGTH * shape.digit_length[:, None])[..., None]
+    chain = jnp.concatenate([base[:, None], bones], axis=1).cumsum(axis=1)
+    joints = jnp.concatenate([jnp.zeros((1, 3)), chain.reshape(20, 3)])
+    return Skeleton(joints * shape.scale, frames)
+
+
+def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
+    """Sum of the depths (mm) to which digits run into each other or into the palm."""
+    size = shape.scale * shape.thickness
+    weights = np.linspace(0.0, 1.0, _POINTS_PER_BONE, dtype=np.float32)
+    points = _along_bones(skeleton.joints, weights)
+    radii = (
+        anatomy.JOINT_RADIUS[:, :3, None] * (1 - weights)
+        + anatomy.JOINT_RADIUS[:, 1:, None] * weights
+    ).reshape(15, _POINTS_PER_BONE)
+
+    gap = points[:, :, None, None] - points[None, None]
+    distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1) + 1e-6)
+    reach = (radii[:, :, None, None] + radii[None, None]) * size - _SOFTNESS
+    digits = jnp.where(_may_collide(), jnp.max(reach - distance, axis=(1, 3)), 0.0)
+
+    palm = _palm_points(skeleton.joints, shape.scale)
+    outer = points.reshape(5, 3, -1, 3)[:, 2]
+    gap = outer[:, :, None] - palm
+    distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1) + 1e-6)
+    into_palm = jnp.max(19.5 * shape.scale - distance, axis=(1, 2))
+    return jnp.sum(jnp.maximum(digits, 0.0)) + jnp.sum(jnp.maximum(into_palm, 0.0))
+
+
+def sample_skeleton(
+    numbers: Float[Array, "candidates 80"], shape: HandShape
+) -> Skeleton:
+    """Draws several poses and keeps the first without, or else the one with least, penetration."""
+    poses = jax.vmap(sample_pose)(numbers)
+    candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
+    overlap = jax.vmap(self_penetration, (None, 0))(shape, candidates)
+    # Equal overlaps resolve to the first, so that no pose is favoured for being loose.
+    best = jnp.argmin(jnp.where(overlap < _ACCEPTED_OVERLAP, 0.0, overlap))
+    return jax.tree.map(lambda leaf: leaf[best], candidates)
+
+
+def _limit(
+    degrees: Float[Array, "*shape"], limits: Float[np.ndarray, "*shape 2"]
+) -> Float[Array, "*shape"]:
+    return jnp.clip(degrees, limits[..., 0], limits[..., 1])
+
+
+def _rest_frames() -> Float[Array, "5 3 3"]:
+    fan = np.deg2rad(anatomy.FINGER_FAN)
+    fingers = np.stack([-np.sin(fan), np.cos(fan), np.zeros(4)], axis=-1)
+    palmar = np.stack([-anatomy.FINGER_ROLL, np.zeros(4), np.ones(4)], axis=-1)
+    directions = np.concatenate([anatomy.METACARPAL_DIRECTION[:1], fingers]).astype(np.float32)
+    palmars = np.concatenate([anatomy.THUMB_PALMAR[None], palmar]).astype(np.float32)
+    return frame(jnp.asarray(directions), jnp.asarray(palmars))
+
+
+def _digit_bases() -> Float[np.ndarray, "5 3"]:
+    """Where the moving part of every digit starts: the thumb's CMC, the fingers' MCP."""
+    knuckles = (
+        anatomy.CARPOMETACARPAL
+        + anatomy.METACARPAL_DIRECTION * anatomy.METACARPAL_LENGTH[:, None]
+    )
+    return np.concatenate([anatomy.CARPOMETACARPAL[:1], knuckles[1:]])
+
+
+def _along_bones(
+    joints: Float[Array, "21 3"], weights: Float[np.ndarray, " points"]
+) -> Float[Array, "15 points 3"]:
+    chain = joints[1:].reshape(5, 4, 1, 3)
+    weights = weights[:, None]
+    return (chain[:, :3] * (1 - weights) + chain[:, 1:] * weights).reshape(15, -1, 3)
+
+
+def _palm_points(joints: Float[Array, "21 3"], scale: Float[Array, ""]) -> Float[Array, "20 3"]:
+    weights = np.linspace(0.0, 1.0, 5, dtype=np.float32)[:, None, None]
+    wrist_side = jnp.asarray(anatomy.CARPOMETACARPAL[1:]) * scale
+    return (wrist_side * (1 - weights) + joints[5::4] * weights).reshape(20, 3)
+
+
+def _may_collide() -> np.ndarray:
+    """(15, 15) pairs to check: bones of different digits, except two neighbouring first bones."""
+    digit, segment = np.divmod(np.arange(15), 3)
+    pair = digit[:, None] > digit[None]
+    return pair & ~((segment[:, None] == 0) & (segment[None] == 0))

@@ -1,0 +1,167 @@
+"""Things in and before the hand: placed so that they touch but do not pierce, cover but do not hide.
+
+One scene, camera frame, millimetres.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from peclr_jax.synthetic import body
+from peclr_jax.synthetic.distance import Box
+from peclr_jax.synthetic.draws import Numbers, between, gaussian, named
+from peclr_jax.synthetic.vectors import normalize, segment_distance
+
+CANDIDATES = 8
+# Largest share of the keypoints that one object may cover.
+MAX_HIDDEN = 0.35
+_SMALLEST_HELD_RADIUS = 6.0
+# How far a held object sinks into the flesh: a touch, so that no light shows between.
+_PRESS = 1.0
+
+
+class Capsules(NamedTuple):
+    """Candidate objects: a segment and the radius around it.
+
+    Attributes:
+        center: middle of the segment.
+        axis: unit direction.
+        half_length: half the length of the segment.
+        radius: radius around it.
+    """
+
+    center: Float[Array, "*batch 3"]
+    axis: Float[Array, "*batch 3"]
+    half_length: Float[Array, "*batch"]
+    radius: Float[Array, "*batch"]
+
+
+def sample_held(
+    numbers: Numbers,
+    cones: body.RoundCones,
+    joints: Float[Array, "21 3"],
+    rotation: Float[Array, "3 3"],
+    scale: Float[Array, ""],
+) -> Capsules:
+    """Grows objects in front of the palm until they touch the hand, and keeps the largest fit.
+
+    Args:
+        numbers: random numbers.
+        cones: the hand, camera frame.
+        joints: keypoints, camera frame.
+        rotation: hand frame to camera frame.
+        scale: size of the hand.
+
+    Returns:
+        The object; its radius is `body.ABSENT` where none fits or every fit hides the hand.
+    """
+    each = (CANDIDATES,)
+    u = named(
+        numbers, lift=each, reach=each, length=each, radius=(), center=(*each, 3), axis=(*each, 3)
+    )
+    lift = between(u["lift"], 14.0, 58.0)
+    center = jnp.stack([4 + 0 * lift, between(u["reach"], 62.0, 112.0), lift], axis=-1)
+    center = (center + 9 * gaussian(u["center"])) * scale
+    # Most things are held across the palm.
+    axis = normalize(jnp.array([1.0, 0.15, 0.0]) + 0.45 * gaussian(u["axis"]))
+    candidates = Capsules(
+        center=joints[0] + center @ rotation.T,
+        axis=axis @ rotation.T,
+        half_length=between(u["length"], 0.0, 65.0),
+        radius=jnp.full(CANDIDATES, between(u["radius"], 10.0, 34.0)),
+    )
+    room = jax.vmap(_clearance, (0, None))(candidates, cones) + _PRESS
+    candidates = candidates._replace(radius=jnp.minimum(candidates.radius, room))
+    return _choose(candidates, candidates.radius > _SMALLEST_HELD_RADIUS, joints)
+
+
+def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
+    """Puts a bar or a ball between the camera and a part of the hand."""
+    each = (CANDIDATES,)
+    u = named(
+        numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3)
+    )
+    middle = 0.5 * (jnp.max(joints, axis=0) + jnp.min(joints, axis=0))
+    offset = jnp.concatenate([60 * gaussian(u["offset"]), jnp.zeros((CANDIDATES, 1))], axis=-1)
+    nearness = between(u["nearness"], 0.55, 0.8)
+    candidates = Capsules(
+        center=(middle + offset) * (nearness * jnp.min(joints[:, 2]) / middle[2])[:, None],
+        axis=normalize(gaussian(u["axis"]) * jnp.array([1.0, 1.0, 0.3])),
+        half_length=between(u["length"] ** 2, 0.0, 160.0),
+        radius=between(u["radius"], 8.0, 26.0) * nearness,
+    )
+    return _choose(candidates, hidden_share(candidates, joints) > 0.02, joints)
+
+
+def hidden_share(
+    capsules: Capsules, joints: Float[Array, "21 3"]
+) -> Float[Array, "*batch"]:
+    """Share of the keypoints that lie behind a capsule, seen from the camera at the origin."""
+    steps = np.linspace(-1.0, 1.0, 9, dtype=np.float32)[:, None]
+    reach = (capsules.axis * capsules.half_length[..., None])[..., None, :]
+    spine = capsules.center[..., None, :] + reach * steps
+    direction = normalize(joints)
+    along = jnp.einsum("...pc,jc->...pj", spine, direction)
+    across = spine[..., None, :] - along[..., None] * direction
+    near = jnp.sum(across * across, axis=-1) < (capsules.radius**2)[..., None, None]
+    before = along < jnp.sqrt(jnp.sum(joints * joints, axis=-1))
+    return jnp.mean(jnp.any(near & before, axis=-2), axis=-1)
+
+
+def as_cone(capsule: Capsules, present: Bool[Array, ""]) -> body.RoundCones:
+    """The single cone of an object, absent unless `present`."""
+    reach = capsule.axis * capsule.half_length
+    radius = jnp.where(present, capsule.radius, body.ABSENT)
+    return body.RoundCones(
+        (capsule.center - reach)[None], (capsule.center + reach)[None], jnp.tile(radius, (1, 2))
+    )
+
+
+def as_box(
+    capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]
+) -> Box:
+    """The rounded box inside a capsule, so that it pierces nothing that the capsule does not.
+
+    Args:
+        capsule: the object.
+        present: whether to draw it.
+        aspect: angle of the box's diagonal, radians: how flat its section is.
+
+    Returns:
+        The box; absent unless `present`.
+    """
+    helper = jnp.where(jnp.abs(capsule.axis[2:]) < 0.8, jnp.eye(3)[2], jnp.eye(3)[0])
+    second = normalize(jnp.cross(capsule.axis, helper))
+    section = capsule.radius * jnp.stack([jnp.cos(aspect), jnp.sin(aspect)])
+    rounding = 0.12 * capsule.radius
+    half = jnp.concatenate([(capsule.half_length + 0.4 * capsule.radius)[None], section])
+    return Box(
+        center=capsule.center,
+        axes=jnp.stack([capsule.axis, second, jnp.cross(capsule.axis, second)]),
+        half=jnp.maximum(half - rounding, 1.0),
+        rounding=jnp.where(present & (capsule.radius > 0), rounding, body.ABSENT),
+    )
+
+
+def _clearance(capsule: Capsules, cones: body.RoundCones) -> Float[Array, ""]:
+    """Free room around a segment: distance to the hand's flesh."""
+    weights = np.linspace(0.0, 1.0, 5, dtype=np.float32)[:, None, None]
+    start, end, radii = (leaf[body.HAND] for leaf in cones)
+    points = start * (1 - weights) + end * weights
+    flesh = radii[:, 0] * (1 - weights[..., 0]) + radii[:, 1] * weights[..., 0]
+    reach = capsule.axis * capsule.half_length
+    distance = segment_distance(points, capsule.center - reach, capsule.center + reach)
+    return jnp.min(distance - flesh)
+
+
+def _choose(
+    candidates: Capsules, valid: Bool[Array, " candidates"], joints: Float[Array, "21 3"]
+) -> Capsules:
+    """The largest valid candidate that leaves the hand visible, else an absent one."""
+    valid = valid & (hidden_share(candidates, joints) < MAX_HIDDEN)
+    best = jnp.argmax(jnp.where(valid, candidates.radius, -jnp.inf))
+    chosen = jax.tree.map(lambda leaf: leaf[best], candidates)
+    return chosen._replace(radius=jnp.where(valid[best], chosen.radius, body.ABSENT))

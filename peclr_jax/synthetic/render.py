@@ -1,0 +1,214 @@
+"""Synthetic hands: images with exact labels, a pure function of a key.
+
+`render_indices` is the primitive: image i of a data set depends on (key, i) alone, whatever is
+rendered with it. Everything compiles into one program; nothing leaves the device.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator
+from typing import Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from peclr_jax.synthetic import background
+from peclr_jax.synthetic.drawing import Foreground, draw_foreground
+from peclr_jax.synthetic.scene import Probabilities, Scene, sample_scene
+
+Background = Literal["green", "shared", "clutter"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderSpec:
+    """What to render.
+
+    Attributes:
+        size: side of the square images, pixels.
+        background: "green" (a green screen, as FreiHAND was recorded), "shared" (one of a few
+            backgrounds that all images share, as FreiHAND is composited) or "clutter" (unique to
+            every image, for testing: it gives away which two views belong together).
+        shared_backgrounds: how many backgrounds "shared" draws from.
+        background_seed: seed of those backgrounds; they do not depend on the images' key.
+        held: probability of an object in the hand; fewer are drawn, because objects that would
+            pierce or hide the hand are left out.
+        occluder: probability of something between the camera and the hand; likewise.
+        sleeve: probability of a sleeve on the forearm.
+        cone_steps: marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
+        ray_steps: largest number of marching steps of a pixel.
+        rays_per_block: rays traced and shaded together. A few thousand keep a CPU's caches warm; on
+            an accelerator take a million.
+        sensor_noise: largest noise added to a channel, in parts of full scale.
+    """
+
+    size: int = 128
+    background: Background = "shared"
+    shared_backgrounds: int = 8
+    background_seed: int = 0
+    held: float = 0.5
+    occluder: float = 0.2
+    sleeve: float = 0.5
+    cone_steps: int = 20
+    ray_steps: int = 64
+    rays_per_block: int = 4096
+    sensor_noise: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.background not in get_args(Background):
+            raise ValueError(
+                f"background is {self.background!r}; choose one of {get_args(Background)}."
+            )
+        if self.size < 16:
+            raise ValueError(f"size is {self.size} px; hands need at least 16.")
+        for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        for name in ("held", "occluder", "sleeve"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; a probability is in [0, 1].")
+
+
+class Hands(NamedTuple):
+    """Rendered right hands and their labels, joints in FreiHAND order.
+
+    Attributes:
+        images: RGB.
+        keypoints_2d: pixels (x, y), origin at the centre of the top-left pixel.
+        keypoints_3d: camera frame, metres: x right, y down, z forward.
+        intrinsics: camera matrices, pixels.
+        visible: keypoint in the image with no other surface before the flesh around it.
+        mask: pixels that show the hand or its bare forearm.
+    """
+
+    images: UInt8[Array, "n size size 3"]
+    keypoints_2d: Float[Array, "n 21 2"]
+    keypoints_3d: Float[Array, "n 21 3"]
+    intrinsics: Float[Array, "n 3 3"]
+    visible: Bool[Array, "n 21"]
+    mask: Bool[Array, "n size size"]
+
+
+def render_batch(key: Key[Array, ""], count: int, spec: RenderSpec) -> Hands:
+    """Renders images 0 to `count` - 1 of `key`.
+
+    Args:
+        key: PRNG key.
+        count: number of images.
+        spec: what to render.
+    """
+    return render_indices(key, jnp.arange(count), spec)
+
+
+@functools.partial(jax.jit, static_argnames="spec")
+def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec) -> Hands:
+    """Renders images by their number.
+
+    Args:
+        key: PRNG key of the data set.
+        indices: numbers of the images; each depends on the key and its own number alone.
+        spec: what to render.
+
+    Returns:
+        Images and labels, in the order of `indices`.
+    """
+    keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
+    keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys)
+    probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
+    scene = jax.vmap(lambda k: sample_scene(k, probabilities), out_axes=-1)(keys[:, 0])
+    foreground = draw_foreground(
+        scene,
+        spec.size,
+        cone_steps=spec.cone_steps,
+        ray_steps=spec.ray_steps,
+        rays_per_block=spec.rays_per_block,
+    )
+    images = _develop(foreground, _backgrounds(keys[:, 1], spec), scene, keys[:, 2], spec)
+    return _label(scene, foreground, images)
+
+
+def render_dataset(
+    key: Key[Array, ""],
+    count: int,
+    spec: RenderSpec,
+    *,
+    chunk: int = 64,
+    on_progress: Callable[[int], None] | None = None,
+) -> Iterator[Hands]:
+    """Renders a data set piece by piece on the host's request.
+
+    Args:
+        key: PRNG key.
+        count: number of images.
+        spec: what to render.
+        chunk: images a piece; the result does not depend on it.
+        on_progress: called with the number of images done after every piece.
+
+    Yields:
+        NumPy pieces of `chunk` images, the last one of what remains.
+    """
+    for start in range(0, count, chunk):
+        # The last piece is rendered in full, so that one program serves all.
+        hands = render_indices(key, jnp.arange(start, start + chunk), spec)
+        done = min(start + chunk, count)
+        yield Hands(*(np.asarray(leaf)[: done - start] for leaf in hands))
+        if on_progress is not None:
+            on_progress(done)
+
+
+def _backgrounds(
+    keys: Key[Array, " n"], spec: RenderSpec
+) -> Float[Array, "n size size 3"]:
+    if spec.background == "green":
+        return jax.vmap(lambda k: background.green_screen(k, spec.size))(keys)
+    if spec.background == "clutter":
+        return jax.vmap(lambda k: background.clutter(k, spec.size))(keys)
+    shared = jax.random.split(jax.random.key(spec.background_seed), spec.shared_backgrounds)
+    drawn = jax.vmap(lambda k: background.clutter(k, spec.size))(shared)
+    choice = jax.vmap(lambda k: jax.random.randint(k, (), 0, spec.shared_backgrounds))(keys)
+    return drawn[choice]
+
+
+def _develop(
+    foreground: Foreground,
+    behind: Float[Array, "n size size 3"],
+    scene: Scene,
+    keys: Key[Array, " n"],
+    spec: RenderSpec,
+) -> UInt8[Array, "n size size 3"]:
+    """Composites, exposes and quantises as a camera does."""
+    lights = scene.lights
+    behind = behind * (0.35 * lights.key_color + 0.6 * lights.ambient + 0.25).T[:, None, None]
+    image = behind + (foreground.color - behind) * foreground.coverage[..., None]
+    image = image * lights.exposure[:, None, None, None]
+    image = image / (1 + 0.18 * image)  # highlights roll off
+    image = jnp.clip(image, 1e-5, 1.0) ** (1 / 2.2)
+    grain = jax.vmap(lambda k: jax.random.bits(k, (spec.size, spec.size, 3), jnp.uint8))(keys)
+    image = image + spec.sensor_noise * (grain.astype(jnp.float32) / 127.5 - 1)
+    return jnp.round(255 * jnp.clip(image, 0.0, 1.0)).astype(jnp.uint8)
+
+
+def _label(
+    scene: Scene, foreground: Foreground, images: UInt8[Array, "n size size 3"]
+) -> Hands:
+    size = images.shape[1]
+    joints = jnp.moveaxis(scene.joints, -1, 0)
+    focal = (scene.focal * size)[:, None]
+    center = (size - 1) / 2
+    keypoints = joints[..., :2] / joints[..., 2:] * focal[..., None] + center
+    zero, one = jnp.zeros_like(focal[:, 0]), jnp.ones_like(focal[:, 0])
+    intrinsics = jnp.stack(
+        [focal[:, 0], zero, center * one, zero, focal[:, 0], center * one, zero, zero, one], axis=-1
+    ).reshape(-1, 3, 3)
+
+    mask = foreground.skin & (foreground.coverage >= 0.5)
+    nearest = jnp.round(keypoints).astype(jnp.int32)
+    inside = jnp.all((nearest >= 0) & (nearest < size), axis=-1)
+    x, y = jnp.moveaxis(jnp.clip(nearest, 0, size - 1), -1, 0)
+    row = jnp.arange(len(images))[:, None]
+    # The flesh around a joint, and the depth that one pixel of a slanted surface spans.
+    flesh = 1.3 * scene.radii.T + 2.0 + joints[..., 2] / focal
+    behind = jnp.linalg.norm(joints, axis=-1) - foreground.distance[row, y, x]
+    visible = inside & mask[row, y, x] & (behind < flesh)
+    return Hands(images, keypoints, joints / 1000, intrinsics, visible, mask)

@@ -1,0 +1,210 @@
+"""Colour of traced surface points: materials, one shadowed light, ambient occlusion.
+
+One evaluation of the distance field and its pullback gives the normal and how much every primitive
+shapes the surface, which is all that materials need.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from peclr_jax.synthetic.appearance import Appearance, Lights
+from peclr_jax.synthetic.distance import (
+    Points,
+
+    cone_distances,
+    hand_union,
+    object_distance,
+    sharp_distance,
+    sleeve_union,
+)
+from peclr_jax.synthetic.scene import Scene
+from peclr_jax.synthetic.skin import Color, Field, localize, shade_skin
+from peclr_jax.synthetic.tracing import Hits, Rays
+
+# Probes (distance along the normal, along the light; millimetres) and the weight of their opening.
+_AMBIENT_PROBES = np.array([[4.0, 0.45], [10.0, 0.32], [22.0, 0.23]], np.float32)
+_SHADOW_PROBES = np.array([5.0, 10.0, 18.0, 30.0, 50.0, 80.0], np.float32)
+_SHADOW_LIFT = 2.0
+_PENUMBRA = 0.16
+# Light that scatters in skin reaches past the terminator, red the farthest.
+_SCATTER = np.array([0.34, 0.18, 0.13])
+
+
+class Surface(NamedTuple):
+    """What rays hit.
+
+    Attributes:
+        points: camera frame, millimetres.
+        normal: unit normals.
+        weights: how much every cone shapes the hand there.
+        on_skin: the nearest surface is the hand or bare forearm.
+        on_object: the nearest surface is a held object or an occluder; else it is the sleeve.
+    """
+
+    points: Points
+    normal: Points
+    weights: Float[Array, "cones rays scenes"]
+    on_skin: Bool[Array, "rays scenes"]
+    on_object: Bool[Array, "rays scenes"]
+
+
+def surface_at(scene: Scene, points: Points) -> Surface:
+    """Examines the surfaces at traced points."""
+    geometry = scene.geometry
+    d, to_points = jax.vjp(lambda *p: cone_distances(geometry.cones, p), *points)
+    hand, to_cones = jax.vjp(lambda d: hand_union(d, geometry.scale), d)
+    (weights,) = to_cones(jnp.ones_like(hand))
+    thing, thing_to_points = jax.vjp(
+        lambda *p: object_distance(cone_distances(geometry.cones, p), geometry, p), *points
+    )
+    sleeve, sleeve_to_cones = jax.vjp(sleeve_union, d)
+    on_object = thing < jnp.minimum(hand, sleeve)
+    on_skin = (hand <= sleeve) & ~on_object
+    (sleeve_weights,) = sleeve_to_cones(jnp.ones_like(sleeve))
+    gradient = to_points(jnp.where(on_skin, weights, sleeve_weights))
+    object_gradient = thing_to_points(jnp.ones_like(thing))
+    gradient = [
+        jnp.where(on_object, o, g) for o, g in zip(object_gradient, gradient, strict=True)
+    ]
+    inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-9)
+    return Surface(points, tuple(g * inverse for g in gradient), weights, on_skin, on_object)
+
+
+def shade(scene: Scene, rays: Rays, hits: Hits, pixel: Field) -> tuple[Color, Surface]:
+    """Linear RGB of the surfaces that rays hit.
+
+    Args:
+        scene: the scenes.
+        rays: rays from the camera.
+        hits: where they meet a surface.
+        pixel: side of a pixel at unit distance, one for every scene.
+
+    Returns:
+        Colours, and the surfaces.
+    """
+    surface = surface_at(scene, rays.at(hits.distance))
+    albedo, gloss = _materials(scene, surface, pixel * hits.distance)
+    lit = _shadow(scene, surface)
+    openness = _openness(scene, surface)
+    return _light(scene.lights, rays, surface, albedo, gloss, lit, openness), surface
+
+
+def _openness(scene: Scene, surface: Surface) -> Field:
+    """Ambient occlusion: how free the space above the surface is, 0 to 1."""
+
+    def probe(total: Field, step: Float[Array, "2"]) -> tuple[Field, None]:
+        lifted = tuple(
+            p + n * step[0] for p, n in zip(surface.points, surface.normal, strict=True)
+        )
+        free = sharp_distance(scene.geometry, lifted) / step[0]
+        return total + step[1] * jnp.clip(free, 0.0, 1.0), None
+
+    start = jnp.zeros_like(surface.points[0])
+    return jax.lax.scan(probe, start, jnp.asarray(_AMBIENT_PROBES))[0]
+
+
+def _shadow(scene: Scene, surface: Surface) -> Field:
+    """Soft shadow of the key light: 1 in light, 0 in shadow."""
+    light = scene.lights.key_direction
+
+    def probe(lit: Field, step: Float[Array, ""]) -> tuple[Field, None]:
+        lifted = tuple(
+            p + n * _SHADOW_LIFT + toward * step
+            for p, n, toward in zip(surface.points, surface.normal, light, strict=True)
+        )
+        free = sharp_distance(scene.geometry, lifted)
+        return jnp.minimum(lit, jnp.clip(0.5 + free / (_PENUMBRA * step + 1.0), 0.0, 1.0)), None
+
+    start = jnp.ones_like(surface.points[0])
+    return jax.lax.scan(probe, start, jnp.asarray(_SHADOW_PROBES))[0]
+
+
+def _materials(scene: Scene, surface: Surface, pixel: Field) -> tuple[Color, Field]:
+    appearance = scene.appearance
+    local = localize(scene.parts, surface.weights, surface.points, surface.normal)
+    palm = [
+        p - o[-1] for p, o in zip(surface.points, scene.parts.origin, strict=True)
+    ]
+    mottle = _mottle(appearance, palm)
+    skin = shade_skin(local, mottle, appearance, pixel)
+    stripes = _stripes(appearance, palm)
+    colors = []
+    for c in range(3):
+        thing, cloth = (
+            (first + (second - first) * stripes) * (1 + mottle[0])
+            for first, second in (appearance.object_colors[:, c], appearance.sleeve_colors[:, c])
+        )
+        other = jnp.where(surface.on_object, thing, cloth)
+        colors.append(jnp.where(surface.on_skin, skin.albedo[c], other))
+    other_gloss = jnp.where(surface.on_object, appearance.object_gloss, 0.01)
+    gloss = jnp.where(surface.on_skin, appearance.gloss * skin.gloss, other_gloss)
+    return tuple(colors), gloss
+
+
+def _mottle(appearance: Appearance, offset: list[Field]) -> Color:
+    """Three fields of smooth noise, fixed to the hand: overall, redness, patches of the palm."""
+    vectors = appearance.wave_vectors[:, :, None]
+    waves = jnp.sin(
+        sum(o * v for o, v in zip(offset, vectors, strict=True)) + appearance.wave_phases[:, None]
+    )
+    return (
+        0.045 * (waves[0] + waves[2] + 0.7 * waves[5]),
+        0.06 * (waves[1] + 0.8 * waves[4]),
+        0.11 * (waves[3] + waves[4] + waves[5]),
+    )
+
+
+def _stripes(appearance: Appearance, offset: list[Field]) -> Field:
+    """A pattern for objects and sleeves, between 0 and its contrast."""
+    vectors = appearance.wave_vectors[:, 0]
+    inverse = jax.lax.rsqrt(sum(v * v for v in vectors) + 1e-9)
+    along = sum(o * v for o, v in zip(offset, vectors, strict=True)) * inverse
+    frequency, contrast = appearance.pattern
+    return contrast * jax.nn.sigmoid(6 * jnp.sin(frequency * along))
+
+
+def _light(
+    lights: Lights,
+    rays: Rays,
+    surface: Surface,
+    albedo: Color,
+    gloss: Field,
+    lit: Field,
+    openness: Field,
+) -> Color:
+    normal = surface.normal
+    facing = sum(n * light for n, light in zip(normal, lights.key_direction, strict=True))
+    fill = sum(n * light for n, light in zip(normal, lights.fill_direction, strict=True))
+    fill = jnp.clip(0.3 + 0.7 * fill, 0.0, 1.0)
+    sky = 0.74 - 0.26 * normal[1]
+    view = sum(n * r for n, r in zip(normal, rays, strict=True))
+    half = [light - r for light, r in zip(lights.key_direction, rays, strict=True)]
+    shine = sum(n * h for n, h in zip(normal, half, strict=True))
+    shine = jnp.clip(shine * jax.lax.rsqrt(sum(h * h for h in half) + 1e-6), 0.0, 1.0)
+    shine = shine**16  # a power of two costs four multiplications
+    sheen = 0.05 * openness * jnp.clip(1 + view, 0.0, 1.0) ** 3
+    highlight = gloss * shine * lit * (facing > 0) + sheen
+    colors = []
+    for c in range(3):
+        scatter = jnp.where(surface.on_skin, _SCATTER[c], 0.0)
+        diffuse = jnp.clip((facing + scatter) / (1 + scatter), 0.0, 1.0)
+        bounced = _bounce(openness, albedo[c])
+        # Light bleeds into shadows on skin.
+        key = lights.key_color[c] * diffuse * (lit + 0.35 * scatter * (1 - lit) * bounced)
+        soft = lights.fill_color[c] * fill * bounced + lights.ambient[c] * sky * bounced
+        colors.append(albedo[c] * (key + soft) + highlight * lights.key_color[c])
+    return tuple(colors)
+
+
+def _bounce(openness: Field, albedo: Field) -> Field:
+    """Occlusion lightened by light between surfaces (Jimenez et al. 2016, "Practical real-time
+    strategies for accurate indirect occlusion"): contacts turn dark red, not black.
+    """
+    a = 2.0404 * albedo - 0.3324
+    b = 0.6417 - 4.7951 * albedo
+    c = 2.7552 * albedo + 0.6903
+    return jnp.maximum(openness, ((openness * a + b) * openness + c) * openness)

@@ -1,0 +1,215 @@
+"""Albedo of skin: palms, pads, nails, creases and wrinkles, from coordinates local to each bone.
+
+Every surface point belongs to the part (bone or palm) that shaped it most, so one set of local
+coordinates gives all details; nothing is searched.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from peclr_jax.synthetic import body
+from peclr_jax.synthetic.appearance import Appearance
+from peclr_jax.synthetic.distance import Points
+from peclr_jax.synthetic.scene import Parts
+
+Field = Float[Array, "rays scenes"]
+Color = tuple[Field, Field, Field]
+
+_NAIL_WIDTH = np.array([7.4, 5.5, 5.7, 5.4, 4.6], np.float32)
+_DISTAL = np.arange(2, 15, 3)
+
+
+class Local(NamedTuple):
+    """Coordinates of surface points in the frame of their part.
+
+    Attributes:
+        side: across the part, millimetres.
+        along: from its beginning to its end, millimetres.
+        palmar: toward the palmar side, millimetres.
+        length: of the part, millimetres.
+        palm: 1 where the part is the palm or wrist, 0 on digits.
+        distal: 1 where the part is the last bone of a digit.
+        nail_width: half the width of the digit's nail, millimetres.
+        facing: cosine between the surface's normal and the palmar direction.
+    """
+
+    side: Field
+    along: Field
+    palmar: Field
+    length: Field
+    palm: Field
+    distal: Field
+    nail_width: Field
+    facing: Field
+
+
+class Skin(NamedTuple):
+    """Skin at surface points.
+
+    Attributes:
+        albedo: linear RGB.
+        gloss: strength of the highlight relative to bare skin.
+    """
+
+    albedo: Color
+    gloss: Field
+
+
+def localize(
+    parts: Parts,
+    weights: Float[Array, "cones rays scenes"],
+    points: Points,
+    normal: Points,
+) -> Local:
+    """Finds every point's part and its coordinates there.
+
+    Args:
+        parts: frames of the parts.
+        weights: how much every cone shapes the surface at the points.
+        points: surface points, camera frame.
+        normal: unit normals there.
+    """
+    # The thumb's metacarpal lies in the palm; its flesh is the thenar.
+    palm_weight = add_up(weights[body.DIGIT_BONES.stop : body.HAND.stop])
+    share = jnp.concatenate([weights[body.DIGIT_BONES], palm_weight[None]])
+    strongest = jnp.max(share, axis=0)
+    rest = jnp.ones_like(strongest)
+    chosen = []
+    for part_share in share:  # the first of equals, so that exactly one is chosen
+        here = jnp.where(part_share >= strongest, rest, 0.0)
+        rest = rest - here
+        chosen.append(here)
+
+    def pick(values: Float[Array, "*field parts scenes"]) -> Float[Array, "*field rays scenes"]:
+        return add_up(
+            [values[..., i, None, :] * chosen[i] for i in range(len(chosen))]
+        )
+
+    origin, axes = pick(parts.origin), pick(parts.axes)
+    offset = [p - o for p, o in zip(points, origin, strict=True)]
+    side, along, palmar = (sum(o * a for o, a in zip(offset, axis, strict=True)) for axis in axes)
+    nail_width = np.zeros((16, 1), np.float32)
+    nail_width[_DISTAL, 0] = _NAIL_WIDTH
+    # Blended, not picked: the palmar side turns smoothly from bone to bone.
+    toward_palm = [
+        add_up([parts.axes[2, c, i] * share[i] for i in range(len(chosen))])
+        for c in range(3)
+    ]
+    length = jnp.sqrt(sum(t * t for t in toward_palm) + 1e-6)
+    return Local(
+        side=side,
+        along=along,
+        palmar=palmar,
+        length=pick(parts.length),
+        palm=chosen[-1],
+        distal=add_up([chosen[i] for i in _DISTAL]),
+        nail_width=pick(jnp.asarray(nail_width)),
+        facing=sum(t * n for t, n in zip(toward_palm, normal, strict=True)) / length,
+    )
+
+
+def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
+    """Sum of fields as one fused operation; a `jnp.sum` over a leading axis would not vectorise."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field) -> Skin:
+    """Albedo and gloss of skin.
+
+    Args:
+        local: coordinates of the points.
+        mottle: three fields of smooth noise.
+        appearance: the scenes' materials.
+        pixel: size of a pixel at the points, millimetres: finer lines fade.
+    """
+    palmar = jax.nn.sigmoid(5.0 * local.facing)
+    redness = appearance.palm_redness * _pads(local, palmar) + _knuckles(local, palmar)
+    lines = _creases(local, palmar, pixel) + _palm_lines(local, pixel)
+    lines = jnp.clip(appearance.crease_depth * lines, 0.0, 0.85)
+    nail, rim = _nails(local)
+
+    # Palms have little pigment: they gain most on dark skin.
+    dark = (1 - appearance.lightness) ** 2
+    lift = np.array([1.08, 0.98, 0.94]), np.array([1.6, 1.35, 1.25]), np.array([0.03, 0.016, 0.012])
+    pads = np.array([0.06, -0.13, -0.12])
+    blood = np.array([-0.10, -0.34, -0.30])
+    plate, plate_skin = np.array([0.27, 0.17, 0.15]), np.array([0.62, 0.52, 0.50])
+    channels = []
+    for c in range(3):
+        base = appearance.skin[c] * (1 + mottle[0] + (0.6 * mottle[1] if c else -0.3 * mottle[1]))
+        palm = base * (lift[0][c] + lift[1][c] * dark * 0.6) + lift[2][c]
+        # Palms are blotched: red and pale patches.
+        palm = palm * (1 + (0.12 if c == 0 else 0.5) * mottle[2])
+        color = base + (palm - base) * palmar
+        color = color * (1 + pads[c] * redness) * (1 + blood[c] * lines - 0.18 * lines)
+        bed = plate[c] + plate_skin[c] * appearance.skin[c]
+        color = color + 0.8 * nail * (bed - color) + 0.35 * rim * (0.6 - color)
+        channels.append(jnp.clip(color, 0.005, 0.97))
+    return Skin(tuple(channels), (1 - 0.3 * palmar) * (1 - 0.6 * lines) + 2.5 * nail)
+
+
+def _pads(local: Local, palmar: Field) -> Field:
+    """Redness of finger pulps, thenar, hypothenar and the pads below the fingers."""
+    digit = (1 - local.palm) * (0.35 + 0.9 * local.distal * (local.along > 0.35 * local.length))
+    # Elliptic regions in the palm's frame: (side, along) centre, radii.
+    x, y = local.side, local.along
+    hollow = _blob((x - 1.0) / 17, (y - 52.0) / 20)
+    return palmar * (digit + local.palm * (1.0 - 1.6 * hollow))
+
+
+def _knuckles(local: Local, palmar: Field) -> Field:
+    near = _blob(local.along / 7, 0 * local.along) * (1 - local.palm)
+    return 0.8 * (1 - palmar) * (near + 0.6 * local.distal)
+
+
+def _creases(local: Local, palmar: Field, pixel: Field) -> Field:
+    """Flexion creases on the palmar side of joints, wrinkles on their back."""
+    on_digit = 1 - local.palm
+    to_end = local.length - local.along + 60 * local.distal
+    joint = jnp.minimum(jnp.abs(local.along), jnp.abs(to_end))
+    flexion = _line(joint, 0.9, pixel) + 0.5 * _line(joint - 2.6, 0.6, pixel)
+    wrinkles = sum(_line(joint - offset, 0.6, pixel) for offset in (0.5, 2.4, 4.4))
+    return on_digit * (0.55 * palmar * flexion + 0.22 * (1 - palmar) * wrinkles)
+
+
+def _palm_lines(local: Local, pixel: Field) -> Field:
+    """Heart, head and life line, the wrist's crease, and a few fine ones."""
+    x, y = local.side, local.along
+    heart = _line((y - 66 - 0.006 * (x + 20) ** 2) * 0.8, 0.8, pixel) * (x < 12)
+    head = _line((y - 53 - 0.5 * x) * 0.88, 0.8, pixel) * (x > -24)
+    life = _line((x - 7 - 0.011 * (y - 8) ** 2) * 0.75, 0.9, pixel) * (y < 66) * (y > 6)
+    wrist = _line(y + 2 + 0.01 * x * x, 0.8, pixel) + _line(y + 7 + 0.008 * x * x, 0.7, pixel)
+    fine = _line((y - 40 + 1.1 * x) * 0.65, 0.5, pixel) * (jnp.abs(x) < 14)
+    inside = local.palm * jax.nn.sigmoid(12 * (local.facing - 0.45))
+    return inside * (0.5 * jnp.maximum(jnp.maximum(heart, head), life) + 0.3 * wrist + 0.25 * fine)
+
+
+def _nails(local: Local) -> tuple[Field, Field]:
+    """Coverage of the nail and of its free edge."""
+    across = local.side / jnp.maximum(local.nail_width, 1.0)
+    along = (local.along - 0.66 * local.length) / (1.2 * jnp.maximum(local.nail_width, 1.0))
+    shape = 1 - across**4 - along**4
+    on_back = local.distal * (local.palmar < -1.5)
+    nail = on_back * jax.nn.sigmoid(5 * shape)
+    return nail, nail * jax.nn.sigmoid(8 * (along - 0.75))
+
+
+def _blob(u: Field, v: Field) -> Field:
+    """A smooth bump of unit radius without an exponential."""
+    inside = jnp.maximum(1 - 0.5 * (u * u + v * v), 0.0)
+    return inside * inside
+
+
+def _line(distance: Field, width: float, pixel: Field) -> Field:
+    """A line `width` mm wide as a pixel sees it: below a pixel's size it fades, not flickers."""
+    seen = jnp.sqrt(width * width + 0.2 * pixel * pixel)
+    u = distance / seen
+    inside = jnp.maximum(1 - 0.33 * u * u, 0.0)
+    return inside * inside * (width / seen)

@@ -1,0 +1,303 @@
+"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
+
+import dataclasses
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, Key, UInt8
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from peclr_jax import plots
+from peclr_jax.input_pipeline import make_source
+from peclr_jax.models.projector import Projector
+from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.tasks import recipe
+from peclr_jax.training import accumulation, trainer
+from peclr_jax.training.checkpoints import Checkpoints, restore_config
+from peclr_jax.training.mesh import make_mesh, replicate
+from peclr_jax.training.progress import Progress
+from peclr_jax.views.affine import Similarity
+from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
+from peclr_jax.views.spec import ViewSpec
+
+Variables = dict[str, Any]
+
+# Uses of the run's seed beside training itself, which folds it by step.
+_INITIALISATION, _PICTURE, _EVALUATION = range(3)
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Pre-trains an encoder and says what it has learnt.
+
+    Writes to `workdir`: `checkpoints/`, `views.png`, `train.log`, `metrics.jsonl`, `tensorboard/`,
+    `loss.png`, `summary.json`. Started again with the same config it resumes where it stopped.
+
+    Raises:
+      ValueError: an impossible config, or a workdir that holds a run of another one.
+      FileNotFoundError: data that are not there.
+    """
+    began = time.perf_counter()
+    recipe.check_pretraining(config, jax.device_count())
+    console = Console(quiet=jax.process_index() > 0)
+    mesh = make_mesh()
+    spec = recipe.view_spec(config)
+
+    with Checkpoints(
+        workdir,
+        config.to_dict(),
+        save_every=config.checkpoint.every_steps,
+        keep_last=config.checkpoint.keep,
+    ) as checkpoints:
+        if checkpoints.latest_step() is not None:
+            check_same_run(config, restore_config(workdir), workdir)
+        train_source = make_source(
+            config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
+        )
+        schedule = recipe.make_schedule(config, train_source.steps_per_epoch)
+        describe(config, console, train_source.num_examples, schedule.total_steps, workdir)
+        held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
+        save_views(_key(config, _PICTURE), held_out[: config.log.pairs], spec, workdir)
+
+        model = recipe.make_projector(config)
+        optimizer = recipe.make_optimizer(config, schedule.learning_rate)
+        variables = initialise(_key(config, _INITIALISATION), model, spec.size)
+        before = evaluate(_key(config, _EVALUATION), model, variables, held_out, spec)
+
+        state = trainer.fit(
+            replicate(trainer.create_state(variables, optimizer), mesh),
+            trainer.make_train_step(
+                make_gradients(config, model, spec),
+                optimizer,
+                mesh=mesh,
+                seed=config.seed,
+                learning_rate=schedule.learning_rate,
+            ),
+            train_source.batches,
+            total_steps=schedule.total_steps,
+            checkpoints=checkpoints,
+            progress=Progress(
+                workdir,
+                total_steps=schedule.total_steps,
+                images_per_step=config.batch_size,
+                log_every=config.log.every_steps,
+                console=console,
+            ),
+        )
+        trained = {"params": state.params, "batch_stats": state.batch_stats}
+        after = evaluate(_key(config, _EVALUATION), model, trained, held_out, spec)
+    summarise(console, workdir, before, after, len(held_out), time.perf_counter() - began)
+
+
+def check_same_run(config: ConfigDict, stored: dict[str, Any], workdir: Path) -> None:
+    """Refuses to go on with a run under another config.
+
+    Raises:
+      ValueError: a field differs that changes the result; the message names all that do.
+    """
+    fields = [flatten_dict(json.loads(json.dumps(c)), sep=".") for c in (config.to_dict(), stored)]
+    here, there = fields
+    changed = [
+        f"{name} {there.get(name)!r} -> {here.get(name)!r}"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name) and name.split(".")[0] not in ("log", "checkpoint")
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
+            "own config, or choose another --workdir"
+        )
+
+
+def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accumulation.GradientFn:
+    """The gradient of the config's objective, negatives within micro-batches or global."""
+    loss = partial(
+        recipe.OBJECTIVES[config.loss.objective],
+        temperature=config.loss.temperature,
+        chunk=config.loss.chunk or None,
+    )
+
+    def encode(
+        params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
+    ) -> tuple[Float[Array, "views points 2"], Similarity, Any]:
+        first, second = two_views(key, batch["image"], spec)
+        # Both views of an image stay on the device that holds it: beside each other in the
+        # network, and apart, as the loss wants them, only as points.
+        images = jnp.stack([first.images, second.images], axis=1).reshape(
+            -1, *first.images.shape[1:]
+        )
+        points, updates = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            mutable=["batch_stats"],
+        )
+        points = jnp.concatenate([points[0::2], points[1::2]])
+        transform = jax.tree.map(
+            lambda *views: jnp.concatenate(views), first.transform, second.transform
+        )
+        return points, transform, updates["batch_stats"]
+
+    def batch_loss(points: Array, transform: Similarity) -> tuple[Float[Array, ""], dict[str, Any]]:
+        return loss(points, transform), {}
+
+    if config.negatives == "global":
+        return accumulation.cached_gradients(encode, batch_loss, config.micro_batches)
+
+    def micro_batch_loss(
+        params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
+    ) -> tuple[Float[Array, ""], tuple[Any, dict[str, Any]]]:
+        points, transform, batch_stats = encode(params, batch_stats, batch, key)
+        value, metrics = batch_loss(points, transform)
+        return value, (batch_stats, metrics)
+
+    return accumulation.accumulate_gradients(micro_batch_loss, config.micro_batches)
+
+
+def initialise(key: Key[Array, ""], model: Projector, size: int) -> Variables:
+    """Random parameters, and statistics of a standard normal."""
+    return jax.jit(model.init)(key, jnp.zeros((1, size, size, 3)))
+
+
+def evaluate(
+    key: Key[Array, ""],
+    model: Projector,
+    variables: Variables,
+    images: UInt8[Array, "images side side 3"],
+    spec: ViewSpec,
+) -> dict[str, float]:
+    """Measures on held-out images what the objective asks for.
+
+    Args:
+      key: draws the views, the same before and after training.
+      model: the network.
+      variables: its parameters and statistics.
+      images: (N, Q, Q, 3) sources.
+      spec: the training's views.
+
+    Returns:
+      "retrieval_top1" of the other view among all images, and "equivariance_error": see
+      `diagnostics`. Both with the geometric transformation undone; the second without colour.
+    """
+    plain = dataclasses.replace(
+        spec,
+        color_jitter=False,
+        color_drop=False,
+        blur=False,
+        noise=False,
+        sobel=False,
+        cutout=False,
+    )
+    still = dataclasses.replace(plain, rotation_deg=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0))
+
+    @jax.jit
+    def measure(
+        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
+    ) -> dict[str, Array]:
+        views_key, plain_key = jax.random.split(key)
+
+        def project(images: Float[Array, "n s s 3"]) -> Float[Array, "n points 2"]:
+            return jnp.asarray(model.apply(variables, images))
+
+        first, second = (
+            contrastive.undo_transform(project(view.images), view.transform)
+            for view in two_views(views_key, images, spec)
+        )
+        moved, unmoved = augment(plain_key, images, plain), augment(plain_key, images, still)
+        return {
+            "retrieval_top1": diagnostics.retrieval_top1(first, second),
+            "equivariance_error": diagnostics.equivariance_error(
+                project(unmoved.images), project(moved.images), moved.transform
+            ),
+        }
+
+    measured = measure(variables, key, images)
+    return {name: float(value) for name, value in measured.items()}
+
+
+def save_views(
+    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec, workdir: Path
+) -> None:
+    """Writes `views.png`: pairs, and the second view warped back onto the first."""
+    first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
+    figure = plots.view_pairs(
+        np.asarray(images),
+        np.asarray(denormalize(first.images)),
+        np.asarray(denormalize(second.images)),
+        np.asarray(warp_onto(second, first.transform)),
+    )
+    plots.save(figure, workdir / "views.png")
+
+
+def describe(
+    config: ConfigDict,
+    console: Console,
+    num_examples: int | None,
+    total_steps: int,
+    workdir: Path,
+) -> None:
+    """Says in two lines what is about to run."""
+    console.print(
+        f"{config.task}:{config.recipe}: {config.model.architecture} at {config.views.size} px, "
+        f"objective {config.loss.objective}, {num_examples or 'endless'} images, {total_steps} "
+        f"steps of {config.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
+        highlight=False,
+    )
+    console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False)
+
+
+def summarise(
+    console: Console,
+    workdir: Path,
+    before: dict[str, float],
+    after: dict[str, float],
+    num_images: int,
+    seconds: float,
+) -> None:
+    """Prints and writes what the run has learnt, and draws its loss."""
+    if jax.process_index() > 0:
+        return
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    steps, values = np.asarray(losses, np.float64).T
+    plots.save(plots.curve(steps, values, "loss"), workdir / "loss.png")
+
+    summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
+    partial_path = workdir / "summary.json.partial"
+    partial_path.write_text(json.dumps(summary, indent=2) + "\n")
+    os.replace(partial_path, workdir / "summary.json")
+
+    table = Table(title=f"On {num_images} held-out images", title_justify="left")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(
+        f"top-1 retrieval of the other view (chance {100 / num_images:.1f} %)",
+        f"{100 * before['retrieval_top1']:.1f} %",
+        f"{100 * after['retrieval_top1']:.1f} %",
+    )
+    table.add_row(
+        "latent equivariance error, of the points' range (Eq. 11)",
+        f"{before['equivariance_error']:.3f}",
+        f"{after['equivariance_error']:.3f}",
+    )
+    console.print(table)
+    console.print(
+        f"{seconds / 60:.1f} minutes. Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; "
+        f"the encoder is in {workdir / 'checkpoints'}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _key(config: ConfigDict, use: int) -> Key[Array, ""]:
+    # Training folds the seed's own key by step: keep clear of it.
+    return jax.random.fold_in(jax.random.key(config.seed), np.uint32(2**31 + use))

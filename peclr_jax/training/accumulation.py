@@ -1,0 +1,235 @@
+"""Gradients of a batch that does not fit into memory at once, micro-batch by micro-batch.
+
+Two ways, which differ in what the loss of a contrastive task is taken over:
+
+* `accumulate_gradients`: the loss lies within the micro-batch, so its negatives are the other rows
+  of the micro-batch only. This is what the paper's recipe does: 16 micro-batches of 128 pairs.
+* `cached_gradients`: the loss is taken over all rows of the batch, at the memory of a micro-batch
+  and for the price of a second forward pass.
+
+Both normalise BatchNorm over the micro-batch, and both update its running averages once per
+micro-batch, in order. Both are built on one `lax.scan` per pass, so compile time does not grow
+with the number of micro-batches. (`optax.microbatching.microbatch` offers the sum of gradients,
+but does not hand the model state of one micro-batch on to the next.)
+
+Micro-batch `i` of `A` consists of the rows `r` with `r % A == i`. Under a batch that is sharded
+over devices, every device then holds an equal share of every micro-batch: splitting moves no data,
+and which rows meet in a micro-batch does not depend on the number of devices.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+from optax.microbatching import reshape_batch_axis
+
+PyTree = Any
+Scalar = Float[Array, ""]
+
+
+class Gradients(NamedTuple):
+    """What one batch says about the parameters.
+
+    Attributes:
+      loss: The loss, averaged over micro-batches if it was taken in each.
+      gradients: Its gradient, with the structure of the parameters.
+      model_state: The model's state (running averages of BatchNorm) after the batch.
+      metrics: Whatever scalars the loss reports beside itself.
+    """
+
+    loss: Scalar
+    gradients: PyTree
+    model_state: PyTree
+    metrics: dict[str, Scalar]
+
+
+# (params, model_state, batch, key) -> Gradients
+GradientFn = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], Gradients]
+# (params, model_state, micro_batch, key) -> loss, (model_state, metrics)
+LossFn = Callable[
+    [PyTree, PyTree, PyTree, Key[Array, ""]], tuple[Scalar, tuple[PyTree, dict[str, Scalar]]]
+]
+# (params, model_state, micro_batch, key) -> representations, context, model_state
+EncodeFn = Callable[[PyTree, PyTree, PyTree, Key[Array, ""]], tuple[PyTree, PyTree, PyTree]]
+# (representations, context) -> loss, metrics
+BatchLossFn = Callable[[PyTree, PyTree], tuple[Scalar, dict[str, Scalar]]]
+
+
+def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
+    """Splits every leading axis into a leading axis of micro-batches and one of their rows.
+
+    Args:
+      batch: Pytree of arrays `(B, ...)`; arrays may differ in `B`.
+      num_micro_batches: `A`, a divisor of every `B`.
+
+    Returns:
+      The pytree of arrays `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`.
+
+    Raises:
+      ValueError: A leading axis does not divide.
+    """
+
+    def split(array: Array) -> Array:
+        if array.shape[0] % num_micro_batches:
+            raise ValueError(
+                f"{array.shape[0]} rows do not divide into {num_micro_batches} micro-batches: "
+                f"choose a batch size that is a multiple of {num_micro_batches}."
+            )
+        return reshape_batch_axis(array, array.shape[0] // num_micro_batches)
+
+    return jax.tree.map(split, batch)
+
+
+def merge_micro_batches(micro_batches: PyTree) -> PyTree:
+    """Inverts `split_micro_batches`: arrays `(A, n, ...)` become `(A * n, ...)`.
+
+    Blocks of rows stay blocks: if each micro-batch lists its first views and then its second views,
+    the merged array lists all first views and then all second views.
+    """
+    return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:], order="F"), micro_batches)
+
+
+def accumulate_gradients(loss_fn: LossFn, num_micro_batches: int = 1) -> GradientFn:
+    """Averages the gradients of a loss that is taken within each micro-batch.
+
+    Args:
+      loss_fn: `(params, model_state, micro_batch, key) -> loss, (model_state, metrics)`. The key is
+        the batch's, folded by the index of the micro-batch.
+      num_micro_batches: Parts to split the batch into; one computes it whole.
+
+    Returns:
+      `(params, model_state, batch, key) -> Gradients`, where loss, gradients and metrics are means
+      over micro-batches, and the model state has passed through all of them in order.
+
+    References:
+      Spurr et al. 2021, supplement, Sec. 8 (batches of 2048 by accumulation).
+    """
+    value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
+
+    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
+        def visit(
+            carry: tuple[PyTree, PyTree], inputs: tuple[Int[Array, ""], PyTree]
+        ) -> tuple[tuple[PyTree, PyTree], tuple[Scalar, PyTree]]:
+            model_state, total = carry
+            index, micro_batch = inputs
+            (loss, (model_state, metrics)), gradients = value_and_grad(
+                params, model_state, micro_batch, jax.random.fold_in(key, index)
+            )
+            return (model_state, jax.tree.map(jnp.add, total, gradients)), (loss, metrics)
+
+        (model_state, total), (losses, metrics) = _scan(
+            visit,
+            (model_state, jax.tree.map(jnp.zeros_like, params)),
+            split_micro_batches(batch, num_micro_batches),
+            num_micro_batches,
+        )
+        mean = jax.tree.map(lambda total: total / num_micro_batches, total)
+        loss, metrics = jax.tree.map(lambda values: values.mean(0), (losses, metrics))
+        return Gradients(loss, mean, model_state, metrics)
+
+    return compute
+
+
+def cached_gradients(
+    encode: EncodeFn, loss_fn: BatchLossFn, num_micro_batches: int = 1
+) -> GradientFn:
+    """Computes the exact gradient of a loss over the whole batch at the memory of a micro-batch.
+
+    The first pass encodes every micro-batch and keeps only the representations. The loss and its
+    gradient with respect to all representations follow at once. The second pass encodes every
+    micro-batch again, now with the residuals of its backward pass, and pulls its share of that
+    gradient back to the parameters; as the loss depends on the parameters only through the
+    representations, the sum of these is the gradient of the loss.
+
+    Both passes see the same key and the same model state at a micro-batch, hence the same
+    augmentation and dropout. The running averages of BatchNorm advance once.
+
+    Args:
+      encode: `(params, model_state, micro_batch, key) -> representations, context, model_state`.
+        The key is the batch's, folded by the index of the micro-batch. Representations are a
+        pytree of floats that the loss is differentiated by; the context is a pytree of any arrays
+        that the loss needs and that do not depend on the parameters, such as the augmentation's
+        transformations. Every array has a leading axis to be joined along.
+      loss_fn: `(representations, context) -> loss, metrics`, called with the arrays of all
+        micro-batches joined along their leading axes by `merge_micro_batches`, which restores the
+        batch's order of rows.
+      num_micro_batches: Parts to split the batch into; one computes it whole, in a single pass.
+
+    Returns:
+      `(params, model_state, batch, key) -> Gradients`.
+
+    References:
+      Gao et al., `Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup
+      <https://arxiv.org/abs/2101.06983>`_, 2021
+    """
+    if num_micro_batches == 1:
+        return accumulate_gradients(_compose(encode, loss_fn))
+
+    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
+        micro_batches = split_micro_batches(batch, num_micro_batches)
+
+        def represent(
+            model_state: PyTree, inputs: tuple[Int[Array, ""], PyTree]
+        ) -> tuple[PyTree, tuple[PyTree, PyTree]]:
+            index, micro_batch = inputs
+            representations, context, model_state = encode(
+                params, model_state, micro_batch, jax.random.fold_in(key, index)
+            )
+            return model_state, (representations, context)
+
+        _, cached = _scan(represent, model_state, micro_batches, num_micro_batches)
+        representations, context = merge_micro_batches(cached)
+        (loss, metrics), cotangents = jax.value_and_grad(loss_fn, has_aux=True)(
+            representations, context
+        )
+
+        def pull_back(
+            carry: tuple[PyTree, PyTree],
+            inputs: tuple[Int[Array, ""], tuple[PyTree, PyTree]],
+        ) -> tuple[tuple[PyTree, PyTree], None]:
+            model_state, total = carry
+            index, (micro_batch, cotangent) = inputs
+
+            def represent_again(params: PyTree) -> tuple[PyTree, PyTree]:
+                representations, _, new_state = encode(
+                    params, model_state, micro_batch, jax.random.fold_in(key, index)
+                )
+                return representations, new_state
+
+            _, vjp, model_state = jax.vjp(represent_again, params, has_aux=True)
+            (gradients,) = vjp(cotangent)
+            return (model_state, jax.tree.map(jnp.add, total, gradients)), None
+
+        (model_state, gradients), _ = _scan(
+            pull_back,
+            (model_state, jax.tree.map(jnp.zeros_like, params)),
+            (micro_batches, split_micro_batches(cotangents, num_micro_batches)),
+            num_micro_batches,
+        )
+        return Gradients(loss, gradients, model_state, metrics)
+
+    return compute
+
+
+def _compose(encode: EncodeFn, loss_fn: BatchLossFn) -> LossFn:
+    def composed(
+        params: PyTree, model_state: PyTree, batch: PyTree, key: Array
+    ) -> tuple[Scalar, tuple[PyTree, dict[str, Scalar]]]:
+        representations, context, model_state = encode(params, model_state, batch, key)
+        loss, metrics = loss_fn(representations, context)
+        return loss, (model_state, metrics)
+
+    return composed
+
+
+def _scan(
+    body: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+    carry: PyTree,
+    micro_batches: PyTree,
+    num_micro_batches: int,
+) -> tuple[PyTree, PyTree]:
+    """Scans over (index, micro-batch); a single one is unrolled, free of the loop's copies."""
+    indices = jnp.arange(num_micro_batches)
+    return jax.lax.scan(body, carry, (indices, micro_batches), unroll=num_micro_batches == 1)

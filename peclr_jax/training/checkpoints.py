@@ -1,0 +1,257 @@
+"""Checkpoints: written in the background by Orbax, found by path, checked before they are loaded.
+
+A checkpoint is a directory `workdir/checkpoints/<step>` with two items: `state`, the arrays of the
+training state, and `config`, the JSON of the configuration that made it. Orbax writes it under a
+temporary name and renames it when complete, so a run that is killed while saving leaves the last
+complete one. Random keys are not stored: they are derived from seed and step.
+"""
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers as policies
+
+DIRECTORY = "checkpoints"
+
+Path = str | os.PathLike[str]
+State = TypeVar("State")
+
+
+class Checkpoints:
+    """Saves a run's training state at an interval and keeps what the policy says.
+
+    Use it as a context manager: leaving it waits for the last checkpoint to be complete.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        config: Mapping[str, Any],
+        *,
+        save_every: int,
+        keep_last: int = 2,
+        keep_every: int | None = None,
+    ) -> None:
+        """Prepares `workdir/checkpoints`.
+
+        Args:
+          workdir: The run's directory; created if missing.
+          config: The run's configuration, stored inside every checkpoint. Values that JSON does
+            not know as they are change on the way: tuples return as lists.
+          save_every: Steps between checkpoints.
+          keep_last: How many of the newest checkpoints to keep.
+          keep_every: Keep also every checkpoint whose step is a multiple of this, for good.
+        """
+        if save_every < 1 or keep_last < 1:
+            raise ValueError(
+                f"save_every ({save_every}) and keep_last ({keep_last}) must be at least 1."
+            )
+        keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
+        if keep_every is not None:
+            keep.append(policies.EveryNSteps(keep_every))
+        self._config = dict(config)
+        self._save_every = save_every
+        self._manager = ocp.CheckpointManager(
+            epath.Path(os.path.abspath(workdir) if "://" not in str(workdir) else workdir)
+            / DIRECTORY,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy(keep),
+                # What a killed run left behind half written.
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def is_due(self, step: int) -> bool:
+        """Whether the interval asks for a checkpoint after `step` steps."""
+        return step % self._save_every == 0
+
+    def save(self, step: int, state: Any) -> bool:
+        """Saves the state; returns when it is copied to the host, and writes in the background.
+
+        Args:
+          step: Steps that the state has taken.
+          state: Pytree of arrays. Its buffers may be donated as soon as this returns.
+
+        Returns:
+          Whether it was saved: a step that is already there is not written again.
+        """
+        if step in self._manager.all_steps():
+            return False
+        items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(self._config)}
+        return self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+
+    def latest_step(self) -> int | None:
+        """Returns the step of the newest checkpoint, `None` if there is none."""
+        return self._manager.latest_step()
+
+    def restore_latest(self, target: State) -> State | None:
+        """Restores the newest checkpoint of this run, `None` if there is none.
+
+        Args:
+          target: The state to fill, see `restore_state`.
+        """
+        step = self.latest_step()
+        return None if step is None else restore_state(self._manager.directory / str(step), target)
+
+    def wait(self) -> None:
+        """Returns once everything saved so far is complete on disk."""
+        self._manager.wait_until_finished()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._manager.close()
+
+
+def find(path: Path, step: int | None = None) -> epath.Path:
+    """Finds a checkpoint.
+
+    Args:
+      path: A run's directory, its `checkpoints` directory, or the directory of one step.
+      step: Which step; the newest by default.
+
+    Returns:
+      The directory of the step.
+
+    Raises:
+      FileNotFoundError: There is nothing at the path, no checkpoint in it, or not of this step.
+    """
+    root = epath.Path(path)
+    if not root.exists():
+        raise FileNotFoundError(f"There is no checkpoint at {root}: the path does not exist.")
+    if _is_checkpoint(root) and step is None:
+        return root
+    if (root / DIRECTORY).exists():
+        root = root / DIRECTORY
+    found = {
+        int(child.name): child
+        for child in (root.iterdir() if root.is_dir() else ())
+        if child.name.isdecimal() and _is_checkpoint(child)
+    }
+    if not found:
+        raise FileNotFoundError(
+            f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
+            "the directory of one step in it."
+        )
+    if step is not None and step not in found:
+        raise FileNotFoundError(
+            f"{root} holds no checkpoint of step {step}; there are {sorted(found)}."
+        )
+    return found[max(found) if step is None else step]
+
+
+def restore_config(path: Path) -> dict[str, Any]:
+    """Restores the configuration of the run that made a checkpoint.
+
+    Args:
+      path: See `find`.
+    """
+    with _reader() as reader:
+        args = ocp.args.Composite(config=ocp.args.JsonRestore())
+        return reader.restore(find(path), args=args).config
+
+
+def restore_params(path: Path) -> dict[str, Any]:
+    """Restores a model without knowing the structure of the state it was trained in.
+
+    Args:
+      path: See `find`.
+
+    Returns:
+      The variables for `model.apply`: `{"params": ..., "batch_stats": ...}`, trees of NumPy arrays.
+      The optimizer's moments are not read.
+    """
+    directory = find(path)
+    with _reader() as reader:
+        saved = reader.metadata(directory).item_metadata["state"].tree
+        target = {name: saved[name] for name in ("params", "batch_stats")}
+        args = ocp.args.PyTreeRestore(
+            item=target,
+            restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target),
+            partial_restore=True,
+        )
+        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+
+
+def restore_state(path: Path, target: State) -> State:
+    """Restores a whole training state, on whatever devices the target lives.
+
+    Args:
+      path: See `find`.
+      target: Pytree of arrays, or of `jax.ShapeDtypeStruct`s with shardings, that gives structure,
+        shapes and placement. The number of devices may differ from that of the run that saved.
+
+    Returns:
+      A pytree like `target`.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      ValueError: The checkpoint's tensors are not those of the target; the message names the
+        first that differs, and both shapes.
+    """
+    directory = find(path)
+    with _reader() as reader:
+        saved = reader.metadata(directory).item_metadata["state"].tree
+        _check_same_shapes(_shapes(saved), _shapes(target), directory)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+        args = ocp.args.PyTreeRestore(
+            item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
+        )
+        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+
+
+def _reader() -> ocp.Checkpointer:
+    return ocp.Checkpointer(
+        ocp.CompositeCheckpointHandler(
+            state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
+        )
+    )
+
+
+def _is_checkpoint(directory: epath.Path) -> bool:
+    return (directory / "state").exists() and (directory / "config").exists()
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
+
+
+def _check_same_shapes(
+    saved: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], directory: epath.Path
+) -> None:
+    # Parameters say most clearly what is wrong; the optimizer's tensors only mirror them.
+    order = ("params", "batch_stats", "step", "opt_state")
+
+    def rank(name: str) -> tuple[int, str]:
+        group = name.split("/")[0]
+        return (order.index(group) if group in order else len(order), name)
+
+    for name in sorted(saved.keys() | wanted.keys(), key=rank):
+        if saved.get(name) == wanted.get(name):
+            continue
+        if name not in saved:
+            difference = f"lacks {name}, {wanted[name]} in this run"
+        elif name not in wanted:
+            difference = f"has {name}, {saved[name]}, which this run lacks"
+        else:
+            difference = f"has {name} as {saved[name]}, this run as {wanted[name]}"
+        raise ValueError(
+            f"The checkpoint {directory} {difference}: it was made with another model or "
+            "optimizer; use its own config, or another workdir."
+        )

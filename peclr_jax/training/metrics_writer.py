@@ -1,0 +1,59 @@
+"""Scalars and images to `workdir`: TensorBoard events, and scalars as JSON lines."""
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any, SupportsFloat
+
+import numpy as np
+from jaxtyping import UInt8
+from tensorboardX import SummaryWriter
+
+
+class MetricsWriter:
+    """Writes metrics of a run that may have been interrupted.
+
+    What an earlier process wrote about steps after `start_step`, which are about to be taken again,
+    is dropped from `metrics.jsonl` and hidden from TensorBoard.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, start_step: int = 0) -> None:
+        """Opens `workdir/metrics.jsonl` and `workdir/tensorboard`.
+
+        Args:
+          workdir: The run's directory; created if missing.
+          start_step: Steps already taken.
+        """
+        root = pathlib.Path(workdir)
+        root.mkdir(parents=True, exist_ok=True)
+        path = root / "metrics.jsonl"
+        kept = [record for record in _read(path) if record["step"] <= start_step]
+        path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        self._lines = path.open("a", buffering=1)
+        self._events = SummaryWriter(str(root / "tensorboard"), purge_step=start_step + 1)
+
+    def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+        """Writes one record of numbers about a step."""
+        numbers = {name: float(value) for name, value in values.items()}
+        self._lines.write(json.dumps({"step": step, **numbers}) + "\n")
+        for name, value in numbers.items():
+            self._events.add_scalar(name, value, step)
+
+    def images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
+        """Writes pictures about a step to TensorBoard."""
+        for name, image in images.items():
+            self._events.add_image(name, image, step, dataformats="HWC")
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self._lines.close()
+        self._events.close()
+
+
+def _read(path: pathlib.Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    # The last line is incomplete where the process was killed while writing it.
+    return [json.loads(line) for line in lines if line.endswith("\n")]

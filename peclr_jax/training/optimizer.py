@@ -1,0 +1,291 @@
+"""The optimizer of PeCLR: Adam behind layer-wise adaptive rates, and its schedule.
+
+The paper trains "with LARS and ADAM" (supplement, Sec. 8). Two orders exist of composing the two,
+one function each, with the same first three arguments:
+
+* `lars_adam`: the trust ratio scales the gradients that Adam is given. This is the official code's.
+* `lamb`: the trust ratio scales the step that Adam proposes, which is LAMB.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+Mask = Any | Callable[[optax.Params], Any] | None
+
+
+def scale_by_lars(
+    learning_rate: optax.ScalarOrSchedule,
+    weight_decay: float = 0.0,
+    mask: Mask = None,
+    *,
+    trust_coefficient: float = 0.02,
+    clip: bool = True,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    r"""Adds weight decay to gradients and scales them by a clipped trust ratio.
+
+    For every tensor :math:`p` with gradient :math:`g`, where both norms are non-zero,
+
+    .. math::
+      q = \frac{\eta \|p\|}{\|g\| + \lambda \|p\| + \epsilon}, \quad
+      g \leftarrow (g + \lambda p) \cdot \min(q / \alpha, 1)
+
+    with trust coefficient :math:`\eta`, weight decay :math:`\lambda` and learning rate
+    :math:`\alpha`. Where a norm is zero the gradient is left alone, decay included. It differs from
+    `optax.add_decayed_weights` followed by `optax.scale_by_trust_ratio` in taking the gradient's
+    norm before the decay, and in the clip, which keeps the later step from exceeding the one
+    without LARS. At learning rate zero the clipped ratio is one.
+
+    Args:
+      learning_rate: The rate that the clip compares with, fixed or a schedule of the update count.
+        It does not scale the updates.
+      weight_decay: Strength of the L2 regularization, added before scaling.
+      mask: Which tensors to decay: a tree of booleans with the parameters' structure or a prefix of
+        it, or a function from parameters to one. All by default. Tensors that are masked out are
+        scaled nevertheless, with :math:`\lambda = 0`.
+      trust_coefficient: Multiplier of the trust ratio.
+      clip: Whether to clip; if not, :math:`q` is used as it is.
+      eps: Added to the denominator of the trust ratio.
+
+    Returns:
+      The corresponding `optax.GradientTransformation`.
+
+    References:
+      You et al., `Large Batch Training of Convolutional Networks
+      <https://arxiv.org/abs/1708.03888>`_, 2017
+    """
+
+    def init(params: optax.Params) -> optax.ScaleByScheduleState:
+        del params
+        return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
+
+    def update(
+        updates: optax.Updates,
+        state: optax.ScaleByScheduleState,
+        params: optax.Params | None = None,
+    ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
+        if params is None:
+            raise ValueError("scale_by_lars needs the parameters: call update(updates, state, p).")
+        rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
+        decayed = mask(params) if callable(mask) else mask
+        decayed = jax.tree.broadcast(True if decayed is None else decayed, params)
+
+        def scale(update: Array, param: Array, decay: bool) -> Array:
+            decay_rate = weight_decay if decay else 0.0
+            param_norm = jnp.linalg.norm(param.ravel())
+            update_norm = jnp.linalg.norm(update.ravel())
+            ratio = trust_coefficient * param_norm / (update_norm + decay_rate * param_norm + eps)
+            if clip:
+                # At rate zero the quotient is infinite, and clipped to one like any other.
+                ratio = jnp.minimum(ratio / rate, 1.0)
+            adapted = (update + decay_rate * param) * ratio
+            return jnp.where((param_norm > 0) & (update_norm > 0), adapted, update)
+
+        updates = jax.tree.map(scale, updates, params, decayed)
+        return updates, optax.ScaleByScheduleState(count=optax.safe_increment(state.count))
+
+    return optax.GradientTransformation(init, update)
+
+
+def lars_adam(
+    schedule: optax.ScalarOrSchedule,
+    weight_decay: float = 0.0,
+    mask: Mask = None,
+    *,
+    trust_coefficient: float = 0.02,
+    clip: bool = True,
+    lars_eps: float = 1e-8,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+    """Adam on gradients that were scaled layer by layer by LARS: the official PeCLR's optimizer.
+
+    Adam is almost invariant to the scale of the gradients it is given, so only *changes* of a
+    tensor's trust ratio over time have an effect: see `lamb` for the order in which the ratio
+    itself sets the size of the step.
+
+    Args:
+      schedule: The learning rate, fixed or a schedule of the update count.
+      weight_decay: Strength of the L2 regularization, added to the gradient before LARS.
+      mask: Which tensors to decay, see `scale_by_lars`, `decay_mask` and `official_decay_mask`.
+        Tensors that are masked out are adapted by LARS nevertheless.
+      trust_coefficient: Multiplier of the trust ratio.
+      clip: Whether to clip the trust ratio over the learning rate at one.
+      lars_eps: Added to the denominator of the trust ratio.
+      b1: Decay rate of Adam's first moment.
+      b2: Decay rate of Adam's second moment.
+      eps: Added to the denominator of Adam's step.
+
+    Returns:
+      The corresponding `optax.GradientTransformation`.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> from peclr_jax.training.optimizer import lars_adam, warmup_cosine
+      >>> objective = lambda x: jnp.sum(x**2)
+      >>> optimizer = lars_adam(warmup_cosine(0.5, warmup_steps=2, total_steps=20))
+      >>> params = jnp.array([1.0, 2.0, 3.0])
+      >>> state = optimizer.init(params)
+      >>> for _ in range(20):
+      ...     updates, state = optimizer.update(jax.grad(objective)(params), state, params)
+      ...     params = optax.apply_updates(params, updates)
+      >>> bool(objective(params) < 1.0)
+      True
+
+    References:
+      You et al., `Large Batch Training of Convolutional Networks
+      <https://arxiv.org/abs/1708.03888>`_, 2017
+
+      Kingma and Ba, `Adam: A Method for Stochastic Optimization
+      <https://arxiv.org/abs/1412.6980>`_, 2014
+
+      Spurr et al., `Self-Supervised 3D Hand Pose Estimation from monocular RGB via Contrastive
+      Learning <https://arxiv.org/abs/2106.05953>`_, 2021 (supplement, Sec. 8)
+    """
+    return optax.chain(
+        scale_by_lars(
+            schedule,
+            weight_decay,
+            mask,
+            trust_coefficient=trust_coefficient,
+            clip=clip,
+            eps=lars_eps,
+        ),
+        optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def lamb(
+    schedule: optax.ScalarOrSchedule,
+    weight_decay: float = 0.0,
+    mask: Mask = None,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-6,
+) -> optax.GradientTransformation:
+    """LARS on the steps that Adam proposes: `optax.lamb`, in the argument order of `lars_adam`.
+
+    Args:
+      schedule: The learning rate, fixed or a schedule of the update count.
+      weight_decay: Strength of the decoupled weight decay, added after Adam.
+      mask: Which tensors to decay, see `scale_by_lars`.
+      b1: Decay rate of Adam's first moment.
+      b2: Decay rate of Adam's second moment.
+      eps: Added to the denominator of Adam's step.
+
+    Returns:
+      The corresponding `optax.GradientTransformation`.
+
+    References:
+      You et al., `Large Batch Optimization for Deep Learning: Training BERT in 76 minutes
+      <https://arxiv.org/abs/1904.00962>`_, 2020
+    """
+    return optax.lamb(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=mask)
+
+
+def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
+    """Linear warm-up from zero, then a half cosine down to zero, in the official code's form.
+
+    `base * t / (W - 1)` for `t < W`, then `base * (1 + cos(pi * (t - W) / (T - W))) / 2`, for
+    warm-up `W` and total `T`. The first step has rate zero, and steps `W - 1` and `W` both have
+    the base rate. With `W = 1` the one warm-up step has rate zero; with `W = 0` there is none.
+
+    Args:
+      base: The highest learning rate.
+      warmup_steps: Steps of the warm-up, `W`.
+      total_steps: Steps of the run, warm-up included, `T`. The rate stays zero from there on.
+
+    Returns:
+      A schedule, from step count to learning rate.
+
+    Raises:
+      ValueError: The warm-up is negative or leaves no step to the decay.
+
+    References:
+      Loshchilov and Hutter, `SGDR: Stochastic Gradient Descent with Warm Restarts
+      <https://arxiv.org/abs/1608.03983>`_, 2016
+    """
+    if not 0 <= warmup_steps < total_steps:
+        raise ValueError(
+            f"A warm-up of {warmup_steps} steps does not fit into {total_steps} steps: "
+            "choose 0 <= warmup_steps < total_steps."
+        )
+
+    def schedule(count: Int[Array, ""] | int) -> Float[Array, ""]:
+        step = jnp.asarray(count, jnp.float32)
+        ramp = step / max(warmup_steps - 1, 1)
+        # (1 + cos(pi x)) / 2 = sin^2(pi (1 - x) / 2), which does not cancel near the end.
+        remaining = jnp.clip((total_steps - step) / (total_steps - warmup_steps), 0.0, 1.0)
+        decay = jnp.sin(jnp.pi / 2 * remaining) ** 2
+        return base * jnp.where(step < warmup_steps, ramp, decay)
+
+    return schedule
+
+
+def sqrt_batch_learning_rate(base: float, batch_size: int) -> float:
+    """Scales a learning rate with the square root of the batch size.
+
+    Args:
+      base: The learning rate at a batch of one (official code: 1e-4).
+      batch_size: Images per optimizer step, all devices and micro-batches included (paper: 2048,
+        which gives 4.5e-3).
+
+    Returns:
+      `base * sqrt(batch_size)`.
+
+    References:
+      Krizhevsky, `One weird trick for parallelizing convolutional neural networks
+      <https://arxiv.org/abs/1404.5997>`_, 2014 (Sec. 5)
+    """
+    return base * math.sqrt(batch_size)
+
+
+def decay_mask(params: optax.Params) -> Any:
+    """Selects what is customarily decayed: everything but biases and the scales of norm layers.
+
+    Args:
+      params: Flax parameters; leaves named `bias` or `scale` are excluded.
+
+    Returns:
+      A tree of booleans with the structure of `params`.
+    """
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: _names(path)[-1] not in ("bias", "scale"), params
+    )
+
+
+def official_decay_mask(params: optax.Params) -> Any:
+    """Selects what the official PeCLR decays, which follows from its substring match on names.
+
+    Every bias is excluded. A BatchNorm scale is excluded only in a residual branch, where the
+    PyTorch module is named `bn1` to `bn3`; those of the stem, of the shortcuts and of the
+    projection head have names without `bn`, and are decayed.
+
+    Args:
+      params: Flax parameters in which residual blocks are named `layer{stage}_{index}`, and the
+        BatchNorm layers of their branches `bn{k}`.
+
+    Returns:
+      A tree of booleans with the structure of `params`.
+    """
+
+    def decayed(path: tuple[Any, ...], _: Any) -> bool:
+        *modules, leaf = _names(path)
+        in_block = len(modules) > 1 and modules[-2].startswith("layer")
+        in_branch = in_block and modules[-1] in ("bn1", "bn2", "bn3")
+        return leaf != "bias" and not (leaf == "scale" and in_branch)
+
+    return jax.tree_util.tree_map_with_path(decayed, params)
+
+
+def _names(path: tuple[Any, ...]) -> list[str]:
+    return jax.tree_util.keystr(path, simple=True, separator="/").split("/")

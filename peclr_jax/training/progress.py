@@ -1,0 +1,142 @@
+"""How a run is doing, for the person who watches it and for the files in its directory."""
+
+import datetime
+import pathlib
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, SupportsFloat
+
+import jax
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from peclr_jax.training.metrics_writer import MetricsWriter
+
+
+class Progress:
+    """Shows and records the metrics of some steps.
+
+    On a terminal: a bar with loss, images/s and remaining time. Elsewhere: one plain line per
+    report. In `workdir` always: the plain lines in `train.log`, the numbers in `metrics.jsonl` and
+    TensorBoard. Only the first process of several shows and writes anything.
+    """
+
+    def __init__(
+        self,
+        workdir: str | pathlib.Path,
+        *,
+        total_steps: int,
+        images_per_step: int,
+        log_every: int = 50,
+        console: Console | None = None,
+    ) -> None:
+        """Prepares to report; nothing is written before `running`.
+
+        Args:
+          workdir: The run's directory.
+          total_steps: Steps of the whole run.
+          images_per_step: Images (not views) in the global batch, for images/s.
+          log_every: Steps between reports.
+          console: Where to show; standard output by default.
+        """
+        self.log_every = log_every
+        self._workdir = pathlib.Path(workdir)
+        self._total_steps = total_steps
+        self._images_per_step = images_per_step
+        self._console = console or Console(quiet=jax.process_index() > 0)
+        self._bar: Bar | None = None
+        self._writer: MetricsWriter | None = None
+        self._started = time.perf_counter()
+        self._last: tuple[int, float] | None = None  # step and time of the last report
+
+    @contextmanager
+    def running(self, start_step: int) -> Iterator["Progress"]:
+        """Opens bar and files for a run that goes on after `start_step` steps."""
+        self._started, self._last = time.perf_counter(), None
+        if jax.process_index() == 0:
+            self._writer = MetricsWriter(self._workdir, start_step)
+        if self._console.is_terminal:
+            self._bar = Bar(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(bar_width=None),
+                TextColumn("{task.fields[status]}"),
+                console=self._console,
+            )
+            self._bar.add_task(
+                "", total=self._total_steps, completed=start_step, status="compiling"
+            )
+            self._bar.start()
+        try:
+            yield self
+        finally:
+            if self._bar is not None:
+                self._bar.stop()
+                self._bar = None
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether this step's metrics are to be fetched and reported."""
+        return step % self.log_every == 0 or step == self._total_steps
+
+    def report(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
+        """Shows and writes the metrics of a step that has just been completed.
+
+        Args:
+          step: Steps taken.
+          metrics: Numbers on the host, among them `loss`.
+        """
+        now = time.perf_counter()
+        written = {name: float(value) for name, value in metrics.items()}
+        parts = [f"loss {written['loss']:.4f}"]
+        if self._last is None:
+            # The first step carries the compilation: a rate would mislead.
+            parts.append(f"first step after {now - self._started:.1f} s")
+        else:
+            last_step, last_time = self._last
+            seconds = max(now - last_time, 1e-9) / max(step - last_step, 1)
+            written["images_per_second"] = self._images_per_step / seconds
+            remaining = datetime.timedelta(seconds=round((self._total_steps - step) * seconds))
+            parts += [f"{written['images_per_second']:.0f} images/s", f"ETA {remaining}"]
+        self._last = (step, now)
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=step, status=" | ".join(parts))
+        line = " | ".join([f"step {step}/{self._total_steps}", *parts])
+        self._log(line, show=self._bar is None)
+        self.scalars(step, written)
+
+    def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+        """Writes numbers without showing them."""
+        if self._writer is not None:
+            self._writer.scalars(step, values)
+
+    def images(self, step: int, images: Mapping[str, Any]) -> None:
+        """Writes pictures, uint8 `(height, width, 3)`, to TensorBoard."""
+        if self._writer is not None:
+            self._writer.images(step, images)
+
+    def note(self, text: str) -> None:
+        """Shows a sentence, and adds it to `train.log`."""
+        self._log(text, show=True)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Keeps what happens inside (a checkpoint, an evaluation) out of the images/s."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            if self._last is not None:
+                self._last = (self._last[0], self._last[1] + time.perf_counter() - began)
+
+    def _log(self, line: str, *, show: bool) -> None:
+        if show:
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        if jax.process_index() == 0:
+            self._workdir.mkdir(parents=True, exist_ok=True)
+            with (self._workdir / "train.log").open("a") as file:
+                file.write(line + "\n")

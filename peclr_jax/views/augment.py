@@ -1,0 +1,108 @@
+"""From a batch of source images to views of them, and to the transforms that made the views.
+
+Pure functions of a key, batched, and run on the accelerator inside the training step:
+
+    first, second = two_views(key, images, ViewSpec(size=128))
+
+A source is a square uint8 crop with the hand's box at its centre, wider than the view by
+`ViewSpec.source_margin`. It is resampled once, straight into the view.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt8
+
+from peclr_jax.views import affine
+from peclr_jax.views.affine import Similarity
+from peclr_jax.views.operations import apply_operations, photometric_operations
+from peclr_jax.views.spec import ViewSpec as ViewSpec
+
+# ImageNet's, in [0, 1], RGB. NumPy: importing this module must not start a JAX backend.
+_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
+_DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
+
+
+class View(NamedTuple):
+    """A batch of augmented images and the transforms that made them.
+
+    Attributes:
+        images: ImageNet-standardised RGB, float32.
+        transform: Canonical view to this view, one per image.
+    """
+
+    images: Float[Array, "batch size size 3"]
+    transform: Similarity
+
+
+def augment(
+    key: Key[Array, ""], images: UInt8[Array, "batch source source 3"], spec: ViewSpec
+) -> View:
+    """Draws one view of every image.
+
+    Image i's view depends on the key, the batch's size and i, not on how the batch is spread over
+    devices.
+
+    Args:
+        key: PRNG key.
+        images: Square RGB sources, the hand's box at their centre.
+        spec: Ranges and switches; static under `jax.jit`.
+    """
+    batch, source_side = images.shape[:2]
+    transform_key, photometric_key = jax.random.split(key)
+    transform = affine.sample(
+        transform_key,
+        batch,
+        rotation=float(np.deg2rad(spec.rotation_deg)),
+        scale=spec.scale,
+        translation=spec.translation,
+    )
+    matrix = source_to_view(transform, source_side, spec)
+    views = affine.apply_to_images(images, matrix, spec.size)
+    views = apply_operations(photometric_key, views, photometric_operations(spec))
+    return View(normalize(views), transform)
+
+
+def two_views(
+    key: Key[Array, ""], images: UInt8[Array, "batch source source 3"], spec: ViewSpec
+) -> tuple[View, View]:
+    """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1)."""
+    first_key, second_key = jax.random.split(key)
+    return augment(first_key, images, spec), augment(second_key, images, spec)
+
+
+def source_to_view(
+    transform: Similarity, source_side: int, spec: ViewSpec
+) -> Float[Array, "batch 2 3"]:
+    """Returns the matrices from source pixels to view pixels, for labels as well as for images."""
+    return affine.compose_matrices(
+        affine.source_to_canonical(source_side, spec.size, spec.source_margin),
+        affine.to_matrix(transform, spec.size),
+    )
+
+
+def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"]:
+    """Moves a view into the frame of another, to see whether the two agree.
+
+    Args:
+        view: The view to move.
+        frame: The other view's transforms.
+
+    Returns:
+        RGB in [0, 255], black where `view` saw nothing.
+    """
+    size = view.images.shape[1]
+    matrix = affine.to_matrix(affine.compose(affine.invert(view.transform), frame), size)
+    return affine.apply_to_images(denormalize(view.images), matrix, size)
+
+
+def normalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """Standardises RGB in [0, 255] by ImageNet's mean and deviation."""
+    return (images / 255 - _MEAN) / _DEVIATION
+
+
+def denormalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """Undoes `normalize`, clipped to [0, 255]."""
+    return jnp.clip((images * _DEVIATION + _MEAN) * 255, 0, 255)

@@ -1,0 +1,77 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from peclr_jax.hands import skeleton
+
+FINGERS = ("thumb", "index", "middle", "ring", "little")
+
+
+def test_every_joint_is_named_once():
+    assert len(skeleton.JOINT_NAMES) == len(set(skeleton.JOINT_NAMES)) == skeleton.NUM_JOINTS == 21
+
+
+def test_fingers_are_named_runs_from_palm_to_tip():
+    assert tuple(skeleton.FINGERS) == FINGERS
+    for finger, joints in skeleton.FINGERS.items():
+        assert all(skeleton.JOINT_NAMES[joint].startswith(finger) for joint in joints)
+        assert skeleton.JOINT_NAMES[joints[-1]] == f"{finger}_tip"
+    assert skeleton.FINGERTIPS == (4, 8, 12, 16, 20)
+    assert set(skeleton.FINGER_COLORS) == set(FINGERS)
+
+
+def test_bones_form_a_tree_rooted_at_the_wrist():
+    assert skeleton.PARENTS[skeleton.WRIST] == -1
+    assert all(parent < child for child, parent in enumerate(skeleton.PARENTS))
+    assert len(skeleton.BONES) == 20
+    assert [child for parent, child in skeleton.BONES if parent == skeleton.WRIST] == [
+        joints[0] for joints in skeleton.FINGERS.values()
+    ]
+    for joints in skeleton.FINGERS.values():
+        assert all((a, b) in skeleton.BONES for a, b in itertools.pairwise(joints))
+
+
+# The first letters of finger and joint, as each data set's documentation lists them.
+AIT = ["wrist"] + [f"{finger} {joint}" for joint in range(4) for finger in FINGERS]
+MANO = (
+    ["wrist"]
+    + [
+        f"{finger} {joint}"
+        for finger in ("index", "middle", "little", "ring", "thumb")
+        for joint in range(3)
+    ]
+    + [f"{finger} 3" for finger in FINGERS]
+)
+INTERHAND = [f"{finger} {joint}" for finger in FINGERS for joint in (3, 2, 1, 0)] + ["wrist"]
+FREIHAND = ["wrist"] + [f"{finger} {joint}" for finger in FINGERS for joint in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("order", "names"),
+    [
+        (skeleton.FROM_AIT, AIT),
+        (skeleton.FROM_MANO, MANO),
+        (skeleton.FROM_INTERHAND, INTERHAND),
+    ],
+)
+def test_orders_are_bijections_from_their_documentation(order, names):
+    assert sorted(order) == list(range(21))
+    joints = np.array(names)[:, None]
+    assert skeleton.reorder(joints, order)[:, 0].tolist() == FREIHAND
+    back = skeleton.reorder(skeleton.reorder(joints, order), skeleton.inverse(order))
+    np.testing.assert_array_equal(back, joints)
+
+
+def test_documented_examples():
+    documented = [0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20]
+    assert skeleton.FROM_MANO.tolist() == documented
+    # The official code's reference bone, wrist to index MCP, is (0, 2) in its own order.
+    assert skeleton.FROM_AIT[skeleton.INDEX_MCP] == 2
+    assert skeleton.FROM_AIT[[skeleton.MIDDLE_MCP, skeleton.MIDDLE_PIP]].tolist() == [3, 8]
+    assert skeleton.FROM_INTERHAND[skeleton.WRIST] == 20
+
+
+def test_orders_cannot_be_changed_by_accident():
+    with pytest.raises(ValueError, match="read-only"):
+        skeleton.FROM_MANO[0] = 1

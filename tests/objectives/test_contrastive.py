@@ -1,0 +1,137 @@
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peclr_jax.objectives import contrastive
+from peclr_jax.views.affine import Similarity
+
+CASES = ["c0", "c1", "c3", "c4"]
+GEOMETRY = {"both": (1, 1), "crop": (0, 1), "rotate": (1, 0), "none": (0, 0)}
+
+
+def official(reference, case, rotate=1, crop=1):
+    """The case in our conventions: rows of view 1, then of view 2; clockwise radians."""
+    points = reference[f"{case}_raw"].reshape(-1, 64, 2)
+    # OpenCV's positive angle turns the content counter-clockwise as seen, ours clockwise.
+    rotation = -np.deg2rad(reference[f"{case}_angle"].reshape(-1)) * rotate
+    jitter = np.stack([reference[f"{case}_jitter_{axis}"].reshape(-1) for axis in "xy"], -1)
+    transform = Similarity(rotation, np.ones_like(rotation), jitter / np.float32(128) * crop)
+    return jnp.asarray(points), jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), transform)
+
+
+def check(loss_of, points, reference, name):
+    loss, gradient = jax.jit(jax.value_and_grad(loss_of))(points)
+    assert abs(loss - reference[f"{name}_loss"]) < 1e-6
+    expected = reference[f"{name}_grad"].reshape(points.shape)
+    assert np.abs(gradient - expected).max() < 3e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("variant", GEOMETRY)
+@pytest.mark.parametrize("case", CASES)
+def test_equivariant_loss_and_gradient_are_the_official_ones(parity, case, variant):
+    reference = parity("loss")
+    points, transform = official(reference, case, *GEOMETRY[variant])
+    loss = partial(contrastive.equivariant_nt_xent, transform=transform, temperature=0.5)
+    check(loss, points, reference, f"{case}_{variant}")
+
+
+def test_chunked_loss_and_gradient_are_the_official_ones(parity):
+    reference = parity("loss")
+    points, transform = official(reference, "c4")
+    loss = partial(contrastive.equivariant_nt_xent, transform=transform, temperature=0.5, chunk=3)
+    check(loss, points, reference, "c4_both")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_simclr_is_the_official_one(parity, case):
+    reference = parity("loss")
+    points, transform = official(reference, case)
+    loss = partial(contrastive.invariant_nt_xent, transform=transform, temperature=0.5)
+    check(loss, points, reference, f"{case}_simclr")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_undone_points_are_the_official_projections(parity, case):
+    reference = parity("loss")
+    points, transform = official(reference, case)
+    unit = points / jnp.linalg.norm(points, axis=(1, 2), keepdims=True)
+    undone = contrastive.undo_transform(unit, transform).reshape(len(points), -1)
+    undone /= jnp.linalg.norm(undone, axis=1, keepdims=True)
+    expected = reference[f"{case}_both_proj"].reshape(undone.shape)
+    np.testing.assert_allclose(undone, expected, atol=6e-7)
+
+
+def test_agrees_with_optax():
+    z = jax.random.normal(jax.random.key(0), (16, 8))
+    labels = jnp.tile(jnp.arange(8), 2)
+    np.testing.assert_allclose(
+        contrastive.nt_xent(z, 0.5), optax.losses.ntxent(z, labels, 0.5), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 10.0])
+@pytest.mark.parametrize(("images", "chunk"), [(1, 1), (9, 5), (9, 40)])
+def test_chunks_change_nothing_at_any_temperature(images, chunk, temperature):
+    z = jax.random.normal(jax.random.key(images), (2 * images, 6))
+    results = {
+        size: jax.jit(
+            jax.value_and_grad(partial(contrastive.nt_xent, temperature=temperature, chunk=size))
+        )(z)
+        for size in (None, chunk)
+    }
+    (whole, whole_gradient), (blocks, blocks_gradient) = results[None], results[chunk]
+    assert np.isfinite(whole)
+    np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
+    scale = np.abs(whole_gradient).max() + 1e-6
+    np.testing.assert_allclose(blocks_gradient / scale, whole_gradient / scale, atol=1e-4)
+
+
+def test_no_square_matrix_is_kept_when_chunked():
+    z = jax.ShapeDtypeStruct((2048, 32), jnp.float32)
+    peak = {}
+    for chunk in (None, 64):
+        gradient = jax.jit(jax.grad(partial(contrastive.nt_xent, temperature=0.5, chunk=chunk)))
+        peak[chunk] = gradient.lower(z).compile().memory_analysis().temp_size_in_bytes
+    assert peak[None] > 2048**2 * 4
+    assert peak[64] < 2048**2 * 4 / 4
+
+
+@given(
+    angle=st.floats(-3.0, 3.0),
+    shift=st.tuples(st.floats(-0.3, 0.3), st.floats(-0.3, 0.3)),
+    seed=st.integers(0, 99),
+)
+def test_undoing_returns_a_moved_point_set(angle, shift, seed):
+    """A network that is exactly equivariant has no equivariance error."""
+    points = jax.random.uniform(jax.random.key(seed), (1, 64, 2))
+    center = points.mean(1, keepdims=True)
+    turn = jnp.array([[jnp.cos(angle), -jnp.sin(angle)], [jnp.sin(angle), jnp.cos(angle)]])
+    turned = (points - center) @ turn.T + center
+    moved = turned + jnp.array(shift) * contrastive.latent_range(turned)
+    transform = Similarity(jnp.array([angle]), jnp.ones(1), jnp.array([shift]))
+    undone = jax.jit(contrastive.undo_transform)(moved, transform)
+    np.testing.assert_allclose(undone, points, atol=2e-5)
+
+
+def test_direct_translation_moves_by_the_fraction_itself():
+    points = jnp.array([[[0.0, 0.0], [10.0, 20.0]]])
+    transform = Similarity(jnp.zeros(1), jnp.ones(1), jnp.array([[0.1, 0.2]]))
+    direct = contrastive.undo_transform(points, transform, range_of=contrastive.unit_range)
+    np.testing.assert_allclose(direct, points - jnp.array([0.1, 0.2]), atol=1e-6)
+    scaled = contrastive.undo_transform(points, transform)
+    np.testing.assert_allclose(scaled, points - jnp.array([1.0, 4.0]), atol=1e-6)
+
+
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match="odd 3 rows"):
+        contrastive.nt_xent(jnp.ones((3, 2)), 0.5)
+    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
+        contrastive.nt_xent(jnp.ones((4, 2)), 0.0)
+    with pytest.raises(ValueError, match="chunk must be a positive number"):
+        contrastive.nt_xent(jnp.ones((4, 2)), 0.5, chunk=0)

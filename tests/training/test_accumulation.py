@@ -1,0 +1,198 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from peclr_jax.training.accumulation import (
+    accumulate_gradients,
+    cached_gradients,
+    merge_micro_batches,
+    split_micro_batches,
+)
+from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
+
+ROWS, PARTS = 16, 4
+
+
+class Net(nn.Module):
+    normalized: bool
+    width: int = 8
+    depth: int = 1
+
+    @nn.compact
+    def __call__(self, images, train):
+        x = images
+        for _ in range(self.depth):
+            x = nn.Conv(self.width, (3, 3), use_bias=not self.normalized)(x)
+            if self.normalized:
+                x = nn.BatchNorm(use_running_average=not train, momentum=0.9)(x)
+            x = nn.relu(x)
+        return nn.Dense(4)(x.mean((1, 2)))
+
+
+def task(normalized, rows=ROWS, side=8, **size):
+    """A contrastive toy: two noisy views, told apart from all others of the batch."""
+    net = Net(normalized, **size)
+    images = jax.random.normal(jax.random.key(1), (rows, side, side, 3))
+    variables = net.init(jax.random.key(0), images[:1], train=False)
+
+    def encode(params, state, images, key):
+        noise = 0.1 * jax.random.normal(key, (2, *images.shape))
+        views = (images + noise).reshape(-1, *images.shape[1:])  # first views, then second views
+        features, updated = net.apply(
+            {"params": params, **state}, views, train=True, mutable=list(state)
+        )
+        return features, jnp.abs(noise).mean((2, 3, 4)).reshape(-1), dict(updated)
+
+    def loss(features, context):
+        features = features / jnp.linalg.norm(features, axis=-1, keepdims=True)
+        similarity = features @ features.T / 0.5 - 1e9 * jnp.eye(len(features))
+        positive = jnp.roll(jnp.arange(len(features)), len(features) // 2)
+        log_likelihood = jax.nn.log_softmax(similarity)[jnp.arange(len(features)), positive]
+        return -(log_likelihood * (1 + context)).mean(), {"noise": context.mean()}
+
+    params = variables["params"]
+    return encode, loss, params, {k: v for k, v in variables.items() if k != "params"}, images
+
+
+def whole_batch(encode, loss, parts):
+    """The gradient of the loss over all rows, with nothing cached and no loop."""
+
+    def objective(params, state, images, key):
+        outputs = []
+        for index in range(parts):
+            *output, state = encode(
+                params, state, images[index::parts], jax.random.fold_in(key, index)
+            )
+            outputs.append(output)
+        stacked = jax.tree.map(lambda *arrays: jnp.stack(arrays), *outputs)
+        value, metrics = loss(*merge_micro_batches(tuple(stacked)))
+        return value, (state, metrics)
+
+    return jax.value_and_grad(objective, has_aux=True)
+
+
+def norm(tree):
+    return np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(tree)))
+
+
+def assert_close(actual, expected, tolerance=1e-5):
+    difference = jax.tree.map(lambda a, b: np.asarray(a) - np.asarray(b), actual, expected)
+    assert norm(difference) <= tolerance * norm(expected)
+
+
+@pytest.mark.parametrize("normalized", [True, False], ids=["batchnorm", "plain"])
+def test_cached_gradient_is_the_gradient_of_the_whole_batch(normalized):
+    encode, loss, params, state, images = task(normalized)
+    key = jax.random.key(2)
+    cached = jax.jit(cached_gradients(encode, loss, PARTS))(params, state, images, key)
+    (value, (new_state, metrics)), gradients = jax.jit(whole_batch(encode, loss, PARTS))(
+        params, state, images, key
+    )
+    np.testing.assert_allclose(cached.loss, value, rtol=1e-6)
+    np.testing.assert_allclose(cached.metrics["noise"], metrics["noise"], rtol=1e-6)
+    assert_close(cached.gradients, gradients)
+    # Running averages passed through every micro-batch once.
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
+        cached.model_state,
+        new_state,
+    )
+
+
+def test_without_batch_statistics_caching_does_not_depend_on_the_split():
+    _, loss, params, state, images = task(normalized=False)
+    net = Net(normalized=False)
+
+    def encode(params, state, views, key):
+        del key
+        return [net.apply({"params": params}, view, train=True) for view in views], {}, state
+
+    def loss_of_views(features, context):
+        del context
+        return loss(jnp.concatenate(features), jnp.zeros(2 * ROWS))
+
+    args = (params, state, (images, images[:, ::-1]), jax.random.key(3))
+    whole = jax.jit(cached_gradients(encode, loss_of_views, 1))(*args)
+    parts = jax.jit(cached_gradients(encode, loss_of_views, PARTS))(*args)
+    np.testing.assert_allclose(parts.loss, whole.loss, rtol=1e-6)
+    assert_close(parts.gradients, whole.gradients)
+
+
+def test_accumulation_averages_the_losses_of_micro_batches():
+    encode, loss, params, state, images = task(normalized=True)
+
+    def loss_fn(params, state, images, key):
+        features, context, state = encode(params, state, images, key)
+        value, metrics = loss(features, context)
+        return value, (state, metrics)
+
+    key = jax.random.key(2)
+    ours = jax.jit(accumulate_gradients(loss_fn, PARTS))(params, state, images, key)
+
+    single = jax.jit(jax.value_and_grad(loss_fn, has_aux=True))
+    values, gradients = [], []
+    for index in range(PARTS):
+        (value, (state, _)), gradient = single(
+            params, state, images[index::PARTS], jax.random.fold_in(key, index)
+        )
+        values.append(value)
+        gradients.append(gradient)
+    np.testing.assert_allclose(ours.loss, np.mean(values), rtol=1e-6)
+    assert_close(ours.gradients, jax.tree.map(lambda *g: np.mean(g, 0), *gradients))
+    assert_close(ours.model_state, state)
+
+
+def test_caching_takes_the_memory_of_a_micro_batch():
+    """At 8 micro-batches, under 40 % of the temporary memory of the whole batch."""
+    encode, loss, params, state, images = task(True, rows=64, side=32, width=16, depth=3)
+    args = (params, state, images, jax.random.key(0))
+
+    def peak(gradient_fn):
+        analysis = jax.jit(gradient_fn).lower(*args).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    whole, parts = (peak(cached_gradients(encode, loss, count)) for count in (1, 8))
+    assert parts < 0.4 * whole, f"{parts / whole:.1%} of {whole / 2**20:.0f} MiB"
+
+
+@pytest.mark.parametrize("rows", [8, 24])
+def test_splitting_interleaves_rows_and_merging_restores_them(rows):
+    array = jnp.arange(2 * rows).reshape(rows, 2)
+    split = split_micro_batches({"a": array}, 4)
+    np.testing.assert_array_equal(split["a"][1], array[1::4])
+    np.testing.assert_array_equal(merge_micro_batches(split)["a"], array)
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="10 rows do not divide into 4 micro-batches"):
+        split_micro_batches(jnp.zeros((10, 2)), 4)
+
+
+def test_splitting_a_sharded_batch_moves_no_data():
+    mesh = make_mesh()
+    batch = shard_batch(np.zeros((16 * mesh.size, 3), np.float32), mesh)
+
+    def visit(batch):
+        total, _ = jax.lax.scan(
+            lambda total, part: (total + part, None),
+            jnp.zeros((4 * mesh.size, 3)),
+            split_micro_batches(batch, 4),
+        )
+        return total
+
+    program = jax.jit(visit).lower(batch).compile().as_text()
+    for collective in ("all-gather", "all-to-all", "collective-permute", "all-reduce"):
+        assert collective not in program
+
+
+def test_devices_do_not_change_the_cached_gradient():
+    encode, loss, params, state, images = task(normalized=True)
+    key = jax.random.key(2)
+    compute = jax.jit(cached_gradients(encode, loss, 2))
+    one = compute(params, state, images, key)
+    mesh = make_mesh()
+    many = compute(*replicate((params, state), mesh), shard_batch(images, mesh), key)
+    np.testing.assert_allclose(many.loss, one.loss, rtol=1e-6)
+    assert_close(many.gradients, one.gradients)

@@ -1,0 +1,151 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import linen as nn
+
+from peclr_jax.training import checkpoints as ckpt
+from peclr_jax.training.mesh import data_sharding, make_mesh, replicate, replicated
+from peclr_jax.training.optimizer import lars_adam
+from peclr_jax.training.trainer import create_state
+
+CONFIG = {"model": {"depth": 18}, "view": {"size": 64, "scale": (0.6, 2.0)}, "note": None}
+
+
+class Net(nn.Module):
+    width: int = 4
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.BatchNorm(use_running_average=True)(nn.Dense(self.width)(x))
+
+
+def state_of(width=4, seed=0):
+    variables = Net(width).init(jax.random.key(seed), jnp.zeros((1, 3)))
+    optimizer = lars_adam(0.1, 1e-6, lambda params: jax.tree.map(lambda p: p.ndim > 1, params))
+    return create_state(variables, optimizer)
+
+
+def assert_equal(actual, expected):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    with ckpt.Checkpoints(tmp_path, CONFIG, save_every=10, keep_last=2, keep_every=20) as saver:
+        for step in (10, 20, 30, 40, 50):
+            saver.save(step, state_of().replace(step=jnp.int32(step)))
+    return tmp_path
+
+
+def steps(workdir):
+    return sorted(int(path.name) for path in (workdir / "checkpoints").iterdir())
+
+
+def test_policy_keeps_the_newest_and_the_regular_ones(workdir):
+    assert steps(workdir) == [20, 40, 50]
+
+
+def test_interval_and_repeated_steps(tmp_path):
+    with ckpt.Checkpoints(tmp_path, {}, save_every=10) as saver:
+        assert [step for step in range(1, 31) if saver.is_due(step)] == [10, 20, 30]
+        assert saver.latest_step() is None
+        assert saver.restore_latest(state_of()) is None
+        assert saver.save(3, state_of())
+        assert not saver.save(3, state_of())
+
+
+def test_state_returns_with_structure_and_values(workdir):
+    with ckpt.Checkpoints(workdir, CONFIG, save_every=10) as saver:
+        assert saver.latest_step() == 50
+        restored = saver.restore_latest(state_of(seed=1))
+    assert_equal(restored, state_of().replace(step=jnp.int32(50)))
+
+
+@pytest.mark.parametrize("relative", ["", "checkpoints", "checkpoints/50"])
+def test_config_and_model_return_from_any_path_to_them(workdir, relative):
+    path = workdir / relative
+    assert ckpt.restore_config(path) == {
+        "model": {"depth": 18},
+        "view": {"size": 64, "scale": [0.6, 2.0]},
+        "note": None,
+    }
+    variables = ckpt.restore_params(path)
+    expected = state_of()
+    assert set(variables) == {"params", "batch_stats"}
+    assert_equal(variables["params"], jax.tree.map(np.asarray, expected.params))
+    assert_equal(variables["batch_stats"], jax.tree.map(np.asarray, expected.batch_stats))
+    Net().apply(variables, jnp.zeros((1, 3)))
+
+
+def test_a_step_may_be_chosen(workdir):
+    assert ckpt.restore_state(ckpt.find(workdir, step=20), state_of()).step == 20
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 30; there are \[20, 40"):
+        ckpt.find(workdir, step=30)
+
+
+def test_missing_and_foreign_paths_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere: the path does not exist"):
+        ckpt.find(tmp_path / "nowhere")
+    (tmp_path / "7").mkdir()
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint: give a run's directory"):
+        ckpt.find(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
+        ckpt.find(tmp_path / "file")
+
+
+def test_another_architecture_is_refused_by_name_and_shapes(workdir):
+    with pytest.raises(ValueError, match=r"params/BatchNorm_0/bias as \(4,\), this run as \(5,\)"):
+        ckpt.restore_state(workdir, state_of(width=5))
+    state = state_of()
+    fewer = state.replace(params={"Dense_0": state.params["Dense_0"]})
+    with pytest.raises(ValueError, match=r"has params/BatchNorm_0/bias, \(4,\), which this run"):
+        ckpt.restore_state(workdir, fewer)
+    more = state.replace(params={**state.params, "extra": jnp.zeros(2)})
+    with pytest.raises(ValueError, match=r"lacks params/extra, \(2,\) in this run"):
+        ckpt.restore_state(workdir, more)
+
+
+def test_another_optimizer_is_refused(workdir):
+    state = state_of()
+    other = state.replace(opt_state=optax.sgd(0.1, momentum=0.9).init(state.params))
+    with pytest.raises(ValueError, match="opt_state/"):
+        ckpt.restore_state(workdir, other)
+
+
+@pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8), (8, 3)])
+def test_state_moves_to_another_number_of_devices(tmp_path, before, after):
+    old, new = (make_mesh(jax.devices()[:count]) for count in (before, after))
+    state = replicate(state_of(), old)
+    with ckpt.Checkpoints(tmp_path, CONFIG, save_every=1) as saver:
+        saver.save(1, state)
+    target = replicate(state_of(seed=1), new)
+    restored = ckpt.restore_state(tmp_path, target)
+    assert_equal(restored, state_of())
+    for leaf in jax.tree.leaves(restored):
+        assert leaf.sharding.is_equivalent_to(replicated(new), leaf.ndim)
+
+
+def test_abstract_targets_with_other_shardings(tmp_path):
+    mesh = make_mesh()
+    state = {"params": {"kernel": jnp.arange(16.0)}, "batch_stats": {}}
+    with ckpt.Checkpoints(tmp_path, CONFIG, save_every=1) as saver:
+        saver.save(1, state)
+    kernel = jax.ShapeDtypeStruct((16,), jnp.float32, sharding=data_sharding(mesh))
+    restored = ckpt.restore_state(tmp_path, {"params": {"kernel": kernel}, "batch_stats": {}})
+    np.testing.assert_array_equal(restored["params"]["kernel"], np.arange(16.0))
+    assert restored["params"]["kernel"].sharding == data_sharding(mesh)
+    assert ckpt.restore_params(tmp_path)["batch_stats"] == {}
+
+
+def test_donating_a_state_right_after_saving_does_not_change_what_is_written(tmp_path):
+    step = jax.jit(lambda tree: jax.tree.map(lambda x: x + 1, tree), donate_argnums=0)
+    state = {"params": {"kernel": jnp.zeros((512, 512))}, "batch_stats": {}}
+    with ckpt.Checkpoints(tmp_path, CONFIG, save_every=1) as saver:
+        saver.save(1, state)
+        for _ in range(5):
+            state = step(state)
+    np.testing.assert_array_equal(ckpt.restore_params(tmp_path)["params"]["kernel"], 0.0)

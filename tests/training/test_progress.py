@@ -1,0 +1,58 @@
+import io
+import json
+
+import numpy as np
+from rich.console import Console
+
+from peclr_jax.training.metrics_writer import MetricsWriter
+from peclr_jax.training.progress import Progress
+
+
+def steps(workdir):
+    return [
+        json.loads(line)["step"]
+        for line in (workdir / "metrics.jsonl").read_text().split("\n")[:-1]
+    ]
+
+
+def test_a_terminal_gets_a_bar_and_the_log_plain_lines(tmp_path):
+    screen = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    progress = Progress(tmp_path, total_steps=4, images_per_step=8, log_every=2, console=screen)
+    with progress.running(0):
+        progress.report(1, {"loss": 2.0})
+        progress.report(2, {"loss": np.float32(1.5)})
+        progress.note("A sentence [in brackets] of 100 %.")
+    shown = screen.file.getvalue()
+    assert "2/4" in shown
+    assert "loss 1.5000" in shown
+    assert "images/s" in shown
+    assert "[in brackets]" in shown
+    lines = (tmp_path / "train.log").read_text().splitlines()
+    assert lines[0].startswith("step 1/4 | loss 2.0000 | first step after")
+    assert lines[2] == "A sentence [in brackets] of 100 %."
+
+
+def test_reports_are_due_at_the_interval_and_at_the_end(tmp_path):
+    progress = Progress(tmp_path, total_steps=7, images_per_step=8, log_every=3)
+    assert [step for step in range(1, 8) if progress.is_due(step)] == [3, 6, 7]
+
+
+def test_nothing_is_written_outside_a_run(tmp_path):
+    Progress(tmp_path, total_steps=7, images_per_step=8).scalars(1, {"a": 1})
+    assert not list(tmp_path.iterdir())
+
+
+def test_metrics_of_steps_taken_again_are_dropped(tmp_path):
+    writer = MetricsWriter(tmp_path)
+    for step in range(1, 6):
+        writer.scalars(step, {"loss": 1.0})
+    writer.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 6, "lo')  # killed in the middle of a line
+
+    writer = MetricsWriter(tmp_path, start_step=3)
+    assert steps(tmp_path) == [1, 2, 3]
+    writer.scalars(4, {"loss": 0.5})
+    writer.images(4, {"views": np.zeros((4, 6, 3), np.uint8)})
+    writer.close()
+    assert steps(tmp_path) == [1, 2, 3, 4]

@@ -1,0 +1,144 @@
+import json
+import os
+import random
+import runpy
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import numpy as np
+import pytest
+
+from peclr_jax.training.checkpoints import Checkpoints, restore_params, restore_state
+from peclr_jax.training.preemption import Preempted, stop_signals
+from peclr_jax.training.trainer import Hook, NonFiniteLossError
+
+SCRIPT = Path(__file__).with_name("toy_run.py")
+ROOT = Path(__file__).parents[2]
+toy = SimpleNamespace(**runpy.run_path(str(SCRIPT)))
+
+
+def start(workdir, *args):
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(workdir), *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def records(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_equal(actual, expected):
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
+
+
+def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    kill_at = random.randrange(4, 15)
+    uninterrupted = start(whole)
+    with start(killed, kill_at + 8) as victim:
+        for line in victim.stdout:
+            if line.startswith(f"step {kill_at}/"):
+                victim.kill()
+                break
+    assert victim.returncode == -signal.SIGKILL, f"was to be killed at step {kill_at}"
+    assert len(uninterrupted.communicate()[0].splitlines()) == 24
+    assert uninterrupted.returncode == 0
+
+    with start(killed) as resumed:
+        output, _ = resumed.communicate()
+    assert resumed.returncode == 0
+    assert output.startswith("Resuming after step "), output
+    assert_equal(restore_params(killed), restore_params(whole))
+    losses = [[record["loss"] for record in records(workdir)] for workdir in (whole, killed)]
+    assert losses[0] == losses[1], f"killed at step {kill_at}"
+    assert [record["step"] for record in records(killed)] == list(range(1, 25))
+
+
+def test_sigterm_saves_and_leaves(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(step, state):
+        if step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    with pytest.raises(Preempted, match="SIGTERM; the state after step 5 is saved") as info:
+        toy.train(tmp_path, 6, hooks=[Hook(1, interrupt)])
+    assert info.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
+        assert checkpoints.latest_step() == 5
+
+
+def test_a_second_interrupt_does_not_wait():
+    with stop_signals() as stop:
+        assert stop.requested(1) is None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.requested(2) == signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_resuming_with_another_number_of_devices_and_not_past_the_end(tmp_path):
+    with pytest.raises(ValueError, match="The batches ended after step 4 of 6"):
+        toy.train(tmp_path, 6, num_batches=4)
+    state = toy.train(tmp_path, 6, num_devices=2)
+    assert int(state.step) == 6
+    assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(state)} == {2}
+    again = toy.train(tmp_path, 6)
+    assert_equal(again, state)
+    assert_equal(restore_state(tmp_path, again), state)
+    assert [record["step"] for record in records(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_metrics_and_hooks_are_written(tmp_path, capsys):
+    seen = []
+
+    def hook(step, state):
+        seen.append(step)
+        return {"evaluation": float(state.step)}
+
+    toy.train(tmp_path, 6, hooks=[Hook(4, hook)])
+    assert seen == [4, 6]
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    assert "first step after" in lines[0]
+    assert "images/s | ETA 0:00:" in lines[1]
+    assert (tmp_path / "train.log").read_text().splitlines() == lines
+    steps = {record["step"]: record for record in records(tmp_path) if "loss" in record}
+    assert set(steps) == {1, 2, 3, 4, 5, 6}
+    assert {"gradient_norm", "learning_rate", "range", "images_per_second"} <= set(steps[3])
+    assert steps[1]["learning_rate"] == 0.0
+    assert [r["evaluation"] for r in records(tmp_path) if "evaluation" in r] == [4.0, 6.0]
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
+    def images(step):
+        return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
+
+    with pytest.raises(NonFiniteLossError, match="The loss is nan at step 5: lower the learning"):
+        toy.train(tmp_path, 6, images=images)
+    with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
+        assert checkpoints.latest_step() == 3
+
+
+def test_one_and_eight_devices_follow_the_same_loss_curve(tmp_path):
+    for count in (1, 8):
+        toy.train(tmp_path / str(count), 20, num_devices=count, num_micro_batches=1)
+    one, eight = (
+        np.array([record["loss"] for record in records(tmp_path / str(count))]) for count in (1, 8)
+    )
+    assert len(one) == 20
+    np.testing.assert_allclose(eight, one, rtol=1e-4)

@@ -1,0 +1,160 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from peclr_jax.views import affine, augment
+from peclr_jax.views.augment import ViewSpec
+from peclr_jax.views.operations import photometric_operations
+
+BATCH = 8
+PLAIN = ViewSpec(size=32, color_jitter=False)
+EVERYTHING = ViewSpec(
+    size=32, color_drop=True, blur=True, noise=True, sobel=True, cutout=True, cutout_side=(0.1, 0.5)
+)
+OPERATIONS = ("sobel", "cutout", "blur", "color_jitter", "noise", "color_drop")
+
+two_views = jax.jit(augment.two_views, static_argnames="spec")
+augment_once = jax.jit(augment.augment, static_argnames="spec")
+
+
+@pytest.fixture(scope="module")
+def images() -> jax.Array:
+    """Smooth random images, so that two resamplings of one agree."""
+    coarse = np.random.default_rng(0).uniform(0, 255, (BATCH, 5, 5, 3))
+    smooth = jax.image.resize(jnp.array(coarse), (BATCH, 48, 48, 3), "cubic")
+    return jnp.clip(smooth, 0, 255).astype(jnp.uint8)
+
+
+def test_defaults_are_the_papers_recipe():
+    spec = ViewSpec()
+    switched_on = [name for name in OPERATIONS if getattr(spec, name)]
+    assert switched_on == ["color_jitter"]
+    assert (spec.rotation_deg, spec.scale, spec.translation * 128) == (45, (0.6, 2.0), 15)
+    ranges = (spec.hue, spec.saturation, spec.value_gain, spec.value_offset)
+    assert ranges == ((0.01, 1), (0.01, 1), (0.5, 1), (5, 20))
+
+
+def test_views_are_standardised_and_independent(images):
+    first, second = two_views(jax.random.key(0), images, PLAIN)
+    for view in (first, second):
+        assert view.images.shape == (BATCH, 32, 32, 3)
+        assert view.images.dtype == jnp.float32
+        assert view.transform.translation.shape == (BATCH, 2)
+    assert not np.allclose(first.images, second.images)
+    assert np.abs(first.transform.rotation).max() <= np.deg2rad(45)
+    correlation = np.corrcoef(first.transform.rotation, second.transform.rotation)[0, 1]
+    assert abs(correlation) < 0.9
+
+
+def test_views_are_a_function_of_the_key(images):
+    one, same, other = (two_views(jax.random.key(k), images, EVERYTHING)[0] for k in (0, 0, 1))
+    np.testing.assert_array_equal(one.images, same.images)
+    assert not np.allclose(one.images, other.images)
+
+
+def test_views_do_not_depend_on_the_number_of_devices(images):
+    devices = jax.devices()
+    if len(devices) < 8:
+        pytest.skip("needs eight devices")
+    sharding = NamedSharding(Mesh(devices[:8], ("data",)), PartitionSpec("data"))
+    here = two_views(jax.random.key(3), images, EVERYTHING)
+    spread = two_views(jax.random.key(3), jax.device_put(images, sharding), EVERYTHING)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), here, spread)
+
+
+def test_the_identity_view_is_the_middle_of_the_source(images):
+    still = ViewSpec(
+        size=32, rotation_deg=0.0, scale=(1.0, 1.0), translation=0.0, color_jitter=False
+    )
+    view = augment_once(jax.random.key(0), images, still)
+    # A 48 px source at margin 1.5 is 32 px of view: nothing is interpolated.
+    np.testing.assert_allclose(augment.denormalize(view.images), images[:, 8:40, 8:40], atol=1e-2)
+
+
+def test_labels_move_with_the_image():
+    spots = np.random.default_rng(1).uniform(20, 27, (BATCH, 1, 2)).astype(np.float32)
+    rows, columns = np.mgrid[:48, :48]
+    distance = (columns - spots[..., 0, None]) ** 2 + (rows - spots[..., 1, None]) ** 2
+    images = np.repeat(255 * np.exp(-distance / 8)[..., None], 3, axis=-1).astype(np.uint8)
+    view = augment_once(jax.random.key(5), jnp.array(images), PLAIN)
+    matrix = augment.source_to_view(view.transform, 48, PLAIN)
+    expected = affine.apply_to_points(matrix, jnp.array(spots))[:, 0]
+    weights = np.asarray(augment.denormalize(view.images), np.float64)[..., 0]
+    rows, columns = np.mgrid[:32, :32]
+    total = weights.sum(axis=(1, 2))
+    centroid = [(weights * axis).sum(axis=(1, 2)) / total for axis in (columns, rows)]
+    np.testing.assert_allclose(np.stack(centroid, -1), expected, atol=0.3)
+
+
+def test_warping_the_second_view_onto_the_first_shows_the_first(images):
+    spec = dataclasses.replace(PLAIN, scale=(0.9, 1.2))
+    first, second = two_views(jax.random.key(2), images, spec)
+    warped = augment.warp_onto(second, first.transform)
+    expected = augment.denormalize(first.images)
+    middle = np.s_[:, 11:21, 11:21]
+    assert np.abs(warped - expected)[middle].mean() < 6
+    assert np.abs(augment.denormalize(second.images) - expected)[middle].mean() > 20
+
+
+def test_what_is_off_adds_nothing_to_the_program(images):
+    def program(spec):
+        return str(
+            jax.make_jaxpr(augment.augment, static_argnums=2)(jax.random.key(0), images, spec)
+        )
+
+    assert photometric_operations(PLAIN) == ()
+    assert len(photometric_operations(EVERYTHING)) == len(OPERATIONS)
+    # The marks of an operation, and of noise.
+    assert program(PLAIN).count("optimization_barrier") == 0
+    assert program(ViewSpec(size=32)).count("optimization_barrier") == 1
+    assert "erf_inv" not in program(ViewSpec(size=32))
+    assert "erf_inv" in program(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_changes_its_share_of_the_images(images, name):
+    options = {name: True, f"{name}_probability": 0.5, "cutout_side": (0.9, 0.9)}
+    batch = jnp.tile(images, (16, 1, 1, 1))
+    plain = augment_once(jax.random.key(0), batch, PLAIN)
+    changed = augment_once(jax.random.key(0), batch, dataclasses.replace(PLAIN, **options))
+    jax.tree.map(np.testing.assert_array_equal, plain.transform, changed.transform)
+    share = (np.abs(plain.images - changed.images).max(axis=(1, 2, 3)) > 1e-3).mean()
+    assert 0.35 < share < 0.65
+
+
+def test_switching_one_operation_on_leaves_the_others_draws_alone(images):
+    jitter = dataclasses.replace(PLAIN, color_jitter=True)
+    both = dataclasses.replace(jitter, cutout=True, cutout_probability=1.0, cutout_side=(0.2, 0.2))
+    views = [augment_once(jax.random.key(0), images, spec).images for spec in (jitter, both)]
+    unchanged = (np.abs(views[0] - views[1]) < 1e-4).mean()
+    assert unchanged > 0.9
+
+
+def test_normalize_is_torchvisions_and_can_be_undone(parity):
+    pixels = parity.make_state_dict.make_images()
+    ours = augment.normalize(jnp.array(pixels, jnp.float32))
+    np.testing.assert_allclose(ours, parity.make_state_dict.normalise(pixels), atol=1e-6)
+    np.testing.assert_allclose(augment.denormalize(ours), pixels, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 0),
+        ("source_margin", -1.0),
+        ("rotation_deg", float("nan")),
+        ("scale", (0.0, 1.0)),
+        ("scale", (2.0, 0.6)),
+        ("hue", (0.5, 0.1)),
+        ("blur_sigma", (0.0, 1.0)),
+        ("blur_probability", 1.5),
+        ("noise_deviation", -1.0),
+    ],
+)
+def test_impossible_ranges_are_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=f"ViewSpec.{field}"):
+        ViewSpec(**{field: value})
