@@ -1,1 +1,1 @@
-"""What a hand is: its skeleton, how a camera sees it, how a prediction of it is measured."""
+"""What a hand is: its skeleton, and how a camera sees it."""

@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ _LOAD_AT_ONCE = 256
 _SHARE_OF_FREE = 0.5
 
 
+@runtime_checkable
 class Store(Protocol):
     """A sequence of examples that can be read in any order."""
 

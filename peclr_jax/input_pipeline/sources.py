@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -22,6 +22,7 @@ DeviceBatch = dict[str, Array]
 _INDICES = 2**31
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where batches come from.
 

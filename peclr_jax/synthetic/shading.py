@@ -1,7 +1,6 @@
 """Colour of traced surface points: materials, one shadowed light, ambient occlusion.
 
-One evaluation of the distance field and its pullback gives the normal and how much every primitive
-shapes the surface, which is all that materials need.
+What shapes the surface at a point (which bone, which side of it) decides its material.
 """
 
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from peclr_jax.synthetic import body
 from peclr_jax.synthetic.appearance import Appearance, Lights
 from peclr_jax.synthetic.distance import (
     Points,
@@ -18,11 +18,12 @@ from peclr_jax.synthetic.distance import (
     cone_distances,
     hand_union,
     object_distance,
+    scene_distance,
     sharp_distance,
     sleeve_union,
 )
 from peclr_jax.synthetic.scene import Scene
-from peclr_jax.synthetic.skin import Color, Field, localize, shade_skin
+from peclr_jax.synthetic.skin import Color, Field, add_up, localize, shade_skin
 from peclr_jax.synthetic.tracing import Hits, Rays
 
 # Probes (distance along the normal, along the light; millimetres) and the weight of their opening.
@@ -30,6 +31,10 @@ _AMBIENT_PROBES = np.array([[4.0, 0.45], [10.0, 0.32], [22.0, 0.23]], np.float32
 _SHADOW_PROBES = np.array([5.0, 10.0, 18.0, 30.0, 50.0, 80.0], np.float32)
 _SHADOW_LIFT = 2.0
 _PENUMBRA = 0.16
+# Half the edge of the stencil for normals, and how far beyond the nearest cone others take part in
+# the surface; millimetres.
+_EPSILON = 0.6
+_SHARED_SKIN = 5.0
 # Light that scatters in skin reaches past the terminator, red the farthest.
 _SCATTER = np.array([0.34, 0.18, 0.13])
 
@@ -40,7 +45,7 @@ class Surface(NamedTuple):
     Attributes:
         points: camera frame, millimetres.
         normal: unit normals.
-        weights: how much every cone shapes the hand there.
+        weights: how much every cone of the hand shapes it there, summing to one.
         on_skin: the nearest surface is the hand or bare forearm.
         on_object: the nearest surface is a held object or an occluder; else it is the sleeve.
     """
@@ -55,23 +60,29 @@ class Surface(NamedTuple):
 def surface_at(scene: Scene, points: Points) -> Surface:
     """Examines the surfaces at traced points."""
     geometry = scene.geometry
-    d, to_points = jax.vjp(lambda *p: cone_distances(geometry.cones, p), *points)
-    hand, to_cones = jax.vjp(lambda d: hand_union(d, geometry.scale), d)
-    (weights,) = to_cones(jnp.ones_like(hand))
-    thing, thing_to_points = jax.vjp(
-        lambda *p: object_distance(cone_distances(geometry.cones, p), geometry, p), *points
-    )
-    sleeve, sleeve_to_cones = jax.vjp(sleeve_union, d)
-    on_object = thing < jnp.minimum(hand, sleeve)
-    on_skin = (hand <= sleeve) & ~on_object
-    (sleeve_weights,) = sleeve_to_cones(jnp.ones_like(sleeve))
-    gradient = to_points(jnp.where(on_skin, weights, sleeve_weights))
-    object_gradient = thing_to_points(jnp.ones_like(thing))
-    gradient = [
-        jnp.where(on_object, o, g) for o, g in zip(object_gradient, gradient, strict=True)
-    ]
+    d = cone_distances(geometry.cones, points)
+    hand = hand_union(d, geometry.scale)
+    thing = object_distance(d, geometry, points)
+    on_object = thing < jnp.minimum(hand, sleeve_union(d))
+    weights = jnp.maximum(1 - (d[body.HAND] - hand) / _SHARED_SKIN, 1e-4) ** 2
+    weights = weights / add_up(weights)
+    on_skin = (hand <= sleeve_union(d)) & ~on_object
+    return Surface(points, _normal(scene, points), weights, on_skin, on_object)
+
+
+def _normal(scene: Scene, points: Points) -> Points:
+    """Unit gradient of the distance, from the four corners of a tetrahedron."""
+    corners = jnp.array([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
+
+    def probe(gradient: Points, corner: Float[Array, "3"]) -> tuple[Points, None]:
+        shifted = tuple(p + _EPSILON * c for p, c in zip(points, corner, strict=True))
+        distance = scene_distance(scene.geometry, shifted)
+        return tuple(g + c * distance for g, c in zip(gradient, corner, strict=True)), None
+
+    start = tuple(jnp.zeros_like(p) for p in points)
+    gradient, _ = jax.lax.scan(probe, start, corners)
     inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-9)
-    return Surface(points, tuple(g * inverse for g in gradient), weights, on_skin, on_object)
+    return tuple(g * inverse for g in gradient)
 
 
 def shade(scene: Scene, rays: Rays, hits: Hits, pixel: Field) -> tuple[Color, Surface]:

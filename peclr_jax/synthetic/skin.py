@@ -19,8 +19,8 @@ from peclr_jax.synthetic.scene import Parts
 Field = Float[Array, "rays scenes"]
 Color = tuple[Field, Field, Field]
 
-_NAIL_WIDTH = np.array([7.4, 5.5, 5.7, 5.4, 4.6], np.float32)
-_DISTAL = np.arange(2, 15, 3)
+# Half the width of the nail of every part's digit, millimetres; the palm has none.
+_NAIL_WIDTH = np.append(np.repeat([7.4, 5.5, 5.7, 5.4, 4.6], 3), 1.0).astype(np.float32)
 
 
 class Local(NamedTuple):
@@ -74,42 +74,42 @@ def localize(
         normal: unit normals there.
     """
     # The thumb's metacarpal lies in the palm; its flesh is the thenar.
-    palm_weight = add_up(weights[body.DIGIT_BONES.stop : body.HAND.stop])
+    palm_weight = add_up(weights[body.DIGIT_BONES.stop :])
     share = jnp.concatenate([weights[body.DIGIT_BONES], palm_weight[None]])
     strongest = jnp.max(share, axis=0)
-    rest = jnp.ones_like(strongest)
-    chosen = []
-    for part_share in share:  # the first of equals, so that exactly one is chosen
-        here = jnp.where(part_share >= strongest, rest, 0.0)
-        rest = rest - here
-        chosen.append(here)
+    nail_width = jnp.broadcast_to(_NAIL_WIDTH[:, None], parts.length.shape)
+    # One table, so that picking a part's properties is one operation a part.
+    table = jnp.concatenate(
+        [parts.origin, *parts.axes, parts.length[None], nail_width[None], _kinds(parts.length)]
+    )
 
-    def pick(values: Float[Array, "*field parts scenes"]) -> Float[Array, "*field rays scenes"]:
-        return add_up(
-            [values[..., i, None, :] * chosen[i] for i in range(len(chosen))]
-        )
+    def add_part(state: tuple[Array, ...], part: tuple[Array, ...]) -> tuple[tuple, None]:
+        picked, toward_palm, chosen = state
+        share, fields, palmar = part
+        # The first of equals, so that exactly one is picked.
+        here = jnp.where(share >= strongest, 1 - chosen, 0.0)
+        # Blended, not picked: the palmar side turns smoothly from bone to bone.
+        toward_palm = toward_palm + palmar[:, None] * share
+        return (picked + fields[:, None] * here, toward_palm, chosen + here), None
 
-    origin, axes = pick(parts.origin), pick(parts.axes)
+    nothing = jnp.zeros((len(table) + 4, *strongest.shape))
+    start = nothing[: len(table)], nothing[-4:-1], nothing[-1]
+    by_part = share, jnp.moveaxis(table, 1, 0), jnp.moveaxis(parts.axes[2], 1, 0)
+    (picked, toward_palm, _), _ = jax.lax.scan(add_part, start, by_part)
+    origin, axes, rest = picked[:3], picked[3:12].reshape(3, 3, *strongest.shape), picked[12:]
     offset = [p - o for p, o in zip(points, origin, strict=True)]
     side, along, palmar = (sum(o * a for o, a in zip(offset, axis, strict=True)) for axis in axes)
-    nail_width = np.zeros((16, 1), np.float32)
-    nail_width[_DISTAL, 0] = _NAIL_WIDTH
-    # Blended, not picked: the palmar side turns smoothly from bone to bone.
-    toward_palm = [
-        add_up([parts.axes[2, c, i] * share[i] for i in range(len(chosen))])
-        for c in range(3)
-    ]
-    length = jnp.sqrt(sum(t * t for t in toward_palm) + 1e-6)
-    return Local(
-        side=side,
-        along=along,
-        palmar=palmar,
-        length=pick(parts.length),
-        palm=chosen[-1],
-        distal=add_up([chosen[i] for i in _DISTAL]),
-        nail_width=pick(jnp.asarray(nail_width)),
-        facing=sum(t * n for t, n in zip(toward_palm, normal, strict=True)) / length,
-    )
+    facing = sum(t * n for t, n in zip(toward_palm, normal, strict=True))
+    facing = facing * jax.lax.rsqrt(sum(t * t for t in toward_palm) + 1e-6)
+    length, nail_width, palm, distal = rest
+    return Local(side, along, palmar, length, palm, distal, nail_width, facing)
+
+
+def _kinds(like: Float[Array, "parts scenes"]) -> Float[Array, "2 parts scenes"]:
+    """Whether a part is the palm; whether it is the last bone of a digit."""
+    part = np.arange(16)
+    kinds = np.stack([part == 15, (part % 3 == 2) & (part < 15)]).astype(np.float32)
+    return jnp.broadcast_to(kinds[..., None], (2, *like.shape))
 
 
 def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
@@ -193,8 +193,8 @@ def _palm_lines(local: Local, pixel: Field) -> Field:
 
 def _nails(local: Local) -> tuple[Field, Field]:
     """Coverage of the nail and of its free edge."""
-    across = local.side / jnp.maximum(local.nail_width, 1.0)
-    along = (local.along - 0.66 * local.length) / (1.2 * jnp.maximum(local.nail_width, 1.0))
+    across = local.side / local.nail_width
+    along = (local.along - 0.66 * local.length) / (1.2 * local.nail_width)
     shape = 1 - across**4 - along**4
     on_back = local.distal * (local.palmar < -1.5)
     nail = on_back * jax.nn.sigmoid(5 * shape)

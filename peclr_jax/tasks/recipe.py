@@ -115,7 +115,7 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
 
 def view_spec(config: ConfigDict) -> ViewSpec:
     """The ranges of the augmentation; `config.views` holds them by `ViewSpec`'s names."""
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in config.views.items()}
+    values: dict[str, Any] = config.views.to_dict()
     return ViewSpec(**values, source_margin=config.data.source_margin)
 
 

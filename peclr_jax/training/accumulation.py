@@ -108,7 +108,9 @@ def accumulate_gradients(loss_fn: LossFn, num_micro_batches: int = 1) -> Gradien
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
 
-    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
+    def compute(
+        params: PyTree, model_state: PyTree, batch: PyTree, key: Key[Array, ""]
+    ) -> Gradients:
         def visit(
             carry: tuple[PyTree, PyTree], inputs: tuple[Int[Array, ""], PyTree]
         ) -> tuple[tuple[PyTree, PyTree], tuple[Scalar, PyTree]]:
@@ -167,7 +169,9 @@ def cached_gradients(
     if num_micro_batches == 1:
         return accumulate_gradients(_compose(encode, loss_fn))
 
-    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
+    def compute(
+        params: PyTree, model_state: PyTree, batch: PyTree, key: Key[Array, ""]
+    ) -> Gradients:
         micro_batches = split_micro_batches(batch, num_micro_batches)
 
         def represent(

@@ -1,12 +1,12 @@
 """The training loop: explicit state, one compiled step, resumed where it was interrupted."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, SupportsFloat
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
 from jax.sharding import Mesh
@@ -44,7 +44,7 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The loss is no longer a finite number."""
+    """The loss or its gradient is no longer finite."""
 
 
 class Hook(NamedTuple):
@@ -156,7 +156,8 @@ def fit(
 
     Raises:
       Preempted: SIGTERM or SIGINT came; the state has been saved.
-      NonFiniteLossError: The loss is NaN or infinite; the state has not been saved.
+      NonFiniteLossError: The loss or its gradient is NaN or infinite, as seen at reports and
+        before saving; the state has not been saved.
       ValueError: The batches ended before the last step, or the checkpoint is not of this model.
     """
     restored = checkpoints.restore_latest(state)
@@ -178,19 +179,20 @@ def fit(
 
             stop_signal = stop.requested(step)
             is_last = step == total_steps
-            if checkpoints.is_due(step) or stop_signal or is_last:
-                while in_flight:
-                    _settle(in_flight.popleft(), progress)
+            is_saved = checkpoints.is_due(step) or stop_signal or is_last
+            due_hooks = [hook for hook in hooks if step % hook.every == 0 or is_last]
+            while in_flight and (is_saved or due_hooks):
+                _settle(in_flight.popleft(), progress)
+            if is_saved:
                 _check_finite(step, metrics)
                 with progress.paused():
                     checkpoints.save(step, state)
             if stop_signal and not is_last:
                 checkpoints.wait()
                 raise Preempted(step, stop_signal)
-            for hook in hooks:
-                if step % hook.every == 0 or is_last:
-                    with progress.paused():
-                        progress.scalars(step, hook.run(step, state))
+            for hook in due_hooks:
+                with progress.paused():
+                    progress.scalars(step, hook.run(step, state))
 
     checkpoints.wait()
     if step < total_steps:
@@ -210,9 +212,10 @@ def _settle(entry: tuple[int, Metrics], progress: Progress) -> None:
 
 
 def _check_finite(step: int, metrics: Metrics) -> None:
-    loss = float(metrics["loss"])
-    if not np.isfinite(loss):
+    loss, gradient_norm = float(metrics["loss"]), float(metrics["gradient_norm"])
+    if not math.isfinite(loss + gradient_norm):
         raise NonFiniteLossError(
-            f"The loss is {loss} at step {step}: lower the learning rate or lengthen the warm-up, "
-            "and start again; the last checkpoint was saved while the loss was finite."
+            f"The loss is {loss}, with gradients of norm {gradient_norm}, at step {step}: lower "
+            "the learning rate or lengthen the warm-up, and start again; nothing was saved since "
+            "it ceased to be finite."
         )

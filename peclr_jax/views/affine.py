@@ -46,7 +46,7 @@ def sample(
     *,
     rotation: float,
     scale: tuple[float, float],
-    translation: float,
+    translation: tuple[float, float],
 ) -> Similarity:
     """Draws independent uniform transforms (PeCLR, Sec. 8).
 
@@ -55,14 +55,15 @@ def sample(
         batch: How many to draw.
         rotation: Largest angle in radians, either way.
         scale: Smallest and largest magnification.
-        translation: Largest displacement along either axis, either way, as a fraction of the side.
+        translation: Smallest and largest displacement along either axis, as fractions of the side.
     """
     rotation_key, scale_key, translation_key = jax.random.split(key, 3)
-    low, high = scale
     return Similarity(
         jax.random.uniform(rotation_key, (batch,), minval=-rotation, maxval=rotation),
-        jax.random.uniform(scale_key, (batch,), minval=low, maxval=high),
-        jax.random.uniform(translation_key, (batch, 2), minval=-translation, maxval=translation),
+        jax.random.uniform(scale_key, (batch,), minval=scale[0], maxval=scale[1]),
+        jax.random.uniform(
+            translation_key, (batch, 2), minval=translation[0], maxval=translation[1]
+        ),
     )
 
 

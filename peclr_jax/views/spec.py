@@ -15,8 +15,8 @@ class ViewSpec:
     The defaults are PeCLR's pre-training recipe (Sec. 4.3 and Sec. 8): rotation, translation,
     scale and colour jitter; the remaining operations of Fig. 4 are there to be switched on. A
     geometric operation is off when its range is a point: `rotation_deg=0.0`, `scale=(1.0, 1.0)`,
-    `translation=0.0`. Hashable, so it can be a static argument of `jax.jit`; what is switched off
-    leaves no trace in the compiled program.
+    `translation=(0.0, 0.0)`. Hashable, so it can be a static argument of `jax.jit`; what is
+    switched off leaves no trace in the compiled program.
 
     Attributes:
         size: Side of the view in pixels.
@@ -24,8 +24,8 @@ class ViewSpec:
             one under the identity transform).
         rotation_deg: Largest rotation in degrees, either way.
         scale: Range of the magnification.
-        translation: Largest displacement along either axis, either way, as a fraction of the
-            side: the paper's 15 px at 128.
+        translation: Range of the displacement along either axis, as a fraction of the side: the
+            paper's 15 px at 128, either way.
         color_jitter: Whether to jitter colours.
         color_jitter_probability: Fraction of the views that are jittered.
         hue: Range of the factor h on the hue angle.
@@ -59,7 +59,7 @@ class ViewSpec:
 
     rotation_deg: float = 45.0
     scale: Range = (0.6, 2.0)
-    translation: float = 15 / 128
+    translation: Range = (-15 / 128, 15 / 128)
 
     color_jitter: bool = True
     color_jitter_probability: float = 1.0
@@ -101,7 +101,7 @@ class ViewSpec:
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise ValueError(f"ViewSpec.{name} must be positive, got {value!r}")
-        for name in ("rotation_deg", "translation", "noise_deviation"):
+        for name in ("rotation_deg", "noise_deviation"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
                 raise ValueError(f"ViewSpec.{name} must be zero or more, got {value!r}")
@@ -126,6 +126,7 @@ class ViewSpec:
 _SMALLEST_POSITIVE = 1e-6
 _LEAST = {
     "scale": _SMALLEST_POSITIVE,
+    "translation": -1.0,
     "blur_sigma": _SMALLEST_POSITIVE,
     "hue": 0.0,
     "saturation": 0.0,

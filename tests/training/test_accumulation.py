@@ -1,3 +1,5 @@
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -35,7 +37,7 @@ def task(normalized, rows=ROWS, side=8, **size):
     """A contrastive toy: two noisy views, told apart from all others of the batch."""
     net = Net(normalized, **size)
     images = jax.random.normal(jax.random.key(1), (rows, side, side, 3))
-    variables = net.init(jax.random.key(0), images[:1], train=False)
+    variables = jax.jit(partial(net.init, train=False))(jax.random.key(0), images[:1])
 
     def encode(params, state, images, key):
         noise = 0.1 * jax.random.normal(key, (2, *images.shape))

@@ -208,8 +208,8 @@ def test_decay_masks_of_a_resnet():
     conv, norm = {"kernel": 0}, {"scale": 0, "bias": 0}
     params = {
         "encoder": {
-            "conv_init": conv,
-            "bn_init": norm,
+            "conv1": conv,
+            "bn1": norm,
             "layer1_0": {
                 "conv1": conv,
                 "bn1": norm,
@@ -217,14 +217,14 @@ def test_decay_masks_of_a_resnet():
                 "downsample_bn": norm,
             },
         },
-        "head": {"hidden": {"kernel": 0, "bias": 0}, "bn": norm},
+        "head": {"dense1": {"kernel": 0, "bias": 0}, "bn1": norm},
     }
     decayed = {"scale": True, "bias": False}
     skipped = {"scale": False, "bias": False}
     expected = {
         "encoder": {
-            "conv_init": {"kernel": True},
-            "bn_init": decayed,
+            "conv1": {"kernel": True},
+            "bn1": decayed,
             "layer1_0": {
                 "conv1": {"kernel": True},
                 "bn1": skipped,
@@ -232,10 +232,10 @@ def test_decay_masks_of_a_resnet():
                 "downsample_bn": decayed,
             },
         },
-        "head": {"hidden": {"kernel": True, "bias": False}, "bn": decayed},
+        "head": {"dense1": {"kernel": True, "bias": False}, "bn1": decayed},
     }
     assert official_decay_mask(params) == expected
     standard = decay_mask(params)
-    assert standard["encoder"]["conv_init"]["kernel"]
-    assert standard["encoder"]["bn_init"] == skipped
-    assert standard["head"]["bn"] == skipped
+    assert standard["encoder"]["conv1"]["kernel"]
+    assert standard["encoder"]["bn1"] == skipped
+    assert standard["head"]["bn1"] == skipped

@@ -102,7 +102,7 @@ def test_translation_comes_last_and_is_a_fraction_of_the_side():
 def test_sample_fills_its_ranges_and_is_a_function_of_the_key():
     def draw(seed):
         return affine.sample(
-            jax.random.key(seed), 4096, rotation=0.7, scale=(0.6, 2.0), translation=0.1
+            jax.random.key(seed), 4096, rotation=0.7, scale=(0.6, 2.0), translation=(-0.1, 0.1)
         )
 
     drawn = draw(0)
@@ -119,7 +119,9 @@ def test_sample_fills_its_ranges_and_is_a_function_of_the_key():
 
 
 def test_a_range_of_one_point_samples_the_identity():
-    drawn = affine.sample(jax.random.key(0), 3, rotation=0.0, scale=(1.0, 1.0), translation=0.0)
+    drawn = affine.sample(
+        jax.random.key(0), 3, rotation=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0)
+    )
     jax.tree.map(np.testing.assert_array_equal, drawn, affine.identity(3))
 
 

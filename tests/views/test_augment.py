@@ -33,7 +33,7 @@ def test_defaults_are_the_papers_recipe():
     spec = ViewSpec()
     switched_on = [name for name in OPERATIONS if getattr(spec, name)]
     assert switched_on == ["color_jitter"]
-    assert (spec.rotation_deg, spec.scale, spec.translation * 128) == (45, (0.6, 2.0), 15)
+    assert (spec.rotation_deg, spec.scale, spec.translation[1] * 128) == (45, (0.6, 2.0), 15)
     ranges = (spec.hue, spec.saturation, spec.value_gain, spec.value_offset)
     assert ranges == ((0.01, 1), (0.01, 1), (0.5, 1), (5, 20))
 
@@ -68,7 +68,7 @@ def test_views_do_not_depend_on_the_number_of_devices(images):
 
 def test_the_identity_view_is_the_middle_of_the_source(images):
     still = ViewSpec(
-        size=32, rotation_deg=0.0, scale=(1.0, 1.0), translation=0.0, color_jitter=False
+        size=32, rotation_deg=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0), color_jitter=False
     )
     view = augment_once(jax.random.key(0), images, still)
     # A 48 px source at margin 1.5 is 32 px of view: nothing is interpolated.

@@ -1,0 +1,138 @@
+"""Crops against their labels: what is drawn at a joint stays there, outside is black."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from peclr_jax.input_pipeline import crop
+from peclr_jax.input_pipeline.rendered import crop as crop_on_device
+
+BACKGROUND = (40, 60, 80)
+
+
+def jpeg(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0)
+    return buffer.getvalue()
+
+
+def dot(shape, point, radius):
+    """A smooth white dot whose centre of mass is the point."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    weight = np.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / (2 * radius**2))[..., None]
+    return (255 * weight + np.asarray(BACKGROUND) * (1 - weight)).astype(np.uint8)
+
+
+def center_of_mass(pixels):
+    weight = np.clip(pixels[..., 0].astype(float) - BACKGROUND[0] - 25, 0, None)
+    y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
+
+
+def cut(pixels, box, size, margin, valid=True):
+    shape = tf.constant(pixels.shape[:2])
+    scale, shift = crop.crop_around(
+        tf.constant(box, tf.float32), tf.constant(valid), shape, margin, size
+    )
+    image = crop.cut_out(tf.constant(jpeg(pixels)), shape, scale, shift, size)
+    return image.numpy(), scale.numpy(), shift.numpy()
+
+
+@given(
+    x=st.floats(60, 140),
+    y=st.floats(50, 90),
+    box_side=st.floats(12, 150),
+    size=st.sampled_from([48, 96]),
+)
+@settings(max_examples=20)
+def test_a_dot_stays_under_its_keypoint(x, y, box_side, size):
+    """From magnified four times to shrunk seven times, through every size of JPEG decoding."""
+    margin = 2.25
+    step = box_side * margin / size
+    pixels = dot((151, 203), (x, y), radius=max(2.0, 1.5 * step))
+    box = [x - 0.4 * box_side, y - 0.2 * box_side, x + 0.6 * box_side, y + 0.3 * box_side]
+    image, scale, shift = cut(pixels, box, size, margin)
+    np.testing.assert_allclose(center_of_mass(image), scale * np.array([x, y]) + shift, atol=0.2)
+
+
+@given(x=st.floats(30, 60), y=st.floats(30, 60), box_side=st.floats(12, 60))
+@settings(max_examples=10)
+def test_the_device_crops_as_tensorflow_does(x, y, box_side):
+    step = box_side * 1.5 / 48
+    pixels = dot((90, 90), (x, y), radius=max(2.5, 2 * step))
+    half = box_side / 2
+    box = np.array([x - half, y - half, x + half, y + half - 3], np.float32)
+    expected, scale, shift = cut(pixels, box, 48, 1.5)
+    image, device_scale, device_shift = crop_on_device(pixels[None], box[None], 48, 1.5)
+    np.testing.assert_allclose(device_scale[0], scale, rtol=1e-5)
+    np.testing.assert_allclose(device_shift[0], shift, rtol=1e-5, atol=1e-4)
+    point = scale * np.array([x, y]) + shift
+    np.testing.assert_allclose(center_of_mass(np.asarray(image[0])), point, atol=0.2)
+    assert abs(np.asarray(image[0], float) - expected).mean() < 4
+
+
+def test_the_box_is_centred_and_spans_its_part():
+    _, scale, shift = cut(np.zeros((100, 100, 3), np.uint8), [20, 30, 60, 50], 90, 2.25)
+    np.testing.assert_allclose(scale * np.array([40, 40]) + shift, 44.5, atol=1e-4)
+    np.testing.assert_allclose(40 * scale, 90 / 2.25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [30, 100, 300])
+def test_without_a_box_the_central_square_is_taken(size):
+    pixels = np.full((60, 100, 3), 90, np.uint8)
+    pixels[:, :20] = pixels[:, 80:] = 200
+    image, _, _ = cut(pixels, [0, 0, 0, 0], size, 2.25, valid=False)
+    edge = size // 30  # JPEG rings at the border of the grey square
+    assert abs(image[:, edge : size - edge].astype(int) - 90).max() < 12
+
+
+@pytest.mark.parametrize("size", [20, 50, 200])
+def test_outside_the_image_is_black(size):
+    pixels = np.full((80, 80, 3), 200, np.uint8)
+    image, scale, shift = cut(pixels, [-10, 20, 30, 60], size, 2.0)
+    column = (np.arange(size) - shift[0]) / scale
+    assert image[:, column < -1 / scale - 1].max(initial=0) == 0
+    inside = image[:, column > 0][2:-2]
+    assert abs(inside.astype(int) - 200).max() < 4
+
+
+@pytest.mark.parametrize("box", [[200, 200, 240, 230], [-90, -80, -60, -50]])
+def test_a_box_beyond_the_image_gives_black(box):
+    image, _, _ = cut(np.full((80, 80, 3), 200, np.uint8), box, 32, 1.5)
+    assert image.max() == 0
+
+
+def test_shrinking_does_not_alias():
+    """Stripes of one pixel become grey, whatever their phase."""
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[:, ::2] = 255
+    image, _, _ = cut(pixels, [0, 0, 127, 127], 32, 1.0)
+    assert abs(image[2:-2, 2:-2].astype(int) - 127).max() < 12
+
+
+def test_labels_follow():
+    rng = np.random.default_rng(0)
+    joints = rng.normal(size=(2, 21, 3)) * 0.05 + [0, 0, 0.5]
+    intrinsics = np.array([[[300.0, 1, 60], [0, 310, 50], [0, 0, 1]]] * 2)
+    projected = np.einsum("nij,nkj->nki", intrinsics, joints)
+    points = projected[..., :2] / projected[..., 2:]
+    scale, shift = np.array([0.7, 2.0]), np.array([[3.0, -40.0], [-100.0, 7.0]])
+    boxes = np.concatenate([points.min(1), points.max(1)], -1)
+    labels = {"keypoints_2d": points, "intrinsics": intrinsics, "hand_box": boxes, "version": 3}
+    labels = {k: tf.constant(v, tf.float32) for k, v in labels.items()}
+    moved = crop.adapt_labels(
+        labels, tf.constant(scale, tf.float32), tf.constant(shift, tf.float32)
+    )
+    expected = scale[:, None, None] * points + shift[:, None]
+    np.testing.assert_allclose(moved["keypoints_2d"], expected, rtol=1e-4, atol=1e-3)
+    projected = np.einsum("nij,nkj->nki", moved["intrinsics"], joints)
+    np.testing.assert_allclose(
+        projected[..., :2] / projected[..., 2:], expected, rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(moved["hand_box"][:, :2], expected.min(1), rtol=1e-4, atol=1e-3)
+    assert moved["version"] == 3
