@@ -11,7 +11,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     from peclr_jax.training.preemption import Preempted
     from peclr_jax.training.trainer import NonFiniteLossError
 
+    logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
     workdir = Path(WORKDIR.value or ROOT / "runs" / f"{config.task}_{config.recipe}")
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")

@@ -109,7 +109,7 @@ def _free_host_memory() -> int | None:
         return None
 
 
-def _gib(count: float) -> str:
+def _gib(count: int | float) -> str:
     return f"{count / 2**30:.2f} GiB"
 
 

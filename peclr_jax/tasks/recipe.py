@@ -24,8 +24,9 @@ OBJECTIVES: dict[str, Callable[..., Float[Array, ""]]] = {
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lars_adam": optimizer.lars_adam,
     "lamb": optimizer.lamb,
-    "adam": lambda schedule, weight_decay, mask: optax.adamw(
-        schedule, weight_decay=weight_decay, mask=mask
+    # L2 decay through the gradient, as PyTorch's Adam (the official runs without LARS).
+    "adam": lambda schedule, weight_decay, mask: optax.chain(
+        optax.add_decayed_weights(weight_decay, mask), optax.adam(schedule)
     ),
 }
 DECAY_MASKS: dict[str, Callable[[Any], Any]] = {

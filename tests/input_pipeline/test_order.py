@@ -68,7 +68,7 @@ def test_mixed_batches_hold_no_image_twice_and_equal_shares(sizes, batch, step):
 
 
 @pytest.mark.parametrize(
-    ("weights", "shares"), [((), [1 / 3] * 3), ((1, 2, 7), [0.1, 0.2, 0.7])]
+    ("weights", "shares"), [((), [1 / 3] * 3), ((1.0, 2.0, 7.0), [0.1, 0.2, 0.7])]
 )
 def test_shares_are_exact_in_expectation(weights, shares):
     """Sizes differ by 40, batches of 16 divide neither by 3 nor by 10."""
