@@ -10,6 +10,7 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
@@ -60,6 +61,32 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+def fail(sentence: str) -> NoReturn:
+    """Ends the program over a mistake of the user's."""
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; every mistake in it ends in one sentence."""
+    try:
+        rest = flags.FLAGS(argv)
+        if CONFIG.value is None:
+            fail("name a recipe: --config=configs/pretrain.py")
+        _ = CONFIG.value.task  # a file that could not be loaded says so at the first use
+        return rest
+    except (AttributeError, KeyError) as error:
+        # ml_collections knows the nearest name, and quotes its sentence twice over.
+        sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
+        fail(f"--config has no field {sentence.strip(chr(34))}")
+    except flags.Error as error:
+        lines = str(error).strip().splitlines()
+        raised = [line for line in lines if line.strip().startswith("ValueError: ")]
+        fail(raised[-1].split(": ", 1)[1] if raised else str(error))
+    except OSError:
+        named = next((a for a in argv if a.startswith("--config=")), "--config")
+        fail(f"{named} cannot be read; the recipes are in {ROOT / 'configs'}")
+
+
 if __name__ == "__main__":
-    flags.mark_flag_as_required("config")
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)

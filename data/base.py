@@ -18,7 +18,9 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     """
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any):
-        super().__init__(file_format=file_format or "array_record", **kwargs)
+        super().__init__(file_format=file_format, **kwargs)
+        if file_format is None and not self.info.splits:  # nothing is written yet
+            self.info.set_file_format("array_record", override=True)
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any

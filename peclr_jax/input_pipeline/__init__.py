@@ -98,6 +98,8 @@ def _record_source(
         weights=tuple(map(float, as_list(config.weights))) if train else (),
         names=tuple(f"{builder.name} ({split})" for builder, split in chosen),
     )
+    if train:  # before anything slow; held-out images may be few, for they are sampled
+        order.check()
     return _stored(store, order, config.cache, mesh, HeldOut(open_store(held_out)), process)
 
 
@@ -131,6 +133,8 @@ def _rendered_source(
         seed=seed,
         names=("data.rendered.count" if train else "data.rendered.held_out",),
     )
+    if train:
+        order.check()
     store = pool(TRAIN, fields.count) if train else held_out
     cache = "device" if config.cache == "none" else config.cache
     return _stored(store, order, cache, mesh, HeldOut(held_out), process)

@@ -32,7 +32,7 @@ class Store(Protocol):
         """Number of examples."""
         ...
 
-    def stream(self, indices: Iterable[Int[np.ndarray, " batch"]]) -> Iterator[Batch]:
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""
         ...
 
@@ -52,7 +52,7 @@ class MemoryStore:
     def __len__(self) -> int:
         return sum(self.sizes)
 
-    def stream(self, indices: Iterable[Int[np.ndarray, " batch"]]) -> Iterator[Batch]:
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""
         for rows in indices:
             yield {name: array[rows] for name, array in self.arrays.items()}

@@ -73,6 +73,13 @@ class Order:
                 f"{len(self.sizes)} data sets need as many positive weights, got {self.weights}; "
                 "leave them empty for equal shares."
             )
+
+    def check(self) -> None:
+        """Checks that every data set has enough images for its share of one batch.
+
+        Raises:
+          ValueError: with the numbers and the largest batch that can be made.
+        """
         names = self.names or tuple(f"data set {i}" for i in range(len(self.sizes)))
         for name, size, slots in zip(names, self.sizes, self._slots, strict=True):
             if size < slots:
@@ -106,7 +113,12 @@ class Order:
         return self.num_examples // self.batch_size
 
     def indices(self, step: int) -> Int[np.ndarray, " batch"]:
-        """Returns the examples of one batch, as indices into the concatenated data sets."""
+        """Returns the examples of one batch, as indices into the concatenated data sets.
+
+        Raises:
+          ValueError: as `check`.
+        """
+        self.check()
         offset = _bits(1, self.seed, _SHARE, step)[0] / 2.0**64
         counts = np.diff(np.floor(self._edges + min(offset, 1 - 2.0**-30))).astype(int)
         parts, start = [], 0

@@ -73,7 +73,7 @@ class RecordStore:
     def __len__(self) -> int:
         return sum(self.sizes)
 
-    def stream(self, indices: Iterable[Int[np.ndarray, " batch"]]) -> Iterator[Batch]:
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.
 
         Args:

@@ -120,7 +120,7 @@ class LazyStore:
     def __len__(self) -> int:
         return self.sizes[0]
 
-    def stream(self, indices: Iterable[Int[np.ndarray, " batch"]]) -> Iterator[Batch]:
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""
         return self._make().stream(indices)
 

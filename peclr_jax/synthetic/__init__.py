@@ -1,0 +1,1 @@
+"""The procedural hand: random hands, and their images with exact labels, in pure JAX."""

@@ -17,7 +17,7 @@ from peclr_jax.synthetic.vectors import normalize, segment_distance
 
 CANDIDATES = 8
 # Largest share of the keypoints that one object may cover.
-MAX_HIDDEN = 0.35
+MAX_HIDDEN = 0.3
 _SMALLEST_HELD_RADIUS = 6.0
 # How far a held object sinks into the flesh: a touch, so that no light shows between.
 _PRESS = 1.0
@@ -71,7 +71,7 @@ def sample_held(
         center=joints[0] + center @ rotation.T,
         axis=axis @ rotation.T,
         half_length=between(u["length"], 0.0, 65.0),
-        radius=jnp.full(CANDIDATES, between(u["radius"], 10.0, 34.0)),
+        radius=jnp.full(CANDIDATES, between(u["radius"], 10.0, 30.0)),
     )
     room = jax.vmap(_clearance, (0, None))(candidates, cones) + _PRESS
     candidates = candidates._replace(radius=jnp.minimum(candidates.radius, room))
@@ -91,7 +91,7 @@ def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
         center=(middle + offset) * (nearness * jnp.min(joints[:, 2]) / middle[2])[:, None],
         axis=normalize(gaussian(u["axis"]) * jnp.array([1.0, 1.0, 0.3])),
         half_length=between(u["length"] ** 2, 0.0, 160.0),
-        radius=between(u["radius"], 8.0, 26.0) * nearness,
+        radius=between(u["radius"], 8.0, 22.0) * nearness,
     )
     return _choose(candidates, hidden_share(candidates, joints) > 0.02, joints)
 

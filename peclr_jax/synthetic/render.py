@@ -48,7 +48,7 @@ class RenderSpec:
     shared_backgrounds: int = 8
     background_seed: int = 0
     held: float = 0.5
-    occluder: float = 0.2
+    occluder: float = 0.15
     sleeve: float = 0.5
     cone_steps: int = 20
     ray_steps: int = 64

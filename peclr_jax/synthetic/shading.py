@@ -159,13 +159,14 @@ def _materials(scene: Scene, surface: Surface, pixel: Field) -> tuple[Color, Fie
 def _mottle(appearance: Appearance, offset: list[Field]) -> Color:
     """Three fields of smooth noise, fixed to the hand: overall, redness, patches of the palm."""
     vectors = appearance.wave_vectors[:, :, None]
-    waves = jnp.sin(
-        sum(o * v for o, v in zip(offset, vectors, strict=True)) + appearance.wave_phases[:, None]
-    )
+    phases = sum(o * v for o, v in zip(offset, vectors, strict=True))
+    phases = phases + appearance.wave_phases[:, None]
+    # Each wave bends the next: straight ones would show as stripes.
+    waves = jnp.sin(phases + 2.0 * jnp.sin(jnp.roll(phases, 1, axis=0)))
     return (
-        0.045 * (waves[0] + waves[2] + 0.7 * waves[5]),
-        0.06 * (waves[1] + 0.8 * waves[4]),
-        0.11 * (waves[3] + waves[4] + waves[5]),
+        0.035 * (waves[0] + waves[2] + 0.7 * waves[5]),
+        0.05 * (waves[1] + 0.8 * waves[4]),
+        0.09 * (waves[3] + waves[4] + waves[5]),
     )
 
 

@@ -86,8 +86,9 @@ def localize(
     def add_part(state: tuple[Array, ...], part: tuple[Array, ...]) -> tuple[tuple, None]:
         picked, toward_palm, chosen = state
         share, fields, palmar = part
-        # The first of equals, so that exactly one is picked.
-        here = jnp.where(share >= strongest, 1 - chosen, 0.0)
+        # The first of equals, so that exactly one is picked; a margin, because the compiler may
+        # round a share differently each time it computes it.
+        here = jnp.where(share >= 0.9999 * strongest, 1 - chosen, 0.0)
         # Blended, not picked: the palmar side turns smoothly from bone to bone.
         toward_palm = toward_palm + palmar[:, None] * share
         return (picked + fields[:, None] * here, toward_palm, chosen + here), None
@@ -140,7 +141,7 @@ def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field
     lift = np.array([1.08, 0.98, 0.94]), np.array([1.6, 1.35, 1.25]), np.array([0.03, 0.016, 0.012])
     pads = np.array([0.06, -0.13, -0.12])
     blood = np.array([-0.10, -0.34, -0.30])
-    plate, plate_skin = np.array([0.27, 0.17, 0.15]), np.array([0.62, 0.52, 0.50])
+    plate, plate_skin = np.array([0.20, 0.12, 0.10]), np.array([0.72, 0.62, 0.60])
     channels = []
     for c in range(3):
         base = appearance.skin[c] * (1 + mottle[0] + (0.6 * mottle[1] if c else -0.3 * mottle[1]))
@@ -150,7 +151,7 @@ def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field
         color = base + (palm - base) * palmar
         color = color * (1 + pads[c] * redness) * (1 + blood[c] * lines - 0.18 * lines)
         bed = plate[c] + plate_skin[c] * appearance.skin[c]
-        color = color + 0.8 * nail * (bed - color) + 0.35 * rim * (0.6 - color)
+        color = color + 0.7 * nail * (bed - color) + 0.25 * rim * (0.6 - color)
         channels.append(jnp.clip(color, 0.005, 0.97))
     return Skin(tuple(channels), (1 - 0.3 * palmar) * (1 - 0.6 * lines) + 2.5 * nail)
 

@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from peclr_jax.input_pipeline import crop
-from peclr_jax.input_pipeline.rendered import crop as crop_on_device
+from peclr_jax.input_pipeline import crop, rendered
 
 BACKGROUND = (40, 60, 80)
+crop_on_device = jax.jit(rendered.crop, static_argnums=(2, 3))
 
 
 def jpeg(pixels):

@@ -99,8 +99,8 @@ def test_too_few_images_for_a_batch():
     with pytest.raises(
         ValueError, match="hands has 30 images, .* takes 32 .* batch size of at most 60"
     ):
-        Order((1000, 30), 64, seed=0, names=("many", "hands"))
-    assert Order((1000, 30), 60, seed=0)
+        Order((1000, 30), 64, seed=0, names=("many", "hands")).check()
+    Order((1000, 30), 60, seed=0).check()
 
 
 @pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])

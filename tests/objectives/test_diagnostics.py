@@ -1,0 +1,37 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from peclr_jax.objectives import diagnostics
+from peclr_jax.views.affine import Similarity
+
+
+def test_retrieval_counts_the_nearest():
+    keys = jax.random.normal(jax.random.key(0), (8, 4, 2))
+    assert diagnostics.retrieval_top1(3 * keys, keys) == 1
+    swapped = keys.at[jnp.array([0, 1])].set(keys[jnp.array([1, 0])])
+    assert diagnostics.retrieval_top1(swapped, keys) == 0.75
+
+
+def test_an_equivariant_network_has_no_error():
+    points = jax.random.normal(jax.random.key(0), (4, 16, 2))
+    angle = jnp.array([0.0, 0.5, -1.0, 3.0])
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    turn = jnp.stack([jnp.stack([cos, -sin], -1), jnp.stack([sin, cos], -1)], -2)
+    center = points.mean(1, keepdims=True)
+    turned = jnp.einsum("nij,nmj->nmi", turn, points - center) + center
+    transform = Similarity(angle, jnp.ones(4), jnp.zeros((4, 2)))
+    # The size of the points is free: the scale of an image is never undone.
+    np.testing.assert_allclose(
+        diagnostics.equivariance_error(points, 5 * turned, transform), 0, atol=1e-6
+    )
+    still = Similarity(jnp.zeros(4), jnp.ones(4), jnp.zeros((4, 2)))
+    assert diagnostics.equivariance_error(points, turned, still) > 0.1
+
+
+def test_error_is_a_fraction_of_the_range():
+    points = jnp.array([[[0.0, 0.0], [1.0, 1.0]]]) / jnp.sqrt(2.0)
+    moved = points[:, ::-1]
+    transform = Similarity(jnp.zeros(1), jnp.ones(1), jnp.zeros((1, 2)))
+    error = diagnostics.equivariance_error(points, moved, transform)
+    np.testing.assert_allclose(error, jnp.sqrt(2.0), rtol=1e-6)

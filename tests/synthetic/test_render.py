@@ -1,0 +1,122 @@
+"""Images and labels: exact, deterministic, consistent."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from peclr_jax.synthetic import background
+from peclr_jax.synthetic.render import RenderSpec, render_dataset, render_indices
+
+SPEC = RenderSpec(size=48, background="shared", shared_backgrounds=3, rays_per_block=2048)
+KEY = jax.random.key(7)
+CHUNK = 16
+
+
+@pytest.fixture(scope="module")
+def hands():
+    """Forty images in pieces of sixteen: one compilation for the whole file."""
+    done = []
+    pieces = list(render_dataset(KEY, 40, SPEC, chunk=CHUNK, on_progress=done.append))
+    assert done == [16, 32, 40]
+    assert [len(piece.images) for piece in pieces] == [16, 16, 8]
+    return type(pieces[0])(*(np.concatenate(leaves) for leaves in zip(*pieces, strict=True)))
+
+
+def test_shapes_and_types(hands):
+    assert hands.images.shape == (40, 48, 48, 3)
+    assert hands.images.dtype == np.uint8
+    assert hands.keypoints_2d.shape == (40, 21, 2)
+    assert hands.visible.dtype == hands.mask.dtype == bool
+    assert all(np.all(np.isfinite(leaf)) for leaf in hands[1:4])
+
+
+def test_keypoints_are_the_projection_of_the_joints(hands):
+    homogeneous = np.einsum("nij,nkj->nki", hands.intrinsics, hands.keypoints_3d)
+    projected = homogeneous[..., :2] / homogeneous[..., 2:]
+    np.testing.assert_allclose(projected, hands.keypoints_2d, atol=1e-4)
+    np.testing.assert_allclose(hands.intrinsics[:, :2, 2], (48 - 1) / 2)
+    assert np.all((hands.keypoints_3d[..., 2] > 0.25) & (hands.keypoints_3d[..., 2] < 1.2))
+
+
+def test_images_do_not_depend_on_what_is_rendered_with_them(hands):
+    order = jnp.array([31, 3, 17, 8, 0, 39, 21, 12, 5, 28, 14, 37, 2, 9, 33, 26])
+    other = render_indices(KEY, order, SPEC)
+    for mine, theirs in zip(hands, other, strict=True):
+        np.testing.assert_array_equal(mine[np.asarray(order)], theirs)
+
+
+def test_another_key_gives_other_hands(hands):
+    other = render_indices(jax.random.key(8), jnp.arange(CHUNK), SPEC)
+    assert np.min(np.abs(hands.keypoints_2d[:CHUNK] - other.keypoints_2d).max(axis=(1, 2))) > 0.5
+
+
+def test_visible_keypoints_project_into_the_mask(hands):
+    image, joint = np.nonzero(hands.visible)
+    x, y = np.rint(hands.keypoints_2d[image, joint]).astype(int).T
+    assert np.all(hands.mask[image, y, x])
+    assert 0.4 < np.mean(hands.visible) < 0.95
+    assert np.all(np.sum(hands.visible, axis=1) >= 1)
+
+
+def test_masks_are_hands(hands):
+    area = np.mean(hands.mask, axis=(1, 2))
+    assert np.all((area > 0.01) & (area < 0.6))
+    # Where there are hands, neighbours mostly agree: no holes or rings at silhouettes.
+    flips = np.mean(hands.mask[:, :, 1:] != hands.mask[:, :, :-1])
+    assert flips < 0.12
+
+
+def test_images_show_something(hands):
+    assert np.all(np.std(hands.images.astype(float), axis=(1, 2, 3)) > 5)
+    inside = hands.images[hands.mask]
+    assert np.mean(np.max(inside, axis=-1) < 4) < 0.005  # no black holes in skin
+
+
+@pytest.mark.parametrize("draw", [background.green_screen, background.clutter])
+def test_backgrounds_are_colours_and_differ(draw):
+    images = jax.vmap(lambda k: draw(k, 32))(jax.random.split(jax.random.key(0), 4))
+    assert images.shape == (4, 32, 32, 3)
+    assert np.all((images >= 0) & (images <= 1.05))
+    assert np.all(np.abs(images[1:] - images[:-1]).max(axis=(1, 2, 3)) > 0.01)
+
+
+def test_green_screens_are_green():
+    image = background.green_screen(jax.random.key(0), 16)
+    assert np.all(image[..., 1] > 2 * np.maximum(image[..., 0], image[..., 2]))
+
+
+def test_shared_backgrounds_recur(hands):
+    corner = hands.images[:, :6, :6].astype(float).mean(axis=(1, 2))
+    hue = corner / corner.sum(axis=-1, keepdims=True)
+    apart = np.linalg.norm(hue[:, None] - hue[None], axis=-1)
+    nearest = np.sort(apart, axis=1)[:, 1]
+    assert np.median(nearest) < 0.02  # forty images, three backgrounds
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("background", "sky", "choose one of"),
+        ("size", 8, "at least 16"),
+        ("held", 1.5, "probability"),
+        ("ray_steps", 0, "at least 1"),
+    ],
+)
+def test_wrong_specs_say_so(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SPEC, **{field: value})
+
+
+def test_tensorflow_is_not_imported():
+    code = (
+        "import sys, peclr_jax.synthetic.render, peclr_jax.synthetic.contact_sheet;"
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    assert subprocess.run([sys.executable, "-c", code], env=env, check=False).returncode == 0

@@ -1,0 +1,203 @@
+"""The whole task, on hands small enough to train on in seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from configs import pretrain as recipes
+from peclr_jax.tasks import pretrain, recipe
+from peclr_jax.training import trainer
+from peclr_jax.training.checkpoints import restore_params
+from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "batch_size": 16,
+    "num_steps": 6,
+    "model.width": 4,
+    "model.hidden": 16,
+    "model.num_points": 8,
+    "data.source_size": 24,
+    "data.rendered.size": 24,
+    "data.rendered.count": 32,
+    "data.rendered.held_out": 16,
+    "data.rendered.chunk": 16,
+    "views.size": 16,
+    "log.every_steps": 1,
+    "log.pairs": 2,
+    "evaluation.images": 16,
+}
+
+
+def small(**change) -> ConfigDict:
+    config = recipes.get_config()
+    config.update_from_flattened_dict(SMALL | change)
+    return config
+
+
+def command(workdir, *flags):
+    fields = [f"--config.{name}={value}" for name, value in SMALL.items()]
+    main = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT}/configs/pretrain.py"]
+    return [*main, *fields, f"--workdir={workdir}", *flags]
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """Of a subprocess: one device, and programs compiled once for all of them."""
+    cache = tmp_path_factory.mktemp("compiled")
+    return {
+        **{k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "PYTHONPATH": str(ROOT),
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, environment):
+    """An uninterrupted run by the command line, and what it printed."""
+    workdir = tmp_path_factory.mktemp("finished")
+    # Run as __main__ within a program that looks at the modules afterwards.
+    program = (
+        "import atexit, runpy, sys; "
+        "atexit.register(lambda: print('TENSORFLOW', 'tensorflow' in sys.modules)); "
+        f"sys.argv = {command(workdir)[1:]!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    return workdir, result.stdout
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    workdir, printed = finished
+    for name in ("views.png", "loss.png", "train.log", "metrics.jsonl", "summary.json"):
+        assert (workdir / name).stat().st_size > 0, name
+    assert list((workdir / "tensorboard").iterdir())
+    assert [p.name for p in (workdir / "checkpoints").iterdir() if p.name.isdigit()] == ["6"]
+    summary = json.loads((workdir / "summary.json").read_text())
+    for when in ("before", "after"):
+        assert 0 <= summary[when]["retrieval_top1"] <= 1
+        assert 0 < summary[when]["equivariance_error"] < 10
+    assert "top-1 retrieval" in printed
+    assert "images/s" in printed
+    assert not list(workdir.glob("*.partial"))
+
+
+def test_rendered_hands_do_without_tensorflow(finished):
+    assert "TENSORFLOW False" in finished[1]
+
+
+def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
+    """SIGKILL after some step; the rest of the run must not notice."""
+    workdir, _ = finished
+    flags = ["--config.checkpoint.every_steps=1"]
+    with subprocess.Popen(
+        command(tmp_path, *flags), env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout:
+            if line.startswith("step 3/6"):
+                process.send_signal(signal.SIGKILL)
+                break
+    subprocess.run(command(tmp_path, *flags), env=environment, check=True, capture_output=True)
+    assert "Resuming" in (tmp_path / "train.log").read_text()
+    expected, resumed = restore_params(workdir), restore_params(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, expected, resumed)
+
+
+def test_another_config_is_not_resumed(finished, environment):
+    workdir, _ = finished
+    result = subprocess.run(
+        command(workdir, "--config.loss.temperature=0.2"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert "loss.temperature 0.1 -> 0.2" in result.stderr or "-> 0.2" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "sentence"),
+    [
+        ("--config.batchsize=3", 'Did you mean "batch_size"'),
+        ("--config.views.rotation=3", 'Did you mean "rotation_deg"'),
+        ("--config.loss.objective=byol", "is none of 'peclr'"),
+        ("--config=configs/pretrian.py", "cannot be read; the recipes are in"),
+    ],
+)
+def test_mistakes_on_the_command_line_are_one_sentence(flag, sentence, tmp_path, environment):
+    result = subprocess.run(
+        command(tmp_path / "none", flag),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert result.returncode == 2
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def losses_on(num_devices, config, images, steps):
+    """The loss curve of the real training step on some of the virtual devices."""
+    mesh = make_mesh(jax.devices()[:num_devices])
+    model, spec = recipe.make_projector(config), recipe.view_spec(config)
+    schedule = recipe.make_schedule(config, steps)
+    optimizer = recipe.make_optimizer(config, schedule.learning_rate)
+    variables = pretrain.initialise(jax.random.key(0), model, spec.size)
+    state = replicate(trainer.create_state(variables, optimizer), mesh)
+    step = trainer.make_train_step(
+        pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh, seed=0
+    )
+    batch = shard_batch({"image": images}, mesh)
+    losses = []
+    for _ in range(steps):
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
+    return np.asarray(losses)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"negatives": "global", "micro_batches": 2, "loss.chunk": 8}],
+    ids=["whole", "cached"],
+)
+def test_one_and_eight_devices_have_the_same_losses(change):
+    config = small(**{"num_steps": 20, "batch_size": 16, **change})
+    images = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
+    one, eight = (losses_on(n, config, images, 20) for n in (1, 8))
+    np.testing.assert_allclose(eight, one, rtol=1e-4)
+
+
+def test_the_loss_falls_on_a_fixed_batch():
+    config = small(**{"num_steps": 20, "optimizer.learning_rate": 1e-3})
+    rng = np.random.default_rng(0)
+    images = np.repeat(np.repeat(rng.integers(0, 256, (16, 6, 6, 3), np.uint8), 4, 1), 4, 2)
+    losses = losses_on(1, config, images, 20)
+    assert losses[-5:].mean() < losses[:5].mean() - 0.2
+
+
+def test_evaluation_is_a_function_of_its_key():
+    config = small()
+    model, spec = recipe.make_projector(config), recipe.view_spec(config)
+    variables = pretrain.initialise(jax.random.key(0), model, spec.size)
+    images = jnp.asarray(np.random.default_rng(0).integers(0, 256, (8, 24, 24, 3), np.uint8))
+    first, again = (
+        pretrain.evaluate(jax.random.key(1), model, variables, images, spec) for _ in range(2)
+    )
+    assert first == again
