@@ -7,6 +7,7 @@ data, in one sentence; 3 the loss is no longer finite; 130 or 143 interrupted, s
 """
 
 import importlib
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -21,6 +22,9 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of checkpoints, logs and pictures. Default: runs/TASK_RECIPE."
 )
+
+# Before anything imports TensorFlow, which otherwise greets the user with its build options.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 ROOT = Path(__file__).resolve().parent
 OURS = (ROOT / "peclr_jax", ROOT / "data", ROOT / "configs")

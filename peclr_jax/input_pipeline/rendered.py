@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
-from jaxtyping import Array, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memory
 from peclr_jax.input_pipeline.reporting import report
@@ -50,10 +50,10 @@ class Renderer:
         labels: bool = False,
     ):
         self.mesh = mesh
-        self._key = jax.random.key(seed)
         self._image_bytes = 3 * size**2
 
-        def make(key: Key[Array, ""], indices: Int[Array, " batch"]) -> dict[str, Array]:
+        def make(purpose: UInt32[Array, ""], indices: Int[Array, " batch"]) -> dict[str, Array]:
+            key = jax.random.fold_in(jax.random.key(seed), purpose)
             return _example(render(key, indices), indices, size, margin, labels)
 
         # Each device renders its own hands: nothing is left to the partitioner to find out.
@@ -69,7 +69,7 @@ class Renderer:
 
     def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
         """Returns the hands of these indices and this purpose, split over the devices."""
-        return self._make_split(self._purpose_key(purpose), self._place(indices))
+        return self._make_split(np.uint32(purpose % 2**32), self._place(indices))
 
     def pool(self, count: int, purpose: int, chunk: int, description: str) -> MemoryStore:
         """Renders hands 0 to `count - 1` into host memory, showing progress.
@@ -86,18 +86,16 @@ class Renderer:
         check_host_memory(count * self._image_bytes)
         chunk = -(-min(chunk, count) // self.mesh.size) * self.mesh.size
         starts = range(0, count, chunk)
-        key = self._purpose_key(purpose)
         parts = []
         for start in report(starts, description, len(starts)):
             # Hands beyond the last are rendered, so that one program serves all, and dropped.
-            hands = self._make_whole(key, self._place(np.arange(start, start + chunk)))
+            hands = self._make_whole(
+                np.uint32(purpose % 2**32), self._place(np.arange(start, start + chunk))
+            )
             parts.append(jax.tree.map(np.asarray, hands))
         return MemoryStore(
             {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
         )
-
-    def _purpose_key(self, purpose: int) -> Key[Array, ""]:
-        return jax.device_put(jax.random.fold_in(self._key, purpose), replicated(self.mesh))
 
     def _place(self, indices: Int[np.ndarray, " batch"]) -> Int[Array, " batch"]:
         rows = indices.astype(np.int32)

@@ -20,16 +20,16 @@ _NUMBERS_PER_SHAPE = 16
 _GREEN = np.array([0.12, 0.42, 0.16], np.float32)
 
 
-def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "size size 3"]:
+def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
     """A green screen, unevenly lit."""
     u = jax.random.uniform(key, (6,))
     ramp = np.linspace(-1.0, 1.0, size, dtype=np.float32)
     light = 1 + 0.25 * ((u[0] - 0.5) * ramp[None] + (u[1] - 0.5) * ramp[:, None])
-    color = _GREEN * between(u[2], 0.75, 1.25) * (1 + 0.1 * (u[3:] - 0.5))
+    color = jnp.asarray(_GREEN) * between(u[2], 0.75, 1.25) * (1 + 0.1 * (u[3:] - 0.5))
     return color * light[..., None]
 
 
-def clutter(key: Key[Array, ""], size: int) -> Float[Array, "size size 3"]:
+def clutter(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
     """Clouds of three colours, and eight soft or sharp shapes, some striped or coloured as skin."""
     noise = [(2, n, n) for n in _OCTAVES]
     sizes = [math.prod(shape) for shape in noise]
@@ -45,7 +45,7 @@ def clutter(key: Key[Array, ""], size: int) -> Float[Array, "size size 3"]:
     return to_linear(jnp.clip(_draw_shapes(image, shapes, size), 0.01, 1.0))
 
 
-def _clouds(grids: list[Float[Array, "2 n n"]], size: int) -> Float[Array, "2 size size"]:
+def _clouds(grids: list[Float[Array, "2 _ _"]], size: int) -> Float[Array, "2 {size} {size}"]:
     total, weight = jnp.zeros((2, size, size)), 0.0
     for octave, grid in enumerate(grids):
         spread = _interpolation(grid.shape[-1], size)
@@ -54,7 +54,7 @@ def _clouds(grids: list[Float[Array, "2 n n"]], size: int) -> Float[Array, "2 si
     return 0.5 + 1.6 * (total / weight - 0.5)
 
 
-def _interpolation(count: int, size: int) -> Float[np.ndarray, "size count"]:
+def _interpolation(count: int, size: int) -> Float[np.ndarray, "{size} {count}"]:
     """Matrix that samples `count` grid values smoothly at `size` pixels."""
     place = np.linspace(0.0, count - 1.0, size)
     weights = np.clip(1 - np.abs(place[:, None] - np.arange(count)), 0.0, 1.0)

@@ -27,9 +27,7 @@ ABSENT = -1e4
 # How deep the end of the last bone's flesh lies behind the keypoint of the tip, in tip radii; below
 # one, so that the keypoint is inside the finger.
 _TIP_DEPTH = 0.75
-_METACARPAL_RADII = np.array(
-    [[13.5, 12.0], [13.5, 12.2], [13.0, 11.6], [12.5, 10.6]], np.float32
-)
+_METACARPAL_RADII = np.array([[13.5, 12.0], [13.5, 12.2], [13.0, 11.6], [12.5, 10.6]], np.float32)
 _FOREARM_OFFSET = np.array([[-9.5, 0.0, 0.0], [9.5, 0.0, 0.0]], np.float32)
 _FOREARM_WIDENING = np.array([[-7.5, 0.0, 0.0], [7.5, 0.0, 0.0]], np.float32)
 
@@ -88,9 +86,7 @@ def _digits(shape: HandShape, skeleton: Skeleton) -> RoundCones:
     radii = jnp.asarray(np.stack([anatomy.JOINT_RADIUS[:, :3], anatomy.JOINT_RADIUS[:, 1:]], -1))
     tip = anatomy.JOINT_RADIUS[:, 3:] * _TIP_DEPTH * girth
     end = chain[:, 1:].at[:, 2].add(-normalize(chain[:, 3] - chain[:, 2]) * tip)
-    return RoundCones(
-        chain[:, :3].reshape(15, 3), end.reshape(15, 3), radii.reshape(15, 2) * girth
-    )
+    return RoundCones(chain[:, :3].reshape(15, 3), end.reshape(15, 3), radii.reshape(15, 2) * girth)
 
 
 def _metacarpals(shape: HandShape, skeleton: Skeleton) -> RoundCones:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
-from peclr_jax.synthetic.render import Hands, RenderSpec, render_batch
+from peclr_jax.synthetic.render import BACKGROUNDS, Hands, RenderSpec, render_batch
 
 _DIGIT_COLORS = ((255, 80, 60), (255, 190, 40), (90, 230, 90), (60, 190, 255), (220, 90, 255))
 # Lines are drawn at several times the resolution, then scaled down.
@@ -63,7 +63,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=192, help="side of every image, pixels")
     parser.add_argument("--count", type=int, default=24, help="number of images")
     parser.add_argument("--columns", type=int, default=6, help="images in a row")
-    parser.add_argument("--background", default="clutter", help="green, shared or clutter")
+    parser.add_argument("--background", default="clutter", choices=BACKGROUNDS)
     parser.add_argument("--seed", type=int, default=0, help="seed of the images")
     args = parser.parse_args()
     spec = RenderSpec(size=args.size, background=args.background)

@@ -1,8 +1,8 @@
 """Signed distances to the hand and to what is around it, many scenes at once.
 
-The layout of everything drawn: scenes are the LAST axis and rays the one before, so points are three
-arrays (rays, scenes) and a cone's fields are (cones, scenes). One primitive then is one contiguous
-operation over thousands of rays, which is what a CPU's vector units and an accelerator want.
+The layout of everything drawn: scenes are the LAST axis and rays the one before, so points are
+three arrays (rays, scenes) and a cone's fields are (cones, scenes). One primitive then is one
+contiguous operation over thousands of rays, which suits a CPU's vector units and an accelerator.
 """
 
 import functools
@@ -24,9 +24,9 @@ _PADS = 7.0
 _FINGER_WEB = 3.0
 _SLEEVE = 10.0
 
-Points = tuple[
-    Float[Array, "rays scenes"], Float[Array, "rays scenes"], Float[Array, "rays scenes"]
-]
+# One value a ray; coordinates (x, y, z) of one point a ray.
+Field = Float[Array, "rays scenes"]
+Points = tuple[Field, ...]
 
 
 class Cones(NamedTuple):
@@ -90,8 +90,8 @@ def prepare(cones: body.RoundCones) -> Cones:
 
 
 def smooth_min(
-    a: Float[Array, "*shape"], b: Float[Array, "*shape"], width: Float[Array, "*width"]
-) -> Float[Array, "*shape"]:
+    a: Float[Array, "*#shape"], b: Float[Array, "*#shape"], width: Float[Array, "*#shape"]
+) -> Float[Array, "*#shape"]:
     """Minimum with its crease rounded over `width`; its gradient's two weights sum to one."""
     overlap = jnp.maximum(width - jnp.abs(a - b), 0.0)
     return jnp.minimum(a, b) - overlap * overlap * (0.25 / width)
@@ -123,13 +123,15 @@ def palm_union(
     d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
 ) -> Float[Array, "rays scenes"]:
     """Palm, thumb metacarpal, wrist and forearm melted together."""
+
     def blend(a: Array, b: Array, width: float) -> Array:
         return smooth_min(a, b, width * scale)
 
     palm = functools.reduce(lambda a, b: blend(a, b, _WITHIN_PALM), d[body.METACARPALS])
     palm = blend(palm, blend(d[body.HYPOTHENAR], d[body.CARPUS], _WITHIN_PALM), _WITHIN_PALM)
     palm = blend(palm, d[body.PADS], _PADS)
-    palm = blend(palm, blend(*d[body.FOREARM], _FOREARM), _WRIST_TO_PALM)
+    radial, ulnar = d[body.FOREARM]
+    palm = blend(palm, blend(radial, ulnar, _FOREARM), _WRIST_TO_PALM)
     palm = blend(palm, blend(d[0], d[body.THENAR], _WITHIN_PALM), _THUMB_TO_PALM)
     palm = blend(palm, d[body.WEB], _WITHIN_PALM)
     return blend(palm, d[body.WEB_EDGE], _PALM_TO_DIGIT)
@@ -155,7 +157,8 @@ def hand_union(
 
 def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays scenes"]:
     """The sleeve from the distances to its two cones."""
-    return smooth_min(*d[body.SLEEVE], jnp.asarray(_SLEEVE))
+    first, second = d[body.SLEEVE]
+    return smooth_min(first, second, jnp.asarray(_SLEEVE))
 
 
 def object_distance(
@@ -170,9 +173,7 @@ def scene_distance(geometry: Geometry, points: Points) -> Float[Array, "rays sce
     """Distance to the nearest surface of the scene."""
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
-    return jnp.minimum(
-        jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points)
-    )
+    return jnp.minimum(jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points))
 
 
 def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:

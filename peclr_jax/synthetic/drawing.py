@@ -1,7 +1,7 @@
-"""Draws the foreground of many scenes: only the tiles that show something, in blocks of equal shape.
+"""Draws the foregrounds of many scenes: only tiles that show something, in blocks of one shape.
 
-Tiles of all scenes that may show something are gathered into one list and worked off block by block,
-so that the work follows the hands' area, not the images', and no tile is ever dropped.
+Tiles of all scenes that may show something are gathered into one list and worked off block by
+block, so that the work follows the hands' area, not the images', and no tile is ever dropped.
 """
 
 import math

@@ -47,8 +47,8 @@ def named(numbers: Numbers, **shapes: tuple[int, ...]) -> dict[str, Float[Array,
 
 def between(
     u: Float[Array, "..."],
-    low: float | Float[Array, "..."],
-    high: float | Float[Array, "..."],
+    low: int | float | Float[Array, "..."],
+    high: int | float | Float[Array, "..."],
 ) -> Float[Array, "..."]:
     """Turns U(0, 1) numbers into U(low, high)."""
     return low + (high - low) * u

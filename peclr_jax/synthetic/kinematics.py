@@ -1,7 +1,7 @@
 """Bones and joints of the procedural hand: shape, pose, and where they put the 21 keypoints.
 
-Lengths in millimetres, angles in radians, the hand frame of `anatomy`. Everything here describes one
-hand; `jax.vmap` makes many.
+Lengths in millimetres, angles in radians, the hand frame of `anatomy`. Everything here describes
+one hand; `jax.vmap` makes many.
 """
 
 from typing import NamedTuple
@@ -74,8 +74,8 @@ def sample_shape(numbers: Numbers) -> HandShape:
 def sample_pose(numbers: Numbers) -> Pose:
     """Draws joint angles within their limits.
 
-    One curl is shared by the whole hand and varied a little for every finger; a quarter of the hands
-    instead has every finger either open or closed, which gives pointing, counting and pinching.
+    One curl is shared by the whole hand and varied a little for every finger; a quarter of the
+    hands instead has every finger either open or closed: pointing, counting, pinching.
     """
     u = named(
         numbers, relaxed=(), curl=(), gesture=(), closed=(4,), rest=(4,), balance=(), spread=(),
@@ -166,9 +166,7 @@ def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
     return jnp.sum(jnp.maximum(digits, 0.0)) + jnp.sum(jnp.maximum(into_palm, 0.0))
 
 
-def sample_skeleton(
-    numbers: Float[Array, "candidates 80"], shape: HandShape
-) -> Skeleton:
+def sample_skeleton(numbers: Float[Array, "candidates 80"], shape: HandShape) -> Skeleton:
     """Draws several poses and keeps the first without, or else the one with least, penetration."""
     poses = jax.vmap(sample_pose)(numbers)
     candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
@@ -196,8 +194,7 @@ def _rest_frames() -> Float[Array, "5 3 3"]:
 def _digit_bases() -> Float[np.ndarray, "5 3"]:
     """Where the moving part of every digit starts: the thumb's CMC, the fingers' MCP."""
     knuckles = (
-        anatomy.CARPOMETACARPAL
-        + anatomy.METACARPAL_DIRECTION * anatomy.METACARPAL_LENGTH[:, None]
+        anatomy.CARPOMETACARPAL + anatomy.METACARPAL_DIRECTION * anatomy.METACARPAL_LENGTH[:, None]
     )
     return np.concatenate([anatomy.CARPOMETACARPAL[:1], knuckles[1:]])
 

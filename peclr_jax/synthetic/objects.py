@@ -1,4 +1,4 @@
-"""Things in and before the hand: placed so that they touch but do not pierce, cover but do not hide.
+"""Things in and before the hand, placed to touch but not pierce, to cover but not hide.
 
 One scene, camera frame, millimetres.
 """
@@ -81,9 +81,7 @@ def sample_held(
 def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
     """Puts a bar or a ball between the camera and a part of the hand."""
     each = (CANDIDATES,)
-    u = named(
-        numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3)
-    )
+    u = named(numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3))
     middle = 0.5 * (jnp.max(joints, axis=0) + jnp.min(joints, axis=0))
     offset = jnp.concatenate([60 * gaussian(u["offset"]), jnp.zeros((CANDIDATES, 1))], axis=-1)
     nearness = between(u["nearness"], 0.55, 0.8)
@@ -96,9 +94,7 @@ def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
     return _choose(candidates, hidden_share(candidates, joints) > 0.02, joints)
 
 
-def hidden_share(
-    capsules: Capsules, joints: Float[Array, "21 3"]
-) -> Float[Array, "*batch"]:
+def hidden_share(capsules: Capsules, joints: Float[Array, "21 3"]) -> Float[Array, "*batch"]:
     """Share of the keypoints that lie behind a capsule, seen from the camera at the origin."""
     steps = np.linspace(-1.0, 1.0, 9, dtype=np.float32)[:, None]
     reach = (capsules.axis * capsules.half_length[..., None])[..., None, :]
@@ -120,9 +116,7 @@ def as_cone(capsule: Capsules, present: Bool[Array, ""]) -> body.RoundCones:
     )
 
 
-def as_box(
-    capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]
-) -> Box:
+def as_box(capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]) -> Box:
     """The rounded box inside a capsule, so that it pierces nothing that the capsule does not.
 
     Args:

@@ -7,7 +7,7 @@ rendered with it. Everything compiles into one program; nothing leaves the devic
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ from peclr_jax.synthetic import background
 from peclr_jax.synthetic.drawing import Foreground, draw_foreground
 from peclr_jax.synthetic.scene import Probabilities, Scene, sample_scene
 
-Background = Literal["green", "shared", "clutter"]
+BACKGROUNDS = ("green", "shared", "clutter")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class RenderSpec:
     """
 
     size: int = 128
-    background: Background = "shared"
+    background: str = "shared"
     shared_backgrounds: int = 8
     background_seed: int = 0
     held: float = 0.5
@@ -56,10 +56,8 @@ class RenderSpec:
     sensor_noise: float = 0.02
 
     def __post_init__(self) -> None:
-        if self.background not in get_args(Background):
-            raise ValueError(
-                f"background is {self.background!r}; choose one of {get_args(Background)}."
-            )
+        if self.background not in BACKGROUNDS:
+            raise ValueError(f"background is {self.background!r}; choose one of {BACKGROUNDS}.")
         if self.size < 16:
             raise ValueError(f"size is {self.size} px; hands need at least 16.")
         for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
@@ -82,12 +80,12 @@ class Hands(NamedTuple):
         mask: pixels that show the hand or its bare forearm.
     """
 
-    images: UInt8[Array, "n size size 3"]
-    keypoints_2d: Float[Array, "n 21 2"]
-    keypoints_3d: Float[Array, "n 21 3"]
-    intrinsics: Float[Array, "n 3 3"]
-    visible: Bool[Array, "n 21"]
-    mask: Bool[Array, "n size size"]
+    images: UInt8[Array | np.ndarray, "n size size 3"]
+    keypoints_2d: Float[Array | np.ndarray, "n 21 2"]
+    keypoints_3d: Float[Array | np.ndarray, "n 21 3"]
+    intrinsics: Float[Array | np.ndarray, "n 3 3"]
+    visible: Bool[Array | np.ndarray, "n 21"]
+    mask: Bool[Array | np.ndarray, "n size size"]
 
 
 def render_batch(key: Key[Array, ""], count: int, spec: RenderSpec) -> Hands:
@@ -157,9 +155,7 @@ def render_dataset(
             on_progress(done)
 
 
-def _backgrounds(
-    keys: Key[Array, " n"], spec: RenderSpec
-) -> Float[Array, "n size size 3"]:
+def _backgrounds(keys: Key[Array, " n"], spec: RenderSpec) -> Float[Array, "n size size 3"]:
     if spec.background == "green":
         return jax.vmap(lambda k: background.green_screen(k, spec.size))(keys)
     if spec.background == "clutter":
@@ -189,9 +185,7 @@ def _develop(
     return jnp.round(255 * jnp.clip(image, 0.0, 1.0)).astype(jnp.uint8)
 
 
-def _label(
-    scene: Scene, foreground: Foreground, images: UInt8[Array, "n size size 3"]
-) -> Hands:
+def _label(scene: Scene, foreground: Foreground, images: UInt8[Array, "n size size 3"]) -> Hands:
     size = images.shape[1]
     joints = jnp.moveaxis(scene.joints, -1, 0)
     focal = (scene.focal * size)[:, None]

@@ -135,8 +135,8 @@ def _sample_view(
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3"], Float[Array, ""]]:
     """Rotation and translation from hand to camera, and the focal length in image sides.
 
-    The hand spans a drawn part of the image about a drawn centre: exactly, whatever the perspective,
-    because the focal length is solved for last.
+    The hand spans a drawn part of the image about a drawn centre: exactly, whatever the
+    perspective, because the focal length is solved for last.
     """
     u = named(numbers, focal=(), span=(), center=(2,), quaternions=(_ORIENTATIONS, 4))
     rotations = rotation_from_quaternion(gaussian(u["quaternions"]))

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float
 from peclr_jax.synthetic import body
 from peclr_jax.synthetic.appearance import Appearance, Lights
 from peclr_jax.synthetic.distance import (
+    Field,
     Points,
-
     cone_distances,
     hand_union,
     object_distance,
@@ -23,7 +23,7 @@ from peclr_jax.synthetic.distance import (
     sleeve_union,
 )
 from peclr_jax.synthetic.scene import Scene
-from peclr_jax.synthetic.skin import Color, Field, add_up, localize, shade_skin
+from peclr_jax.synthetic.skin import Color, add_up, localize, shade_skin
 from peclr_jax.synthetic.tracing import Hits, Rays
 
 # Probes (distance along the normal, along the light; millimetres) and the weight of their opening.
@@ -85,7 +85,9 @@ def _normal(scene: Scene, points: Points) -> Points:
     return tuple(g * inverse for g in gradient)
 
 
-def shade(scene: Scene, rays: Rays, hits: Hits, pixel: Field) -> tuple[Color, Surface]:
+def shade(
+    scene: Scene, rays: Rays, hits: Hits, pixel: Float[Array, " scenes"]
+) -> tuple[Color, Surface]:
     """Linear RGB of the surfaces that rays hit.
 
     Args:
@@ -108,9 +110,7 @@ def _openness(scene: Scene, surface: Surface) -> Field:
     """Ambient occlusion: how free the space above the surface is, 0 to 1."""
 
     def probe(total: Field, step: Float[Array, "2"]) -> tuple[Field, None]:
-        lifted = tuple(
-            p + n * step[0] for p, n in zip(surface.points, surface.normal, strict=True)
-        )
+        lifted = tuple(p + n * step[0] for p, n in zip(surface.points, surface.normal, strict=True))
         free = sharp_distance(scene.geometry, lifted) / step[0]
         return total + step[1] * jnp.clip(free, 0.0, 1.0), None
 
@@ -137,9 +137,7 @@ def _shadow(scene: Scene, surface: Surface) -> Field:
 def _materials(scene: Scene, surface: Surface, pixel: Field) -> tuple[Color, Field]:
     appearance = scene.appearance
     local = localize(scene.parts, surface.weights, surface.points, surface.normal)
-    palm = [
-        p - o[-1] for p, o in zip(surface.points, scene.parts.origin, strict=True)
-    ]
+    palm = [p - o[-1] for p, o in zip(surface.points, scene.parts.origin, strict=True)]
     mottle = _mottle(appearance, palm)
     skin = shade_skin(local, mottle, appearance, pixel)
     stripes = _stripes(appearance, palm)
@@ -213,8 +211,10 @@ def _light(
 
 
 def _bounce(openness: Field, albedo: Field) -> Field:
-    """Occlusion lightened by light between surfaces (Jimenez et al. 2016, "Practical real-time
-    strategies for accurate indirect occlusion"): contacts turn dark red, not black.
+    """Occlusion lightened by light between surfaces: contacts turn dark red, not black.
+
+    The cubic fit of Jimenez et al. 2016, "Practical real-time strategies for accurate indirect
+    occlusion".
     """
     a = 2.0404 * albedo - 0.3324
     b = 0.6417 - 4.7951 * albedo

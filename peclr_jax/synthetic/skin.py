@@ -13,11 +13,10 @@ from jaxtyping import Array, Float
 
 from peclr_jax.synthetic import body
 from peclr_jax.synthetic.appearance import Appearance
-from peclr_jax.synthetic.distance import Points
+from peclr_jax.synthetic.distance import Field, Points
 from peclr_jax.synthetic.scene import Parts
 
-Field = Float[Array, "rays scenes"]
-Color = tuple[Field, Field, Field]
+Color = tuple[Field, ...]
 
 # Half the width of the nail of every part's digit, millimetres; the palm has none.
 _NAIL_WIDTH = np.append(np.repeat([7.4, 5.5, 5.7, 5.4, 4.6], 3), 1.0).astype(np.float32)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from peclr_jax.synthetic.distance import Geometry, Points, scene_distance
+from peclr_jax.synthetic.distance import Field, Geometry, Points, scene_distance
 from peclr_jax.synthetic.scene import FARTHEST
 
 NEAR, FAR = 120.0, FARTHEST + 350.0
@@ -19,6 +19,9 @@ NEAR, FAR = 120.0, FARTHEST + 350.0
 # silhouette from using up their steps there (rings of background).
 _TOUCH = 0.06
 _SHORTEST_STEP = 0.3
+
+# Number of steps; distance and miss (in pixels) now; distance and miss where it was least.
+_State = tuple[Array, Array, Array, Array, Array]
 
 
 class Rays(NamedTuple):
@@ -81,7 +84,7 @@ def trace_cones(
         A distance up to which every ray in the cone is free, and whether the cone may hit.
     """
 
-    def step(_: int, distance: Float[Array, "rays scenes"]) -> Float[Array, "rays scenes"]:
+    def step(_: Int[Array, ""], distance: Field) -> Field:
         free = scene_distance(geometry, rays.at(distance)) - slope * distance
         # The step after which the cone's rim leaves the free ball.
         return jnp.minimum(distance + jnp.maximum(free, 0.0) / (1 + slope), FAR)
@@ -107,11 +110,11 @@ def trace_rays(
         steps: largest number of steps.
     """
 
-    def going(state: tuple[Array, ...]) -> Bool[Array, ""]:
+    def going(state: _State) -> Bool[Array, ""]:
         step, distance, miss, _, _ = state
         return (step < steps) & jnp.any((miss > _TOUCH) & (distance < FAR))
 
-    def advance(state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def advance(state: _State) -> _State:
         step, distance, miss, nearest, nearest_miss = state
         size = pixel * distance
         free = scene_distance(geometry, rays.at(distance)) + 0.5 * size

@@ -51,9 +51,9 @@ def frame(
 
 
 def segment_distance(
-    point: Float[Array, "*batch 3"], start: Float[Array, "*batch 3"], end: Float[Array, "*batch 3"]
+    point: Float[Array, "*batch 3"], start: Float[Array, "3"], end: Float[Array, "3"]
 ) -> Float[Array, "*batch"]:
-    """Distance of points to segments (broadcasting)."""
+    """Distance of points to a segment."""
     axis, offset = end - start, point - start
     along = jnp.sum(offset * axis, axis=-1) / (jnp.sum(axis * axis, axis=-1) + 1e-6)
     offset = offset - axis * jnp.clip(along, 0.0, 1.0)[..., None]

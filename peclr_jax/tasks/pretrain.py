@@ -251,8 +251,9 @@ def describe(
         f"objective {config.loss.objective}, {num_examples or 'endless'} images, {total_steps} "
         f"steps of {config.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
         highlight=False,
+        soft_wrap=True,
     )
-    console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False)
+    console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False, soft_wrap=True)
 
 
 def summarise(

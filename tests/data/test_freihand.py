@@ -186,7 +186,7 @@ def test_broken_files_are_named_before_anything_is_written(raw, tmp_path, breaka
 
 def test_manual_dir_must_exist(tmp_path):
     builder = build.make_builder("freihand", tmp_path)
-    with pytest.raises(FileNotFoundError, match="which is not a directory.*FreiHAND_pub_v2.zip"):
+    with pytest.raises(FileNotFoundError, match=r"which is not a directory.*FreiHAND_pub_v2\.zip"):
         build.prepare(builder, tmp_path / "nowhere")
 
 

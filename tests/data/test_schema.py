@@ -32,7 +32,7 @@ def test_box_comes_from_the_valid_joints_only():
 def test_a_nan_that_is_called_valid_is_refused():
     points = np.zeros((21, 3))
     points[4, 1] = np.nan
-    with pytest.raises(ValueError, match="keypoints_3d of sample 7.*NaN"):
+    with pytest.raises(ValueError, match=r"keypoints_3d of sample 7.*NaN"):
         schema.Record(image=b"", sample_id=7, keypoints_3d=points).encode()
 
 

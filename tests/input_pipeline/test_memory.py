@@ -56,5 +56,5 @@ def test_placement_follows_the_free_memory():
 
 def test_a_cache_that_does_not_fit_the_host_is_refused(monkeypatch, arrays):
     monkeypatch.setattr(memory, "_free_host_memory", lambda: 2000)
-    with pytest.raises(MemoryError, match="host memory are free.*data.cache='none'"):
+    with pytest.raises(MemoryError, match=r"host memory are free.*data.cache='none'"):
         memory.load(memory.MemoryStore(arrays))

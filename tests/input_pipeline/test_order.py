@@ -1,4 +1,4 @@
-"""Which examples a batch holds: complete epochs, no repeats, shares as asked, nothing remembered."""
+"""Which examples a batch holds: whole epochs, no repeats, shares as asked, no memory."""
 
 import numpy as np
 import pytest
@@ -97,7 +97,7 @@ def test_processes_share_a_batch_without_gap_or_overlap():
 
 def test_too_few_images_for_a_batch():
     with pytest.raises(
-        ValueError, match="hands has 30 images, .* takes 32 .* batch size of at most 60"
+        ValueError, match=r"hands has 30 images, .* takes 32 .* batch size of at most 60"
     ):
         Order((1000, 30), 64, seed=0, names=("many", "hands")).check()
     Order((1000, 30), 60, seed=0).check()

@@ -151,7 +151,7 @@ def test_no_records_and_no_files(record_config, tmp_path, open_source):
     record_config.data_dir = str(tmp_path)
     with pytest.raises(
         FileNotFoundError,
-        match="no records of freihand .*--config.data.manual_dir=DIR.*python -m data.build freihand",
+        match=r"no records of freihand .*--config\.data\.manual_dir=DIR.*-m data\.build freihand",
     ):
         open_source(record_config)
 
@@ -161,13 +161,13 @@ def test_records_without_random_access_are_refused(record_config, tmp_path, open
     tfrecord = type(builder)(data_dir=tmp_path, file_format="tfrecord")
     build.prepare(tfrecord, record_config.manual_dir)
     record_config.data_dir, record_config.manual_dir = str(tmp_path), ""
-    with pytest.raises(ValueError, match="stored as tfrecord.*write them again"):
+    with pytest.raises(ValueError, match=r"stored as tfrecord.*write them again"):
         open_source(record_config)
 
 
 def test_wrong_split(record_config, open_source):
     record_config.split = "training"
-    with pytest.raises(ValueError, match="no split 'training'; it has: .*train"):
+    with pytest.raises(ValueError, match=r"no split 'training'; it has: .*train"):
         open_source(record_config)
 
 
