@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from peclr_jax.synthetic import anatomy
 from peclr_jax.synthetic.kinematics import HandShape, Skeleton
@@ -59,7 +59,7 @@ class Arm(NamedTuple):
     direction: Float[Array, "3"]
     length: Float[Array, ""]
     sleeve_start: Float[Array, ""]
-    sleeved: Float[Array, ""] | Array
+    sleeved: Bool[Array, ""]
 
 
 def hand_cones(shape: HandShape, skeleton: Skeleton, arm: Arm) -> RoundCones:
@@ -138,5 +138,5 @@ def _sleeve(shape: HandShape, arm: Arm) -> RoundCones:
     start, end = _forearm_axis(shape, arm)
     along = arm.sleeve_start / arm.length
     radii = jnp.stack([23.0 + 4 * along, jnp.asarray(31.0)]) * shape.thickness * shape.scale
-    radii = jnp.where(arm.sleeved > 0, radii, ABSENT)
+    radii = jnp.where(arm.sleeved, radii, ABSENT)
     return RoundCones(start + (end - start) * along, end, jnp.tile(radii, (2, 1)))

@@ -9,7 +9,7 @@ import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from peclr_jax.synthetic import body
 
@@ -185,8 +185,3 @@ def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays sce
 def hand_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
     """Distance to the hand and bare forearm alone, negative inside."""
     return hand_union(cone_distances(geometry.cones, points), geometry.scale)
-
-
-def inside_hand(geometry: Geometry, points: Points) -> Bool[Array, "rays scenes"]:
-    """Whether points lie in the hand's flesh."""
-    return hand_distance(geometry, points) < 0

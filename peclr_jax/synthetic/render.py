@@ -50,8 +50,8 @@ class RenderSpec:
     held: float = 0.5
     occluder: float = 0.15
     sleeve: float = 0.5
-    cone_steps: int = 20
-    ray_steps: int = 64
+    cone_steps: int = 28
+    ray_steps: int = 48
     rays_per_block: int = 4096
     sensor_noise: float = 0.02
 

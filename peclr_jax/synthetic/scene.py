@@ -6,7 +6,7 @@ Camera frame: x right, y down, z forward, millimetres.
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from peclr_jax.synthetic import body, objects
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
@@ -118,7 +118,7 @@ def sample_scene(key: Key[Array, ""], probabilities: Probabilities) -> Scene:
     )
 
 
-def _sample_arm(numbers: Numbers, sleeved: Array) -> body.Arm:
+def _sample_arm(numbers: Numbers, sleeved: Bool[Array, ""]) -> body.Arm:
     u = named(numbers, flexion=(), deviation=(), length=(), sleeve=())
     bend = rotation_x(jnp.deg2rad(between(u["flexion"], -40.0, 45.0)))
     deviation = rotation_z(jnp.deg2rad(between(u["deviation"], -18.0, 18.0)))

@@ -177,6 +177,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Measures on held-out images what the objective asks for.
 
+    BatchNorm takes the statistics of these images, before training as after it: running ones are
+    still empty before, which would make every image's points nearly the same, and their error
+    small for no merit.
+
     Args:
       key: draws the views, the same before and after training.
       model: the network.
@@ -185,11 +189,13 @@ def evaluate(
       spec: the training's views.
 
     Returns:
-      "retrieval_top1" of the other view among all images, and "equivariance_error": see
-      `diagnostics`. Both with the geometric transformation undone; the second without colour.
+      "retrieval_top1", of one training view of an image among the other views of all N, and
+      "equivariance_error", of images rotated and translated as in training, otherwise untouched;
+      see `diagnostics`.
     """
     plain = dataclasses.replace(
         spec,
+        scale=(1.0, 1.0),  # the objective does not undo it
         color_jitter=False,
         color_drop=False,
         blur=False,
@@ -197,26 +203,32 @@ def evaluate(
         sobel=False,
         cutout=False,
     )
-    still = dataclasses.replace(plain, rotation_deg=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0))
+    still = dataclasses.replace(plain, rotation_deg=0.0, translation=(0.0, 0.0))
+
+    def project(
+        variables: Variables, first: Float[Array, "n s s 3"], second: Float[Array, "n s s 3"]
+    ) -> list[Float[Array, "n points 2"]]:
+        both = jnp.concatenate([first, second])
+        points, _ = model.apply(variables, both, train=True, mutable=["batch_stats"])
+        return jnp.split(points, 2)
 
     @jax.jit
     def measure(
         variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
     ) -> dict[str, Array]:
         views_key, plain_key = jax.random.split(key)
-
-        def project(images: Float[Array, "n s s 3"]) -> Float[Array, "n points 2"]:
-            return jnp.asarray(model.apply(variables, images))
-
-        first, second = (
-            contrastive.undo_transform(project(view.images), view.transform)
-            for view in two_views(views_key, images, spec)
+        views = two_views(views_key, images, spec)
+        points = project(variables, *(view.images for view in views))
+        queries, keys = (
+            contrastive.undo_transform(points, view.transform)
+            for points, view in zip(points, views, strict=True)
         )
-        moved, unmoved = augment(plain_key, images, plain), augment(plain_key, images, still)
+        unmoved, moved = augment(plain_key, images, still), augment(plain_key, images, plain)
+        reference, transformed = project(variables, unmoved.images, moved.images)
         return {
-            "retrieval_top1": diagnostics.retrieval_top1(first, second),
+            "retrieval_top1": diagnostics.retrieval_top1(queries, keys),
             "equivariance_error": diagnostics.equivariance_error(
-                project(unmoved.images), project(moved.images), moved.transform
+                reference, transformed, moved.transform
             ),
         }
 
