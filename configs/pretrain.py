@@ -33,12 +33,12 @@ def _quick() -> ConfigDict:
     config.recipe = "quick"  # only a name, for the log
     config.seed = 0
     config.batch_size = 64  # images an optimizer step; each gives two views
-    config.num_epochs = 6.0
+    config.num_epochs = 16.0
     config.num_steps = 0  # if positive, the length of the run instead of num_epochs
 
     config.model = ConfigDict()
     config.model.architecture = "resnet18"  # resnet18, 34, 50, 101, 152
-    config.model.width = 32  # channels of the stem; 64 in the published networks
+    config.model.width = 16  # channels of the stem; 64 in the published networks
     config.model.stem = "small"  # "imagenet", or "small": 1/16 of the side at the end, not 1/32
     config.model.dtype = "float32"  # of the activations; "bfloat16" on accelerators
     config.model.remat = "none"  # "norm": redo BatchNorm in the backward pass; "block": all of it
@@ -49,9 +49,10 @@ def _quick() -> ConfigDict:
     config.data = default_data_config()
     config.data.source = "rendered"  # "rendered": on the device, no files; "tfds": data sets
     config.data.source_size = 96  # px, side of the square crop around the hand
-    config.data.rendered.count = 4096  # hands rendered once and kept; 0: fresh ones every step
+    config.data.rendered.count = 3072  # hands rendered once and kept; 0: fresh ones every step
     config.data.rendered.size = 96  # px
-    config.data.rendered.background = "shared"  # "green", "shared" (a few) or "clutter" (unique)
+    config.data.rendered.held_out = 256
+    config.data.rendered.background = "green"  # "green", "shared" (a few) or "clutter" (unique)
 
     config.views = ConfigDict()  # fields of peclr_jax.views.spec.ViewSpec; ranges of Sec. 8
     config.views.size = 64  # px
@@ -83,10 +84,10 @@ def _quick() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "lars_adam"  # "lars_adam" (official order), "lamb", "adam"
-    config.optimizer.learning_rate = 1e-4  # times sqrt(batch_size) (Sec. 4.2)
+    config.optimizer.learning_rate = 2.5e-4  # times sqrt(batch_size) (Sec. 4.2)
     config.optimizer.weight_decay = 1e-6  # not in the paper; the official code's
     config.optimizer.decay_mask = "kernels"  # "kernels", or "official": its name-based omissions
-    config.optimizer.warmup_epochs = 0.5  # scaled with num_steps, where that is given
+    config.optimizer.warmup_epochs = 1.0  # scaled with num_steps, where that is given
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 200
@@ -107,6 +108,7 @@ def _paper(architecture: str) -> ConfigDict:
     config.batch_size = 2048
     config.micro_batches = 16  # of 128 pairs, negatives within each
     config.num_epochs = 100.0
+    config.optimizer.learning_rate = 1e-4  # 4.5e-3 at this batch
     config.optimizer.warmup_epochs = 10.0
     config.model.architecture = architecture
     config.model.width = 64

@@ -151,6 +151,7 @@ def make_render(fields: ConfigDict) -> Render:
         held=fields.held,
         occluder=fields.occluder,
         sleeve=fields.sleeve,
+        span=tuple(fields.span),
         # Small blocks for a CPU's caches, large ones to fill an accelerator.
         rays_per_block=4096 if jax.default_backend() == "cpu" else 1 << 20,
     )

@@ -64,6 +64,9 @@ def default_config() -> ConfigDict:
     config.rendered.held = 0.5
     config.rendered.occluder = 0.2
     config.rendered.sleeve = 0.5
+    # Range of the hand's size, as a fraction of the rendered image's side. Crops take hand_margin *
+    # source_margin times the hand: what lies outside the rendered image is black.
+    config.rendered.span = (0.4, 0.5)
     # Hands rendered at once, over all devices.
     config.rendered.chunk = 64
     return config

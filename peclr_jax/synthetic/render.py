@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.synthetic import background
 from peclr_jax.synthetic.drawing import Foreground, draw_foreground
-from peclr_jax.synthetic.scene import Probabilities, Scene, sample_scene
+from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
 
 BACKGROUNDS = ("green", "shared", "clutter")
 
@@ -36,6 +36,7 @@ class RenderSpec:
             pierce or hide the hand are left out.
         occluder: probability of something between the camera and the hand; likewise.
         sleeve: probability of a sleeve on the forearm.
+        span: range of the larger side of the keypoints' box, as a fraction of the image's side.
         cone_steps: marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
         ray_steps: largest number of marching steps of a pixel.
         rays_per_block: rays traced and shaded together. A few thousand keep a CPU's caches warm; on
@@ -50,6 +51,7 @@ class RenderSpec:
     held: float = 0.5
     occluder: float = 0.15
     sleeve: float = 0.5
+    span: tuple[float, float] = SPAN
     cone_steps: int = 28
     ray_steps: int = 48
     rays_per_block: int = 4096
@@ -63,6 +65,9 @@ class RenderSpec:
         for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        low, high = self.span
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"span is {self.span}; it must satisfy 0 < low <= high <= 1.")
         for name in ("held", "occluder", "sleeve"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; a probability is in [0, 1].")
@@ -114,7 +119,7 @@ def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderS
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
     keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys)
     probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
-    scene = jax.vmap(lambda k: sample_scene(k, probabilities), out_axes=-1)(keys[:, 0])
+    scene = jax.vmap(lambda k: sample_scene(k, probabilities, spec.span), out_axes=-1)(keys[:, 0])
     foreground = draw_foreground(
         scene,
         spec.size,

@@ -72,12 +72,15 @@ class Probabilities(NamedTuple):
     sleeve: float
 
 
-def sample_scene(key: Key[Array, ""], probabilities: Probabilities) -> Scene:
+def sample_scene(
+    key: Key[Array, ""], probabilities: Probabilities, span: tuple[float, float] = SPAN
+) -> Scene:
     """Draws one scene.
 
     Args:
         key: PRNG key.
         probabilities: how often a scene has which extras.
+        span: range of the larger side of the joints' box, as a fraction of the image's side.
 
     Returns:
         A scene without a scene axis: `jax.vmap(..., out_axes=-1)` makes a batch.
@@ -88,7 +91,7 @@ def sample_scene(key: Key[Array, ""], probabilities: Probabilities) -> Scene:
     skeleton = sample_skeleton(rows[:_POSES], shape)
     chance = named(next(numbers), held=(), occluder=(), sleeve=(), box=(), aspect=())
     arm = _sample_arm(next(numbers), chance["sleeve"] < probabilities.sleeve)
-    rotation, translation, focal = _sample_view(next(numbers), skeleton, arm)
+    rotation, translation, focal = _sample_view(next(numbers), skeleton, arm, span)
 
     def to_camera(points: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
         return points @ rotation.T + translation
@@ -131,7 +134,7 @@ def _sample_arm(numbers: Numbers, sleeved: Bool[Array, ""]) -> body.Arm:
 
 
 def _sample_view(
-    numbers: Numbers, skeleton: Skeleton, arm: body.Arm
+    numbers: Numbers, skeleton: Skeleton, arm: body.Arm, span_range: tuple[float, float]
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3"], Float[Array, ""]]:
     """Rotation and translation from hand to camera, and the focal length in image sides.
 
@@ -146,7 +149,7 @@ def _sample_view(
     rotation = rotations[jnp.argmin(2.0 * toward_camera + 1.0 * end_on)]
 
     joints = skeleton.joints @ rotation.T
-    span = between(u["span"], *SPAN)
+    span = between(u["span"], *span_range)
     extent = jnp.max((jnp.max(joints, axis=0) - jnp.min(joints, axis=0))[:2])
     depth = jnp.clip(extent * between(u["focal"], 1.96, 2.41) / span, NEAREST, FARTHEST)
     translation = jnp.stack([jnp.zeros(()), jnp.zeros(()), depth - joints[9, 2]])

@@ -1,8 +1,6 @@
 """Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
 
-import dataclasses
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
@@ -12,22 +10,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
-from rich.table import Table
 
-from peclr_jax import plots
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
-from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.tasks import recipe
+from peclr_jax.tasks import monitor, recipe
 from peclr_jax.training import accumulation, trainer
 from peclr_jax.training.checkpoints import Checkpoints, restore_config
 from peclr_jax.training.mesh import make_mesh, replicate
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.affine import Similarity
-from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
+from peclr_jax.views.augment import two_views
 from peclr_jax.views.spec import ViewSpec
 
 Variables = dict[str, Any]
@@ -66,12 +61,13 @@ def run(config: ConfigDict, workdir: Path) -> None:
         schedule = recipe.make_schedule(config, train_source.steps_per_epoch)
         describe(config, console, train_source.num_examples, schedule.total_steps, workdir)
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
-        save_views(_key(config, _PICTURE), held_out[: config.log.pairs], spec, workdir)
+        monitor.save_views(_key(config, _PICTURE), held_out[: config.log.pairs], spec, workdir)
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
         variables = initialise(_key(config, _INITIALISATION), model, spec.size)
-        before = evaluate(_key(config, _EVALUATION), model, variables, held_out, spec)
+        evaluate = monitor.make_evaluation(model, spec)
+        before = evaluate(variables, _key(config, _EVALUATION), held_out)
 
         state = trainer.fit(
             replicate(trainer.create_state(variables, optimizer), mesh),
@@ -94,8 +90,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
             ),
         )
         trained = {"params": state.params, "batch_stats": state.batch_stats}
-        after = evaluate(_key(config, _EVALUATION), model, trained, held_out, spec)
-    summarise(console, workdir, before, after, len(held_out), time.perf_counter() - began)
+        after = evaluate(trained, _key(config, _EVALUATION), held_out)
+    seconds = time.perf_counter() - began
+    monitor.write_summary(console, workdir, before, after, len(held_out), seconds)
 
 
 def check_same_run(config: ConfigDict, stored: dict[str, Any], workdir: Path) -> None:
@@ -168,88 +165,6 @@ def initialise(key: Key[Array, ""], model: Projector, size: int) -> Variables:
     return jax.jit(model.init)(key, jnp.zeros((1, size, size, 3)))
 
 
-def evaluate(
-    key: Key[Array, ""],
-    model: Projector,
-    variables: Variables,
-    images: UInt8[Array, "images side side 3"],
-    spec: ViewSpec,
-) -> dict[str, float]:
-    """Measures on held-out images what the objective asks for.
-
-    BatchNorm takes the statistics of these images, before training as after it: running ones are
-    still empty before, which would make every image's points nearly the same, and their error
-    small for no merit.
-
-    Args:
-      key: draws the views, the same before and after training.
-      model: the network.
-      variables: its parameters and statistics.
-      images: (N, Q, Q, 3) sources.
-      spec: the training's views.
-
-    Returns:
-      "retrieval_top1", of one training view of an image among the other views of all N, and
-      "equivariance_error", of images rotated and translated as in training, otherwise untouched;
-      see `diagnostics`.
-    """
-    plain = dataclasses.replace(
-        spec,
-        scale=(1.0, 1.0),  # the objective does not undo it
-        color_jitter=False,
-        color_drop=False,
-        blur=False,
-        noise=False,
-        sobel=False,
-        cutout=False,
-    )
-    still = dataclasses.replace(plain, rotation_deg=0.0, translation=(0.0, 0.0))
-
-    def project(
-        variables: Variables, first: Float[Array, "n s s 3"], second: Float[Array, "n s s 3"]
-    ) -> list[Float[Array, "n points 2"]]:
-        both = jnp.concatenate([first, second])
-        points, _ = model.apply(variables, both, train=True, mutable=["batch_stats"])
-        return jnp.split(points, 2)
-
-    @jax.jit
-    def measure(
-        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
-    ) -> dict[str, Array]:
-        views_key, plain_key = jax.random.split(key)
-        views = two_views(views_key, images, spec)
-        points = project(variables, *(view.images for view in views))
-        queries, keys = (
-            contrastive.undo_transform(points, view.transform)
-            for points, view in zip(points, views, strict=True)
-        )
-        unmoved, moved = augment(plain_key, images, still), augment(plain_key, images, plain)
-        reference, transformed = project(variables, unmoved.images, moved.images)
-        return {
-            "retrieval_top1": diagnostics.retrieval_top1(queries, keys),
-            "equivariance_error": diagnostics.equivariance_error(
-                reference, transformed, moved.transform
-            ),
-        }
-
-    measured = measure(variables, key, images)
-    return {name: float(value) for name, value in measured.items()}
-
-
-def save_views(
-    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec, workdir: Path
-) -> None:
-    """Writes `views.png`: pairs, and the second view warped back onto the first."""
-    first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
-    figure = plots.view_pairs(
-        np.asarray(images),
-        np.asarray(denormalize(first.images)),
-        np.asarray(denormalize(second.images)),
-        np.asarray(warp_onto(second, first.transform)),
-    )
-    plots.save(figure, workdir / "views.png")
-
-
 def describe(
     config: ConfigDict,
     console: Console,
@@ -266,49 +181,6 @@ def describe(
         soft_wrap=True,
     )
     console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False, soft_wrap=True)
-
-
-def summarise(
-    console: Console,
-    workdir: Path,
-    before: dict[str, float],
-    after: dict[str, float],
-    num_images: int,
-    seconds: float,
-) -> None:
-    """Prints and writes what the run has learnt, and draws its loss."""
-    if jax.process_index() > 0:
-        return
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
-    plots.save(plots.curve(steps, values, "loss"), workdir / "loss.png")
-
-    summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
-    partial_path = workdir / "summary.json.partial"
-    partial_path.write_text(json.dumps(summary, indent=2) + "\n")
-    os.replace(partial_path, workdir / "summary.json")
-
-    table = Table(title=f"On {num_images} held-out images", title_justify="left")
-    for column in ("", "before", "after"):
-        table.add_column(column, justify="right" if column else "left")
-    table.add_row(
-        f"top-1 retrieval of the other view (chance {100 / num_images:.1f} %)",
-        f"{100 * before['retrieval_top1']:.1f} %",
-        f"{100 * after['retrieval_top1']:.1f} %",
-    )
-    table.add_row(
-        "latent equivariance error, of the points' range (Eq. 11)",
-        f"{before['equivariance_error']:.3f}",
-        f"{after['equivariance_error']:.3f}",
-    )
-    console.print(table)
-    console.print(
-        f"{seconds / 60:.1f} minutes. Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; "
-        f"the encoder is in {workdir / 'checkpoints'}.",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
 def _key(config: ConfigDict, use: int) -> Key[Array, ""]:
