@@ -99,6 +99,7 @@ def _quick() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.images = 256  # held-out images, before and after training
+    config.evaluation.every_steps = 200  # and along the way, for TensorBoard
     return config
 
 

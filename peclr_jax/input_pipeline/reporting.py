@@ -1,11 +1,9 @@
 """Progress of work that is done once, before the first step."""
 
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from absl import logging
 from rich.console import Console
 from rich.progress import track
 
@@ -15,7 +13,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Yields the items, drawing a bar on a terminal and logging a line now and then elsewhere.
+    """Yields the items, drawing a bar on a terminal and printing a line now and then elsewhere.
 
     Args:
       items: what to go through.
@@ -25,13 +23,15 @@ def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item
     Yields:
       The items.
     """
-    if sys.stderr.isatty():
-        yield from track(items, description, total=total, console=Console(stderr=True))
+    console = Console(stderr=True)
+    if console.is_terminal:
+        yield from track(items, description, total=total, console=console)
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):
         yield item
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            logging.info("%s: %d %%", description, 100 * (done + 1) // total)
-    logging.info("%s: done in %.1f s", description, time.monotonic() - started)
+            console.print(f"{description}: {100 * (done + 1) // total} %", highlight=False)
+    seconds = time.monotonic() - started
+    console.print(f"{description}: done in {seconds:.1f} s", highlight=False)

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -25,18 +26,17 @@ Scores = Mapping[str, float | Array]
 Evaluation = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[str, Array]]
 
 
-def save_views(
-    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec, workdir: Path
-) -> None:
-    """Writes `views.png`: pairs, and the second view warped back onto the first."""
+def draw_views(
+    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec
+) -> Figure:
+    """Draws pairs of views, and the second view warped back onto the first."""
     first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
-    figure = plots.view_pairs(
+    return plots.view_pairs(
         np.asarray(images),
         np.asarray(denormalize(first.images)),
         np.asarray(denormalize(second.images)),
         np.asarray(warp_onto(second, first.transform)),
     )
-    plots.save(figure, workdir / "views.png")
 
 
 def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:

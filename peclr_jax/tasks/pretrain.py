@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from peclr_jax import plots
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.tasks import monitor, recipe
@@ -61,13 +62,28 @@ def run(config: ConfigDict, workdir: Path) -> None:
         schedule = recipe.make_schedule(config, train_source.steps_per_epoch)
         describe(config, console, train_source.num_examples, schedule.total_steps, workdir)
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
-        monitor.save_views(_key(config, _PICTURE), held_out[: config.log.pairs], spec, workdir)
+        shown = held_out[: config.log.pairs]
+        views = monitor.draw_views(_key(config, _PICTURE), shown, spec)
+        plots.save(views, workdir / "views.png")
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
         variables = initialise(_key(config, _INITIALISATION), model, spec.size)
         evaluate = monitor.make_evaluation(model, spec)
         before = evaluate(variables, _key(config, _EVALUATION), held_out)
+        progress = Progress(
+            workdir,
+            total_steps=schedule.total_steps,
+            images_per_step=config.batch_size,
+            log_every=config.log.every_steps,
+            console=console,
+        )
+
+        def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
+            key = jax.random.fold_in(_key(config, _PICTURE), step)
+            progress.images(step, {"views": plots.as_image(monitor.draw_views(key, shown, spec))})
+            scores = evaluate(_variables(state), _key(config, _EVALUATION), held_out)
+            return {name: float(score) for name, score in scores.items()}
 
         state = trainer.fit(
             replicate(trainer.create_state(variables, optimizer), mesh),
@@ -81,16 +97,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
             train_source.batches,
             total_steps=schedule.total_steps,
             checkpoints=checkpoints,
-            progress=Progress(
-                workdir,
-                total_steps=schedule.total_steps,
-                images_per_step=config.batch_size,
-                log_every=config.log.every_steps,
-                console=console,
-            ),
+            progress=progress,
+            hooks=[trainer.Hook(config.evaluation.every_steps, watch)],
         )
-        trained = {"params": state.params, "batch_stats": state.batch_stats}
-        after = evaluate(trained, _key(config, _EVALUATION), held_out)
+        after = evaluate(_variables(state), _key(config, _EVALUATION), held_out)
     seconds = time.perf_counter() - began
     monitor.write_summary(console, workdir, before, after, len(held_out), seconds)
 
@@ -106,7 +116,7 @@ def check_same_run(config: ConfigDict, stored: dict[str, Any], workdir: Path) ->
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name) and name.split(".")[0] not in ("log", "checkpoint")
+        if here.get(name) != there.get(name) and name.split(".")[0] not in ("log", "checkpoint", "evaluation")
     ]
     if changed:
         raise ValueError(
@@ -181,6 +191,10 @@ def describe(
         soft_wrap=True,
     )
     console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False, soft_wrap=True)
+
+
+def _variables(state: trainer.TrainState) -> Variables:
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def _key(config: ConfigDict, use: int) -> Key[Array, ""]:

@@ -85,6 +85,9 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
         ("checkpoint", "every_steps"),
         ("checkpoint", "keep"),
         ("log", "every_steps"),
+        ("log", "pairs"),
+        ("evaluation", "images"),
+        ("evaluation", "every_steps"),
     ):
         if config[group][field] <= 0:
             raise ValueError(
