@@ -30,6 +30,8 @@ Variables = dict[str, Any]
 
 # Uses of the run's seed beside training itself, which folds it by step.
 _INITIALISATION, _PICTURE, _EVALUATION = range(3)
+# Sections of the config that may differ when a run is resumed.
+_CHANGES_NOTHING = ("log", "checkpoint", "evaluation")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -116,7 +118,7 @@ def check_same_run(config: ConfigDict, stored: dict[str, Any], workdir: Path) ->
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name) and name.split(".")[0] not in ("log", "checkpoint", "evaluation")
+        if here.get(name) != there.get(name) and name.split(".")[0] not in _CHANGES_NOTHING
     ]
     if changed:
         raise ValueError(
