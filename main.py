@@ -25,6 +25,7 @@ WORKDIR = flags.DEFINE_string(
 
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 ROOT = Path(__file__).resolve().parent
 OURS = (ROOT / "peclr_jax", ROOT / "data", ROOT / "configs")

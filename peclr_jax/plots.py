@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
 
-Images = Shaped[np.ndarray, "rows height width 3"]
+# Sources and views differ in size.
+Images = Shaped[np.ndarray, "rows _ _ 3"]
 
 
 def image_grid(columns: Mapping[str, Images], *, cell_inches: float = 1.4) -> Figure:
