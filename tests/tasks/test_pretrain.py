@@ -100,6 +100,7 @@ def test_rendered_hands_do_without_tensorflow(finished):
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
     """SIGKILL after some step; the rest of the run must not notice."""
     workdir, _ = finished
+    # By step 3 the checkpoint of step 1 is complete: saving that of step 2 waited for it.
     flags = ["--config.checkpoint.every_steps=1"]
     with subprocess.Popen(
         command(tmp_path, *flags), env=environment, stdout=subprocess.PIPE, text=True
