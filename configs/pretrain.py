@@ -19,11 +19,13 @@ CPU cores): 7 minutes, after which the other view of a held-out hand is found am
 Cost of `paper_rn50`: 100 epochs of FreiHAND's 117,216 training images at 128 px.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.views.spec import ViewSpec
 
 
 def _quick() -> ConfigDict:
@@ -54,23 +56,12 @@ def _quick() -> ConfigDict:
     config.data.rendered.held_out = 256
     config.data.rendered.background = "green"  # "green", "shared" (a few) or "clutter" (unique)
 
-    config.views = ConfigDict()  # fields of peclr_jax.views.spec.ViewSpec; ranges of Sec. 8
+    # Every operation of Fig. 4 with its switch, range and probability, explained in
+    # peclr_jax/views/spec.py; the defaults are the paper's (Sec. 8): rotation +-45 degrees, scale
+    # 0.6 to 2.0, translation +-15 px of 128, colour jitter, and the other operations switched off.
+    config.views = ConfigDict(dataclasses.asdict(ViewSpec()))
+    del config.views.source_margin  # config.data.source_margin
     config.views.size = 48  # px
-    config.views.rotation_deg = 45.0  # +-
-    config.views.scale = (0.6, 2.0)
-    config.views.translation = (-15 / 128, 15 / 128)  # of the side: the paper's 15 px of 128
-    config.views.color_jitter = True
-    config.views.hue = (0.01, 1.0)  # factor
-    config.views.saturation = (0.01, 1.0)  # factor
-    config.views.value_gain = (0.5, 1.0)
-    config.views.value_offset = (5.0, 20.0)  # grey levels of 255
-    config.views.color_drop = False  # the remaining operations of Fig. 4, each with probability 1/2
-    config.views.blur = False
-    config.views.noise = False
-    config.views.sobel = False
-    config.views.cutout = False
-    config.views.channel_order = "rgb"  # "bgr": the official code's mix-up of hue and grey
-    config.views.quantize = False  # True: colour jitter in 8-bit steps, as the official code
 
     config.loss = ConfigDict()
     config.loss.objective = "peclr"  # "simclr" (Eq. 1), "direct_translation" (Fig. 7)

@@ -118,9 +118,16 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
 
 
 def view_spec(config: ConfigDict) -> ViewSpec:
-    """The ranges of the augmentation; `config.views` holds them by `ViewSpec`'s names."""
+    """The ranges of the augmentation; `config.views` holds them by `ViewSpec`'s names.
+
+    Raises:
+      ValueError: a range that cannot be meant.
+    """
     values: dict[str, Any] = config.views.to_dict()
-    return ViewSpec(**values, source_margin=config.data.source_margin)
+    try:
+        return ViewSpec(**values, source_margin=config.data.source_margin)
+    except ValueError as error:
+        raise ValueError(str(error).replace("ViewSpec.", "--config.views.")) from None
 
 
 def make_projector(config: ConfigDict) -> Projector:
