@@ -13,9 +13,9 @@ The ablations of the paper are one field each:
     --config.loss.objective=simclr               # Eq. 1: the transformation is not undone
     --config.loss.objective=direct_translation   # Fig. 7: translation not scaled by the range
 
-Expected of the quick start (ResNet-18 of a quarter of the width at 48 px, 3,072 rendered hands, two
-CPU cores): 7 minutes, after which the other view of a held-out hand is found among 256 in 30 to 50 %
-of the cases (chance: 0.4 %), and the latent equivariance error has fallen from 0.30 to 0.13.
+Expected of the quick start (ResNet-18 of a quarter of the width at 48 px, 3,072 rendered hands,
+two CPU cores): 7 minutes, after which the other view of a held-out hand is found among 256 in 30 to
+50 % of the cases (chance: 0.4 %), and the latent equivariance error has fallen from 0.30 to 0.13.
 Cost of `paper_rn50`: 100 epochs of FreiHAND's 117,216 training images at 128 px.
 """
 
