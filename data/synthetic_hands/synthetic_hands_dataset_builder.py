@@ -25,9 +25,6 @@ from peclr_jax.synthetic import render
 _SEED = 2021
 _CHUNK = 64
 _JPEG_QUALITY = 95
-# The renderer's blocks: small ones for a CPU's caches, large ones to fill an accelerator.
-_RAYS_PER_BLOCK = {"cpu": 4096}
-_RAYS_PER_BLOCK_ON_ACCELERATORS = 1 << 20
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -96,9 +93,7 @@ class Builder(base.HandDatasetBuilder):
         spec = render.RenderSpec(
             size=self.builder_config.size,
             background=self.builder_config.background,
-            rays_per_block=_RAYS_PER_BLOCK.get(
-                jax.default_backend(), _RAYS_PER_BLOCK_ON_ACCELERATORS
-            ),
+            rays_per_block=render.rays_per_block(),
         )
         with tqdm.tqdm(total=count, desc=f"Rendering {split}", unit=" images", leave=False) as bar:
             index = 0

@@ -7,7 +7,6 @@ run starts at its step at once, and any number of processes sees the same batche
 import functools
 from typing import Any
 
-import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -152,8 +151,7 @@ def make_render(fields: ConfigDict) -> Render:
         occluder=fields.occluder,
         sleeve=fields.sleeve,
         span=tuple(fields.span),
-        # Small blocks for a CPU's caches, large ones to fill an accelerator.
-        rays_per_block=4096 if jax.default_backend() == "cpu" else 1 << 20,
+        rays_per_block=render.rays_per_block(),
     )
     return lambda key, indices: render.render_indices(key, indices, spec)
 

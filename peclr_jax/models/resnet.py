@@ -19,6 +19,7 @@ from peclr_jax.models.normalization import BatchNorm
 # torchvision's initialisation: He et al. 2015, fan out.
 _kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
+STEMS = ("imagenet", "small")
 REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
     # Recompute the whole block in the backward pass: least memory, one more forward pass.
     "block": None,
@@ -140,8 +141,8 @@ class ResNet(nn.Module):
         Raises:
           ValueError: an unknown `stem` or `remat`.
         """
-        if self.stem not in ("imagenet", "small"):
-            raise ValueError(f"unknown stem {self.stem!r}; choose 'imagenet' or 'small'")
+        if self.stem not in STEMS:
+            raise ValueError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
         if self.remat != "none" and self.remat not in REMAT_POLICIES:
             raise ValueError(
                 f"unknown remat {self.remat!r}; choose from {['none', *REMAT_POLICIES]}"

@@ -1,6 +1,6 @@
 """From a config to what the pure functions take: network, views, optimizer; checked first."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,15 +48,15 @@ class Schedule(NamedTuple):
     learning_rate: optax.Schedule
 
 
-def choose(field: str, table: Mapping[str, Any], name: str) -> Any:
-    """Looks a config's choice up.
+def check_choice(field: str, name: str, choices: Iterable[str]) -> None:
+    """Rejects what a config may not choose.
 
     Raises:
-      ValueError: the table has no such entry; the message lists those it has.
+      ValueError: the name is not among the choices; the message lists them.
     """
-    if name not in table:
-        raise ValueError(f"--config.{field}={name!r} is none of {', '.join(map(repr, table))}")
-    return table[name]
+    choices = tuple(choices)
+    if name not in choices:
+        raise ValueError(f"--config.{field}={name!r} is none of {', '.join(map(repr, choices))}")
 
 
 def check_pretraining(config: ConfigDict, num_devices: int) -> None:
@@ -65,14 +65,14 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
     Raises:
       ValueError: one sentence that names the field and the remedy.
     """
-    choose("loss.objective", OBJECTIVES, config.loss.objective)
-    choose("optimizer.name", OPTIMIZERS, config.optimizer.name)
-    choose("optimizer.decay_mask", DECAY_MASKS, config.optimizer.decay_mask)
-    choose("model.architecture", resnet.BY_NAME, config.model.architecture)
-    choose("model.dtype", DTYPES, config.model.dtype)
-    choose("model.stem", {"imagenet": 0, "small": 0}, config.model.stem)
-    choose("model.remat", {"none": 0, **resnet.REMAT_POLICIES}, config.model.remat)
-    choose("negatives", {"micro": 0, "global": 0}, config.negatives)
+    check_choice("loss.objective", config.loss.objective, OBJECTIVES)
+    check_choice("optimizer.name", config.optimizer.name, OPTIMIZERS)
+    check_choice("optimizer.decay_mask", config.optimizer.decay_mask, DECAY_MASKS)
+    check_choice("model.architecture", config.model.architecture, resnet.BY_NAME)
+    check_choice("model.dtype", config.model.dtype, DTYPES)
+    check_choice("model.stem", config.model.stem, resnet.STEMS)
+    check_choice("model.remat", config.model.remat, ("none", *resnet.REMAT_POLICIES))
+    check_choice("negatives", config.negatives, ("micro", "global"))
     for field in ("batch_size", "micro_batches", "num_epochs"):
         if config[field] <= 0:
             raise ValueError(f"--config.{field} must be positive, got {config[field]}")

@@ -1,6 +1,7 @@
 """Scalars and images to `workdir`: TensorBoard events, and scalars as JSON lines."""
 
 import json
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any, SupportsFloat
@@ -28,7 +29,9 @@ class MetricsWriter:
         root.mkdir(parents=True, exist_ok=True)
         path = root / "metrics.jsonl"
         kept = [record for record in _read(path) if record["step"] <= start_step]
-        path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        os.replace(partial, path)  # killed in between, the run keeps its records
         self._lines = path.open("a", buffering=1)
         self._events = SummaryWriter(str(root / "tensorboard"), purge_step=start_step + 1)
 

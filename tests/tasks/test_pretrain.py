@@ -125,7 +125,7 @@ def test_another_config_is_not_resumed(finished, environment):
         check=False,
     )
     assert result.returncode == 2
-    assert "loss.temperature 0.1 -> 0.2" in result.stderr or "-> 0.2" in result.stderr
+    assert "loss.temperature 0.5 -> 0.2" in result.stderr
     assert "Traceback" not in result.stderr
 
 
