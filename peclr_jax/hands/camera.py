@@ -9,6 +9,7 @@ from the pose (Iqbal et al., Eq. 6-7).
 Leading axes are free, and those of the intrinsics broadcast against those of the joints.
 """
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -49,7 +50,7 @@ def back_project(
     Returns:
         Camera-space points in the unit of `depth`.
     """
-    return _rays(pixels, intrinsics) * depth[..., None]
+    return rays(pixels, intrinsics) * depth[..., None]
 
 
 def bone_length(
@@ -137,10 +138,10 @@ def root_depth(
         The root's depth in bone lengths.
     """
     first, second = bone
-    rays = _rays(pose[..., :2], intrinsics)
-    offsets = rays * pose[..., 2:]
+    directions = rays(pose[..., :2], intrinsics)
+    offsets = directions * pose[..., 2:]
     # The bone is the vector root_depth * slope + offset.
-    slope = rays[..., second, :] - rays[..., first, :]
+    slope = directions[..., second, :] - directions[..., first, :]
     offset = offsets[..., second, :] - offsets[..., first, :]
 
     a = jnp.sum(slope**2, axis=-1)
@@ -151,14 +152,68 @@ def root_depth(
     return depth if bounds is None else jnp.clip(depth, *bounds)
 
 
-def _rays(
+def rays(
     pixels: Float[Array, "*batch points 2"], intrinsics: Float[Array, "*#batch 3 3"]
 ) -> Float[Array, "*batch points 3"]:
-    """Returns the points of the plane z = 1 that are seen at `pixels`."""
+    """Returns the points of the plane z = 1 that are seen at `pixels`.
+
+    Args:
+        pixels: (x, y) in pixels.
+        intrinsics: As for `project`.
+    """
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     y = (pixels[..., 1] - cy) / fy
     x = (pixels[..., 0] - cx - skew * y) / fx
     return jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
+
+
+def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
+    """Returns the camera of a square view of a hand when nothing is known of it.
+
+    Args:
+        side: Of the view, pixels.
+        focal: Focal length over the side. The default is that of the released networks (389 px of
+            224), which is that of FreiHAND's images.
+    """
+    center, length = (side - 1) / 2, focal * side
+    return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
+
+
+def warp_intrinsics(
+    matrix: Float[Array, "*#batch 2 3"], intrinsics: Float[Array, "*#batch 3 3"]
+) -> Float[Array, "*batch 3 3"]:
+    """Returns the camera of an image that was warped by an affine map.
+
+    A turn of the image is a roll of the camera, which leaves every depth and length as it is, and
+    is taken out: what remains is again [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the
+    diagonal. Camera space is rolled about the optical axis by the map's rotation.
+
+    Args:
+        matrix: Source pixels to view pixels.
+        intrinsics: Of the source, as for `project`.
+
+    Returns:
+        Intrinsics of the view, with `project(roll @ points, result)` being the warped pixels.
+    """
+    linear, shift = matrix[..., :2], matrix[..., 2:]
+    precision = jax.lax.Precision.HIGHEST
+    focal = jnp.matmul(linear, intrinsics[..., :2, :2], precision=precision)
+    center = jnp.matmul(linear, intrinsics[..., :2, 2:], precision=precision) + shift
+    # RQ decomposition: an upper triangle times a rotation whose second row is the unit (c, d).
+    a, b = focal[..., 0, 0], focal[..., 0, 1]
+    c, d = focal[..., 1, 0], focal[..., 1, 1]
+    fy = jnp.sqrt(c**2 + d**2)
+    skew = (a * c + b * d) / fy
+    fx = (a * d - b * c) / fy
+    zero, one = jnp.zeros_like(fx), jnp.ones_like(fx)
+    return jnp.stack(
+        [
+            jnp.stack([fx, skew, center[..., 0, 0]], axis=-1),
+            jnp.stack([zero, fy, center[..., 1, 0]], axis=-1),
+            jnp.stack([zero, zero, one], axis=-1),
+        ],
+        axis=-2,
+    )
 
 
 def _parameters(intrinsics: Float[Array, "*batch 3 3"]) -> tuple[Array, ...]:

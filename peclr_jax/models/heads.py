@@ -1,4 +1,4 @@
-"""What stands on the encoder: the projection head of pre-training."""
+"""What stands on the encoder: projection and pose heads, and the root depth's refinement."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.models.normalization import BatchNorm
 
 
@@ -43,3 +44,70 @@ class ProjectionHead(nn.Module):
         x = nn.relu(x)
         x = nn.Dense(2 * self.num_points, use_bias=False, dtype=self.dtype, name="dense2")(x)
         return x.astype(jnp.float32).reshape(-1, self.num_points, 2)
+
+
+class PoseHead(nn.Module):
+    """Regresses a 2.5D pose from pooled features.
+
+    Without hidden layers it is the linear layer of fine-tuning, with one the two-layer perceptron
+    that probes a frozen encoder (Sec. 4.4; the paper does not give its width).
+
+    Attributes:
+      hidden: widths of the hidden layers, each followed by a ReLU.
+    """
+
+    hidden: tuple[int, ...] = ()
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "batch features"]) -> Float[Array, "batch 21 3"]:
+        """Returns (x, y, depth), normalised: see `PoseNetwork`; the wrist's depth is zero.
+
+        Args:
+          features: (B, C), the encoder's output.
+
+        Returns:
+          (B, 21, 3) float32.
+        """
+        x = features
+        for index, width in enumerate(self.hidden):
+            x = nn.relu(nn.Dense(width, name=f"hidden{index + 1}")(x))
+        pose = nn.Dense(3 * NUM_JOINTS, name="pose")(x).reshape(-1, NUM_JOINTS, 3)
+        return pose.at[:, WRIST, 2].set(0.0)
+
+
+class RootDepthRefiner(nn.Module):
+    """Corrects the root depth that follows from a noisy 2.5D pose (Spurr et al. 2020).
+
+    A perceptron, 64-128-128-1, whose output is added to the estimate; layers and sizes are those of
+    the released networks.
+
+    Attributes:
+      hidden: width of the two hidden layers.
+    """
+
+    hidden: int = 128
+
+    @nn.compact
+    def __call__(
+        self,
+        relative_depth: Float[Array, "batch 21"],
+        rays: Float[Array, "batch 21 2"],
+        root_depth: Float[Array, " batch"],
+        train: bool = False,
+    ) -> Float[Array, " batch"]:
+        """Returns the correction to the root depth, in bone lengths.
+
+        Args:
+          relative_depth: root-relative depth, bone lengths.
+          rays: x and y of the joints on the plane at depth one, from pixels and intrinsics.
+          root_depth: the estimate to correct, bone lengths.
+          train: use and update the statistics of the batch.
+        """
+        flat_rays = rays.reshape(len(rays), -1)
+        x = jnp.concatenate([relative_depth, flat_rays, root_depth[:, None]], axis=-1)
+        for index in (1, 2):
+            x = nn.Dense(self.hidden, name=f"dense{index}")(x)
+            x = BatchNorm(use_running_average=not train, name=f"bn{index}")(x)
+            x = nn.leaky_relu(x, negative_slope=0.01)
+        # Starts as no correction at all: the estimate is good where the pose is.
+        return nn.Dense(1, kernel_init=nn.initializers.zeros, name="dense3")(x)[:, 0]

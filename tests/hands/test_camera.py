@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.hands import camera, skeleton
+from peclr_jax.views import affine
 
 OFFICIAL_BONE = (skeleton.WRIST, skeleton.INDEX_MCP)
 INTRINSICS = jnp.array([[500.0, 2.0, 112.0], [0.0, 480.0, 110.0], [0.0, 0.0, 1.0]])
@@ -146,3 +147,32 @@ def test_reference_bone_is_freihands_scale(shared):
     scale = json.loads((folder / "training_scale.json").read_text())
     lengths = camera.bone_length(jnp.array(xyz, jnp.float32))
     np.testing.assert_allclose(lengths, np.ravel(scale), rtol=1e-3)
+
+
+@given(
+    angle=st.floats(-3.1, 3.1),
+    zoom=st.floats(0.3, 3.0),
+    shift=st.tuples(st.floats(-40, 40), st.floats(-40, 40)),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_warped_camera_sees_the_rolled_hand_at_the_warped_pixels(angle, zoom, shift, seed):
+    cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
+    matrix = jnp.array([[cosine, -sine, shift[0]], [sine, cosine, shift[1]]], jnp.float32)
+    joints = hand(seed)
+    warped = camera.warp_intrinsics(matrix, INTRINSICS)
+    assert warped[0, 0] > 0
+    assert warped[1, 1] > 0
+    np.testing.assert_array_equal(warped[jnp.array([1, 2, 2]), jnp.array([0, 0, 1])], 0)
+    pixels = affine.apply_to_points(matrix, camera.project(joints, INTRINSICS))
+    # A roll changes no depth and no length: lifted at the same depths, the same hand comes back.
+    rolled = camera.back_project(pixels, joints[:, 2], warped)
+    lengths, rolled_lengths = (
+        jnp.linalg.norm(points[:, None] - points[None], axis=-1) for points in (joints, rolled)
+    )
+    np.testing.assert_allclose(rolled_lengths, lengths, atol=2e-6)
+
+
+def test_intrinsics_warped_by_a_crop_are_shifted_and_scaled():
+    matrix = jnp.array([[2.0, 0.0, -30.0], [0.0, 2.0, -50.0]])
+    expected = [[1000.0, 4.0, 194.0], [0.0, 960.0, 170.0], [0.0, 0.0, 1.0]]
+    np.testing.assert_allclose(camera.warp_intrinsics(matrix, INTRINSICS), expected, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Every picture we draw."""
+"""Figures as such: grids of images, a curve, and writing them."""
 
 import os
 from collections.abc import Mapping

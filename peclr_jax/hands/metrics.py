@@ -1,0 +1,213 @@
+"""How far a predicted hand is from the true one: joint errors, alignments, PCK and AUC.
+
+Every function takes NumPy or JAX arrays and keeps their precision: float64 on the host, float32 on
+a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask is true
+where a joint is labelled, and what stands under a false mask is never read, NaN included.
+
+After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report; what
+the official PeCLR repository measures otherwise is told in docs/metrics.md.
+"""
+
+from types import ModuleType
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST
+
+AnyArray = Array | np.ndarray
+
+Values = TypeVar("Values", Array, np.ndarray)
+"""The result is NumPy's where every argument is, else JAX's."""
+
+
+def _thresholds(largest: float) -> np.ndarray:
+    thresholds = np.linspace(0.0, largest, 100)
+    thresholds.flags.writeable = False
+    return thresholds
+
+
+THRESHOLDS = _thresholds(0.05)
+"""0 to 5 cm in 100 steps, in metres: FreiHAND's, for PCK and AUC in 3D."""
+
+THRESHOLDS_2D = _thresholds(30.0)
+"""0 to 30 px in 100 steps, a common choice for PCK and AUC in 2D."""
+
+
+def joint_errors(
+    predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
+) -> Float[Values, "*batch joints"]:
+    """Returns the Euclidean distance of every joint, in the unit of the joints (2D or 3D)."""
+    return _namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
+
+
+def epe(
+    predicted: Float[Values, "*batch joints dim"],
+    target: Float[AnyArray, "*batch joints dim"],
+    valid: Bool[AnyArray, "*batch joints"] | None = None,
+) -> Float[Values, ""]:
+    """Returns the end-point error: the mean distance over all labelled joints of all hands.
+
+    Args:
+        predicted: Joints, 2D or 3D.
+        target: The true joints, in the same unit.
+        valid: Which joints count; all by default. If none does, the result is NaN.
+    """
+    xp = _namespace(predicted, target)
+    errors = joint_errors(predicted, target)
+    if valid is None:
+        return xp.asarray(xp.mean(errors))
+    total, count = xp.sum(xp.where(valid, errors, 0)), xp.sum(valid)
+    return xp.asarray(xp.where(count > 0, total / xp.maximum(count, 1), xp.nan), errors.dtype)
+
+
+def procrustes_align(
+    predicted: Float[Values, "*batch joints dim"],
+    target: Float[AnyArray, "*batch joints dim"],
+    *,
+    valid: Bool[AnyArray, "*batch joints"] | None = None,
+    reflection: bool = True,
+) -> Float[Values, "*batch joints dim"]:
+    """Moves, turns and scales each predicted hand onto the true one, as closely as possible.
+
+    The least-squares similarity by the singular value decomposition (Schönemann 1966; Umeyama 1991
+    for proper rotations). The errors that remain give PA-EPE.
+
+    Args:
+        predicted: Joints, 2D or 3D.
+        target: The true joints.
+        valid: Which joints the similarity is fitted to; all by default. It is applied to all.
+        reflection: Whether the hand may be mirrored as well, as FreiHAND's `align_w_scale` allows
+            (a mirrored hand then scores 0). False allows rotations only, as the official PeCLR
+            repository.
+
+    Returns:
+        The aligned prediction. Where all predicted joints coincide they are placed on the mean of
+        the true ones.
+    """
+    xp = _namespace(predicted, target)
+    center, centered = _center(xp, predicted, valid)
+    target_center, target_centered = _center(xp, target, valid)
+    size = xp.sum(centered**2, axis=(-2, -1))
+    # Joints that coincide differ by rounding only, which no scale may blow up.
+    rounding = xp.finfo(centered.dtype).eps * centered.shape[-2] * xp.abs(center).max(-1)
+    degenerate = size <= rounding**2
+
+    # Accelerators multiply matrices with fewer bits unless told not to.
+    with jax.default_matmul_precision("highest"):
+        covariance = xp.matrix_transpose(centered) @ target_centered
+        left, stretch, right = xp.linalg.svd(covariance)
+        if not reflection:
+            # Turning the direction that matters least makes the rotation a proper one.
+            handedness = xp.sign(xp.linalg.det(left) * xp.linalg.det(right))[..., None]
+            last = xp.arange(stretch.shape[-1]) == stretch.shape[-1] - 1
+            signs = xp.where(last, handedness, 1)
+            left, stretch = left * signs[..., None, :], stretch * signs
+        turned = (predicted - center[..., None, :]) @ (left @ right)
+    scale = xp.sum(stretch, axis=-1) / xp.where(degenerate, 1, size)
+    scale = xp.where(degenerate, 0, scale)
+    return scale[..., None, None] * turned + target_center[..., None, :]
+
+
+def root_align(
+    predicted: Float[Values, "*batch joints dim"],
+    target: Float[AnyArray, "*batch joints dim"],
+    root: int = WRIST,
+) -> Float[Values, "*batch joints dim"]:
+    """Moves each predicted hand so that its root lies on the true one."""
+    return predicted + (target - predicted)[..., root, None, :]
+
+
+def scale_align(
+    predicted: Float[Values, "*batch joints dim"],
+    target: Float[AnyArray, "*batch joints dim"],
+    valid: Bool[AnyArray, "*batch joints"] | None = None,
+) -> Float[Values, "*batch joints dim"]:
+    """Moves and scales each predicted hand onto the true one, without turning it.
+
+    As HO-3D's official evaluation (Hampali et al. 2020): the distance from wrist to middle MCP is
+    made the true one, and the wrists are put together. Two joints decide, not a fit to all.
+
+    Args:
+        predicted: Joints.
+        target: The true joints.
+        valid: Which joints are labelled; all by default. A hand without its wrist or its middle MCP
+            cannot be aligned: it comes out as NaN.
+
+    Returns:
+        The aligned prediction. Where the two predicted joints coincide it is moved only.
+    """
+    xp = _namespace(predicted, target)
+    length = xp.linalg.norm(predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :], axis=-1)
+    true_length = xp.linalg.norm(target[..., MIDDLE_MCP, :] - target[..., WRIST, :], axis=-1)
+    scale = xp.where(length > 0, true_length / xp.where(length > 0, length, 1), 1)
+    aligned = root_align(predicted * scale[..., None, None], target)
+    if valid is None:
+        return aligned
+    possible = valid[..., WRIST] & valid[..., MIDDLE_MCP]
+    return xp.where(possible[..., None, None], aligned, xp.nan)
+
+
+def pck_curve(
+    errors: Float[Values, "*batch joints"],
+    thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS,
+    valid: Bool[AnyArray, "*batch joints"] | None = None,
+) -> Float[Values, " thresholds"]:
+    """Returns the percentage of correct keypoints, as a fraction, at each threshold.
+
+    As FreiHAND: per joint the fraction of the hands whose error is at most the threshold, then the
+    mean over the joints.
+
+    Args:
+        errors: Of every joint.
+        thresholds: In the unit of the errors.
+        valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
+    """
+    xp = _namespace(errors, thresholds)
+    joints = errors.shape[-1]
+    errors = errors.reshape(-1, joints)
+    valid = xp.ones(errors.shape, bool) if valid is None else valid.reshape(-1, joints)
+    thresholds = xp.asarray(thresholds, errors.dtype)
+    # Sorting needs no (hands, joints, thresholds) array.
+    ordered = xp.sort(xp.where(valid, errors, xp.inf), axis=0)
+    correct = xp.stack(
+        [xp.searchsorted(ordered[:, joint], thresholds, side="right") for joint in range(joints)]
+    )
+    hands = xp.sum(valid, axis=0)
+    per_joint = correct / xp.maximum(hands, 1)[:, None]
+    return xp.asarray(xp.sum(per_joint, axis=0) / xp.sum(hands > 0), errors.dtype)
+
+
+def auc(
+    pck: Float[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
+) -> Float[Values, ""]:
+    """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one."""
+    xp = _namespace(pck)
+    thresholds = xp.asarray(thresholds, pck.dtype)
+    area = xp.trapezoid(pck, thresholds)
+    return xp.asarray(area / (thresholds[-1] - thresholds[0]), pck.dtype)
+
+
+def _namespace(*arrays: Any) -> ModuleType:
+    """Returns jax.numpy if any array is JAX's, else numpy."""
+    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+
+
+def _center(
+    xp: ModuleType,
+    points: Float[AnyArray, "*batch joints dim"],
+    valid: Bool[AnyArray, "*batch joints"] | None,
+) -> tuple[Float[AnyArray, "*batch dim"], Float[AnyArray, "*batch joints dim"]]:
+    """Returns the mean of the valid points, and the points relative to it, 0 where not valid."""
+    if valid is None:
+        center = xp.mean(points, axis=-2)
+        return center, points - center[..., None, :]
+    mask = valid[..., None]
+    total = xp.sum(xp.where(mask, points, 0), axis=-2)
+    # As floats of the points' own width: NumPy divides by an integer in float64.
+    count = xp.maximum(xp.sum(mask, axis=-2), 1).astype(points.dtype)
+    center = total / count
+    return center, xp.where(mask, points - center[..., None, :], 0)

@@ -1,0 +1,94 @@
+"""The network that is fine-tuned: an encoder, a 2.5D pose head and the root depth's refinement."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from peclr_jax.hands import camera
+from peclr_jax.models.heads import PoseHead, RootDepthRefiner
+from peclr_jax.models.resnet import ResNet
+
+# Of the root depth before its refinement, in bone lengths: 12 cm to 1.5 m for a bone of 3 cm.
+# Outside, the quadratic it comes from has met a pose that no hand can take. As released.
+ROOT_DEPTH_BOUNDS = (4.0, 50.0)
+_EPSILON = 1e-8
+
+
+class PoseOutput(NamedTuple):
+    """What the network says of a batch of views.
+
+    Attributes:
+      pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
+      root_depth: of the wrist, refined, in bone lengths.
+      root_depth_estimate: before the refinement: what follows from `pose` (Iqbal et al. 2018).
+    """
+
+    pose: Float[Array, "batch 21 3"]
+    root_depth: Float[Array, " batch"]
+    root_depth_estimate: Float[Array, " batch"]
+
+
+class PoseNetwork(nn.Module):
+    """Views and their intrinsics to 2.5D poses; parameters under "encoder", "head" and "refiner".
+
+    The head's output is normalised, pixels by `to_pixels`, so that it does not depend on the
+    view's side and starts near the right size.
+
+    Attributes:
+      encoder: images to pooled features, as pre-trained.
+      head: features to a normalised pose.
+      refiner: of the root depth; None leaves the estimate as it is.
+      frozen_encoder: use the encoder as it is: its statistics fixed, no gradient (Sec. 4.4).
+    """
+
+    encoder: ResNet
+    head: PoseHead
+    refiner: RootDepthRefiner | None = None
+    frozen_encoder: bool = False
+
+    def __call__(
+        self,
+        images: Float[Array, "batch side side 3"],
+        intrinsics: Float[Array, "batch 3 3"],
+        train: bool = False,
+    ) -> PoseOutput:
+        """Estimates the poses of hands.
+
+        Args:
+          images: ImageNet-standardised views.
+          intrinsics: of the views, pixels.
+          train: use and update the statistics of the batch (collection "batch_stats").
+
+        Returns:
+          2.5D poses in view pixels, and root depths.
+        """
+        if self.frozen_encoder:
+            features = jax.lax.stop_gradient(self.encoder(images, False))
+        else:
+            features = self.encoder(images, train)
+        pose = to_pixels(self.head(features), images.shape[1])
+        # The released networks stop the gradient here: the quadratic's derivative is wild where
+        # its discriminant or leading coefficient is small.
+        estimate = jax.lax.stop_gradient(
+            camera.root_depth(pose, intrinsics, epsilon=_EPSILON, bounds=ROOT_DEPTH_BOUNDS)
+        )
+        if self.refiner is None:
+            return PoseOutput(pose, estimate, estimate)
+        rays = camera.rays(pose[..., :2], intrinsics)[..., :2]
+        correction = self.refiner(pose[..., 2], rays, estimate, train)
+        return PoseOutput(pose, estimate + correction, estimate)
+
+
+def to_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
+    """Turns the head's (x, y) into view pixels: 0 is the view's centre, 1 half its side away."""
+    center, half = (side - 1) / 2, side / 2
+    return pose * jnp.array([half, half, 1.0]) + jnp.array([center, center, 0.0])
+
+
+def from_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
+    """Undoes `to_pixels`."""
+    center, half = (side - 1) / 2, side / 2
+    return (pose - jnp.array([center, center, 0.0])) / jnp.array([half, half, 1.0])

@@ -1,0 +1,112 @@
+"""The supervised losses of fine-tuning (PeCLR, Eq. 5), on 2.5D poses.
+
+Every one is a mean of absolute errors over what is labelled; what is not contributes nothing,
+neither to the sum nor to the count.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Shaped
+
+from peclr_jax.hands import camera
+from peclr_jax.hands.skeleton import WRIST
+from peclr_jax.views import affine
+
+
+class PoseTarget(NamedTuple):
+    """What is known of a batch of views.
+
+    Attributes:
+      pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
+      keypoints_valid: which joints' pixels are known.
+      depth_valid: which joints' relative depths are known.
+      root_depth: of the wrist, bone lengths.
+      root_depth_valid: for which hands it is known.
+    """
+
+    pose: Float[Array, "batch 21 3"]
+    keypoints_valid: Bool[Array, "batch 21"]
+    depth_valid: Bool[Array, "batch 21"]
+    root_depth: Float[Array, " batch"]
+    root_depth_valid: Bool[Array, " batch"]
+
+
+def target_in_view(
+    labels: Mapping[str, Shaped[Array, "batch ..."]],
+    matrix: Float[Array, "batch 2 3"],
+    assumed_intrinsics: Float[Array, "3 3"],
+) -> tuple[PoseTarget, Float[Array, "batch 3 3"]]:
+    """Moves the labels of source images into views of them.
+
+    A similarity of the image is a roll and a zoom of the camera: it changes pixels and intrinsics,
+    and neither depths nor the bone's length.
+
+    Args:
+      labels: of the input pipeline, in source pixels and metres.
+      matrix: source pixels to view pixels.
+      assumed_intrinsics: of a view whose own are not known.
+
+    Returns:
+      The target, and the intrinsics of the views.
+    """
+    keypoints, joints = labels["keypoints_2d"], labels["keypoints_3d"]
+    has_bone = labels["bone_length_valid"] & (labels["bone_length"] > 0)
+    bone = jnp.where(has_bone, labels["bone_length"], 1.0)
+    depth = joints[..., 2] / bone[:, None]
+    depth_valid = labels["keypoints_3d_valid"] & has_bone[:, None]
+    root_valid = depth_valid[:, WRIST]
+    pixels = affine.apply_to_points(matrix, keypoints)
+    target = PoseTarget(
+        pose=jnp.concatenate([pixels, (depth - depth[:, WRIST, None])[..., None]], axis=-1),
+        keypoints_valid=labels["keypoints_2d_valid"],
+        depth_valid=depth_valid & root_valid[:, None],
+        root_depth=depth[:, WRIST],
+        root_depth_valid=root_valid & labels["intrinsics_valid"],
+    )
+    known = labels["intrinsics_valid"][:, None, None]
+    intrinsics = jnp.where(known, labels["intrinsics"], jnp.eye(3))
+    intrinsics = camera.warp_intrinsics(matrix, intrinsics)
+    return target, jnp.where(known, intrinsics, assumed_intrinsics)
+
+
+def keypoints_2d(
+    pose: Float[Array, "batch 21 3"], target: PoseTarget, side: int
+) -> Float[Array, ""]:
+    """Mean absolute error of the pixels, over both axes, in units of half the view's side.
+
+    Args:
+      pose: the prediction, in view pixels.
+      target: the labels.
+      side: of the view, pixels.
+    """
+    error = jnp.abs(pose[..., :2] - target.pose[..., :2]).mean(-1) / (side / 2)
+    return masked_mean(error, target.keypoints_valid)
+
+
+def relative_depth(pose: Float[Array, "batch 21 3"], target: PoseTarget) -> Float[Array, ""]:
+    """Mean absolute error of the root-relative depth, bone lengths; the root's own is left out.
+
+    Args:
+      pose: the prediction.
+      target: the labels.
+    """
+    error = jnp.abs(pose[..., 2] - target.pose[..., 2])
+    return masked_mean(error[:, 1:], target.depth_valid[:, 1:])
+
+
+def root_depth(depth: Float[Array, " batch"], target: PoseTarget) -> Float[Array, ""]:
+    """Mean absolute error of the wrist's depth, bone lengths.
+
+    Args:
+      depth: the prediction.
+      target: the labels.
+    """
+    return masked_mean(jnp.abs(depth - target.root_depth), target.root_depth_valid)
+
+
+def masked_mean(values: Float[Array, "*shape"], valid: Shaped[Array, "*shape"]) -> Float[Array, ""]:
+    """Mean over the entries that are valid; zero if none is."""
+    total = jnp.sum(jnp.where(valid, values, 0.0))
+    return total / jnp.maximum(jnp.sum(valid), 1)

@@ -1,0 +1,323 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from peclr_jax.hands import metrics, skeleton
+
+TOLERANCE = 1e-6  # metres, or a fraction
+
+HOST = pytest.param(lambda a: np.asarray(a, np.float64), id="host, float64")
+DEVICE = pytest.param(lambda a: jnp.array(a, jnp.float32), id="device, float32")
+everywhere = pytest.mark.parametrize("put", [HOST, DEVICE])
+alignments = pytest.mark.parametrize(("prefix", "reflection"), [("fh", True), ("peclr", False)])
+
+
+@pytest.fixture(scope="module")
+def reference(parity):
+    return parity("metrics")
+
+
+def hands(seed: int, batch: tuple[int, ...] = (4,)) -> np.ndarray:
+    """Joints of about a hand's size, half a metre to a metre away."""
+    generator = np.random.default_rng(seed)
+    joints = generator.uniform(-0.08, 0.08, (*batch, 21, 3))
+    joints[..., 2] += generator.uniform(0.5, 1.0, (*batch, 1))
+    return joints
+
+
+def freihand_measures(errors: np.ndarray, thresholds: np.ndarray) -> dict[str, np.ndarray]:
+    """FreiHAND's protocol joint by joint and threshold by threshold, as its README tells it."""
+    curves = [
+        [np.mean([error <= threshold for error in joint]) for threshold in thresholds]
+        for joint in errors.T
+    ]
+    width = thresholds[-1] - thresholds[0]
+    steps = np.diff(thresholds)
+    areas = [
+        sum(steps[i] * (curve[i] + curve[i + 1]) / 2 for i in range(len(steps))) / width
+        for curve in curves
+    ]
+    return {"pck": np.mean(curves, axis=0), "auc": np.mean(areas)}
+
+
+# Parity with the official evaluations
+
+
+@everywhere
+def test_epe_is_the_official_one(reference, put):
+    predicted, target = put(reference["pred"]), put(reference["true"])
+    errors = metrics.joint_errors(predicted, target)
+    assert errors.dtype == predicted.dtype
+    np.testing.assert_allclose(errors.mean(1), reference["epe_per_hand"], atol=TOLERANCE, rtol=0)
+    epe = metrics.epe(predicted, target)
+    assert epe.dtype == predicted.dtype
+    assert epe == pytest.approx(reference["epe_per_hand"].mean(), abs=TOLERANCE)
+
+
+@everywhere
+@alignments
+def test_procrustes_is_the_official_one(reference, put, prefix, reflection):
+    predicted, target = put(reference["pred"]), put(reference["true"])
+    aligned = metrics.procrustes_align(predicted, target, reflection=reflection)
+    assert aligned.dtype == predicted.dtype
+    np.testing.assert_allclose(aligned, reference[f"{prefix}_aligned"], atol=TOLERANCE, rtol=0)
+    errors = metrics.joint_errors(aligned, target).mean(1)
+    np.testing.assert_allclose(
+        errors, reference[f"{prefix}_pa_epe_per_hand"], atol=TOLERANCE, rtol=0
+    )
+
+
+def test_the_two_alignments_differ_on_mirrored_hands_alone(reference):
+    predicted, target = (reference[name].astype(np.float64) for name in ("pred", "true"))
+    both = [metrics.procrustes_align(predicted, target, reflection=r) for r in (True, False)]
+    differs = np.abs(both[0] - both[1]).max((1, 2)) > 1e-8
+    assert np.flatnonzero(differs).tolist() == [2, 3]
+
+
+@everywhere
+@pytest.mark.parametrize("name", ["pred", "fh_aligned"])
+def test_pck_and_auc_follow_freihands_protocol(reference, put, name):
+    errors = np.linalg.norm(reference[name].astype(np.float64) - reference["true"], axis=-1)
+    expected = freihand_measures(errors, metrics.THRESHOLDS)
+    pck = metrics.pck_curve(put(errors))
+    np.testing.assert_allclose(pck, expected["pck"], atol=TOLERANCE, rtol=0)
+    assert metrics.auc(pck) == pytest.approx(expected["auc"], abs=TOLERANCE)
+
+
+def test_host_and_device_agree_to_a_micrometre(reference):
+    host = [reference[name].astype(np.float64) for name in ("pred", "true")]
+    device = [jnp.array(reference[name]) for name in ("pred", "true")]
+
+    def measures(predicted, target):
+        aligned = metrics.procrustes_align(predicted, target)
+        # Hands 0 to 2 are exact once aligned: at the threshold 0 rounding alone would decide.
+        pck = metrics.pck_curve(metrics.joint_errors(aligned, target)[3:])
+        return {
+            "epe": metrics.epe(predicted, target),
+            "pa_epe": metrics.epe(aligned, target),
+            "root": metrics.epe(metrics.root_align(predicted, target), target),
+            "scale": metrics.epe(metrics.scale_align(predicted, target), target),
+            "pck": pck,
+            "auc": metrics.auc(pck),
+        }
+
+    on_host, on_device = measures(*host), jax.jit(measures)(*device)
+    for name, value in on_host.items():
+        assert isinstance(value, np.ndarray)
+        assert value.dtype == np.float64
+        assert on_device[name].dtype == jnp.float32
+        np.testing.assert_allclose(on_device[name], value, atol=TOLERANCE, rtol=0, err_msg=name)
+
+
+def test_thresholds_are_freihands():
+    assert len(metrics.THRESHOLDS) == 100
+    assert metrics.THRESHOLDS[0] == 0
+    assert metrics.THRESHOLDS[-1] == 0.05
+    with pytest.raises(ValueError, match="read-only"):
+        metrics.THRESHOLDS[0] = 1
+
+
+# Procrustes
+
+
+@everywhere
+@given(
+    seed=st.integers(0, 2**31),
+    scale=st.floats(0.2, 5),
+    shift=st.floats(-0.5, 0.5),
+    mirrored=st.booleans(),
+)
+def test_procrustes_undoes_any_similarity(put, seed, scale, shift, mirrored):
+    target = hands(seed)
+    rotation = Rotation.random(4, rng=np.random.default_rng(seed)).as_matrix()
+    moved = scale * target @ rotation + shift
+    if mirrored:
+        moved[..., 0] *= -1
+    exact = metrics.procrustes_align(put(moved), put(target))
+    np.testing.assert_allclose(exact, target, atol=2e-6)
+    proper = metrics.procrustes_align(put(moved), put(target), reflection=False)
+    error = float(metrics.epe(proper, put(target)))
+    assert error > 5e-3 if mirrored else error < 2e-6
+
+
+@given(st.integers(0, 2**31), st.booleans())
+def test_procrustes_is_the_best_similarity(seed, reflection):
+    target, predicted = hands(seed), hands(seed + 1)
+
+    def squares(points):
+        return ((points - target) ** 2).sum((-2, -1))
+
+    aligned = metrics.procrustes_align(predicted, target, reflection=reflection)
+    best = squares(aligned)
+    generator = np.random.default_rng(seed)
+    turn = Rotation.from_rotvec(generator.normal(0, 0.05, (4, 3))).as_matrix()
+    center = aligned.mean(1, keepdims=True)
+    for other in (
+        (aligned - center) @ turn + center,
+        (aligned - center) * generator.uniform(0.9, 1.1) + center,
+        aligned + generator.normal(0, 1e-3, 3),
+    ):
+        assert (squares(other) >= best - 1e-15).all()
+    # A mirrored prediction is no further away only where mirroring is allowed.
+    flipped = metrics.procrustes_align(predicted * (-1, 1, 1), target, reflection=reflection)
+    assert np.allclose(squares(flipped), best) == reflection
+
+
+@everywhere
+@pytest.mark.parametrize("reflection", [True, False])
+def test_procrustes_of_degenerate_hands_is_finite(put, reflection):
+    target = hands(0)
+    line = np.linspace(0, 0.1, 21)[:, None] * (1.0, 2.0, 3.0)
+    plane = hands(1, ()) * (1, 1, 0)
+    for predicted in (np.full((21, 3), 0.7), np.zeros((21, 3)), line, plane):
+        for one, other in ((predicted, target[0]), (target[0], predicted)):
+            aligned = metrics.procrustes_align(put(one), put(other), reflection=reflection)
+            assert np.isfinite(aligned).all()
+    collapsed = metrics.procrustes_align(put(np.full_like(target, 0.7)), put(target))
+    np.testing.assert_allclose(
+        collapsed, np.broadcast_to(target.mean(1, keepdims=True), target.shape), atol=1e-6
+    )
+
+
+@everywhere
+@given(seed=st.integers(0, 2**31))
+def test_procrustes_reads_nothing_under_a_false_mask(put, seed):
+    target, predicted = hands(seed), hands(seed + 1)
+    valid = np.random.default_rng(seed).random((4, 21)) < 0.6
+    valid[:, :4] = True
+    valid[3] = False
+    junk_target, junk_predicted = (
+        np.where(valid[..., None], x, np.nan) for x in (target, predicted)
+    )
+    aligned = metrics.procrustes_align(
+        put(junk_predicted), put(junk_target), valid=jnp.array(valid)
+    )
+    for hand in range(3):
+        seen = valid[hand]
+        alone = metrics.procrustes_align(predicted[hand, seen], target[hand, seen])
+        np.testing.assert_allclose(aligned[hand][seen], alone, atol=2e-6)
+    # A hand without labels moves nothing else and breaks nothing.
+    whole = metrics.procrustes_align(put(predicted), put(target), valid=jnp.array(valid))
+    assert np.isfinite(whole).all()
+
+
+def test_procrustes_in_the_image_and_with_any_leading_axes():
+    target, predicted = hands(0, (2, 3)), hands(1, (2, 3))
+    together = metrics.procrustes_align(predicted, target)
+    np.testing.assert_allclose(
+        together[1, 2], metrics.procrustes_align(predicted[1, 2], target[1, 2]), atol=1e-12
+    )
+    flat = target[..., :2]
+    quarter = np.stack([flat[..., 1], -flat[..., 0]], -1) * 3 + 7
+    np.testing.assert_allclose(
+        metrics.procrustes_align(quarter, flat, reflection=False), flat, atol=1e-12
+    )
+
+
+# The other alignments
+
+
+@everywhere
+def test_root_alignment_puts_the_roots_together(put):
+    predicted, target = hands(0), hands(1)
+    for root in (skeleton.WRIST, skeleton.MIDDLE_MCP):
+        aligned = np.asarray(metrics.root_align(put(predicted), put(target), root))
+        np.testing.assert_allclose(aligned[:, root], target[:, root], atol=1e-6)
+        np.testing.assert_allclose(
+            aligned - aligned[:, :1], predicted - predicted[:, :1], atol=1e-6
+        )
+
+
+@everywhere
+@given(seed=st.integers(0, 2**31), scale=st.floats(0.2, 5), shift=st.floats(-0.5, 0.5))
+def test_scale_alignment_undoes_scale_and_translation_alone(put, seed, scale, shift):
+    target = hands(seed)
+    aligned = metrics.scale_align(put(scale * target + shift), put(target))
+    # The length of one bone decides, so what float32 leaves of it is magnified.
+    np.testing.assert_allclose(aligned, target, atol=2e-5)
+    turned = target @ Rotation.from_euler("z", 30, degrees=True).as_matrix()
+    assert metrics.epe(metrics.scale_align(put(turned), put(target)), put(target)) > 5e-3
+
+
+def test_scale_alignment_by_hand_as_ho3ds_evaluation():
+    predicted, target = hands(2, ()), hands(3, ())
+    middle_mcp = int(np.flatnonzero(skeleton.FROM_MANO == 4)[0])
+    ho3d_predicted, ho3d_target = (
+        skeleton.reorder(x, skeleton.inverse(skeleton.FROM_MANO)) for x in (predicted, target)
+    )
+    assert middle_mcp == skeleton.MIDDLE_MCP
+    # HO-3D's joints 0 and 4 are wrist and middle MCP.
+    factor = np.linalg.norm(ho3d_target[4] - ho3d_target[0]) / np.linalg.norm(
+        ho3d_predicted[4] - ho3d_predicted[0]
+    )
+    expected = (ho3d_predicted - ho3d_predicted[0]) * factor + ho3d_target[0]
+    np.testing.assert_allclose(
+        metrics.scale_align(predicted, target),
+        skeleton.reorder(expected, skeleton.FROM_MANO),
+        atol=1e-12,
+    )
+
+
+@everywhere
+def test_scale_alignment_without_a_palm(put):
+    target, predicted = hands(0), hands(1)
+    collapsed = predicted.copy()
+    collapsed[:, skeleton.MIDDLE_MCP] = collapsed[:, skeleton.WRIST]
+    moved = metrics.scale_align(put(collapsed), put(target))
+    np.testing.assert_allclose(moved, metrics.root_align(collapsed, target), atol=1e-6)
+    valid = np.ones((4, 21), bool)
+    valid[1, skeleton.WRIST] = False
+    valid[2, skeleton.MIDDLE_MCP] = False
+    valid[3, skeleton.FINGERTIPS] = False
+    masked = metrics.scale_align(put(predicted), put(target), valid)
+    assert np.isnan(masked).all((1, 2)).tolist() == [False, True, True, False]
+    assert masked.dtype == put(predicted).dtype
+
+
+# Masks of EPE and PCK
+
+
+@everywhere
+def test_epe_reads_nothing_under_a_false_mask(put):
+    target, predicted = hands(0), hands(1)
+    valid = np.random.default_rng(0).random((4, 21)) < 0.5
+    expected = np.linalg.norm(predicted - target, axis=-1)[valid].mean()
+    junk = np.where(valid[..., None], predicted, np.nan)
+    assert metrics.epe(put(junk), put(target), valid) == pytest.approx(expected, abs=TOLERANCE)
+    nothing = metrics.epe(put(predicted), put(target), np.zeros((4, 21), bool))
+    assert np.isnan(nothing)
+    assert metrics.epe(put(predicted[..., :2]), put(target[..., :2])).shape == ()
+
+
+@everywhere
+def test_pck_is_a_mean_over_the_joints_that_are_labelled(put):
+    errors = np.full((3, 21), 0.01)
+    errors[:, 0] = [0.0, 0.02, 0.04]
+    valid = np.zeros((3, 21), bool)
+    valid[:2, 0] = True
+    valid[2, 1] = True
+    errors[~valid] = np.nan
+    thresholds = np.array([0.0, 0.01, 0.02])
+    pck = metrics.pck_curve(put(errors), thresholds, valid)
+    # Joint 0: half, half, all of its two hands. Joint 1: at most 1 cm.
+    np.testing.assert_allclose(pck, [0.25, 0.75, 1.0], atol=1e-6)
+    assert pck.dtype == put(errors).dtype
+
+
+@everywhere
+def test_auc_of_simple_curves(put):
+    assert metrics.auc(put(np.ones(100))) == pytest.approx(1, abs=1e-6)
+    assert metrics.auc(put(np.zeros(100))) == 0
+    assert metrics.auc(put(np.linspace(0, 1, 100))) == pytest.approx(0.5, abs=1e-6)
+    thresholds = np.array([10.0, 20.0, 40.0])
+    assert metrics.auc(put(np.array([0.0, 1.0, 1.0])), thresholds) == pytest.approx(25 / 30)
+
+
+def test_diverged_predictions_are_never_correct():
+    errors = np.full((2, 21), np.nan)
+    errors[0] = 0.0
+    np.testing.assert_allclose(metrics.pck_curve(errors), 0.5)

@@ -1,0 +1,196 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from peclr_jax.hands import metrics, scores, skeleton
+
+EVERY_3D_KIND = sorted(set(scores.KINDS) - {"2d"})
+
+
+@pytest.fixture(scope="module")
+def reference(parity):
+    arrays = parity("metrics")
+    # Their joints are in the official code's order.
+    return {
+        name: skeleton.reorder(arrays[name], skeleton.FROM_AIT) for name in ("pred", "true")
+    } | {name: arrays[name] for name in arrays if name.endswith("per_hand")}
+
+
+def some_errors(seed: int, hands: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    errors = np.abs(generator.normal(0, 0.03, (hands, 21)))
+    valid = generator.random((hands, 21)) < 0.8
+    valid[0] = True
+    return errors, valid
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("3d", "epe"), ("pa", "fh_pa_epe"), ("pa_proper", "peclr_pa_epe")],
+)
+def test_means_are_the_official_ones(reference, kind, name):
+    errors, valid = scores.errors_of(reference["pred"], reference["true"], kind=kind)
+    assert errors.dtype == np.float64
+    assert valid.all()
+    per_hand = reference[f"{name}_per_hand"]
+    np.testing.assert_allclose(errors.mean(1), per_hand, atol=1e-6, rtol=0)
+    report = scores.score(errors, valid, kind=kind)
+    assert report.mean.value == pytest.approx(per_hand.mean(), abs=1e-6)
+    assert report.auc.value == pytest.approx(metrics.auc(metrics.pck_curve(errors)))
+    assert (report.hands, report.samples, report.joints) == (100, 100, 2100)
+
+
+def test_every_kind_of_alignment(reference):
+    predicted, target = (reference[name].astype(np.float64) for name in ("pred", "true"))
+    aligned = {
+        "3d": predicted,
+        "root_aligned": metrics.root_align(predicted, target),
+        "scale_aligned": metrics.scale_align(predicted, target),
+        "pa": metrics.procrustes_align(predicted, target),
+        "pa_proper": metrics.procrustes_align(predicted, target, reflection=False),
+    }
+    assert sorted(aligned) == EVERY_3D_KIND
+    means = {}
+    for kind, points in aligned.items():
+        errors, valid = scores.errors_of(jnp.array(predicted), jnp.array(target), kind=kind)
+        np.testing.assert_allclose(errors, metrics.joint_errors(points, target), atol=1e-6)
+        means[kind] = scores.score(errors, valid, kind=kind).mean.value
+        assert scores.score(errors, valid, kind=kind, resamples=0).unit == "m"
+    assert means["pa"] < means["pa_proper"] < means["scale_aligned"] < means["3d"]
+
+
+def test_pixels():
+    target = np.random.default_rng(0).uniform(0, 128, (3, 21, 2))
+    errors, valid = scores.errors_of(target + np.array([3.0, 4.0]), target, kind="2d")
+    np.testing.assert_allclose(errors, 5.0)
+    report = scores.score(errors, valid, kind="2d")
+    assert report.unit == "px"
+    assert report.thresholds[-1] == 30
+    narrow = scores.score(errors, valid, kind="2d", thresholds=np.array([0.0, 4.0]))
+    assert narrow.auc.value == 0
+
+
+@given(st.integers(0, 2**31))
+def test_the_report_is_what_its_fields_say(seed):
+    errors, valid = some_errors(seed)
+    report = scores.score(errors, valid, kind="pa", resamples=50)
+    assert report.mean.value == pytest.approx(errors[valid].mean())
+    medians = [np.median(errors[valid[:, joint], joint]) for joint in range(21)]
+    assert report.median == pytest.approx(np.mean(medians))
+    for joint, name in enumerate(skeleton.JOINT_NAMES):
+        assert report.per_joint[name] == pytest.approx(errors[valid[:, joint], joint].mean())
+    thumb = list(skeleton.FINGERS["thumb"])
+    assert report.per_finger["thumb"] == pytest.approx(errors[:, thumb][valid[:, thumb]].mean())
+    assert list(report.per_finger) == list(skeleton.FINGERS)
+    for interval in (report.mean, report.auc):
+        assert interval.low < interval.value < interval.high
+    # The credits that the bootstrap sums up are the area under the curve.
+    credit = scores._auc_credit(errors, metrics.THRESHOLDS)
+    per_joint = [credit[valid[:, joint], joint].mean() for joint in range(21)]
+    assert report.auc.value == pytest.approx(np.mean(per_joint))
+
+
+def test_the_dictionary_is_plain_json():
+    errors, valid = some_errors(0)
+    valid[:, skeleton.FINGERS["ring"]] = False
+    report = scores.score(errors, valid, kind="3d").to_dict()
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+    assert report["per_joint"]["ring_tip"] is None
+    assert report["per_finger"]["ring"] is None
+    assert set(report["mean"]) == {"value", "low", "high"}
+    assert len(report["pck"]) == len(report["thresholds"]) == 100
+
+
+def test_intervals_are_scipys_percentile_bootstrap():
+    errors, _ = some_errors(1, 200)
+    ours = scores.score(errors, kind="3d", resamples=4000).mean
+    theirs = stats.bootstrap(
+        (errors.mean(1),), np.mean, n_resamples=4000, method="percentile", rng=0
+    ).confidence_interval
+    width = theirs.high - theirs.low
+    assert ours.low == pytest.approx(theirs.low, abs=0.05 * width)
+    assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
+
+
+def test_intervals_depend_on_the_seed_alone(monkeypatch):
+    errors, valid = some_errors(2)
+    first = scores.score(errors, valid, kind="pa", resamples=100).to_dict()
+    assert scores.score(errors, valid, kind="pa", resamples=100).to_dict() == first
+    other = scores.score(errors, valid, kind="pa", resamples=100, seed=1)
+    assert other.mean.value == first["mean"]["value"]
+    assert other.mean.low != first["mean"]["low"]
+    # Chunks bound the memory and change nothing.
+    monkeypatch.setattr(scores, "_DRAWS_AT_ONCE", 300)
+    assert scores.score(errors, valid, kind="pa", resamples=100).to_dict() == first
+
+
+def test_versions_of_a_hand_are_no_independent_evidence():
+    errors, valid = some_errors(3)
+    once = scores.score(errors, valid, kind="3d")
+    copies, copies_valid = np.tile(errors, (4, 1)), np.tile(valid, (4, 1))
+    samples = np.tile(np.arange(40), 4)
+    grouped = scores.score(copies, copies_valid, kind="3d", sample_ids=samples)
+    assert (grouped.hands, grouped.samples) == (160, 40)
+    for ours, theirs in ((grouped.mean, once.mean), (grouped.auc, once.auc)):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+    ungrouped = scores.score(copies, copies_valid, kind="3d")
+    width = grouped.mean.high - grouped.mean.low
+    assert ungrouped.mean.high - ungrouped.mean.low < 0.7 * width
+    # Ids of several data sets may be told apart by their names.
+    names = np.array([f"freihand/{sample}" for sample in samples])
+    named = scores.score(copies, copies_valid, kind="3d", sample_ids=names)
+    assert named.samples == 40
+
+
+@pytest.mark.parametrize(("samples", "resamples"), [(1, 1000), (5, 0)])
+def test_no_interval_where_there_is_none(samples, resamples):
+    report = scores.score(np.full((samples, 21), 0.01), kind="3d", resamples=resamples)
+    assert report.mean == (pytest.approx(0.01), None, None)
+    assert report.auc.low is report.auc.high is None
+
+
+@pytest.mark.parametrize("kind", EVERY_3D_KIND)
+def test_masked_joints_are_never_read(reference, kind):
+    predicted, target = (reference[name][:6].astype(np.float64) for name in ("pred", "true"))
+    valid = np.ones((6, 21), bool)
+    valid[1, skeleton.WRIST] = False
+    valid[2, skeleton.MIDDLE_MCP] = False
+    valid[3, 2:] = False
+    valid[4] = False
+    junk = [np.where(valid[..., None], x, np.nan) for x in (predicted, target)]
+    errors, counts = scores.errors_of(*junk, valid, kind=kind)
+    whole, _ = scores.errors_of(predicted, target, kind=kind)
+    assert np.isfinite(errors).all()
+    # Which hands can be aligned at all; two joints would always fit after Procrustes.
+    aligned = {
+        "3d": [True, True, True, True, False, True],
+        "root_aligned": [True, False, True, True, False, True],
+        "scale_aligned": [True, False, False, False, False, True],
+    }.get(kind, [True, True, True, False, False, True])
+    assert counts.any(1).tolist() == aligned
+    np.testing.assert_array_equal(counts, valid & np.array(aligned)[:, None])
+    np.testing.assert_allclose(errors[[0, 5]], whole[[0, 5]])
+    assert scores.score(errors, counts, kind=kind).hands == sum(aligned)
+
+
+def test_errors_are_one_sentence():
+    errors, valid = some_errors(0)
+    joints = np.zeros((2, 21, 3))
+    with pytest.raises(ValueError, match=r"unknown kind of error 'PA': choose one of 3d, .*pa"):
+        scores.score(errors, valid, kind="PA")
+    with pytest.raises(ValueError, match=r"nothing to score \(pa\): no joint of 40 hands"):
+        scores.score(errors, np.zeros_like(valid), kind="pa")
+    infinite, unknown = joints.copy(), joints.copy()
+    infinite[0, :, 2] = np.inf
+    unknown[1, 3] = np.nan
+    with pytest.raises(ValueError, match="21 of 42 predicted joints are not finite"):
+        scores.errors_of(infinite, joints, kind="pa")
+    with pytest.raises(ValueError, match=r"1 of 42 true joints .* check the labels"):
+        scores.errors_of(joints, unknown, kind="3d")
+    with pytest.raises(ValueError, match="must be finite"):
+        scores.score(errors * np.nan, kind="3d")

@@ -1,0 +1,127 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peclr_jax.hands import camera, skeleton
+from peclr_jax.objectives import pose as losses
+from peclr_jax.views import affine
+
+SIDE = 64
+INTRINSICS = jnp.array([[80.0, 0.0, 31.5], [0.0, 84.0, 30.0], [0.0, 0.0, 1.0]])
+
+
+def labels(seed: int = 0, batch: int = 3) -> dict[str, jax.Array]:
+    generator = np.random.default_rng(seed)
+    joints = generator.uniform(-0.08, 0.08, (batch, 21, 3)) + np.array([0, 0, 0.5])
+    joints = jnp.array(joints, jnp.float32)
+    per_hand, per_joint = jnp.ones(batch, bool), jnp.ones((batch, 21), bool)
+    return {
+        "keypoints_3d": joints,
+        "keypoints_3d_valid": per_joint,
+        "keypoints_2d": camera.project(joints, INTRINSICS),
+        "keypoints_2d_valid": per_joint,
+        "intrinsics": jnp.broadcast_to(INTRINSICS, (batch, 3, 3)),
+        "intrinsics_valid": per_hand,
+        "bone_length": camera.bone_length(joints),
+        "bone_length_valid": per_hand,
+    }
+
+
+def target_of(batch, matrix):
+    return losses.target_in_view(batch, matrix, camera.assumed_intrinsics(SIDE))
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    angle=st.floats(-1.6, 1.6),
+    zoom=st.floats(0.7, 1.3),
+    shift=st.floats(-10, 10),
+)
+def test_labels_of_a_view_lift_to_the_same_hand_rolled(seed, angle, zoom, shift):
+    batch = labels(seed)
+    transform = affine.Similarity(
+        jnp.full(3, angle, jnp.float32),
+        jnp.full(3, zoom, jnp.float32),
+        jnp.full((3, 2), shift / SIDE, jnp.float32),
+    )
+    target, intrinsics = target_of(batch, affine.to_matrix(transform, SIDE))
+    lifted = camera.from_25d(
+        target.pose, intrinsics, batch["bone_length"], z_root=target.root_depth
+    )
+    np.testing.assert_allclose(lifted[..., 2], batch["keypoints_3d"][..., 2], atol=1e-6)
+    expected = camera.bone_length(batch["keypoints_3d"], (4, 20))
+    np.testing.assert_allclose(camera.bone_length(lifted, (4, 20)), expected, atol=2e-6)
+
+
+def test_what_is_not_labelled_is_never_read():
+    batch = labels()
+    matrix = jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
+    prediction = jax.random.normal(jax.random.key(0), (3, 21, 3))
+    depth = jnp.array([10.0, 11.0, 12.0])
+
+    def values(batch):
+        target, intrinsics = target_of(batch, matrix)
+
+        def total(prediction):
+            return (
+                losses.keypoints_2d(prediction, target, SIDE)
+                + losses.relative_depth(prediction, target)
+                + losses.root_depth(depth, target)
+            )
+
+        return jax.value_and_grad(total)(prediction), intrinsics
+
+    masked = batch | {
+        "keypoints_2d_valid": batch["keypoints_2d_valid"].at[0, 5].set(False),
+        "keypoints_3d_valid": batch["keypoints_3d_valid"].at[1, 7].set(False),
+        "bone_length_valid": batch["bone_length_valid"].at[2].set(False),
+        "intrinsics_valid": batch["intrinsics_valid"].at[0].set(False),
+    }
+    junk = masked | {
+        "keypoints_2d": masked["keypoints_2d"].at[0, 5].set(1e4),
+        "keypoints_3d": masked["keypoints_3d"].at[1, 7].set(-1e4),
+        "bone_length": masked["bone_length"].at[2].set(0.0),
+        "intrinsics": masked["intrinsics"].at[0].set(0.0),
+    }
+    (value, gradient), _ = values(masked)
+    (junk_value, junk_gradient), intrinsics = values(junk)
+    assert value == junk_value
+    np.testing.assert_array_equal(gradient, junk_gradient)
+    assert (gradient[0, 5, :2] == 0).all()
+    assert gradient[1, 7, 2] == 0
+    assert (gradient[2, :, 2] == 0).all()
+    np.testing.assert_array_equal(intrinsics[0], camera.assumed_intrinsics(SIDE))
+
+
+def test_a_hand_without_its_root_has_no_relative_depths():
+    batch = labels()
+    hidden = batch["keypoints_3d_valid"].at[1, skeleton.WRIST].set(False)
+    target, _ = target_of(
+        batch | {"keypoints_3d_valid": hidden}, jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
+    )
+    assert not target.depth_valid[1].any()
+    assert target.root_depth_valid.tolist() == [True, False, True]
+
+
+def test_units():
+    target, _ = target_of(labels(), jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3)))
+    off = target.pose + jnp.array([SIDE / 2, -SIDE / 2, 2.0])
+    assert losses.keypoints_2d(off, target, SIDE) == pytest.approx(1.0, rel=1e-5)
+    assert losses.relative_depth(off, target) == pytest.approx(2.0, rel=1e-5)
+    assert losses.root_depth(target.root_depth + 0.5, target) == pytest.approx(0.5, rel=1e-5)
+
+
+def test_nothing_labelled_costs_nothing():
+    batch = labels()
+    empty = {
+        name: jnp.zeros_like(value) if name.endswith("_valid") else value
+        for name, value in batch.items()
+    }
+    target, _ = target_of(empty, jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3)))
+    pose = jnp.zeros((3, 21, 3))
+    assert losses.keypoints_2d(pose, target, SIDE) == 0
+    assert losses.relative_depth(pose, target) == 0
+    assert losses.root_depth(jnp.zeros(3), target) == 0
