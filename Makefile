@@ -1,11 +1,14 @@
-# `make pretrain` and `make test` do everything from a fresh clone: virtual environment,
+# `make demo`, `make pretrain` and `make test` do everything from a fresh clone: virtual environment,
 # installation, run. Needs Python 3.11 or newer with venv and pip: PYTHON=python3.12 make test
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: pretrain test lint lock clean
+.PHONY: demo pretrain test lint lock clean
+
+demo: $(VENV)/installed
+	$(BIN)/python main.py --config=configs/demo.py --workdir=runs/demo
 
 pretrain: $(VENV)/installed
 	$(BIN)/python main.py --config=configs/pretrain.py --workdir=runs/pretrain

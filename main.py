@@ -3,7 +3,8 @@
 Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
-data, in one sentence; 3 the loss is no longer finite; 130 or 143 interrupted, state saved.
+data, in one sentence; 3 the loss is no longer finite; 4 done, but for some of the input; 130 or 143
+interrupted, state saved.
 """
 
 import importlib
@@ -20,7 +21,10 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The recipe, FILE or FILE:RECIPE; any of its fields by --config.FIELD=VALUE."
 )
 WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of checkpoints, logs and pictures. Default: runs/TASK_RECIPE."
+    "workdir",
+    None,
+    "Folder of checkpoints, logs and pictures. Default: runs/TASK, or "
+    "runs/TASK_RECIPE if a recipe is named.",
 )
 
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
@@ -48,10 +52,10 @@ def main(argv: list[str]) -> int:
 
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
-    workdir = Path(WORKDIR.value or ROOT / "runs" / f"{config.task}_{config.recipe}")
+    workdir = Path(WORKDIR.value or ROOT / "runs" / default_name(config.task))
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
     try:
-        task.run(config, workdir)
+        exit_code = task.run(config, workdir) or 0
     except Preempted as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
@@ -63,7 +67,13 @@ def main(argv: list[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return 0
+    return exit_code
+
+
+def default_name(task: str) -> str:
+    """The name of a run that was given none: its task, and the recipe if one was asked for."""
+    _, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    return f"{task}_{recipe}" if recipe else task
 
 
 def fail(sentence: str) -> NoReturn:

@@ -7,13 +7,22 @@ run starts at its step at once, and any number of processes sees the same batche
 import functools
 from typing import Any
 
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline.config import as_list, check, default_config
 from peclr_jax.input_pipeline.memory import DeviceCache, MemoryStore, Store, load
 from peclr_jax.input_pipeline.order import Order
-from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, LazyStore, Render, Renderer
+from peclr_jax.input_pipeline.rendered import (
+    HELD_OUT,
+    TRAIN,
+    LazyStore,
+    Render,
+    RenderedStore,
+    Renderer,
+)
+from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.input_pipeline.sources import (
     CachedSource,
     EndlessSource,
@@ -23,8 +32,16 @@ from peclr_jax.input_pipeline.sources import (
     check_mesh,
     this_process,
 )
+from peclr_jax.input_pipeline.split import Split
+from peclr_jax.input_pipeline.subset import SubsetStore, choose
+from peclr_jax.training.mesh import make_mesh
 
-__all__ = ["Source", "default_config", "make_source"]
+__all__ = ["Source", "Split", "default_config", "make_source", "open_split"]
+
+# Fields of `config.rendered` that no hand depends on.
+_NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
+# What stands for the names of TFDS splits where hands are rendered.
+_RENDERED_SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
 
 
 def make_source(
@@ -65,6 +82,60 @@ def make_source(
     return _record_source(config, train, batch_size, seed, mesh, process)
 
 
+def open_split(
+    config: ConfigDict, split: str, *, batch_size: int, label_subset: bool = False
+) -> Split:
+    """Opens one split for a single pass.
+
+    Args:
+      config: the fields of `default_config`; `weights`, `cache` and the splits named there do not
+        matter, and all of `names` are read one after the other.
+      split: of TFDS; of rendered hands, "train" or "held_out".
+      batch_size: rows of a batch.
+      label_subset: whether to keep to `config.label_fraction`, as training does.
+
+    Returns:
+      The split, whose batches are NumPy arrays: the image, and the labels if `config.labels`.
+
+    Raises:
+      ValueError: impossible fields, no such split, broken raw files.
+      FileNotFoundError: no records and no raw files to write them from.
+    """
+    check(config)
+    if batch_size < 1:
+        raise ValueError(f"A batch needs at least one image, got a batch size of {batch_size}.")
+    store: Store
+    if config.source == "rendered":
+        store = _rendered_split(config, split, batch_size)
+        if label_subset and config.label_fraction < 1:
+            hands = np.arange(len(store))
+            store = SubsetStore(store, hands, config.label_fraction, config.label_seed)
+        return Split(store, batch_size)
+    from peclr_jax.input_pipeline import datasets
+
+    chosen = datasets.choose_splits(datasets.open_datasets(config), split)
+    store = _open_records(config, chosen)
+    return Split(_labelled(config, store) if label_subset else store, batch_size)
+
+
+def _rendered_split(config: ConfigDict, split: str, batch_size: int) -> Store:
+    if split not in _RENDERED_SPLITS:
+        raise ValueError(
+            f"Rendered hands have no split {split!r}; they have: {', '.join(_RENDERED_SPLITS)}."
+        )
+    fields = config.rendered
+    count = {"train": fields.count, "held_out": fields.held_out}[split]
+    if not count:
+        raise ValueError(
+            "data.rendered.count=0 renders hands for training without end, which cannot be gone "
+            "through; choose the split 'held_out' or give a count."
+        )
+    renderer = _make_renderer(config, make_mesh())
+    if fields.cache_dir:
+        return _pool(config, renderer, _RENDERED_SPLITS[split], np.arange(count))
+    return RenderedStore(renderer, count, _RENDERED_SPLITS[split], min(fields.chunk, batch_size))
+
+
 def _record_source(
     config: ConfigDict,
     train: bool,
@@ -74,22 +145,17 @@ def _record_source(
     process: tuple[int, int],
 ) -> Source:
     # Imported here because this is what brings TensorFlow in.
-    from peclr_jax.input_pipeline import datasets, records
+    from peclr_jax.input_pipeline import datasets
 
     builders = datasets.open_datasets(config)
     fallback = datasets.choose_splits(builders, config.split)
     chosen = (
         fallback if train else datasets.choose_splits(builders, config.held_out_split, config.split)
     )
-    open_store = functools.partial(
-        records.RecordStore,
-        size=config.source_size,
-        margin=config.hand_margin * config.source_margin,
-        labels=config.labels,
-        threads=config.decode_threads,
-    )
-    held_out = datasets.choose_splits(builders, config.held_out_split, config.split)
-    store = open_store(chosen)
+    others = datasets.choose_splits(builders, config.held_out_split, config.split)
+    held_out = HeldOut(_open_records(config, others))
+    store = _open_records(config, chosen)
+    store = _labelled(config, store) if train else store
     order = Order(
         sizes=store.sizes,
         batch_size=batch_size,
@@ -99,7 +165,30 @@ def _record_source(
     )
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
-    return _stored(store, order, config.cache, mesh, HeldOut(open_store(held_out)), process)
+    return _stored(store, order, config.cache, mesh, held_out, process)
+
+
+def _open_records(config: ConfigDict, parts: list[tuple[Any, str]]) -> Any:
+    from peclr_jax.input_pipeline import records
+
+    return records.RecordStore(
+        parts,
+        size=config.source_size,
+        margin=_margin(config),
+        labels=config.labels,
+        threads=config.decode_threads,
+    )
+
+
+def _labelled(config: ConfigDict, store: Any) -> Store:
+    """Keeps to the fraction of the labels; the records are gone through only if need be."""
+    if config.label_fraction == 1:
+        return store
+    return SubsetStore(store, store.sample_ids(), config.label_fraction, config.label_seed)
+
+
+def _margin(config: ConfigDict) -> float | None:
+    return config.hand_margin * config.source_margin if config.crop == "hand" else None
 
 
 def _rendered_source(
@@ -111,32 +200,57 @@ def _rendered_source(
     process: tuple[int, int],
 ) -> Source:
     fields = config.rendered
-    renderer = Renderer(
-        make_render(fields),
-        mesh,
-        seed=fields.seed,
-        size=config.source_size,
-        margin=config.hand_margin * config.source_margin,
-        labels=config.labels,
+    renderer = _make_renderer(config, mesh)
+
+    def pool(purpose: int, indices: np.ndarray) -> MemoryStore:
+        return _pool(config, renderer, purpose, indices)
+
+    held_out = LazyStore(
+        functools.partial(pool, HELD_OUT, np.arange(fields.held_out)), fields.held_out
     )
-
-    def pool(purpose: int, count: int) -> Any:
-        return renderer.pool(count, purpose, fields.chunk, f"Rendering {count} hands")
-
-    held_out = LazyStore(functools.partial(pool, HELD_OUT, fields.held_out), fields.held_out)
     if train and not fields.count:
         return EndlessSource(renderer, batch_size, seed, HeldOut(held_out))
+    # Hands that are not trained on need not be rendered.
+    kept = choose(np.arange(fields.count), config.label_fraction, config.label_seed)
     order = Order(
-        sizes=(fields.count if train else fields.held_out,),
+        sizes=(len(kept) if train else fields.held_out,),
         batch_size=batch_size,
         seed=seed,
         names=("data.rendered.count" if train else "data.rendered.held_out",),
     )
     if train:
         order.check()
-    store = pool(TRAIN, fields.count) if train else held_out
+    store = pool(TRAIN, kept) if train else held_out
     cache = "device" if config.cache == "none" else config.cache
     return _stored(store, order, cache, mesh, HeldOut(held_out), process)
+
+
+def _pool(config: ConfigDict, renderer: Renderer, purpose: int, indices: np.ndarray) -> MemoryStore:
+    """Hands in host memory, from disk if they were kept there."""
+    fields = config.rendered
+    look = {name: value for name, value in fields.items() if name not in _NOT_OF_THE_HANDS}
+    identity = {
+        **look,
+        "size_and_margin": [config.source_size, _margin(config)],
+        "labels": config.labels,
+        "hands": [purpose, indices.tolist()],
+    }
+    return cached(
+        fields.cache_dir,
+        identity,
+        lambda: renderer.pool(indices, purpose, fields.chunk, f"Rendering {len(indices)} hands"),
+    )
+
+
+def _make_renderer(config: ConfigDict, mesh: Mesh) -> Renderer:
+    return Renderer(
+        make_render(config.rendered),
+        mesh,
+        seed=config.rendered.seed,
+        size=config.source_size,
+        margin=_margin(config),
+        labels=config.labels,
+    )
 
 
 def make_render(fields: ConfigDict) -> Render:

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 
 SOURCES = ("rendered", "tfds")
 CACHES = ("none", "host", "device")
+CROPS = ("hand", "image")
 
 
 def default_config() -> ConfigDict:
@@ -24,8 +25,15 @@ def default_config() -> ConfigDict:
     # all of them in memory (size^2 * 3 bytes each). Rendered pools know "host" and "device" only;
     # "none" is "device" for them.
     config.cache = "none"
+    # What is cut out: the square around the "hand"'s box, or the central square of the whole
+    # "image", as for photographs of which no box is known; the margins then mean nothing.
+    config.crop = "hand"
     # Whether batches carry labels beside the image (fine-tuning).
     config.labels = False
+    # Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), all versions of a hand or
+    # none. A smaller fraction is a part of a larger one; the seed picks them.
+    config.label_fraction = 1.0
+    config.label_seed = 0
 
     # Source "tfds". TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k".
     config.names = "freihand"
@@ -67,6 +75,8 @@ def default_config() -> ConfigDict:
     # Range of the hand's size, as a fraction of the rendered image's side. Crops take hand_margin *
     # source_margin times the hand: what lies outside the rendered image is black.
     config.rendered.span = (0.4, 0.5)
+    # Where rendered hands are kept for later runs with the same ones; "" renders them anew.
+    config.rendered.cache_dir = ""
     # Hands rendered at once, over all devices.
     config.rendered.chunk = 64
     return config
@@ -86,11 +96,21 @@ def check(config: ConfigDict) -> None:
     """
     _one_of("data.source", config.source, SOURCES)
     _one_of("data.cache", config.cache, CACHES)
+    _one_of("data.crop", config.crop, CROPS)
+    if not 0 < config.label_fraction <= 1:
+        raise ValueError(f"data.label_fraction must lie in (0, 1], got {config.label_fraction}.")
+    if config.label_seed < 0:
+        raise ValueError(f"data.label_seed must not be negative, got {config.label_seed}.")
     for name in ("source_size", "hand_margin", "source_margin"):
         if not (config[name] > 0 and math.isfinite(config[name])):
             raise ValueError(f"data.{name} must be positive, got {config[name]}.")
     if config.source == "rendered":
         _check_rendered(config.rendered)
+        if not config.rendered.count and config.label_fraction < 1:
+            raise ValueError(
+                f"data.label_fraction is {config.label_fraction}, but data.rendered.count=0 "
+                "renders hands without end, which have no fractions: give a count."
+            )
     else:
         _check_records(config)
 

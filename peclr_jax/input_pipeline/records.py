@@ -11,9 +11,11 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from data import schema
+from peclr_jax.input_pipeline.reporting import report
 
 Batch = dict[str, np.ndarray]
 
+_READ_AT_ONCE = 1024
 _BOX = ("hand_box", "hand_box_valid")
 _LABELS = (
     *schema.LABELS,
@@ -41,7 +43,8 @@ class RecordStore:
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.
       size: side of the crops in pixels.
-      margin: side of a crop over the larger side of the hand's box.
+      margin: side of a crop over the larger side of the hand's box; `None` for the central square
+        of the image.
       labels: whether to deliver labels beside the images.
       threads: for decoding; 0 means one per core.
     """
@@ -51,7 +54,7 @@ class RecordStore:
         parts: Sequence[tuple[Any, str]],
         *,
         size: int,
-        margin: float,
+        margin: float | None,
         labels: bool = False,
         threads: int = 0,
     ):
@@ -73,6 +76,18 @@ class RecordStore:
     def __len__(self) -> int:
         return sum(self.sizes)
 
+    def sample_ids(self) -> Int[np.ndarray, " examples"]:
+        """Reads which hand each record shows, showing progress; no image is decoded."""
+        tf = import_tensorflow()
+        starts = range(0, len(self), _READ_AT_ONCE)
+        feature = {"sample_id": tf.io.FixedLenFeature((), tf.int64)}
+        parts = []
+        for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
+            rows = range(start, min(start + _READ_AT_ONCE, len(self)))
+            serialized = tf.constant(self._records.__getitems__(list(rows)))
+            parts.append(tf.io.parse_example(serialized, feature)["sample_id"].numpy())
+        return np.concatenate(parts)
+
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.
 
@@ -80,7 +95,9 @@ class RecordStore:
           indices: arrays of equal length (the last may be shorter).
 
         Yields:
-          image (B, size, size, 3) uint8 and, if wanted, the labels in crop pixels.
+          image (B, size, size, 3) uint8 and, if wanted, the labels in crop pixels, with
+          `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the image lies at
+          `scale * p + shift` in the crop.
         """
         tf = import_tensorflow()
         indices = iter(indices)
@@ -120,15 +137,18 @@ class RecordStore:
         image = example.pop("image")
         shape = tf.io.extract_jpeg_shape(image)[:2]
         box, valid = (example[name] for name in _BOX)
-        scale, shift = crop.crop_around(box, valid, shape, self._margin, self._size)
+        wanted, margin = (valid, self._margin) if self._margin else (tf.constant(False), 1.0)
+        scale, shift = crop.crop_around(box, wanted, shape, margin, self._size)
         result = {"image": crop.cut_out(image, shape, scale, shift, self._size)}
-        return result | example | {"scale": scale, "shift": shift} if self._labels else result
+        if not self._labels:
+            return result
+        return result | example | {"crop_scale": scale, "crop_shift": shift}
 
     def _finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         from peclr_jax.input_pipeline import crop
 
         tf = import_tensorflow()
-        batch = crop.adapt_labels(batch, batch.pop("scale"), batch.pop("shift"))
+        batch = crop.adapt_labels(batch, batch["crop_scale"], batch["crop_shift"])
         # JAX has no 64-bit integers by default, and no data set needs them.
         return {
             name: tf.cast(label, tf.int32) if label.dtype == tf.int64 else label

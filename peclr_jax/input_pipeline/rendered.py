@@ -35,7 +35,7 @@ class Renderer:
       mesh: the devices.
       seed: of the hands.
       size: side of the crops in pixels.
-      margin: side of a crop over the larger side of the hand's box.
+      margin: side of a crop over the larger side of the hand's box; `None` for the whole image.
       labels: whether to deliver labels beside the images.
     """
 
@@ -46,7 +46,7 @@ class Renderer:
         *,
         seed: int,
         size: int,
-        margin: float,
+        margin: float | None,
         labels: bool = False,
     ):
         self.mesh = mesh
@@ -71,11 +71,13 @@ class Renderer:
         """Returns the hands of these indices and this purpose, split over the devices."""
         return self._make_split(np.uint32(purpose % 2**32), self._place(indices))
 
-    def pool(self, count: int, purpose: int, chunk: int, description: str) -> MemoryStore:
-        """Renders hands 0 to `count - 1` into host memory, showing progress.
+    def pool(
+        self, indices: Int[np.ndarray, " hands"], purpose: int, chunk: int, description: str
+    ) -> MemoryStore:
+        """Renders hands into host memory, showing progress.
 
         Args:
-          count: number of hands.
+          indices: which hands.
           purpose: `TRAIN` or `HELD_OUT`, which share no hand.
           chunk: how many to render at once, over all devices; rounded up to a multiple of them.
           description: for the progress bar.
@@ -83,19 +85,22 @@ class Renderer:
         Raises:
           MemoryError: more than half of the host's free memory would be taken.
         """
-        check_host_memory(count * self._image_bytes)
-        chunk = -(-min(chunk, count) // self.mesh.size) * self.mesh.size
-        starts = range(0, count, chunk)
-        parts = []
-        for start in report(starts, description, len(starts)):
-            # Hands beyond the last are rendered, so that one program serves all, and dropped.
-            hands = self._make_whole(
-                np.uint32(purpose % 2**32), self._place(np.arange(start, start + chunk))
-            )
-            parts.append(jax.tree.map(np.asarray, hands))
-        return MemoryStore(
-            {name: np.concatenate([p[name] for p in parts])[:count] for name in parts[0]}
-        )
+        check_host_memory(len(indices) * self._image_bytes)
+        chunk = min(chunk, len(indices))
+        starts = range(0, len(indices), chunk)
+        parts = [
+            self.chunk(indices[start : start + chunk], purpose, chunk)
+            for start in report(starts, description, len(starts))
+        ]
+        return MemoryStore({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+
+    def chunk(self, indices: Int[np.ndarray, " hands"], purpose: int, size: int) -> Batch:
+        """Renders at most `size` hands into host memory, by the one program for that size."""
+        size = -(-size // self.mesh.size) * self.mesh.size
+        # More hands than wanted are rendered, so that one program serves all, and dropped.
+        padded = np.pad(indices, (0, size - len(indices)), mode="edge")
+        hands = self._make_whole(np.uint32(purpose % 2**32), self._place(padded))
+        return jax.tree.map(lambda array: np.asarray(array)[: len(indices)], hands)
 
     def _place(self, indices: Int[np.ndarray, " batch"]) -> Int[Array, " batch"]:
         rows = indices.astype(np.int32)
@@ -123,11 +128,41 @@ class LazyStore:
         return self._make().stream(indices)
 
 
+class RenderedStore:
+    """Hands rendered each time they are asked for; none is kept.
+
+    Args:
+      renderer: renders them.
+      count: their number.
+      purpose: `TRAIN` or `HELD_OUT`.
+      chunk: how many to render at once, over all devices.
+    """
+
+    def __init__(self, renderer: Renderer, count: int, purpose: int, chunk: int):
+        self.sizes: tuple[int, ...] = (count,)
+        self._renderer, self._purpose, self._chunk = renderer, purpose, min(chunk, count)
+
+    def __len__(self) -> int:
+        return self.sizes[0]
+
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices."""
+        for rows in indices:
+            parts = [
+                self._renderer.chunk(rows[start : start + self._chunk], self._purpose, self._chunk)
+                for start in range(0, len(rows), self._chunk)
+            ]
+            yield {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+
 def _example(
-    hands: Any, indices: Int[Array, " batch"], size: int, margin: float, labels: bool
+    hands: Any, indices: Int[Array, " batch"], size: int, margin: float | None, labels: bool
 ) -> dict[str, Array]:
     box = jnp.concatenate([hands.keypoints_2d.min(1), hands.keypoints_2d.max(1)], -1)
-    image, scale, shift = crop(hands.images, box, size, margin)
+    if margin is None:
+        image, scale, shift = crop(hands.images, _whole(hands.images), size, 1.0)
+    else:
+        image, scale, shift = crop(hands.images, box, size, margin)
     if not labels:
         return {"image": image}
     count = len(indices)
@@ -143,6 +178,8 @@ def _example(
     bone = hands.keypoints_3d[:, first] - hands.keypoints_3d[:, second]
     return {
         "image": image,
+        "crop_scale": scale,
+        "crop_shift": shift,
         "keypoints_2d": hands.keypoints_2d * scale[:, None, None] + shift[:, None],
         "keypoints_2d_valid": per_joint,
         "keypoints_3d": hands.keypoints_3d,
@@ -159,6 +196,15 @@ def _example(
         "sample_id": indices,
         "version": jnp.zeros(count, jnp.int32),
     }
+
+
+def _whole(images: UInt8[Array, "batch height width 3"]) -> Float[Array, "batch 4"]:
+    """Returns the box whose crop of margin 1 is the image's central square."""
+    height, width = images.shape[1:3]
+    side = min(height, width)
+    center = jnp.array([width - 1, height - 1, width - 1, height - 1]) / 2
+    offset = side / 2 * jnp.array([-1.0, -1.0, 1.0, 1.0])
+    return jnp.broadcast_to(center + offset, (len(images), 4))
 
 
 def crop(

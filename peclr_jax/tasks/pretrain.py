@@ -1,6 +1,5 @@
 """Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
 
-import json
 import time
 from functools import partial
 from pathlib import Path
@@ -8,8 +7,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
@@ -19,7 +16,7 @@ from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.tasks import monitor, recipe
 from peclr_jax.training import accumulation, trainer
-from peclr_jax.training.checkpoints import Checkpoints, restore_config
+from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.mesh import make_mesh, replicate
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.affine import Similarity
@@ -30,8 +27,6 @@ Variables = dict[str, Any]
 
 # Uses of the run's seed beside training itself, which folds it by step.
 _INITIALISATION, _PICTURE, _EVALUATION = range(3)
-# Sections of the config that may differ when a run is resumed.
-_CHANGES_NOTHING = ("log", "checkpoint", "evaluation")
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -46,6 +41,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     began = time.perf_counter()
     recipe.check_pretraining(config, jax.device_count())
+    recipe.check_resumable(config, workdir)
     console = Console(quiet=jax.process_index() > 0)
     mesh = make_mesh()
     spec = recipe.view_spec(config)
@@ -56,23 +52,23 @@ def run(config: ConfigDict, workdir: Path) -> None:
         save_every=config.checkpoint.every_steps,
         keep_last=config.checkpoint.keep,
     ) as checkpoints:
-        if checkpoints.latest_step() is not None:
-            check_same_run(config, restore_config(workdir), workdir)
         train_source = make_source(
             config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
         )
-        schedule = recipe.make_schedule(config, train_source.steps_per_epoch)
+        schedule = recipe.make_schedule(
+            config, train_source.steps_per_epoch, recipe.sqrt_scaled_peak(config)
+        )
         describe(config, console, train_source.num_examples, schedule.total_steps, workdir)
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
         shown = held_out[: config.log.pairs]
-        views = monitor.draw_views(_key(config, _PICTURE), shown, spec)
+        views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
         plots.save(views, workdir / "views.png")
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-        variables = initialise(_key(config, _INITIALISATION), model, spec.size)
+        variables = initialise(recipe.key(config, _INITIALISATION), model, spec.size)
         evaluate = monitor.make_evaluation(model, spec)
-        before = evaluate(variables, _key(config, _EVALUATION), held_out)
+        before = evaluate(variables, recipe.key(config, _EVALUATION), held_out)
         progress = Progress(
             workdir,
             total_steps=schedule.total_steps,
@@ -82,9 +78,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         )
 
         def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
-            key = jax.random.fold_in(_key(config, _PICTURE), step)
+            key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
             progress.images(step, {"views": plots.as_image(monitor.draw_views(key, shown, spec))})
-            scores = evaluate(_variables(state), _key(config, _EVALUATION), held_out)
+            scores = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
             return {name: float(score) for name, score in scores.items()}
 
         state = trainer.fit(
@@ -102,29 +98,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
             progress=progress,
             hooks=[trainer.Hook(config.evaluation.every_steps, watch)],
         )
-        after = evaluate(_variables(state), _key(config, _EVALUATION), held_out)
+        after = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
     seconds = time.perf_counter() - began
     monitor.write_summary(console, workdir, before, after, len(held_out), seconds)
-
-
-def check_same_run(config: ConfigDict, stored: dict[str, Any], workdir: Path) -> None:
-    """Refuses to go on with a run under another config.
-
-    Raises:
-      ValueError: a field differs that changes the result; the message names all that do.
-    """
-    fields = [flatten_dict(json.loads(json.dumps(c)), sep=".") for c in (config.to_dict(), stored)]
-    here, there = fields
-    changed = [
-        f"{name} {there.get(name)!r} -> {here.get(name)!r}"
-        for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name) and name.split(".")[0] not in _CHANGES_NOTHING
-    ]
-    if changed:
-        raise ValueError(
-            f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
-            "own config, or choose another --workdir"
-        )
 
 
 def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accumulation.GradientFn:
@@ -197,8 +173,3 @@ def describe(
 
 def _variables(state: trainer.TrainState) -> Variables:
     return {"params": state.params, "batch_stats": state.batch_stats}
-
-
-def _key(config: ConfigDict, use: int) -> Key[Array, ""]:
-    # Training folds the seed's own key by step: keep clear of it.
-    return jax.random.fold_in(jax.random.key(config.seed), np.uint32(2**31 + use))

@@ -1,19 +1,24 @@
 """From a config to what the pure functions take: network, views, optimizer; checked first."""
 
+import json
 from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from peclr_jax.models import resnet
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive
-from peclr_jax.training import mesh, optimizer
+from peclr_jax.training import checkpoints, mesh, optimizer
 from peclr_jax.views.spec import ViewSpec
 
 OBJECTIVES: dict[str, Callable[..., Float[Array, ""]]] = {
@@ -33,6 +38,8 @@ DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
     "kernels": optimizer.decay_mask,
     "official": optimizer.official_decay_mask,
 }
+# Sections of the config that may differ when a run is resumed.
+_CHANGES_NOTHING = ("log", "checkpoint", "evaluation", "statistics")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -65,34 +72,27 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
     Raises:
       ValueError: one sentence that names the field and the remedy.
     """
+    check_model(config)
     check_choice("loss.objective", config.loss.objective, OBJECTIVES)
     check_choice("optimizer.name", config.optimizer.name, OPTIMIZERS)
     check_choice("optimizer.decay_mask", config.optimizer.decay_mask, DECAY_MASKS)
-    check_choice("model.architecture", config.model.architecture, resnet.BY_NAME)
-    check_choice("model.dtype", config.model.dtype, DTYPES)
-    check_choice("model.stem", config.model.stem, resnet.STEMS)
-    check_choice("model.remat", config.model.remat, ("none", *resnet.REMAT_POLICIES))
     check_choice("negatives", config.negatives, ("micro", "global"))
-    for field in ("batch_size", "micro_batches", "num_epochs"):
-        if config[field] <= 0:
-            raise ValueError(f"--config.{field} must be positive, got {config[field]}")
-    for group, field in (
-        ("model", "width"),
-        ("model", "hidden"),
-        ("model", "num_points"),
-        ("loss", "temperature"),
-        ("optimizer", "learning_rate"),
-        ("checkpoint", "every_steps"),
-        ("checkpoint", "keep"),
-        ("log", "every_steps"),
-        ("log", "pairs"),
-        ("evaluation", "images"),
-        ("evaluation", "every_steps"),
-    ):
-        if config[group][field] <= 0:
-            raise ValueError(
-                f"--config.{group}.{field} must be positive, got {config[group][field]}"
-            )
+    check_positive(
+        config,
+        "batch_size",
+        "micro_batches",
+        "num_epochs",
+        "model.hidden",
+        "model.num_points",
+        "loss.temperature",
+        "optimizer.learning_rate",
+        "checkpoint.every_steps",
+        "checkpoint.keep",
+        "log.every_steps",
+        "log.pairs",
+        "evaluation.images",
+        "evaluation.every_steps",
+    )
     mesh.check_batch_size(config.batch_size, num_devices, config.micro_batches)
     if config.batch_size // config.micro_batches < 2:
         raise ValueError(
@@ -100,6 +100,44 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
             f"{config.micro_batches} leaves one image a micro-batch, hence no negatives; "
             "use fewer micro-batches"
         )
+    check_length(config)
+    check_view_size(config)
+    view_spec(config)
+
+
+def check_model(config: ConfigDict) -> None:
+    """Checks the encoder's fields.
+
+    Raises:
+      ValueError: a network that we do not have.
+    """
+    check_choice("model.architecture", config.model.architecture, resnet.BY_NAME)
+    check_choice("model.dtype", config.model.dtype, DTYPES)
+    check_choice("model.stem", config.model.stem, resnet.STEMS)
+    check_choice("model.remat", config.model.remat, ("none", *resnet.REMAT_POLICIES))
+    check_positive(config, "model.width")
+
+
+def check_positive(config: ConfigDict, *fields: str) -> None:
+    """Checks numbers, named as in a flag: "model.width".
+
+    Raises:
+      ValueError: one is zero or less.
+    """
+    for field in fields:
+        value: Any = config
+        for name in field.split("."):
+            value = value[name]
+        if not value > 0:
+            raise ValueError(f"--config.{field} must be positive, got {value}")
+
+
+def check_length(config: ConfigDict) -> None:
+    """Checks the run's length and its warm-up.
+
+    Raises:
+      ValueError: a negative length, or a warm-up longer than the run.
+    """
     if config.num_steps < 0:
         raise ValueError(f"--config.num_steps must be zero or positive, got {config.num_steps}")
     if not 0 <= config.optimizer.warmup_epochs <= config.num_epochs:
@@ -107,14 +145,53 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
             f"--config.optimizer.warmup_epochs={config.optimizer.warmup_epochs} does not "
             f"lie within the run of --config.num_epochs={config.num_epochs}; shorten it"
         )
-    # The last stage must not shrink below one pixel.
+
+
+def check_view_size(config: ConfigDict) -> None:
+    """Checks that the last stage does not shrink below one pixel.
+
+    Raises:
+      ValueError: views too small for the stem.
+    """
     smallest = 32 if config.model.stem == "imagenet" else 16
     if config.views.size < smallest:
         raise ValueError(
             f"--config.views.size={config.views.size} is too small for the stem "
             f"{config.model.stem!r}, which needs at least {smallest} px"
         )
-    view_spec(config)
+
+
+def check_resumable(config: ConfigDict, workdir: Path) -> None:
+    """Refuses to go on with a run under another config.
+
+    Args:
+      config: of the run to start or to resume.
+      workdir: of the run; a new one, or one that holds checkpoints.
+
+    Raises:
+      ValueError: a field differs that changes the result; the message names all that do.
+    """
+    try:
+        stored = checkpoints.restore_config(workdir)
+    except FileNotFoundError:
+        return
+    fields = [flatten_dict(json.loads(json.dumps(c)), sep=".") for c in (config.to_dict(), stored)]
+    here, there = fields
+    changed = [
+        f"{name} {there.get(name)!r} -> {here.get(name)!r}"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name) and name.split(".")[0] not in _CHANGES_NOTHING
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
+            "own config, or choose another --workdir"
+        )
+
+
+def key(config: ConfigDict, use: int) -> Key[Array, ""]:
+    """The key of a use of the run's seed, apart from training's, which folds it by step."""
+    return jax.random.fold_in(jax.random.key(config.seed), np.uint32(2**31 + use))
 
 
 def view_spec(config: ConfigDict) -> ViewSpec:
@@ -130,25 +207,35 @@ def view_spec(config: ConfigDict) -> ViewSpec:
         raise ValueError(str(error).replace("ViewSpec.", "--config.views.")) from None
 
 
+def make_encoder(config: ConfigDict) -> resnet.ResNet:
+    """The ResNet that `config.model` describes."""
+    return resnet.BY_NAME[config.model.architecture](
+        width=config.model.width,
+        stem=config.model.stem,
+        dtype=DTYPES[config.model.dtype],
+        remat=config.model.remat,
+    )
+
+
 def make_projector(config: ConfigDict) -> Projector:
     """The network to pre-train."""
     dtype = DTYPES[config.model.dtype]
-    encoder = resnet.BY_NAME[config.model.architecture](
-        width=config.model.width,
-        stem=config.model.stem,
-        dtype=dtype,
-        remat=config.model.remat,
-    )
     head = ProjectionHead(config.model.hidden, config.model.num_points, dtype)
-    return Projector(encoder, head)
+    return Projector(make_encoder(config), head)
 
 
-def make_schedule(config: ConfigDict, steps_per_epoch: int | None) -> Schedule:
-    """The length of the run and its learning rate (Sec. 4.2: sqrt scaling, warm-up, cosine).
+def sqrt_scaled_peak(config: ConfigDict) -> float:
+    """The learning rate of pre-training: the config's times sqrt(batch size) (Sec. 4.2)."""
+    return optimizer.sqrt_batch_learning_rate(config.optimizer.learning_rate, config.batch_size)
+
+
+def make_schedule(config: ConfigDict, steps_per_epoch: int | None, peak: float) -> Schedule:
+    """The length of the run and its learning rate: linear warm-up, then a cosine to zero.
 
     Args:
       config: the run's.
       steps_per_epoch: of the data; None if they have no end.
+      peak: learning rate after the warm-up.
 
     Raises:
       ValueError: endless data and no `num_steps`.
@@ -162,7 +249,6 @@ def make_schedule(config: ConfigDict, steps_per_epoch: int | None) -> Schedule:
     else:
         total_steps = max(1, round(config.num_epochs * steps_per_epoch))
     warmup_steps = round(total_steps * config.optimizer.warmup_epochs / config.num_epochs)
-    peak = optimizer.sqrt_batch_learning_rate(config.optimizer.learning_rate, config.batch_size)
     return Schedule(total_steps, optimizer.warmup_cosine(peak, warmup_steps, total_steps))
 
 

@@ -157,7 +157,7 @@ def losses_on(num_devices, config, images, steps):
     """The loss curve of the real training step on some of the virtual devices."""
     mesh = make_mesh(jax.devices()[:num_devices])
     model, spec = recipe.make_projector(config), recipe.view_spec(config)
-    schedule = recipe.make_schedule(config, steps)
+    schedule = recipe.make_schedule(config, steps, recipe.sqrt_scaled_peak(config))
     optimizer = recipe.make_optimizer(config, schedule.learning_rate)
     variables = pretrain.initialise(jax.random.key(0), model, spec.size)
     state = replicate(trainer.create_state(variables, optimizer), mesh)

@@ -17,7 +17,7 @@ def test_the_papers_recipe():
     config = pretrain.get_config("paper_rn50")
     images = 117_216
     steps_per_epoch = images // config.batch_size
-    schedule = recipe.make_schedule(config, steps_per_epoch)
+    schedule = recipe.make_schedule(config, steps_per_epoch, recipe.sqrt_scaled_peak(config))
     assert config.batch_size == 2048
     assert config.batch_size // config.micro_batches == 128
     assert schedule.total_steps == 100 * steps_per_epoch
@@ -61,9 +61,9 @@ def test_one_image_a_micro_batch_has_no_negatives():
 def test_endless_data_need_a_number_of_steps():
     config = pretrain.get_config()
     with pytest.raises(ValueError, match="num_steps=10000"):
-        recipe.make_schedule(config, None)
+        recipe.make_schedule(config, None, 1.0)
     config.num_steps = 50
-    assert recipe.make_schedule(config, None).total_steps == 50
+    assert recipe.make_schedule(config, None, 1.0).total_steps == 50
 
 
 def test_unknown_recipe():

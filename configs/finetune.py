@@ -1,0 +1,181 @@
+"""Fine-tuning to 3D hand pose (PeCLR, Sec. 4.2, 4.4, 4.5 and 8), and training from scratch.
+
+    python main.py --config=configs/finetune.py                        # after the quick start
+    python main.py --config=configs/finetune.py:paper_rn50 --config.init.checkpoint=runs/rn50
+
+A recipe is a base and any of its variants, joined by "+": each arm of the paper is a name.
+
+    BASE: quick, paper_rn50, paper_rn152
+    scratch                        from random weights
+    probe                          frozen encoder, two-layer perceptron (Sec. 4.4)
+    labels_10, _20, _40, _80       per cent of the labelled hands (Sec. 4.5); smaller are subsets of
+                                   larger, drawn by config.data.label_seed
+    224px                          views of 224 px instead of 128
+
+    python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
+    python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+from ml_collections import ConfigDict
+
+from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.views.spec import ViewSpec
+
+
+def _quick() -> ConfigDict:
+    """The quick start; every other recipe is a change to it."""
+    config = ConfigDict()
+    config.task = "finetune"
+    config.recipe = "quick"  # only a name, for the log
+    config.seed = 0
+    config.batch_size = 64
+    config.num_epochs = 42.0  # 2,016 steps
+    config.num_steps = 0  # if positive, the length of the run instead of num_epochs
+
+    config.init = ConfigDict()
+    # A run of pre-training (or fine-tuning), or one of its steps; "": from scratch.
+    config.init.checkpoint = "runs/pretrain"
+
+    config.model = ConfigDict()
+    # The encoder; "auto" and 0 stand for what the checkpoint has.
+    config.model.architecture = "auto"
+    config.model.width = 0
+    config.model.stem = "auto"
+    config.model.dtype = "float32"  # of the encoder's activations; "bfloat16" on accelerators
+    config.model.remat = "none"
+    config.model.frozen = False  # train the head alone (Sec. 4.4)
+    config.model.head = "linear"  # "linear", or "mlp" with one hidden layer
+    config.model.hidden = 512  # its width; the paper gives none
+
+    # Every field is explained where it is checked: peclr_jax/input_pipeline/config.py. Those of the
+    # rendered hands are the quick start's of pre-training: the same 3,072 hands, now with labels.
+    config.data = default_data_config()
+    config.data.labels = True
+    config.data.source = "rendered"
+    config.data.source_size = 72  # px
+    config.data.rendered.count = 3072
+    config.data.rendered.size = 72  # px
+    config.data.rendered.held_out = 256
+    config.data.rendered.background = "green"
+
+    # The paper's supervised augmentation (Sec. 8), fields as in pre-training.
+    spec = ViewSpec(
+        rotation_deg=90.0, scale=(0.7, 1.3), translation=(-20 / 128, 20 / 128), color_jitter=False
+    )
+    config.views = ConfigDict(dataclasses.asdict(spec))
+    del config.views.source_margin  # config.data.source_margin
+    config.views.size = 48  # px
+
+    # Weights of the terms. Pixels are in halves of the view's side, depths in lengths of the
+    # reference bone. A hand of 18 cm, drawn 1 / hand_margin of the side, makes half a side some
+    # 13 cm; the bone is 3 to 4.5 cm. So 1 : 1/3 weighs errors in the image plane and in depth
+    # alike. The root's depth is some 15 bone lengths, its error large and mostly not the pose's
+    # fault: a small weight keeps it from drowning the others; 0 leaves the refinement out.
+    config.loss = ConfigDict()
+    config.loss.keypoints_2d = 1.0
+    config.loss.relative_depth = 0.33
+    config.loss.root_depth = 0.01
+
+    config.optimizer = ConfigDict()
+    config.optimizer.name = "adam"
+    config.optimizer.learning_rate = 2e-3  # few steps, hence large ones; the paper's is 5e-4
+    config.optimizer.weight_decay = 0.0
+    config.optimizer.decay_mask = "kernels"
+    config.optimizer.warmup_epochs = 0.0
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_steps = 200
+    config.checkpoint.keep = 2  # newest ones
+
+    config.log = ConfigDict()
+    config.log.every_steps = 20
+    config.log.images = 8  # in labels.png
+
+    config.evaluation = ConfigDict()
+    config.evaluation.images = 256  # held-out images, along the way and at the end
+    config.evaluation.every_steps = 200
+    return config
+
+
+def _paper(architecture: str) -> ConfigDict:
+    """Sec. 4.2 and Sec. 8: Adam, 5e-4, cosine, 100 epochs, batch 128, views of 128 px."""
+    config = _quick()
+    config.batch_size = 128
+    config.num_epochs = 100.0
+    config.optimizer.learning_rate = 5e-4
+    config.model.architecture = architecture
+    config.model.width = 64
+    config.model.stem = "imagenet"
+    config.model.dtype = "bfloat16"
+    config.data.source = "tfds"
+    config.data.names = "freihand"
+    config.data.source_size = 192
+    config.views.size = 128
+    config.checkpoint.every_steps = 500
+    config.evaluation.every_steps = 1000
+    return config
+
+
+def _scratch(config: ConfigDict) -> None:
+    config.init.checkpoint = ""
+    if config.model.architecture == "auto":  # the quick start's
+        config.model.update(architecture="resnet18", width=16, stem="small")
+
+
+def _probe(config: ConfigDict) -> None:
+    config.model.frozen = True
+    config.model.head = "mlp"
+
+
+def _224px(config: ConfigDict) -> None:
+    config.data.source_size = 336
+    config.views.size = 224
+
+
+def _labels(fraction: float) -> Callable[[ConfigDict], None]:
+    def change(config: ConfigDict) -> None:
+        config.data.label_fraction = fraction
+
+    return change
+
+
+BASES: dict[str, Callable[[], ConfigDict]] = {
+    "quick": _quick,
+    "paper_rn50": lambda: _paper("resnet50"),
+    "paper_rn152": lambda: _paper("resnet152"),
+}
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
+    "scratch": _scratch,
+    "probe": _probe,
+    "labels_10": _labels(0.1),
+    "labels_20": _labels(0.2),
+    "labels_40": _labels(0.4),
+    "labels_80": _labels(0.8),
+    "224px": _224px,
+}
+
+
+def get_config(recipe: str = "quick") -> ConfigDict:
+    """The configuration of one recipe.
+
+    Args:
+      recipe: what follows the colon in `--config=configs/finetune.py:BASE+VARIANT+...`.
+
+    Raises:
+      ValueError: an unknown base or variant.
+    """
+    base, *variants = recipe.split("+")
+    if base not in BASES:
+        raise ValueError(f"configs/finetune.py has no recipe {base!r}; it has {list(BASES)}")
+    config = BASES[base]()
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(
+                f"configs/finetune.py has no variant {variant!r}; it has {list(VARIANTS)}"
+            )
+        VARIANTS[variant](config)
+    config.recipe = recipe
+    return config

@@ -1,0 +1,56 @@
+"""Rendered hands kept on disk, for runs that begin with the same ones."""
+
+import functools
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from peclr_jax import files, synthetic
+from peclr_jax.input_pipeline.memory import MemoryStore
+
+
+def cached(
+    folder: str, identity: Mapping[str, Any], make: Callable[[], MemoryStore]
+) -> MemoryStore:
+    """Reads a pool of hands from `folder`, where it is put when it is first asked for.
+
+    Args:
+      folder: of the files; "" keeps nothing.
+      identity: everything that decides what `make` returns, fit for JSON; the renderer's own code
+        is added to it.
+      make: renders the pool.
+
+    Returns:
+      The pool.
+    """
+    if not folder:
+        return make()
+    name = json.dumps([_renderer_fingerprint(), identity], sort_keys=True)
+    path = Path(folder) / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
+    if path.exists():
+        try:
+            with np.load(path) as arrays:
+                return MemoryStore(dict(arrays))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
+    store = make()
+    buffer = io.BytesIO()
+    np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
+    files.write_bytes(path, buffer.getvalue())
+    return store
+
+
+@functools.cache
+def _renderer_fingerprint() -> str:
+    """Changes with every edit of the renderer, whose hands then are others."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(synthetic.__path__[0]).glob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Anyone's photos: found, read, cut out and drawn on with Pillow; no TensorFlow, no labels."""

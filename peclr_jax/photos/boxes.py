@@ -1,0 +1,132 @@
+"""Where the hands are, as the user says: a JSON file of boxes.
+
+    {
+      "left.jpg": [{"box": [120, 80, 360, 330], "handedness": "left"}],
+      "two.jpg": {
+        "focal_px": 1480.0,
+        "hands": [{"box": [10, 20, 90, 110]}, {"box": [200, 40, 300, 150], "handedness": "left"}]
+      },
+      "none.jpg": []
+    }
+
+A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
+box is [x0, y0, x1, y1] in pixels of the image as it is seen (after its EXIF orientation), tight
+around the hand: the network's margin is added. Without "box" the hand is looked for in the middle
+of the image; without "handedness" it is `--config.handedness`. An image that the file does not
+mention is treated as if there were no file; an empty list says that it shows no hand.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Box = tuple[float, float, float, float]
+
+HANDEDNESS = ("right", "left")
+
+
+class Hand(NamedTuple):
+    """A hand to look at.
+
+    Attributes:
+      handedness: "right" or "left".
+      box: x0, y0, x1, y1 in image pixels; None if nobody said where it is.
+    """
+
+    handedness: str
+    box: Box | None = None
+
+
+class Request(NamedTuple):
+    """What the user says about an image.
+
+    Attributes:
+      hands: the hands to look at.
+      focal_px: the camera's focal length in pixels; None if unknown.
+    """
+
+    hands: tuple[Hand, ...]
+    focal_px: float | None = None
+
+
+def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Request]:
+    """Says for every image which hands to look at.
+
+    Args:
+      paths: the images.
+      boxes_file: path of the JSON file; "" for none.
+      handedness: of the hands about which the file says nothing.
+
+    Raises:
+      FileNotFoundError: the boxes file is not there.
+      ValueError: it is not what the schema says, or none of its keys is an image.
+    """
+    default = Request((Hand(handedness),))
+    if not boxes_file:
+        return [default] * len(paths)
+    known = _read(Path(boxes_file).expanduser(), handedness)
+    keys = [path.as_posix() if path.as_posix() in known else path.name for path in paths]
+    if known and not any(key in known for key in keys):
+        raise ValueError(
+            f"{boxes_file} mentions none of the images, its first key is {next(iter(known))!r}; "
+            f"a key is a file name such as {paths[0].name!r}"
+        )
+    return [known.get(key, default) for key in keys]
+
+
+def _read(path: Path, handedness: str) -> dict[str, Request]:
+    if not path.is_file():
+        raise FileNotFoundError(f"--config.boxes={path} is not there")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
+    return {name: _image(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()}
+
+
+def _image(entry: Any, where: str, handedness: str) -> Request:
+    focal_px = None
+    if isinstance(entry, dict):
+        _check_fields(entry, ("focal_px", "hands"), where)
+        focal_px = entry.get("focal_px")
+        if focal_px is not None and not (_is_number(focal_px) and focal_px > 0):
+            raise ValueError(f'{where}: "focal_px" must be a positive number, got {focal_px!r}')
+        entry = entry.get("hands")
+    if not isinstance(entry, list):
+        raise ValueError(f'{where} must be a list of hands, or have one in "hands"')
+    hands = (_hand(hand, f"{where}, hand {i + 1}", handedness) for i, hand in enumerate(entry))
+    return Request(tuple(hands), None if focal_px is None else float(focal_px))
+
+
+def _hand(entry: Any, where: str, handedness: str) -> Hand:
+    if not isinstance(entry, dict):
+        raise ValueError(f'{where} must be an object {{"box": [x0, y0, x1, y1]}}')
+    _check_fields(entry, ("box", "handedness"), where)
+    side = entry.get("handedness", handedness)
+    if side not in HANDEDNESS:
+        raise ValueError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
+    box = entry.get("box")
+    if box is None:
+        return Hand(side)
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+        raise ValueError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
+    x0, y0, x1, y1 = map(float, box)
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(
+            f'{where}: "box" must have x0 < x1 and y0 < y1, got {box!r}; is it x, y, width, height?'
+        )
+    return Hand(side, (x0, y0, x1, y1))
+
+
+def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    for field in entry:
+        if field not in known:
+            raise ValueError(f"{where} has the field {field!r}; known are {', '.join(known)}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,139 @@
+"""Square pieces of a photo, cut out with a low-pass filter.
+
+Coordinates are pixels of the photo as it is seen, (x, y) with the origin at the centre of the
+top-left pixel, whatever the size at which it was decoded.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageOps
+
+
+class Square(NamedTuple):
+    """A square region of a photo, in its pixels; it may reach over the border.
+
+    Attributes:
+      x: of the centre.
+      y: of the centre.
+      side: length of the side.
+    """
+
+    x: float
+    y: float
+    side: float
+
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1."""
+        half = self.side / 2
+        return self.x - half, self.y - half, self.x + half, self.y + half
+
+    def to_crop(self, size: int, *, mirror: bool = False) -> Float[np.ndarray, "2 3"]:
+        """Returns the matrix from the photo's pixels to those of a crop of this region.
+
+        Args:
+          size: side of the crop in its own pixels.
+          mirror: whether left and right of the crop are exchanged.
+        """
+        scale = size / self.side
+        middle = (size - 1) / 2
+        across = -scale if mirror else scale
+        return np.array(
+            [[across, 0, middle - across * self.x], [0, scale, middle - scale * self.y]], np.float64
+        )
+
+
+class Window(NamedTuple):
+    """A part of a photo that is kept in memory.
+
+    Attributes:
+      image: its pixels, RGB.
+      left: x of the part's left edge (half a pixel to the left of its first pixel's centre).
+      top: y of its top edge.
+      scale: pixels kept over pixels of the photo, (x, y).
+    """
+
+    image: Image.Image
+    left: float
+    top: float
+    scale: tuple[float, float]
+
+
+def central(width: int, height: int, share: float) -> Square:
+    """Returns the square in the middle of a photo, `share` of its shorter side large."""
+    return Square((width - 1) / 2, (height - 1) / 2, share * min(width, height))
+
+
+def around(box: tuple[float, float, float, float], margin: float) -> Square:
+    """Returns the square about a box's centre, its side `margin` times the box's larger one."""
+    x0, y0, x1, y1 = box
+    return Square((x0 + x1) / 2, (y0 + y1) / 2, margin * max(x1 - x0, y1 - y0))
+
+
+def keep(photo: Window, square: Square, most: int) -> Window:
+    """Keeps only what lies in a square, and no more pixels than needed.
+
+    Args:
+      photo: a whole photo, or a part of it.
+      square: the region to keep; what of it lies outside of the photo is left out.
+      most: the region's side in pixels, at most; shrunk with a low-pass filter.
+
+    Raises:
+      ValueError: the region lies outside of the photo.
+    """
+    image = photo.image
+    x0, y0, x1, y1 = _inside(photo, square)
+    left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
+    right, bottom = min(image.width, int(np.ceil(x1))), min(image.height, int(np.ceil(y1)))
+    if left >= right or top >= bottom:
+        raise ValueError("it lies outside of the image")
+    part = image.crop((left, top, right, bottom))
+    shrink = min(1.0, most / max(x1 - x0, y1 - y0))
+    size = max(1, round(shrink * part.width)), max(1, round(shrink * part.height))
+    if size != part.size:
+        part = part.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return Window(
+        part,
+        photo.left + left / photo.scale[0],
+        photo.top + top / photo.scale[1],
+        (
+            photo.scale[0] * part.width / (right - left),
+            photo.scale[1] * part.height / (bottom - top),
+        ),
+    )
+
+
+def cut_out(
+    photo: Window, square: Square, size: int, *, mirror: bool = False
+) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Cuts out a square, black outside of what is kept of the photo.
+
+    Args:
+      photo: what to cut from.
+      square: the region.
+      size: side of the result in pixels.
+      mirror: whether to exchange left and right.
+
+    Returns:
+      RGB; its pixels are where `square.to_crop(size, mirror=mirror)` says.
+    """
+    x0, y0, x1, y1 = _inside(photo, square)
+    left, top = int(np.floor(x0)), int(np.floor(y0))
+    # Pillow fills what lies outside with black.
+    part = photo.image.crop((left, top, int(np.ceil(x1)), int(np.ceil(y1))))
+    inside = (x0 - left, y0 - top, min(x1 - left, part.width), min(y1 - top, part.height))
+    crop = part.resize((size, size), Image.Resampling.BILINEAR, inside, reducing_gap=3.0)
+    return np.asarray(ImageOps.mirror(crop) if mirror else crop)
+
+
+def _inside(photo: Window, square: Square) -> tuple[float, float, float, float]:
+    """Returns the square's edges in pixels of the window, from its left and top edge."""
+    x0, y0, x1, y1 = square.edges
+    return (
+        (x0 - photo.left) * photo.scale[0],
+        (y0 - photo.top) * photo.scale[1],
+        (x1 - photo.left) * photo.scale[0],
+        (y1 - photo.top) * photo.scale[1],
+    )

@@ -1,0 +1,41 @@
+"""Which files a user means."""
+
+import glob
+from pathlib import Path
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def find_images(pattern: str) -> list[Path]:
+    """Lists the images that a path names, sorted.
+
+    Args:
+      pattern: a file (of any name), a folder (the images directly in it) or a glob (`**` crosses
+        folders). Folders and globs give files by the suffixes `SUFFIXES`, in either case; names
+        that begin with a dot are left out.
+
+    Raises:
+      ValueError: no pattern at all.
+      FileNotFoundError: nothing is there.
+    """
+    if not pattern:
+        raise ValueError(
+            "name the photos: --config.images=photo.jpg, =FOLDER, or ='FOLDER/*.jpg' in quotes"
+        )
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = list(path.iterdir())
+    else:
+        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    images = sorted(
+        file
+        for file in found
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+    )
+    if not images:
+        kinds = ", ".join(SUFFIXES)
+        what = f"holds no image ({kinds})" if path.is_dir() else f"matches no image ({kinds})"
+        raise FileNotFoundError(f"--config.images={pattern} {what}; check the path")
+    return images

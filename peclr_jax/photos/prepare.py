@@ -1,0 +1,197 @@
+"""What is kept in memory of a photo until its hands have been looked at."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from peclr_jax.photos import crop
+from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.crop import Square, Window
+from peclr_jax.photos.read import (
+    Photo,
+    UnreadableImageError,
+    focal_from_35mm,
+    focal_from_field_of_view,
+    read,
+)
+
+# Pixels kept per pixel of the first look, so that a second one can come closer: four times where
+# the hand's place is unknown, twice where a box tells it. Around either, as much again is kept for
+# a look beside.
+_CLOSER_UNKNOWN = 4
+_CLOSER_BOX = 2
+_BESIDE = 2
+# Small photos are shown enlarged: lines on them would hide the hand.
+_SMALLEST_PREVIEW = 480
+
+
+class Options(NamedTuple):
+    """How photos are prepared.
+
+    Attributes:
+      view_size: side of what the network sees, pixels.
+      hand_margin: side of the view over the larger side of the hand's box.
+      central_box: side of the box that is supposed in the middle of a photo where none is given,
+        over the photo's shorter side.
+      preview_side: longer side of the picture to draw on, pixels, at most.
+      focal_px: the cameras' focal length in pixels, for all photos; 0 if unknown.
+      field_of_view_deg: along the photo's longer side, where nothing else is known.
+    """
+
+    view_size: int
+    hand_margin: float
+    central_box: float
+    preview_side: int
+    focal_px: float
+    field_of_view_deg: float
+
+
+class Subject(NamedTuple):
+    """A hand to look at.
+
+    Attributes:
+      hand: what the user says about it.
+      square: where to look first.
+      window: the pixels to look at.
+    """
+
+    hand: Hand
+    square: Square
+    window: Window
+
+
+class Prepared(NamedTuple):
+    """A photo of which only the necessary is left.
+
+    Attributes:
+      path: its file.
+      width: pixels, of the upright photo.
+      height: pixels, of the upright photo.
+      focal_px: focal length in pixels.
+      focal_from: where that is known from: "boxes", "config", "exif" or "guess".
+      subjects: the hands to look at.
+      preview: all of the photo, at another size, to draw on.
+    """
+
+    path: Path
+    width: int
+    height: int
+    focal_px: float
+    focal_from: str
+    subjects: list[Subject]
+    preview: Image.Image
+
+    @property
+    def intrinsics(self) -> Float[np.ndarray, "3 3"]:
+        """Of the photo: square pixels, the principal point at its centre."""
+        center_x, center_y = (self.width - 1) / 2, (self.height - 1) / 2
+        return np.array([[self.focal_px, 0, center_x], [0, self.focal_px, center_y], [0, 0, 1]])
+
+
+class Skipped(NamedTuple):
+    """A photo that cannot be predicted on.
+
+    Attributes:
+      path: its file.
+      reason: why not.
+    """
+
+    path: Path
+    reason: str
+
+
+def prepare(path: Path, request: Request, options: Options) -> Prepared | Skipped:
+    """Reads a photo and keeps what its hands need."""
+    try:
+        photo = read(path, **_fewest_pixels(request, options))
+        subjects = [_subject(photo, hand, options) for hand in request.hands]
+    except UnreadableImageError as error:
+        return Skipped(path, str(error))
+    focal_px, focal_from = _focal(photo, request, options)
+    preview = _preview(photo.pixels.image, options.preview_side)
+    return Prepared(path, photo.width, photo.height, focal_px, focal_from, subjects, preview)
+
+
+def prepare_all(
+    paths: Sequence[Path], requests: Sequence[Request], options: Options, threads: int
+) -> Iterator[Prepared | Skipped]:
+    """Prepares photos in order, a few ahead of those that are asked for, on some threads."""
+
+    def submit(pool: ThreadPoolExecutor) -> Iterator[Future[Prepared | Skipped]]:
+        for path, request in zip(paths, requests, strict=True):
+            yield pool.submit(prepare, path, request, options)
+
+    with ThreadPoolExecutor(threads) as pool:
+        yield from _ahead(submit(pool), threads + 1)
+
+
+def _ahead(
+    futures: Iterable[Future[Prepared | Skipped]], most: int
+) -> Iterator[Prepared | Skipped]:
+    waiting: deque[Future[Prepared | Skipped]] = deque()
+    try:
+        for future in futures:
+            waiting.append(future)
+            if len(waiting) >= most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
+    smallest, reduction = float(options.preview_side), float("inf")
+    for hand in request.hands:
+        if hand.box is None:
+            share = options.central_box * options.hand_margin
+            smallest = max(smallest, _CLOSER_UNKNOWN * options.view_size / share)
+        else:
+            side = crop.around(hand.box, options.hand_margin).side
+            reduction = min(reduction, max(1.0, side / (_CLOSER_BOX * options.view_size)))
+    return {"smallest": smallest, "reduction": reduction}
+
+
+def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
+    if hand.box is None:
+        share = options.central_box * options.hand_margin
+        square, closer = crop.central(photo.width, photo.height, share), _CLOSER_UNKNOWN
+    else:
+        square, closer = crop.around(hand.box, options.hand_margin), _CLOSER_BOX
+        x0, y0, x1, y1 = hand.box
+        if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
+            raise UnreadableImageError(
+                f"the box {list(hand.box)} lies outside of the image of "
+                f"{photo.width}x{photo.height} px"
+            )
+    region = square._replace(side=_BESIDE * square.side)
+    window = crop.keep(photo.pixels, region, _BESIDE * closer * options.view_size)
+    return Subject(hand, square, window)
+
+
+def _focal(photo: Photo, request: Request, options: Options) -> tuple[float, str]:
+    size = photo.width, photo.height
+    if request.focal_px is not None:
+        return float(request.focal_px), "boxes"
+    if options.focal_px > 0:
+        return float(options.focal_px), "config"
+    if photo.focal_35mm is not None:
+        return focal_from_35mm(photo.focal_35mm, *size), "exif"
+    return focal_from_field_of_view(options.field_of_view_deg, *size), "guess"
+
+
+def _preview(image: Image.Image, most: int) -> Image.Image:
+    side = max(image.size)
+    wanted = min(max(side, min(_SMALLEST_PREVIEW, most)), most)
+    if wanted == side:
+        return image
+    zoom = wanted / side
+    size = max(1, round(zoom * image.width)), max(1, round(zoom * image.height))
+    return image.resize(size, Image.Resampling.BICUBIC, reducing_gap=3.0)

@@ -1,0 +1,152 @@
+"""Everything once, from nothing to a report: each part is one of the other tasks."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from ml_collections import ConfigDict
+from PIL import Image
+from rich.console import Console
+
+from peclr_jax.input_pipeline import open_split
+from peclr_jax.photos.find import find_images
+from peclr_jax.tasks import (
+    demo_report,
+    equivariance,
+    evaluate,
+    finetune,
+    pose_recipe,
+    predict,
+    pretrain,
+    recipe,
+)
+
+REPORT = "report.html"
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Pre-trains, fine-tunes, probes, evaluates and predicts, and writes report.html.
+
+    Writes to `workdir`: a folder for each part, and `report.html`. Parts that are finished are not
+    done again.
+
+    Raises:
+      ValueError: an impossible config, or a workdir that holds a run of another one.
+    """
+    began = time.perf_counter()
+    console = Console()
+    config = prepare(config, workdir)
+    run_once(pretrain.run, config.pretrain, workdir / "pretrain", console)
+    run_once(finetune.run, config.finetune, workdir / "finetune", console)
+    for name, seed, probe in probes(config):
+        run_once(finetune.run, probe, workdir / f"probe_{name}_{seed}", console)
+    say(console, "evaluation")
+    evaluate.run(config.evaluate, workdir / "evaluate")
+    say(console, "equivariance")
+    equivariance.run(config.equivariance, workdir / "equivariance")
+    say(console, "photos")
+    predict.run(config.predict, workdir / "predict")
+    demo_report.write(config, workdir, probe_scores(config, workdir))
+    console.print(
+        f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Open {(workdir / REPORT).resolve()}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def prepare(config: ConfigDict, workdir: Path) -> ConfigDict:
+    """Ties the parts together: whose checkpoint, which hands, which photos.
+
+    Args:
+      config: as in configs/demo.py.
+      workdir: of the whole.
+
+    Returns:
+      A copy in which every part can be run.
+    """
+    config = ConfigDict(config.to_dict())
+    for part in (config.pretrain, config.finetune, config.probe):
+        part.data.rendered.cache_dir = str(workdir / "rendered")
+    for part in (config.finetune, config.probe):
+        part.init.checkpoint = str(workdir / "pretrain")
+    for part in (config.evaluate, config.equivariance, config.predict):
+        part.checkpoint = str(workdir / "finetune")
+    config.predict.images = config.photos
+    try:
+        find_images(config.photos)
+    except (FileNotFoundError, ValueError):
+        config.predict.images = str(workdir / "hands")
+        draw_hands(config, workdir / "hands")
+    return config
+
+
+def run_once(
+    task: Callable[[ConfigDict, Path], None], config: ConfigDict, workdir: Path, console: Console
+) -> None:
+    """Runs a training unless it is finished under the same config."""
+    say(console, f"{workdir.name}")
+    if (workdir / "summary.json").exists():
+        resolved = pose_recipe.resolve(config)[0] if config.task == "finetune" else config
+        recipe.check_resumable(resolved, workdir)
+        console.print(f"finished before: {workdir}", highlight=False, soft_wrap=True)
+        return
+    task(config, workdir)
+
+
+def probes(config: ConfigDict) -> list[tuple[str, int, ConfigDict]]:
+    """The frozen encoders to compare: name, seed and config of each."""
+    arms = []
+    for seed in config.probe_seeds:
+        pretrained = ConfigDict(config.probe.to_dict())
+        pretrained.seed = seed
+        random = ConfigDict(pretrained.to_dict())
+        random.init.checkpoint = ""
+        for field in pose_recipe.ENCODER_FIELDS:
+            random.model[field] = config.pretrain.model[field]
+        arms += [("pretrained", seed, pretrained), ("random", seed, random)]
+    return arms
+
+
+def probe_scores(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    """What the probes come to: 2D errors, and how much smaller those of the pre-trained are.
+
+    Returns:
+      "pretrained" and "random": 2D EPE in px of the view, one a seed; "mean_pose": the training
+      set's mean pose's; "reduction": 1 - pretrained / random, the mean over the seeds, and
+      "reduction_interval", its 95 % interval by Student's t (None with a single seed).
+    """
+    scores: dict[str, Any] = {"pretrained": [], "random": []}
+    for name, seed, _ in probes(config):
+        summary = json.loads((workdir / f"probe_{name}_{seed}" / "summary.json").read_text())
+        scores[name].append(summary["epe_2d_px"])
+        scores["mean_pose"] = summary["epe_2d_px_of_mean_pose"]
+    reductions = 1 - np.asarray(scores["pretrained"]) / np.asarray(scores["random"])
+    scores["reduction"] = float(reductions.mean())
+    scores["reduction_interval"] = None
+    if len(reductions) > 1:
+        low, high = scipy.stats.t.interval(
+            0.95, len(reductions) - 1, reductions.mean(), scipy.stats.sem(reductions)
+        )
+        scores["reduction_interval"] = [float(low), float(high)]
+    return scores
+
+
+def draw_hands(config: ConfigDict, folder: Path) -> None:
+    """Writes rendered hands, never trained on, as pictures to predict."""
+    if folder.exists():
+        return
+    split = open_split(config.finetune.data, "held_out", batch_size=config.photos_stand_in)
+    partial = folder.with_name(folder.name + ".partial")
+    partial.mkdir(parents=True, exist_ok=True)
+    for index, image in enumerate(next(split.batches())["image"]):
+        Image.fromarray(image).save(partial / f"hand_{index:02d}.png")
+    partial.rename(folder)
+
+
+def say(console: Console, part: str) -> None:
+    """Announces a part."""
+    console.rule(part, align="left")

@@ -1,0 +1,189 @@
+"""A fine-tuned network, ready to be asked about images."""
+
+import functools
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Num, UInt8
+from ml_collections import ConfigDict
+
+from peclr_jax.hands import camera
+from peclr_jax.models.pose_network import PoseNetwork, to_pixels
+from peclr_jax.tasks import pose_recipe
+from peclr_jax.training import checkpoints
+from peclr_jax.views import affine
+from peclr_jax.views.augment import normalize
+
+
+class Estimate(NamedTuple):
+    """What the network says of a batch of hands.
+
+    Attributes:
+      pose: 2.5D: (x px, y px) in the source image, root-relative depth in bone lengths.
+      root_depth: of the wrist, in bone lengths.
+    """
+
+    pose: Float[Array, "batch 21 3"]
+    root_depth: Float[Array, " batch"]
+
+    def lift(
+        self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"]
+    ) -> Float[Array, "batch 21 3"]:
+        """Returns the joints in the source's camera space, metres.
+
+        Args:
+          intrinsics: of the source images, pixels.
+          bone_length: of the reference bone, metres.
+        """
+        return camera.from_25d(self.pose, intrinsics, bone_length, z_root=self.root_depth)
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A fine-tuned network and what belongs to it.
+
+    Attributes:
+      config: of the fine-tuning run, resolved.
+      network: the network.
+      variables: its parameters and running statistics.
+    """
+
+    config: ConfigDict
+    network: PoseNetwork
+    variables: dict[str, Any]
+
+    @property
+    def view_size(self) -> int:
+        """Side of the views that it was trained on, pixels."""
+        return self.config.views.size
+
+    @property
+    def hand_margin(self) -> float:
+        """Side of the canonical view over the larger side of the hand's box."""
+        return self.config.data.hand_margin
+
+    @property
+    def source_margin(self) -> float:
+        """Side of a source crop over the side of the canonical view."""
+        return self.config.data.source_margin
+
+    @property
+    def bone_length(self) -> float:
+        """Mean length of the reference bone over the training labels, metres; NaN if unknown."""
+        length = self.config.statistics.bone_length
+        return float("nan") if length is None else length
+
+    @property
+    def mean_pose(self) -> Float[np.ndarray, "21 3"]:
+        """Mean 2.5D pose of the training labels in the canonical view, normalised as the head's."""
+        return np.asarray(self.config.statistics.mean_pose, np.float32)
+
+    @property
+    def mean_hand(self) -> Float[np.ndarray, "21 3"]:
+        """Mean shape of the training hands (Procrustes mean), metres, wrist at the origin."""
+        return np.asarray(self.config.statistics.mean_hand, np.float32)
+
+    def __call__(
+        self,
+        images: UInt8[Array | np.ndarray, "batch source source 3"],
+        matrix: Float[Array | np.ndarray, "batch 2 3"],
+        intrinsics: Float[Array | np.ndarray, "batch 3 3"],
+    ) -> Estimate:
+        """Estimates the pose of one hand in each image.
+
+        Args:
+          images: RGB sources.
+          matrix: source pixels to the view that the network is shown.
+          intrinsics: of the sources, pixels.
+        """
+        return _estimate(self.network, self.view_size, self.variables, images, matrix, intrinsics)
+
+    def mean_estimate(self, matrix: Float[Array, "batch 2 3"]) -> Float[Array, "batch 21 3"]:
+        """Returns the training set's mean 2.5D pose, the same in every view, in source pixels."""
+        pose = to_pixels(jnp.asarray(self.mean_pose), self.view_size)
+        return _to_source(jnp.tile(pose, (len(matrix), 1, 1)), matrix)
+
+
+def load(checkpoint: str | PathLike[str]) -> Estimator:
+    """Restores a fine-tuned network.
+
+    Args:
+      checkpoint: a fine-tuning run's directory, or that of one of its steps.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      ValueError: it is not of a fine-tuning run.
+    """
+    if not str(checkpoint):
+        raise ValueError(
+            "no checkpoint is named: give --config.checkpoint=WORKDIR of a fine-tuning run "
+            "(python main.py --config=configs/finetune.py makes one)"
+        )
+    stored = checkpoints.restore_config(checkpoint)
+    if stored.get("task") != "finetune":
+        raise ValueError(
+            f"{checkpoint} is a checkpoint of the task {stored.get('task')!r}, which knows no "
+            "poses: name one of a fine-tuning run (python main.py --config=configs/finetune.py "
+            f"--config.init.checkpoint={checkpoint} makes one)"
+        )
+    config = ConfigDict(stored)
+    network = pose_recipe.make_pose_network(config)
+    variables = jax.tree.map(jnp.asarray, checkpoints.restore_params(checkpoint))
+    return Estimator(config, network, variables)
+
+
+def canonical_matrix(
+    estimator: Estimator, source_side: int, batch: int
+) -> Float[Array, "batch 2 3"]:
+    """Returns the matrices from source crops, cut as in training, to canonical views.
+
+    Args:
+      estimator: says how large views are and how much wider sources.
+      source_side: side of the source crops, pixels.
+      batch: how many.
+    """
+    matrix = affine.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
+    return jnp.tile(matrix, (batch, 1, 1))
+
+
+def around(
+    keypoints_2d: Num[Array, "batch points 2"], view_size: int, hand_margin: float
+) -> Float[Array, "batch 2 3"]:
+    """Returns the matrices to views centred on the keypoints' boxes, sized as in training.
+
+    Args:
+      keypoints_2d: in source pixels; the two opposite corners of a box will do.
+      view_size: side of the views, pixels.
+      hand_margin: side of a view over the larger side of the box.
+    """
+    low, high = keypoints_2d.min(1), keypoints_2d.max(1)
+    extent = jnp.maximum((high - low).max(-1), 1.0)
+    scale = view_size / (hand_margin * extent)
+    shift = (view_size - 1) / 2 - scale[:, None] * (low + high) / 2
+    linear = scale[:, None, None] * jnp.eye(2)
+    return jnp.concatenate([linear, shift[..., None]], axis=-1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _estimate(
+    network: PoseNetwork,
+    view_size: int,
+    variables: dict[str, Any],
+    images: UInt8[Array, "batch source source 3"],
+    matrix: Float[Array, "batch 2 3"],
+    intrinsics: Float[Array, "batch 3 3"],
+) -> Estimate:
+    views = normalize(affine.apply_to_images(images, matrix, view_size))
+    output: Any = network.apply(variables, views, camera.warp_intrinsics(matrix, intrinsics))
+    return Estimate(_to_source(output.pose, matrix), output.root_depth)
+
+
+def _to_source(
+    pose: Float[Array, "batch 21 3"], matrix: Float[Array, "batch 2 3"]
+) -> Float[Array, "batch 21 3"]:
+    pixels = affine.apply_to_points(affine.invert_matrix(matrix), pose[..., :2])
+    return jnp.concatenate([pixels, pose[..., 2:]], axis=-1)

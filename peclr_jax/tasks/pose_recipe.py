@@ -1,0 +1,168 @@
+"""From a fine-tuning config to network, views and optimizer; checked first, resolved once."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Key
+from ml_collections import ConfigDict
+
+from peclr_jax.models.heads import PoseHead, RootDepthRefiner
+from peclr_jax.models.pose_network import PoseNetwork
+from peclr_jax.tasks import recipe
+from peclr_jax.training import checkpoints, mesh
+
+AUTO = "auto"
+"""In place of a field of `config.model`: what the checkpoint has."""
+ENCODER_FIELDS = ("architecture", "width", "stem")
+HEADS = ("linear", "mlp")
+
+
+class Encoder(NamedTuple):
+    """What fine-tuning starts from.
+
+    Attributes:
+      variables: "params" and "batch_stats" of the encoder alone; None: random ones.
+      source: where they are from, for the log.
+    """
+
+    variables: dict[str, Any] | None
+    source: str
+
+
+def check_finetuning(config: ConfigDict, num_devices: int) -> None:
+    """Finds what is wrong with a fine-tuning config before anything is allocated.
+
+    Args:
+      config: the run's, resolved.
+      num_devices: devices of all processes.
+
+    Raises:
+      ValueError: one sentence that names the field and the remedy.
+    """
+    recipe.check_model(config)
+    recipe.check_choice("model.head", config.model.head, HEADS)
+    recipe.check_choice("optimizer.name", config.optimizer.name, recipe.OPTIMIZERS)
+    recipe.check_positive(
+        config,
+        "batch_size",
+        "num_epochs",
+        "model.hidden",
+        "optimizer.learning_rate",
+        "checkpoint.every_steps",
+        "checkpoint.keep",
+        "log.every_steps",
+        "log.images",
+        "evaluation.images",
+        "evaluation.every_steps",
+    )
+    mesh.check_batch_size(config.batch_size, num_devices)
+    recipe.check_length(config)
+    recipe.check_view_size(config)
+    for name, weight in config.loss.items():
+        if not weight >= 0:
+            raise ValueError(f"--config.loss.{name} must be zero or more, got {weight}")
+    if config.loss.keypoints_2d == 0:
+        raise ValueError("--config.loss.keypoints_2d=0 leaves nothing to find the hand by")
+    recipe.view_spec(config)
+
+
+def resolve(config: ConfigDict) -> tuple[ConfigDict, Encoder]:
+    """Reads the checkpoint to start from, and the network's fields that it decides.
+
+    Args:
+      config: the run's; `model` fields may be "auto" (0 for the width).
+
+    Returns:
+      A copy without "auto", and the encoder.
+
+    Raises:
+      FileNotFoundError: no checkpoint at `config.init.checkpoint`.
+      ValueError: it holds another network than the config names, or none is named anywhere.
+    """
+    config = ConfigDict(config.to_dict())
+    path = config.init.checkpoint
+    if not path:
+        for field in ENCODER_FIELDS:
+            if config.model[field] in (AUTO, 0):
+                raise ValueError(
+                    f"--config.model.{field} is to be that of the pre-trained checkpoint, but none "
+                    "is named: give --config.init.checkpoint=WORKDIR, or train from scratch by the "
+                    "recipe's variant +scratch"
+                )
+        return config, Encoder(None, "random initialisation")
+    stored = checkpoints.restore_config(path)
+    for field in ENCODER_FIELDS:
+        wanted, found = config.model[field], stored["model"][field]
+        if wanted in (AUTO, 0):
+            config.model[field] = found
+        elif wanted != found:
+            raise ValueError(
+                f"the checkpoint {path} holds an encoder with model.{field}={found!r}, the config "
+                f"asks for {wanted!r}: set --config.model.{field}={found}, or name a checkpoint of "
+                "the network that you want"
+            )
+    restored = checkpoints.restore_params(path)
+    variables = {name: restored[name]["encoder"] for name in ("params", "batch_stats")}
+    return config, Encoder(variables, str(checkpoints.find(path)))
+
+
+def make_pose_network(config: ConfigDict) -> PoseNetwork:
+    """The network to fine-tune."""
+    return PoseNetwork(
+        recipe.make_encoder(config),
+        PoseHead((config.model.hidden,) if config.model.head == "mlp" else ()),
+        RootDepthRefiner() if config.loss.root_depth > 0 else None,
+        frozen_encoder=config.model.frozen,
+    )
+
+
+def make_optimizer(
+    config: ConfigDict, learning_rate: optax.Schedule
+) -> optax.GradientTransformation:
+    """Adam, or what the config names; a frozen encoder is left alone and has no state."""
+    trained = recipe.make_optimizer(config, learning_rate)
+    if not config.model.frozen:
+        return trained
+
+    def label(params: dict[str, Any]) -> dict[str, str]:
+        # A label may stand for a whole subtree.
+        return {name: "frozen" if name == "encoder" else "trained" for name in params}
+
+    return optax.partition({"trained": trained, "frozen": optax.set_to_zero()}, label)
+
+
+def initialise(
+    key: Key[Array, ""], network: PoseNetwork, side: int, encoder: Encoder
+) -> dict[str, Any]:
+    """Random parameters, but for the encoder's where they are given.
+
+    Args:
+      key: PRNG key.
+      network: to initialise.
+      side: of the views, pixels.
+      encoder: to put in.
+
+    Returns:
+      Variables for `network.apply`.
+
+    Raises:
+      ValueError: the encoder's tensors are not those of the network.
+    """
+    intrinsics = jnp.eye(3)[None]
+    variables = jax.jit(network.init)(key, jnp.zeros((1, side, side, 3)), intrinsics)
+    if encoder.variables is None:
+        return variables
+    for collection, given in encoder.variables.items():
+        wanted = variables[collection]["encoder"]
+        if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, given):
+            raise ValueError(
+                f"the tensors in {encoder.source} are not those of the encoder that its config "
+                "describes: the checkpoint is damaged or of another version; name another one"
+            )
+        variables[collection] = {
+            **variables[collection],
+            "encoder": jax.tree.map(jnp.asarray, given),
+        }
+    return variables

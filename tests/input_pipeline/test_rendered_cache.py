@@ -1,0 +1,51 @@
+import numpy as np
+
+from peclr_jax.input_pipeline import make_source, open_split
+from peclr_jax.input_pipeline.memory import MemoryStore
+from peclr_jax.input_pipeline.rendered_cache import cached
+
+
+def pool(value):
+    return MemoryStore({"image": np.full((4, 2, 2, 3), value, np.uint8)})
+
+
+def never():
+    raise AssertionError("rendered again")
+
+
+def test_kept_by_identity(tmp_path):
+    folder = str(tmp_path / "hands")
+    cached(folder, {"seed": 0}, lambda: pool(1))
+    cached(folder, {"seed": 1}, lambda: pool(2))
+    for seed in (0, 1):
+        kept = cached(folder, {"seed": seed}, never)
+        assert (kept.arrays["image"] == seed + 1).all()
+        assert kept.sizes == (4,)
+    assert cached("", {"seed": 0}, lambda: pool(3)).arrays["image"][0, 0, 0, 0] == 3
+    assert len(list((tmp_path / "hands").iterdir())) == 2
+
+
+def test_damaged_files_are_made_again(tmp_path):
+    cached(str(tmp_path), {}, lambda: pool(1))
+    (path,) = tmp_path.iterdir()
+    for content in (path.read_bytes()[:-40], b"", b"text"):
+        path.write_bytes(content)
+        assert (cached(str(tmp_path), {}, lambda: pool(5)).arrays["image"] == 5).all()
+        assert (cached(str(tmp_path), {}, never).arrays["image"] == 5).all()
+
+
+def test_runs_share_hands(rendered_config, mesh, tmp_path):
+    rendered_config.rendered.cache_dir = str(tmp_path)
+    rendered_config.labels = True
+    first, second = (
+        make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh) for _ in range(2)
+    )
+    batches = next(iter(first.batches(3))), next(iter(second.batches(3)))
+    np.testing.assert_array_equal(*(batch["keypoints_2d"] for batch in batches))
+    held_out = first.sample(24)
+    split = next(iter(open_split(rendered_config, "held_out", batch_size=24).batches()))
+    np.testing.assert_array_equal(split["image"], held_out["image"])
+    assert len(list(tmp_path.iterdir())) == 2
+    rendered_config.rendered.seed += 1
+    make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
+    assert len(list(tmp_path.iterdir())) == 3

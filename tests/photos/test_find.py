@@ -1,0 +1,35 @@
+import os
+
+import pytest
+
+from peclr_jax.photos.find import find_images
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("b.JPG", "a.png", "c.webp", "notes.txt", "._b.jpg", "deeper/d.jpeg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("", "a.png b.JPG c.webp"),
+        ("notes.txt", "notes.txt"),  # named: it shall be tried
+        ("*", "a.png b.JPG c.webp"),
+        ("*.png", "a.png"),
+        ("**/*.jpeg", "d.jpeg"),
+    ],
+)
+def test_files_folders_and_globs(folder, pattern, names):
+    assert [path.name for path in find_images(os.path.join(folder, pattern))] == names.split()
+
+
+@pytest.mark.parametrize("pattern", ["nowhere", "*.gif", "deeper/*.png"])
+def test_nothing_found_is_said(folder, pattern):
+    with pytest.raises(FileNotFoundError, match="no image"):
+        find_images(str(folder / pattern))
+    with pytest.raises(ValueError, match="name the photos"):
+        find_images("")

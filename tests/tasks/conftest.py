@@ -1,0 +1,101 @@
+"""A fine-tuned network that is small enough to be made for the tests."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import finetune as recipes
+from peclr_jax.hands import camera
+from peclr_jax.input_pipeline import make_source
+from peclr_jax.tasks import estimator as estimators
+from peclr_jax.tasks import finetune, inference, label_statistics, pose_recipe, pretrain, recipe
+from peclr_jax.tasks.estimator import Estimate
+from peclr_jax.training.checkpoints import Checkpoints, restore_config, restore_params
+from peclr_jax.training.mesh import make_mesh
+
+DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
+
+
+def save_network(workdir, data_dir):
+    """Saves a random network around the mean pose of our drawings, as fine-tuning would."""
+    config = recipes.get_config("quick+scratch")
+    config.update_from_flattened_dict(
+        {
+            "model.width": 4,
+            "views.size": 16,
+            "data.source": "tfds",
+            "data.manual_dir": str(DUMMY),
+            "data.data_dir": str(data_dir),
+            "data.split": "train+validation",
+            "data.source_size": 24,
+        }
+    )
+    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config))
+    network = pose_recipe.make_pose_network(config)
+    encoder = pose_recipe.Encoder(None, "random initialisation")
+    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, encoder)
+    bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()
+    variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
+    return save(workdir, config.to_dict(), variables)
+
+
+def save(workdir, config, variables):
+    with Checkpoints(workdir, config, save_every=1) as checkpoints:
+        checkpoints.save(1, dict(variables))
+    return workdir
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """Spares the compilation for eight devices where they are not what is tested."""
+    for task in (finetune, pretrain):
+        monkeypatch.setattr(task, "make_mesh", lambda: make_mesh(jax.devices()[:1]))
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """Where the records of all tests of tasks are kept."""
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory, records):
+    """The directory of a fine-tuning run on our drawings in FreiHAND's layout."""
+    return save_network(tmp_path_factory.mktemp("finetuned"), records)
+
+
+@pytest.fixture(scope="session")
+def finetuned_otherwise(tmp_path_factory, finetuned):
+    """Another one, whose head answers otherwise."""
+    variables = restore_params(finetuned)
+    variables["params"]["head"]["pose"]["kernel"] *= -2
+    workdir = tmp_path_factory.mktemp("finetuned_otherwise")
+    return save(workdir, restore_config(finetuned), variables)
+
+
+@pytest.fixture(scope="session")
+def network(finetuned):
+    """The network of `finetuned`."""
+    return estimators.load(finetuned)
+
+
+@pytest.fixture(scope="session")
+def hands(network):
+    """Four drawn hands in four versions each, with all labels."""
+    given = inference.default_data_config()
+    _, _, split = inference.open_data(given, "train+validation", network, "box", 16)
+    (batch,) = split.batches()
+    return batch
+
+
+@pytest.fixture(scope="session")
+def exact(network, hands):
+    """What a network would say that knows the labels."""
+    inferred = inference.infer(network, hands, "box", 16)
+    pose, bone = camera.to_25d(jnp.asarray(hands["keypoints_3d"]), jnp.asarray(hands["intrinsics"]))
+    depth = jnp.asarray(hands["keypoints_3d"])[:, 0, 2] / bone
+    return inferred._replace(estimate=Estimate(pose, depth))

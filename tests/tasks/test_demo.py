@@ -1,0 +1,76 @@
+"""Everything once, in miniature."""
+
+import json
+import re
+
+import pytest
+
+from configs import demo as recipes
+from peclr_jax.tasks import demo
+
+TRAINING = {
+    "batch_size": 16,
+    "num_steps": 3,
+    "data.source_size": 24,
+    "data.rendered.size": 24,
+    "data.rendered.count": 32,
+    "data.rendered.held_out": 16,
+    "data.rendered.chunk": 16,
+    "views.size": 16,
+    "log.every_steps": 1,
+    "evaluation.images": 16,
+}
+
+
+@pytest.fixture
+def config():
+    config = recipes.get_config()
+    changes = {f"{part}.{k}": v for part in ("finetune", "probe") for k, v in TRAINING.items()}
+    changes |= {f"pretrain.{name}": value for name, value in TRAINING.items()}
+    changes |= {
+        "pretrain.model.width": 4,
+        "pretrain.model.hidden": 16,
+        "pretrain.model.num_points": 8,
+        "pretrain.log.pairs": 2,
+        "finetune.log.images": 2,
+        "probe.log.images": 2,
+        "probe.model.hidden": 8,
+        "probe_seeds": (0,),
+        "evaluate.pictures": 2,
+        "evaluate.batch_size": 16,
+        "equivariance.batch_size": 16,
+        "equivariance.images": 16,
+        "equivariance.rotation_step_deg": 40.0,
+        "equivariance.translation_step_px": 25.0,
+        "predict.batch_size": 4,
+        "photos": "no such folder",
+        "photos_stand_in": 3,
+    }
+    config.update_from_flattened_dict(changes)
+    return config
+
+
+@pytest.mark.usefixtures("one_device")
+def test_from_nothing_to_a_report(config, tmp_path, capsys):
+    demo.run(config, tmp_path)
+    report = (tmp_path / "report.html").read_text()
+    assert len(re.findall("<h2", report)) == 7
+    assert report.count("data:image/") >= 10
+    assert "http" not in re.sub(r"data:[^\"']*", "", report)  # nothing from the network
+    scores = demo.probe_scores(demo.prepare(config, tmp_path), tmp_path)
+    assert len(scores["pretrained"]) == len(scores["random"]) == 1
+    assert scores["reduction_interval"] is None
+    predicted = json.loads((tmp_path / "predict/predictions.json").read_text())
+    assert len(predicted["images"]) == 3
+
+    # Hands are rendered once: for training, for testing.
+    assert len(list((tmp_path / "rendered").iterdir())) == 2
+    trained = (tmp_path / "finetune/train.log").stat().st_mtime_ns
+    capsys.readouterr()
+    demo.run(config, tmp_path)
+    assert capsys.readouterr().out.count("finished before") == 4
+    assert (tmp_path / "finetune/train.log").stat().st_mtime_ns == trained
+
+    config.finetune.num_steps = 4
+    with pytest.raises(ValueError, match="holds a run of another config"):
+        demo.run(config, tmp_path)

@@ -1,0 +1,145 @@
+"""Evaluation: numbers against their definition, streaming, and what is said where labels lack."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import evaluate as recipes
+from peclr_jax.hands import metrics
+from peclr_jax.tasks import evaluate, inference
+
+
+def configure(checkpoint, **fields):
+    config = recipes.get_config()
+    config.update_from_flattened_dict(
+        {"checkpoint": str(checkpoint), "batch_size": 16, "resamples": 50, "pictures": 3, **fields}
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def evaluated(finetuned, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("evaluated")
+    config = configure(finetuned, split="train+validation")
+    return workdir, evaluate.evaluate(config, workdir)
+
+
+def test_an_evaluation_leaves_what_it_promises(evaluated):
+    workdir, result = evaluated
+    assert json.loads((workdir / "metrics.json").read_text()) == result
+    for name in ("pck.png", "best.png", "worst.png"):
+        assert (workdir / name).stat().st_size > 1000, name
+    assert not list(workdir.glob("*.partial"))
+    assert (result["data"], result["hands"]) == ("freihand (train+validation)", 16)
+    assert result["notes"] == []
+    scores = result["prediction"]["pa"]
+    # Four hands in four versions each.
+    assert (scores["hands"], scores["samples"]) == (16, 4)
+    assert scores["mean"]["low"] <= scores["mean"]["value"] <= scores["mean"]["high"]
+    assert all(ratio > 0 for ratio in result["relative"].values())
+
+
+def test_the_numbers_are_their_definitions(evaluated, network, hands):
+    _, result = evaluated
+    inferred = inference.infer(network, hands, "box", 16)
+    bone = jnp.asarray(hands["bone_length"])
+    joints = np.asarray(inferred.estimate.lift(inferred.intrinsics, bone), np.float64)
+    true = hands["keypoints_3d"].astype(np.float64)
+    for kind, predicted in (
+        ("3d", joints),
+        ("pa", metrics.procrustes_align(joints, true)),
+        ("root_aligned", metrics.root_align(joints, true)),
+    ):
+        value = result["prediction"][kind]["mean"]["value"]
+        assert value == pytest.approx(metrics.epe(predicted, true), abs=1e-5)
+    pixels = np.asarray(inferred.estimate.pose)[..., :2]
+    errors = metrics.joint_errors(pixels, hands["keypoints_2d"]) / hands["crop_scale"][:, None]
+    assert result["prediction"]["2d"]["mean"]["value"] == pytest.approx(errors.mean(), rel=1e-4)
+    mean_hand = np.broadcast_to(network.mean_hand, true.shape).astype(np.float64)
+    value = result["mean_hand"]["pa"]["mean"]["value"]
+    aligned = metrics.procrustes_align(mean_hand, true)
+    assert value == pytest.approx(metrics.epe(aligned, true), abs=1e-7)
+
+
+def test_the_batch_size_does_not_matter(evaluated, finetuned, tmp_path):
+    _, result = evaluated
+    config = configure(finetuned, split="train+validation", batch_size=5, pictures=0)
+    other = evaluate.evaluate(config, tmp_path)
+    assert not (tmp_path / "best.png").exists()
+    for kind, scores in result["prediction"].items():
+        again = other["prediction"][kind]
+        assert scores["mean"]["value"] == pytest.approx(again["mean"]["value"], rel=1e-4), kind
+
+
+def test_two_passes_over_real_photographs(finetuned, records, shared, tmp_path, capsys):
+    config = configure(
+        finetuned,
+        **{
+            "data.manual_dir": str(shared / "fixtures/ge_realworld_fhlayout_mini"),
+            "data.data_dir": str(records),
+            "crop": "two_pass",
+            "bone_length": "mean",
+        },
+    )
+    evaluate.run(config, tmp_path)
+    printed = capsys.readouterr().out
+    assert "PA-EPE, cm" in printed
+    assert "No box was given" in printed
+    assert "size of the training set's mean" in printed
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    assert (result["hands"], result["crop"]) == (16, "two_pass")
+
+
+def test_labels_in_the_image_alone(finetuned, records, shared, tmp_path):
+    config = configure(
+        finetuned,
+        **{
+            "data.manual_dir": str(shared / "fixtures/freihand_mini"),
+            "data.data_dir": str(records),
+            "split": "train",
+        },
+    )
+    result = evaluate.evaluate(config, tmp_path)
+    assert result["prediction"]["3d"] is result["mean_hand"]["pa"] is None
+    assert result["prediction"]["2d"]["samples"] == 1
+    assert result["relative"]["pa_over_mean_pose"] is None
+    assert result["notes"] == [
+        "4 of 4 hands lack 3D labels, intrinsics or bone length and do not count for what needs "
+        "them."
+    ]
+    assert (tmp_path / "pck.png").stat().st_size > 0
+    assert (tmp_path / "worst.png").stat().st_size > 0
+
+
+def test_no_labels_at_all(finetuned, records, shared, tmp_path):
+    config = configure(
+        finetuned,
+        **{
+            "data.manual_dir": str(shared / "fixtures/freihand_mini"),
+            "data.data_dir": str(records),
+        },
+    )
+    with pytest.raises(ValueError, match=r"none of the 8 images .* configs/submission\.py"):
+        evaluate.evaluate(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"crop": "hand"}, "crop='hand' is none of 'box', 'two_pass'"),
+        ({"bone_length": "3"}, "bone_length='3' is none of 'given', 'mean'"),
+        ({"batch_size": 0}, "batch_size must be positive"),
+        ({"resamples": -1}, "resamples must be zero or more"),
+    ],
+)
+def test_impossible_configs(fields, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        evaluate.evaluate(configure("nowhere", **fields), tmp_path)
+
+
+def test_unknown_recipe():
+    with pytest.raises(ValueError, match="has no recipe 'paper'"):
+        recipes.get_config("paper")

@@ -1,0 +1,186 @@
+"""Fine-tuning, on drawings in FreiHAND's layout and networks of a few thousand weights."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from configs import finetune as recipes
+from configs import pretrain as pretraining
+from peclr_jax.input_pipeline import make_source
+from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
+from peclr_jax.training.checkpoints import Checkpoints, restore_params
+from peclr_jax.training.mesh import make_mesh
+
+DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A checkpoint of pre-training, of a random network with statistics of its own."""
+    config = pretraining.get_config()
+    config.update_from_flattened_dict({"model.width": 4, "model.hidden": 8, "views.size": 16})
+    variables = pretrain.initialise(jax.random.key(5), recipe.make_projector(config), 16)
+    workdir = tmp_path_factory.mktemp("pretrained")
+    with Checkpoints(workdir, config.to_dict(), save_every=1) as checkpoints:
+        checkpoints.save(1, dict(variables))
+    return workdir
+
+
+def small(name: str, data_dir, checkpoint="", **change):
+    config = recipes.get_config(name)
+    config.update_from_flattened_dict(
+        {
+            "init.checkpoint": str(checkpoint),
+            "batch_size": 8,
+            "num_steps": 4,
+            "model.hidden": 8,
+            "views.size": 16,
+            "data.source": "tfds",
+            "data.manual_dir": str(DUMMY),
+            "data.data_dir": str(data_dir),
+            "data.split": "train+validation",
+            "data.held_out_split": "train",
+            "data.source_size": 24,
+            "log.every_steps": 1,
+            "log.images": 2,
+            "evaluation.images": 12,
+        }
+        | ({} if checkpoint else {"model.width": 4})
+        | change
+    )
+    return config
+
+
+def encoder_of(path):
+    restored = restore_params(path)
+    return {name: restored[name]["encoder"] for name in ("params", "batch_stats")}
+
+
+def same(a, b) -> bool:
+    a, b = flatten_dict(a), flatten_dict(b)
+    return a.keys() == b.keys() and all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.usefixtures("one_device")
+def test_from_a_checkpoint(pretrained, records, tmp_path):
+    finetune.run(small("quick", records, pretrained, num_steps=12), tmp_path)
+    losses = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [record["loss"] for record in losses if "loss" in record]
+    assert losses[-1] < losses[0]
+    assert not same(encoder_of(tmp_path), encoder_of(pretrained))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["epe_2d_px"] > 0
+    assert summary["epe_2d_px_of_mean_pose"] > 0
+    for name in ("labels.png", "loss.png", "train.log"):
+        assert (tmp_path / name).stat().st_size > 0
+    loaded = estimator.load(tmp_path)
+    assert loaded.config.model.architecture == "resnet18"  # was "auto": read from the checkpoint
+    assert 0.01 < loaded.bone_length < 0.2
+    # Started again, it has nothing to do; under another config it refuses.
+    finetune.run(small("quick", records, pretrained, num_steps=12), tmp_path)
+    with pytest.raises(ValueError, match=r"holds a run of another config .*num_steps 12 -> 13"):
+        finetune.run(small("quick", records, pretrained, num_steps=13), tmp_path)
+
+
+@pytest.mark.usefixtures("one_device")
+def test_probe_leaves_the_encoder_alone(pretrained, records, tmp_path):
+    finetune.run(small("quick+probe", records, pretrained), tmp_path)
+    assert same(encoder_of(tmp_path), encoder_of(pretrained))
+    head = restore_params(tmp_path)["params"]["head"]
+    assert head.keys() == {"hidden1", "pose"}
+
+
+@pytest.mark.usefixtures("one_device")
+def test_probe_of_a_random_encoder_knows_the_statistics_of_the_images(records, tmp_path):
+    finetune.run(small("quick+scratch+probe", records), tmp_path)
+    statistics = encoder_of(tmp_path)["batch_stats"]["bn1"]
+    assert not np.allclose(statistics["mean"], 0)
+    assert not np.allclose(statistics["var"], 1)
+
+
+def test_starts_from_the_checkpoints_encoder(pretrained, records):
+    config, encoder = pose_recipe.resolve(small("quick", records, pretrained))
+    assert (config.model.architecture, config.model.width, config.model.stem) == (
+        "resnet18",
+        4,
+        "small",
+    )
+    network = pose_recipe.make_pose_network(config)
+    variables = pose_recipe.initialise(jax.random.key(0), network, 16, encoder)
+    found = {name: variables[name]["encoder"] for name in ("params", "batch_stats")}
+    assert same(found, encoder_of(pretrained))
+
+
+def test_mistakes_are_named(pretrained, records, tmp_path):
+    with pytest.raises(ValueError, match=r"encoder with model.width=4, the config asks for 32"):
+        pose_recipe.resolve(small("quick", records, pretrained, **{"model.width": 32}))
+    with pytest.raises(ValueError, match=r"resnet18.* asks for 'resnet50'"):
+        pose_recipe.resolve(small("paper_rn50", records, pretrained))
+    with pytest.raises(ValueError, match=r"variant .scratch"):
+        pose_recipe.resolve(small("quick", records))
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        pose_recipe.resolve(small("quick", records, tmp_path / "nothing"))
+    with pytest.raises(ValueError, match="no variant 'labels_15'"):
+        recipes.get_config("quick+labels_15")
+    with pytest.raises(ValueError, match="no recipe 'paper'"):
+        recipes.get_config("paper")
+    for field, value, message in (
+        ("model.head", "deep", "'linear', 'mlp'"),
+        ("loss.root_depth", -1.0, "loss.root_depth must be zero or more"),
+        ("loss.keypoints_2d", 0.0, "nothing to find the hand by"),
+        ("optimizer.learning_rate", 0.0, "optimizer.learning_rate must be positive"),
+        ("batch_size", 12, "choose a multiple of 8"),
+    ):
+        config = small("quick+scratch", records, **{field: value})
+        with pytest.raises(ValueError, match=message):
+            pose_recipe.check_finetuning(config, 8)
+    with pytest.raises(ValueError, match="is a checkpoint of the task 'pretrain'"):
+        estimator.load(pretrained)
+
+
+@pytest.mark.parametrize("base", recipes.BASES)
+@pytest.mark.parametrize("variant", ["", *recipes.VARIANTS])
+def test_every_recipe_is_a_possible_one(base, variant):
+    config = recipes.get_config("+".join(filter(None, (base, "scratch", variant))))
+    config, _ = pose_recipe.resolve(config)
+    pose_recipe.check_finetuning(config, 8)
+    assert config.data.labels
+
+
+def test_paper_recipe_is_the_papers():
+    config = recipes.get_config("paper_rn50")
+    assert (config.batch_size, config.num_epochs, config.views.size) == (128, 100, 128)
+    assert (config.optimizer.name, config.optimizer.learning_rate) == ("adam", 5e-4)
+    assert config.views.rotation_deg == 90
+    assert config.views.scale == (0.7, 1.3)
+    assert config.views.translation == (-20 / 128, 20 / 128)
+    schedule = recipe.make_schedule(config, 900, config.optimizer.learning_rate)
+    assert schedule.total_steps == 90_000
+    np.testing.assert_allclose(schedule.learning_rate(0), 5e-4)
+    np.testing.assert_allclose(schedule.learning_rate(45_000), 2.5e-4, rtol=1e-6)
+
+
+def test_statistics_of_labels(records):
+    config = small("quick+scratch", records)
+    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    statistics = label_statistics.measure(source, 8, recipe.view_spec(config))
+    assert np.shape(statistics["mean_pose"]) == (21, 3)
+    assert np.abs(np.asarray(statistics["mean_pose"])[:, :2]).max() < 1
+    json.dumps(statistics)
+
+
+def test_mean_hand_is_the_hand_that_was_turned():
+    generator = np.random.default_rng(0)
+    shape = generator.normal(size=(21, 3)) * 0.05
+    rotations = np.linalg.qr(generator.normal(size=(40, 3, 3)))[0]
+    rotations *= np.linalg.det(rotations)[:, None, None]
+    hands = shape @ rotations + generator.normal(size=(40, 1, 3))
+    mean = label_statistics.mean_hand(hands)
+    np.testing.assert_allclose(mean[0], 0, atol=1e-12)
+    distances = np.linalg.norm(mean[:, None] - mean, axis=-1)
+    expected = np.linalg.norm(shape[:, None] - shape, axis=-1)
+    np.testing.assert_allclose(distances, expected, atol=1e-9)

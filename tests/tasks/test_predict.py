@@ -1,0 +1,323 @@
+"""Photos in, files out: with a stand-in that finds coloured marks, and with a real tiny network."""
+
+import json
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import ExifTags, Image, ImageDraw, ImageOps
+
+from configs import finetune as finetune_recipes
+from configs import predict as recipes
+from peclr_jax.hands import camera
+from peclr_jax.tasks import pose_recipe, predict
+from peclr_jax.tasks import report as reports
+from peclr_jax.tasks.estimator import Estimate, Estimator
+
+SIZE = 64
+DEPTH = 12.0
+BONE = 0.03
+WRIST, TIP = np.array([250.0, 310.0]), np.array([380.0, 230.0])
+SPREAD = np.linspace(0, 1, 21)[:, None]
+TRUTH = WRIST + SPREAD * (TIP - WRIST)
+
+
+@dataclass(frozen=True)
+class MarkFinder(Estimator):
+    """Sees a wrist where it is red and the last joint where it is blue, and remembers the crops."""
+
+    seen: list = field(default_factory=list)
+
+    def __call__(self, images, matrix, intrinsics):
+        np.testing.assert_array_equal(matrix, np.broadcast_to(np.eye(2, 3), matrix.shape))
+        self.seen.append(np.asarray(images))
+        ends = [self._centre(images, channel) for channel in (0, 2)]
+        pixels = ends[0][:, None] + SPREAD * (ends[1] - ends[0])[:, None]
+        relative = np.broadcast_to(np.linspace(0, 2, 21)[:, None], (len(images), 21, 1))
+        pose = np.concatenate([pixels, relative], -1)
+        return Estimate(jnp.asarray(pose, jnp.float32), jnp.full(len(images), DEPTH))
+
+    def _centre(self, images, channel):
+        other = np.asarray(images, np.float64)
+        weight = np.maximum(other[..., channel] - other[..., 2 - channel] - 40, 0)
+        y, x = np.mgrid[:SIZE, :SIZE]
+        total = weight.sum((1, 2)) + 1e-9
+        return np.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], -1) / total[:, None]
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    config = ConfigDict(
+        {
+            "views": {"size": SIZE},
+            "data": {"hand_margin": 1.5, "source_margin": 1.5},
+            "statistics": {"bone_length": BONE},
+        }
+    )
+    estimator = MarkFinder(config, None, {})
+    monkeypatch.setattr(predict.estimators, "load", lambda checkpoint: estimator)
+    return estimator
+
+
+def marked(width=640, height=480, wrist=WRIST, tip=TIP, zoom=1):
+    """A grey photo with a red mark and a blue one."""
+    image = Image.new("RGB", (width * zoom, height * zoom), (60, 60, 60))
+    draw = ImageDraw.Draw(image)
+    for (x, y), color in ((wrist, (250, 60, 60)), (tip, (60, 60, 250))):
+        centre = ((x + 0.5) * zoom - 0.5, (y + 0.5) * zoom - 0.5)
+        draw.circle(centre, 9 * zoom, fill=color)
+    return image
+
+
+def config_for(images, **change):
+    config = recipes.get_config()
+    config.update_from_flattened_dict(
+        {"checkpoint": "a run", "images": str(images), "batch_size": 4, "overlay_side": 400}
+    )
+    config.update_from_flattened_dict(change)
+    return config
+
+
+def predict_one(tmp_path, image, name="photo.jpg", boxes=None, save=None, **change):
+    """Predicts one photo; returns its entry of the JSON file."""
+    path = tmp_path / name
+    image.save(path, **(save or {"quality": 95} if name.endswith("jpg") else {}))
+    if boxes is not None:
+        (tmp_path / "boxes.json").write_text(json.dumps({name: boxes}))
+        change["boxes"] = str(tmp_path / "boxes.json")
+    summary = predict.predict(config_for(path, **change), tmp_path / "out")
+    (entry,) = json.loads(summary.json.read_text())["images"]
+    return entry
+
+
+def keypoints(entry, hand=0):
+    return np.array(entry["hands"][hand]["keypoints_2d"])
+
+
+def assert_projects(entry):
+    """The 3D joints, seen by the written camera, are the 2D ones."""
+    for hand in entry["hands"]:
+        joints = jnp.array(hand["keypoints_3d"])
+        seen = camera.project(joints, jnp.array(entry["intrinsics"]))
+        np.testing.assert_allclose(seen, hand["keypoints_2d"], atol=0.2)
+        depth = BONE * (DEPTH + np.linspace(0, 2, 21))
+        np.testing.assert_allclose(joints[:, 2], depth, atol=1e-4)
+
+
+BOX = [240, 220, 390, 320]
+
+
+@pytest.mark.parametrize("handedness", ["right", "left"])
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("box", [None, BOX, [200, 150, 440, 390]])
+def test_keypoints_are_where_the_hand_is(tmp_path, finder, handedness, passes, box):
+    boxes = None if box is None else [{"box": box}]
+    entry = predict_one(tmp_path, marked(), boxes=boxes, handedness=handedness, passes=passes)
+    np.testing.assert_allclose(keypoints(entry), TRUTH, atol=1.5)
+    assert_projects(entry)
+    assert (entry["width"], entry["height"]) == (640, 480)
+    assert entry["hands"][0]["handedness"] == handedness
+    assert entry["hands"][0]["box"] == box
+    assert len(finder.seen) == passes
+
+
+def test_the_second_look_is_around_the_first(tmp_path, finder):
+    x0, y0, x1, y1 = predict_one(tmp_path, marked())["hands"][0]["crop"]
+    # Half of the first look's side at least.
+    side = max(1.5 * (TIP - WRIST)[0], 0.5 * 0.67 * 1.5 * 480)
+    np.testing.assert_allclose([x1 - x0, y1 - y0], side, rtol=0.02)
+    np.testing.assert_allclose([(x0 + x1) / 2, (y0 + y1) / 2], (WRIST + TIP) / 2, atol=1.5)
+
+
+def test_a_left_hand_is_the_mirror_image_of_a_right_one(tmp_path, finder):
+    right = predict_one(tmp_path, marked(), "right.png")
+    left = predict_one(tmp_path, ImageOps.mirror(marked()), "left.png", handedness="left")
+    np.testing.assert_array_equal(finder.seen[0], finder.seen[2])
+    np.testing.assert_allclose(keypoints(left) * [-1, 1] + [639, 0], keypoints(right), atol=0.02)
+    joints = [np.array(entry["hands"][0]["keypoints_3d"]) for entry in (left, right)]
+    np.testing.assert_allclose(joints[0] * [-1, 1, 1], joints[1], atol=2e-5)
+
+
+def test_turned_photos_are_predicted_upright(tmp_path, finder):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored = marked().transpose(Image.Transpose.ROTATE_90)
+    entry = predict_one(tmp_path, stored, save={"exif": exif, "quality": 95})
+    assert (entry["width"], entry["height"]) == (640, 480)
+    np.testing.assert_allclose(keypoints(entry), TRUTH, atol=1.5)
+
+
+@pytest.mark.parametrize("box", [None, BOX])
+def test_a_photo_decoded_smaller_keeps_its_pixels(tmp_path, finder, box):
+    zoom = 5
+    boxes = None if box is None else [{"box": [zoom * edge for edge in box]}]
+    entry = predict_one(tmp_path, marked(zoom=zoom), boxes=boxes)
+    assert (entry["width"], entry["height"]) == (640 * zoom, 480 * zoom)
+    np.testing.assert_allclose(keypoints(entry), (TRUTH + 0.5) * zoom - 0.5, atol=1.5 * zoom)
+
+
+def test_several_hands_in_an_image(tmp_path, finder):
+    photo = marked()
+    photo.paste(marked().crop((220, 200, 410, 340)), (20, 20))
+    moved = TRUTH - [200, 180]
+    boxes = [
+        {"box": [40, 40, 190, 140], "handedness": "left"},
+        {"box": BOX},
+        *({"box": [40, 40, 190, 140]} for _ in range(4)),
+    ]
+    entry = predict_one(tmp_path, photo, boxes={"focal_px": 555.0, "hands": boxes})
+    for hand, truth in enumerate([moved, TRUTH, *[moved] * 4]):  # more than fit one batch
+        np.testing.assert_allclose(keypoints(entry, hand), truth, atol=1.5)
+    assert [hand["handedness"] for hand in entry["hands"]] == ["left", *["right"] * 5]
+    assert (entry["focal_from"], entry["intrinsics"][0][0]) == ("boxes", 555.0)
+    assert_projects(entry)
+
+
+def test_an_image_without_a_hand(tmp_path, finder):
+    assert predict_one(tmp_path, marked(), boxes=[])["hands"] == []
+
+
+def test_a_bone_length_scales_everything(tmp_path, finder):
+    plain = predict_one(tmp_path, marked())["hands"][0]
+    large = predict_one(tmp_path, marked(), bone_length_m=2 * BONE)["hands"][0]
+    assert large["keypoints_2d"] == plain["keypoints_2d"]
+    ratio = np.array(large["keypoints_3d"])[:, 2] / np.array(plain["keypoints_3d"])[:, 2]
+    np.testing.assert_allclose(ratio, 2, atol=1e-3)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven good photos and three that are none."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(5):
+        marked(wrist=WRIST + 3 * i).save(folder / f"good{i}.jpg", quality=95)
+    marked().save(folder / "good1.png")  # named as another one
+    marked(zoom=1).resize((8000, 6000)).save(folder / "large.jpg")
+    whole = (folder / "good0.jpg").read_bytes()
+    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.jpg").write_text("no image")
+    Image.new("RGB", (1, 1)).save(folder / "dot.png")
+    return folder
+
+
+def test_bad_files_are_reported_and_the_rest_is_done(folder, finder, capsys):
+    out = folder.parent / "out"
+    assert predict.run(config_for(folder), out) == predict.SOME_SKIPPED
+    written = json.loads((out / "predictions.json").read_text())
+    names = [entry["file"].rsplit("/", 1)[1] for entry in written["images"]]
+    assert " ".join(names) == (
+        "good0.jpg good1.jpg good1.png good2.jpg good3.jpg good4.jpg large.jpg"
+    )
+    for entry, name in zip(written["images"], names, strict=True):
+        if name.endswith("jpg") and name.startswith("good"):  # each has its own answer
+            wrist = keypoints(entry)[0]
+            np.testing.assert_allclose(wrist, WRIST + 3 * int(name[4]), atol=1.5)
+    reasons = {entry["file"].rsplit("/", 1)[1]: entry["reason"] for entry in written["skipped"]}
+    assert reasons.keys() == {"cut.jpg", "text.jpg", "dot.png"}
+    assert "truncated" in reasons["cut.jpg"]
+    overlays = [entry["overlay"] for entry in written["images"]]
+    assert len(set(overlays)) == 7
+    assert all((out / overlay).is_file() for overlay in overlays)
+    assert not list(out.rglob("*.partial"))
+    page = (out / "index.html").read_text()
+    assert page.count("<canvas") == 7
+    assert all(name in page for name in [*names, *reasons])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in reasons)
+    assert "10/10 images" in shown
+
+
+def test_what_the_reader_must_know_is_written(tmp_path, finder):
+    predict_one(tmp_path, marked())
+    meta = json.loads((tmp_path / "out" / "predictions.json").read_text())["meta"]
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert meta["bone_length_from"] == "mean of the training labels"
+    assert len(meta["joints"]) == 21
+    for said in ("Metric only up to", "no confidence", "40 degrees"):
+        assert any(said in note for note in meta["notes"])
+        assert said in page
+
+
+def test_nothing_readable_is_a_mistake(tmp_path, finder):
+    (tmp_path / "text.jpg").write_text("no image")
+    with pytest.raises(ValueError, match="none of the 1 image"):
+        predict.run(config_for(tmp_path), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypatch):
+    answer = Estimate(jnp.full((1, 21, 3), jnp.nan), jnp.ones(1))
+    monkeypatch.setattr(MarkFinder, "__call__", lambda *_: answer)
+    marked().save(tmp_path / "photo.jpg")
+    with pytest.raises(ValueError, match="not a finite number"):
+        predict.run(config_for(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"handedness": "both"}, "'right', 'left'"),
+        ({"passes": 0}, "--config.passes must be at least 1"),
+        ({"focal_px": -3.0}, "--config.focal_px must be positive"),
+        ({"field_of_view_deg": 180.0}, "field_of_view_deg"),
+        ({"central_box": 0.0}, "central_box"),
+        ({"images": ""}, "--config.images"),
+    ],
+)
+def test_impossible_configs_are_refused(tmp_path, change, said):
+    config = config_for(tmp_path)
+    config.update(change)
+    with pytest.raises(ValueError, match=said):
+        predict.run(config, tmp_path)
+
+
+def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder):
+    finder.config.statistics.bone_length = float("nan")
+    with pytest.raises(ValueError, match="bone_length_m"):
+        predict_one(tmp_path, marked())
+    predict_one(tmp_path, marked(), bone_length_m=0.03)
+
+
+@pytest.fixture(scope="module")
+def tiny_network():
+    config = finetune_recipes.get_config("quick+scratch")
+    config.update_from_flattened_dict({"model.width": 4, "views.size": 16})
+    config.statistics = {"bone_length": BONE}
+    network = pose_recipe.make_pose_network(config)
+    shapes = jax.eval_shape(
+        network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.eye(3)[None]
+    )
+    generator = np.random.default_rng(0)
+    # Positive, as variances must be; spares the compilation of the initialisation.
+    variables = jax.tree.map(
+        lambda x: jnp.array(generator.uniform(0, 0.1, x.shape), x.dtype), shapes
+    )
+    return Estimator(config, network, variables)
+
+
+def test_real_photos(tmp_path, shared, tiny_network, monkeypatch):
+    monkeypatch.setattr(predict.estimators, "load", lambda checkpoint: tiny_network)
+    photos = shared / "fixtures" / "hands_unlabelled"
+    summary = predict.predict(config_for(photos), tmp_path)
+    assert (summary.images, summary.hands, summary.skipped) == (17, 17, [])
+    assert len(list(summary.overlays.iterdir())) == 17
+    # 40 kB a picture, as text, its hand, and the page's own.
+    assert summary.page.stat().st_size < 17 * (40_000 * 4 / 3 + 2000) + 20_000
+    cards = reports.prediction_cards(tmp_path, most=3)
+    reports.write_report(
+        tmp_path / "report.html",
+        "A run",
+        [
+            reports.Section("First & foremost", [reports.paragraph("a < b")]),
+            reports.Section("Photos", cards),
+        ],
+    )
+    text = (tmp_path / "report.html").read_text()
+    assert text.count("<canvas") == 3
+    assert "14 more images" in text
+    assert "First &amp; foremost" in text
+    assert "a &lt; b" in text
