@@ -36,7 +36,8 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     # Frozen encoders under a small head (Sec. 4.4), pre-trained beside random, one a seed; on the
     # hands of the pre-training, with labels.
     config.probe = finetune.get_config("quick+probe")
-    config.probe.num_epochs = 12.0
+    config.probe.num_epochs = 7.0
+    config.probe.data.rendered.background = "green"
     config.probe.optimizer.learning_rate = 1e-3
     config.probe.loss.root_depth = 0.0  # the root's depth is not what is probed
     config.probe_seeds = (0, 1, 2)

@@ -38,6 +38,8 @@ def _quick() -> ConfigDict:
     config.init = ConfigDict()
     # A run of pre-training (or fine-tuning), or one of its steps; "": from scratch.
     config.init.checkpoint = "runs/pretrain"
+    # What to take from it: "encoder", or "all" of a fine-tuned network, to go on with other data.
+    config.init.parts = "encoder"
 
     config.model = ConfigDict()
     # The encoder; "auto" and 0 stand for what the checkpoint has.
@@ -51,7 +53,7 @@ def _quick() -> ConfigDict:
     config.model.hidden = 512  # its width; the paper gives none
 
     # Every field is explained where it is checked: peclr_jax/input_pipeline/config.py. Those of the
-    # rendered hands are the quick start's of pre-training: the same 3,072 hands, now with labels.
+    # rendered hands are the quick start's of pre-training: the same hands, now with labels.
     config.data = default_data_config()
     config.data.labels = True
     config.data.source = "rendered"
@@ -59,7 +61,8 @@ def _quick() -> ConfigDict:
     config.data.rendered.count = 3072
     config.data.rendered.size = 72  # px
     config.data.rendered.held_out = 256
-    config.data.rendered.background = "green"
+    # Unlike in pre-training, where they would be a shortcut, backgrounds of their own.
+    config.data.rendered.background = "clutter"
 
     # The paper's supervised augmentation (Sec. 8), fields as in pre-training.
     spec = ViewSpec(
@@ -81,10 +84,10 @@ def _quick() -> ConfigDict:
 
     config.optimizer = ConfigDict()
     config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 2e-3  # few steps, hence large ones; the paper's is 5e-4
+    config.optimizer.learning_rate = 4e-3  # few steps, hence large ones; the paper's is 5e-4
     config.optimizer.weight_decay = 0.0
     config.optimizer.decay_mask = "kernels"
-    config.optimizer.warmup_epochs = 0.0
+    config.optimizer.warmup_epochs = 2.0
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 200
@@ -106,6 +109,7 @@ def _paper(architecture: str) -> ConfigDict:
     config.batch_size = 128
     config.num_epochs = 100.0
     config.optimizer.learning_rate = 5e-4
+    config.optimizer.warmup_epochs = 0.0
     config.model.architecture = architecture
     config.model.width = 64
     config.model.stem = "imagenet"

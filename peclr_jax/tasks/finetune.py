@@ -49,7 +49,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
       FileNotFoundError: data or a checkpoint that are not there.
     """
     began = time.perf_counter()
-    config, encoder = pose_recipe.resolve(config)
+    config, given = pose_recipe.resolve(config)
     pose_recipe.check_finetuning(config, jax.device_count())
     recipe.check_resumable(config, workdir)
     console = Console(quiet=jax.process_index() > 0)
@@ -60,14 +60,14 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
     schedule = recipe.make_schedule(config, source.steps_per_epoch, config.optimizer.learning_rate)
     config.statistics = label_statistics.measure(source, config.batch_size, spec)
-    describe(config, console, source.num_examples, schedule.total_steps, encoder.source, workdir)
+    describe(config, console, source.num_examples, schedule.total_steps, given.source, workdir)
 
     network = pose_recipe.make_pose_network(config)
     optimizer = pose_recipe.make_optimizer(config, schedule.learning_rate)
     variables = pose_recipe.initialise(
-        recipe.key(config, _INITIALISATION), network, spec.size, encoder
+        recipe.key(config, _INITIALISATION), network, spec.size, given
     )
-    if config.model.frozen and encoder.variables is None:
+    if config.model.frozen and not given.variables:
         variables = measure_batch_statistics(config, network, variables, source, spec)
     held_out = source.sample(config.evaluation.images)
     draw_labels(config, held_out, spec, workdir)

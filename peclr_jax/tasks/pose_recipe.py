@@ -19,15 +19,19 @@ ENCODER_FIELDS = ("architecture", "width", "stem")
 HEADS = ("linear", "mlp")
 
 
-class Encoder(NamedTuple):
+INIT_PARTS = ("encoder", "all")
+
+
+class Initialisation(NamedTuple):
     """What fine-tuning starts from.
 
     Attributes:
-      variables: "params" and "batch_stats" of the encoder alone; None: random ones.
+      variables: "params" and "batch_stats", in each the parts of the network that are given
+        ("encoder", or all of them); the others are random.
       source: where they are from, for the log.
     """
 
-    variables: dict[str, Any] | None
+    variables: dict[str, dict[str, Any]]
     source: str
 
 
@@ -43,6 +47,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
     """
     recipe.check_model(config)
     recipe.check_choice("model.head", config.model.head, HEADS)
+    recipe.check_choice("init.parts", config.init.parts, INIT_PARTS)
     recipe.check_choice("optimizer.name", config.optimizer.name, recipe.OPTIMIZERS)
     recipe.check_positive(
         config,
@@ -68,14 +73,14 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
     recipe.view_spec(config)
 
 
-def resolve(config: ConfigDict) -> tuple[ConfigDict, Encoder]:
+def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
     """Reads the checkpoint to start from, and the network's fields that it decides.
 
     Args:
       config: the run's; `model` fields may be "auto" (0 for the width).
 
     Returns:
-      A copy without "auto", and the encoder.
+      A copy without "auto", and what to start from.
 
     Raises:
       FileNotFoundError: no checkpoint at `config.init.checkpoint`.
@@ -91,7 +96,7 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Encoder]:
                     "is named: give --config.init.checkpoint=WORKDIR, or train from scratch by the "
                     "recipe's variant +scratch"
                 )
-        return config, Encoder(None, "random initialisation")
+        return config, Initialisation({}, "random initialisation")
     stored = checkpoints.restore_config(path)
     for field in ENCODER_FIELDS:
         wanted, found = config.model[field], stored["model"][field]
@@ -104,8 +109,15 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Encoder]:
                 "the network that you want"
             )
     restored = checkpoints.restore_params(path)
-    variables = {name: restored[name]["encoder"] for name in ("params", "batch_stats")}
-    return config, Encoder(variables, str(checkpoints.find(path)))
+    source = str(checkpoints.find(path))
+    if config.init.parts == "encoder":
+        restored = {name: {"encoder": parts["encoder"]} for name, parts in restored.items()}
+    elif stored["task"] != config.task:
+        raise ValueError(
+            f"--config.init.parts='all' goes on from a fine-tuned network, but {path} is of the "
+            f"task {stored['task']!r}: use 'encoder', or name a fine-tuning run"
+        )
+    return config, Initialisation(restored, source)
 
 
 def make_pose_network(config: ConfigDict) -> PoseNetwork:
@@ -134,35 +146,32 @@ def make_optimizer(
 
 
 def initialise(
-    key: Key[Array, ""], network: PoseNetwork, side: int, encoder: Encoder
+    key: Key[Array, ""], network: PoseNetwork, side: int, given: Initialisation
 ) -> dict[str, Any]:
-    """Random parameters, but for the encoder's where they are given.
+    """Random parameters, but for those that are given.
 
     Args:
       key: PRNG key.
       network: to initialise.
       side: of the views, pixels.
-      encoder: to put in.
+      given: what to put in.
 
     Returns:
       Variables for `network.apply`.
 
     Raises:
-      ValueError: the encoder's tensors are not those of the network.
+      ValueError: its tensors are not those of the network.
     """
     intrinsics = jnp.eye(3)[None]
     variables = jax.jit(network.init)(key, jnp.zeros((1, side, side, 3)), intrinsics)
-    if encoder.variables is None:
-        return variables
-    for collection, given in encoder.variables.items():
-        wanted = variables[collection]["encoder"]
-        if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, given):
-            raise ValueError(
-                f"the tensors in {encoder.source} are not those of the encoder that its config "
-                "describes: the checkpoint is damaged or of another version; name another one"
-            )
-        variables[collection] = {
-            **variables[collection],
-            "encoder": jax.tree.map(jnp.asarray, given),
-        }
+    for collection, parts in given.variables.items():
+        for part, tensors in parts.items():
+            wanted = variables[collection].get(part)
+            if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, tensors):
+                raise ValueError(
+                    f"the {part} in {given.source} has not the tensors that this config asks for: "
+                    "use the model's fields of that run, or --config.init.parts=encoder"
+                )
+        restored = {part: jax.tree.map(jnp.asarray, tensors) for part, tensors in parts.items()}
+        variables[collection] = {**variables[collection], **restored}
     return variables

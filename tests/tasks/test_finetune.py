@@ -80,6 +80,16 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     loaded = estimator.load(tmp_path)
     assert loaded.config.model.architecture == "resnet18"  # was "auto": read from the checkpoint
     assert 0.01 < loaded.bone_length < 0.2
+    # Another run can go on from all of it.
+    config, given = pose_recipe.resolve(small("quick", records, tmp_path, **{"init.parts": "all"}))
+    network = pose_recipe.make_pose_network(config)
+    variables = pose_recipe.initialise(jax.random.key(0), network, 16, given)
+    assert same(variables["params"], restore_params(tmp_path)["params"])
+    with pytest.raises(ValueError, match="goes on from a fine-tuned network"):
+        pose_recipe.resolve(small("quick", records, pretrained, **{"init.parts": "all"}))
+    config.model.head = "mlp"
+    with pytest.raises(ValueError, match=r"the head in .* has not the tensors"):
+        pose_recipe.initialise(jax.random.key(0), pose_recipe.make_pose_network(config), 16, given)
     # Started again, it has nothing to do; under another config it refuses.
     finetune.run(small("quick", records, pretrained, num_steps=12), tmp_path)
     with pytest.raises(ValueError, match=r"holds a run of another config .*num_steps 12 -> 13"):
@@ -103,14 +113,14 @@ def test_probe_of_a_random_encoder_knows_the_statistics_of_the_images(records, t
 
 
 def test_starts_from_the_checkpoints_encoder(pretrained, records):
-    config, encoder = pose_recipe.resolve(small("quick", records, pretrained))
+    config, given = pose_recipe.resolve(small("quick", records, pretrained))
     assert (config.model.architecture, config.model.width, config.model.stem) == (
         "resnet18",
         4,
         "small",
     )
     network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, 16, encoder)
+    variables = pose_recipe.initialise(jax.random.key(0), network, 16, given)
     found = {name: variables[name]["encoder"] for name in ("params", "batch_stats")}
     assert same(found, encoder_of(pretrained))
 
