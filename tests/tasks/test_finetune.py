@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
@@ -13,7 +14,7 @@ from configs import pretrain as pretraining
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.training.checkpoints import Checkpoints, restore_params
-from peclr_jax.training.mesh import make_mesh
+from peclr_jax.training.mesh import data_sharding, make_mesh, shard_batch
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
 
@@ -194,3 +195,51 @@ def test_mean_hand_is_the_hand_that_was_turned():
     distances = np.linalg.norm(mean[:, None] - mean, axis=-1)
     expected = np.linalg.norm(shape[:, None] - shape, axis=-1)
     np.testing.assert_allclose(distances, expected, atol=1e-9)
+
+
+@pytest.mark.usefixtures("one_device")
+def test_real_photographs(records, shared, tmp_path):
+    """Trains on 32 labelled photographs, and scores the 16 others."""
+    photographs = str(shared / "fixtures/ge_realworld_fhlayout_mini")
+    config = small(
+        "quick+scratch",
+        records,
+        **{
+            "data.manual_dir": photographs,
+            "data.held_out_split": "evaluation",
+            "evaluation.images": 16,
+            "num_steps": 8,
+        },
+    )
+    finetune.run(config, tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["pa_epe_m"] > 0
+    # Of the adults in it, by its labels: see the data set's README.
+    assert 0.03 < estimator.load(tmp_path).bone_length < 0.065
+
+
+def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
+    """Labels are warped, masked means taken and BatchNorm measured over all devices' hands."""
+    config, _ = pose_recipe.resolve(small("quick+scratch", records))
+    spec = recipe.view_spec(config)
+    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    batch = jax.tree.map(np.asarray, next(iter(source.batches(0))))
+    # Unequal shares of what is labelled: the mean of the devices' means would be another number.
+    batch["keypoints_2d_valid"] &= np.arange(8)[:, None] < 3
+    network = pose_recipe.make_pose_network(config)
+    given = pose_recipe.Initialisation({}, "random initialisation")
+    variables = pose_recipe.initialise(jax.random.key(0), network, spec.size, given)
+    gradients = finetune.make_gradients(config, network, spec)
+
+    def loss(devices):
+        mesh = make_mesh(devices)
+        compute = jax.jit(gradients, in_shardings=(None, None, data_sharding(mesh), None))
+        result = compute(
+            variables["params"],
+            variables["batch_stats"],
+            shard_batch(batch, mesh),
+            jax.random.key(1),
+        )
+        return result.loss, optax.tree.norm(result.gradients)
+
+    np.testing.assert_allclose(loss(jax.devices()), loss(jax.devices()[:1]), rtol=1e-4)

@@ -1,0 +1,70 @@
+"""The command line's own part: where a run goes, and how it ends."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from absl import flags
+
+ROOT = Path(__file__).parents[1]
+TASKS = ("demo", "equivariance", "evaluate", "finetune", "predict", "pretrain", "submission")
+
+
+@pytest.fixture(scope="module")
+def main():
+    spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    for name in ("config", "workdir"):
+        delattr(flags.FLAGS, name)
+
+
+@pytest.fixture
+def run(main, monkeypatch):
+    """Runs a command line with a task that does what the test says; tells its workdir, too."""
+
+    def call(*argv, task=lambda: None):
+        seen = []
+
+        def stub(config, workdir):
+            seen.append(workdir)
+            return task()
+
+        module = SimpleNamespace(run=stub)
+        for name in TASKS:
+            monkeypatch.setitem(sys.modules, f"peclr_jax.tasks.{name}", module)
+        flags.FLAGS.unparse_flags()
+        code = main.main(main.parse_flags([sys.argv[0], *argv]))
+        return code, seen[0]
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("recipe", "name"),
+    [("", "finetune"), (":quick+probe", "finetune_quick+probe"), (":quick", "finetune_quick")],
+)
+def test_runs_are_named_after_task_and_recipe(run, recipe, name):
+    code, workdir = run(f"--config={ROOT}/configs/finetune.py{recipe}")
+    assert (code, workdir) == (0, ROOT / "runs" / name)
+
+
+def test_a_tasks_exit_code_is_the_programs(run):
+    config = f"--config={ROOT}/configs/predict.py"
+    assert run(config, "--workdir=elsewhere", task=lambda: 4) == (4, Path("elsewhere"))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_config_belongs_to_a_task(run, task):
+    run(f"--config={ROOT}/configs/{task}.py")
+    assert (ROOT / f"peclr_jax/tasks/{task}.py").exists()
+
+
+def test_an_unknown_recipe_is_one_sentence(run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run(f"--config={ROOT}/configs/finetune.py:quick+prob")
+    assert stop.value.code == 2
+    assert "has no variant 'prob'" in capsys.readouterr().err
