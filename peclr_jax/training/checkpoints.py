@@ -58,8 +58,7 @@ class Checkpoints:
         self._config = dict(config)
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
-            epath.Path(os.path.abspath(workdir) if "://" not in str(workdir) else workdir)
-            / DIRECTORY,
+            _absolute(workdir) / DIRECTORY,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(keep),
                 # What a killed run left behind half written.
@@ -128,7 +127,7 @@ def find(path: Path, step: int | None = None) -> epath.Path:
     Raises:
       FileNotFoundError: There is nothing at the path, no checkpoint in it, or not of this step.
     """
-    root = epath.Path(path)
+    root = _absolute(path)
     if not root.exists():
         raise FileNotFoundError(f"There is no checkpoint at {root}: the path does not exist.")
     if _is_checkpoint(root) and step is None:
@@ -222,6 +221,11 @@ def _reader() -> ocp.Checkpointer:
 
 def _is_checkpoint(directory: epath.Path) -> bool:
     return (directory / "state").exists() and (directory / "config").exists()
+
+
+def _absolute(path: Path) -> epath.Path:
+    """The path as Orbax wants it, which takes no relative ones."""
+    return epath.Path(path if "://" in str(path) else os.path.abspath(path))
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

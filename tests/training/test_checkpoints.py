@@ -80,6 +80,15 @@ def test_config_and_model_return_from_any_path_to_them(workdir, relative):
     Net().apply(variables, jnp.zeros((1, 3)))
 
 
+def test_paths_may_be_relative(workdir, monkeypatch):
+    monkeypatch.chdir(workdir.parent)
+    assert ckpt.find(workdir.name) == ckpt.find(workdir)
+    absolute, relative = (ckpt.restore_params(path) for path in (workdir, workdir.name))
+    assert_equal(relative["params"], absolute["params"])
+    assert ckpt.restore_config(workdir.name) == ckpt.restore_config(workdir)
+    assert ckpt.restore_state(workdir.name, state_of()).step == 40
+
+
 def test_a_step_may_be_chosen(workdir):
     assert ckpt.restore_state(ckpt.find(workdir, step=20), state_of()).step == 20
     with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 30; there are \[20, 40"):
