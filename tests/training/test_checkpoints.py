@@ -86,7 +86,7 @@ def test_paths_may_be_relative(workdir, monkeypatch):
     absolute, relative = (ckpt.restore_params(path) for path in (workdir, workdir.name))
     assert_equal(relative["params"], absolute["params"])
     assert ckpt.restore_config(workdir.name) == ckpt.restore_config(workdir)
-    assert ckpt.restore_state(workdir.name, state_of()).step == 40
+    assert ckpt.restore_state(workdir.name, state_of()).step == 50
 
 
 def test_a_step_may_be_chosen(workdir):
