@@ -43,6 +43,7 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     config.probe_seeds = (0, 1, 2)
 
     config.evaluate = evaluate.get_config()
+    config.evaluate.pictures = 4
     config.equivariance = equivariance.get_config()
     config.predict = predict.get_config()
     # A folder, file or glob of photos; where there are none, rendered hands stand in.

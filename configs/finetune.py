@@ -32,7 +32,7 @@ def _quick() -> ConfigDict:
     config.recipe = "quick"  # only a name, for the log
     config.seed = 0
     config.batch_size = 64
-    config.num_epochs = 42.0  # 2,016 steps
+    config.num_epochs = 60.0  # 2,880 steps
     config.num_steps = 0  # if positive, the length of the run instead of num_epochs
 
     config.init = ConfigDict()

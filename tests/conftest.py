@@ -1,9 +1,10 @@
-"""Shared fixtures: eight virtual devices, reference numbers, real sample files."""
+"""Shared fixtures: eight virtual devices, reference numbers, real files, a cheap renderer."""
 
 import importlib.util
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 # Before the first import of jax: the sharding tests need more than one device.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -18,6 +19,8 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -63,3 +66,38 @@ def shared() -> Path:
     if not (SHARED / "fixtures").is_dir():
         pytest.skip("real sample files are not beside this checkout (../shared/fixtures)")
     return SHARED
+
+
+class FakeHands(NamedTuple):
+    images: jax.Array
+    keypoints_2d: jax.Array
+    keypoints_3d: jax.Array
+    intrinsics: jax.Array
+    visible: jax.Array
+    mask: jax.Array
+
+
+def fake_render(key, indices, size=32):
+    """Images whose grey level is the index, with joints drawn from the key."""
+
+    def one(index):
+        joints = jax.random.uniform(jax.random.fold_in(key, index), (21, 3))
+        joints = joints * 0.1 + jnp.array([-0.05, -0.05, 0.5])
+        intrinsics = jnp.array([[100.0, 0, 15.5], [0, 100.0, 15.5], [0, 0, 1]])
+        projected = joints @ intrinsics.T
+        return FakeHands(
+            images=jnp.full((size, size, 3), index, jnp.uint8),
+            keypoints_2d=projected[:, :2] / projected[:, 2:],
+            keypoints_3d=joints,
+            intrinsics=intrinsics,
+            visible=jnp.ones(21, bool),
+            mask=jnp.ones((size, size), bool),
+        )
+
+    return jax.vmap(one)(indices)
+
+
+@pytest.fixture
+def cheap_rendering(monkeypatch):
+    """Puts a renderer that costs nothing, not even compilation, in the place of ours."""
+    monkeypatch.setattr("peclr_jax.input_pipeline.make_render", lambda fields: fake_render)

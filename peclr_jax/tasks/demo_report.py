@@ -69,6 +69,11 @@ def _overview(config: ConfigDict, found: dict[str, Any], probes: dict[str, Any])
             _percent(relative["pa_over_mean_pose"]),
         ),
         (
+            "fine-tuning: PA-EPE over that of the mean hand, once turned onto the truth",
+            "100 % for the mean hand",
+            _percent(relative["pa_over_mean_hand"]),
+        ),
+        (
             "frozen probe: 2D EPE, pre-trained below random",
             "0 % if pre-training had taught nothing",
             _percent(probes["reduction"]),

@@ -14,7 +14,7 @@ from peclr_jax.tasks.inference import Inference
 
 PREDICTORS = {
     "prediction": ("3d", "root_aligned", "scale_aligned", "pa", "pa_proper", "2d"),
-    "mean_pose": ("3d", "root_aligned", "pa", "2d"),
+    "mean_pose": ("root_aligned", "pa", "2d"),
     "mean_hand": ("pa",),
 }
 """The network; the mean 2.5D pose of its training labels in the view of the first pass, lifted at

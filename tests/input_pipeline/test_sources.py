@@ -270,7 +270,7 @@ def test_rendered_source_leaves_tensorflow_alone():
         "loaded = {name.split('.')[0] for name in sys.modules};"
         "assert 'peclr_jax' in loaded and not loaded & {'tensorflow', 'tensorflow_datasets'}"
     )
-    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{here.parents[1]}:{here}"}
+    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{here.parents[1]}:{here.parent}"}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert result.returncode == 0, result.stderr.decode()
 

@@ -50,7 +50,7 @@ def config():
     return config
 
 
-@pytest.mark.usefixtures("one_device")
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
 def test_from_nothing_to_a_report(config, tmp_path, capsys):
     demo.run(config, tmp_path)
     report = (tmp_path / "report.html").read_text()
@@ -63,8 +63,8 @@ def test_from_nothing_to_a_report(config, tmp_path, capsys):
     predicted = json.loads((tmp_path / "predict/predictions.json").read_text())
     assert len(predicted["images"]) == 3
 
-    # Hands are rendered once: for training, for testing.
-    assert len(list((tmp_path / "rendered").iterdir())) == 2
+    # Hands are rendered once for all parts: for training and testing, on either background.
+    assert len(list((tmp_path / "rendered").iterdir())) == 4
     trained = (tmp_path / "finetune/train.log").stat().st_mtime_ns
     capsys.readouterr()
     demo.run(config, tmp_path)

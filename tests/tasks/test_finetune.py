@@ -225,7 +225,7 @@ def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
     source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
     batch = jax.tree.map(np.asarray, next(iter(source.batches(0))))
     # Unequal shares of what is labelled: the mean of the devices' means would be another number.
-    batch["keypoints_2d_valid"] &= np.arange(8)[:, None] < 3
+    batch["keypoints_2d_valid"] = batch["keypoints_2d_valid"] & (np.arange(8)[:, None] < 3)
     network = pose_recipe.make_pose_network(config)
     given = pose_recipe.Initialisation({}, "random initialisation")
     variables = pose_recipe.initialise(jax.random.key(0), network, spec.size, given)
