@@ -162,7 +162,7 @@ def _measure_all(
     errors: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     valid: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     details: dict[str, list[np.ndarray]] = defaultdict(list)
-    extremes = Extremes(config.pictures)
+    extremes = Extremes(config.pictures, estimator.view_size)
     first_of_data_set = np.cumsum(split.store.sizes)
     seen = 0
     steps = -(-split.num_examples // config.batch_size)

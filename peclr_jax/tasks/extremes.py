@@ -1,7 +1,7 @@
 """The best and the worst hands of an evaluation, found in one pass."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.memory import Batch
@@ -17,10 +17,11 @@ class Extremes:
 
     Args:
       count: how many of either.
+      view_size: side of what the network sees, pixels.
     """
 
-    def __init__(self, count: int):
-        self._count = count
+    def __init__(self, count: int, view_size: int):
+        self._count, self._view_size = count, view_size
         self._best: list[tuple[tuple[bool, float], HandPanel]] = []
         self._worst: list[tuple[tuple[bool, float], HandPanel]] = []
 
@@ -55,7 +56,7 @@ class Extremes:
                 if len(kept) == self._count and rank(keys[row]) >= rank(kept[-1][0]):
                     continue
                 if row not in panels:
-                    panels[row] = _panel(batch, inference, measured, row)
+                    panels[row] = _panel(batch, inference, measured, row, self._view_size)
                 kept = sorted([*kept, (keys[row], panels[row])], key=lambda entry: rank(entry[0]))
                 kept = kept[: self._count]
             return kept
@@ -74,7 +75,9 @@ def _per_hand(measured: Measured, kind: str) -> Float[np.ndarray, " batch"]:
     return np.where(count > 0, errors.sum(1, where=valid) / np.maximum(count, 1), np.nan)
 
 
-def _panel(batch: Batch, inference: Inference, measured: Measured, row: int) -> HandPanel:
+def _panel(
+    batch: Batch, inference: Inference, measured: Measured, row: int, view_size: int
+) -> HandPanel:
     valid_3d = measured.valid["prediction", "pa"][row]
     valid_2d = batch["keypoints_2d_valid"][row]
     target = batch["keypoints_3d"][row]
@@ -88,13 +91,34 @@ def _panel(batch: Batch, inference: Inference, measured: Measured, row: int) -> 
         parts.append(
             f"2D EPE {pixels:.1f} px ({pixels * measured.to_view[row]:.1f} px of the view)"
         )
+    image, corner = _seen(batch["image"][row], np.asarray(inference.matrix)[row], view_size)
     return HandPanel(
-        image=batch["image"][row].copy(),
+        image=image,
         title=" ".join(parts).removesuffix(","),
-        predicted_2d=np.asarray(inference.estimate.pose)[row, :, :2],
-        target_2d=batch["keypoints_2d"][row] if valid_2d.any() else None,
+        predicted_2d=np.asarray(inference.estimate.pose)[row, :, :2] - corner,
+        target_2d=batch["keypoints_2d"][row] - corner if valid_2d.any() else None,
         target_2d_valid=valid_2d,
         predicted_3d=joints if valid_3d.any() else None,
         target_3d=target if valid_3d.any() else None,
         target_3d_valid=valid_3d,
     )
+
+
+def _seen(
+    image: UInt8[np.ndarray, "side side 3"], matrix: Float[np.ndarray, "2 3"], view_size: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Int[np.ndarray, "2"]]:
+    """Cuts out what the network was shown, at the resolution of the source.
+
+    Args:
+      image: the source.
+      matrix: source pixels to view pixels, of a view that is not turned.
+      view_size: side of the view, pixels.
+
+    Returns:
+      A copy of that part, and its first pixel (x, y).
+    """
+    corners = (np.array([[0.0, 0.0], [view_size - 1.0] * 2]) - matrix[:, 2]) / np.diag(matrix)
+    side = len(image)
+    first = np.clip(np.floor(corners[0]), 0, side - 1).astype(int)
+    last = np.clip(np.ceil(corners[1]), first, side - 1).astype(int)
+    return image[first[1] : last[1] + 1, first[0] : last[0] + 1].copy(), first
