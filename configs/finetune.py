@@ -16,9 +16,9 @@ A recipe is a base and any of its variants, joined by "+": each arm of the paper
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
 
-Expected of `quick` after the quick start of pre-training: 6 minutes on two cores, 2D EPE 4.6 px of 48
-on rendered test hands (mean pose 10.5), PA-EPE 1.7 cm. Cost of `paper_rn50`: 100 epochs of FreiHAND's
-117,216 training images at 128 px.
+Expected of `quick` after the quick start of pre-training: 6 minutes on two cores, 2D EPE 4.6 px of
+48 on rendered test hands (mean pose 10.5), PA-EPE 1.7 cm. Cost of `paper_rn50`: 100 epochs of
+FreiHAND's 117,216 training images at 128 px.
 """
 
 import dataclasses
