@@ -263,10 +263,10 @@ def test_rendered_source_leaves_tensorflow_alone():
         "import sys, conftest, peclr_jax.input_pipeline as pipeline;"
         "config = pipeline.default_config(); pipeline.make_render(config.rendered);"
         "pipeline.make_render = lambda fields: conftest.fake_render;"
-        "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 2;"
+        "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 8;"
         "from peclr_jax.training.mesh import make_mesh; mesh = make_mesh();"
-        "source = pipeline.make_source(config, train=True, batch_size=2, seed=0, mesh=mesh);"
-        "assert next(source.batches())['image'].shape == (2, 96, 96, 3); source.sample(1);"
+        "source = pipeline.make_source(config, train=True, batch_size=8, seed=0, mesh=mesh);"
+        "assert next(source.batches())['image'].shape == (8, 96, 96, 3); source.sample(1);"
         "loaded = {name.split('.')[0] for name in sys.modules};"
         "assert 'peclr_jax' in loaded and not loaded & {'tensorflow', 'tensorflow_datasets'}"
     )
