@@ -52,5 +52,4 @@ def get_config() -> ConfigDict:
     config.decode_threads = 2
     config.overlay_side = 1280  # px, of the longer side at most
     config.thumbnail_side = 480  # px, of the images on the page; each at most 40 kB
-    config.log_every = 50  # images between two lines, where there is no terminal to show a bar
     return config

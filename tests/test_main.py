@@ -59,7 +59,8 @@ def test_a_tasks_exit_code_is_the_programs(run):
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_config_belongs_to_a_task(run, task):
-    run(f"--config={ROOT}/configs/{task}.py")
+    _, workdir = run(f"--config={ROOT}/configs/{task}.py")
+    assert workdir.name == task  # by the config's own word
     assert (ROOT / f"peclr_jax/tasks/{task}.py").exists()
 
 

@@ -1,4 +1,4 @@
-"""Progress of work that is done once, before the first step."""
+"""Progress through a number of things: what is rendered, decoded, evaluated, predicted."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -32,6 +32,8 @@ def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item
         yield item
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            console.print(f"{description}: {100 * (done + 1) // total} %", highlight=False)
+            left = (last - started) / (done + 1) * (total - done - 1)
+            share = 100 * (done + 1) // total
+            console.print(f"{description}: {share} %, {left:.0f} s left", highlight=False)
     seconds = time.monotonic() - started
     console.print(f"{description}: done in {seconds:.1f} s", highlight=False)

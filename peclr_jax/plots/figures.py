@@ -1,12 +1,14 @@
 """Figures as such: grids of images, a curve, and writing them."""
 
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Shaped
 from matplotlib.figure import Figure
+
+from peclr_jax import files
 
 # Sources and views differ in size.
 Images = Shaped[np.ndarray, "rows _ _ 3"]
@@ -70,10 +72,9 @@ def curve(
 
 def save(figure: Figure, path: Path) -> None:
     """Writes a PNG, all of it or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    figure.savefig(partial, format="png", dpi=120)
-    os.replace(partial, path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    files.write_bytes(path, picture.getvalue())
 
 
 def as_image(figure: Figure) -> Shaped[np.ndarray, "height width 3"]:

@@ -44,11 +44,11 @@ def run(config: ConfigDict, workdir: Path) -> None:
     run_once(finetune.run, config.finetune, workdir / "finetune", console)
     for name, seed, probe in probes(config):
         run_once(finetune.run, probe, workdir / f"probe_{name}_{seed}", console)
-    say(console, "evaluation")
+    console.rule("evaluation", align="left")
     evaluate.run(config.evaluate, workdir / "evaluate")
-    say(console, "equivariance")
+    console.rule("equivariance", align="left")
     equivariance.run(config.equivariance, workdir / "equivariance")
-    say(console, "photos")
+    console.rule("photos", align="left")
     predict.run(config.predict, workdir / "predict")
     demo_report.write(config, workdir, probe_scores(config, workdir))
     console.print(
@@ -88,7 +88,7 @@ def run_once(
     task: Callable[[ConfigDict, Path], None], config: ConfigDict, workdir: Path, console: Console
 ) -> None:
     """Runs a training unless it is finished under the same config."""
-    say(console, f"{workdir.name}")
+    console.rule(workdir.name, align="left")
     if (workdir / "summary.json").exists():
         resolved = pose_recipe.resolve(config)[0] if config.task == "finetune" else config
         recipe.check_resumable(resolved, workdir)
@@ -145,8 +145,3 @@ def draw_hands(config: ConfigDict, folder: Path) -> None:
     for index, image in enumerate(next(split.batches())["image"]):
         Image.fromarray(image).save(partial / f"hand_{index:02d}.png")
     partial.rename(folder)
-
-
-def say(console: Console, part: str) -> None:
-    """Announces a part."""
-    console.rule(part, align="left")

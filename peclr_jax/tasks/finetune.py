@@ -20,7 +20,7 @@ from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.objectives import pose as losses
-from peclr_jax.tasks import hand_errors, inference, label_statistics, pose_recipe, recipe
+from peclr_jax.tasks import hand_errors, inference, label_statistics, monitor, pose_recipe, recipe
 from peclr_jax.tasks.estimator import Estimator
 from peclr_jax.training import accumulation, trainer
 from peclr_jax.training.checkpoints import Checkpoints
@@ -135,9 +135,8 @@ def make_gradients(
             "root_depth": losses.root_depth(output.root_depth, target),
         }
         total = sum(weights[name] * term for name, term in terms.items() if weights[name] > 0)
-        # What of the statistics did not change is not among the updates of a frozen encoder.
         metrics = {f"loss_{name}": term for name, term in terms.items()}
-        return total, ({**batch_stats, **updates["batch_stats"]}, metrics)
+        return total, (updates["batch_stats"], metrics)
 
     return accumulation.accumulate_gradients(loss, 1)
 
@@ -253,10 +252,7 @@ def write_summary(
     """Prints and writes the scores, and draws the loss."""
     if jax.process_index() > 0:
         return
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
-    plots.save(plots.curve(steps, values, "loss"), workdir / "loss.png")
+    monitor.draw_loss(workdir)
     with files.writing(workdir / "summary.json") as file:
         json.dump({**scores, "seconds": round(seconds, 1)}, file, indent=2)
     table = Table(title="On held-out images", title_justify="left")

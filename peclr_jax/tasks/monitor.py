@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import plots
+from peclr_jax import files, plots
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
@@ -98,6 +97,14 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
     return measure
 
 
+def draw_loss(workdir: Path) -> None:
+    """Draws the loss of a run from its metrics.jsonl, as loss.png beside it."""
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    steps, values = np.asarray(losses, np.float64).T
+    plots.save(plots.curve(steps, values, "loss"), workdir / "loss.png")
+
+
 def write_summary(
     console: Console,
     workdir: Path,
@@ -110,15 +117,10 @@ def write_summary(
     if jax.process_index() > 0:
         return
     before, after = ({name: float(x) for name, x in scores.items()} for scores in (before, after))
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
-    plots.save(plots.curve(steps, values, "loss"), workdir / "loss.png")
-
+    draw_loss(workdir)
     summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
-    partial_path = workdir / "summary.json.partial"
-    partial_path.write_text(json.dumps(summary, indent=2) + "\n")
-    os.replace(partial_path, workdir / "summary.json")
+    with files.writing(workdir / "summary.json") as file:
+        json.dump(summary, file, indent=2)
 
     table = Table(title=f"On {num_images} held-out images", title_justify="left")
     for column in ("", "before", "after"):

@@ -6,31 +6,23 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax.hands import camera
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
-from peclr_jax.photos import crop
+from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.photos.boxes import HANDEDNESS, requests
-from peclr_jax.photos.crop import Square
 from peclr_jax.photos.find import find_images
-from peclr_jax.photos.prepare import Options, Prepared, Skipped, Subject, prepare_all
+from peclr_jax.photos.prepare import Options, Prepared, Skipped, prepare_all
 from peclr_jax.tasks import estimator as estimators
 from peclr_jax.tasks.estimator import Estimator
 from peclr_jax.tasks.gallery import JSON, OVERLAYS, PAGE, Gallery, Prediction, printable
-from peclr_jax.tasks.item_progress import ItemProgress
-from peclr_jax.tasks.recipe import check_choice
+from peclr_jax.tasks.look import Look, look
+from peclr_jax.tasks.recipe import check_choice, check_positive
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
-
-# A look is at most so much closer or wider than the one before: training shows hands at 0.7 to 1.3
-# of their usual size, and what seems further off than that is more likely to be mistaken.
-_CLOSEST, _WIDEST = 0.5, 1.5
 
 
 class Summary(NamedTuple):
@@ -53,13 +45,6 @@ class Summary(NamedTuple):
     page: Path
     overlays: Path
     seconds: float
-
-
-class _Look(NamedTuple):
-    subject: Subject
-    intrinsics: Float[np.ndarray, "3 3"]
-    width: int
-    height: int
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -118,22 +103,18 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
     # The network is compiled for one size of batch.
     batch_size = max(1, min(config.batch_size, sum(len(request.hands) for request in wanted)))
     console = Console()
-    progress = ItemProgress(console, len(paths), "images", config.log_every)
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(config, estimator, bone_length)
     began = time.perf_counter()
     images, hands, skipped = 0, 0, []
-    with (
-        progress.running(),
-        Gallery(workdir, title, meta, thumbnail_side=config.thumbnail_side) as gallery,
-    ):
+    with Gallery(workdir, title, meta, thumbnail_side=config.thumbnail_side) as gallery:
         photos = prepare_all(paths, wanted, options, config.decode_threads)
         results = (
             result
             for group in _groups(photos, batch_size)
             for result in _predict_group(estimator, group, bone_length, config.passes, batch_size)
         )
-        for result in results:
+        for result in report(results, f"Predicting {len(paths)} images", len(paths)):
             if isinstance(result, Skipped):
                 gallery.skip(result)
                 skipped.append(result)
@@ -143,7 +124,6 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
                 gallery.add(*result)
                 images += 1
                 hands += len(result[1])
-            progress.advance()
         if not images:
             raise ValueError(
                 f"none of the {len(paths)} image(s) of --config.images={config.images} can be "
@@ -161,16 +141,9 @@ def check(config: ConfigDict) -> None:
       ValueError: one sentence that names the field and what it may be.
     """
     check_choice("handedness", config.handedness, HANDEDNESS)
-    for field in (
-        "passes",
-        "batch_size",
-        "decode_threads",
-        "overlay_side",
-        "thumbnail_side",
-        "log_every",
-    ):
-        if config[field] < 1:
-            raise ValueError(f"--config.{field} must be at least 1, got {config[field]}")
+    check_positive(
+        config, "passes", "batch_size", "decode_threads", "overlay_side", "thumbnail_side"
+    )
     for field in ("focal_px", "bone_length_m"):
         if not 0 <= config[field] < math.inf:
             raise ValueError(
@@ -245,14 +218,14 @@ def _predict_group(
 ) -> Iterator[tuple[Prepared, list[Prediction]] | Skipped]:
     """Looks at the hands of some photos together."""
     looks = [
-        _Look(subject, photo.intrinsics, photo.width, photo.height)
+        Look(subject, photo.intrinsics, photo.width, photo.height)
         for photo in photos
         if isinstance(photo, Prepared)
         for subject in photo.subjects
     ]
     batches = [looks[start : start + batch_size] for start in range(0, len(looks), batch_size)]
     predictions = iter(
-        [p for batch in batches for p in _look(estimator, batch, bone_length, passes, batch_size)]
+        [p for batch in batches for p in look(estimator, batch, bone_length, passes, batch_size)]
     )
     for photo in photos:
         if isinstance(photo, Skipped):
@@ -263,88 +236,3 @@ def _predict_group(
             yield photo, of_photo
         else:
             yield Skipped(photo.path, "the network's answer is not a finite number")
-
-
-def _look(
-    estimator: Estimator, looks: Sequence[_Look], bone_length: float, passes: int, batch_size: int
-) -> list[Prediction]:
-    """Looks at some hands, at each of them `passes` times, closer from one to the next.
-
-    The second look is the released network's: around the first one's keypoints, the hand as large
-    as in training.
-
-    Args:
-      estimator: the network.
-      looks: at most `batch_size` hands.
-      bone_length: metres.
-      passes: how many times.
-      batch_size: that the network is compiled for.
-    """
-    squares = [item.subject.square for item in looks]
-    intrinsics = np.stack([item.intrinsics for item in looks])
-    pose, root_depth = _look_once(estimator, looks, squares, intrinsics, batch_size)
-    for _ in range(passes - 1):
-        squares = [
-            _closer(item, square, keypoints, estimator.hand_margin)
-            for item, square, keypoints in zip(looks, squares, pose[..., :2], strict=True)
-        ]
-        pose, root_depth = _look_once(estimator, looks, squares, intrinsics, batch_size)
-    joints = camera.from_25d(
-        jnp.asarray(pose, jnp.float32),
-        jnp.asarray(intrinsics, jnp.float32),
-        bone_length,
-        z_root=jnp.asarray(root_depth),
-    )
-    return [
-        Prediction(item.subject.hand, square, keypoints[:, :2], np.asarray(hand))
-        for item, square, keypoints, hand in zip(looks, squares, pose, joints, strict=True)
-    ]
-
-
-def _look_once(
-    estimator: Estimator,
-    looks: Sequence[_Look],
-    squares: Sequence[Square],
-    intrinsics: Float[np.ndarray, "hands 3 3"],
-    batch_size: int,
-) -> tuple[Float[np.ndarray, "hands 21 3"], Float[np.ndarray, " hands"]]:
-    """Returns the 2.5D poses in the photos' pixels, and the root depths in bone lengths."""
-    size = estimator.view_size
-    mirrored = [item.subject.hand.handedness == "left" for item in looks]
-    crops = np.stack(
-        [
-            crop.cut_out(item.subject.window, square, size, mirror=mirror)
-            for item, square, mirror in zip(looks, squares, mirrored, strict=True)
-        ]
-    )
-    to_crop = np.stack(
-        [
-            np.vstack([square.to_crop(size, mirror=mirror), [0, 0, 1]])
-            for square, mirror in zip(squares, mirrored, strict=True)
-        ]
-    )
-    # A mirrored camera's x points the other way, which leaves its focal length positive.
-    sides = np.array([[-1.0 if mirror else 1.0, 1.0, 1.0] for mirror in mirrored])
-    cameras = to_crop @ intrinsics * sides[:, None, :]
-
-    fill = np.arange(batch_size) % len(looks)  # the last batch is filled up with more of the same
-    # A crop is the view already: cut out by Pillow, whose low-pass filter suits any size of photo.
-    nothing = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (batch_size, 2, 3))
-    answer = estimator(crops[fill], nothing, cameras[fill].astype(np.float32))
-    pose = np.array(answer.pose[: len(looks)])
-    back = np.linalg.inv(to_crop)[:, :2]
-    pose[..., :2] = pose[..., :2] @ back[..., :2].swapaxes(1, 2) + back[:, None, :, 2]
-    return pose, np.asarray(answer.root_depth[: len(looks)])
-
-
-def _closer(
-    item: _Look, square: Square, keypoints: Float[np.ndarray, "21 2"], hand_margin: float
-) -> Square:
-    """Returns where to look next; the same again if the keypoints make no sense."""
-    if not np.isfinite(keypoints).all():
-        return square
-    (x0, y0), (x1, y1) = keypoints.min(0).tolist(), keypoints.max(0).tolist()
-    x, y, side = crop.around((x0, y0, x1, y1), hand_margin)
-    if not (0 <= x < item.width and 0 <= y < item.height):
-        return square
-    return Square(x, y, float(np.clip(side, _CLOSEST * square.side, _WIDEST * square.side)))
