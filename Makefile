@@ -35,11 +35,12 @@ $(VENV)/installed-test: requirements-test.txt $(VENV)/installed
 	touch $@
 
 # Both lock files anew from the ranges in pyproject.toml, for every platform and Python we support.
+# The larger one first: TFDS's command line, which the tests run, wants some older versions.
 LOCK := uv pip compile pyproject.toml --universal --python-version 3.11 --no-annotate --no-header
 lock: $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check uv
-	$(BIN)/$(LOCK) --upgrade -o requirements.txt
-	$(BIN)/$(LOCK) --group test -c requirements.txt -o requirements-test.txt
+	$(BIN)/$(LOCK) --upgrade --extra tfds --group test -o requirements-test.txt
+	$(BIN)/$(LOCK) --upgrade -c requirements-test.txt -o requirements.txt
 
 clean:
 	rm -rf $(VENV) runs

@@ -30,6 +30,9 @@ def get_config(recipe: str = "default") -> ConfigDict:
     config.task = "evaluate"
     config.recipe = recipe
     config.checkpoint = "runs/finetune"  # a fine-tuning run's directory, or one step of it
+    config.init = ConfigDict()
+    # Instead of it, an official fine-tuned release or what configs/export.py wrote in its layout.
+    config.init.torch_checkpoint = ""
     config.data = default_data_config()
     # "": "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other data sets
     config.split = ""

@@ -43,6 +43,9 @@ def _quick() -> ConfigDict:
     config.init = ConfigDict()
     # A run of pre-training (or fine-tuning), or one of its steps; "": from scratch.
     config.init.checkpoint = "runs/pretrain"
+    # Instead of it, weights of PyTorch: torchvision's, timm's or the official releases', of which
+    # the encoder is taken (docs/weights.md).
+    config.init.torch_checkpoint = ""
     # What to take from it: "encoder", or "all" of a fine-tuned network, to go on with other data.
     config.init.parts = "encoder"
 
@@ -129,7 +132,7 @@ def _paper(architecture: str) -> ConfigDict:
 
 
 def _scratch(config: ConfigDict) -> None:
-    config.init.checkpoint = ""
+    config.init.checkpoint = config.init.torch_checkpoint = ""
     if config.model.architecture == "auto":  # the quick start's
         config.model.update(architecture="resnet18", width=16, stem="small")
 

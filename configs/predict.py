@@ -24,6 +24,9 @@ def get_config() -> ConfigDict:
     config.recipe = "photos"  # only a name
 
     config.checkpoint = ""  # a fine-tuning run's directory, or that of one of its steps
+    config.init = ConfigDict()
+    # Instead of it, an official fine-tuned release or what configs/export.py wrote in its layout.
+    config.init.torch_checkpoint = ""
     config.images = ""  # a file, a folder, or a glob in quotes; JPEG, PNG, WebP
     config.boxes = ""  # JSON of where the hands are, and of which side; "": in the middle
 

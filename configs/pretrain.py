@@ -6,6 +6,13 @@
     python main.py --config=configs/pretrain.py:official_rn50    # the official code's recipe
     python main.py --config=configs/pretrain.py:rendered_rn50    # a GPU and no data: rendered hands
 
+A recipe is a base, as above, and any of two variants, joined by "+":
+
+    imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
+    youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 4.1)
+
+    python main.py --config=configs/pretrain.py:paper_rn50+youtube+imagenet
+
 Any field by flag: `--config.batch_size=256 --config.views.rotation_deg=90`.
 
 The ablations of the paper are one field each:
@@ -37,6 +44,12 @@ def _quick() -> ConfigDict:
     config.batch_size = 64  # images an optimizer step; each gives two views
     config.num_epochs = 26.0
     config.num_steps = 0  # if positive, the length of the run instead of num_epochs
+
+    config.init = ConfigDict()
+    # Weights of PyTorch to start from: torchvision's, timm's or the official releases'
+    # (docs/weights.md says where to get them); "": random. The recipe's variant +imagenet sets it.
+    config.init.torch_checkpoint = ""
+    config.init.parts = "encoder"  # or "all", with an official projection head, to go on with it
 
     config.model = ConfigDict()
     config.model.architecture = "resnet18"  # resnet18, 34, 50, 101, 152
@@ -117,7 +130,7 @@ def _paper(architecture: str) -> ConfigDict:
 
 
 def _official_rn50() -> ConfigDict:
-    """What the official code does where it parts from the paper (ImageNet weights aside)."""
+    """What the official code does where it parts from the paper; its start is `+imagenet`."""
     config = _paper("resnet50")
     config.views.scale = (1.25 / 1.5, 1.25 / 0.9)  # crop margin 0.9..1.5 about a fixed 1.25
     config.views.translation = (-14 / 128, 0.0)
@@ -139,12 +152,31 @@ def _rendered_rn50() -> ConfigDict:
     return config
 
 
-RECIPES: dict[str, Callable[[], ConfigDict]] = {
+def _imagenet(config: ConfigDict) -> None:
+    if config.model.architecture not in IMAGENET_FILES:
+        raise ValueError(
+            f"the variant +imagenet needs {' or '.join(IMAGENET_FILES)}, not the "
+            f"{config.model.architecture} of this base: name another base"
+        )
+    config.init.torch_checkpoint = f"weights/{IMAGENET_FILES[config.model.architecture]}"
+
+
+def _youtube(config: ConfigDict) -> None:
+    config.data.names = "freihand,youtube_3d_hands"
+
+
+BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,
     "paper_rn50": lambda: _paper("resnet50"),
     "paper_rn152": lambda: _paper("resnet152"),
     "official_rn50": _official_rn50,
     "rendered_rn50": _rendered_rn50,
+}
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {"imagenet": _imagenet, "youtube": _youtube}
+# torchvision's first weights, those that the official code starts from, by their own names.
+IMAGENET_FILES = {
+    "resnet50": "resnet50-0676ba61.pth",
+    "resnet152": "resnet152-394f9c45.pth",
 }
 
 
@@ -152,13 +184,20 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     """The configuration of one recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/pretrain.py:RECIPE`.
+      recipe: what follows the colon in `--config=configs/pretrain.py:BASE+VARIANT+...`.
 
     Raises:
-      ValueError: an unknown recipe.
+      ValueError: an unknown base or variant.
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"configs/pretrain.py has no recipe {recipe!r}; it has {list(RECIPES)}")
-    config = RECIPES[recipe]()
+    base, *variants = recipe.split("+")
+    if base not in BASES:
+        raise ValueError(f"configs/pretrain.py has no recipe {base!r}; it has {list(BASES)}")
+    config = BASES[base]()
+    for variant in variants:
+        if variant not in VARIANTS:
+            raise ValueError(
+                f"configs/pretrain.py has no variant {variant!r}; it has {list(VARIANTS)}"
+            )
+        VARIANTS[variant](config)
     config.recipe = recipe
     return config

@@ -1,9 +1,12 @@
-"""What all builders here share: records with random access, in small shards."""
+"""What all builders here share: one record, random access, small shards, the raw files' place."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+
+from data import schema
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
@@ -12,15 +15,38 @@ _SHARD_BYTES = 16 << 20
 class HandDatasetBuilder(  # type: ignore[call-arg]
     tfds.core.GeneratorBasedBuilder, skip_registration=True
 ):
-    """A TFDS builder that writes ArrayRecord files unless told otherwise.
+    """A TFDS builder of `schema.Record`s that writes ArrayRecord files unless told otherwise.
 
     ArrayRecord gives random access, which the input pipeline's stateless shuffle needs.
+
+    Attributes:
+      HOMEPAGE: the data set's page; empty if it has none.
     """
+
+    HOMEPAGE = ""
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
         if file_format is None and not self.info.splits:  # nothing is written yet
             self.info.set_file_format("array_record", override=True)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=schema.features(),
+            homepage=self.HOMEPAGE or None,
+            # Records lie in the order in which they are generated: training draws its own.
+            disable_shuffling=True,
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
+        """Returns the directory of the raw files, and notes it in the records' metadata.
+
+        So a later run notices when it is pointed at other files than these records' own.
+        """
+        manual_dir = Path(dl_manager.manual_dir)
+        self.info.metadata["manual_dir"] = str(manual_dir.resolve())
+        return manual_dir
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any

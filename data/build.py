@@ -5,7 +5,14 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-DATA_SETS = ("freihand", "synthetic_hands")
+DATA_SETS = (
+    "freihand",
+    "youtube_3d_hands",
+    "ho3d",
+    "dexter_object",
+    "image_folder",
+    "synthetic_hands",
+)
 
 
 def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
@@ -42,10 +49,16 @@ def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
     """
     import tensorflow_datasets as tfds
 
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (manual_dir and Path(manual_dir).is_dir()):
+    manual_dir = manual_dir and Path(manual_dir).expanduser()
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (manual_dir and manual_dir.is_dir()):
         raise FileNotFoundError(
             f"{builder.name} needs its raw files, but manual_dir is {str(manual_dir or '')!r}"
             f"{', which is not a directory' if manual_dir else ''}. "
+            f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
+        )
+    if manual_dir and not any(manual_dir.iterdir()):
+        raise FileNotFoundError(
+            f"{builder.name} needs its raw files, but manual_dir {manual_dir} is empty. "
             f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
     builder.download_and_prepare(

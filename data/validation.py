@@ -1,22 +1,85 @@
 """Checks of raw files, before anything is written: each failure names the file and the remedy."""
 
+import array
 import io
-import json
+import itertools
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import ijson
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from tqdm import auto as tqdm
 
+# NaN and infinity are no JSON, but Python's writer and others' produce them.
+_NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
+_CHUNK_BYTES = 1 << 16
+
+
+def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
+    """Yields the parts of a JSON file one by one, however large the file.
+
+    Args:
+      path: the JSON file.
+      prefix: which parts, in ijson's notation: "item" for those of a list, "images.item" for those
+        of the list named "images".
+      remedy: what to do about a broken file, a full sentence.
+
+    Yields:
+      Each part as ``json.load`` returns it, but NaN and infinity as the strings "NaN" and
+      "Infinity", which NumPy reads as numbers.
+
+    Raises:
+      ValueError: broken JSON; parts before the place where it breaks have been yielded.
+    """
+    count = 0
+    try:
+        with path.open("rb") as file:
+            for part in ijson.items(file, prefix, use_float=True):
+                yield part
+                count += 1
+        return
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0].strip()
+    # Perhaps only for a NaN, which the reader is to see: on with it from that part.
+    try:
+        with path.open("rb") as file:
+            parts = ijson.items(_NotFiniteAsText(file), prefix, use_float=True)
+            yield from itertools.islice(parts, count, None)
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid JSON ({reason}). {remedy}") from error
+
+
+class _NotFiniteAsText:
+    """A binary file, with quotes around what is written of NaN and infinity."""
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns some more bytes, none at the end; ``size`` is ignored, except zero."""
+        if size == 0:
+            return b""
+        while chunk := self._file.read(_CHUNK_BYTES):
+            # No word reaches over a comma.
+            whole, comma, rest = (self._rest + chunk).rpartition(b",")
+            self._rest = rest
+            if comma:
+                return _NOT_FINITE.sub(rb'"\g<0>"', whole + comma)
+        rest, self._rest = self._rest, b""
+        return _NOT_FINITE.sub(rb'"\g<0>"', rest)
+
 
 def read_label_file(
     path: Path, shape: tuple[int, ...], remedy: str
 ) -> Float[np.ndarray, "samples ..."]:
-    """Reads a JSON list with one array of numbers per sample.
+    """Reads a JSON list with one array of numbers per sample, needing little more than the result.
 
     Args:
       path: the JSON file.
@@ -29,39 +92,38 @@ def read_label_file(
     Raises:
       ValueError: broken JSON, an entry of another shape, NaN or infinity.
     """
-    try:
-        # json accepts NaN and Infinity, which are reported below with their index.
-        entries = json.loads(path.read_text())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({error}). {remedy}") from error
-    if not isinstance(entries, list) or not entries:
+    numbers = array.array("d")
+    for index, entry in enumerate(stream(path, "item", remedy) if _is_list(path) else ()):
+        values, found = _as_array(entry)
+        if found != shape:
+            raise ValueError(f"{path}: entry {index} has shape {found}, expected {shape}. {remedy}")
+        numbers.frombytes(values.tobytes())
+    if not numbers:
         raise ValueError(f"{path} must be a JSON list with one entry per sample. {remedy}")
-    try:
-        array = np.asarray(entries, np.float64)
-    except (ValueError, TypeError):
-        array = np.empty(0)
-    if array.shape != (len(entries), *shape):
-        raise ValueError(f"{path}: {_first_wrong_shape(entries, shape)} {remedy}")
-    bad = np.argwhere(~np.isfinite(array))
+    entries = np.frombuffer(numbers, np.float64).reshape(-1, *shape)
+    bad = np.argwhere(~np.isfinite(entries))
     if bad.size:
         index = bad[0].tolist()
-        joint = f", joint {index[1]}" if array.ndim > 1 and shape[0] == 21 else ""
+        joint = f", joint {index[1]}" if entries.ndim > 1 and shape[0] == 21 else ""
         raise ValueError(
-            f"{path}: entry {index[0]}{joint} is {array[tuple(index)]}, not a finite number. "
+            f"{path}: entry {index[0]}{joint} is {entries[tuple(index)]}, not a finite number. "
             f"{remedy}"
         )
-    return array
+    return entries
 
 
-def _first_wrong_shape(entries: Sequence[object], shape: tuple[int, ...]) -> str:
-    for index, entry in enumerate(entries):
-        try:
-            found: object = np.asarray(entry, np.float64).shape
-        except (ValueError, TypeError):
-            found = "ragged or not numeric"
-        if found != shape:
-            return f"entry {index} has shape {found}, expected {shape}."
-    return f"entries differ from the expected shape {shape}."
+def _is_list(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(_CHUNK_BYTES).lstrip().startswith(b"[")
+
+
+def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] | str]:
+    """Returns an entry and its shape, in words if it has none."""
+    try:
+        values = np.asarray(entry, np.float64)
+    except (ValueError, TypeError):
+        return np.empty(0), "ragged or not numeric"
+    return values, values.shape
 
 
 def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, however a run ends."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,3 +36,32 @@ def write_bytes(path: Path, content: bytes) -> None:
     unfinished = path.with_name(path.name + ".partial")
     unfinished.write_bytes(content)
     os.replace(unfinished, path)
+
+
+@contextmanager
+def writing_folder(path: Path) -> Iterator[Path]:
+    """Offers a new folder that takes its name only once the block has ended without an error.
+
+    Args:
+      path: where it will be; missing folders above are made. An older folder stays until it is
+        replaced, then it is gone with all that was in it.
+
+    Yields:
+      The folder to write to, empty.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".partial")
+    replaced = path.with_name(path.name + ".replaced")
+    # What a killed run left behind.
+    for folder in (unfinished, replaced):
+        shutil.rmtree(folder, ignore_errors=True)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    if path.exists():
+        os.replace(path, replaced)
+    os.replace(unfinished, path)
+    shutil.rmtree(replaced, ignore_errors=True)

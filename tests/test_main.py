@@ -9,7 +9,17 @@ import pytest
 from absl import flags
 
 ROOT = Path(__file__).parents[1]
-TASKS = ("demo", "equivariance", "evaluate", "finetune", "predict", "pretrain", "submission")
+TASKS = (
+    "demo",
+    "equivariance",
+    "evaluate",
+    "export",
+    "finetune",
+    "predict",
+    "pretrain",
+    "show",
+    "submission",
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import base, schema
+    from data import archives, base, schema, split
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, schema
+    from data import archives, base, schema, split
 
 from data.freihand import layout
 
@@ -23,32 +23,30 @@ class Builder(base.HandDatasetBuilder):
     The whole training set is ``train+validation``.
     """
 
+    HOMEPAGE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "Accept the terms and download FreiHAND_pub_v2.zip (and, for the labels of the evaluation "
         "images, FreiHAND_pub_v2_eval.zip) from https://lmb.informatik.uni-freiburg.de/resources/"
-        "datasets/FreihandDataset.en.html, unpack both into one directory and pass it as "
-        "manual_dir."
+        "datasets/FreihandDataset.en.html into one directory and pass it as manual_dir; the "
+        "archives may also be unpacked there."
     )
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=schema.features(),
-            homepage="https://lmb.informatik.uni-freiburg.de/projects/freihand/",
-            # Stored by image index: the first records are as many different hands.
-            disable_shuffling=True,
-            metadata=tfds.core.MetadataDict(),
-        )
-
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        manual_dir = Path(dl_manager.manual_dir)
-        root = layout.find_root(manual_dir)
-        # So that a later run notices when it is pointed at other files than these records' own.
-        self.info.metadata["manual_dir"] = str(manual_dir.resolve())
+        manual_dir = self.manual_dir(dl_manager)
+        root = layout.find_root(manual_dir) or layout.find_root(
+            archives.unpacked(dl_manager, manual_dir, layout.ARCHIVES)
+        )
+        if root is None:
+            raise FileNotFoundError(
+                f"{manual_dir} holds neither training/rgb nor evaluation/rgb: put "
+                f"{layout.ARCHIVES[0]} there, or pass the directory it was unpacked to as "
+                "manual_dir."
+            )
         splits = {}
         if training := layout.read_folder(root, "training"):
-            held_out = layout.validation_samples(training.num_samples)
+            held_out = split.validation_samples(training.num_samples)
             kept = np.setdiff1d(np.arange(training.num_samples), held_out)
             splits["train"] = self._generate_examples(training, kept)
             if held_out.size:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from absl import logging
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from data import validation
 
@@ -22,10 +22,9 @@ _LABEL_SHAPES: dict[str, tuple[int, ...]] = {
     "scale": (),
     "uv": (21, 2),
 }
+ARCHIVES = ("FreiHAND_pub_v2.zip", "FreiHAND_pub_v2_eval.zip")
 # Folders the archive may have been unpacked into below the directory that the user names.
 _NESTED = ("FreiHAND_pub_v2", "freihand")
-_VALIDATION_SHARE = 0.1
-_VALIDATION_SEED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,19 +50,15 @@ class Folder:
     bone_length: Float[np.ndarray, " samples"] | None
 
 
-def find_root(manual_dir: Path) -> Path:
+def find_root(manual_dir: Path) -> Path | None:
     """Returns the directory that holds ``training`` or ``evaluation``.
 
-    Raises:
-      FileNotFoundError: neither ``manual_dir`` nor a known folder in it does.
+    That is ``manual_dir`` or a known folder in it; ``None`` if neither does.
     """
     for root in (manual_dir, *(manual_dir / name for name in _NESTED)):
         if any((root / name / "rgb").is_dir() for name in ("training", "evaluation")):
             return root
-    raise FileNotFoundError(
-        f"{manual_dir} holds neither training/rgb nor evaluation/rgb: unpack FreiHAND_pub_v2.zip "
-        "there, or pass the directory it was unpacked to as manual_dir."
-    )
+    return None
 
 
 def read_folder(root: Path, name: str) -> Folder | None:
@@ -118,21 +113,6 @@ def read_folder(root: Path, name: str) -> Folder | None:
         keypoints_2d=keypoints_2d,
         bone_length=bone_length,
     )
-
-
-def validation_samples(num_samples: int) -> Int[np.ndarray, " held_out"]:
-    """Returns the samples of the paper's 10 % held-out side, in ascending order (Sec. 4.4).
-
-    Samples are drawn, not images, so that all versions of one hand fall on the same side. A tenth
-    is rounded to the nearest whole number, but to at least one of two or more samples; a single
-    sample is trained on and nothing is held out.
-    """
-    if num_samples < 2:
-        return np.empty(0, np.int64)
-    count = max(1, round(num_samples * _VALIDATION_SHARE))
-    # Raw Philox bits are the same in every version of NumPy; its permutations need not be.
-    draws = np.random.Philox(np.random.SeedSequence(_VALIDATION_SEED)).random_raw(num_samples)
-    return np.sort(np.argsort(draws, kind="stable")[:count])
 
 
 def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, ...]:

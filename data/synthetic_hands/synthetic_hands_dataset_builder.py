@@ -15,16 +15,15 @@ from PIL import Image
 from tqdm import auto as tqdm
 
 try:
-    from data import base, schema
+    from data import base, images, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, schema
+    from data import base, images, schema
 
 from peclr_jax.synthetic import render
 
 _SEED = 2021
 _CHUNK = 64
-_JPEG_QUALITY = 95
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -67,13 +66,6 @@ class Builder(base.HandDatasetBuilder):
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     BUILDER_CONFIGS = _configs()
 
-    def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
-            features=schema.features(),
-            # Every record is a random draw as it is.
-            disable_shuffling=True,
-        )
-
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         del dl_manager  # nothing to download
         counts = {
@@ -108,8 +100,7 @@ def _record(hands: Any, row: int, index: int) -> schema.Record:
     first, second = schema.REFERENCE_BONE
     joints = hands.keypoints_3d[row]
     return schema.Record(
-        # All colours at full resolution: hands are small.
-        image=_encode(hands.images[row], "JPEG", quality=_JPEG_QUALITY, subsampling=0),
+        image=images.encode(Image.fromarray(hands.images[row])),
         sample_id=index,
         keypoints_2d=hands.keypoints_2d[row],
         keypoints_3d=joints,
@@ -117,11 +108,11 @@ def _record(hands: Any, row: int, index: int) -> schema.Record:
         bone_length=float(np.linalg.norm(joints[first] - joints[second])),
         visible=hands.visible[row],
         handedness="right",
-        hand_mask=_encode(hands.mask[row].astype(np.uint8) * 255, "PNG"),
+        hand_mask=_as_png(hands.mask[row]),
     )
 
 
-def _encode(pixels: np.ndarray, file_format: str, **options: Any) -> bytes:
+def _as_png(mask: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, file_format, **options)
+    Image.fromarray(mask.astype(np.uint8) * 255).save(buffer, "PNG")
     return buffer.getvalue()

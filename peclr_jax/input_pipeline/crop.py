@@ -39,7 +39,12 @@ def crop_around(
 
 
 def cut_out(
-    image: tf.Tensor, shape: tf.Tensor, scale: tf.Tensor, shift: tf.Tensor, size: int
+    image: tf.Tensor,
+    shape: tf.Tensor,
+    scale: tf.Tensor,
+    shift: tf.Tensor,
+    size: int,
+    mirrored: tf.Tensor,
 ) -> tf.Tensor:
     """Decodes a JPEG and resamples it once, black outside the image.
 
@@ -52,6 +57,7 @@ def cut_out(
       scale: () as from `crop_around`.
       shift: (2,) as from `crop_around`.
       size: side of the crop.
+      mirrored: () bool, whether to exchange left and right.
 
     Returns:
       (size, size, 3) uint8.
@@ -83,6 +89,7 @@ def cut_out(
     ratio = tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)
     extent = tf.cast(tf.shape(pixels)[:2], tf.float32) - 1
     corners = (tf.stack([first, last]) + 0.5) / ratio + 0.5 - origin
+    corners = tf.where([[False, mirrored]], corners[::-1], corners)
     box = tf.reshape(corners / extent, (1, 4))
     resampled = tf.image.crop_and_resize(pixels[None], box, [0], (size, size))[0]
     return tf.ensure_shape(tf.cast(tf.round(resampled), tf.uint8), (size, size, 3))
@@ -109,4 +116,42 @@ def adapt_labels(labels: dict[str, Any], scale: tf.Tensor, shift: tf.Tensor) -> 
         "keypoints_2d": labels["keypoints_2d"] * scale[:, None, None] + shift[:, None],
         "hand_box": labels["hand_box"] * scale[:, None] + tf.tile(shift, (1, 2)),
         "intrinsics": tf.stack(rows, 1) @ labels["intrinsics"],
+    }
+
+
+def mirror_labels(labels: dict[str, Any], mirrored: tf.Tensor, size: int) -> dict[str, Any]:
+    """Exchanges left and right in the labels of a batch, so that left hands become right ones.
+
+    The camera space is mirrored as well (x becomes -x), and the intrinsics stay those of a camera:
+    the focal length keeps its sign.
+
+    Args:
+      labels: keypoints_2d (B, 21, 2), keypoints_3d (B, 21, 3), intrinsics (B, 3, 3) and hand_box
+        (B, 4), in crop pixels; others are kept.
+      mirrored: (B,) bool, whose labels.
+      size: side of the crops, pixels.
+
+    Returns:
+      The labels; where they are not valid they mean as little as before.
+    """
+    last = float(size - 1)
+    sign, keep = tf.constant([-1.0, 1.0]), tf.constant([last, 0.0])
+    box, intrinsics = labels["hand_box"], labels["intrinsics"]
+    flipped = {
+        "keypoints_2d": labels["keypoints_2d"] * sign + keep,
+        "keypoints_3d": labels["keypoints_3d"] * tf.constant([-1.0, 1.0, 1.0]),
+        "hand_box": tf.stack([last - box[:, 2], box[:, 1], last - box[:, 0], box[:, 3]], -1),
+        "intrinsics": tf.concat(
+            [
+                intrinsics[:, :1] * tf.constant([1.0, -1.0, -1.0]) + [0.0, 0.0, last],
+                intrinsics[:, 1:],
+            ],
+            1,
+        ),
+    }
+    return labels | {
+        name: tf.where(
+            tf.reshape(mirrored, (-1, *[1] * (label.shape.rank - 1))), label, labels[name]
+        )
+        for name, label in flipped.items()
     }

@@ -17,6 +17,7 @@ Batch = dict[str, np.ndarray]
 
 _READ_AT_ONCE = 1024
 _BOX = ("hand_box", "hand_box_valid")
+_LEFT = schema.HANDEDNESS.index("left")
 _LABELS = (
     *schema.LABELS,
     *(f"{name}_valid" for name in schema.LABELS),
@@ -39,6 +40,9 @@ def import_tensorflow() -> Any:
 
 class RecordStore:
     """Records of one or several data sets as one sequence of square crops, decoded on demand.
+
+    Left hands are mirrored, images as well as labels: what comes out are right hands, as the paper
+    trains on.
 
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.
@@ -69,7 +73,7 @@ class RecordStore:
         self._size, self._margin, self._labels = size, margin, labels
         self._threads = threads or os.cpu_count() or 1
         self._decoders = {"image": tfds.decode.SkipDecoding()}
-        wanted = {"image", *_BOX, *(_LABELS if labels else ())}
+        wanted = {"image", "handedness", *_BOX, *(_LABELS if labels else ())}
         everything = schema.features()
         self._features = tfds.features.FeaturesDict({name: everything[name] for name in wanted})
 
@@ -97,7 +101,8 @@ class RecordStore:
         Yields:
           image (B, size, size, 3) uint8 and, if wanted, the labels in crop pixels, with
           `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the image lies at
-          `scale * p + shift` in the crop.
+          `scale * p + shift` in the crop, before that is `mirrored` (B,) bool. `handedness` is the
+          record's.
         """
         tf = import_tensorflow()
         indices = iter(indices)
@@ -139,16 +144,18 @@ class RecordStore:
         box, valid = (example[name] for name in _BOX)
         wanted, margin = (valid, self._margin) if self._margin else (tf.constant(False), 1.0)
         scale, shift = crop.crop_around(box, wanted, shape, margin, self._size)
-        result = {"image": crop.cut_out(image, shape, scale, shift, self._size)}
+        mirrored = example["handedness"] == _LEFT
+        result = {"image": crop.cut_out(image, shape, scale, shift, self._size, mirrored)}
         if not self._labels:
             return result
-        return result | example | {"crop_scale": scale, "crop_shift": shift}
+        return result | example | {"crop_scale": scale, "crop_shift": shift, "mirrored": mirrored}
 
     def _finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         from peclr_jax.input_pipeline import crop
 
         tf = import_tensorflow()
         batch = crop.adapt_labels(batch, batch["crop_scale"], batch["crop_shift"])
+        batch = crop.mirror_labels(batch, batch["mirrored"], self._size)
         # JAX has no 64-bit integers by default, and no data set needs them.
         return {
             name: tf.cast(label, tf.int32) if label.dtype == tf.int64 else label

@@ -180,6 +180,7 @@ def _example(
         "image": image,
         "crop_scale": scale,
         "crop_shift": shift,
+        "mirrored": ~per_hand,
         "keypoints_2d": hands.keypoints_2d * scale[:, None, None] + shift[:, None],
         "keypoints_2d_valid": per_joint,
         "keypoints_3d": hands.keypoints_3d,

@@ -3,11 +3,15 @@
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.models.normalization import BatchNorm
+
+_ROOT_DEPTH = np.zeros((NUM_JOINTS, 3), bool)
+_ROOT_DEPTH[WRIST, 2] = True
 
 
 class ProjectionHead(nn.Module):
@@ -72,7 +76,8 @@ class PoseHead(nn.Module):
         for index, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden{index + 1}")(x))
         pose = nn.Dense(3 * NUM_JOINTS, name="pose")(x).reshape(-1, NUM_JOINTS, 3)
-        return pose.at[:, WRIST, 2].set(0.0)
+        # A choice, for exported programs would carry an update as a scatter, which few can convert.
+        return jnp.where(_ROOT_DEPTH, 0.0, pose)
 
 
 class RootDepthRefiner(nn.Module):
@@ -103,7 +108,7 @@ class RootDepthRefiner(nn.Module):
           root_depth: the estimate to correct, bone lengths.
           train: use and update the statistics of the batch.
         """
-        flat_rays = rays.reshape(len(rays), -1)
+        flat_rays = rays.reshape(-1, 2 * NUM_JOINTS)
         x = jnp.concatenate([relative_depth, flat_rays, root_depth[:, None]], axis=-1)
         for index in (1, 2):
             x = nn.Dense(self.hidden, name=f"dense{index}")(x)

@@ -70,16 +70,33 @@ class PoseNetwork(nn.Module):
         else:
             features = self.encoder(images, train)
         pose = to_pixels(self.head(features), images.shape[1])
-        # The released networks stop the gradient here: the quadratic's derivative is wild where
-        # its discriminant or leading coefficient is small.
-        estimate = jax.lax.stop_gradient(
-            camera.root_depth(pose, intrinsics, epsilon=_EPSILON, bounds=ROOT_DEPTH_BOUNDS)
-        )
-        if self.refiner is None:
-            return PoseOutput(pose, estimate, estimate)
-        rays = camera.rays(pose[..., :2], intrinsics)[..., :2]
-        correction = self.refiner(pose[..., 2], rays, estimate, train)
-        return PoseOutput(pose, estimate + correction, estimate)
+        return place(pose, intrinsics, self.refiner, train)
+
+
+def place(
+    pose: Float[Array, "batch 21 3"],
+    intrinsics: Float[Array, "batch 3 3"],
+    refiner: RootDepthRefiner | None,
+    train: bool = False,
+) -> PoseOutput:
+    """Finds the root depths of 2.5D poses.
+
+    Args:
+      pose: (x px, y px, root-relative depth in reference bone lengths).
+      intrinsics: of the views, pixels.
+      refiner: of the root depth, bound to its parameters; None leaves the estimate as it is.
+      train: use and update the statistics of the batch.
+    """
+    # The released networks stop the gradient here: the quadratic's derivative is wild where
+    # its discriminant or leading coefficient is small.
+    estimate = jax.lax.stop_gradient(
+        camera.root_depth(pose, intrinsics, epsilon=_EPSILON, bounds=ROOT_DEPTH_BOUNDS)
+    )
+    if refiner is None:
+        return PoseOutput(pose, estimate, estimate)
+    rays = camera.rays(pose[..., :2], intrinsics)[..., :2]
+    correction = refiner(pose[..., 2], rays, estimate, train)
+    return PoseOutput(pose, estimate + correction, estimate)
 
 
 def to_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:

@@ -6,14 +6,17 @@
         "focal_px": 1480.0,
         "hands": [{"box": [10, 20, 90, 110]}, {"box": [200, 40, 300, 150], "handedness": "left"}]
       },
-      "none.jpg": []
+      "none.jpg": [],
+      "labelled.jpg": [{"keypoints": [[31, 240], [58.5, 221], null, ...]}]
     }
 
 A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
 box is [x0, y0, x1, y1] in pixels of the image as it is seen (after its EXIF orientation), tight
 around the hand: the network's margin is added. Without "box" the hand is looked for in the middle
 of the image; without "handedness" it is `--config.handedness`. An image that the file does not
-mention is treated as if there were no file; an empty list says that it shows no hand.
+mention is treated as if there were no file; an empty list says that it shows no hand. "keypoints",
+for data sets of one's own, are the 21 joints [x, y] in FreiHAND's order, in the same pixels, null
+where unknown; they stand in for the box where there is none.
 """
 
 import json
@@ -22,7 +25,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from peclr_jax.hands.skeleton import NUM_JOINTS
+
 Box = tuple[float, float, float, float]
+
+Keypoints = tuple[tuple[float, float] | None, ...]
 
 HANDEDNESS = ("right", "left")
 
@@ -31,12 +38,14 @@ class Hand(NamedTuple):
     """A hand to look at.
 
     Attributes:
-      handedness: "right" or "left".
+      handedness: "right" or "left", or what the caller supposes.
       box: x0, y0, x1, y1 in image pixels; None if nobody said where it is.
+      keypoints: 21 joints x, y in image pixels, None those that are unknown; None if all are.
     """
 
     handedness: str
     box: Box | None = None
+    keypoints: Keypoints | None = None
 
 
 class Request(NamedTuple):
@@ -66,7 +75,7 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
     default = Request((Hand(handedness),))
     if not boxes_file:
         return [default] * len(paths)
-    known = _read(Path(boxes_file).expanduser(), handedness)
+    known = read_boxes(Path(boxes_file).expanduser(), handedness)
     keys = [path.as_posix() if path.as_posix() in known else path.name for path in paths]
     if known and not any(key in known for key in keys):
         raise ValueError(
@@ -76,7 +85,17 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
     return [known.get(key, default) for key in keys]
 
 
-def _read(path: Path, handedness: str) -> dict[str, Request]:
+def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
+    """Returns what a boxes file says, by its keys.
+
+    Args:
+      path: the JSON file.
+      handedness: of the hands about which it does not say it.
+
+    Raises:
+      FileNotFoundError: the file is not there.
+      ValueError: it is not what the schema says.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"--config.boxes={path} is not there")
     try:
@@ -105,13 +124,19 @@ def _image(entry: Any, where: str, handedness: str) -> Request:
 def _hand(entry: Any, where: str, handedness: str) -> Hand:
     if not isinstance(entry, dict):
         raise ValueError(f'{where} must be an object {{"box": [x0, y0, x1, y1]}}')
-    _check_fields(entry, ("box", "handedness"), where)
+    _check_fields(entry, ("box", "handedness", "keypoints"), where)
     side = entry.get("handedness", handedness)
-    if side not in HANDEDNESS:
+    if "handedness" in entry and side not in HANDEDNESS:
         raise ValueError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
-    box = entry.get("box")
+    keypoints = _keypoints(entry.get("keypoints"), where)
+    if (box := _box(entry.get("box"), where)) is None and keypoints is not None:
+        box = _around(keypoints, where)
+    return Hand(side, box, keypoints)
+
+
+def _box(box: Any, where: str) -> Box | None:
     if box is None:
-        return Hand(side)
+        return None
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
         raise ValueError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
     x0, y0, x1, y1 = map(float, box)
@@ -119,7 +144,32 @@ def _hand(entry: Any, where: str, handedness: str) -> Hand:
         raise ValueError(
             f'{where}: "box" must have x0 < x1 and y0 < y1, got {box!r}; is it x, y, width, height?'
         )
-    return Hand(side, (x0, y0, x1, y1))
+    return x0, y0, x1, y1
+
+
+def _keypoints(points: Any, where: str) -> Keypoints | None:
+    if points is None:
+        return None
+    if not isinstance(points, list) or len(points) != NUM_JOINTS:
+        found = len(points) if isinstance(points, list) else repr(points)
+        raise ValueError(f'{where}: "keypoints" must be a list of {NUM_JOINTS}, got {found}')
+    for joint, point in enumerate(points):
+        if point is None:
+            continue
+        if not (isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))):
+            raise ValueError(
+                f'{where}: joint {joint} of "keypoints" must be two numbers [x, y] or null, '
+                f"got {point!r}"
+            )
+    return tuple(point and (float(point[0]), float(point[1])) for point in points)
+
+
+def _around(keypoints: Keypoints, where: str) -> Box:
+    across, down = ([p[axis] for p in keypoints if p] or [0.0] for axis in (0, 1))
+    box = min(across), min(down), max(across), max(down)
+    if not (box[0] < box[2] and box[1] < box[3]):
+        raise ValueError(f'{where} needs a "box": its keypoints are too few to tell one')
+    return box
 
 
 def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:

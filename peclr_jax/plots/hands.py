@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw
 
@@ -96,7 +97,9 @@ def skeletons(
     keypoints_2d: Float[np.ndarray, "images 21 2"],
     valid: Bool[np.ndarray, "images 21"] | None = None,
     *,
+    boxes: Float[np.ndarray, "images 4"] | None = None,
     titles: Sequence[str] | None = None,
+    title: str | None = None,
     columns: int = 4,
     cell_inches: float = 2.0,
 ) -> Figure:
@@ -106,7 +109,9 @@ def skeletons(
       images: RGB in [0, 255].
       keypoints_2d: pixels of each image.
       valid: joints to draw; all by default.
+      boxes: x0, y0, x1, y1 in pixels of each image; NaN where there is none.
       titles: one an image.
+      title: stands over all of them.
       columns: images in a row.
       cell_inches: side of one image.
     """
@@ -118,7 +123,11 @@ def skeletons(
         axes.set_axis_off()
         if i < count:
             _draw_on_image(axes, images[i], keypoints_2d[i], None if valid is None else valid[i])
+            if boxes is not None and np.isfinite(boxes[i]).all():
+                _draw_box(axes, boxes[i])
             axes.set_title(titles[i] if titles else "", fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -252,6 +261,13 @@ def _draw_on_image(
         draw_skeleton(axes, keypoints_2d, valid)
     # Joints outside the image must not shrink it.
     axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+
+
+def _draw_box(axes: Axes, box: np.ndarray) -> None:
+    x0, y0, x1, y1 = box
+    axes.add_patch(
+        Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1)
+    )
 
 
 def _draw_in_space(front: Axes, side: Axes, row: HandPanel) -> None:

@@ -24,6 +24,7 @@ from peclr_jax.tasks import (
     pretrain,
     recipe,
 )
+from peclr_jax.tasks.initialisation import ENCODER_FIELDS
 
 REPORT = "report.html"
 
@@ -105,7 +106,7 @@ def probes(config: ConfigDict) -> list[tuple[str, int, ConfigDict]]:
         pretrained.seed = seed
         random = ConfigDict(pretrained.to_dict())
         random.init.checkpoint = ""
-        for field in pose_recipe.ENCODER_FIELDS:
+        for field in ENCODER_FIELDS:
             random.model[field] = config.pretrain.model[field]
         arms += [("pretrained", seed, pretrained), ("random", seed, random)]
     return arms

@@ -1,6 +1,7 @@
 """A fine-tuned network, ready to be asked about images."""
 
 import functools
+import json
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
@@ -12,11 +13,19 @@ from jaxtyping import Array, Float, Num, UInt8
 from ml_collections import ConfigDict
 
 from peclr_jax.hands import camera
+from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.models import resnet, torch_file, torch_weights
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
+from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
 from peclr_jax.tasks import pose_recipe
 from peclr_jax.training import checkpoints
 from peclr_jax.views import affine
 from peclr_jax.views.augment import normalize
+
+NOTE = "peclr_jax"
+"""Under which our files of weights in the official layout hold their run's config, as JSON."""
+# Side of the released networks' views over the larger side of the hand's box (official test code).
+_RELEASED_HAND_MARGIN = 1 / 0.7
 
 
 class Estimate(NamedTuple):
@@ -53,7 +62,7 @@ class Estimator:
     """
 
     config: ConfigDict
-    network: PoseNetwork
+    network: PoseNetwork | ReleasedPoseNetwork
     variables: dict[str, Any]
 
     @property
@@ -79,13 +88,24 @@ class Estimator:
 
     @property
     def mean_pose(self) -> Float[np.ndarray, "21 3"]:
-        """Mean 2.5D pose of the training labels in the canonical view, normalised as the head's."""
-        return np.asarray(self.config.statistics.mean_pose, np.float32)
+        """Mean 2.5D pose of the training labels in the canonical view, normalised as the head's.
+
+        Zeros if unknown, and so is `mean_hand`.
+        """
+        return self._statistic("mean_pose")
 
     @property
     def mean_hand(self) -> Float[np.ndarray, "21 3"]:
         """Mean shape of the training hands (Procrustes mean), metres, wrist at the origin."""
-        return np.asarray(self.config.statistics.mean_hand, np.float32)
+        return self._statistic("mean_hand")
+
+    def knows(self, name: str) -> bool:
+        """Whether the training labels' "mean_pose", "mean_hand" or "bone_length" is known."""
+        return self.config.statistics[name] is not None
+
+    def _statistic(self, name: str) -> Float[np.ndarray, "21 3"]:
+        value = self.config.statistics[name]
+        return np.zeros((21, 3), np.float32) if value is None else np.asarray(value, np.float32)
 
     def __call__(
         self,
@@ -106,6 +126,59 @@ class Estimator:
         """Returns the training set's mean 2.5D pose, the same in every view, in source pixels."""
         pose = to_pixels(jnp.asarray(self.mean_pose), self.view_size)
         return _to_source(jnp.tile(pose, (len(matrix), 1, 1)), matrix)
+
+
+def open_estimator(config: ConfigDict) -> Estimator:
+    """Opens the network that `config.init.torch_checkpoint` names, or else `config.checkpoint`.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint.
+      ValueError: it knows no poses.
+    """
+    path = config.init.torch_checkpoint
+    return load_released(path) if path else load(config.checkpoint)
+
+
+def load_released(path: str | PathLike[str]) -> Estimator:
+    """Reads a network in the layout of the official fine-tuned releases.
+
+    Of the releases themselves the training labels are not known, hence no mean pose, mean hand or
+    mean size of hands; what we wrote in their layout tells its run's config.
+
+    Args:
+      path: a file of PyTorch's; nothing in it is executed.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it does not hold such a network.
+    """
+    weights = torch_weights.read_weights(path)
+    note = torch_file.read_text(path, NOTE)
+    if weights.layout != "released":
+        raise ValueError(
+            f"{path} holds no pose network but weights of the layout {weights.layout!r}: fine-tune "
+            "them first (python main.py --config=configs/finetune.py "
+            f"--config.init.torch_checkpoint={path})"
+        )
+    encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
+    network = ReleasedPoseNetwork(encoder, palm_root=note is None)
+    config = ConfigDict(json.loads(note)) if note else _released_config()
+    return Estimator(config, network, jax.tree.map(jnp.asarray, weights.variables))
+
+
+def _released_config() -> ConfigDict:
+    """What must be known of the official networks to use them."""
+    config = ConfigDict({"task": "finetune", "recipe": "released"})
+    config.data = default_data_config()
+    config.data.update(
+        source="tfds",
+        names="freihand",
+        source_size=round(VIEW_SIDE * config.data.source_margin),
+        hand_margin=_RELEASED_HAND_MARGIN,
+    )
+    config.views = ConfigDict({"size": VIEW_SIDE})
+    config.statistics = ConfigDict({"bone_length": None, "mean_pose": None, "mean_hand": None})
+    return config
 
 
 def load(checkpoint: str | PathLike[str]) -> Estimator:
@@ -170,7 +243,7 @@ def around(
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _estimate(
-    network: PoseNetwork,
+    network: PoseNetwork | ReleasedPoseNetwork,
     view_size: int,
     variables: dict[str, Any],
     images: UInt8[Array, "batch source source 3"],

@@ -82,11 +82,11 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
       `Scores.to_dict` returns, in metres or pixels, or None where the labels do not allow it.
     """
     check(config)
-    estimator = estimators.load(config.checkpoint)
-    if config.bone_length == "mean" and estimator.config.statistics.bone_length is None:
+    estimator = estimators.open_estimator(config)
+    if config.bone_length == "mean" and not estimator.knows("bone_length"):
         raise ValueError(
-            f"{config.checkpoint} was trained without 3D labels and knows no mean bone length: "
-            "choose --config.bone_length=given"
+            f"{_name(config)} was trained without 3D labels, or does not tell of them, and knows "
+            "no mean bone length: choose --config.bone_length=given"
         )
     data, split_name, split = inference.open_data(
         config.data, config.split, estimator, config.crop, config.batch_size
@@ -120,7 +120,7 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         for predictor in PREDICTORS
     }
     result = {
-        "checkpoint": str(config.checkpoint),
+        "checkpoint": _name(config),
         "data": name,
         "hands": len(details["sample"]),
         "crop": config.crop,
@@ -148,6 +148,11 @@ def check(config: ConfigDict) -> None:
     for field in ("resamples", "pictures", "seed"):
         if config[field] < 0:
             raise ValueError(f"--config.{field} must be zero or more, got {config[field]}")
+
+
+def _name(config: ConfigDict) -> str:
+    """The checkpoint that is evaluated."""
+    return str(config.init.torch_checkpoint or config.checkpoint)
 
 
 def _measure_all(

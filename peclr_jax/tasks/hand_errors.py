@@ -68,8 +68,12 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
     lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
     valid_3d = {
         "prediction": lifted,
-        "mean_pose": lifted & depth_known[:, None],
-        "mean_hand": labelled & (estimator.config.statistics.mean_hand is not None),
+        "mean_pose": lifted & depth_known[:, None] & estimator.knows("mean_pose"),
+        "mean_hand": labelled & estimator.knows("mean_hand"),
+    }
+    valid_2d = {
+        "prediction": batch["keypoints_2d_valid"],
+        "mean_pose": batch["keypoints_2d_valid"] & estimator.knows("mean_pose"),
     }
     to_image = 1 / batch["crop_scale"].astype(np.float64)[:, None, None]
 
@@ -79,7 +83,7 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
             if kind == "2d":
                 # Distances do not care for the crop's shift.
                 predicted = to_image * in_image[predictor]
-                target, known = to_image * batch["keypoints_2d"], batch["keypoints_2d_valid"]
+                target, known = to_image * batch["keypoints_2d"], valid_2d[predictor]
             else:
                 predicted, target = in_space[predictor], batch["keypoints_3d"]
                 known = valid_3d[predictor]
@@ -112,6 +116,4 @@ def _root_depth(batch: Batch) -> tuple[Float[Array, " batch"], Bool[np.ndarray, 
 
 
 def _mean_hands(estimator: Estimator, count: int) -> Float[np.ndarray, "hands 21 3"]:
-    if estimator.config.statistics.mean_hand is None:
-        return np.zeros((count, 21, 3), np.float32)
     return np.broadcast_to(estimator.mean_hand, (count, 21, 3))

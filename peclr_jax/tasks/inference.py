@@ -11,11 +11,19 @@ from ml_collections import ConfigDict
 from peclr_jax import input_pipeline
 from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import Split
+from peclr_jax.input_pipeline.config import as_list
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.tasks.estimator import Estimate, Estimator, around, canonical_matrix
 from peclr_jax.views import affine
 
 CROPS = ("box", "two_pass")
+# Data sets whose split to evaluate on is not called "evaluation".
+_SPLITS = {
+    "youtube_3d_hands": "test",
+    "dexter_object": "test",
+    "synthetic_hands": "test",
+    "image_folder": "validation",
+}
 CENTRAL_BOX = 0.33
 """Side of the box that the first of two passes supposes in the middle of the image, over the
 image's: as the released networks."""
@@ -96,7 +104,8 @@ def default_split(data: ConfigDict) -> str:
     """Returns the split that is meant to be evaluated on."""
     if data.source == "rendered":
         return "held_out"
-    return "test" if data.names.startswith("synthetic_hands") else "evaluation"
+    first = as_list(data.names)[0].partition("/")[0]
+    return _SPLITS.get(first, "evaluation")
 
 
 def open_data(

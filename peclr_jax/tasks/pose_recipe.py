@@ -1,6 +1,6 @@
 """From a fine-tuning config to network, views and optimizer; checked first, resolved once."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,28 +11,19 @@ from ml_collections import ConfigDict
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.tasks import recipe
+from peclr_jax.tasks.initialisation import (
+    AUTO,
+    ENCODER_FIELDS,
+    PARTS,
+    RANDOM,
+    Initialisation,
+    fill,
+    from_torch,
+    match_encoder,
+)
 from peclr_jax.training import checkpoints, mesh
 
-AUTO = "auto"
-"""In place of a field of `config.model`: what the checkpoint has."""
-ENCODER_FIELDS = ("architecture", "width", "stem")
 HEADS = ("linear", "mlp")
-
-
-INIT_PARTS = ("encoder", "all")
-
-
-class Initialisation(NamedTuple):
-    """What fine-tuning starts from.
-
-    Attributes:
-      variables: "params" and "batch_stats", in each the parts of the network that are given
-        ("encoder", or all of them); the others are random.
-      source: where they are from, for the log.
-    """
-
-    variables: dict[str, dict[str, Any]]
-    source: str
 
 
 def check_finetuning(config: ConfigDict, num_devices: int) -> None:
@@ -47,7 +38,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
     """
     recipe.check_model(config)
     recipe.check_choice("model.head", config.model.head, HEADS)
-    recipe.check_choice("init.parts", config.init.parts, INIT_PARTS)
+    recipe.check_choice("init.parts", config.init.parts, PARTS)
     recipe.check_choice("optimizer.name", config.optimizer.name, recipe.OPTIMIZERS)
     recipe.check_positive(
         config,
@@ -74,7 +65,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
 
 
 def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
-    """Reads the checkpoint to start from, and the network's fields that it decides.
+    """Reads the checkpoint to start from, ours or PyTorch's, and the fields that it decides.
 
     Args:
       config: the run's; `model` fields may be "auto" (0 for the width).
@@ -83,10 +74,13 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
       A copy without "auto", and what to start from.
 
     Raises:
-      FileNotFoundError: no checkpoint at `config.init.checkpoint`.
+      FileNotFoundError: no checkpoint at `config.init.checkpoint` or `.torch_checkpoint`.
       ValueError: it holds another network than the config names, or none is named anywhere.
     """
     config = ConfigDict(config.to_dict())
+    recipe.check_choice("init.parts", config.init.parts, PARTS)
+    if config.init.torch_checkpoint:
+        return config, from_torch(config, whole="")
     path = config.init.checkpoint
     if not path:
         for field in ENCODER_FIELDS:
@@ -96,18 +90,9 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
                     "is named: give --config.init.checkpoint=WORKDIR, or train from scratch by the "
                     "recipe's variant +scratch"
                 )
-        return config, Initialisation({}, "random initialisation")
+        return config, RANDOM
     stored = checkpoints.restore_config(path)
-    for field in ENCODER_FIELDS:
-        wanted, found = config.model[field], stored["model"][field]
-        if wanted in (AUTO, 0):
-            config.model[field] = found
-        elif wanted != found:
-            raise ValueError(
-                f"the checkpoint {path} holds an encoder with model.{field}={found!r}, the config "
-                f"asks for {wanted!r}: set --config.model.{field}={found}, or name a checkpoint of "
-                "the network that you want"
-            )
+    match_encoder(config.model, stored["model"], f"the checkpoint {path}")
     restored = checkpoints.restore_params(path)
     source = str(checkpoints.find(path))
     if config.init.parts == "encoder":
@@ -164,14 +149,4 @@ def initialise(
     """
     intrinsics = jnp.eye(3)[None]
     variables = jax.jit(network.init)(key, jnp.zeros((1, side, side, 3)), intrinsics)
-    for collection, parts in given.variables.items():
-        for part, tensors in parts.items():
-            wanted = variables[collection].get(part)
-            if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, tensors):
-                raise ValueError(
-                    f"the {part} in {given.source} has not the tensors that this config asks for: "
-                    "use the model's fields of that run, or --config.init.parts=encoder"
-                )
-        restored = {part: jax.tree.map(jnp.asarray, tensors) for part, tensors in parts.items()}
-        variables[collection] = {**variables[collection], **restored}
-    return variables
+    return fill(variables, given)

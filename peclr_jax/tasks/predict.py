@@ -85,11 +85,11 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
     check(config)
     paths = find_images(config.images)
     wanted = requests(paths, config.boxes, config.handedness)
-    estimator = estimators.load(config.checkpoint)
+    estimator = estimators.open_estimator(config)
     bone_length = config.bone_length_m or estimator.bone_length
     if not math.isfinite(bone_length):
         raise ValueError(
-            "the network was trained on labels without a metric size: give the hands' size by "
+            "the network does not tell the size of the hands that it was trained on: give it by "
             "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
         )
     options = Options(
@@ -165,7 +165,7 @@ def describe(config: ConfigDict, estimator: Estimator, bone_length: float) -> di
     ) + f", {1000 * bone_length:.1f} mm from middle_mcp to middle_pip"
     return {
         "format": 1,
-        "checkpoint": str(config.checkpoint),
+        "checkpoint": str(config.init.torch_checkpoint or config.checkpoint),
         "view_size": estimator.view_size,
         "passes": config.passes,
         "bone_length_m": round(bone_length, 6),

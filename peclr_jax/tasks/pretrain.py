@@ -14,7 +14,8 @@ from rich.console import Console
 from peclr_jax import plots
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
-from peclr_jax.tasks import monitor, recipe
+from peclr_jax.tasks import initialisation, monitor, recipe
+from peclr_jax.tasks.initialisation import Initialisation
 from peclr_jax.training import accumulation, trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.mesh import make_mesh, replicate
@@ -42,6 +43,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     began = time.perf_counter()
     recipe.check_pretraining(config, jax.device_count())
     recipe.check_resumable(config, workdir)
+    given = resolve(config)
     console = Console(quiet=jax.process_index() > 0)
     mesh = make_mesh()
     spec = recipe.view_spec(config)
@@ -58,7 +60,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         schedule = recipe.make_schedule(
             config, train_source.steps_per_epoch, recipe.sqrt_scaled_peak(config)
         )
-        describe(config, console, train_source.num_examples, schedule.total_steps, workdir)
+        describe(
+            config, console, train_source.num_examples, schedule.total_steps, given.source, workdir
+        )
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
         shown = held_out[: config.log.pairs]
         views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
@@ -66,7 +70,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-        variables = initialise(recipe.key(config, _INITIALISATION), model, spec.size)
+        variables = initialise(recipe.key(config, _INITIALISATION), model, spec.size, given)
         evaluate = monitor.make_evaluation(model, spec)
         before = evaluate(variables, recipe.key(config, _EVALUATION), held_out)
         progress = Progress(
@@ -148,9 +152,23 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
     return accumulation.accumulate_gradients(micro_batch_loss, config.micro_batches)
 
 
-def initialise(key: Key[Array, ""], model: Projector, size: int) -> Variables:
-    """Random parameters, and statistics of a standard normal."""
-    return jax.jit(model.init)(key, jnp.zeros((1, size, size, 3)))
+def resolve(config: ConfigDict) -> Initialisation:
+    """Reads the weights to start from; the paper is silent, the official code takes ImageNet's.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it does not hold weights of this network.
+    """
+    if not config.init.torch_checkpoint:
+        return initialisation.RANDOM
+    return initialisation.from_torch(config, whole="hybrid2")
+
+
+def initialise(
+    key: Key[Array, ""], model: Projector, size: int, given: Initialisation
+) -> Variables:
+    """Random parameters, and statistics of a standard normal, but for what is given."""
+    return initialisation.fill(jax.jit(model.init)(key, jnp.zeros((1, size, size, 3))), given)
 
 
 def describe(
@@ -158,9 +176,10 @@ def describe(
     console: Console,
     num_examples: int | None,
     total_steps: int,
+    start: str,
     workdir: Path,
 ) -> None:
-    """Says in two lines what is about to run."""
+    """Says in three lines what is about to run."""
     console.print(
         f"{config.task}:{config.recipe}: {config.model.architecture} at {config.views.size} px, "
         f"objective {config.loss.objective}, {num_examples or 'endless'} images, {total_steps} "
@@ -168,6 +187,7 @@ def describe(
         highlight=False,
         soft_wrap=True,
     )
+    console.print(f"encoder: {start}", highlight=False, soft_wrap=True)
     console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False, soft_wrap=True)
 
 

@@ -18,6 +18,7 @@ from peclr_jax.models import resnet
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive
+from peclr_jax.tasks.initialisation import PARTS
 from peclr_jax.training import checkpoints, mesh, optimizer
 from peclr_jax.views.spec import ViewSpec
 
@@ -77,6 +78,7 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
     check_choice("optimizer.name", config.optimizer.name, OPTIMIZERS)
     check_choice("optimizer.decay_mask", config.optimizer.decay_mask, DECAY_MASKS)
     check_choice("negatives", config.negatives, ("micro", "global"))
+    check_choice("init.parts", config.init.parts, PARTS)
     check_positive(
         config,
         "batch_size",

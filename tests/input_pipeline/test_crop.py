@@ -35,12 +35,14 @@ def center_of_mass(pixels):
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
 
 
-def cut(pixels, box, size, margin, valid=True):
+def cut(pixels, box, size, margin, valid=True, mirrored=False):
     shape = tf.constant(pixels.shape[:2])
     scale, shift = crop.crop_around(
         tf.constant(box, tf.float32), tf.constant(valid), shape, margin, size
     )
-    image = crop.cut_out(tf.constant(jpeg(pixels)), shape, scale, shift, size)
+    image = crop.cut_out(
+        tf.constant(jpeg(pixels)), shape, scale, shift, size, tf.constant(mirrored)
+    )
     return image.numpy(), scale.numpy(), shift.numpy()
 
 
@@ -137,3 +139,37 @@ def test_labels_follow():
     )
     np.testing.assert_allclose(moved["hand_box"][:, :2], expected.min(1), rtol=1e-4, atol=1e-3)
     assert moved["version"] == 3
+
+
+@pytest.mark.parametrize("box_side", [12, 60, 150])
+def test_a_mirrored_crop_is_the_crop_mirrored(box_side):
+    pixels = dot((151, 203), (77.3, 60.8), radius=max(2.0, box_side / 20))
+    box = [80 - box_side / 2, 60 - box_side / 2, 80 + box_side / 2, 60 + box_side / 3]
+    plain, _, _ = cut(pixels, box, 48, 1.5)
+    mirrored, _, _ = cut(pixels, box, 48, 1.5, mirrored=True)
+    assert abs(mirrored[:, ::-1].astype(int) - plain).max() <= 1
+
+
+def test_mirrored_labels_are_those_of_a_right_hand():
+    """Joints still project onto their keypoints, at the mirrored places; others stay."""
+    rng = np.random.default_rng(1)
+    joints = rng.normal(size=(2, 21, 3)) * 0.05 + [0.02, 0, 0.5]
+    intrinsics = np.array([[[300.0, 1, 60], [0, 310, 50], [0, 0, 1]]] * 2)
+    projected = np.einsum("nij,nkj->nki", intrinsics, joints)
+    points = projected[..., :2] / projected[..., 2:]
+    labels = {
+        "keypoints_2d": points,
+        "keypoints_3d": joints,
+        "intrinsics": intrinsics,
+        "hand_box": np.concatenate([points.min(1), points.max(1)], -1),
+    }
+    labels = {name: tf.constant(value, tf.float32) for name, value in labels.items()}
+    moved = crop.mirror_labels(labels, tf.constant([True, False]), 96)
+    for name, before in labels.items():
+        np.testing.assert_array_equal(moved[name][1], before[1])
+    expected = np.stack([95 - points[0, :, 0], points[0, :, 1]], -1)
+    np.testing.assert_allclose(moved["keypoints_2d"][0], expected, rtol=1e-5, atol=1e-4)
+    projected = moved["keypoints_3d"][0] @ np.transpose(moved["intrinsics"][0])
+    np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(moved["hand_box"][0][:2], expected.min(0), rtol=1e-5, atol=1e-4)
+    assert moved["intrinsics"][0, 0, 0] > 0

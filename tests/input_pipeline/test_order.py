@@ -78,6 +78,18 @@ def test_shares_are_exact_in_expectation(weights, shares):
     np.testing.assert_allclose(counts / len(drawn), shares, atol=0.004)
 
 
+def test_the_papers_mixture_of_unequal_sets_is_even():
+    """1,000 against 30,000 images over 20,000 draws; a resume needs nothing of what was before."""
+    order = Order((1000, 30_000), 25, seed=3)
+    batches = [order.indices(step) for step in range(800)]
+    drawn = np.concatenate(batches)
+    assert len(drawn) == 20_000
+    assert abs((drawn < 1000).mean() - 0.5) < 0.01
+    again = Order((1000, 30_000), 25, seed=3)
+    for step in (799, 13, 400):
+        np.testing.assert_array_equal(again.indices(step), batches[step])
+
+
 def test_a_small_set_in_a_mixture_is_still_seen_evenly():
     order = Order((1000, 30), 20, seed=0)
     drawn = np.concatenate([order.indices(step) for step in range(300)])

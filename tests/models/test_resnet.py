@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,10 +29,11 @@ def images(parity):
     return jnp.asarray(module.normalise(module.make_images()))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", PARAMETERS)
 def test_pooled_features_agree_with_torch(parity, images, name):
     """The same weights give the official network's features."""
-    expected = parity("refine")[f"{name}_pooled128"]
+    with np.load(Path(__file__).parent / "torch_files" / "pooled.npz") as others:
+        expected = (parity("refine") | dict(others))[f"{name}_pooled128"]
     variables = reference_weights(parity, f"torchvision_{name}")
     network = resnet.BY_NAME[name]()
     pooled = jax.jit(network.apply)(variables, images[: len(expected), :128, :128])

@@ -33,6 +33,19 @@ def test_boxes_by_name_and_by_path(tmp_path):
     ]
 
 
+def test_keypoints_stand_in_for_a_box(tmp_path):
+    points = [[1, 5], None, [4, 2.5], *[None] * 18]
+    expected = ((1, 5), None, (4, 2.5), *[None] * 18)
+    boxes = {
+        "a.jpg": [{"keypoints": points}],
+        "b.jpg": [{"keypoints": points, "box": [0, 1, 8, 9], "handedness": "left"}],
+    }
+    assert ask(tmp_path, boxes)[:2] == [
+        Request((Hand("right", (1, 2.5, 4, 5), expected),)),
+        Request((Hand("left", (0, 1, 8, 9), expected),)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -45,6 +58,12 @@ def test_boxes_by_name_and_by_path(tmp_path):
         ({"a.jpg": [{}, {"box": [9, 2, 3, 4]}]}, "hand 2: .*width, height"),
         ({"a.jpg": [{"handedness": "both"}]}, '"right" or "left"'),
         ({"a.jpg": [{"bbox": [1, 2, 3, 4]}]}, "'bbox'; known are box, handedness"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20}]}, '"keypoints" must be a list of 21, got 20'),
+        ({"a.jpg": [{"keypoints": "all"}]}, "list of 21, got 'all'"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1]]}]}, "joint 20 of .*two numbers"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1, None]]}]}, "joint 20 of .*two numbers"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [None]}]}, 'needs a "box"'),
+        ({"a.jpg": [{"keypoints": [None] * 21}]}, 'needs a "box"'),
         ({"a.jpg": {"focal_px": -1, "hands": []}}, "positive"),
         ({"z.jpg": []}, "none of the images"),
     ],

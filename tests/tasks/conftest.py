@@ -13,6 +13,7 @@ from peclr_jax.input_pipeline import make_source
 from peclr_jax.tasks import estimator as estimators
 from peclr_jax.tasks import finetune, inference, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.tasks.estimator import Estimate
+from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.training.checkpoints import Checkpoints, restore_config, restore_params
 from peclr_jax.training.mesh import make_mesh
 
@@ -36,8 +37,7 @@ def save_network(workdir, data_dir):
     source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
     config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config))
     network = pose_recipe.make_pose_network(config)
-    given = pose_recipe.Initialisation({}, "random initialisation")
-    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, given)
+    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
     bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()
     variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
     return save(workdir, config.to_dict(), variables)

@@ -13,6 +13,7 @@ from configs import finetune as recipes
 from configs import pretrain as pretraining
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
+from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.training.checkpoints import Checkpoints, restore_params
 from peclr_jax.training.mesh import data_sharding, make_mesh, shard_batch
 
@@ -24,7 +25,7 @@ def pretrained(tmp_path_factory):
     """A checkpoint of pre-training, of a random network with statistics of its own."""
     config = pretraining.get_config()
     config.update_from_flattened_dict({"model.width": 4, "model.hidden": 8, "views.size": 16})
-    variables = pretrain.initialise(jax.random.key(5), recipe.make_projector(config), 16)
+    variables = pretrain.initialise(jax.random.key(5), recipe.make_projector(config), 16, RANDOM)
     workdir = tmp_path_factory.mktemp("pretrained")
     with Checkpoints(workdir, config.to_dict(), save_every=1) as checkpoints:
         checkpoints.save(1, dict(variables))
@@ -227,8 +228,7 @@ def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
     # Unequal shares of what is labelled: the mean of the devices' means would be another number.
     batch["keypoints_2d_valid"] = batch["keypoints_2d_valid"] & (np.arange(8)[:, None] < 3)
     network = pose_recipe.make_pose_network(config)
-    given = pose_recipe.Initialisation({}, "random initialisation")
-    variables = pose_recipe.initialise(jax.random.key(0), network, spec.size, given)
+    variables = pose_recipe.initialise(jax.random.key(0), network, spec.size, RANDOM)
     gradients = finetune.make_gradients(config, network, spec)
 
     def loss(devices):

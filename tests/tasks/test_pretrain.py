@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import pretrain as recipes
 from peclr_jax.tasks import pretrain, recipe
+from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.training import trainer
 from peclr_jax.training.checkpoints import restore_params
 from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
@@ -159,7 +160,7 @@ def losses_on(num_devices, config, images, steps):
     model, spec = recipe.make_projector(config), recipe.view_spec(config)
     schedule = recipe.make_schedule(config, steps, recipe.sqrt_scaled_peak(config))
     optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-    variables = pretrain.initialise(jax.random.key(0), model, spec.size)
+    variables = pretrain.initialise(jax.random.key(0), model, spec.size, RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
     step = trainer.make_train_step(
         pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh, seed=0

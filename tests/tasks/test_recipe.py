@@ -4,7 +4,7 @@ from configs import pretrain
 from peclr_jax.tasks import recipe
 
 
-@pytest.mark.parametrize("name", pretrain.RECIPES)
+@pytest.mark.parametrize("name", pretrain.BASES)
 def test_every_recipe_is_possible_on_one_and_on_eight_devices(name):
     config = pretrain.get_config(name)
     recipe.check_pretraining(config, num_devices=1)

@@ -1,19 +1,26 @@
-"""The FreiHAND challenge's file: its order, its unit, and everything that may be wrong with one."""
+"""The challenges' file: its order, axes and unit, and everything that may be wrong with one."""
 
 import json
+import tracemalloc
 import zipfile
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import submission as recipes
+from data.ho3d import layout
+from peclr_jax.hands import camera
 from peclr_jax.tasks import estimator as estimators
 from peclr_jax.tasks import inference, submission
+from peclr_jax.tasks.estimator import Estimate, Estimator
+
+HO3D = Path(layout.__file__).parent / "dummy_data"
 
 
-def configure(checkpoint, **fields):
-    config = recipes.get_config()
+def configure(checkpoint, recipe="default", **fields):
+    config = recipes.get_config(recipe)
     fields = {"checkpoint": str(checkpoint), "batch_size": 3, **fields}
     config.update_from_flattened_dict(fields)
     return config
@@ -60,6 +67,78 @@ def test_without_scale_or_box_nothing_is_written(finetuned, records, shared, tmp
     assert not list(tmp_path.iterdir())
 
 
+def ho3d(finetuned, records, **fields):
+    data = {"data.manual_dir": str(HO3D), "data.data_dir": str(records)}
+    return configure(finetuned, "ho3d", **data, **fields)
+
+
+def test_ho3d_gives_the_wrist_and_wants_its_own_axes_and_order(finetuned, records, tmp_path):
+    config = ho3d(finetuned, records, batch_size=2)
+    submission.run(config, tmp_path)
+    joints, vertices = map(np.asarray, read(tmp_path / "pred.zip"))
+    assert joints.shape == (3, 21, 3)
+    assert vertices.shape == (3, 778, 3)
+    frames = layout.read_evaluation(HO3D / "HO3D_v2", "v2", HO3D)
+    np.testing.assert_allclose(-joints[:, 0, 2], frames.keypoints_3d[:, 0, 2], atol=2e-6)
+
+    network = estimators.load(finetuned)
+    _, _, split = inference.open_data(config.data, "evaluation", network, "box", 3)
+    (batch,) = split.batches()
+    pose = inference.infer(network, batch, "box", 3).estimate.pose
+    bone = network.bone_length
+    depth = bone * pose[..., 2] + batch["keypoints_3d"][:, :1, 2]
+    expected = camera.back_project(pose[..., :2], depth, jnp.asarray(batch["intrinsics"]))
+    # Ours at the places of HO-3D: wrist, index, middle, little, ring, thumb, tips.
+    fingers = [5, 6, 7, 9, 10, 11, 17, 18, 19, 13, 14, 15, 1, 2, 3]
+    expected = np.asarray(expected)[:, [0, *fingers, 4, 8, 12, 16, 20]] * [1, -1, -1]
+    np.testing.assert_allclose(joints, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_network_that_knows_everything_submits_the_ground_truth(network, records):
+    """HO-3D's own file of it, in its axes and order."""
+    data = ho3d("", records, **{"data.names": "ho3d/v3"}).data
+    _, _, split = inference.open_data(data, "evaluation", network, "box", 1)
+    challenge = submission.CHALLENGES["ho3d"]
+    truth = json.loads((HO3D / "HO3D_v3/evaluation_xyz.json").read_text())
+    for batch, expected in zip(split.batches(), truth, strict=True):
+        intrinsics = jnp.asarray(batch["intrinsics"])
+        pose, bone = camera.to_25d(jnp.asarray(batch["keypoints_3d"]), intrinsics)
+        # The depth is not the network's to know.
+        estimate = Estimate(pose, jnp.full(1, jnp.nan))
+        matrix = jnp.zeros((1, 2, 3))
+        inferred = inference.Inference(estimate, matrix, matrix, intrinsics)
+        joints = np.asarray(challenge.lift(inferred, batch, float(bone[0])))
+        submitted = (joints * challenge.axes)[0, challenge.order]
+        np.testing.assert_allclose(submitted, expected, atol=1e-5)
+
+
+def test_without_what_ho3d_gives_nothing_is_written(finetuned, records, shared, tmp_path):
+    """Evaluation images of FreiHAND have no wrist."""
+    data = {"names": "freihand", "manual_dir": str(shared / "fixtures/freihand_mini")}
+    fields = {f"data.{name}": value for name, value in data.items()}
+    config = configure(
+        finetuned, "ho3d", **fields, crop="two_pass", **{"data.data_dir": str(records)}
+    )
+    with pytest.raises(ValueError, match=r"image 0 has no intrinsics or root.*evaluation/\*/meta"):
+        submission.submit(config, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_metric_network_there_is_no_size(finetuned, records, tmp_path, monkeypatch):
+    monkeypatch.setattr(Estimator, "bone_length", float("nan"))
+    with pytest.raises(ValueError, match=r"does not tell the hands' size.*config\.checkpoint"):
+        submission.submit(ho3d(finetuned, records), tmp_path)
+
+
+def test_unknown_challenges_and_recipes_are_told(finetuned, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"config\.challenge='h2o3d' is none of 'freihand', 'ho3d'"
+    ):
+        submission.submit(configure(finetuned, challenge="h2o3d"), tmp_path)
+    with pytest.raises(ValueError, match="no recipe 'h2o3d'; leave it out, or choose 'ho3d'"):
+        recipes.get_config("h2o3d")
+
+
 def hands(count):
     return np.random.default_rng(0).normal(size=(count, 21, 3)) + np.array([0, 0, 5])
 
@@ -91,19 +170,50 @@ JOINTS, MESH = [[0.0, 0.0, 0.5]] * 21, [[0, 0, 0]] * 778
     ("content", "message"),
     [
         ([[JOINTS]], "must be a list of two"),
-        ("[[1, 2", "cannot be read"),
+        ([[JOINTS], [MESH], []], "must be a list of two"),
+        ([[JOINTS], [MESH], [MESH]], "must be a list of two"),
+        ({"joints": [JOINTS]}, "must be a list of two"),
+        ([1, 2], "must be a list of two"),
+        ("", "cannot be read"),
+        ("[[", "cannot be read"),
+        ("[[], []] []", "joints of 0 images, expected 1"),
+        (json.dumps([[JOINTS], [MESH]]) + "]", "cannot be read"),
         ([[JOINTS] * 2, [MESH]], "joints of 2 images, expected 1"),
         ([[JOINTS], [MESH] * 2], "vertices of 2 images, expected 1"),
         ([[JOINTS[:20]], [MESH]], "joints of image 0 .* not 21 points"),
         ([[JOINTS], [[*MESH[:777], [0, 0]]]], "vertices of image 0 .* not 778 points"),
-        ([[[*JOINTS[:20], [0, 0, float("nan")]]], [MESH]], "joints of image 0 .* finite"),
+        ([[[*JOINTS[:20], [0, 0, float("nan")]]], [MESH]], "cannot be read"),
+        ([[7], [MESH]], "joints of image 0 .* not 21 points"),
+        ([[[7] * 21], [MESH]], "joints of image 0 .* not 21 points of three finite numbers"),
+        ([[[[[0.0]] * 3] * 21], [MESH]], "joints of image 0 .* not 21 points"),
+        ([[[[True] * 3] * 21], [MESH]], "joints of image 0 .* not 21 points"),
         ([[[*JOINTS[:20], ["0", 0, 0]]], [MESH]], "joints of image 0"),
     ],
 )
 def test_what_the_challenge_would_refuse_is_refused(content, message, tmp_path):
     pack(tmp_path / "pred.zip", content)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as raised:
         submission.check(tmp_path / "pred.zip", 1)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_image_that_is_wrong_is_named(tmp_path):
+    pack(tmp_path / "pred.zip", [[JOINTS] * 3, [MESH, MESH, [*MESH, [0, 0, 0]]]])
+    with pytest.raises(ValueError, match=r"vertices of image 2 .* not 778 points"):
+        submission.check(tmp_path / "pred.zip", 3)
+    pack(tmp_path / "pred.zip", [[JOINTS, JOINTS[:3], JOINTS], [MESH] * 3])
+    with pytest.raises(ValueError, match=r"joints of image 1 .* not 21 points"):
+        submission.check(tmp_path / "pred.zip", 3)
+
+
+def test_checking_needs_little_memory(tmp_path):
+    """As lists, 40 meshes are more than 4 MB."""
+    submission.write(tmp_path / "pred.zip", iter(hands(40)))
+    tracemalloc.start()
+    submission.check(tmp_path / "pred.zip", 40)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3e6
 
 
 def test_other_files_are_refused(tmp_path):

@@ -1,0 +1,131 @@
+"""Official archives as they were downloaded: unpacked beside the records, safely, whole or not."""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import tensorflow_datasets as tfds
+from tqdm import auto as tqdm
+
+# What zipfile raises for broken members, for encrypted ones and for methods that it does not know.
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+
+
+def unpacked(
+    dl_manager: tfds.download.DownloadManager, manual_dir: Path, names: Sequence[str]
+) -> Path:
+    """Returns a directory with the content of the zip archives that lie in ``manual_dir``.
+
+    The archives that are there become one directory under the download directory, a later one
+    adding to an earlier one. It is kept and found again as long as the archives stay the same. A
+    single folder of the archive's own name around all of its content is left out: of
+    ``HO3D_v2.zip`` both ``HO3D_v2/train`` and ``train`` become ``train``.
+
+    Args:
+      dl_manager: as TFDS hands it to the builder.
+      manual_dir: where the user put the archives.
+      names: their official file names.
+
+    Returns:
+      That directory; ``manual_dir`` itself if none of the archives is there.
+
+    Raises:
+      ValueError: an archive is broken, or a name in it leads out of the directory.
+      OSError: there is not enough space.
+    """
+    # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
+    # and takes any archive of the same name for the same one.
+    archives = [manual_dir / name for name in names if (manual_dir / name).is_file()]
+    if not archives:
+        return manual_dir
+    folder = Path(dl_manager.download_dir) / "extracted"
+    target = folder / f"{archives[0].stem}-{_fingerprint(archives)}"
+    if target.is_dir():
+        return target
+    members = {archive: _members(archive) for archive in archives}
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_space(folder, members)
+    with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=folder) as unfinished:
+        content = Path(unfinished) / target.name
+        content.mkdir()
+        for archive in archives:
+            _unpack(archive, members[archive], content)
+        # Another process may have been faster.
+        if not target.is_dir():
+            os.replace(content, target)
+    return target
+
+
+def _fingerprint(archives: Sequence[Path]) -> str:
+    facts = [(str(path.resolve()), (s := path.stat()).st_size, s.st_mtime_ns) for path in archives]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
+    """Returns the archive's files by the relative path at which each is to lie."""
+    with _naming(archive), zipfile.ZipFile(archive) as content:
+        files = [member for member in content.infolist() if not member.is_dir()]
+    for member in files:
+        _check_member(archive, member)
+    paths = [PurePosixPath(member.filename) for member in files]
+    wrapped = all(len(path.parts) > 1 and path.parts[0] == archive.stem for path in paths)
+    return {
+        str(path.relative_to(archive.stem) if wrapped else path): member
+        for path, member in zip(paths, files, strict=True)
+    }
+
+
+def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
+    name = member.filename
+    # Windows reads "\\" and "C:" as parts of a path, whoever wrote the archive.
+    if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
+        problem = "which leads out of the directory it is unpacked to"
+    elif stat.S_ISLNK(member.external_attr >> 16):
+        problem = "which is a link"
+    else:
+        return
+    raise ValueError(
+        f"{archive} holds {name!r}, {problem}: it is not the official archive, and nothing of it "
+        "was unpacked. Download it again from the data set's own page."
+    )
+
+
+def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) -> None:
+    needed = sum(info.file_size for files in members.values() for info in files.values())
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        listed = " and ".join(str(archive) for archive in members)
+        raise OSError(
+            f"Unpacking {listed} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are "
+            f"free in {folder}: make room, or pass another --data_dir."
+        )
+
+
+def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) -> None:
+    progress = tqdm.tqdm(
+        members.items(), desc=f"Unpacking {archive.name}", unit=" files", leave=False
+    )
+    with _naming(archive), zipfile.ZipFile(archive) as content:
+        for path, member in progress:
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Reading to the end checks the member's sum.
+            with content.open(member) as source, target.open("wb") as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+
+
+@contextlib.contextmanager
+def _naming(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except _BROKEN as error:
+        raise ValueError(
+            f"{archive} is not a zip archive, corrupt or truncated ({error}). Download it again."
+        ) from error

@@ -1,0 +1,50 @@
+"""Dexter+Object from its official files, as TFDS records."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+try:
+    from data import base, images, schema
+except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from data import base, images, schema
+
+from data.dexter_object import layout
+
+
+class Builder(base.HandDatasetBuilder):
+    """One split, test: the data set is for testing only."""
+
+    HOMEPAGE = "https://handtracker.mpi-inf.mpg.de/projects/RealtimeHO/dexter+object.htm"
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Accept the terms and download Dexter+Object from https://handtracker.mpi-inf.mpg.de/"
+        "projects/RealtimeHO/dexter+object.htm, unpack it and pass the directory that holds data/ "
+        "as manual_dir."
+    )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        frames = layout.read_frames(layout.find_root(self.manual_dir(dl_manager)))
+        return {"test": self._generate_examples(frames)}
+
+    def _generate_examples(self, frames: layout.Frames) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, image in enumerate(images.as_jpegs(frames.images, layout.REMEDY)):
+            box = frames.hand_box[number]
+            record = schema.Record(
+                image=image,
+                sample_id=number,
+                keypoints_2d=frames.keypoints_2d[number],
+                keypoints_2d_valid=frames.valid[number],
+                keypoints_3d=frames.keypoints_3d[number],
+                keypoints_3d_valid=frames.valid[number],
+                intrinsics=layout.INTRINSICS,
+                hand_box=None if np.isnan(box).any() else box,
+                handedness="left",
+            )
+            yield number, record.encode()

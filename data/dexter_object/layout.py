@@ -1,0 +1,196 @@
+"""Reads and checks the official file layout of Dexter+Object.
+
+``data/SEQ/color/Color_%04d.bmp`` (numbered from 1) beside ``data/SEQ/annotations/SEQ3D.txt``, one
+line a frame: fields that end in ``;``, of which the first five are the tips ``x, y, z`` of thumb,
+index, middle, ring and little finger in millimetres, seen from the depth camera, x left and y up.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from absl import logging
+from jaxtyping import Bool, Float
+
+from data import schema
+from peclr_jax.hands import skeleton
+
+REMEDY = "Fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)."
+SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
+INVALID = 32001.0  # what the depth camera says where it sees no depth
+
+# The colour camera: pixels, and where the depth camera's points (mm) lie for it.
+INTRINSICS = np.array([[587.45209, 0.0, 325.0], [0.0, 600.67456, 249.0], [0.0, 0.0, 1.0]])
+ROTATION = np.array([[0.9999, 0.0034, 0.0161], [-0.0033, 1.0, -0.0079], [-0.0162, 0.0079, 0.9998]])
+TRANSLATION_MM = np.array([19.0473, -1.8514, -4.7501])
+
+# Of the sphere around the tips' mean that is taken to hold the hand.
+RADIUS_M = 0.1
+_TIPS = list(skeleton.FINGERTIPS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """The frames of all sequences that are there, in the order of ``SEQUENCES``.
+
+    Attributes:
+      images: one path per frame.
+      keypoints_3d: joints in metres in the colour camera's space; zero where not valid.
+      keypoints_2d: their projections in pixels of the colour image; zero where not valid.
+      valid: joints that are labelled: fingertips at most.
+      hand_box: x0, y0, x1, y1 in pixels; NaN where no tip is labelled.
+    """
+
+    images: tuple[Path, ...]
+    keypoints_3d: Float[np.ndarray, "frames 21 3"]
+    keypoints_2d: Float[np.ndarray, "frames 21 2"]
+    valid: Bool[np.ndarray, "frames 21"]
+    hand_box: Float[np.ndarray, "frames 4"]
+
+
+def find_root(manual_dir: Path) -> Path:
+    """Returns the directory that holds the sequences.
+
+    Raises:
+      FileNotFoundError: neither ``manual_dir`` nor ``data`` in it, or in the archive's own folder
+        in it, holds one.
+    """
+    for name in (".", "data", "dexter+object", "dexter+object/data"):
+        if any((manual_dir / name / sequence / "color").is_dir() for sequence in SEQUENCES):
+            return manual_dir / name
+    raise FileNotFoundError(
+        f"{manual_dir} holds none of the sequences ({', '.join(SEQUENCES)}), nor does data in it: "
+        "unpack the archives of Dexter+Object there, or pass the directory they were unpacked to "
+        "as manual_dir."
+    )
+
+
+def read_frames(root: Path) -> Frames:
+    """Reads and checks the labels of all sequences; images are only looked for.
+
+    Args:
+      root: as found by ``find_root``.
+
+    Raises:
+      ValueError: a label file is broken or does not fit the images.
+      FileNotFoundError: an image or a label file is missing.
+    """
+    images: list[Path] = []
+    tips: list[np.ndarray] = []
+    for sequence in SEQUENCES:
+        folder = root / sequence
+        if not (folder / "color").is_dir():
+            logging.warning("%s does not exist: that sequence is left out.", folder / "color")
+            continue
+        labels = _find_labels(folder)
+        tips.append(_read_tips(labels))
+        images += _list_images(folder / "color", len(tips[-1]), labels)
+    points, valid = to_color_camera(np.concatenate(tips))
+    keypoints_2d = project(points)
+    shape = (len(images), schema.NUM_JOINTS)
+    frames = Frames(
+        images=tuple(images),
+        keypoints_3d=np.zeros((*shape, 3)),
+        keypoints_2d=np.zeros((*shape, 2)),
+        valid=np.zeros(shape, bool),
+        hand_box=around(points, valid),
+    )
+    frames.keypoints_3d[:, _TIPS] = np.where(valid[..., None], points, 0)
+    frames.keypoints_2d[:, _TIPS] = np.where(valid[..., None], keypoints_2d, 0)
+    frames.valid[:, _TIPS] = valid
+    return frames
+
+
+def to_color_camera(
+    tips: Float[np.ndarray, "frames 5 3"],
+) -> tuple[Float[np.ndarray, "frames 5 3"], Bool[np.ndarray, "frames 5"]]:
+    """Returns the tips in metres in the colour camera's space, and which are labelled.
+
+    Args:
+      tips: millimetres in the label files' axes.
+
+    Returns:
+      The points, NaN where there is no label, and where there is one.
+    """
+    # A depth of zero or less is not marked as invalid, but no camera sees such a point.
+    valid = (tips[..., 2] != INVALID) & (tips[..., 2] > 0)
+    points = (tips * [-1, -1, 1]) @ ROTATION.T + TRANSLATION_MM
+    valid &= points[..., 2] > 0
+    return np.where(valid[..., None], points / 1000, np.nan), valid
+
+
+def project(points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 2"]:
+    """Returns the pixels of the colour image at which points of its camera's space are seen."""
+    projected = points @ INTRINSICS.T
+    return projected[..., :2] / projected[..., 2:]
+
+
+def around(
+    points: Float[np.ndarray, "frames 5 3"], valid: Bool[np.ndarray, "frames 5"]
+) -> Float[np.ndarray, "frames 4"]:
+    """Returns a box that holds the hand: that of a sphere around the mean of the labelled tips.
+
+    The palm is not labelled, and the box of the tips alone would cut it off; of one or two tips it
+    would be next to nothing. The choice is ours.
+
+    Args:
+      points: the tips in the colour camera's space, metres.
+      valid: which of them are labelled.
+    """
+    count = valid.sum(-1)[:, None]
+    total = np.where(valid[..., None], points, 0).sum(1)
+    center = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
+    half = RADIUS_M * INTRINSICS[[0, 1], [0, 1]] / center[:, 2:]
+    middle = project(center)
+    return np.concatenate([middle - half, middle + half], axis=-1)
+
+
+def _find_labels(folder: Path) -> Path:
+    """Returns the label file of a sequence, preferring the corrected one of other authors."""
+    official = folder / "annotations" / f"{folder.name}3D.txt"
+    corrected = official.with_name(f"my_{official.name}")
+    for path in (corrected, official):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{official} is missing: it holds the labels of {folder / 'color'}. {REMEDY}"
+    )
+
+
+def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    tips = np.empty((len(lines), len(_TIPS), 3))
+    for number, line in enumerate(lines, 1):
+        fields = line.split(";")[: len(_TIPS)]
+        try:
+            points = np.array([[float(value) for value in field.split(",")] for field in fields])
+            tips[number - 1] = points.reshape(len(_TIPS), 3)  # which does not broadcast
+        except ValueError:
+            raise ValueError(
+                f"{path}: line {number} does not begin with five points 'x, y, z' that end in ';'. "
+                f"{REMEDY}"
+            ) from None
+    bad = np.argwhere(~np.isfinite(tips))
+    if bad.size:
+        frame, tip, axis = bad[0]
+        raise ValueError(
+            f"{path}: line {frame + 1}, point {tip} holds {tips[frame, tip, axis]}, not a finite "
+            f"number. {REMEDY}"
+        )
+    return tips
+
+
+def _list_images(color: Path, count: int, labels: Path) -> list[Path]:
+    found = sum(1 for path in color.iterdir() if path.suffix == ".bmp")
+    if found != count or not count:
+        raise ValueError(
+            f"{color} holds {found} images, but {labels.name} has {count} lines, expected one an "
+            f"image. {REMEDY}"
+        )
+    images = [color / f"Color_{number:04d}.bmp" for number in range(1, count + 1)]
+    for path in images:
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{path} is missing: images must be numbered 1 to {count} without a gap. {REMEDY}"
+            )
+    return images

@@ -1,0 +1,240 @@
+"""Reads and checks the official file layout of HO-3D v2 and v3.
+
+``{train,evaluation}/SEQ/rgb/%04d.{png,jpg}`` beside ``{train,evaluation}/SEQ/meta/%04d.pkl``, of
+which those frames count that ``train.txt`` and ``evaluation.txt`` list as ``SEQ/%04d``. The files
+have OpenGL's axes (x right, y up, z backward) and MANO's order of the joints; what is returned has
+ours.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+from jaxtyping import Bool, Float
+from tqdm import auto as tqdm
+
+from data import pickles, schema, validation
+from peclr_jax.hands import skeleton
+
+REMEDY = "Fetch the file again from the HO-3D archive (see data/ho3d/README.md)."
+SUFFIXES = {"v2": ".png", "v3": ".jpg"}
+GROUND_TRUTH = "evaluation_xyz.json"
+FROM_OPENGL = np.array([1.0, -1.0, -1.0])
+
+_FRAME = re.compile(r"([\w-]+)/(\d+)", re.ASCII)
+# The two files that tell of the same root were rounded differently.
+_ROOT_TOLERANCE_M = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+    """The listed frames of ``train`` or ``evaluation``, in the order of the list.
+
+    Attributes:
+      images: one path per frame.
+      intrinsics: camera matrices in pixels.
+      keypoints_3d: joints in metres, FreiHAND order, OpenCV's axes; zero where not valid.
+      keypoints_2d: their projections in pixels; zero where not valid.
+      valid: joints that are labelled: all, or the wrist alone.
+      hand_box: x0, y0, x1, y1 in pixels, or ``None`` where the data set has none.
+    """
+
+    images: tuple[Path, ...]
+    intrinsics: Float[np.ndarray, "frames 3 3"]
+    keypoints_3d: Float[np.ndarray, "frames 21 3"]
+    keypoints_2d: Float[np.ndarray, "frames 21 2"]
+    valid: Bool[np.ndarray, "21"]
+    hand_box: Float[np.ndarray, "frames 4"] | None
+
+
+def find_root(manual_dir: Path, version: str) -> Path | None:
+    """Returns the directory that holds ``train`` or ``evaluation``.
+
+    That is ``manual_dir`` or the version's folder in it; ``None`` if neither does.
+    """
+    for root in (manual_dir, manual_dir / f"HO3D_{version}"):
+        if any((root / name).is_dir() for name in ("train", "evaluation")):
+            return root
+    return None
+
+
+def read_train(root: Path, version: str) -> Frames | None:
+    """Reads and checks the labels of the training frames; images are only looked for.
+
+    Args:
+      root: as found by ``find_root``.
+      version: "v2" or "v3".
+
+    Returns:
+      The frames, or ``None`` where there is no folder of them.
+
+    Raises:
+      ValueError: a file is broken, or lacks a label.
+      FileNotFoundError: the list or a file of a listed frame is missing.
+    """
+    images = _list_images(root, "train", version)
+    if not images:
+        return None
+    labels = _read_meta(images, {"handJoints3D": (21, 3), "camMat": (3, 3)})
+    return _convert(images, labels["handJoints3D"], labels["camMat"], None)
+
+
+def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None:
+    """Reads and checks the labels of the evaluation frames: roots and boxes, or all there is.
+
+    Args:
+      root: as found by ``find_root``.
+      version: "v2" or "v3".
+      manual_dir: besides ``root`` where ``evaluation_xyz.json``, published years later, may lie.
+
+    Returns:
+      The frames, or ``None`` where there is no folder of them.
+
+    Raises:
+      ValueError: a file is broken, lacks a label, or contradicts another.
+      FileNotFoundError: the list or a file of a listed frame is missing.
+    """
+    images = _list_images(root, "evaluation", version)
+    if not images:
+        return None
+    labels = _read_meta(images, {"handJoints3D": (3,), "camMat": (3, 3), "handBoundingBox": (4,)})
+    roots, boxes = labels["handJoints3D"][:, None], labels["handBoundingBox"]
+    empty = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(-1))
+    if empty.size:
+        raise ValueError(
+            f"{_meta(images[empty[0]])}: handBoundingBox is {boxes[empty[0]].tolist()}, expected "
+            f"x0, y0, x1, y1 with x0 < x1 and y0 < y1. {REMEDY}"
+        )
+    published = [path for place in (root, manual_dir) if (path := place / GROUND_TRUTH).is_file()]
+    joints = _read_ground_truth(published[0], roots) if published else roots
+    return _convert(images, joints, labels["camMat"], boxes)
+
+
+def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
+    """Returns the images of the listed frames; none if the folder is absent."""
+    folder, listed = root / name, root / f"{name}.txt"
+    if not folder.is_dir():
+        logging.warning("%s does not exist: the %s frames are left out.", folder, name)
+        return ()
+    if not listed.is_file():
+        raise FileNotFoundError(
+            f"{listed} is missing: it says which frames of {folder} count. {REMEDY}"
+        )
+    lines = listed.read_text(errors="replace").split()
+    if not lines:
+        raise ValueError(f"{listed} lists no frame. {REMEDY}")
+    suffix = SUFFIXES[version]
+    images = []
+    for number, line in enumerate(lines):
+        if not (frame := _FRAME.fullmatch(line)):
+            raise ValueError(
+                f"{listed}: entry {number} is {line!r}, expected SEQUENCE/FRAME as in 'ABF10/0000'."
+                f" {REMEDY}"
+            )
+        image = folder / frame[1] / "rgb" / f"{frame[2]}{suffix}"
+        if not image.is_file():
+            others = [
+                v for v, s in SUFFIXES.items() if s != suffix and image.with_suffix(s).exists()
+            ]
+            hint = (
+                f"There is one of HO-3D {others[0]}: choose ho3d/{others[0]}." if others else REMEDY
+            )
+            raise FileNotFoundError(f"{image} is missing, entry {number} of {listed}. {hint}")
+        images.append(image)
+    return tuple(images)
+
+
+def _meta(image: Path) -> Path:
+    return image.parents[1] / "meta" / f"{image.stem}.pkl"
+
+
+def _read_meta(
+    images: tuple[Path, ...], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, Float[np.ndarray, "frames ..."]]:
+    """Reads the labels of the given names and shapes from every image's pickle."""
+    paths = [_meta(image) for image in images]
+    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        contents = tqdm.tqdm(
+            pool.map(pickles.load, paths, chunksize=64),
+            total=len(paths),
+            desc=f"Reading {images[0].parents[2].name}/*/meta",
+            unit=" frames",
+            leave=False,
+        )
+        rows = [
+            [_label(path, content, name, shape) for name, shape in shapes.items()]
+            for path, content in zip(paths, contents, strict=True)
+        ]
+    return {
+        name: np.stack(column) for name, column in zip(shapes, zip(*rows, strict=True), strict=True)
+    }
+
+
+def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    value = content.get(name) if isinstance(content, dict) else None
+    if value is None:
+        raise ValueError(f"{path} has no {name}, which every listed frame has. {REMEDY}")
+    try:
+        array = np.asarray(value, np.float64)
+    except (ValueError, TypeError):
+        raise ValueError(f"{path}: {name} does not hold numbers. {REMEDY}") from None
+    if array.size != np.prod(shape) or array.shape[-1:] != shape[-1:]:
+        raise ValueError(f"{path}: {name} has shape {array.shape}, expected {shape}. {REMEDY}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path}: {name} holds NaN or infinity. {REMEDY}")
+    return array.reshape(shape)
+
+
+def _read_ground_truth(
+    path: Path, roots: Float[np.ndarray, "frames 1 3"]
+) -> Float[np.ndarray, "frames 21 3"]:
+    joints = validation.read_label_file(path, (21, 3), REMEDY)
+    if len(joints) != len(roots):
+        raise ValueError(
+            f"{path} has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames: they "
+            f"are of different versions of HO-3D. {REMEDY}"
+        )
+    apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
+    worst = int(apart.argmax())
+    if apart[worst] > _ROOT_TOLERANCE_M:
+        raise ValueError(
+            f"{path}: the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root "
+            f"that the frame's own file gives: they are of different versions of HO-3D. {REMEDY}"
+        )
+    return joints
+
+
+def _convert(
+    images: tuple[Path, ...],
+    joints: Float[np.ndarray, "frames _ 3"],
+    intrinsics: Float[np.ndarray, "frames 3 3"],
+    hand_box: Float[np.ndarray, "frames 4"] | None,
+) -> Frames:
+    """Turns all joints, or the roots alone, into our axes and order, and projects them."""
+    count = joints.shape[1]
+    points = joints * FROM_OPENGL
+    behind = np.argwhere(points[..., 2] <= 0)
+    if behind.size:
+        frame, joint = behind[0]
+        raise ValueError(
+            f"{_meta(images[frame])}: joint {joint} lies behind the camera "
+            f"(z = {points[frame, joint, 2]} m in OpenCV's axes). {REMEDY}"
+        )
+    projected = np.einsum("nij,nkj->nki", intrinsics, points)
+    keypoints_2d = projected[..., :2] / projected[..., 2:]
+    labelled = np.arange(schema.NUM_JOINTS) < count
+    padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
+    return Frames(
+        images=images,
+        intrinsics=intrinsics,
+        keypoints_3d=skeleton.reorder(np.pad(points, padding), skeleton.FROM_MANO),
+        keypoints_2d=skeleton.reorder(np.pad(keypoints_2d, padding), skeleton.FROM_MANO),
+        valid=labelled[skeleton.FROM_MANO],
+        hand_box=hand_box,
+    )

@@ -1,0 +1,1 @@
+"""Anyone's photos or video frames, with or without boxes, as a data set to pre-train on."""

@@ -1,0 +1,96 @@
+"""A folder of photos or video frames, as TFDS records."""
+
+import dataclasses
+import functools
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+try:
+    from data import base, images, schema, split
+except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
+    sys.path.append(str(Path(__file__).resolve().parents[2]))
+    from data import base, images, schema, split
+
+from data.image_folder import layout
+from peclr_jax.photos.boxes import Hand
+
+
+@dataclasses.dataclass(kw_only=True)
+class PhotoConfig(tfds.core.BuilderConfig):
+    """How large photos are stored.
+
+    Attributes:
+      longest: the longer side in pixels, at most; ``None`` for no limit.
+    """
+
+    longest: int | None
+
+
+class Builder(base.HandDatasetBuilder):
+    """Splits: train and validation (90/10 of the photos), one record a hand.
+
+    The metadata say how many ``unreadable_files`` were left out.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
+    BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS's own interface.
+        PhotoConfig(
+            name="original",
+            description="Photos at their own size, upright JPEGs byte for byte.",
+            longest=None,
+        ),
+        PhotoConfig(
+            name="1024px",
+            description="Photos shrunk so that the longer side has at most 1024 px.",
+            longest=1024,
+        ),
+    ]
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "Pass a folder of your own JPEG, PNG or WebP images as manual_dir; folders in it are "
+        "searched as well, and a boxes.json in it may say where the hands are."
+    )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        folder = layout.read_folder(self.manual_dir(dl_manager))
+        self.info.metadata["unreadable_files"] = folder.unreadable
+        held_out = set(split.validation_samples(len(folder.photos)).tolist())
+        numbered = list(enumerate(folder.photos))
+        splits = {
+            "train": self._generate_examples([p for p in numbered if p[0] not in held_out]),
+            "validation": self._generate_examples([p for p in numbered if p[0] in held_out]),
+        }
+        return splits if held_out else {"train": splits["train"]}
+
+    def _generate_examples(
+        self, numbered: list[tuple[int, layout.Photo]]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        longest = self.builder_config.longest
+        photos = [photo for _, photo in numbered]
+        encoded = images.ahead(functools.partial(layout.as_jpeg, longest=longest), photos)
+        for (sample, photo), image in zip(numbered, encoded, strict=True):
+            for number, hand in enumerate(photo.hands):
+                record = schema.Record(
+                    image=image,
+                    sample_id=sample,
+                    handedness=hand.handedness,
+                    **_labels(hand, photo, longest),
+                )
+                yield f"{sample}_{number}", record.encode()
+
+
+def _labels(hand: Hand, photo: layout.Photo, longest: int | None) -> dict[str, Any]:
+    labels: dict[str, Any] = {}
+    if hand.box is not None:
+        corners = np.reshape(hand.box, (2, 2))
+        labels["hand_box"] = layout.scale_points(corners, photo, longest).reshape(4)
+    if hand.keypoints is not None:
+        points = np.array([point or (0, 0) for point in hand.keypoints], np.float64)
+        labels["keypoints_2d"] = layout.scale_points(points, photo, longest)
+        labels["keypoints_2d_valid"] = np.array([point is not None for point in hand.keypoints])
+    return labels

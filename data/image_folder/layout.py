@@ -1,0 +1,205 @@
+"""Finds the photos in a folder and below it, and what ``boxes.json`` says about them."""
+
+import collections
+import glob
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from absl import logging
+from jaxtyping import Float
+from PIL import ExifTags, Image
+from tqdm import auto as tqdm
+
+from data import images
+from peclr_jax.photos import boxes, find, read
+
+BOXES_FILE = "boxes.json"
+_NAMED_AT_MOST = 5
+
+
+class Photo(NamedTuple):
+    """A readable photo.
+
+    Attributes:
+      path: its file.
+      width: in pixels, of the photo as it is seen.
+      height: in pixels, of the photo as it is seen.
+      hands: the hands that it shows, as far as is known.
+    """
+
+    path: Path
+    width: int
+    height: int
+    hands: tuple[boxes.Hand, ...]
+
+
+class Folder(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+      photos: those that show a hand, or may do so.
+      unreadable: how many files are broken.
+    """
+
+    photos: tuple[Photo, ...]
+    unreadable: int
+
+
+def read_folder(root: Path) -> Folder:
+    """Lists the photos in a folder and below it, decodes each once, and reads ``boxes.json``.
+
+    Hidden files and folders are left out, and, with a warning, what cannot be decoded.
+
+    Raises:
+      FileNotFoundError: there is no readable photo.
+      ValueError: ``boxes.json`` is broken or does not fit the photos, or says that none shows a
+        hand.
+    """
+    try:
+        paths = find.find_images(f"{glob.escape(str(root))}/**")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
+            "manual_dir, and convert files of other kinds."
+        ) from None
+    hands = _read_hands(root, paths)
+    readable = _readable(paths)
+    photos = [
+        Photo(path, *readable[path], shown)
+        for path, shown in zip(paths, hands, strict=True)
+        if path in readable and shown
+    ]
+    if not photos:
+        raise ValueError(
+            f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
+            "hands, or leave out the photos that it does not need to mention."
+        )
+    for photo in photos:
+        _check_boxes(photo, root / BOXES_FILE)
+    return Folder(tuple(photos), len(paths) - len(readable))
+
+
+def as_jpeg(photo: Photo, longest: int | None) -> bytes:
+    """Returns a photo, as it is seen, as a JPEG; byte for byte if it is such a one already.
+
+    Args:
+      photo: as listed by ``read_folder``.
+      longest: the longer side in pixels, at most; ``None`` for no limit.
+
+    Raises:
+      ValueError: the file has changed, and cannot be decoded any more.
+    """
+    size = scaled_size(photo, longest)
+    try:
+        with Image.open(photo.path) as image:
+            upright = image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9)
+            if (image.format, image.mode, image.size) == ("JPEG", "RGB", size) and upright:
+                return photo.path.read_bytes()
+        pixels = read.read(photo.path, smallest=float(min(size))).pixels
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{photo.path} cannot be read any more ({error}): start again.") from error
+    seen = pixels.image
+    if seen.size != size:
+        # Decoded at a fraction of its size, its last pixels may reach over the border.
+        right = min(photo.width * pixels.scale[0], seen.width)
+        bottom = min(photo.height * pixels.scale[1], seen.height)
+        inside = (0, 0, right, bottom)
+        seen = seen.resize(size, Image.Resampling.LANCZOS, inside, reducing_gap=3.0)
+    return images.encode(seen)
+
+
+def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
+    """Returns a photo's width and height after its longer side was limited."""
+    side = max(photo.width, photo.height)
+    shrink = min(1.0, (longest or side) / side)
+    return max(1, round(shrink * photo.width)), max(1, round(shrink * photo.height))
+
+
+def scale_points(
+    points: Float[np.ndarray, "points 2"], photo: Photo, longest: int | None
+) -> Float[np.ndarray, "points 2"]:
+    """Moves pixels (x, y) of a photo to where they lie once its longer side was limited."""
+    factors = np.array(scaled_size(photo, longest)) / (photo.width, photo.height)
+    # A pixel's centre is at a whole number, its edges are half a pixel away.
+    return (points + 0.5) * factors - 0.5
+
+
+def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
+    """Returns the hands of every photo: a single one somewhere where nobody says otherwise."""
+    file = root / BOXES_FILE
+    if not file.is_file():
+        return [(boxes.Hand("unknown"),)] * len(paths)
+    known = boxes.read_boxes(file, "unknown")
+    relative = [path.relative_to(root) for path in paths]
+    keys = [path.as_posix() if path.as_posix() in known else path.name for path in relative]
+    _check_keys(file, known, dict(zip(relative, keys, strict=True)))
+    somewhere = boxes.Request((boxes.Hand("unknown"),))
+    return [known.get(key, somewhere).hands for key in keys]
+
+
+def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Path, str]) -> None:
+    uses = collections.Counter(keys.values())
+    for path, key in keys.items():
+        if key in known and uses[key] > 1:
+            raise ValueError(
+                f"{file}: {key!r} may be any of {uses[key]} photos of that name; give the path, "
+                f"such as {path.as_posix()!r}"
+            )
+    unused = [key for key in known if key not in uses]
+    if known and len(unused) == len(known):
+        raise ValueError(
+            f"{file} mentions none of the photos, its first key is {unused[0]!r}; a key is a file "
+            f"name or a path such as {next(iter(keys)).as_posix()!r}"
+        )
+    if unused:
+        logging.warning("%s mentions %d photos that do not exist: %s", file, *_some(unused))
+
+
+def _readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Decodes all photos and returns the width and height of those where that is possible."""
+    results = tqdm.tqdm(
+        images.ahead(_decode, paths),
+        total=len(paths),
+        desc="Checking the photos",
+        unit=" photos",
+        leave=False,
+    )
+    checked = list(zip(paths, results, strict=True))
+    problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
+    if len(problems) == len(paths):
+        raise FileNotFoundError(
+            f"None of {len(paths)} photos can be read, the first is {problems[0]}."
+        )
+    if problems:
+        logging.warning("%d photos cannot be read and are left out: %s", *_some(problems))
+    return {path: result for path, result in checked if not isinstance(result, str)}
+
+
+def _decode(path: Path) -> tuple[int, int] | str:
+    """Returns a photo's width and height, or why it cannot be decoded."""
+    try:
+        # At an eighth of its size every byte of a JPEG is still looked at.
+        photo = read.read(path, smallest=1.0)
+    except read.UnreadableImageError as error:
+        return str(error)
+    return photo.width, photo.height
+
+
+def _some(names: Sequence[str]) -> tuple[int, str]:
+    more = ", ..." if len(names) > _NAMED_AT_MOST else ""
+    return len(names), ", ".join(itertools.islice(names, _NAMED_AT_MOST)) + more
+
+
+def _check_boxes(photo: Photo, file: Path) -> None:
+    for hand in photo.hands:
+        if hand.box is None:
+            continue
+        x0, y0, x1, y1 = hand.box
+        if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
+            raise ValueError(
+                f"{file}: the box {list(hand.box)} lies outside of {photo.path}, which has "
+                f"{photo.width}x{photo.height} px as it is seen"
+            )

@@ -1,0 +1,134 @@
+"""Pickles of arrays and plain values, which may come from anywhere: nothing in them is run."""
+
+import pickle
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class Inert:
+    """Stands for an object of a package that is not needed: holds what was stored of it.
+
+    Attributes:
+      state: as the pickle has it, for most classes the dictionary of the attributes.
+    """
+
+    state: Any = None
+
+    def __init__(self, *arguments: Any):
+        del arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+def load(path: Path, inert: Sequence[str] = ()) -> Any:
+    """Reads a pickle of NumPy arrays, numbers, texts and containers of them.
+
+    Pickles of Python 2 are read as NumPy's manual says, their texts as Latin-1. Arrays hold
+    booleans, numbers, texts or what the pickle itself may hold, but no records.
+
+    Args:
+      path: the file.
+      inert: packages of which objects may be in it; each is read as an `Inert` one.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no pickle, is truncated, or needs anything else to be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return _Unpickler(file, inert).load()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing.") from None
+    except _RefusedError as refused:
+        raise ValueError(
+            f"{path} refers to {refused}, which arrays and plain values do not need; nothing of it "
+            "was run. Fetch the file again from its official source."
+        ) from None
+    except Exception as error:
+        # Broken pickles fail in every way there is.
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} is not a pickle, corrupt or truncated ({reason}).") from error
+
+
+class _RefusedError(Exception):
+    """The name of something that a pickle asks for and does not get."""
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: BinaryIO, inert: Sequence[str]):
+        super().__init__(file, encoding="latin1")
+        self._inert = inert
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns what stands for `module.name` here: all that a pickle can call."""
+        module = _PYTHON_2.get(module, module)
+        module = module.replace("numpy._core", "numpy.core")  # as NumPy 2 has it
+        if module.partition(".")[0] in self._inert:
+            return Inert
+        if (module, name) not in _KNOWN:
+            raise _RefusedError(f"{module}.{name}")
+        return _KNOWN[module, name]
+
+
+class _DataType:
+    """Stands for `numpy.dtype`, whose own state could be forged to point anywhere in memory."""
+
+    def __init__(self, code: str, align: bool = False, copy: bool = True):
+        del align, copy  # of records, which are refused
+        self.dtype = np.dtype(str(code))
+        if self.dtype.kind not in "biufcSUO":
+            raise _RefusedError(f"arrays of data type {code!r}")
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class _Array(np.ndarray):
+    """An array that takes its data type from a `_DataType` alone."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        super().__setstate__(tuple(x.dtype if isinstance(x, _DataType) else x for x in state))  # type: ignore[arg-type]
+
+
+def _reconstruct(*_: Any) -> np.ndarray:
+    return _Array((0,), np.int8)  # the state that follows says everything
+
+
+def _scalar(data_type: _DataType, data: str | bytes) -> Any:
+    return np.frombuffer(_encode(data), data_type.dtype, count=1)[0]
+
+
+def _frombuffer(buffer: bytes, data_type: _DataType, shape: Any, order: Any) -> np.ndarray:
+    return np.frombuffer(buffer, data_type.dtype).reshape(shape, order=order)
+
+
+def _encode(text: str | bytes, _encoding: str = "latin1") -> bytes:
+    return text.encode("latin1") if isinstance(text, str) else text
+
+
+def _new_object(kind: type, *_: Any) -> Inert:
+    if kind is not Inert:
+        raise _RefusedError(f"objects of {kind!r}")
+    return Inert()
+
+
+_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): "ndarray",
+    ("numpy", "dtype"): _DataType,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("_codecs", "encode"): _encode,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("copyreg", "_reconstructor"): _new_object,
+    ("builtins", "object"): object,
+} | {
+    ("builtins", kind.__name__): kind
+    for kind in (bytes, bytearray, complex, set, frozenset, slice, range)
+}

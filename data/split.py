@@ -1,0 +1,22 @@
+"""Which samples of a data set without an official validation set are held out."""
+
+import numpy as np
+from jaxtyping import Int
+
+_VALIDATION_SHARE = 0.1
+_VALIDATION_SEED = 5
+
+
+def validation_samples(num_samples: int) -> Int[np.ndarray, " held_out"]:
+    """Returns the samples of the paper's 10 % held-out side, in ascending order (Sec. 4.4).
+
+    Samples are drawn, not images, so that all images of one fall on the same side. A tenth is
+    rounded to the nearest whole number, but to at least one of two or more samples; a single sample
+    is trained on and nothing is held out.
+    """
+    if num_samples < 2:
+        return np.empty(0, np.int64)
+    count = max(1, round(num_samples * _VALIDATION_SHARE))
+    # Raw Philox bits are the same in every version of NumPy; its permutations need not be.
+    draws = np.random.Philox(np.random.SeedSequence(_VALIDATION_SEED)).random_raw(num_samples)
+    return np.sort(np.argsort(draws, kind="stable")[:count])

@@ -1,0 +1,1 @@
+"""YouTube3DHands: hands in videos, as meshes in image pixels."""

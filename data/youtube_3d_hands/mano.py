@@ -1,0 +1,106 @@
+"""Joints from the vertices of MANO's mesh, as far as the user has MANO."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import sparse
+
+from data import pickles
+from peclr_jax.hands import skeleton
+from peclr_jax.models import torch_file
+
+NUM_VERTICES = 778
+NUM_REGRESSED = 16
+# Of thumb, index, middle, ring and little finger: these need no licence.
+TIP_VERTICES = (744, 320, 443, 555, 672)
+# MANO's own model, its regressor alone as an array, and the one in the official PeCLR code.
+FILES = ("MANO_RIGHT.pkl", "mano/MANO_RIGHT.pkl", "J_regressor.npy", "mano_mesh_to_joints_mat.pth")
+_REMEDY = f"Replace or remove it; without any of {', '.join(FILES)} only fingertips are read."
+
+Regressor = Float[np.ndarray, "16 778"]
+
+
+def read_regressor(folder: Path) -> Regressor | None:
+    """Returns the matrix from vertices to MANO's 16 joints; ``None`` if there is no file of it.
+
+    Args:
+      folder: where one of ``FILES`` may lie; the first that does counts.
+
+    Raises:
+      ValueError: the file is broken, or is not such a matrix.
+    """
+    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    if path is None:
+        return None
+    matrix = np.asarray(_READERS[path.suffix](path))
+    expected = (NUM_REGRESSED, NUM_VERTICES)
+    if matrix.shape != expected or matrix.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path} has a joint regressor of shape {matrix.shape}, type {matrix.dtype}; expected "
+            f"{expected} numbers. {_REMEDY}"
+        )
+    # A joint is a weighted mean of vertices, so that it moves along with them.
+    if not np.allclose(matrix.sum(1), 1, atol=1e-2):
+        raise ValueError(f"{path}: the weights of a joint do not add up to 1. {_REMEDY}")
+    return matrix.astype(np.float64)
+
+
+def joints(
+    vertices: Float[np.ndarray, "778 axes"], regressor: Regressor | None
+) -> Float[np.ndarray, "21 axes"]:
+    """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none."""
+    tips = vertices[list(TIP_VERTICES)]
+    others = (
+        np.zeros((NUM_REGRESSED, vertices.shape[1]))
+        if regressor is None
+        else (regressor @ vertices)
+    )
+    return skeleton.reorder(np.concatenate([others, tips]), skeleton.FROM_MANO)
+
+
+def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
+    """Says which joints are known: all with a regressor, else the fingertips."""
+    return np.full(skeleton.NUM_JOINTS, regressor is not None) | np.isin(
+        np.arange(skeleton.NUM_JOINTS), skeleton.FINGERTIPS
+    )
+
+
+def _from_pickle(path: Path) -> np.ndarray:
+    model = pickles.load(path, inert=("chumpy", "scipy"))
+    matrix = model.get("J_regressor") if isinstance(model, dict) else None
+    if isinstance(matrix, np.ndarray):
+        return matrix
+    try:
+        return _dense(matrix.state)  # type: ignore[union-attr]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} holds no J_regressor as MANO has it ({error}). {_REMEDY}") from (
+            error
+        )
+
+
+def _dense(state: dict[str, Any]) -> np.ndarray:
+    """Rebuilds the matrix of which SciPy has pickled the columns."""
+    parts = (state["data"], state["indices"], state["indptr"])
+    shape = state["_shape"] if "_shape" in state else state["shape"]
+    matrix = sparse.csc_matrix(parts, shape=shape)
+    matrix.check_format(full_check=True)
+    return matrix.toarray()
+
+
+def _from_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is not an array of NumPy ({error}). {_REMEDY}") from error
+
+
+def _from_torch(path: Path) -> np.ndarray:
+    tensors = torch_file.read(path)
+    if len(tensors) != 1:
+        raise ValueError(f"{path} holds {len(tensors)} tensors, expected one. {_REMEDY}")
+    return next(iter(tensors.values()))
+
+
+_READERS = {".pkl": _from_pickle, ".npy": _from_array, ".pth": _from_torch}

@@ -1,0 +1,167 @@
+"""The network of the official fine-tuned releases, `RN_25D_wMLPref`."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from peclr_jax.hands import camera
+from peclr_jax.hands.skeleton import MIDDLE_MCP, NUM_JOINTS, WRIST
+from peclr_jax.models.heads import RootDepthRefiner
+from peclr_jax.models.pose_network import PoseOutput, place
+from peclr_jax.models.resnet import ResNet
+
+NUM_OUTPUTS = 3 * NUM_JOINTS + 1
+"""The released linear layer has a 64th output, which nothing uses."""
+
+VIEW_SIDE = 224
+"""Side of the views that the released networks know, whose pixels they give."""
+
+
+class ReleasedHead(nn.Module):
+    """The linear layer of the released networks: features to a 2.5D pose in view pixels."""
+
+    @nn.compact
+    def __call__(self, features: Float[Array, "batch features"]) -> Float[Array, "batch 21 3"]:
+        """Returns (x px, y px, depth), joints in FreiHAND's order; the root's depth is zero.
+
+        Args:
+          features: (B, C), the encoder's output.
+        """
+        outputs = nn.Dense(NUM_OUTPUTS, name="fc")(features)
+        pose = outputs[:, : 3 * NUM_JOINTS].reshape(-1, NUM_JOINTS, 3)
+        return pose.at[:, WRIST, 2].set(0.0)
+
+
+class ReleasedPoseNetwork(nn.Module):
+    """Views and their intrinsics to 2.5D poses, as `PoseNetwork`, from the released weights.
+
+    Parameters lie under "encoder", "head" and "refiner", joints in FreiHAND's order: the official
+    order is permuted when weights are read (`torch_weights.py`).
+
+    Attributes:
+      encoder: images to pooled features.
+      palm_root: whether the root that the weights know, joint 0, is the palm, as in the releases;
+        else the wrist. The palm lies half way from the wrist to the middle finger's MCP joint.
+    """
+
+    encoder: ResNet
+    palm_root: bool = True
+
+    def setup(self) -> None:
+        """Makes the parts whose sizes are given by the weights."""
+        self.head = ReleasedHead()
+        self.refiner = RootDepthRefiner()
+
+    def __call__(
+        self,
+        images: Float[Array, "batch side side 3"],
+        intrinsics: Float[Array, "batch 3 3"],
+        train: bool = False,
+    ) -> PoseOutput:
+        """Estimates the poses of hands.
+
+        Args:
+          images: ImageNet-standardised views, of the side that the weights were trained on
+            (`VIEW_SIDE` for the releases): the layer gives its pixels.
+          intrinsics: of the views, pixels.
+          train: use and update the statistics of the batch (collection "batch_stats").
+
+        Returns:
+          2.5D poses in view pixels, rooted at the wrist, and root depths.
+        """
+        pose = self.head(self.encoder(images, train))
+        output = place(pose, intrinsics, self.refiner, train)
+        return palm_to_wrist(output, intrinsics) if self.palm_root else output
+
+
+def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> PoseOutput:
+    """Puts the wrist in the place of the palm, as joint 0 and as root.
+
+    The official rule, in camera space: wrist = 2 palm - middle MCP.
+
+    Args:
+      output: rooted at the palm, which is joint 0.
+      intrinsics: of the views, pixels.
+    """
+    # The palm is half way, so the wrist is as far before it as the knuckle is behind it.
+    knuckle = output.pose[:, MIDDLE_MCP, 2]
+    joints = camera.from_25d(output.pose, intrinsics, z_root=output.root_depth)
+    wrist = 2 * joints[:, WRIST] - joints[:, MIDDLE_MCP]
+    pixel = camera.project(wrist[:, None], intrinsics)[:, 0]
+    pose = output.pose.at[:, :, 2].add(knuckle[:, None])
+    pose = pose.at[:, WRIST].set(jnp.pad(pixel, ((0, 0), (0, 1))))
+    return PoseOutput(pose, output.root_depth - knuckle, output.root_depth_estimate - knuckle)
+
+
+def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, Any]:
+    """Turns the variables of a `PoseNetwork` into those of `ReleasedPoseNetwork(palm_root=False)`.
+
+    The layer gives pixels instead of multiples of half the view's side, its unused 64th output is
+    zero, and a network without refinement gets one that corrects nothing.
+
+    Args:
+      variables: of a network with a linear head.
+      view_side: of its views, pixels.
+
+    Raises:
+      ValueError: the head is not linear.
+    """
+    params, statistics = variables["params"], variables["batch_stats"]
+    if set(params.get("head", ())) != {"pose"}:
+        raise ValueError(
+            "only a network that was fine-tuned with a linear head (model.head='linear') has the "
+            f"official layout; this one's head holds {sorted(params.get('head', ()))}"
+        )
+    if "refiner" in params:
+        refiner = {"params": params["refiner"], "batch_stats": statistics["refiner"]}
+    else:
+        refiner = _no_correction()
+    return {
+        "params": {
+            "encoder": params["encoder"],
+            "head": {"fc": _in_pixels(params["head"]["pose"], view_side)},
+            "refiner": refiner["params"],
+        },
+        "batch_stats": {"encoder": statistics["encoder"], "refiner": refiner["batch_stats"]},
+    }
+
+
+def _in_pixels(pose: dict[str, Any], view_side: int) -> dict[str, np.ndarray]:
+    """Folds `pose_network.to_pixels` into the linear layer."""
+    half, center = view_side / 2, (view_side - 1) / 2
+    factor = np.tile([half, half, 1.0], NUM_JOINTS)
+    shift = np.tile([center, center, 0.0], NUM_JOINTS)
+    kernel = np.asarray(pose["kernel"], np.float64) * factor
+    bias = np.asarray(pose["bias"], np.float64) * factor + shift
+    return {
+        "kernel": np.pad(kernel, ((0, 0), (0, 1))).astype(np.float32),
+        "bias": np.pad(bias, (0, 1)).astype(np.float32),
+    }
+
+
+def _no_correction() -> dict[str, Any]:
+    """Returns variables of a `RootDepthRefiner` whose output is zero."""
+    hidden = RootDepthRefiner().hidden
+
+    def dense(inputs: int, outputs: int) -> dict[str, np.ndarray]:
+        return {
+            "kernel": np.zeros((inputs, outputs), np.float32),
+            "bias": np.zeros(outputs, np.float32),
+        }
+
+    def of_norm(ones: str, zeros: str) -> dict[str, np.ndarray]:
+        return {ones: np.ones(hidden, np.float32), zeros: np.zeros(hidden, np.float32)}
+
+    return {
+        "params": {
+            "dense1": dense(3 * NUM_JOINTS + 1, hidden),
+            "bn1": of_norm("scale", "bias"),
+            "dense2": dense(hidden, hidden),
+            "bn2": of_norm("scale", "bias"),
+            "dense3": dense(hidden, 1),
+        },
+        "batch_stats": {name: of_norm("var", "mean") for name in ("bn1", "bn2")},
+    }

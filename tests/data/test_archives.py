@@ -1,0 +1,139 @@
+"""Archives: found, unpacked once, and refused as a whole where anything is wrong."""
+
+import os
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from data import archives, build
+from data.freihand import layout
+
+DUMMY = Path(layout.__file__).parent / "dummy_data"
+
+
+def pack(path, content):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tree(folder):
+    return {
+        p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()
+    }
+
+
+@pytest.fixture
+def unpacked(tmp_path):
+    manager = SimpleNamespace(download_dir=tmp_path / "downloads")
+    return lambda *names: archives.unpacked(manager, tmp_path, names or ("HANDS.zip",))
+
+
+def test_without_an_archive_nothing_happens(unpacked, tmp_path):
+    assert unpacked() == tmp_path
+    assert not (tmp_path / "downloads").exists()
+
+
+def test_archives_are_merged_without_the_folder_around_them(unpacked, tmp_path):
+    pack(tmp_path / "HANDS.zip", {"HANDS/": "", "HANDS/a/1.txt": "one", "HANDS/b.txt": "old"})
+    pack(tmp_path / "MORE.zip", {"b.txt": "new", "a/2.txt": "two"})
+    folder = unpacked("HANDS.zip", "ABSENT.zip", "MORE.zip")
+    assert tree(folder) == {"a/1.txt": b"one", "a/2.txt": b"two", "b.txt": b"new"}
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+
+
+def test_the_same_archive_is_unpacked_once_and_another_one_again(unpacked, tmp_path):
+    archive = pack(tmp_path / "HANDS.zip", {"a.txt": "one"})
+    first = unpacked()
+    (first / "mark").write_text("")
+    assert unpacked() == first
+    assert (first / "mark").exists()
+    pack(archive, {"a.txt": "another"})
+    assert tree(unpacked()) == {"a.txt": b"another"}
+
+
+def break_sum(path):
+    content = bytearray(path.read_bytes())
+    content[content.index(b"a.txt") + len("a.txt") + 3] ^= 0xFF
+    path.write_bytes(content)
+
+
+BREAKAGES = {
+    "no archive": (lambda path: path.write_text("<html>404</html>"), "is not a zip archive"),
+    "truncated": (lambda path: os.truncate(path, path.stat().st_size - 30), "truncated"),
+    "wrong sum": (break_sum, "corrupt or truncated"),
+    "parent": (lambda path: pack(path, {"ok": "", "../x": ""}), r"'\.\./x', which leads out"),
+    "hidden parent": (lambda path: pack(path, {"a/../../x": ""}), "which leads out"),
+    "absolute": (lambda path: pack(path, {"/etc/x": ""}), "'/etc/x', which leads out"),
+    "backslashes": (lambda path: pack(path, {"a\\..\\..\\x": ""}), "which leads out"),
+    "drive": (lambda path: pack(path, {"C:x": ""}), "'C:x', which leads out"),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_nothing_is_left_of_a_bad_archive(unpacked, tmp_path, breakage):
+    break_it, message = BREAKAGES[breakage]
+    break_it(pack(tmp_path / "HANDS.zip", {"b.txt": "two", "a.txt": "one " * 100}))
+    with pytest.raises(ValueError, match=message) as raised:
+        unpacked()
+    assert "HANDS.zip" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["HANDS.zip"]
+    assert not list(tmp_path.glob("downloads/extracted/*"))
+
+
+def test_links_are_refused(unpacked, tmp_path):
+    link = zipfile.ZipInfo("a")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    pack(tmp_path / "HANDS.zip", {link: "/etc"})
+    with pytest.raises(ValueError, match="'a', which is a link"):
+        unpacked()
+
+
+def test_space_is_checked_first(unpacked, tmp_path, monkeypatch):
+    pack(tmp_path / "HANDS.zip", {"a.txt": "one"})
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: SimpleNamespace(free=2))
+    with pytest.raises(OSError, match=r"HANDS\.zip needs .* GB are free in .*make room"):
+        unpacked()
+
+
+@pytest.fixture
+def freihand_archives(tmp_path):
+    """The two official archives: the second one adds the labels of the evaluation images."""
+    content = tree(DUMMY)
+    labels = {"evaluation_xyz.json": content.pop("evaluation_xyz.json")}
+    folder = tmp_path / "downloaded"
+    folder.mkdir()
+    pack(folder / "FreiHAND_pub_v2.zip", content)
+    pack(folder / "FreiHAND_pub_v2_eval.zip", labels)
+    return folder
+
+
+def prepared(manual_dir, data_dir):
+    builder = build.make_builder("freihand", data_dir)
+    build.prepare(builder, manual_dir)
+    return builder
+
+
+def test_freihand_builds_from_its_archives(freihand_archives, tmp_path):
+    builder = prepared(freihand_archives, tmp_path / "records")
+    plain = prepared(DUMMY, tmp_path / "plain")
+    assert builder.info.splits.keys() == plain.info.splits.keys()
+    for split in builder.info.splits:
+        for ours, theirs in zip(
+            builder.as_data_source(split), plain.as_data_source(split), strict=True
+        ):
+            assert ours["image"].tobytes() == theirs["image"].tobytes()
+            assert ours["keypoints_3d"].tobytes() == theirs["keypoints_3d"].tobytes()
+    assert builder.info.metadata["manual_dir"] == str(freihand_archives)
+
+
+def test_unpacked_files_come_first(freihand_archives, tmp_path):
+    (freihand_archives / "FreiHAND_pub_v2.zip").write_text("broken")
+    shutil.copytree(DUMMY, freihand_archives / "FreiHAND_pub_v2")
+    assert "train" in prepared(freihand_archives, tmp_path / "records").info.splits

@@ -1,0 +1,213 @@
+"""The Dexter+Object layout: calibration, tips that are not labelled, and what may be broken."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import build, schema
+from data.dexter_object import layout
+from data.dexter_object.dexter_object_dataset_builder import Builder
+
+DUMMY = Path(layout.__file__).parent / "dummy_data"
+TIPS = [4, 8, 12, 16, 20]
+
+
+def prepared(manual_dir, data_dir):
+    builder = Builder(data_dir=data_dir)
+    build.prepare(builder, manual_dir)
+    return builder
+
+
+def read(builder):
+    assert list(builder.info.splits) == ["test"]
+    return list(builder.as_data_source("test"))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return read(prepared(DUMMY, tmp_path_factory.mktemp("records")))
+
+
+@pytest.fixture
+def raw(tmp_path):
+    shutil.copytree(DUMMY, tmp_path / "raw")
+    return tmp_path / "raw"
+
+
+def test_frames_come_in_the_order_of_the_sequences(records):
+    assert [record["sample_id"] for record in records] == list(range(8))
+    assert all(record["image"].shape == (480, 640, 3) for record in records)
+    assert {schema.HANDEDNESS[record["handedness"]] for record in records} == {"left"}
+    assert not any(record["bone_length_valid"] for record in records)
+
+
+def test_only_tips_are_labelled_and_not_all_of_them(records):
+    valid = np.array([record["keypoints_3d_valid"] for record in records])
+    assert not np.delete(valid, TIPS, axis=1).any()
+    # The second frame of Grasp1 lacks two of them, the second of Rigid all.
+    expected = np.ones((8, 5), bool)
+    expected[1, [1, 3]] = False
+    expected[5] = False
+    np.testing.assert_array_equal(valid[:, TIPS], expected)
+    for record in records:
+        np.testing.assert_array_equal(record["keypoints_2d_valid"], record["keypoints_3d_valid"])
+        assert not record["keypoints_3d"][~record["keypoints_3d_valid"]].any()
+
+
+def test_labels_are_seen_by_the_colour_camera(records):
+    camera = [[587.45209, 0, 325], [0, 600.67456, 249], [0, 0, 1]]
+    for record in records:
+        np.testing.assert_allclose(record["intrinsics"], camera, rtol=1e-6)
+        valid = record["keypoints_3d_valid"]
+        points = record["keypoints_3d"][valid].astype(np.float64)
+        projected = points @ np.transpose(camera)
+        np.testing.assert_allclose(
+            record["keypoints_2d"][valid], projected[:, :2] / projected[:, 2:], rtol=1e-5
+        )
+        assert (points[:, 2] > 0.1).all()
+        assert (points[:, 2] < 2).all()
+
+
+def test_a_known_point_lies_where_the_calibration_puts_it():
+    tips = np.array([[[-30.0, -50.0, 400.0]] * 5])
+    points, valid = layout.to_color_camera(tips)
+    assert valid.all()
+    # By hand: R @ (30, 50, 400) + t, in metres.
+    expected = [
+        (0.9999 * 30 + 0.0034 * 50 + 0.0161 * 400 + 19.0473) / 1000,
+        (-0.0033 * 30 + 50 - 0.0079 * 400 - 1.8514) / 1000,
+        (-0.0162 * 30 + 0.0079 * 50 + 0.9998 * 400 - 4.7501) / 1000,
+    ]
+    np.testing.assert_allclose(points[0, 0], expected, rtol=1e-12)
+    pixel = [
+        587.45209 * expected[0] / expected[2] + 325,
+        600.67456 * expected[1] / expected[2] + 249,
+    ]
+    np.testing.assert_allclose(layout.project(points)[0, 0], pixel, rtol=1e-12)
+
+
+@pytest.mark.parametrize("depth", [32001.0, 0.0, -300.0])
+def test_a_depth_that_is_none_makes_the_tip_not_valid(depth):
+    tips = np.tile([10.0, 20.0, 400.0], (1, 5, 1))
+    tips[0, 2, 2] = depth
+    points, valid = layout.to_color_camera(tips)
+    assert valid.tolist() == [[True, True, False, True, True]]
+    assert np.isnan(points[0, 2]).all()
+
+
+def test_boxes_are_a_hands_size_around_the_tips(records):
+    for record in records:
+        assert record["hand_box_valid"] == record["keypoints_3d_valid"].any()
+        if not record["hand_box_valid"]:
+            continue
+        center = record["keypoints_3d"][record["keypoints_3d_valid"]].mean(0)
+        x0, y0, x1, y1 = record["hand_box"]
+        np.testing.assert_allclose((x1 - x0) / 2, 0.1 * 587.45209 / center[2], rtol=1e-4)
+        np.testing.assert_allclose((y1 - y0) / 2, 0.1 * 600.67456 / center[2], rtol=1e-4)
+        np.testing.assert_allclose(
+            [(x0 + x1) / 2, (y0 + y1) / 2], layout.project(center), rtol=1e-4
+        )
+
+
+def test_corrected_labels_are_preferred(records, raw):
+    """The official labels of Pinch are wrong by 4 cm in the drawings."""
+    annotations = raw / "data/Pinch/annotations"
+    corrected = layout.read_frames(raw / "data")
+    np.testing.assert_allclose(corrected.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
+    (annotations / "my_Pinch3D.txt").unlink()
+    official = layout.read_frames(raw / "data")
+    moved = official.keypoints_3d[6, TIPS] - corrected.keypoints_3d[6, TIPS]
+    np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.04, rtol=1e-3)
+
+
+def test_sequences_may_be_absent(raw, tmp_path):
+    for sequence in ("Grasp1", "Rotate"):
+        shutil.rmtree(raw / "data" / sequence)
+    assert len(read(prepared(raw, tmp_path / "records"))) == 5
+
+
+def test_the_sequences_themselves_may_be_named(raw):
+    assert layout.find_root(raw) == raw / "data"
+    assert layout.find_root(raw / "data") == raw / "data"
+    (raw.parent / "around").mkdir()
+    raw.rename(raw.parent / "around/dexter+object")
+    found = layout.find_root(raw.parent / "around")
+    assert found == raw.parent / "around/dexter+object/data"
+
+
+def edit(path, change):
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(change(lines)) + "\n")
+
+
+LABELS, COLOR = "Grasp1/annotations/Grasp13D.txt", "Rigid/color"
+BREAKAGES = {
+    "fewer lines": (
+        lambda d: edit(d / LABELS, lambda lines: lines[:-1]),
+        r"Grasp1/color holds 2 images, but Grasp13D\.txt has 1 lines",
+    ),
+    "no lines": (
+        lambda d: (d / LABELS).write_text(""),
+        r"Grasp1/color holds 2 images, but Grasp13D\.txt has 0 lines",
+    ),
+    "missing image": (
+        lambda d: (d / COLOR / "Color_0001.bmp").rename(d / COLOR / "Color_0003.bmp"),
+        r"Color_0001\.bmp is missing: images must be numbered 1 to 2",
+    ),
+    "missing labels": (lambda d: (d / LABELS).unlink(), r"Grasp13D\.txt is missing"),
+    "four points": (
+        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3;" * 4]),
+        r"Grasp13D\.txt: line 2 does not begin with five points",
+    ),
+    "one point": (
+        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3"]),
+        r"Grasp13D\.txt: line 2 does not begin with five points",
+    ),
+    "flat points": (
+        lambda d: edit(d / LABELS, lambda lines: ["1, 2;" * 5, lines[1]]),
+        r"Grasp13D\.txt: line 1 does not begin with five points",
+    ),
+    "text": (
+        lambda d: edit(d / LABELS, lambda lines: ["<html>404</html>", lines[1]]),
+        r"Grasp13D\.txt: line 1 does not begin with five points",
+    ),
+    "NaN tip": (
+        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3;1, nan, 3;" + lines[1]]),
+        r"Grasp13D\.txt: line 2, point 1 holds nan, not a finite number",
+    ),
+    "truncated image": (
+        lambda d: (d / COLOR / "Color_0001.bmp").write_bytes(
+            (d / COLOR / "Color_0001.bmp").read_bytes()[:900]
+        ),
+        r"Rigid/color/Color_0001\.bmp is not an image, corrupt or truncated.*Fetch",
+    ),
+    "no sequence": (
+        lambda d: d.rename(d.with_name("other")),
+        r"holds none of the sequences \(Grasp1, .*unpack the archives",
+    ),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_broken_files_are_named_and_nothing_stays(raw, tmp_path, breakage):
+    break_it, message = BREAKAGES[breakage]
+    break_it(raw / "data")
+    with pytest.raises((ValueError, FileNotFoundError), match=message) as raised:
+        prepared(raw, tmp_path / "records")
+    assert "\n" not in str(raised.value).strip()
+    assert not list((tmp_path / "records").rglob("*.array_record*"))
+
+
+def test_builder_is_found_from_within_its_folder():
+    code = (
+        "import sys; sys.path.insert(0, '..');"
+        "from dexter_object import dexter_object_dataset_builder as b; print(b.Builder.name)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=DUMMY.parent, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == "dexter_object", result.stderr

@@ -1,0 +1,286 @@
+"""Weights of every layout, in and out."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models.heads import ProjectionHead
+from peclr_jax.models.projector import Projector
+from peclr_jax.models.released import ReleasedPoseNetwork
+from peclr_jax.models.torch_weights import TorchWeights, from_state_dict, to_state_dict
+
+ARCHITECTURES = tuple(resnet.BY_NAME)
+LAYOUTS = {
+    **{f"torchvision_{name}": ("torchvision", name) for name in ARCHITECTURES},
+    "RN_25D_wMLPref_rn50": ("released", "resnet50"),
+    "RN_25D_wMLPref_rn152": ("released", "resnet152"),
+    "Hybrid2Model_resnet50": ("hybrid2", "resnet50"),
+    "Hybrid2Model_resnet152": ("hybrid2", "resnet152"),
+}
+SMALL = ("torchvision_resnet18", "RN_25D_wMLPref_rn50", "Hybrid2Model_resnet50")
+"""Layouts whose values are tested too; of the others, names and shapes."""
+
+
+def load_keys(parity, name):
+    keys = parity.make_state_dict.load_keys(name, parity.path("keys.json"))
+    return {key: tuple(shape) for key, shape in keys}
+
+
+def zeros(keys):
+    """Zeros that take no memory."""
+    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in keys.items()}
+
+
+def network_of(layout, encoder):
+    return {
+        "torchvision": lambda: encoder,
+        "hybrid2": lambda: Projector(encoder, ProjectionHead()),
+        "released": lambda: ReleasedPoseNetwork(encoder),
+    }[layout]()
+
+
+def init(network, key=0):
+    arguments = [jnp.zeros((1, 32, 32, 3))]
+    if isinstance(network, ReleasedPoseNetwork):
+        arguments.append(jnp.eye(3)[None])
+    return jax.eval_shape(network.init, jax.random.key(key), *arguments)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_network_loads_into_ours(parity, name):
+    layout, architecture = LAYOUTS[name]
+    weights = torch_weights.inspect(zeros(load_keys(parity, name)))
+    assert weights[:4] == (layout, architecture, 64, "imagenet")
+    network = network_of(layout, resnet.BY_NAME[architecture]())
+    assert jax.tree.map(np.shape, weights.variables) == jax.tree.map(np.shape, init(network))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_name_comes_out(parity, name):
+    keys = load_keys(parity, name)
+    out = to_state_dict(from_state_dict(zeros(keys)))
+    expected = [(key, shape) for key, shape in keys.items() if not key.startswith("fc.")]
+    assert [(key, tensor.shape) for key, tensor in out.items()] == expected
+    for key, tensor in out.items():
+        assert tensor.dtype == (np.int64 if key.endswith("num_batches_tracked") else np.float32)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_in_out_in_is_exact(parity, name):
+    keys = load_keys(parity, name)
+    # Distinct numbers, so that no permutation goes unseen.
+    tensors = {
+        key: np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+        for key, shape in keys.items()
+    }
+    variables = from_state_dict(tensors)
+    out = to_state_dict(variables)
+    for key, tensor in out.items():
+        if key.endswith("num_batches_tracked") or "final_layer" in key:
+            assert not tensor.any()
+        else:
+            np.testing.assert_array_equal(tensor, tensors[key], err_msg=key)
+            assert tensor.flags.c_contiguous
+    again = from_state_dict(out)
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+
+
+@pytest.mark.parametrize("suffix", ["pth", "safetensors"])
+@pytest.mark.parametrize("layout", ["torchvision", "hybrid2", "released"])
+@pytest.mark.parametrize("stem", resnet.STEMS)
+def test_our_small_networks_through_files(tmp_path, suffix, layout, stem):
+    network = network_of(layout, resnet.ResNet18(width=4, stem=stem))
+    generator = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: generator.normal(size=leaf.shape).astype(np.float32), init(network)
+    )
+    path = tmp_path / f"weights.{suffix}"
+    state_dict = to_state_dict(variables)
+    if suffix == "pth":
+        torch_file.write(path, {"state_dict": state_dict})
+    else:
+        torch_file.write_safetensors(path, state_dict, {"format": "pt"})
+    weights = torch_weights.read_weights(path)
+    assert weights[:4] == (layout, "resnet18", 4, stem)
+    jax.tree.map(np.testing.assert_array_equal, weights.variables, variables)
+    jax.tree.map(np.testing.assert_array_equal, torch_weights.load_torch(path), variables)
+
+
+def test_hybrid2_gives_the_official_projection(parity):
+    module = parity.make_state_dict
+    reference = parity("refine")
+    keys = module.load_keys("Hybrid2Model_resnet50", parity.path("keys.json"))
+    variables = from_state_dict(module.make_state_dict(keys))
+    network = Projector(resnet.ResNet50(), ProjectionHead())
+
+    @jax.jit
+    def apply(images):
+        def both(bound, x):
+            features = bound.encoder(x)
+            return features, bound.head(features)
+
+        return network.apply(variables, images, method=both)
+
+    embedding, points = apply(module.normalise(module.make_images())[:1, :128, :128])
+    for actual, name in ((embedding, "embedding"), (points.reshape(-1, 128), "projection")):
+        expected = reference[f"hybrid2_eval_{name}"]
+        assert np.abs(actual - expected).max() < 3e-5 * np.abs(expected).max()
+
+
+@pytest.fixture
+def tensors():
+    """A ResNet-18 of width 4."""
+    variables = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, np.float32), init(resnet.ResNet18(width=4))
+    )
+    return to_state_dict(variables)
+
+
+def test_what_is_not_needed_may_be_there_or_not(tensors):
+    variables = from_state_dict(tensors)
+    assert not any("fc" in name for name in tensors)
+    extra = {"fc.weight": np.zeros((1000, 32)), "fc.0.bias": np.zeros(3)}
+    without = {
+        name: tensor for name, tensor in tensors.items() if not name.endswith("num_batches_tracked")
+    }
+    for other in (tensors | extra, without):
+        jax.tree.map(np.testing.assert_array_equal, from_state_dict(other), variables)
+
+
+def test_other_floating_points_become_float32(tensors):
+    tensors["bn1.weight"] = np.array([0.1, 1, 2, 3])
+    tensors["bn1.bias"] = jnp.array([0, 1, 2, 3], jnp.bfloat16)
+    params = from_state_dict(tensors)["params"]
+    np.testing.assert_array_equal(params["bn1"]["scale"], np.float32([0.1, 1, 2, 3]))
+    np.testing.assert_array_equal(params["bn1"]["bias"], np.float32([0, 1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"layer3.0.con1.weight": np.zeros(3)},
+            r"'layer3\.0\.con1\.weight' is not a tensor of a torchvision ResNet-18; the nearest of "
+            r"its names are 'layer3\.0\.conv1\.weight'(, '[\w.]+'){4}$",
+        ),
+        (
+            {"backbone.a": np.zeros(3), "backbone.b": np.zeros(3)},
+            r"'backbone\.a' is not a tensor of a torchvision ResNet-18 \(nor are 1 others\)",
+        ),
+        (
+            {"conv1.weight": np.zeros((4, 3, 5, 5), np.float32)},
+            r"'conv1\.weight' has the shape \(4, 3, 5, 5\), .* of width 4 it has \(4, 3, 7, 7\)",
+        ),
+        (
+            {"layer2.0.bn2.bias": np.zeros(9, np.float32)},
+            r"'layer2\.0\.bn2\.bias' has the shape \(9,\), .* it has \(8,\)",
+        ),
+        (
+            {"bn1.weight": np.float32([1, np.nan, np.inf, 2])},
+            r"'bn1\.weight' holds 2 values that are not finite",
+        ),
+        ({"bn1.weight": np.arange(4)}, r"'bn1\.weight' holds int64, not floating-point"),
+        (
+            {"layer1.2.conv1.weight": np.zeros((4, 4, 3, 3), np.float32)},
+            r"the stages have \(3, 2, 2, 2\) residual blocks, which no ResNet-18",
+        ),
+    ],
+)
+def test_mistakes_are_named(tensors, change, message):
+    with pytest.raises(ValueError, match=message):
+        from_state_dict(tensors | change)
+
+
+def test_missing_tensors_are_named(tensors):
+    del tensors["layer1.0.bn1.bias"]
+    with pytest.raises(ValueError, match=r"'layer1\.0\.bn1\.bias' of a .* ResNet-18 is missing:"):
+        from_state_dict(tensors)
+    del tensors["bn1.weight"]
+    with pytest.raises(ValueError, match=r"'bn1\.weight' of .* is missing \(and 1 others\): the"):
+        from_state_dict(tensors)
+    with pytest.raises(ValueError, match=r"the stages have \(0, 0, 0, 0\) residual blocks"):
+        from_state_dict({})
+
+
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("encoder.features.8.0.weight", r"\(Hybrid2Model\)"),
+        ("backend_model.fc2.weight", r"\(RN_25D_wMLPref\)"),
+    ],
+)
+def test_unknown_names_of_the_official_networks(name, layout):
+    with pytest.raises(ValueError, match=rf"is not a tensor of an official .*{layout} ResNet;"):
+        from_state_dict({name: np.zeros(3)})
+
+
+def test_files_are_named(tmp_path, tensors):
+    path = tmp_path / "weights.pth"
+    torch_file.write(path, tensors | {"other": np.zeros(3, np.float32)})
+    with pytest.raises(ValueError, match=r"weights\.pth: 'other' is not a tensor of a torchvision"):
+        torch_weights.read_weights(path)
+    with pytest.raises(FileNotFoundError, match="there is no weights file"):
+        torch_weights.load_torch(tmp_path / "absent.pth")
+
+
+def test_variables_without_a_layout(tensors):
+    variables = from_state_dict(tensors)
+    with pytest.raises(ValueError, match=r"\['encoder', 'head'\] have no layout in PyTorch: give"):
+        to_state_dict({"params": {"encoder": {}, "head": {"pose": {}}}, "batch_stats": {}})
+    del variables["params"]["layer1_0"]["bn1"]["scale"]
+    with pytest.raises(ValueError, match="params/layer1_0/bn1/scale is missing from that layout"):
+        to_state_dict(variables)
+    variables["params"]["layer1_0"]["bn1"]["scale"] = np.zeros(5, np.float32)
+    with pytest.raises(ValueError, match=r"'layer1\.0\.bn1\.weight' would have the shape \(5,\)"):
+        to_state_dict(variables)
+    variables["params"]["other"] = np.zeros(5, np.float32)
+    with pytest.raises(ValueError, match="params/other is not in that layout"):
+        to_state_dict(variables)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_pooled_features_agree_with_torch_itself(parity, name):
+    """All five, by PyTorch's own operations: the reference numbers hold but two of them."""
+    torch = pytest.importorskip("torch")
+    module = parity.make_state_dict
+    arrays = module.make_state_dict(
+        module.load_keys(f"torchvision_{name}", parity.path("keys.json"))
+    )
+    weights: TorchWeights = torch_weights.inspect(arrays)
+    network = resnet.BY_NAME[weights.architecture]()
+    images = module.normalise(module.make_images())[:1, :128, :128]
+    pooled = jax.jit(network.apply)(weights.variables, images)
+    expected = features_by_torch(torch, arrays, images)
+    assert np.abs(pooled - expected).max() < 3e-5 * np.abs(expected).max()
+
+
+def features_by_torch(torch, arrays, images):
+    """A torchvision ResNet's pooled features, written with `torch.nn.functional`."""
+    tensors = {key: torch.from_numpy(array) for key, array in arrays.items()}
+
+    def conv(x, key, stride=1):
+        kernel = tensors[f"{key}.weight"]
+        return torch.nn.functional.conv2d(x, kernel, None, stride, (kernel.shape[-1] - 1) // 2)
+
+    def norm(x, key):
+        leaves = ("running_mean", "running_var", "weight", "bias")
+        return torch.nn.functional.batch_norm(x, *(tensors[f"{key}.{leaf}"] for leaf in leaves))
+
+    x = norm(conv(torch.from_numpy(images.transpose(0, 3, 1, 2)), "conv1", 2), "bn1").relu()
+    x = torch.nn.functional.max_pool2d(x, 3, 2, 1)
+    blocks = [key[5:].split(".")[:2] for key in arrays if key.endswith(".conv1.weight")]
+    for stage, index in sorted((int(stage), int(index)) for stage, index in blocks):
+        key, stride = f"layer{stage}.{index}", 2 if stage > 1 and index == 0 else 1
+        last = 3 if f"{key}.conv3.weight" in tensors else 2
+        strided = last - 1
+        y = x
+        for number in range(1, last + 1):
+            y = conv(y, f"{key}.conv{number}", stride if number == strided else 1)
+            y = norm(y, f"{key}.bn{number}")
+            y = y.relu() if number < last else y
+        if f"{key}.downsample.0.weight" in tensors:
+            x = norm(conv(x, f"{key}.downsample.0", stride), f"{key}.downsample.1")
+        x = (x + y).relu()
+    return x.mean((2, 3)).numpy()
