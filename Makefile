@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A process per core, though each may take 4 GB; a file's tests share what they set up.
+WORKERS := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
 .PHONY: demo pretrain test lint lock clean
 
 demo: $(VENV)/installed
@@ -14,7 +17,7 @@ pretrain: $(VENV)/installed
 	$(BIN)/python main.py --config=configs/pretrain.py --workdir=runs/pretrain
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -1,10 +1,12 @@
 """Square crops around the hand, in TensorFlow; imported only where records are decoded.
 
-A crop is described by `scale` and `shift`: the point p of the image (pixels, origin at the centre
-of the top-left pixel) lies at `scale * p + shift` in the crop.
+A crop is a window of whole pixels, resized: of all its operations that resample, TensorFlow is
+fast at this one alone (others take longer than decoding the JPEG). It therefore misses the wanted
+window by up to half a pixel. What was cut is known exactly: the point p of the image (pixels,
+origin at the centre of the top-left pixel) lies at `scale * p + shift` in the crop.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -14,85 +16,109 @@ _LARGEST_SIDE = 8.0
 _HALVINGS = 3
 
 
-def crop_around(
-    box: tf.Tensor, valid: tf.Tensor, shape: tf.Tensor, margin: float, size: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the crop whose centre is the box's centre.
+class Window(NamedTuple):
+    """A square of an image that is perhaps decoded at a fraction of its size.
 
-    Args:
-      box: (4,) x0, y0, x1, y1 of the hand in pixels.
-      valid: () bool; without a box the crop is the image's central square.
-      shape: (2,) int32 height and width of the image.
-      margin: side of the crop over the larger side of the box.
-      size: side of the crop in its own pixels.
-
-    Returns:
-      `scale` () and `shift` (2,). The crop may reach over the image's border.
+    Attributes:
+      halvings: () int32, the image is decoded at 1 / 2^halvings of its size.
+      origin: (2,) int32, x and y of the first pixel there; negative beyond the border.
+      side: () int32, in pixels there.
     """
-    height_width = tf.cast(shape, tf.float32)
-    side = margin * tf.reduce_max(box[2:] - box[:2])
-    side = tf.clip_by_value(side, 2.0, _LARGEST_SIDE * tf.reduce_max(height_width))
-    side = tf.where(valid, side, tf.reduce_min(height_width))
-    center = tf.where(valid, (box[:2] + box[2:]) / 2, (height_width[::-1] - 1) / 2)
-    scale = size / side
-    return scale, (size - 1) / 2 - scale * center
+
+    halvings: tf.Tensor
+    origin: tf.Tensor
+    side: tf.Tensor
 
 
-def cut_out(
-    image: tf.Tensor,
-    shape: tf.Tensor,
-    scale: tf.Tensor,
-    shift: tf.Tensor,
-    size: int,
-    mirrored: tf.Tensor,
-) -> tf.Tensor:
-    """Decodes a JPEG and resamples it once, black outside the image.
+def window_around(
+    box: tf.Tensor, valid: tf.Tensor, shape: tf.Tensor, margin: float, size: int
+) -> Window:
+    """Returns the window whose centre is the box's centre.
 
     An image that is shrunk is decoded at the power of two nearest to the wanted size (the JPEG's
     own low frequencies: no aliasing, and faster), and interpolated from there.
 
     Args:
+      box: (4,) x0, y0, x1, y1 of the hand in pixels.
+      valid: () bool; without a box the window is the image's central square.
+      shape: (2,) int32 height and width of the image.
+      margin: side of the window over the larger side of the box.
+      size: side of the crop in its own pixels.
+
+    Returns:
+      The window; it may reach over the image's border.
+    """
+    width_height = tf.cast(shape[::-1], tf.float32)
+    side = margin * tf.reduce_max(box[2:] - box[:2])
+    side = tf.clip_by_value(side, 2.0, _LARGEST_SIDE * tf.reduce_max(width_height))
+    side = tf.where(valid, side, tf.reduce_min(width_height))
+    # From here on from edge to edge, half a pixel beyond the centres of the outermost pixels.
+    center = tf.where(valid, (box[:2] + box[2:] + 1) / 2, width_height / 2)
+    halvings = tf.cast(tf.round(tf.math.log(side / size) / tf.math.log(2.0)), tf.int32)
+    halvings = tf.clip_by_value(halvings, 0, _HALVINGS)
+    ratio = _ratio(halvings)
+    whole_side = tf.maximum(tf.round(side / ratio), 2.0)
+    origin = tf.round(center / ratio - whole_side / 2)
+    return Window(halvings, tf.cast(origin, tf.int32), tf.cast(whole_side, tf.int32))
+
+
+def scale_and_shift(window: Window, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns `scale` () and `shift` (2,) of the crop of a window, see the module's docstring."""
+    ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
+    shift = (0.5 / ratio - tf.cast(window.origin, tf.float32)) * size / side - 0.5
+    return size / (side * ratio), shift
+
+
+def cut_out(
+    image: tf.Tensor, shape: tf.Tensor, window: Window, size: int, mirrored: tf.Tensor
+) -> tf.Tensor:
+    """Decodes a JPEG and resamples a window of it once, bilinearly, black outside the image.
+
+    Args:
       image: () string, the JPEG.
       shape: (2,) int32 height and width of the image.
-      scale: () as from `crop_around`.
-      shift: (2,) as from `crop_around`.
+      window: what to cut.
       size: side of the crop.
       mirrored: () bool, whether to exchange left and right.
 
     Returns:
       (size, size, 3) uint8.
     """
-    # Rows before columns from here on. First and last point of the image that is looked at:
-    first = -shift[::-1] / scale
-    last = first + (size - 1) / scale
+    # Rows before columns from here on. Sizes are rounded up, as JPEG decoders do.
+    decoded_shape = -tf.bitwise.right_shift(-shape, window.halvings)
+    first = window.origin[::-1]
+    last = first + window.side
+    # At least one pixel, though of a window beyond the border none is meant.
+    low = tf.clip_by_value(first, 0, decoded_shape - 1)
+    high = tf.clip_by_value(last, low + 1, decoded_shape)
 
-    def whole(halvings: int) -> tuple[tf.Tensor, tf.Tensor]:
-        ratio = 2**halvings
-        pixels = tf.io.decode_jpeg(image, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")
-        return pixels, tf.zeros(2)
+    def part() -> tf.Tensor:
+        return tf.image.decode_and_crop_jpeg(image, tf.concat([low, high - low], 0), channels=3)
 
-    def part() -> tuple[tf.Tensor, tf.Tensor]:
-        low = tf.clip_by_value(tf.cast(tf.floor(first), tf.int32), 0, shape - 1)
-        high = tf.clip_by_value(tf.cast(tf.floor(last), tf.int32) + 2, low + 1, shape)
-        window = tf.concat([low, high - low], 0)
-        pixels = tf.image.decode_and_crop_jpeg(
-            image, window, channels=3, dct_method="INTEGER_ACCURATE"
-        )
-        return pixels, tf.cast(low, tf.float32)
+    def whole(halvings: int) -> tf.Tensor:
+        pixels = tf.io.decode_jpeg(image, channels=3, ratio=2**halvings)
+        return pixels[low[0] : high[0], low[1] : high[1]]
 
-    halvings = tf.cast(tf.round(tf.math.log(1 / scale) / tf.math.log(2.0)), tf.int32)
-    halvings = tf.clip_by_value(halvings, 0, _HALVINGS)
     branches = [part, *((lambda h=h: whole(h)) for h in range(1, _HALVINGS + 1))]
-    pixels, origin = tf.switch_case(halvings, branches)
-    # The outermost pixels reach half a pixel beyond their centres, where interpolation would stop.
-    pixels = tf.pad(pixels, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
-    ratio = tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)
-    extent = tf.cast(tf.shape(pixels)[:2], tf.float32) - 1
-    corners = (tf.stack([first, last]) + 0.5) / ratio + 0.5 - origin
-    corners = tf.where([[False, mirrored]], corners[::-1], corners)
-    box = tf.reshape(corners / extent, (1, 4))
-    resampled = tf.image.crop_and_resize(pixels[None], box, [0], (size, size))[0]
-    return tf.ensure_shape(tf.cast(tf.round(resampled), tf.uint8), (size, size, 3))
+    pixels = tf.switch_case(window.halvings, branches)
+    beyond = tf.reduce_any((last <= 0) | (first >= decoded_shape))
+    pixels = tf.cond(
+        tf.reduce_any((first < 0) | (last > decoded_shape)) & ~beyond,
+        lambda: tf.pad(pixels, tf.concat([tf.stack([low - first, last - high], 1), [[0, 0]]], 0)),
+        lambda: pixels,
+    )
+    # Of float32 it is the faster one by far.
+    resized = tf.raw_ops.ResizeBilinear(
+        images=tf.cast(pixels, tf.float32)[None], size=(size, size), half_pixel_centers=True
+    )[0]
+    # Colours are not negative, so that adding a half and cutting off rounds.
+    crop = tf.cast(tf.where(beyond, 0.0, 1.0) * resized + 0.5, tf.uint8)
+    crop = tf.cond(mirrored, lambda: tf.reverse(crop, [1]), lambda: crop)
+    return tf.ensure_shape(crop, (size, size, 3))
+
+
+def _ratio(halvings: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)
 
 
 def adapt_labels(labels: dict[str, Any], scale: tf.Tensor, shift: tf.Tensor) -> dict[str, Any]:
@@ -100,8 +126,8 @@ def adapt_labels(labels: dict[str, Any], scale: tf.Tensor, shift: tf.Tensor) -> 
 
     Args:
       labels: keypoints_2d (B, 21, 2), intrinsics (B, 3, 3), hand_box (B, 4); others are kept.
-      scale: (B,) as from `crop_around`.
-      shift: (B, 2) as from `crop_around`.
+      scale: (B,) as from `scale_and_shift`.
+      shift: (B, 2) as from `scale_and_shift`.
 
     Returns:
       The labels; where they are not valid they mean as little as before.

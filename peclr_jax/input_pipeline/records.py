@@ -118,7 +118,7 @@ class RecordStore:
         dataset = tf.data.Dataset.from_generator(
             read, output_signature=tf.TensorSpec((None,), tf.string)
         )
-        dataset = dataset.prefetch(1).unbatch()
+        dataset = dataset.prefetch(1).flat_map(tf.data.Dataset.from_tensor_slices)
         dataset = dataset.map(
             tf.autograph.experimental.do_not_convert(self._decode),
             num_parallel_calls=self._threads,
@@ -143,11 +143,12 @@ class RecordStore:
         shape = tf.io.extract_jpeg_shape(image)[:2]
         box, valid = (example[name] for name in _BOX)
         wanted, margin = (valid, self._margin) if self._margin else (tf.constant(False), 1.0)
-        scale, shift = crop.crop_around(box, wanted, shape, margin, self._size)
+        window = crop.window_around(box, wanted, shape, margin, self._size)
         mirrored = example["handedness"] == _LEFT
-        result = {"image": crop.cut_out(image, shape, scale, shift, self._size, mirrored)}
+        result = {"image": crop.cut_out(image, shape, window, self._size, mirrored)}
         if not self._labels:
             return result
+        scale, shift = crop.scale_and_shift(window, self._size)
         return result | example | {"crop_scale": scale, "crop_shift": shift, "mirrored": mirrored}
 
     def _finish(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -37,12 +37,11 @@ def center_of_mass(pixels):
 
 def cut(pixels, box, size, margin, valid=True, mirrored=False):
     shape = tf.constant(pixels.shape[:2])
-    scale, shift = crop.crop_around(
+    window = crop.window_around(
         tf.constant(box, tf.float32), tf.constant(valid), shape, margin, size
     )
-    image = crop.cut_out(
-        tf.constant(jpeg(pixels)), shape, scale, shift, size, tf.constant(mirrored)
-    )
+    scale, shift = crop.scale_and_shift(window, size)
+    image = crop.cut_out(tf.constant(jpeg(pixels)), shape, window, size, tf.constant(mirrored))
     return image.numpy(), scale.numpy(), shift.numpy()
 
 
@@ -66,23 +65,31 @@ def test_a_dot_stays_under_its_keypoint(x, y, box_side, size):
 @given(x=st.floats(30, 60), y=st.floats(30, 60), box_side=st.floats(12, 60))
 @settings(max_examples=10)
 def test_the_device_crops_as_tensorflow_does(x, y, box_side):
+    """But for whole pixels, of which TensorFlow's windows consist."""
     step = box_side * 1.5 / 48
     pixels = dot((90, 90), (x, y), radius=max(2.5, 2 * step))
     half = box_side / 2
     box = np.array([x - half, y - half, x + half, y + half - 3], np.float32)
-    expected, scale, shift = cut(pixels, box, 48, 1.5)
+    _, scale, shift = cut(pixels, box, 48, 1.5)
     image, device_scale, device_shift = crop_on_device(pixels[None], box[None], 48, 1.5)
-    np.testing.assert_allclose(device_scale[0], scale, rtol=1e-5)
-    np.testing.assert_allclose(device_shift[0], shift, rtol=1e-5, atol=1e-4)
-    point = scale * np.array([x, y]) + shift
-    np.testing.assert_allclose(center_of_mass(np.asarray(image[0])), point, atol=0.2)
-    assert abs(np.asarray(image[0], float) - expected).mean() < 4
+    pixel = max(1.0, 1.5 / scale)  # of the image as it is decoded, in those of the image
+    assert abs(48 / device_scale[0] - 48 / scale) <= 0.51 * pixel
+    point, device_point = (
+        a * np.array([x, y]) + b for a, b in ((scale, shift), (device_scale[0], device_shift[0]))
+    )
+    assert abs(point - device_point).max() <= 1.1 * scale * pixel
+    np.testing.assert_allclose(center_of_mass(np.asarray(image[0])), device_point, atol=0.2)
 
 
-def test_the_box_is_centred_and_spans_its_part():
-    _, scale, shift = cut(np.zeros((100, 100, 3), np.uint8), [20, 30, 60, 50], 90, 2.25)
-    np.testing.assert_allclose(scale * np.array([40, 40]) + shift, 44.5, atol=1e-4)
-    np.testing.assert_allclose(40 * scale, 90 / 2.25, rtol=1e-6)
+@given(x=st.floats(30, 70), y=st.floats(30, 70), side=st.floats(10, 80), size=st.integers(20, 120))
+@settings(max_examples=20)
+def test_the_box_is_centred_and_spans_its_part(x, y, side, size):
+    """To half a pixel of the image, or of the crop where several fall on one."""
+    box = [x - side / 2, y - side / 4, x + side / 2, y + side / 4]
+    _, scale, shift = cut(np.zeros((100, 100, 3), np.uint8), box, size, 2.25)
+    pixel = max(scale, 2**0.5)
+    np.testing.assert_allclose(scale * np.array([x, y]) + shift, (size - 1) / 2, atol=0.51 * pixel)
+    np.testing.assert_allclose(2.25 * side * scale, size, atol=0.51 * pixel)
 
 
 @pytest.mark.parametrize("size", [30, 100, 300])

@@ -5,10 +5,13 @@ import math
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from configs import evaluate as evaluation
 from configs import pretrain as pretraining
+from data import build
+from peclr_jax import input_pipeline
 from peclr_jax.tasks import evaluate, pretrain
 
 DATA = Path(__file__).parents[2] / "data"
@@ -83,3 +86,27 @@ def test_evaluation(name, finetuned, records, tmp_path):
     measured = {kind for kind in ("3d", "pa", "2d") if found[kind] is not None}
     assert measured == set(MEASURED[name])
     assert (tmp_path / "worst.png").is_file()
+
+
+def test_left_hands_come_as_right_ones(records):
+    """Image and labels mirrored together: joints project onto their keypoints, x is turned."""
+    data = input_pipeline.default_config()
+    data.update(
+        source="tfds",
+        names="dexter_object",
+        manual_dir=str(RAW["dexter_object"]),
+        data_dir=str(records),
+        source_size=64,
+        labels=True,
+    )
+    (batch,) = input_pipeline.open_split(data, "test", batch_size=64).batches()
+    stored = list(build.make_builder("dexter_object", records).as_data_source("test"))
+    assert batch["mirrored"].all()
+    valid = batch["keypoints_2d_valid"]
+    projected = np.einsum("nij,nkj->nki", batch["intrinsics"], batch["keypoints_3d"])[valid]
+    shown = batch["keypoints_2d"]
+    np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], shown[valid], atol=1e-2)
+    for row, record in enumerate(stored):
+        points = batch["crop_scale"][row] * record["keypoints_2d"] + batch["crop_shift"][row]
+        points[:, 0] = 63 - points[:, 0]
+        np.testing.assert_allclose(shown[row][valid[row]], points[valid[row]], atol=1e-3)
