@@ -31,6 +31,7 @@ from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
+from configs.composition import compose
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 from peclr_jax.views.spec import ViewSpec
 
@@ -189,15 +190,4 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     Raises:
       ValueError: an unknown base or variant.
     """
-    base, *variants = recipe.split("+")
-    if base not in BASES:
-        raise ValueError(f"configs/pretrain.py has no recipe {base!r}; it has {list(BASES)}")
-    config = BASES[base]()
-    for variant in variants:
-        if variant not in VARIANTS:
-            raise ValueError(
-                f"configs/pretrain.py has no variant {variant!r}; it has {list(VARIANTS)}"
-            )
-        VARIANTS[variant](config)
-    config.recipe = recipe
-    return config
+    return compose("configs/pretrain.py", recipe, BASES, VARIANTS)

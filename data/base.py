@@ -40,13 +40,21 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         )
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the directory of the raw files, and notes it in the records' metadata.
+        """Returns the directory of the raw files, and notes which they are in the metadata.
 
         So a later run notices when it is pointed at other files than these records' own.
         """
         manual_dir = Path(dl_manager.manual_dir)
-        self.info.metadata["manual_dir"] = str(manual_dir.resolve())
+        self.info.metadata["manual_dir"] = self.identify(manual_dir)
         return manual_dir
+
+    @staticmethod
+    def identify(manual_dir: Path) -> str:
+        """Returns what tells raw files from others: their place, for they are not meant to change.
+
+        Builders of files that do say more.
+        """
+        return str(manual_dir.expanduser().resolve())
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any

@@ -56,6 +56,11 @@ class Builder(base.HandDatasetBuilder):
         "searched as well, and a boxes.json in it may say where the hands are."
     )
 
+    @staticmethod
+    def identify(manual_dir: Path) -> str:
+        """Returns the folder's place and a sum of its files' names, sizes and dates."""
+        return f"{base.HandDatasetBuilder.identify(manual_dir)} ({layout.checksum(manual_dir)})"
+
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = layout.read_folder(self.manual_dir(dl_manager))
         self.info.metadata["unreadable_files"] = folder.unreadable

@@ -2,6 +2,7 @@
 
 import collections
 import glob
+import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,13 +59,7 @@ def read_folder(root: Path) -> Folder:
       ValueError: ``boxes.json`` is broken or does not fit the photos, or says that none shows a
         hand.
     """
-    try:
-        paths = find.find_images(f"{glob.escape(str(root))}/**")
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
-            "manual_dir, and convert files of other kinds."
-        ) from None
+    paths = _list_images(root)
     hands = _read_hands(root, paths)
     readable = _readable(paths)
     photos = [
@@ -80,6 +75,13 @@ def read_folder(root: Path) -> Folder:
     for photo in photos:
         _check_boxes(photo, root / BOXES_FILE)
     return Folder(tuple(photos), len(paths) - len(readable))
+
+
+def checksum(root: Path) -> str:
+    """Returns a number that changes when photos are added, removed or edited, or ``boxes.json``."""
+    files = [*_list_images(root), root / BOXES_FILE]
+    facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
 def as_jpeg(photo: Photo, longest: int | None) -> bytes:
@@ -125,6 +127,16 @@ def scale_points(
     factors = np.array(scaled_size(photo, longest)) / (photo.width, photo.height)
     # A pixel's centre is at a whole number, its edges are half a pixel away.
     return (points + 0.5) * factors - 0.5
+
+
+def _list_images(root: Path) -> list[Path]:
+    try:
+        return find.find_images(f"{glob.escape(str(root))}/**")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
+            "manual_dir, and convert files of other kinds."
+        ) from None
 
 
 def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:

@@ -101,18 +101,19 @@ def cut_out(
 
     branches = [part, *((lambda h=h: whole(h)) for h in range(1, _HALVINGS + 1))]
     pixels = tf.switch_case(window.halvings, branches)
+    over = tf.reduce_any((first < 0) | (last > decoded_shape))
     beyond = tf.reduce_any((last <= 0) | (first >= decoded_shape))
-    pixels = tf.cond(
-        tf.reduce_any((first < 0) | (last > decoded_shape)) & ~beyond,
-        lambda: tf.pad(pixels, tf.concat([tf.stack([low - first, last - high], 1), [[0, 0]]], 0)),
-        lambda: pixels,
+    border = tf.concat([tf.stack([low - first, last - high], 1), [[0, 0]]], 0)
+    pixels = tf.switch_case(
+        tf.cast(over, tf.int32) + tf.cast(beyond, tf.int32),
+        [lambda: pixels, lambda: tf.pad(pixels, border), lambda: tf.zeros_like(pixels)],
     )
     # Of float32 it is the faster one by far.
     resized = tf.raw_ops.ResizeBilinear(
         images=tf.cast(pixels, tf.float32)[None], size=(size, size), half_pixel_centers=True
     )[0]
     # Colours are not negative, so that adding a half and cutting off rounds.
-    crop = tf.cast(tf.where(beyond, 0.0, 1.0) * resized + 0.5, tf.uint8)
+    crop = tf.cast(resized + 0.5, tf.uint8)
     crop = tf.cond(mirrored, lambda: tf.reverse(crop, [1]), lambda: crop)
     return tf.ensure_shape(crop, (size, size, 3))
 

@@ -31,7 +31,7 @@ def open_datasets(config: ConfigDict) -> list[Any]:
 def _open(name: str, data_dir: str, manual_dir: str) -> Any:
     builder = build.make_builder(name, data_dir)
     if manual_dir:
-        builder = _of_these_files(builder, name, Path(manual_dir))
+        builder = _of_these_files(builder, name, Path(manual_dir).expanduser())
     if not builder.info.splits:
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
             raise FileNotFoundError(
@@ -61,11 +61,13 @@ def _prepare(builder: Any, manual_dir: str) -> None:
 
 def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     """The builder if its records are of `manual_dir`, else one with a place of its own."""
-    wanted = str(manual_dir.expanduser().resolve())
-    if not builder.info.splits or builder.info.metadata.get("manual_dir") == wanted:
+    if not builder.info.splits:
+        return builder
+    wanted = builder.identify(manual_dir)
+    if builder.info.metadata.get("manual_dir") == wanted:
         return builder
     fingerprint = hashlib.sha256(wanted.encode()).hexdigest()[:8]
-    root = Path(builder._data_dir_root) / f"{Path(wanted).name}-{fingerprint}"
+    root = Path(builder._data_dir_root) / f"{manual_dir.resolve().name}-{fingerprint}"
     logging.info(
         "Records in %s are of other files than %s, which get their own in %s",
         *(builder.data_dir, wanted, root),

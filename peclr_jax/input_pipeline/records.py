@@ -1,6 +1,7 @@
 """Decodes stored records with tf.data. TensorFlow is imported here, and nowhere below."""
 
 import functools
+import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from peclr_jax.input_pipeline.reporting import report
 Batch = dict[str, np.ndarray]
 
 _READ_AT_ONCE = 1024
+_STREAM_AT_ONCE = 256
 _BOX = ("hand_box", "hand_box_valid")
 _LEFT = schema.HANDEDNESS.index("left")
 _LABELS = (
@@ -109,11 +111,13 @@ class RecordStore:
         first = next(indices, None)
         if first is None:
             return
+        batches = itertools.chain([first], indices)
+        # A small batch's records would take twice as long to read alone.
+        batches_at_once = max(1, _STREAM_AT_ONCE // max(1, len(first)))
 
         def read() -> Iterator[Sequence[bytes]]:
-            yield self._records.__getitems__(first.tolist())
-            for batch in indices:
-                yield self._records.__getitems__(batch.tolist())
+            while rows := list(itertools.islice(batches, batches_at_once)):
+                yield self._records.__getitems__(np.concatenate(rows).tolist())
 
         dataset = tf.data.Dataset.from_generator(
             read, output_signature=tf.TensorSpec((None,), tf.string)

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 from data import build, schema
 from data.image_folder import layout
+from peclr_jax.input_pipeline import datasets, default_config
 
 DUMMY = Path(layout.__file__).parent / "dummy_data"
 RAW_IMAGE = {"image": tfds.decode.SkipDecoding()}
@@ -284,3 +285,18 @@ def test_real_photos(shared, tmp_path):
     assert len(records) == count >= 15
     assert builder.info.metadata["unreadable_files"] == 0
     assert all(max(hand["image"].shape) <= 1024 for hands in records.values() for hand in hands)
+
+
+def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
+    config = default_config()
+    config.update(source="tfds", names="image_folder", manual_dir=str(raw))
+    config.data_dir = str(tmp_path / "records")
+
+    def count():
+        (builder,) = datasets.open_datasets(config)
+        return sum(split.num_examples for split in builder.info.splits.values())
+
+    before = count()
+    assert count() == before
+    gradient(64, 48).save(raw / "another.png")
+    assert count() == before + 1

@@ -185,7 +185,7 @@ def test_one_and_eight_devices_have_the_same_losses(change):
     np.testing.assert_allclose(eight, one, rtol=1e-4)
 
 
-def test_the_loss_falls_on_real_photographs(shared, tmp_path):
+def test_the_loss_falls_on_real_photographs(shared, tmp_path, one_device):
     """The builder, tf.data and 50 steps on two sets of photographs, one without 3D labels."""
     fixtures = shared / "fixtures"
     folders = [fixtures / "ge_realworld_fhlayout_mini", fixtures / "freihand_mini"]

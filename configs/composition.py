@@ -1,0 +1,34 @@
+"""Recipes that are put together: BASE+VARIANT+..."""
+
+from collections.abc import Callable, Mapping
+
+from ml_collections import ConfigDict
+
+
+def compose(
+    file: str,
+    recipe: str,
+    bases: Mapping[str, Callable[[], ConfigDict]],
+    variants: Mapping[str, Callable[[ConfigDict], None]],
+) -> ConfigDict:
+    """Makes the base that a recipe begins with, and changes it by its variants in turn.
+
+    Args:
+      file: whose recipe it is, for the message.
+      recipe: BASE, or BASE+VARIANT+...
+      bases: what makes each base.
+      variants: what each variant does to a config.
+
+    Raises:
+      ValueError: an unknown base or variant.
+    """
+    base, *changes = recipe.split("+")
+    if base not in bases:
+        raise ValueError(f"{file} has no recipe {base!r}; it has {list(bases)}")
+    config = bases[base]()
+    for change in changes:
+        if change not in variants:
+            raise ValueError(f"{file} has no variant {change!r}; it has {list(variants)}")
+        variants[change](config)
+    config.recipe = recipe
+    return config
