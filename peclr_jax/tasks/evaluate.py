@@ -227,7 +227,7 @@ def _notes(
     details: dict[str, Int[np.ndarray, " hands"] | Float[np.ndarray, " hands"]],
 ) -> list[str]:
     """What a reader must know to read the numbers."""
-    count = len(details["sample"])
+    count, knows_pose = len(details["sample"]), estimator.knows("mean_pose")
     notes = []
     for kind, lacking in (("2d", "2D labels"), ("3d", "3D labels, intrinsics or bone length")):
         missing = count - int(valid["prediction", kind].any(1).sum())
@@ -238,7 +238,7 @@ def _notes(
     if config.crop == "two_pass":
         notes.append(
             "No box was given: the network saw the middle of the image, then its own estimate's "
-            "surroundings; the mean pose lies in the middle."
+            "surroundings" + ("; the mean pose lies in the middle." if knows_pose else ".")
         )
     elif missing := int((~details["box"]).sum()):
         notes.append(f"{missing} of {count} hands have no box; the middle of the image was taken.")

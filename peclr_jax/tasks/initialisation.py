@@ -69,15 +69,16 @@ def from_torch(config: ConfigDict, *, whole: str) -> Initialisation:
     path = config.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
     match_encoder(config.model, weights._asdict(), path)
+    source = f"{path} ({weights.layout})"
     if config.init.parts == "encoder":
-        return Initialisation(encoder_of(weights), f"encoder of {path} ({weights.layout})")
+        return Initialisation(encoder_of(weights), source)
     if weights.layout != whole:
         raise ValueError(
             f"--config.init.parts='all' asks {path} for more than an encoder, but its layout "
             f"({weights.layout}) does not hold what this network has: use "
             "--config.init.parts=encoder"
         )
-    return Initialisation(weights.variables, f"{path} ({weights.layout})")
+    return Initialisation(weights.variables, source)
 
 
 def encoder_of(weights: TorchWeights) -> dict[str, dict[str, Any]]:
