@@ -65,7 +65,8 @@ def test_rendered_hands_are_those_of_training(rendered_config, mesh, split):
     np.testing.assert_array_equal(hands["sample_id"], np.arange(count))
     if not train:
         for name, array in source.sample(count).items():
-            np.testing.assert_array_equal(hands[name], array, err_msg=name)
+            # Programs for batches of other sizes may round otherwise.
+            np.testing.assert_allclose(hands[name], array, rtol=1e-5, atol=1e-4, err_msg=name)
 
 
 def test_the_whole_rendered_image(rendered_config):
