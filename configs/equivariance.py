@@ -27,6 +27,9 @@ def get_config(recipe: str = "default") -> ConfigDict:
     config.task = "equivariance"
     config.recipe = recipe
     config.checkpoint = "runs/finetune"  # a fine-tuning run's directory, or one step of it
+    config.init = ConfigDict()
+    # Instead of it, an official fine-tuned release or what configs/export.py wrote in its layout.
+    config.init.torch_checkpoint = ""
     config.baseline = ""  # another one to compare with; "": none
     config.data = default_data_config()  # labels are not needed
     config.split = ""  # as in configs/evaluate.py

@@ -146,12 +146,16 @@ def around(
 
 
 def _find_labels(folder: Path) -> Path:
-    """Returns the label file of a sequence, preferring the corrected one of other authors."""
+    """Returns the label file of a sequence, preferring the corrected one of other authors.
+
+    It may also lie in a folder of annotations beside the sequences, as some copies have it.
+    """
     official = folder / "annotations" / f"{folder.name}3D.txt"
-    corrected = official.with_name(f"my_{official.name}")
-    for path in (corrected, official):
-        if path.is_file():
-            return path
+    places = (official.parent, folder.parent / "annotations", folder.parent.parent / "annotations")
+    for name in (f"my_{official.name}", official.name):
+        for place in places:
+            if (path := place / name).is_file():
+                return path
     raise FileNotFoundError(
         f"{official} is missing: it holds the labels of {folder / 'color'}. {REMEDY}"
     )

@@ -105,10 +105,11 @@ def compare(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     check(config)
     angles = _steps(config.rotation_deg, config.rotation_step_deg)
     shifts = _steps(config.translation_px, config.translation_step_px)
-    paths = {"network": config.checkpoint}
+    paths = {"network": config.init.torch_checkpoint or config.checkpoint}
+    networks = {"network": estimators.open_estimator(config)}
     if config.baseline:
         paths["baseline"] = config.baseline
-    networks = {name: estimators.load(path) for name, path in paths.items()}
+        networks["baseline"] = estimators.load(config.baseline)
     found: dict[str, Equivariance] = {}
     for name, network in networks.items():
         # Crops are cut as each network was trained.

@@ -124,6 +124,14 @@ def test_corrected_labels_are_preferred(records, raw):
     np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.04, rtol=1e-3)
 
 
+def test_annotations_may_lie_beside_the_sequences(records, raw):
+    (raw / "annotations").mkdir()
+    for path in raw.glob("data/*/annotations/*.txt"):
+        path.rename(raw / "annotations" / path.name)
+    moved = layout.read_frames(raw / "data")
+    np.testing.assert_allclose(moved.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
+
+
 def test_sequences_may_be_absent(raw, tmp_path):
     for sequence in ("Grasp1", "Rotate"):
         shutil.rmtree(raw / "data" / sequence)
