@@ -55,8 +55,9 @@ def environment(tmp_path_factory):
     """Of a subprocess: one device, and programs compiled once for all of them."""
     cache = tmp_path_factory.mktemp("compiled")
     return {
-        **{k: v for k, v in os.environ.items() if k != "XLA_FLAGS"},
+        **os.environ,
         "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "PYTHONPATH": str(ROOT),
