@@ -9,9 +9,10 @@ from typing import NamedTuple
 # Before the first import of jax: the sharding tests need more than one device, and what is run here
 # takes less time than optimising it would.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-for flag in ("--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=0"):
-    if flag.partition("=")[0] not in os.environ.get("XLA_FLAGS", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
+    + os.environ.get("XLA_FLAGS", "")  # of two that contradict each other the later one counts
+)
 
 # The same small networks are compiled in many tests, and again in the next run of them.
 os.environ.setdefault(
