@@ -1,22 +1,19 @@
 """Files of PyTorch tensors, read and written without PyTorch.
 
-A `.pth` file is a pickle beside raw numbers, and a pickle can call anything. Ours reads the tensors
-out of it and calls nothing: what is not needed for them is replaced by stand-ins that do nothing,
-and what no weights need is refused. `.safetensors` files hold nothing but numbers.
+A `.pth` file is a pickle beside raw numbers, a `.safetensors` file holds nothing but numbers.
+Nothing in either is run: `torch_pickle` says how.
 """
 
 import io
 import math
 import os
-import pickle
-import pickletools
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any, NamedTuple, cast
+from typing import Any
 
 import numpy as np
 from jax.numpy import bfloat16
@@ -24,20 +21,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 from peclr_jax import files
-
-_DTYPES = {
-    "DoubleStorage": np.dtype(np.float64),
-    "FloatStorage": np.dtype(np.float32),
-    "HalfStorage": np.dtype(np.float16),
-    "BFloat16Storage": np.dtype(bfloat16),
-    "LongStorage": np.dtype(np.int64),
-    "IntStorage": np.dtype(np.int32),
-    "ShortStorage": np.dtype(np.int16),
-    "CharStorage": np.dtype(np.int8),
-    "ByteStorage": np.dtype(np.uint8),
-    "BoolStorage": np.dtype(np.bool_),
-}
-_STORAGES = {dtype: name for name, dtype in _DTYPES.items()}
+from peclr_jax.models.torch_pickle import (
+    Storage,
+    Tensor,
+    Unreadable,
+    Unsupported,
+    dump,
+    unpickle,
+)
 
 # What files open with: a zip archive since PyTorch 1.6, before it a row of pickles, whose first
 # holds this number.
@@ -48,31 +39,10 @@ _GZIP = b"\x1f\x8b"
 _WRAPPERS = ("state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 
-# What checkpoints mention beside their tensors: settings, schedules, callbacks.
-_INERT = frozenset(
-    (
-        *("__main__", "argparse", "collections", "copy_reg", "copyreg", "datetime", "enum"),
-        *("_codecs", "functools", "pathlib", "typing"),
-        *("lightning", "lightning_fabric", "lightning_utilities", "pl_bolts", "pytorch_lightning"),
-        *("easydict", "numpy", "omegaconf", "src", "timm", "yacs"),
-        *("torch", "torchmetrics", "torchvision"),
-    )
-)
-_INERT_BUILTINS = frozenset(
-    (
-        *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int"),
-        *("list", "long", "object", "range", "set", "slice", "str", "tuple", "unicode"),
-    )
-)
-
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
-
 # Data begins at multiples of it, so that PyTorch can map a file into memory.
 _ALIGNMENT = 64
 
-
-class _Unreadable(ValueError):
-    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+Fetch = Callable[[Storage], bytes]
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -97,7 +67,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             tensors = _read(path, file)
-    except _Unreadable as error:
+    except Unreadable as error:
         raise ValueError(f"{path} {error}") from error
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
@@ -125,8 +95,8 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
             if not file.read(len(_ZIP)).startswith(_ZIP):
                 return None
             with _zip(file) as (archive, folder):
-                content = _unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
-    except _Unreadable as error:
+                content = unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
+    except Unreadable as error:
         raise ValueError(f"{path} {error}") from error
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else None
@@ -142,8 +112,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     Raises:
       ValueError: a value that is none of these, or an array of a type that PyTorch has not.
     """
-    storages: list[np.ndarray] = []
-    pickled = pickle.PROTO + b"\x02" + _pickled(content, storages) + pickle.STOP
+    pickled, storages = dump(content)
     records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -195,8 +164,8 @@ def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     if start[8:9] == b"{":
         return _read_safetensors(path)
     if start.startswith(_GZIP):
-        raise _Unreadable("is a compressed archive: unpack it (tar -xzf) and name the file in it")
-    raise _Unreadable(
+        raise Unreadable("is a compressed archive: unpack it (tar -xzf) and name the file in it")
+    raise Unreadable(
         f"is not a weights file: it starts with {start!r}, which neither PyTorch nor safetensors "
         "writes; download it again"
     )
@@ -207,44 +176,10 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         with safe_open(path, framework="np") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise _Unreadable(f"is truncated or damaged ({error}): download it again") from error
+        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
     if not tensors:
-        raise _Unreadable("holds no tensors")
+        raise Unreadable("holds no tensors")
     return tensors
-
-
-class _Storage(NamedTuple):
-    """Numbers in a file that tensors are views of.
-
-    Attributes:
-      key: its name in the file.
-      dtype: of the numbers.
-      size: how many there are.
-      start: where a tensor's offset counts from.
-    """
-
-    key: str
-    dtype: np.dtype
-    size: int
-    start: int = 0
-
-
-class _Tensor(NamedTuple):
-    """A tensor that is yet to be read; offset and strides count values of the storage."""
-
-    storage: _Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class _Unsupported(NamedTuple):
-    """A tensor that cannot be read, and what PyTorch would make it with."""
-
-    function: str
-
-
-Fetch = Callable[[_Storage], bytes]
 
 
 def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
@@ -252,7 +187,7 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     with _zip(file) as (archive, folder):
         if f"{folder}byteorder" in archive.namelist():
             _check_order(archive.read(f"{folder}byteorder") == b"little")
-        content = _unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
+        content = unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
         return _tensors(content, lambda storage: _fetch_zipped(archive, folder, storage))
 
 
@@ -262,48 +197,48 @@ def _zip(file: io.BufferedIOBase) -> Iterator[tuple[zipfile.ZipFile, str]]:
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive, _folder(archive.namelist())
-    except _Unreadable:
+    except Unreadable:
         raise
     # All that zipfile is known to raise of a damaged archive.
     except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
-        raise _Unreadable(f"is truncated or damaged ({error}): download it again") from error
+        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
 
 
 def _check_order(little_endian: bool) -> None:
     if not little_endian:
-        raise _Unreadable("was written on a big-endian machine: save it again on another")
+        raise Unreadable("was written on a big-endian machine: save it again on another")
 
 
 def _folder(names: Iterable[str]) -> str:
     """Returns the folder in the archive that holds its records, with a slash at the end."""
     for name in names:
         if ".." in PureWindowsPath(name).parts or PureWindowsPath(name).anchor:
-            raise _Unreadable(
+            raise Unreadable(
                 f"holds the entry {name!r}, which would leave its folder; refused, nothing was "
                 "unpacked: get the file from a source that you trust"
             )
     records = [PurePosixPath(name) for name in names]
     if any(record.name == "constants.pkl" for record in records):
-        raise _Unreadable(
+        raise Unreadable(
             "is a TorchScript program: save its weights by torch.save(model.state_dict(), file)"
         )
     for record in records:
         if record.name == "data.pkl" and len(record.parts) == 2:
             return f"{record.parent}/"
-    raise _Unreadable("is a zip archive without data.pkl, so none that torch.save wrote")
+    raise Unreadable("is a zip archive without data.pkl, so none that torch.save wrote")
 
 
-def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: _Storage) -> bytes:
+def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> bytes:
     try:
         entry = archive.getinfo(f"{folder}data/{storage.key}")
     except KeyError:
-        raise _Unreadable(
+        raise Unreadable(
             f"is damaged: the storage {storage.key!r} is not in it; download it again"
         ) from None
     expected = storage.size * storage.dtype.itemsize
     # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != expected:
-        raise _Unreadable(
+        raise Unreadable(
             f"is damaged: the storage {storage.key!r} has {entry.file_size} bytes where its "
             f"tensors need {expected}; download it again"
         )
@@ -312,18 +247,18 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: _Storage) -> b
 
 def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Reads the format of PyTorch before 1.6: pickles, then the storages one after the other."""
-    _unpickle(file, {})  # The number that tells the format.
-    _unpickle(file, {})  # Its version.
-    system = _unpickle(file, {})
+    unpickle(file, {})  # The number that tells the format.
+    unpickle(file, {})  # Its version.
+    system = unpickle(file, {})
     _check_order(not isinstance(system, dict) or system.get("little_endian", True) is True)
-    storages: dict[str, _Storage] = {}
-    content = _unpickle(file, storages)
-    keys = _unpickle(file, {})
+    storages: dict[str, Storage] = {}
+    content = unpickle(file, storages)
+    keys = unpickle(file, {})
     places = _places(file, keys, storages)
 
-    def fetch(storage: _Storage) -> bytes:
+    def fetch(storage: Storage) -> bytes:
         if storage.key not in places:
-            raise _Unreadable(
+            raise Unreadable(
                 f"is damaged: the storage {storage.key!r} is not in it; download it again"
             )
         file.seek(places[storage.key])
@@ -332,10 +267,10 @@ def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     return _tensors(content, fetch)
 
 
-def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, _Storage]) -> dict[str, int]:
+def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage]) -> dict[str, int]:
     """Returns where each storage begins in the file, which stands before the first."""
     if not isinstance(keys, list):
-        raise _Unreadable("is damaged: the list of its storages is missing; download it again")
+        raise Unreadable("is damaged: the list of its storages is missing; download it again")
     position, end = file.tell(), os.fstat(file.fileno()).st_size
     places = {}
     for key in keys:
@@ -343,14 +278,14 @@ def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, _Storage]
         size = int.from_bytes(file.read(8), "little")
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or size != storage.size:
-            raise _Unreadable(
+            raise Unreadable(
                 f"is damaged: the storage {key!r} is not the one that its tensors need; download "
                 "it again"
             )
         places[key] = position + 8
         position = places[key] + size * storage.dtype.itemsize
         if position > end:
-            raise _Unreadable(
+            raise Unreadable(
                 f"is truncated: it ends after {end} bytes, the storage {key!r} at {position}; "
                 "download it again"
             )
@@ -359,7 +294,7 @@ def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, _Storage]
 
 def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
     """Reads the tensors of an unpickled file's state dict."""
-    if isinstance(content, _Tensor):
+    if isinstance(content, Tensor):
         content = {"": content}
     # Twice wrapped is the most that is seen; a file that holds itself has no end.
     for _ in range(2):
@@ -367,29 +302,29 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
             wrapped = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
             content = wrapped[0] if wrapped else content
     named = content.items() if isinstance(content, dict) else ()
-    wanted = {name: t for name, t in named if isinstance(t, _Tensor | _Unsupported)}
+    wanted = {name: t for name, t in named if isinstance(t, Tensor | Unsupported)}
     if not wanted or not all(isinstance(name, str) for name in wanted):
-        raise _Unreadable(
+        raise Unreadable(
             "holds no tensors under names: save weights by torch.save(model.state_dict(), file), "
             "not the whole model"
         )
-    raw: dict[_Storage, bytes] = {}
+    raw: dict[Storage, bytes] = {}
     arrays = {}
     for name, tensor in wanted.items():
-        if isinstance(tensor, _Unsupported):
-            raise _Unreadable(
+        if isinstance(tensor, Unsupported):
+            raise Unreadable(
                 f"holds {name!r} in a form that is not read here ({tensor.function}): save it as "
                 "a dense tensor"
             )
         if tensor.storage not in raw:
             raw[tensor.storage] = fetch(tensor.storage)
             if len(raw[tensor.storage]) != tensor.storage.size * tensor.storage.dtype.itemsize:
-                raise _Unreadable("is truncated: download it again")
+                raise Unreadable("is truncated: download it again")
         arrays[name] = _array(name, tensor, raw[tensor.storage])
     return arrays
 
 
-def _array(name: str, tensor: _Tensor, raw: bytes) -> np.ndarray:
+def _array(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
     """Returns the view of a storage that a tensor is."""
     storage, offset, shape, strides = tensor
     numbers = (offset, storage.start, *shape, *strides)
@@ -400,7 +335,7 @@ def _array(name: str, tensor: _Tensor, raw: bytes) -> np.ndarray:
         size = math.prod(shape)
         inside = size == 0 or (last < storage.size and size <= storage.size)
     if not inside:
-        raise _Unreadable(
+        raise Unreadable(
             f"is damaged: {name!r} is said to have the shape {shape} and strides {strides} from "
             f"{offset} in a storage of {storage.size} values; download it again"
         )
@@ -410,185 +345,6 @@ def _array(name: str, tensor: _Tensor, raw: bytes) -> np.ndarray:
     steps = [step * storage.dtype.itemsize for step in strides]
     view = np.lib.stride_tricks.as_strided(values[first:], shape, steps, writeable=False)
     return np.asarray(view, order="C")
-
-
-class _Mapping(dict):
-    """A dictionary that takes no attributes."""
-
-    def __setstate__(self, *_: Any) -> None: ...
-
-
-class _Inert:
-    """Stands for a class or function that tensors do not need; does nothing, holds nothing."""
-
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
-    def __new__(cls, *_: Any, **__: Any) -> "_Inert":
-        return super().__new__(cls)
-
-    def __call__(self, *_: Any, **__: Any) -> None: ...
-
-    def __setstate__(self, *_: Any) -> None: ...
-
-    def __setitem__(self, *_: Any) -> None: ...
-
-    def append(self, *_: Any) -> None: ...
-
-    def extend(self, *_: Any) -> None: ...
-
-    def add(self, *_: Any) -> None: ...
-
-
-class _Function:
-    """A function of PyTorch's that a pickle calls, and that it cannot alter."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
-
-    def __setstate__(self, *_: Any) -> None: ...
-
-
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Any:
-    # After requires_grad and hooks come the marks of lazy negation and conjugation.
-    if not isinstance(storage, _Storage) or (len(rest) > 2 and rest[2]):
-        return _Unsupported("_rebuild_tensor_v2 of a view")
-    return _Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _rebuild_from_type(function: Any, _: Any, args: Any, *__: Any) -> Any:
-    return function(*args) if isinstance(function, _Function) else _Unsupported("a subclass")
-
-
-def _unchanged(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
-_REBUILD: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _unchanged,
-    "torch._utils._rebuild_parameter_with_state": _unchanged,
-    "torch.nn.parameter.Parameter": _unchanged,
-    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds tensors in a pickle, and calls nothing that is not in this file."""
-
-    def __init__(self, file: io.BufferedIOBase, storages: dict[str, _Storage]) -> None:
-        super().__init__(file, encoding="latin1")
-        self._storages = storages
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Returns what stands for a global; never the global itself."""
-        full = f"{module}.{name}"
-        if full == "collections.OrderedDict":
-            return type(name, (_Mapping,), {})
-        if full in _REBUILD:
-            return _Function(_REBUILD[full])
-        if module == "torch._utils" and name.startswith("_rebuild"):
-            return _Function(lambda *_: _Unsupported(full))
-        if module in ("torch", "torch.cuda") and name in _DTYPES:
-            return name
-        builtin = module in ("builtins", "__builtin__")
-        if name in _INERT_BUILTINS if builtin else module.split(".")[0] in _INERT:
-            # Its own every time: a pickle may set attributes of what it gets.
-            return type(name, (_Inert,), {})
-        raise _Unreadable(
-            f"refers to {full}, which no weights need; refused, nothing of it was run. Get the "
-            "weights from a source that you trust, best as .safetensors"
-        )
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Returns the storage that a pickle refers to, without reading it."""
-        kind, *rest = pid
-        if kind == "module":
-            return rest[0]
-        dtype, key, _, size, *view = rest
-        if kind != "storage" or not isinstance(dtype, str):
-            return None
-        whole = _Storage(str(key), _DTYPES[dtype], int(size))
-        if self._storages.setdefault(whole.key, whole) != whole:
-            raise _Unreadable(
-                f"is damaged: it says two things of the storage {whole.key!r}; download it again"
-            )
-        if view and view[0]:
-            return whole._replace(start=int(view[0][1]))
-        return whole
-
-
-def _unpickle(file: io.BufferedIOBase, storages: dict[str, _Storage]) -> Any:
-    """Reads one pickle.
-
-    Args:
-      file: stands at its beginning, and afterwards behind it.
-      storages: takes those that it refers to, by key.
-    """
-    start = file.tell()
-    try:
-        for instruction, argument, position in pickletools.genops(cast(IO[bytes], file)):
-            # Room is made for as many values as the largest index says.
-            if instruction.name in _PUTS and (argument or 0) > (position or 0) - start:
-                raise _Unreadable("is damaged: it numbers its values wrongly; download it again")
-        size = file.tell() - start
-        file.seek(start)
-        return _Unpickler(io.BytesIO(file.read(size)), storages).load()
-    except _Unreadable:
-        raise
-    # Nonsense in a pickle can raise nearly anything.
-    except Exception as error:
-        raise _Unreadable(f"is truncated or damaged ({error}): download it again") from error
-
-
-def _pickled(value: Any, storages: list[np.ndarray]) -> bytes:
-    """Returns the instructions that make a value, and appends its arrays to the storages."""
-    if isinstance(value, Mapping):
-        items = b"".join(_pickled(item, storages) for pair in value.items() for item in pair)
-        return pickle.EMPTY_DICT + pickle.MARK + items + pickle.SETITEMS
-    if isinstance(value, tuple):
-        items = b"".join(_pickled(item, storages) for item in value)
-        return pickle.MARK + items + pickle.TUPLE
-    if isinstance(value, str):
-        text = value.encode()
-        return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
-    if isinstance(value, bool):
-        return pickle.NEWTRUE if value else pickle.NEWFALSE
-    if isinstance(value, int):
-        number = pickle.encode_long(value)
-        return pickle.LONG1 + bytes([len(number)]) + number
-    if hasattr(value, "__array__"):
-        return _pickled_array(np.asarray(value, order="C"), storages)
-    raise ValueError(f"cannot write {value!r}: only arrays, strings, integers and dicts of them")
-
-
-def _pickled_array(array: np.ndarray, storages: list[np.ndarray]) -> bytes:
-    if array.dtype not in _STORAGES:
-        raise ValueError(f"cannot write an array of {array.dtype}, which PyTorch has not")
-    strides = tuple(step // array.itemsize for step in array.strides)
-    storage = b"".join(
-        (
-            pickle.MARK,
-            _pickled("storage", storages),
-            _global("torch", _STORAGES[array.dtype]),
-            *(_pickled(part, storages) for part in (str(len(storages)), "cpu", array.size)),
-            pickle.TUPLE + pickle.BINPERSID,
-        )
-    )
-    storages.append(array)
-    hooks = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-    view = b"".join(_pickled(part, storages) for part in (0, array.shape, strides, False))
-    call = pickle.MARK + storage + view + hooks + pickle.TUPLE + pickle.REDUCE
-    return _global("torch._utils", "_rebuild_tensor_v2") + call
-
-
-def _global(module: str, name: str) -> bytes:
-    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
 
 
 def _add(archive: zipfile.ZipFile, buffer: io.BytesIO, name: str, record: bytes) -> None:

@@ -17,7 +17,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peclr_jax.models import torch_file
+from peclr_jax.models import torch_file, torch_pickle
 
 FILES = Path(__file__).parent / "torch_files"
 BASE = np.arange(24, dtype=np.float32)
@@ -231,7 +231,7 @@ def test_calls_are_refused_in_every_pickle_of_a_stream(tmp_path):
     ends = []
     file = io.BytesIO(good)
     for _ in range(3):
-        torch_file._unpickle(file, {})
+        torch_pickle.unpickle(file, {})
         ends.append(file.tell())
     for end in ends:
         path = tmp_path / "file.pth"
