@@ -9,7 +9,7 @@
 A recipe is a base, as above, and any of two variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
-    youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 4.1)
+    youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 8)
 
     python main.py --config=configs/pretrain.py:paper_rn50+youtube+imagenet
 

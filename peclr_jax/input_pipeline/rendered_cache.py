@@ -49,8 +49,9 @@ def cached(
 
 @functools.cache
 def _renderer_fingerprint() -> str:
-    """Changes with every edit of the renderer, whose hands then are others."""
+    """Changes with every edit of the renderer, or of what makes examples of its hands."""
     digest = hashlib.sha256()
-    for path in sorted(Path(synthetic.__path__[0]).glob("*.py")):
+    renderer = sorted(Path(synthetic.__path__[0]).glob("*.py"))
+    for path in (*renderer, Path(__file__).with_name("rendered.py")):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()

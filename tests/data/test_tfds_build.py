@@ -1,5 +1,7 @@
 """TFDS's own command line, in every builder's folder."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,3 +31,16 @@ def test_tfds_build(name, tmp_path, monkeypatch):
         assert builder.info.splits
         assert builder.info.file_format.value == "array_record"
         assert sum(split.num_examples for split in builder.info.splits.values()) > 0
+
+
+@pytest.mark.parametrize("name", build.DATA_SETS)
+def test_builder_is_found_from_within_its_folder(name):
+    """`tfds build` imports the module by its folder's name, with this package not on the path."""
+    code = (
+        "import sys; sys.path.insert(0, '..');"
+        f"from {name} import {name}_dataset_builder as b; print(b.Builder.name)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-I", "-c", code], cwd=DATA / name, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == name, result.stderr
