@@ -8,13 +8,10 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
+from peclr_jax.objectives import blockwise
 from peclr_jax.views.affine import Similarity
-
-# Stands for minus infinity in the logits: finite, so that a block whose every entry is masked
-# has a zero gradient and not NaN.
-_MASKED = -1e30
 
 
 def _unit(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
@@ -23,7 +20,7 @@ def _unit(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
 
 
 def nt_xent(
-    z: Float[Array, "views dim"], temperature: float, *, chunk: int | None = None
+    z: Float[Array, "views dim"], temperature: float | Float[Array, ""], *, chunk: int | None = None
 ) -> Float[Array, ""]:
     """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
 
@@ -31,9 +28,9 @@ def nt_xent(
       z: (2N, D) projections; rows i and i + N are the two views of one image. Scaled to unit
         length here.
       temperature: divides the cosine similarities; the paper gives none, its code uses 0.5.
-      chunk: compare with so many views at a time and recompute them in the backward pass, which
-        keeps memory at 2N x chunk instead of (2N)^2. None: all at once. Values are the same up
-        to rounding.
+      chunk: compare with so many views at a time and again so in the backward pass, which keeps
+        memory at 2N x chunk instead of (2N)^2. None: all at once. Values are the same up to
+        rounding; the gradient then cannot be differentiated again.
 
     Returns:
       The mean over all 2N views of -log softmax at the other view, the view itself left out.
@@ -48,38 +45,13 @@ def nt_xent(
         raise ValueError(f"the temperature must be positive, got {temperature}")
     if chunk is not None and chunk < 1:
         raise ValueError(f"chunk must be a positive number of views or None, got {chunk}")
-    z = _unit(z.astype(jnp.float32))
-    rows = jnp.arange(views)
-    partner = (rows + views // 2) % views
-    positive = jnp.sum(z * z[partner], axis=-1) / temperature
-
-    def log_sum_negatives(
-        others: Float[Array, "block dim"], columns: Int[Array, " block"]
-    ) -> Float[Array, " views"]:
-        logits = jnp.matmul(z, others.T, precision=jax.lax.Precision.HIGHEST) / temperature
-        own = columns[None] == rows[:, None]
-        negative = ~own & (columns[None] != partner[:, None]) & (columns[None] < views)
-        return jax.nn.logsumexp(jnp.where(negative, logits, _MASKED), axis=-1)
-
-    if chunk is None or chunk >= views:
-        return jnp.mean(jnp.logaddexp(positive, log_sum_negatives(z, rows)) - positive)
-
-    blocks = -(-views // chunk)
-    padded = jnp.pad(z, ((0, blocks * chunk - views), (0, 0)))
-
-    @jax.checkpoint
-    def add_block(
-        log_sum: Float[Array, " views"], block: tuple[Float[Array, "c dim"], Int[Array, " c"]]
-    ) -> tuple[Float[Array, " views"], None]:
-        return jnp.logaddexp(log_sum, log_sum_negatives(*block)), None
-
-    # Over columns, not rows: the rows stay on the devices that made them.
-    log_sum, _ = jax.lax.scan(
-        add_block,
-        positive,
-        (padded.reshape(blocks, chunk, -1), jnp.arange(blocks * chunk).reshape(blocks, chunk)),
-    )
-    return jnp.mean(log_sum - positive)
+    # A product of two rows is their logit.
+    u = _unit(z.astype(jnp.float32)) / jnp.sqrt(jnp.float32(temperature))
+    if chunk is not None and chunk < views:
+        return blockwise.cross_entropy(u, chunk)
+    positive = jnp.sum(u * u[blockwise.partners(views)], axis=-1)
+    negatives = blockwise.negative_logits(u, u, jnp.arange(views))
+    return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(negatives, axis=-1) - positive))
 
 
 def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
@@ -124,7 +96,7 @@ def undo_transform(
 def equivariant_nt_xent(
     points: Float[Array, "views points 2"],
     transform: Similarity,
-    temperature: float,
+    temperature: float | Float[Array, ""],
     *,
     chunk: int | None = None,
     range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
@@ -158,7 +130,7 @@ def equivariant_nt_xent(
 def invariant_nt_xent(
     points: Float[Array, "views points 2"],
     transform: Similarity,
-    temperature: float,
+    temperature: float | Float[Array, ""],
     *,
     chunk: int | None = None,
 ) -> Float[Array, ""]:

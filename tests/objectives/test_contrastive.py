@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.objectives import contrastive
+from peclr_jax.training.mesh import data_sharding, make_mesh
 from peclr_jax.views.affine import Similarity
 
 CASES = ["c0", "c1", "c3", "c4"]
@@ -67,12 +68,14 @@ def test_undone_points_are_the_official_projections(parity, case):
     np.testing.assert_allclose(undone, expected, atol=6e-7)
 
 
-def test_agrees_with_optax():
+@pytest.mark.parametrize("chunk", [None, 5])
+def test_loss_and_gradient_agree_with_optax(chunk):
     z = jax.random.normal(jax.random.key(0), (16, 8))
     labels = jnp.tile(jnp.arange(8), 2)
-    np.testing.assert_allclose(
-        contrastive.nt_xent(z, 0.5), optax.losses.ntxent(z, labels, 0.5), rtol=1e-6
-    )
+    ours, gradient = jax.value_and_grad(partial(contrastive.nt_xent, chunk=chunk))(z, 0.5)
+    theirs, expected = jax.value_and_grad(optax.losses.ntxent)(z, labels, 0.5)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    np.testing.assert_allclose(gradient, expected, atol=1e-6 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("temperature", [1e-3, 10.0])
@@ -90,6 +93,25 @@ def test_chunks_change_nothing_at_any_temperature(images, chunk, temperature):
     np.testing.assert_allclose(blocks, whole, rtol=1e-5, atol=1e-6)
     scale = np.abs(whole_gradient).max() + 1e-6
     np.testing.assert_allclose(blocks_gradient / scale, whole_gradient / scale, atol=1e-4)
+
+
+def test_chunks_of_views_that_are_spread_over_devices():
+    mesh = make_mesh()
+    z = jax.random.normal(jax.random.key(1), (8 * len(jax.devices()), 6))
+    loss = jax.value_and_grad(partial(contrastive.nt_xent, temperature=0.5, chunk=24))
+    expected, expected_gradient = loss(z)
+    spread = jax.jit(loss)(jax.device_put(z, data_sharding(mesh)))
+    np.testing.assert_allclose(spread[0], expected, rtol=1e-6)
+    np.testing.assert_allclose(spread[1], expected_gradient, atol=1e-7)
+
+
+def test_a_temperature_can_be_learnt_in_chunks():
+    z = jax.random.normal(jax.random.key(2), (12, 4))
+    whole, chunks = (
+        jax.grad(lambda t, size=size: contrastive.nt_xent(z, t, chunk=size))(0.3)
+        for size in (None, 5)
+    )
+    np.testing.assert_allclose(chunks, whole, rtol=1e-5)
 
 
 def test_no_square_matrix_is_kept_when_chunked():
