@@ -72,6 +72,7 @@ def _quick() -> ConfigDict:
     config.data.rendered.held_out = 256
     # Unlike in pre-training, where they would be a shortcut, backgrounds of their own.
     config.data.rendered.background = "clutter"
+    config.data.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs (48 MB); "": not
 
     # The paper's supervised augmentation (Sec. 8), fields as in pre-training.
     spec = ViewSpec(

@@ -69,6 +69,7 @@ def _quick() -> ConfigDict:
     config.data.rendered.size = 72  # px
     config.data.rendered.held_out = 256
     config.data.rendered.background = "green"  # "green", "shared" (a few) or "clutter" (unique)
+    config.data.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs (48 MB); "": not
 
     # Every operation of Fig. 4 with its switch, range and probability, explained in
     # peclr_jax/views/spec.py; the defaults are the paper's (Sec. 8): rotation +-45 degrees, scale
@@ -150,6 +151,7 @@ def _rendered_rn50() -> ConfigDict:
     config.data.source = "rendered"
     config.data.rendered.count = 32_768
     config.data.rendered.size = 160
+    config.data.rendered.cache_dir = ""  # they would take 3.6 GB
     return config
 
 

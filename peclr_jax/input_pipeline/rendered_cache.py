@@ -15,14 +15,20 @@ from absl import logging
 from peclr_jax import files, synthetic
 from peclr_jax.input_pipeline.memory import MemoryStore
 
+# Bytes that may pile up on a user's disk with every set of hands.
+_LARGEST_KEPT = 2**30
+
 
 def cached(
     folder: str, identity: Mapping[str, Any], make: Callable[[], MemoryStore]
 ) -> MemoryStore:
     """Reads a pool of hands from `folder`, where it is put when it is first asked for.
 
+    A folder that cannot be written to is no reason to stop: the pool is then not kept, which is
+    logged. Neither is one of more than a gibibyte.
+
     Args:
-      folder: of the files; "" keeps nothing.
+      folder: of the files, "~" being the user's own; "" keeps nothing.
       identity: everything that decides what `make` returns, fit for JSON; the renderer's own code
         is added to it.
       make: renders the pool.
@@ -33,7 +39,7 @@ def cached(
     if not folder:
         return make()
     name = json.dumps([_renderer_fingerprint(), identity], sort_keys=True)
-    path = Path(folder) / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
+    path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         try:
             with np.load(path) as arrays:
@@ -41,9 +47,16 @@ def cached(
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
     store = make()
+    if sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT:
+        return store
     buffer = io.BytesIO()
     np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
-    files.write_bytes(path, buffer.getvalue())
+    try:
+        files.write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        logging.warning(
+            "%s cannot be written (%s): later runs render these hands again", path, error
+        )
     return store
 
 

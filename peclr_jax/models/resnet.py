@@ -20,6 +20,7 @@ from peclr_jax.models.normalization import BatchNorm
 _kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 STEMS = ("imagenet", "small")
+POINTWISE = ("platform", "dot", "convolution")
 REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
     # Recompute the whole block in the backward pass: least memory, one more forward pass.
     "block": None,
@@ -28,21 +29,65 @@ REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
 }
 
 
+def _as_dot(
+    x: Float[Array, "batch h w c"],
+    kernel: Float[Array, "1 1 c features"],
+    strides: Sequence[int],
+    *_: Any,
+    **__: Any,
+) -> Float[Array, "batch h2 w2 features"]:
+    """A convolution of size 1 as the product of two matrices."""
+    return jax.lax.dot_general(
+        x[:, :: strides[0], :: strides[1]], kernel[0, 0], (((3,), (0,)), ((), ()))
+    )
+
+
+def _as_the_platform_likes(
+    x: Float[Array, "batch h w c"],
+    kernel: Float[Array, "1 1 c features"],
+    *arguments: Any,
+    **options: Any,
+) -> Float[Array, "batch h2 w2 features"]:
+    """A product on CPUs, where XLA is many times faster at it, else a convolution."""
+    return jax.lax.platform_dependent(
+        x,
+        kernel,
+        cpu=lambda x, kernel: _as_dot(x, kernel, *arguments),
+        default=lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, *arguments, **options),
+    )
+
+
+_POINTWISE = {"platform": _as_the_platform_likes, "dot": _as_dot, "convolution": None}
+
+
 def _convolution(
-    features: int, size: int, strides: int = 1, *, dtype: Any, name: str
+    features: int,
+    size: int,
+    strides: int = 1,
+    *,
+    name: str,
+    dtype: Any,
+    pointwise: str,
+    use_bias: bool,
 ) -> Callable[[Array], Array]:
-    """A convolution without bias, padded as PyTorch pads; its result is named for remat."""
+    """A convolution, padded as PyTorch pads; its result is named for remat."""
     convolve = nn.Conv(
         features,
         (size, size),
         strides=(strides, strides),
         padding=(size - 1) // 2,
-        use_bias=False,
+        use_bias=use_bias,
         kernel_init=_kernel_init,
         dtype=dtype,
+        conv_general_dilated=_POINTWISE[pointwise] if size == 1 else None,
         name=name,
     )
     return lambda x: checkpoint_name(convolve(x), "convolution")
+
+
+def _no_norm(name: str) -> Callable[[Array], Array]:
+    del name
+    return lambda x: x
 
 
 class BasicBlock(nn.Module):
@@ -51,26 +96,26 @@ class BasicBlock(nn.Module):
     Attributes:
       features: channels of the first convolution.
       strides: stride of the first convolution and of the shortcut.
-      train: normalise by the batch's statistics and update the running ones.
-      dtype: of the activations.
+      conv: `(features, size, strides, name=) -> layer`.
+      norm: `(name=) -> layer`.
     """
 
     features: int
     strides: int
-    train: bool
-    dtype: Any
+    conv: Callable[..., Callable[[Array], Array]]
+    norm: Callable[..., Callable[[Array], Array]]
     expansion = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
         """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
-        conv = partial(_convolution, dtype=self.dtype)
-        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
-        y = nn.relu(norm(name="bn1")(conv(self.features, 3, self.strides, name="conv1")(x)))
-        y = norm(name="bn2")(conv(self.features, 3, name="conv2")(y))
+        y = self.conv(self.features, 3, self.strides, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.conv(self.features, 3, name="conv2")(y)
+        y = self.norm(name="bn2")(y)
         if x.shape != y.shape:
-            x = conv(self.features, 1, self.strides, name="downsample_conv")(x)
-            x = norm(name="downsample_bn")(x)
+            x = self.conv(self.features, 1, self.strides, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x)
         return nn.relu(x + y)
 
 
@@ -80,27 +125,28 @@ class Bottleneck(nn.Module):
     Attributes:
       features: channels of the first two convolutions; the last has four times as many.
       strides: stride of the 3x3 convolution and of the shortcut.
-      train: normalise by the batch's statistics and update the running ones.
-      dtype: of the activations.
+      conv: `(features, size, strides, name=) -> layer`.
+      norm: `(name=) -> layer`.
     """
 
     features: int
     strides: int
-    train: bool
-    dtype: Any
+    conv: Callable[..., Callable[[Array], Array]]
+    norm: Callable[..., Callable[[Array], Array]]
     expansion = 4
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
         """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
-        conv = partial(_convolution, dtype=self.dtype)
-        norm = partial(BatchNorm, use_running_average=not self.train, dtype=self.dtype)
-        y = nn.relu(norm(name="bn1")(conv(self.features, 1, name="conv1")(x)))
-        y = nn.relu(norm(name="bn2")(conv(self.features, 3, self.strides, name="conv2")(y)))
-        y = norm(name="bn3")(conv(self.features * self.expansion, 1, name="conv3")(y))
+        y = self.conv(self.features, 1, name="conv1")(x)
+        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.conv(self.features, 3, self.strides, name="conv2")(y)
+        y = nn.relu(self.norm(name="bn2")(y))
+        y = self.conv(self.features * self.expansion, 1, name="conv3")(y)
+        y = self.norm(name="bn3")(y)
         if x.shape != y.shape:
-            x = conv(self.features * self.expansion, 1, self.strides, name="downsample_conv")(x)
-            x = norm(name="downsample_bn")(x)
+            x = self.conv(y.shape[-1], 1, self.strides, name="downsample_conv")(x)
+            x = self.norm(name="downsample_bn")(x)
         return nn.relu(x + y)
 
 
@@ -115,6 +161,9 @@ class ResNet(nn.Module):
         "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
       dtype: of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
+      pointwise: how convolutions of size 1 are computed: as a "dot" product of matrices, as a
+        "convolution", or as is best on the "platform" that the program is compiled for.
+      folded: BatchNorm is part of the convolutions, see `folding`; for inference only.
     """
 
     stage_sizes: Sequence[int]
@@ -123,6 +172,8 @@ class ResNet(nn.Module):
     stem: str = "imagenet"
     dtype: Any = jnp.float32
     remat: str = "none"
+    pointwise: str = "platform"
+    folded: bool = False
 
     @nn.compact
     def __call__(
@@ -139,7 +190,7 @@ class ResNet(nn.Module):
           -34, 2,048 for the others (at width 64).
 
         Raises:
-          ValueError: an unknown `stem` or `remat`.
+          ValueError: an unknown `stem`, `remat` or `pointwise`, or training a folded network.
         """
         if self.stem not in STEMS:
             raise ValueError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
@@ -147,11 +198,23 @@ class ResNet(nn.Module):
             raise ValueError(
                 f"unknown remat {self.remat!r}; choose from {['none', *REMAT_POLICIES]}"
             )
+        if self.pointwise not in POINTWISE:
+            raise ValueError(f"unknown pointwise {self.pointwise!r}; choose from {list(POINTWISE)}")
+        if self.folded and train:
+            raise ValueError(
+                "a network with folded BatchNorm cannot be trained: use the one it is of"
+            )
+        conv = partial(
+            _convolution, dtype=self.dtype, pointwise=self.pointwise, use_bias=self.folded
+        )
+        norm: Callable[..., Callable[[Array], Array]] = (
+            _no_norm
+            if self.folded
+            else partial(BatchNorm, use_running_average=not train, dtype=self.dtype)
+        )
         x = images.astype(self.dtype)
-        size = 7 if self.stem == "imagenet" else 3
-        x = _convolution(self.width, size, 2, dtype=self.dtype, name="conv1")(x)
-        x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
-        x = nn.relu(x)
+        x = conv(self.width, 7 if self.stem == "imagenet" else 3, 2, name="conv1")(x)
+        x = nn.relu(norm(name="bn1")(x))
         if self.stem == "imagenet":
             x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
         block = self.block
@@ -162,8 +225,8 @@ class ResNet(nn.Module):
                 x = block(
                     features=self.width * 2**stage,
                     strides=2 if stage > 0 and index == 0 else 1,
-                    train=train,
-                    dtype=self.dtype,
+                    conv=conv,
+                    norm=norm,
                     name=f"layer{stage + 1}_{index}",
                 )(x)
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32)

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt8
 from ml_collections import ConfigDict
 
 from peclr_jax.hands import camera
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models.folding import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
 from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
 from peclr_jax.tasks import pose_recipe
@@ -120,7 +122,11 @@ class Estimator:
           matrix: source pixels to the view that the network is shown.
           intrinsics: of the sources, pixels.
         """
-        return _estimate(self.network, self.view_size, self.variables, images, matrix, intrinsics)
+        return _estimate(*self._folded, self.view_size, images, matrix, intrinsics)
+
+    @functools.cached_property
+    def _folded(self) -> tuple[nn.Module, dict[str, Any]]:
+        return fold(self.network, self.variables)
 
     def mean_estimate(self, matrix: Float[Array, "batch 2 3"]) -> Float[Array, "batch 21 3"]:
         """Returns the training set's mean 2.5D pose, the same in every view, in source pixels."""
@@ -241,11 +247,11 @@ def around(
     return jnp.concatenate([linear, shift[..., None]], axis=-1)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 2))
 def _estimate(
-    network: PoseNetwork | ReleasedPoseNetwork,
-    view_size: int,
+    network: nn.Module,
     variables: dict[str, Any],
+    view_size: int,
     images: UInt8[Array, "batch source source 3"],
     matrix: Float[Array, "batch 2 3"],
     intrinsics: Float[Array, "batch 3 3"],

@@ -39,8 +39,8 @@ DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
     "kernels": optimizer.decay_mask,
     "official": optimizer.official_decay_mask,
 }
-# Sections of the config that may differ when a run is resumed.
-_CHANGES_NOTHING = ("log", "checkpoint", "evaluation", "statistics")
+# Parts of the config that may differ when a run is resumed.
+_CHANGES_NOTHING = ("log.", "checkpoint.", "evaluation.", "statistics.", "data.rendered.cache_dir")
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -182,7 +182,7 @@ def check_resumable(config: ConfigDict, workdir: Path) -> None:
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name) and name.split(".")[0] not in _CHANGES_NOTHING
+        if here.get(name) != there.get(name) and not name.startswith(_CHANGES_NOTHING)
     ]
     if changed:
         raise ValueError(

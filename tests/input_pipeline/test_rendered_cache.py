@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from peclr_jax.input_pipeline import make_source, open_split
 from peclr_jax.input_pipeline.memory import MemoryStore
@@ -32,6 +33,27 @@ def test_damaged_files_are_made_again(tmp_path):
         path.write_bytes(content)
         assert (cached(str(tmp_path), {}, lambda: pool(5)).arrays["image"] == 5).all()
         assert (cached(str(tmp_path), {}, never).arrays["image"] == 5).all()
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path):
+    folder = tmp_path / "file"
+    folder.write_text("in the way")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absl.logging.warning", lambda text, *values: warned.append(text % values))
+        warned = []
+        assert (cached(str(folder), {}, lambda: pool(3)).arrays["image"] == 3).all()
+    assert "cannot be written" in warned[0]
+
+
+def test_large_pools_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("peclr_jax.input_pipeline.rendered_cache._LARGEST_KEPT", 1)
+    cached(str(tmp_path), {}, lambda: pool(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_directory_is_understood(home):
+    cached("~/pools", {}, lambda: pool(3))
+    assert len(list((home / "pools").iterdir())) == 1
 
 
 def test_runs_share_hands(rendered_config, mesh, tmp_path):

@@ -90,7 +90,33 @@ def test_remat_changes_no_gradient(remat, block):
         return jax.jit(jax.grad(loss))(variables["params"])
 
     for a, b in zip(*map(jax.tree.leaves, (gradient(plain), gradient(saving))), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-6 * np.abs(b).max())
+
+
+@pytest.mark.parametrize("pointwise", resnet.POINTWISE)
+def test_convolutions_of_size_one_are_products(pointwise):
+    images = jax.random.normal(jax.random.key(0), (4, 32, 32, 3))
+    network = resnet.ResNet(
+        (1, 1, 1, 1), resnet.Bottleneck, width=4, stem="small", pointwise=pointwise
+    )
+    plain = network.clone(pointwise="convolution")
+    variables = jax.jit(plain.init)(jax.random.key(1), images)
+    results = {}
+    for name, candidate in (("plain", plain), ("candidate", network)):
+
+        def loss(params, candidate=candidate):
+            pooled, _ = candidate.apply(
+                variables | {"params": params}, images, train=True, mutable=["batch_stats"]
+            )
+            return jnp.sum(pooled**2)
+
+        compiled = jax.jit(jax.value_and_grad(loss)).lower(variables["params"]).compile()
+        results[name] = compiled(variables["params"]), compiled.as_text().count("convolution(")
+    assert (results["candidate"][1] < results["plain"][1]) == (pointwise != "convolution")
+    ours, expected = (jax.tree.leaves(results[name][0]) for name in ("candidate", "plain"))
+    largest = max(np.abs(leaf).max() for leaf in expected)
+    for a, b in zip(ours, expected, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * largest)
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
@@ -108,5 +134,7 @@ def test_mistakes_are_named():
         resnet.ResNet18(stem="cifar").init(jax.random.key(0), images)
     with pytest.raises(ValueError, match="unknown remat 'all'"):
         resnet.ResNet18(remat="all").init(jax.random.key(0), images)
+    with pytest.raises(ValueError, match="unknown pointwise 'conv'"):
+        resnet.ResNet18(pointwise="conv").init(jax.random.key(0), images)
     with pytest.raises(ValueError, match=r"'layer5\.0\.scale' is not a tensor"):
         from_state_dict({"layer5.0.scale": np.zeros(3)})
