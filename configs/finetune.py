@@ -57,6 +57,7 @@ def _quick() -> ConfigDict:
     config.model.stem = "auto"
     config.model.dtype = "float32"  # of the encoder's activations; "bfloat16" on accelerators
     config.model.remat = "none"
+    config.model.pointwise = "platform"
     config.model.frozen = False  # train the head alone (Sec. 4.4)
     config.model.head = "linear"  # "linear", or "mlp" with one hidden layer
     config.model.hidden = 512  # its width; the paper gives none

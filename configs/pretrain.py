@@ -58,6 +58,8 @@ def _quick() -> ConfigDict:
     config.model.stem = "small"  # "imagenet", or "small": 1/16 of the side at the end, not 1/32
     config.model.dtype = "float32"  # of the activations; "bfloat16" on accelerators
     config.model.remat = "none"  # "norm": redo BatchNorm in the backward pass; "block": all of it
+    # 1x1 convolutions: as a "dot" product, a "convolution", or what is best on the "platform".
+    config.model.pointwise = "platform"
     config.model.hidden = 512  # width of the projection head (official code)
     config.model.num_points = 64  # points in the plane that the projection is read as (Sec. 3.2)
 

@@ -117,6 +117,7 @@ def check_model(config: ConfigDict) -> None:
     check_choice("model.dtype", config.model.dtype, DTYPES)
     check_choice("model.stem", config.model.stem, resnet.STEMS)
     check_choice("model.remat", config.model.remat, ("none", *resnet.REMAT_POLICIES))
+    check_choice("model.pointwise", config.model.pointwise, resnet.POINTWISE)
     check_positive(config, "model.width")
 
 
@@ -216,6 +217,8 @@ def make_encoder(config: ConfigDict) -> resnet.ResNet:
         stem=config.model.stem,
         dtype=DTYPES[config.model.dtype],
         remat=config.model.remat,
+        # Runs of before the field are still read.
+        pointwise=config.model.get("pointwise", "platform"),
     )
 
 

@@ -8,7 +8,6 @@ from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import SummaryWriter
 
 
 class MetricsWriter:
@@ -33,6 +32,9 @@ class MetricsWriter:
         partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
         os.replace(partial, path)  # killed in between, the run keeps its records
         self._lines = path.open("a", buffering=1)
+        # Here, so that a training step can be made and timed without it.
+        from tensorboardX import SummaryWriter
+
         self._events = SummaryWriter(str(root / "tensorboard"), purge_step=start_step + 1)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
