@@ -1,193 +1,239 @@
-"""Speed of the way from image files to batches, next to bare JPEG decoding of the same files.
+"""From image files to batches, next to bare JPEG decoding of the same files.
 
-    python -m benchmarks.ingest --images DIR [--output ingest.json]
+    python -m benchmarks.ingest [--images DIR]
 
 DIR holds JPEGs of the kind that matters to you; a few suffice, they are copied until there are
-`--count`. Prints, for wall time and per second of a core:
+`--count`. Without it the files are `--hands` of our rendered hands over clutter, JPEGs of
+`--image_size` at quality 90: "kb_a_file" says how large they came out. FreiHAND's photographs, of
+224 px, take 10 to 15 kB.
 
 * records built: files to checked TFDS records, by the builder for folders of images;
-* bare decoding: `tf.io.decode_jpeg` alone, in a parallel tf.data map;
+* bare decode_jpeg: `tf.io.decode_jpeg` alone, in a parallel tf.data map;
 * records decoded: random access to the records, parsing and decoding, in the pipeline's own reader;
 * crops: the whole pipeline, which resamples each image to a square of `--source_size` as well;
+* canvases: the whole pipeline as training reads it, which leaves the resampling to the accelerator,
+  where it is one with that of the views;
 * cached crops: the same from host memory.
-
-The candidates are measured in turn for several rounds in one process; the median counts.
 """
 
-import argparse
 import itertools
-import json
-import os
-import platform
-import resource
 import shutil
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-from rich.console import Console
 from rich.table import Table
 
-from data import build
-from peclr_jax.input_pipeline import memory
-from peclr_jax.input_pipeline.records import RecordStore, import_tensorflow
+from benchmarks import harness, machine, report
+from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
+from benchmarks.report import Column
 
-BARE = "bare decode_jpeg"
+BARE, BUILT = "bare decode_jpeg", "records built"
+QUALITY = 90
 
 
-class DecodedStore(RecordStore):
+@dataclass(frozen=True)
+class Settings:
+    """Sizes in pixels; `threads` 0 means one per core."""
+
+    images: str = ""
+    hands: int = 32
+    image_size: int = 224
+    count: int = 2000
+    batch: int = 32
+    source_size: int = 192
+    threads: int = 0
+    seconds: float = 3.0
+    rounds: int = 5
+    separate: bool = True
+
+
+TOY = Settings(
+    hands=1, image_size=24, count=4, batch=2, source_size=16, threads=1, seconds=0.01, rounds=2
+)
+
+
+def _decoded(parts: Any, options: dict[str, Any]) -> Any:
     """Records decoded whole, without a crop; they must be of one size."""
+    from peclr_jax.input_pipeline.records import RecordStore, import_tensorflow
 
-    def _decode(self, serialized: Any) -> dict[str, Any]:
-        tf = import_tensorflow()
-        example = self._features.deserialize_example(serialized, decoders=self._decoders)
-        return {"image": tf.io.decode_jpeg(example["image"], channels=3)}
+    class DecodedStore(RecordStore):
+        def _decode(self, example: dict[str, Any]) -> dict[str, Any]:
+            return {"image": import_tensorflow().io.decode_jpeg(example["image"], channels=3)}
 
-
-def core_seconds() -> float:
-    """Seconds that this process has kept cores busy."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+    return DecodedStore(parts, **options)
 
 
-def rates(batches: Iterator, batch_size: int, seconds: float) -> tuple[float, float]:
-    """Counts images for a given time, after two batches to warm up.
+def _crops(parts: Any, options: dict[str, Any]) -> Any:
+    from peclr_jax.input_pipeline.records import RecordStore
 
-    Returns:
-      Images a second, and a second of a core.
-    """
-    for _ in range(2):
-        next(batches)
-    count, start, busy = 0, time.perf_counter(), core_seconds()
-    while time.perf_counter() - start < seconds:
-        next(batches)
-        count += batch_size
-    return count / (time.perf_counter() - start), count / (core_seconds() - busy)
+    return RecordStore(parts, **options)
 
 
-def bare_decoding(files: list[Path], batch_size: int, threads: int) -> Iterator[np.ndarray]:
-    """Decodes the files over and over and yields batches of whole images."""
+def _canvases(parts: Any, options: dict[str, Any]) -> Any:
+    return _crops(parts, options | {"canvases": True})
+
+
+def _cached(parts: Any, options: dict[str, Any]) -> Any:
+    from peclr_jax.input_pipeline import memory
+
+    return memory.load(_crops(parts, options))
+
+
+STORES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
+    "records decoded": _decoded,
+    "crops": _crops,
+    "canvases": _canvases,
+    "cached crops": _cached,
+}
+
+
+def prepare_files(
+    images: str, hands: int, image_size: int, count: int, folder: str
+) -> Callable[[], Figures]:
+    """Fills a folder with JPEGs; the figures are their number and mean size."""
+    target = Path(folder)
+    target.mkdir()
+    with tempfile.TemporaryDirectory() as scratch:
+        originals = _given(Path(images)) if images else _rendered(hands, image_size, Path(scratch))
+        for number, original in zip(range(count), itertools.cycle(originals), strict=False):
+            shutil.copyfile(original, target / f"{number:06d}.jpg")
+    size = sum(file.stat().st_size for file in target.iterdir())
+    return lambda: {"files": count, "kb_a_file": size / count / 1000}
+
+
+def _given(folder: Path) -> list[Path]:
+    originals = sorted(path for path in folder.rglob("*.jp*g"))
+    if not originals:
+        raise ValueError(f"{folder} holds no JPEG")
+    return originals
+
+
+def _rendered(hands: int, size: int, folder: Path) -> list[Path]:
+    import jax
+    import numpy as np
+    from PIL import Image
+
+    from peclr_jax.synthetic.render import RenderSpec, render_batch
+
+    spec = RenderSpec(size=size, background="clutter")
+    files = []
+    for number, image in enumerate(np.asarray(render_batch(jax.random.key(0), hands, spec).images)):
+        files.append(folder / f"{number}.jpg")
+        Image.fromarray(image).save(files[-1], quality=QUALITY)
+    return files
+
+
+def _build(folder: str, data_dir: str) -> Any:
+    from data import build
+
+    builder = build.make_builder("image_folder", Path(data_dir))
+    build.prepare(builder, Path(folder))
+    return builder
+
+
+def prepare_building(folder: str, data_dir: str, count: int) -> Callable[[], Figures]:
+    """Writes the records once more every time; those of the first time are what others read."""
+    _build(folder, data_dir)
+
+    def measure_once() -> Figures:
+        with tempfile.TemporaryDirectory() as scratch:
+            return harness.timed(
+                lambda: _build(folder, scratch), seconds=0, units=count, warm_up=False
+            )
+
+    return measure_once
+
+
+def prepare_bare(folder: str, batch: int, threads: int, seconds: float) -> Callable[[], Figures]:
+    """Decodes the files over and over, in batches of whole images."""
+    from peclr_jax.input_pipeline.records import import_tensorflow
+
     tf = import_tensorflow()
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     options.threading.max_intra_op_parallelism = 1
-    encoded = [file.read_bytes() for file in files]
+    encoded = [file.read_bytes() for file in sorted(Path(folder).iterdir())]
+
+    def decode(data: Any) -> Any:
+        return tf.io.decode_jpeg(data, channels=3)
+
     dataset = tf.data.Dataset.from_tensor_slices(encoded).repeat()
-    dataset = dataset.map(
-        lambda data: tf.io.decode_jpeg(data, channels=3), num_parallel_calls=threads
-    )
-    dataset = dataset.batch(batch_size).prefetch(1).with_options(options)
-    return dataset.as_numpy_iterator()
+    dataset = dataset.map(decode, num_parallel_calls=threads)
+    dataset = dataset.batch(batch).prefetch(1).with_options(options)
+    return lambda: _rates(dataset.as_numpy_iterator(), batch, seconds)
 
 
-def random_rows(count: int, batch_size: int) -> Iterator[np.ndarray]:
-    """Yields batches of row numbers without end."""
-    random = np.random.default_rng(0)
-    while True:
-        yield random.integers(0, count, batch_size)
+def prepare_store(
+    kind: str, data_dir: str, source_size: int, batch: int, threads: int, seconds: float
+) -> Callable[[], Figures]:
+    """Reads records in random order."""
+    import numpy as np
+
+    from data import build
+
+    builder = build.make_builder("image_folder", Path(data_dir))
+    options = {"size": source_size, "margin": None, "threads": threads}
+    store = STORES[kind]([(builder, "train")], options)
+
+    def rows() -> Iterator[np.ndarray]:
+        random = np.random.default_rng(0)
+        while True:
+            yield random.integers(0, len(store), batch)
+
+    return lambda: _rates(store.stream(rows()), batch, seconds)
 
 
-def copies(images: Path, folder: Path, count: int) -> list[Path]:
-    """Fills a folder with copies of the JPEGs in another one."""
-    originals = sorted(path for path in images.rglob("*.jp*g"))
-    if not originals:
-        raise SystemExit(f"error: {images} holds no JPEG")
-    files = [folder / f"{number:06d}.jpg" for number in range(count)]
-    for original, file in zip(itertools.cycle(originals), files, strict=False):
-        shutil.copyfile(original, file)
-    return files
+def _rates(batches: Iterator, batch: int, seconds: float) -> Figures:
+    next(batches)  # starts the threads
+    return harness.timed(lambda: next(batches), seconds, units=batch)
 
 
-def build_records(folder: Path, data_dir: Path, count: int) -> tuple[Any, dict[str, float]]:
-    """Writes the records of a folder of images."""
-    builder = build.make_builder("image_folder", data_dir)
-    start, busy = time.perf_counter(), core_seconds()
-    build.prepare(builder, folder)
-    rate = count / (time.perf_counter() - start), count / (core_seconds() - busy)
-    return builder, {"per_second": rate[0], "per_core_second": rate[1]}
-
-
-def measure(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Runs everything and returns what the JSON holds."""
-    threads = arguments.threads or os.cpu_count() or 1
+def measure(settings: Settings) -> Benchmark:
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "images"
-        folder.mkdir()
-        files = copies(Path(arguments.images), folder, arguments.count)
-        builder, built = build_records(folder, Path(scratch) / "records", arguments.count)
-        parts = [(builder, "train")]
-        options: dict[str, Any] = {"size": arguments.source_size, "margin": None}
-        crops = RecordStore(parts, threads=threads, **options)
-        decoded = DecodedStore(parts, threads=threads, **options)
-        cached = memory.load(crops)
-        size = arguments.batch_size
-
-        def stream(store: Any) -> Callable[[], Iterator]:
-            return lambda: store.stream(random_rows(len(store), size))
-
-        candidates: dict[str, Callable[[], Iterator]] = {
-            BARE: lambda: bare_decoding(files, size, threads),
-            "records decoded": stream(decoded),
-            "crops": stream(crops),
-            "cached crops": stream(cached),
+        folder, data_dir = f"{scratch}/images", f"{scratch}/records"
+        files = {
+            "images": settings.images,
+            "hands": settings.hands,
+            "image_size": settings.image_size,
+            "count": settings.count,
+            "folder": folder,
         }
-        measured: dict[str, list[tuple[float, float]]] = {name: [] for name in candidates}
-        for _ in range(arguments.rounds):
-            for name, candidate in candidates.items():
-                measured[name].append(rates(candidate(), size, arguments.seconds))
-    medians = {
-        name: [statistics.median(values) for values in zip(*rounds, strict=True)]
-        for name, rounds in measured.items()
-    }
-    return {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "jax": jax.__version__,
-        "tensorflow": import_tensorflow().__version__,
-        "images": arguments.count,
-        "source_size": arguments.source_size,
-        "batch_size": size,
-        "threads": threads,
-        "records built": built,
-        **{
-            name: {
-                "per_second": wall,
-                "per_core_second": core,
-                "of_bare_per_core": core / medians[BARE][1],
-                "of_bare_wall": wall / medians[BARE][0],
-            }
-            for name, (wall, core) in medians.items()
-        },
-    }
+        of_files = harness.measure_in_turn(
+            {"files": Candidate(prepare_files, files, environment=ON_CPU)}, 1, settings.separate
+        )["files"]
+        building = {"folder": folder, "data_dir": data_dir, "count": settings.count}
+        reading = {
+            "batch": settings.batch,
+            "threads": settings.threads or machine.cores(),
+            "seconds": settings.seconds,
+        }
+        stored = {"data_dir": data_dir, "source_size": settings.source_size, **reading}
+        candidates = {
+            BUILT: Candidate(prepare_building, building, environment=ON_CPU),
+            BARE: Candidate(prepare_bare, {"folder": folder, **reading}, environment=ON_CPU),
+        }
+        for kind in STORES:
+            kwargs = {"kind": kind, **stored}
+            candidates[kind] = Candidate(prepare_store, kwargs, environment=ON_CPU)
+        measured = harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+    for figure in ("files", "kb_a_file"):
+        measured[BUILT][figure] = of_files[figure]
+    pairs = [(kind, BARE, "per_core_second") for kind in STORES]
+    return harness.with_ratios(measured, pairs, settings)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--images", required=True, help="folder of JPEGs of one size")
-    parser.add_argument("--count", type=int, default=2000, help="images to ingest")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--source_size", type=int, default=192)
-    parser.add_argument("--threads", type=int, default=0, help="0: one per core")
-    parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--output", type=Path, help="JSON file to write")
-    arguments = parser.parse_args()
-    result = measure(arguments)
-    table = Table("", "images/s", "a core", "of bare, a core", title="Ingest", title_justify="left")
-    for name in ("records built", BARE, "records decoded", "crops", "cached crops"):
-        row = result[name]
-        share = f"{row['of_bare_per_core']:.2f}" if "of_bare_per_core" in row else ""
-        table.add_row(name, f"{row['per_second']:.0f}", f"{row['per_core_second']:.0f}", share)
-    Console().print(table)
-    if arguments.output:
-        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+def table(benchmark: Benchmark) -> Table:
+    columns = [
+        Column("per_second", "images/s", 0),
+        Column("per_core_second", "images/s a core", 0),
+        Column("peak_memory_mib", "peak MiB", 0),
+        Column("kb_a_file", "kB a file", 1),
+    ]
+    return report.table("From files to batches", benchmark, columns)
 
 
 if __name__ == "__main__":
-    main()
+    report.run_alone(__doc__, Settings(), TOY, measure, table)

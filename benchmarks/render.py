@@ -1,66 +1,82 @@
-"""Speed of the hand renderer: `python -m benchmarks.render [--output render.json]`."""
+"""Synthetic hands a second: `python -m benchmarks.render [--sizes 64 128]`."""
 
-import argparse
-import json
-import statistics
-import time
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
-from rich.console import Console
 from rich.table import Table
 
-from peclr_jax.synthetic.render import BACKGROUNDS, RenderSpec, render_indices
+from benchmarks import harness, report
+from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
+from benchmarks.report import Column
 
 
-def measure(spec: RenderSpec, count: int, repeats: int) -> dict[str, float | int | str]:
-    """Compiles and renders once, then takes the median of several renderings of new images."""
+@dataclass(frozen=True)
+class Settings:
+    """Sizes in pixels; `batch` images a call, new ones every time."""
+
+    sizes: tuple[int, ...] = (64, 128)
+    background: str = "shared"
+    batch: int = 64
+    seconds: float = 3.0
+    rounds: int = 5
+    separate: bool = True
+
+
+TOY = Settings(sizes=(16,), background="green", batch=2, seconds=0.01, rounds=2)
+
+
+def prepare(size: int, background: str, batch: int, seconds: float) -> Callable[[], Figures]:
+    import itertools
+    import time
+
+    import jax
+    import jax.numpy as jnp
+
+    from peclr_jax.synthetic.render import RenderSpec, render_indices
+
     key = jax.random.key(0)
     start = time.perf_counter()
-    program = render_indices.lower(key, jnp.arange(count), spec).compile()
-    compile_seconds = time.perf_counter() - start
-    seconds = []
-    for repeat in range(repeats + 1):  # the first one warms up
-        indices = jax.block_until_ready(jnp.arange(count) + repeat * count)
-        start = time.perf_counter()
-        jax.block_until_ready(program(key, indices))
-        seconds.append(time.perf_counter() - start)
-    return {
-        "size": spec.size,
-        "background": spec.background,
-        "batch": count,
-        "device": jax.devices()[0].device_kind,
-        "images_per_second": count / statistics.median(seconds[1:]),
-        "compile_seconds": compile_seconds,
-    }
+    spec = RenderSpec(size=size, background=background)
+    program = render_indices.lower(key, jnp.arange(batch), spec).compile()
+    compiling = time.perf_counter() - start
+    indices = (jnp.arange(batch) + number * batch for number in itertools.count())
 
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128], help="pixels")
-    parser.add_argument("--background", default="shared", choices=BACKGROUNDS)
-    parser.add_argument("--batch", type=int, default=64, help="images a call")
-    parser.add_argument("--repeats", type=int, default=5, help="calls; the median counts")
-    parser.add_argument("--rays-per-block", type=int, default=RenderSpec.rays_per_block)
-    parser.add_argument("--output", type=Path, help="JSON file to write")
-    args = parser.parse_args()
-
-    table = Table("size (px)", "images/s", "compile (s)", title="Synthetic hands")
-    results = []
-    for size in args.sizes:
-        spec = RenderSpec(size=size, background=args.background, rays_per_block=args.rays_per_block)
-        result = measure(spec, args.batch, args.repeats)
-        results.append(result)
-        table.add_row(
-            str(size),
-            f"{result['images_per_second']:.1f}",
-            f"{result['compile_seconds']:.1f}",
+    def measure_once() -> Figures:
+        figures = harness.timed(
+            lambda: jax.block_until_ready(program(key, next(indices))), seconds, units=batch
         )
-    Console().print(table)
-    if args.output:
-        args.output.write_text(json.dumps(results, indent=2) + "\n")
+        return {**figures, "compile_seconds": compiling}
+
+    return measure_once
+
+
+def measure(settings: Settings) -> Benchmark:
+    candidates = {
+        f"{size} px": Candidate(
+            prepare,
+            {
+                "size": size,
+                "background": settings.background,
+                "batch": settings.batch,
+                "seconds": settings.seconds,
+            },
+            environment=ON_CPU,
+        )
+        for size in settings.sizes
+    }
+    measured = harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+    return harness.with_ratios(measured, [], settings)
+
+
+def table(benchmark: Benchmark) -> Table:
+    columns = [
+        Column("per_second", "images/s", 1),
+        Column("per_core_second", "images/s a core", 1),
+        Column("compile_seconds", "compiled in s", 1),
+        Column("peak_memory_mib", "peak MiB", 0),
+    ]
+    return report.table("Synthetic hands", benchmark, columns)
 
 
 if __name__ == "__main__":
-    main()
+    report.run_alone(__doc__, Settings(), TOY, measure, table)

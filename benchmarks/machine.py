@@ -1,0 +1,85 @@
+"""Where, when and with what something is measured."""
+
+import contextlib
+import datetime
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+
+
+def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -> dict[str, Any]:
+    """Says where, when and with what something is measured.
+
+    Args:
+      packages: names of distributions, or of the modules they install.
+      device: what JAX calls its first device; None to ask it, in a process of its own, because who
+        asks here would hold the accelerator.
+    """
+    changes = _git("status", "--porcelain")
+    return {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": cores(),
+        "memory_gib": round(memory_gib(), 1),
+        "device": device or _ask_for_device(),
+        "python": platform.python_version(),
+        "versions": {package: _version(package) for package in packages},
+        "commit": _git("rev-parse", "HEAD"),
+        "clean": None if changes is None else not changes,
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cores() -> int:
+    """Returns how many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def memory_gib() -> float:
+    """Returns how much memory the machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor()
+
+
+def _ask_for_device() -> str:
+    code = "import jax; print(jax.devices()[0].device_kind)"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return asked.stdout.strip() if asked.returncode == 0 else "unknown"
+
+
+def _version(package: str) -> str | None:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    distributions = importlib.metadata.packages_distributions().get(package)
+    return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results' environments say that their times may be compared."""
+    return all(one.get(key) == other.get(key) for key in ("processor", "cores", "device"))

@@ -1,0 +1,329 @@
+"""The pre-training step in PyTorch: the same layers, loss and update as ours, for comparison.
+
+Three styles of the one step:
+
+* "cpu": float32, eager, NCHW.
+* "official": as the official PeCLR trains, eager, NCHW, float16 autocast with a loss scale, and
+  LARS as a loop over the parameters.
+* "best": what PyTorch can do today, channels last, bfloat16 autocast, `torch.compile`, LARS over
+  all parameters at once and a fused Adam.
+
+Modules are named as torchvision's. The styles differ in how they compute, not in what:
+`tests/benchmarks/test_torch_twin.py` holds loss, gradients and update against ours.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+STYLES = ("cpu", "official", "best")
+
+# images (2N, 3, S, S), rotation (2N,), translation (2N, 2) -> loss, on the device, not waited for
+Step = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, padding=(size - 1) // 2, bias=False)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions (ResNet-18 and -34)."""
+
+    expansion = 1
+
+    def __init__(self, inputs: int, features: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        self.conv1 = _convolution(inputs, features, 3, stride)
+        self.bn1 = nn.BatchNorm2d(features)
+        self.conv2 = _convolution(features, features, 3)
+        self.bn2 = nn.BatchNorm2d(features)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns relu(shortcut(x) + residual(x))."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper), the stride in the 3x3."""
+
+    expansion = 4
+
+    def __init__(self, inputs: int, features: int, stride: int, downsample: nn.Module | None):
+        super().__init__()
+        outputs = features * self.expansion
+        self.conv1 = _convolution(inputs, features, 1)
+        self.bn1 = nn.BatchNorm2d(features)
+        self.conv2 = _convolution(features, features, 3, stride)
+        self.bn2 = nn.BatchNorm2d(features)
+        self.conv3 = _convolution(features, outputs, 1)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Returns relu(shortcut(x) + residual(x))."""
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = F.relu(self.bn2(self.conv2(y)), inplace=True)
+        y = self.bn3(self.conv3(y))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)), inplace=True)
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier: images to pooled features."""
+
+    def __init__(
+        self, block: type[BasicBlock] | type[Bottleneck], sizes: Sequence[int], width: int = 64
+    ):
+        super().__init__()
+        self.conv1 = _convolution(3, width, 7, 2)
+        self.bn1 = nn.BatchNorm2d(width)
+        inputs = width
+        for stage, blocks in enumerate(sizes):
+            features = width * 2**stage
+            outputs = features * block.expansion
+            layers = []
+            for index in range(blocks):
+                stride = 2 if stage > 0 and index == 0 else 1
+                shortcut = None
+                if stride > 1 or inputs != outputs:
+                    shortcut = nn.Sequential(
+                        _convolution(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs)
+                    )
+                layers.append(block(inputs, features, stride, shortcut))
+                inputs = outputs
+            setattr(self, f"layer{stage + 1}", nn.Sequential(*layers))
+        self.features = inputs
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encodes (B, 3, S, S) standardised images as (B, features)."""
+        x = F.relu(self.bn1(self.conv1(images)), inplace=True)
+        x = F.max_pool2d(x, 3, 2, 1)
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        return x.mean((2, 3))
+
+
+class Projector(nn.Module):
+    """The network that is pre-trained: an encoder and the projection head."""
+
+    def __init__(self, encoder: ResNet, hidden: int = 512, num_points: int = 64):
+        super().__init__()
+        self.encoder = encoder
+        self.projection_head = nn.Sequential(
+            nn.Linear(encoder.features, hidden),
+            nn.BatchNorm1d(hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, 2 * num_points, bias=False),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Projects (B, 3, S, S) images to (B, m, 2) points, float32."""
+        points = self.projection_head(self.encoder(images)).float()
+        return points.view(len(points), -1, 2)
+
+
+ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, ...]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+    "resnet152": (Bottleneck, (3, 8, 36, 3)),
+}
+
+
+def encoder(architecture: str, width: int = 64) -> ResNet:
+    """A ResNet by name, randomly initialised, in training mode."""
+    block, sizes = ARCHITECTURES[architecture]
+    return ResNet(block, sizes, width)
+
+
+def peclr_loss(points: Tensor, rotation: Tensor, translation: Tensor, temperature: float) -> Tensor:
+    """The equivariant NT-Xent in float32: our `contrastive.equivariant_nt_xent`.
+
+    Args:
+      points: (2N, m, 2); i and i + N are the two views of one image.
+      rotation: (2N,) radians, source to view.
+      translation: (2N, 2), as a fraction of the view's side.
+      temperature: divides the cosine similarities.
+    """
+    with torch.autocast(points.device.type, enabled=False):
+        views = len(points)
+        points = F.normalize(points.float().flatten(1), eps=1e-12).view_as(points)
+        extent = (points.amax(1, keepdim=True) - points.amin(1, keepdim=True)).detach()
+        points = points - translation[:, None] * extent
+        center = points.mean(1, keepdim=True).detach()
+        x, y = (points - center).unbind(-1)
+        cosine, sine = rotation.cos()[:, None], rotation.sin()[:, None]
+        undone = torch.stack([cosine * x + sine * y, cosine * y - sine * x], -1) + center
+        z = F.normalize(undone.flatten(1), eps=1e-12)
+        logits = z @ z.T / temperature
+        rows = torch.arange(views, device=z.device)
+        logits = logits.masked_fill(rows[:, None] == rows, float("-inf"))
+        return F.cross_entropy(logits, (rows + views // 2) % views)
+
+
+class LarsAdam:
+    """Adam on gradients scaled by LARS, in the arithmetic of our `optimizer.lars_adam`.
+
+    Args:
+      parameters: to update; those of more than one axis are decayed.
+      learning_rate: constant.
+      weight_decay: added to the gradient before it is scaled.
+      at_once: all parameters in a few fused operations; else one after the other, as the wrapper
+        that the official code takes from Lightning's bolts.
+      compiled: whether to hand the scaling to `torch.compile`.
+    """
+
+    trust_coefficient, epsilon = 0.02, 1e-8
+
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        learning_rate: float,
+        weight_decay: float = 1e-6,
+        *,
+        at_once: bool = True,
+        compiled: bool = False,
+    ):
+        self.parameters = list(parameters)
+        self.learning_rate = learning_rate
+        self.decays = [weight_decay if p.ndim > 1 else 0.0 for p in self.parameters]
+        fused = at_once and self.parameters[0].is_cuda
+        self.adam = torch.optim.Adam(self.parameters, lr=learning_rate, fused=fused, foreach=None)
+        scale = self._scale_at_once if at_once else self._scale_one_by_one
+        self._scale = torch.compile(scale) if compiled else scale
+        self._decay_rates = torch.tensor(self.decays, device=self.parameters[0].device)
+
+    def zero_grad(self) -> None:
+        """Forgets the gradients."""
+        self.adam.zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def scale_gradients(self) -> None:
+        """Adds the decay to the gradients and scales them, in place."""
+        self._scale(self.parameters, [p.grad for p in self.parameters])
+
+    def _scale_one_by_one(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        for parameter, gradient, decay in zip(parameters, gradients, self.decays, strict=True):
+            norm, gradient_norm = torch.norm(parameter), torch.norm(gradient)
+            if norm != 0 and gradient_norm != 0:
+                ratio = norm * self.trust_coefficient
+                ratio = ratio / (gradient_norm + norm * decay + self.epsilon)
+                ratio = torch.clamp(ratio / self.learning_rate, max=1)
+                gradient.add_(parameter, alpha=decay).mul_(ratio)
+
+    def _scale_at_once(self, parameters: list[Tensor], gradients: list[Tensor]) -> None:
+        norms = torch.stack(torch._foreach_norm(parameters))
+        gradient_norms = torch.stack(torch._foreach_norm(gradients))
+        decays = self._decay_rates
+        ratio = norms * self.trust_coefficient / (gradient_norms + norms * decays + self.epsilon)
+        moves = (norms > 0) & (gradient_norms > 0)
+        ratio = torch.where(moves, (ratio / self.learning_rate).clamp(max=1), 1.0)
+        decays = torch.where(moves, decays, 0.0)
+        torch._foreach_add_(gradients, torch._foreach_mul(parameters, list(decays.unbind())))
+        torch._foreach_mul_(gradients, list(ratio.unbind()))
+
+
+def make_step(
+    architecture: str,
+    *,
+    style: str,
+    size: int,
+    device: str = "cpu",
+    batch: int | None = None,
+    width: int = 64,
+    hidden: int = 512,
+    num_points: int = 64,
+    micro_batches: int = 1,
+    temperature: float = 0.5,
+    learning_rate: float = 1e-3,
+    compiled: bool | None = None,
+    mode: str = "default",
+) -> Step:
+    """Makes one optimizer step in one of the styles.
+
+    For "best" it switches on cuDNN's search for algorithms and TF32 in the whole process.
+
+    Args:
+      architecture: a key of `ARCHITECTURES`.
+      style: one of `STYLES`.
+      size: side of the views in pixels.
+      device: "cpu" or "cuda".
+      batch: pairs a step; if given, one step on noise is taken here, so that what compiles or
+        searches at the first call has done so.
+      width: channels of the stem.
+      hidden: width of the projection head.
+      num_points: m.
+      micro_batches: parts of a step, negatives within each, as the official code accumulates.
+      temperature: of the loss.
+      learning_rate: constant.
+      compiled: whether to use `torch.compile`; by default in the style "best".
+      mode: of `torch.compile`.
+
+    Returns:
+      A step of (2N, 3, S, S) float standardised images, (2N,) rotations and (2N, 2) translations,
+      where i and i + N are the views of one image. It returns the loss and does not wait for it.
+
+    Raises:
+      ValueError: an unknown style or architecture.
+    """
+    if style not in STYLES:
+        raise ValueError(f"unknown style {style!r}; choose from {', '.join(STYLES)}")
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"unknown network {architecture!r}; choose from {list(ARCHITECTURES)}")
+    best = style == "best"
+    compiled = best if compiled is None else compiled
+    if best:
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.matmul.allow_tf32 = True
+    layout = torch.channels_last if best else torch.contiguous_format
+    dtype = {"cpu": None, "official": torch.float16, "best": torch.bfloat16}[style]
+    network = Projector(encoder(architecture, width), hidden, num_points)
+    network = network.to(device, memory_format=layout)
+    optimizer = LarsAdam(list(network.parameters()), learning_rate, at_once=best, compiled=compiled)
+    scaler = torch.amp.GradScaler(device, enabled=style == "official")
+
+    def forward(images: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+        with torch.autocast(device, dtype, enabled=dtype is not None):
+            points = network(images)
+        return peclr_loss(points, rotation, translation, temperature)
+
+    loss_of = torch.compile(forward, mode=mode, dynamic=False) if compiled else forward
+
+    def step(images: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
+        optimizer.zero_grad()
+        losses = []
+        for part in _micro_batches((images, rotation, translation), micro_batches):
+            loss = loss_of(part[0].contiguous(memory_format=layout), *part[1:]) / micro_batches
+            scaler.scale(loss).backward()
+            losses.append(loss.detach())
+        scaler.unscale_(optimizer.adam)
+        optimizer.scale_gradients()
+        scaler.step(optimizer.adam)
+        scaler.update()
+        return torch.stack(losses).sum()
+
+    # For tests, and for whoever wants to look.
+    step.network, step.optimizer = network, optimizer
+    if batch is not None:
+        step(
+            torch.randn(2 * batch, 3, size, size, device=device),
+            torch.rand(2 * batch, device=device),
+            torch.rand(2 * batch, 2, device=device) / 10,
+        )
+    return step
+
+
+def _micro_batches(arrays: tuple[Tensor, ...], count: int) -> list[tuple[Tensor, ...]]:
+    """Splits (2N, ...) arrays so that the two views of an image stay in one part."""
+    if count == 1:
+        return [arrays]
+    halves = [array.view(2, -1, *array.shape[1:]).chunk(count, 1) for array in arrays]
+    return [tuple(part.flatten(0, 1) for part in parts) for parts in zip(*halves, strict=True)]
