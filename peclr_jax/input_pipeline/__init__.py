@@ -154,7 +154,8 @@ def _record_source(
     )
     others = datasets.choose_splits(builders, config.held_out_split, config.split)
     held_out = HeldOut(_open_records(config, others))
-    store = _open_records(config, chosen)
+    # What is resampled but once, into a view, is left to the accelerator; caches hold crops.
+    store = _open_records(config, chosen, canvases=train and config.cache == "none")
     store = _labelled(config, store) if train else store
     order = Order(
         sizes=store.sizes,
@@ -168,7 +169,7 @@ def _record_source(
     return _stored(store, order, config.cache, mesh, held_out, process)
 
 
-def _open_records(config: ConfigDict, parts: list[tuple[Any, str]]) -> Any:
+def _open_records(config: ConfigDict, parts: list[tuple[Any, str]], canvases: bool = False) -> Any:
     from peclr_jax.input_pipeline import records
 
     return records.RecordStore(
@@ -176,6 +177,7 @@ def _open_records(config: ConfigDict, parts: list[tuple[Any, str]]) -> Any:
         size=config.source_size,
         margin=_margin(config),
         labels=config.labels,
+        canvases=canvases,
         threads=config.decode_threads,
     )
 

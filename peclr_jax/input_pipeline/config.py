@@ -23,7 +23,8 @@ def default_config() -> ConfigDict:
     config.source_margin = 1.5
     # Where decoded crops are kept: "none" decodes each time it is needed, "host" and "device" hold
     # all of them in memory (size^2 * 3 bytes each). Rendered pools know "host" and "device" only;
-    # "none" is "device" for them.
+    # "none" is "device" for them. From records, "none" trains on slightly sharper images: they are
+    # resampled once, from the decoded JPEG into the view, and those of a cache twice.
     config.cache = "none"
     # What is cut out: the square around the "hand"'s box, or the central square of the whole
     # "image", as for photographs of which no box is known; the margins then mean nothing.

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
@@ -18,7 +17,11 @@ Batch = dict[str, np.ndarray]
 
 _READ_AT_ONCE = 1024
 _STREAM_AT_ONCE = 256
+# Images being decoded, or waiting for their turn, per thread: with one each, threads would mostly
+# wake each other up.
+_IN_FLIGHT = 4
 _BOX = ("hand_box", "hand_box_valid")
+_TO_DECODE = ("image", "cut")
 _LEFT = schema.HANDEDNESS.index("left")
 _LABELS = (
     *schema.LABELS,
@@ -52,6 +55,8 @@ class RecordStore:
       margin: side of a crop over the larger side of the hand's box; `None` for the central square
         of the image.
       labels: whether to deliver labels beside the images.
+      canvases: whether to leave it to the accelerator to resample, and deliver canvases and the
+        matrices from them to the crops (see `canvas`). Labels are of the crops either way.
       threads: for decoding; 0 means one per core.
     """
 
@@ -62,6 +67,7 @@ class RecordStore:
         size: int,
         margin: float | None,
         labels: bool = False,
+        canvases: bool = False,
         threads: int = 0,
     ):
         self.sizes = tuple(builder.info.splits[split].num_examples for builder, split in parts)
@@ -72,26 +78,22 @@ class RecordStore:
                 for instruction in builder.info.splits[split].file_instructions
             ]
         )
-        self._size, self._margin, self._labels = size, margin, labels
+        self._size, self._margin = size, margin
+        self._labels, self._canvases = labels, canvases
         self._threads = threads or os.cpu_count() or 1
-        self._decoders = {"image": tfds.decode.SkipDecoding()}
-        wanted = {"image", "handedness", *_BOX, *(_LABELS if labels else ())}
-        everything = schema.features()
-        self._features = tfds.features.FeaturesDict({name: everything[name] for name in wanted})
+        self._wanted = {"image", "handedness", *_BOX, *(_LABELS if labels else ())}
 
     def __len__(self) -> int:
         return sum(self.sizes)
 
     def sample_ids(self) -> Int[np.ndarray, " examples"]:
         """Reads which hand each record shows, showing progress; no image is decoded."""
-        tf = import_tensorflow()
         starts = range(0, len(self), _READ_AT_ONCE)
-        feature = {"sample_id": tf.io.FixedLenFeature((), tf.int64)}
         parts = []
         for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
             rows = range(start, min(start + _READ_AT_ONCE, len(self)))
-            serialized = tf.constant(self._records.__getitems__(list(rows)))
-            parts.append(tf.io.parse_example(serialized, feature)["sample_id"].numpy())
+            serialized = self._records.__getitems__(list(rows))
+            parts.append(_parse(serialized, {"sample_id"})["sample_id"].numpy())
         return np.concatenate(parts)
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
@@ -101,8 +103,9 @@ class RecordStore:
           indices: arrays of equal length (the last may be shorter).
 
         Yields:
-          image (B, size, size, 3) uint8 and, if wanted, the labels in crop pixels, with
-          `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the image lies at
+          image (B, size, size, 3) uint8, or canvases of another size and `to_source` (B, 2, 3), the
+          matrices from their pixels to those of the crops. If wanted, the labels in crop pixels,
+          with `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the image lies at
           `scale * p + shift` in the crop, before that is `mirrored` (B,) bool. `handedness` is the
           record's.
         """
@@ -111,26 +114,33 @@ class RecordStore:
         first = next(indices, None)
         if first is None:
             return
-        batches = itertools.chain([first], indices)
         # A small batch's records would take twice as long to read alone.
         batches_at_once = max(1, _STREAM_AT_ONCE // max(1, len(first)))
+        batches = itertools.chain([first], indices)
+        groups = iter(lambda: list(itertools.islice(batches, batches_at_once)), [])
+        first_group = next(groups)
+        group_size = sum(map(len, first_group))
 
-        def read() -> Iterator[Sequence[bytes]]:
-            while rows := list(itertools.islice(batches, batches_at_once)):
-                yield self._records.__getitems__(np.concatenate(rows).tolist())
+        def read() -> Iterator[tuple[Sequence[bytes], int]]:
+            for group in itertools.chain([first_group], groups):
+                records = list(self._records.__getitems__(np.concatenate(group).tolist()))
+                count = len(records)
+                # One graph for all groups: the last one is filled up.
+                yield records + records[-1:] * (group_size - count), count
 
-        dataset = tf.data.Dataset.from_generator(
-            read, output_signature=tf.TensorSpec((None,), tf.string)
-        )
-        dataset = dataset.prefetch(1).flat_map(tf.data.Dataset.from_tensor_slices)
+        def examples(serialized: Any, count: Any) -> Any:
+            return tf.data.Dataset.from_tensor_slices(self._locate(serialized)).take(count)
+
+        signature = (tf.TensorSpec((group_size,), tf.string), tf.TensorSpec((), tf.int64))
+        dataset = tf.data.Dataset.from_generator(read, output_signature=signature)
+        as_written = tf.autograph.experimental.do_not_convert
+        dataset = dataset.prefetch(1).flat_map(as_written(examples))
         dataset = dataset.map(
-            tf.autograph.experimental.do_not_convert(self._decode),
-            num_parallel_calls=self._threads,
+            as_written(self._decode),
+            num_parallel_calls=_IN_FLIGHT * self._threads,
             deterministic=True,
         )
-        dataset = dataset.batch(len(first))
-        if self._labels:
-            dataset = dataset.map(tf.autograph.experimental.do_not_convert(self._finish))
+        dataset = self._batch(dataset, len(first))
         options = tf.data.Options()
         options.threading.private_threadpool_size = self._threads
         # One core an image; the images are what runs in parallel.
@@ -138,31 +148,74 @@ class RecordStore:
         options.deterministic = True
         yield from dataset.prefetch(1).with_options(options).as_numpy_iterator()
 
-    def _decode(self, serialized: Any) -> dict[str, Any]:
-        from peclr_jax.input_pipeline import crop
+    def _locate(self, serialized: Any) -> dict[str, Any]:
+        """Parses records, and does all that is not about pixels: many at once, for speed."""
+        from peclr_jax.input_pipeline import canvas, crop
 
         tf = import_tensorflow()
-        example = self._features.deserialize_example(serialized, decoders=self._decoders)
+        example = _parse(serialized, self._wanted)
         image = example.pop("image")
-        shape = tf.io.extract_jpeg_shape(image)[:2]
+        shape = crop.jpeg_shapes(image)
         box, valid = (example[name] for name in _BOX)
-        wanted, margin = (valid, self._margin) if self._margin else (tf.constant(False), 1.0)
+        wanted, margin = (valid, self._margin) if self._margin else (tf.zeros_like(valid), 1.0)
         window = crop.window_around(box, wanted, shape, margin, self._size)
         mirrored = example["handedness"] == _LEFT
-        result = {"image": crop.cut_out(image, shape, window, self._size, mirrored)}
-        if not self._labels:
-            return result
-        scale, shift = crop.scale_and_shift(window, self._size)
-        return result | example | {"crop_scale": scale, "crop_shift": shift, "mirrored": mirrored}
+        result = {"image": image}
+        if self._canvases:
+            result["cut"], result["to_source"] = canvas.lay_out(window, shape, self._size, mirrored)
+        else:
+            result["cut"] = window, crop.inside(window, shape), mirrored
+        if self._labels:
+            scale, shift = crop.scale_and_shift(window, self._size)
+            labels = crop.adapt_labels(example, scale, shift)
+            labels = crop.mirror_labels(labels, mirrored, self._size)
+            result |= labels | {"crop_scale": scale, "crop_shift": shift, "mirrored": mirrored}
+        return result
 
-    def _finish(self, batch: dict[str, Any]) -> dict[str, Any]:
-        from peclr_jax.input_pipeline import crop
+    def _decode(self, example: dict[str, Any]) -> dict[str, Any]:
+        from peclr_jax.input_pipeline import canvas, crop
+
+        image = example["image"]
+        if self._canvases:
+            pixels = canvas.decode(image, example["cut"])
+        else:
+            window, part, mirrored = example["cut"]
+            pixels = crop.cut_out(image, window, part, self._size, mirrored)
+        others = {name: value for name, value in example.items() if name not in _TO_DECODE}
+        return {"image": pixels, **others}
+
+    def _batch(self, dataset: Any, batch_size: int) -> Any:
+        from peclr_jax.input_pipeline import canvas
 
         tf = import_tensorflow()
-        batch = crop.adapt_labels(batch, batch["crop_scale"], batch["crop_shift"])
-        batch = crop.mirror_labels(batch, batch["mirrored"], self._size)
+        if not self._canvases:
+            return dataset.batch(batch_size)
+        side = canvas.canvas_side(self._size)
+        shapes = {name: spec.shape for name, spec in dataset.element_spec.items()}
+        batches = dataset.padded_batch(batch_size, {**shapes, "image": (side, 3 * side)})
+        return batches.map(
+            lambda batch: {**batch, "image": tf.reshape(batch["image"], (-1, side, side, 3))}
+        )
+
+
+def _parse(serialized: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Reads fields of serialized records; integers as 32 bits, images as they are encoded."""
+    tf = import_tensorflow()
+    features = schema.features()
+
+    def stored(name: str) -> Any:
+        info = features[name].get_tensor_info()
+        if name == "image":
+            return tf.io.FixedLenFeature((), tf.string)
+        dtype = tf.float32 if np.issubdtype(info.np_dtype, np.floating) else tf.int64
+        return tf.io.FixedLenFeature(info.shape, dtype)
+
+    def read(name: str, value: Any) -> Any:
+        if value.dtype != tf.int64:
+            return value
         # JAX has no 64-bit integers by default, and no data set needs them.
-        return {
-            name: tf.cast(label, tf.int32) if label.dtype == tf.int64 else label
-            for name, label in batch.items()
-        }
+        dtype = features[name].get_tensor_info().np_dtype
+        return tf.cast(value, tf.bool if dtype == np.bool_ else tf.int32)
+
+    example = tf.io.parse_example(serialized, {name: stored(name) for name in names})
+    return {name: read(name, value) for name, value in example.items()}

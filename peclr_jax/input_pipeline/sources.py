@@ -45,7 +45,9 @@ class Source(Protocol):
         """Yields the batches of `start_step` and all later steps, without end.
 
         The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
-        uint8, split over the mesh's `data` axis. Close the iterator when done with it.
+        uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
+        image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
+        `peclr_jax.views.augment`. Close the iterator when done with it.
         """
         ...
 

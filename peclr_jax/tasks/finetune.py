@@ -59,7 +59,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
     )
     schedule = recipe.make_schedule(config, source.steps_per_epoch, config.optimizer.learning_rate)
-    config.statistics = label_statistics.measure(source, config.batch_size, spec)
+    config.statistics = label_statistics.measure(
+        source, config.batch_size, spec, config.data.source_size
+    )
     describe(config, console, source.num_examples, schedule.total_steps, given.source, workdir)
 
     network = pose_recipe.make_pose_network(config)
@@ -113,12 +115,13 @@ def make_gradients(
 ) -> accumulation.GradientFn:
     """The gradient of Eq. 5, with the root depth's loss, on augmented views."""
     weights = config.loss.to_dict()
+    side = config.data.source_size  # of the crops, which labels are given in
 
     def loss(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Any, dict[str, Array]]]:
-        view = augment(key, batch["image"], spec)
-        matrix = source_to_view(view.transform, batch["image"].shape[1], spec)
+        view = augment(key, batch["image"], spec, batch.get("to_source"), side)
+        matrix = source_to_view(view.transform, side, spec)
         target, intrinsics = losses.target_in_view(
             batch, matrix, camera.assumed_intrinsics(spec.size)
         )
@@ -151,8 +154,8 @@ def measure_batch_statistics(
     """
 
     @jax.jit
-    def update(batch_stats: Any, key: Key[Array, ""], images: Array) -> Any:
-        view = augment(key, images, spec)
+    def update(batch_stats: Any, key: Key[Array, ""], images: Array, to_source: Any) -> Any:
+        view = augment(key, images, spec, to_source, config.data.source_size)
         encoder = {
             "params": variables["params"]["encoder"],
             "batch_stats": batch_stats["encoder"],
@@ -165,7 +168,7 @@ def measure_batch_statistics(
     batch_stats = variables["batch_stats"]
     for step, batch in enumerate(itertools.islice(source.batches(0), _STATISTICS_BATCHES)):
         key = jax.random.fold_in(recipe.key(config, _STATISTICS), step)
-        batch_stats = update(batch_stats, key, batch["image"])
+        batch_stats = update(batch_stats, key, batch["image"], batch.get("to_source"))
     return {**variables, "batch_stats": batch_stats}
 
 

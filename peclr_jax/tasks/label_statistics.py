@@ -21,13 +21,14 @@ MAX_HANDS = 4096
 _PROCRUSTES_ROUNDS = 4
 
 
-def measure(source: Source, batch_size: int, spec: ViewSpec) -> dict[str, Any]:
+def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -> dict[str, Any]:
     """Measures the labels of up to `MAX_HANDS` training examples.
 
     Args:
       source: of the training, with labels.
       batch_size: of its batches.
       spec: says what the canonical view is.
+      source_size: side of the crops that the labels are given in, pixels.
 
     Returns:
       Fit for JSON: "hands", how many were measured; "bone_length", the reference bone's mean,
@@ -44,9 +45,7 @@ def measure(source: Source, batch_size: int, spec: ViewSpec) -> dict[str, Any]:
     batches: Any = source.batches(0)
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
-            matrix = affine.source_to_canonical(
-                batch["image"].shape[1], spec.size, spec.source_margin
-            )
+            matrix = affine.source_to_canonical(source_size, spec.size, spec.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
             target, _ = target_in_view(batch, matrix, camera.assumed_intrinsics(spec.size))
             target = target._replace(pose=from_pixels(target.pose, spec.size))

@@ -118,7 +118,9 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
     def encode(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, "views points 2"], Similarity, Any]:
-        first, second = two_views(key, batch["image"], spec)
+        first, second = two_views(
+            key, batch["image"], spec, batch.get("to_source"), config.data.source_size
+        )
         # Both views of an image stay on the device that holds it: beside each other in the
         # network, and apart, as the loss wants them, only as points.
         images = jnp.stack([first.images, second.images], axis=1).reshape(

@@ -5,7 +5,9 @@ Pure functions of a key, batched, and run on the accelerator inside the training
     first, second = two_views(key, images, ViewSpec(size=128))
 
 A source is a square uint8 crop with the hand's box at its centre, wider than the view by
-`ViewSpec.source_margin`. It is resampled once, straight into the view.
+`ViewSpec.source_margin`. It is resampled once, straight into the view. That holds as well where the
+pipeline leaves it to us to make the source: then the images are parts of photographs, as they were
+decoded, and come with matrices that say where their pixels lie in the source.
 """
 
 from typing import NamedTuple
@@ -38,7 +40,11 @@ class View(NamedTuple):
 
 
 def augment(
-    key: Key[Array, ""], images: UInt8[Array, "batch source source 3"], spec: ViewSpec
+    key: Key[Array, ""],
+    images: UInt8[Array, "batch height width 3"],
+    spec: ViewSpec,
+    to_source: Float[Array, "batch 2 3"] | None = None,
+    source_side: int | None = None,
 ) -> View:
     """Draws one view of every image.
 
@@ -47,10 +53,21 @@ def augment(
 
     Args:
         key: PRNG key.
-        images: Square RGB sources, the hand's box at their centre.
+        images: Square RGB sources, the hand's box at their centre; or, with `to_source`, RGB images
+            of any shape that sources are made of.
         spec: Ranges and switches; static under `jax.jit`.
+        to_source: Image pixels to source pixels, if the images are not sources themselves.
+        source_side: Side in pixels of the sources that `to_source` leads to; static under
+            `jax.jit`, and without meaning for images that are sources.
+
+    Raises:
+        ValueError: One of `to_source` and `source_side` is missing.
     """
-    batch, source_side = images.shape[:2]
+    batch = len(images)
+    if to_source is None:
+        source_side = images.shape[1]
+    elif source_side is None:
+        raise ValueError("to_source leads to sources of a side that must be given: source_side.")
     transform_key, photometric_key = jax.random.split(key)
     transform = affine.sample(
         transform_key,
@@ -60,17 +77,29 @@ def augment(
         translation=spec.translation,
     )
     matrix = source_to_view(transform, source_side, spec)
+    if to_source is not None:
+        matrix = affine.compose_matrices(to_source, matrix)
     views = affine.apply_to_images(images, matrix, spec.size)
     views = apply_operations(photometric_key, views, photometric_operations(spec))
     return View(normalize(views), transform)
 
 
 def two_views(
-    key: Key[Array, ""], images: UInt8[Array, "batch source source 3"], spec: ViewSpec
+    key: Key[Array, ""],
+    images: UInt8[Array, "batch height width 3"],
+    spec: ViewSpec,
+    to_source: Float[Array, "batch 2 3"] | None = None,
+    source_side: int | None = None,
 ) -> tuple[View, View]:
-    """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1)."""
+    """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1).
+
+    Takes what `augment` takes.
+    """
     first_key, second_key = jax.random.split(key)
-    return augment(first_key, images, spec), augment(second_key, images, spec)
+    return (
+        augment(first_key, images, spec, to_source, source_side),
+        augment(second_key, images, spec, to_source, source_side),
+    )
 
 
 def source_to_view(

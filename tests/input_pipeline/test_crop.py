@@ -41,7 +41,8 @@ def cut(pixels, box, size, margin, valid=True, mirrored=False):
         tf.constant(box, tf.float32), tf.constant(valid), shape, margin, size
     )
     scale, shift = crop.scale_and_shift(window, size)
-    image = crop.cut_out(tf.constant(jpeg(pixels)), shape, window, size, tf.constant(mirrored))
+    part = crop.inside(window, shape)
+    image = crop.cut_out(tf.constant(jpeg(pixels)), window, part, size, tf.constant(mirrored))
     return image.numpy(), scale.numpy(), shift.numpy()
 
 

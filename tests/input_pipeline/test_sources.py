@@ -13,6 +13,7 @@ import pytest
 from data import build, schema
 from peclr_jax.input_pipeline import Source, datasets, default_config, make_source
 from peclr_jax.training.mesh import data_sharding, make_mesh
+from peclr_jax.views import affine
 
 BATCH = 8
 
@@ -55,7 +56,7 @@ def test_records_come_the_same_from_everywhere(record_config, open_source, mesh)
     assert (source.num_examples, source.steps_per_epoch) == (16, 2)
     batches = take(source, 5)
     for batch in batches:
-        assert_batch(batch, mesh, 24)
+        assert_batch(batch, mesh, 32)  # canvases of crops of 24
     # An epoch is every image once: four samples in four versions.
     epoch = [
         tuple(pair)
@@ -71,8 +72,14 @@ def test_records_come_the_same_from_everywhere(record_config, open_source, mesh)
     for cache in ("host", "device"):
         record_config.cache = cache
         cached = open_source(record_config)
-        assert_equal(take(cached, 2, start=3)[1], batches[4])
+        crops = take(cached, 2, start=3)[1]
+        assert_batch(crops, mesh, 24)
         assert_equal(cached.sample(3), source.sample(3))
+        laid = dict(batches[4])
+        seen = affine.apply_to_images(laid.pop("image"), laid.pop("to_source"), 24)
+        difference = np.abs(np.asarray(seen) - np.asarray(crops.pop("image")))
+        assert difference[:, 2:-2, 2:-2].mean() < 4
+        assert_equal(laid, crops)
 
 
 def test_labels_fit_the_crops(record_config, open_source):
@@ -91,6 +98,9 @@ def test_labels_fit_the_crops(record_config, open_source):
 
 
 def test_without_labels_only_images_come(record_config, open_source):
+    assert set(take(open_source(record_config), 1)[0]) == {"image", "to_source"}
+    assert set(open_source(record_config).sample(1)) == {"image"}
+    record_config.cache = "host"
     assert set(take(open_source(record_config), 1)[0]) == {"image"}
 
 

@@ -35,7 +35,7 @@ def save_network(workdir, data_dir):
         }
     )
     source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
-    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config))
+    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
     network = pose_recipe.make_pose_network(config)
     variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
     bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()

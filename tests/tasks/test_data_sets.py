@@ -52,6 +52,7 @@ def test_pretraining(names, records, tmp_path, one_device, monkeypatch):
             "data.manual_dir": ",".join(str(RAW[name]) for name in names.split(",")),
             "data.data_dir": str(records),
             "data.split": SPLITS.get(names, "train"),
+            "data.cache": "host" if names == "image_folder" else "none",
             "data.source_size": 24,
             "log.every_steps": 1,
             "log.pairs": 2,

@@ -11,13 +11,17 @@ from flax.traverse_util import flatten_dict
 
 from configs import finetune as recipes
 from configs import pretrain as pretraining
+from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import make_source
+from peclr_jax.objectives.pose import target_in_view
 from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.training.checkpoints import Checkpoints, restore_params
 from peclr_jax.training.mesh import data_sharding, make_mesh, shard_batch
+from peclr_jax.views.augment import augment, denormalize, source_to_view
 
-DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
+DATA = Path(__file__).parents[2] / "data"
+DUMMY = DATA / "freihand/dummy_data"
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +183,7 @@ def test_paper_recipe_is_the_papers():
 def test_statistics_of_labels(records):
     config = small("quick+scratch", records)
     source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
-    statistics = label_statistics.measure(source, 8, recipe.view_spec(config))
+    statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
     assert np.shape(statistics["mean_pose"]) == (21, 3)
     assert np.abs(np.asarray(statistics["mean_pose"])[:, :2]).max() < 1
     json.dumps(statistics)
@@ -217,6 +221,43 @@ def test_real_photographs(records, shared, tmp_path):
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.
     assert 0.03 < estimator.load(tmp_path).bone_length < 0.065
+
+
+@pytest.mark.parametrize("name", ["freihand", "dexter_object"])
+def test_canvases_and_crops_are_seen_alike(name, records):
+    """Right hands and left ones: of one key, nearly the same views with the same labels."""
+    seen = []
+    for cache in ("none", "host"):
+        config = small(
+            "quick+scratch",
+            records,
+            **{
+                "data.names": name,
+                "data.manual_dir": str(DATA / name / "dummy_data"),
+                "data.split": {"freihand": "train", "dexter_object": "test"}[name],
+                "data.held_out_split": "test",
+                "data.source_size": 96,
+                "data.cache": cache,
+                "views.size": 64,
+                "views.color_jitter": False,
+            },
+        )
+        spec = recipe.view_spec(config)
+        mesh = make_mesh(jax.devices()[:1])
+        source = make_source(config.data, train=True, batch_size=4, seed=0, mesh=mesh)
+        batches = source.batches(0)
+        batch = next(batches)
+        batches.close()
+        assert ("to_source" in batch) == (cache == "none")
+        view = augment(jax.random.key(1), batch["image"], spec, batch.get("to_source"), 96)
+        matrix = source_to_view(view.transform, 96, spec)
+        target, _ = target_in_view(batch, matrix, camera.assumed_intrinsics(spec.size))
+        seen.append((np.asarray(denormalize(view.images)), target))
+    (canvas, target), (crop, expected) = seen
+    jax.tree.map(np.testing.assert_array_equal, target, expected)
+    assert np.abs(canvas - crop).mean() < 1.5
+    # A mistake of a pixel would show.
+    assert np.abs(np.roll(canvas, 1, 2) - crop).mean() > 4
 
 
 def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):

@@ -155,7 +155,7 @@ def test_mistakes_on_the_command_line_are_one_sentence(flag, sentence, tmp_path,
     assert not (tmp_path / "none").exists()
 
 
-def losses_on(num_devices, config, images, steps):
+def losses_on(num_devices, config, batch, steps):
     """The loss curve of the real training step on some of the virtual devices."""
     mesh = make_mesh(jax.devices()[:num_devices])
     model, spec = recipe.make_projector(config), recipe.view_spec(config)
@@ -166,7 +166,7 @@ def losses_on(num_devices, config, images, steps):
     step = trainer.make_train_step(
         pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh, seed=0
     )
-    batch = shard_batch({"image": images}, mesh)
+    batch = shard_batch(batch, mesh)
     losses = []
     for _ in range(steps):
         state, metrics = step(state, batch)
@@ -175,14 +175,19 @@ def losses_on(num_devices, config, images, steps):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [{}, {"negatives": "global", "micro_batches": 2, "loss.chunk": 8}],
+    ("change", "canvases"),
+    [({}, False), ({"negatives": "global", "micro_batches": 2, "loss.chunk": 8}, True)],
     ids=["whole", "cached"],
 )
-def test_one_and_eight_devices_have_the_same_losses(change):
+def test_one_and_eight_devices_have_the_same_losses(change, canvases):
     config = small(**{"num_steps": 20, "batch_size": 16, **change})
-    images = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
-    one, eight = (losses_on(n, config, images, 20) for n in (1, 8))
+    random = np.random.default_rng(0)
+    batch = {"image": random.integers(0, 256, (16, 24, 24, 3), np.uint8)}
+    if canvases:
+        corners = random.uniform(0, 8, (16, 2, 1))
+        batch["to_source"] = np.concatenate([np.tile(np.eye(2) * 0.7, (16, 1, 1)), corners], -1)
+        batch["to_source"] = batch["to_source"].astype(np.float32)
+    one, eight = (losses_on(n, config, batch, 20) for n in (1, 8))
     np.testing.assert_allclose(eight, one, rtol=1e-4)
 
 

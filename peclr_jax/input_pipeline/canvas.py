@@ -1,0 +1,94 @@
+"""Images for the accelerator to resample: what is seen of a window, undistorted, and where it lies.
+
+To resample is the most expensive thing TensorFlow would do after decoding, and the view resamples
+once more. Instead the part of the window that lies inside the image, as it is decoded, is laid into
+the corner of a square canvas. The rest of the canvas is black, as is all that lies beyond it, so
+that a view of the canvas is black where a view of the crop (see `crop`) is.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from peclr_jax.input_pipeline import crop
+from peclr_jax.input_pipeline.crop import Window
+
+# In sides of the crop: where a window beyond the image goes, out of every view's sight.
+_FAR = 1e4
+
+
+class Layout(NamedTuple):
+    """How images are laid on their canvases.
+
+    Attributes:
+      halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
+      part: (..., 4) int32 first row, first column, rows and columns there.
+      fits: (...) bool, whether it need not be shrunk any more.
+      form: (..., 2) int32, rows on the canvas and three times the columns: its numbers in memory.
+    """
+
+    halvings: tf.Tensor
+    part: tf.Tensor
+    fits: tf.Tensor
+    form: tf.Tensor
+
+
+def canvas_side(size: int) -> int:
+    """Returns the side of the canvases that stand for crops of `size`: 4/3 of it, rounded up.
+
+    For crops of 192 it is 256, so that FreiHAND's images of 224 always fit. Windows are decoded at
+    0.7 to 1.4 times the size of the crop: of those that lie inside large images about one in twelve
+    does not fit, and is resampled here, to the size of the crop. So views see at most 4/3 of the
+    resolution that crops have, which keeps aliasing as rare as with crops.
+    """
+    return -(-4 * size // 3)
+
+
+def lay_out(
+    window: Window, shape: tf.Tensor, size: int, mirrored: tf.Tensor
+) -> tuple[Layout, tf.Tensor]:
+    """Decides how to lay images on their canvases.
+
+    Args:
+      window: what is wanted of each.
+      shape: (..., 2) int32 height and width of the images.
+      size: side of the crops that the canvases stand for, pixels.
+      mirrored: (...) bool, in which crops left and right are exchanged.
+
+    Returns:
+      The layout, and the matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
+    """
+    part = crop.inside(window, shape)
+    extent = tf.cast(part[..., 2:], tf.float32)
+    ratio = (size / tf.cast(window.side, tf.float32))[..., None]
+    fits = tf.reduce_all(part[..., 2:] <= canvas_side(size), -1)
+    on_canvas = tf.where(fits[..., None], extent, tf.maximum(tf.round(extent * ratio), 1.0))
+    scale = ratio * extent / on_canvas
+    border = crop.border(window, part)
+    # Edges lie on edges, half a pixel beyond the centres of the outermost pixels.
+    shift = tf.cast(border[..., 0], tf.float32) * ratio + 0.5 * scale - 0.5
+    beyond = tf.reduce_any(border < 0, (-2, -1))
+    shift = tf.where(beyond[..., None], _FAR * size, shift)
+    zero = tf.zeros_like(scale[..., 0])
+    row_x = tf.stack([scale[..., 1], zero, shift[..., 1]], -1)
+    row_x = tf.where(mirrored[..., None], [0.0, 0.0, size - 1.0] - row_x, row_x)
+    row_y = tf.stack([zero, scale[..., 0], shift[..., 0]], -1)
+    layout = Layout(window.halvings, part, fits, tf.cast(on_canvas, tf.int32) * [1, 3])
+    return layout, tf.stack([row_x, row_y], -2)
+
+
+def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
+    """Decodes what belongs into the corner of a canvas.
+
+    Args:
+      image: () string, the JPEG.
+      layout: of this image.
+
+    Returns:
+      (rows, columns * 3) uint8, as `layout.form` says: rows are padded faster than pixels.
+    """
+    pixels = crop.decode(image, layout.halvings, layout.part)
+    pixels = tf.cond(
+        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.form // [1, 3])
+    )
+    return tf.reshape(pixels, layout.form)
