@@ -11,6 +11,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from data import schema
+from peclr_jax.input_pipeline import allocator
 from peclr_jax.input_pipeline.reporting import report
 
 Batch = dict[str, np.ndarray]
@@ -36,7 +37,11 @@ _LABELS = (
 
 @functools.cache
 def import_tensorflow() -> Any:
-    """Returns TensorFlow, kept away from the accelerators, which are JAX's."""
+    """Returns TensorFlow, kept away from the accelerators, which are JAX's.
+
+    Before it makes its first images the allocator is set up for them.
+    """
+    allocator.keep_freed_memory()
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
