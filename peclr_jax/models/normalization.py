@@ -1,50 +1,220 @@
-"""Batch normalisation that keeps PyTorch's running variance."""
+"""Batch normalisation as PyTorch's, with derivatives written for little memory traffic."""
 
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import linen as nn
+from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float
 
 
-class BatchNorm(nn.BatchNorm):
-    """`flax.linen.BatchNorm` whose running variance is unbiased, as PyTorch's is.
+class BatchNorm(nn.Module):
+    """Batch normalisation over every axis but the last, with the variables of `flax.linen`'s.
 
-    Both normalise by the biased variance of the batch. PyTorch accumulates n / (n - 1) times
-    that variance for evaluation, Flax the biased one; with n = 6 rows they differ by 20 %.
-    Under `jax.jit` over a mesh the statistics are those of the whole, global batch.
+    Its running variance is unbiased, as PyTorch's is. Both normalise by the biased variance of the
+    batch; PyTorch accumulates n / (n - 1) times that variance for evaluation, Flax the biased one;
+    with n = 6 rows they differ by 20 %. Under `jax.jit` over a mesh the statistics are those of the
+    whole, global batch.
+
+    The sum with a shortcut and the ReLU are part of it, because its backward pass is written by
+    hand: see `standardize`.
+
+    Attributes:
+      use_running_average: normalise by the running statistics (evaluation).
+      relu: end with a ReLU.
+      momentum: of the running statistics, the weight of their past.
+      epsilon: added to the variance.
+      dtype: of the result; the input's if None.
     """
 
+    use_running_average: bool
+    relu: bool = False
     momentum: float = 0.9
     epsilon: float = 1e-5
+    dtype: Any = None
 
+    @nn.compact
     def __call__(
-        self, x: Float[Array, "*batch channels"], use_running_average: bool | None = None, **_: Any
+        self,
+        x: Float[Array, "*batch channels"],
+        shortcut: Float[Array, "*batch channels"] | None = None,
     ) -> Float[Array, "*batch channels"]:
-        """Normalises over every axis but the last.
+        """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set.
 
         Args:
           x: activations, any float type; statistics are float32.
-          use_running_average: normalise by the running statistics (evaluation).
+          shortcut: what to add to the normalised, scaled and shifted activations.
 
         Returns:
-          The normalised, scaled and shifted activations, in `dtype`.
+          The result, in `dtype`.
 
         Raises:
           ValueError: a training batch with one value a channel, whose variance is undefined.
         """
-        frozen = nn.merge_param(
-            "use_running_average", self.use_running_average, use_running_average
-        )
-        if frozen or self.is_initializing():
-            return super().__call__(x, use_running_average)
+        shape = x.shape[-1:]
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
+        variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        # Restored parameters may be arrays of NumPy.
+        scale = jnp.asarray(self.param("scale", nn.initializers.ones, shape))
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape))
+        dtype = self.dtype or x.dtype
+        if self.use_running_average or self.is_initializing():
+            running = jnp.asarray(mean.value), jnp.asarray(variance.value)
+            y = _affine(x, *running, scale, bias, self.epsilon)
+            return finish(y.astype(dtype), shortcut, self.relu)
         values = x.size // x.shape[-1]
         if values < 2:
             raise ValueError(
                 "batch normalisation in training needs more than one value a channel, got an input "
                 f"of shape {x.shape}; use a larger batch"
             )
-        before = self.momentum * self.get_variable("batch_stats", "var")
-        y = super().__call__(x, use_running_average)
-        biased = self.get_variable("batch_stats", "var") - before
-        self.put_variable("batch_stats", "var", before + biased * (values / (values - 1)))
+        y, batch_mean, batch_variance = standardize(
+            x, scale, bias, shortcut, self.epsilon, self.relu, dtype
+        )
+        unbiased = batch_variance * (values / (values - 1))
+        mean.value = self.momentum * mean.value + (1 - self.momentum) * batch_mean
+        variance.value = self.momentum * variance.value + (1 - self.momentum) * unbiased
         return y
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(4, 5, 6))
+def standardize(
+    x: Float[Array, "*batch channels"],
+    scale: Float[Array, " channels"],
+    bias: Float[Array, " channels"],
+    shortcut: Float[Array, "*batch channels"] | None,
+    epsilon: float,
+    relu: bool,
+    dtype: Any,
+) -> tuple[Float[Array, "*batch channels"], Float[Array, " channels"], Float[Array, " channels"]]:
+    r"""Normalises by the statistics of the batch.
+
+    With :math:`\hat x = (x - \mu) / \sigma`, the gradient :math:`g` of the result where the ReLU
+    lets it through, and n values a channel, the gradient of x is
+
+    .. math::
+      \frac{\gamma}{\sigma}
+      \left( g - \frac{1}{n} \sum g - \hat x \frac{1}{n} \sum g \hat x \right)
+
+    and its sums are the gradients of bias and scale. That is one pass over x and g for the sums and
+    one for the result, and all that is kept of the forward pass is x, in its own type, and y where
+    there is a shortcut. Derived operation by operation, the sums become four in more passes, with
+    the rectified gradient written out between them, and float32 copies of x are kept.
+
+    Args:
+      x: activations, any float type; at least two values a channel.
+      scale: gamma.
+      bias: beta.
+      shortcut: added after the normalisation, if given.
+      epsilon: added to the variance.
+      relu: whether to end with a ReLU.
+      dtype: of the result.
+
+    Returns:
+      The result, and the batch's mean and biased variance, float32; no gradient flows through
+      these two.
+    """
+    wide = x.astype(jnp.float32)
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(wide, axes)
+    # Both in one pass over x; rounding could make the difference negative.
+    variance = jnp.maximum(jnp.mean(jnp.square(wide), axes) - jnp.square(mean), 0.0)
+    y = _affine(x, mean, variance, scale, bias, epsilon)
+    return finish(y.astype(dtype), shortcut, relu), mean, variance
+
+
+class _Seen(NamedTuple):
+    """What the derivatives are computed from.
+
+    `y` is None where there is no shortcut: what the ReLU let through follows from x then, which is
+    read anyway.
+    """
+
+    x: Array
+    y: Array | None
+    mean: Array
+    variance: Array
+    scale: Array
+    bias: Array
+
+
+@standardize.defjvp
+def _standardize_jvp(
+    epsilon: float, relu: bool, dtype: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]
+) -> tuple[Any, Any]:
+    x, scale, bias, shortcut = primals
+    y, mean, variance = standardize(x, scale, bias, shortcut, epsilon, relu, dtype)
+    y_dot = linear_call(
+        partial(_push_forward, epsilon, relu, dtype),
+        partial(_pull_back, epsilon, relu, x.dtype, None if shortcut is None else shortcut.dtype),
+        _Seen(x, None if shortcut is None else y, mean, variance, scale, bias),
+        tangents,
+    )
+    return (y, mean, variance), (y_dot, jnp.zeros_like(mean), jnp.zeros_like(variance))
+
+
+def _push_forward(
+    epsilon: float, relu: bool, dtype: Any, seen: _Seen, tangents: tuple[Any, ...]
+) -> Array:
+    """The tangent of the result from those of x, scale, bias and shortcut."""
+    x_dot, scale_dot, bias_dot, shortcut_dot = tangents
+    axes = tuple(range(x_dot.ndim - 1))
+    unit, slope = _unit(seen, epsilon)
+    x_dot = x_dot.astype(jnp.float32)
+    x_dot = x_dot - jnp.mean(x_dot, axes) - unit * jnp.mean(x_dot * unit, axes)
+    y_dot = slope * x_dot + unit * scale_dot + bias_dot
+    if shortcut_dot is not None:
+        y_dot += shortcut_dot.astype(jnp.float32)
+    return _rectified(y_dot, seen, epsilon, relu).astype(dtype)
+
+
+def _pull_back(
+    epsilon: float, relu: bool, x_dtype: Any, shortcut_dtype: Any, seen: _Seen, gradient: Array
+) -> tuple[Array, Array, Array, Array | None]:
+    """The transpose of `_push_forward`: gradients of x, scale, bias and shortcut."""
+    axes = tuple(range(gradient.ndim - 1))
+    values = gradient.size // gradient.shape[-1]
+    # The barriers part the two passes from each other and from the forward pass. Without them
+    # compilers pass what is cheap to compute from one to the other, by way of memory.
+    seen, gradient = jax.lax.optimization_barrier((seen, gradient))
+    rectified = _rectified(gradient.astype(jnp.float32), seen, epsilon, relu)
+    unit, _ = _unit(seen, epsilon)
+    sums = jnp.sum(rectified * unit, axes), jnp.sum(rectified, axes)
+
+    seen, gradient, sums = jax.lax.optimization_barrier((seen, gradient, sums))
+    rectified = _rectified(gradient.astype(jnp.float32), seen, epsilon, relu)
+    unit, slope = _unit(seen, epsilon)
+    scale_bar, bias_bar = sums
+    x_bar = slope * (rectified - (unit * scale_bar + bias_bar) / values)
+    shortcut_bar = None if shortcut_dtype is None else rectified.astype(shortcut_dtype)
+    return x_bar.astype(x_dtype), scale_bar, bias_bar, shortcut_bar
+
+
+def _unit(seen: _Seen, epsilon: float) -> tuple[Array, Array]:
+    """The normalised x, and what it is multiplied by from there back to x."""
+    deviation = jax.lax.rsqrt(seen.variance + epsilon)
+    return (seen.x - seen.mean) * deviation, seen.scale * deviation
+
+
+def _rectified(value: Array, seen: _Seen, epsilon: float, relu: bool) -> Array:
+    """The value where the ReLU let the result through, else zero."""
+    if not relu:
+        return value
+    y = seen.y
+    if y is None:
+        y = _affine(seen.x, seen.mean, seen.variance, seen.scale, seen.bias, epsilon)
+    return jnp.where(y > 0, value, 0)
+
+
+def _affine(
+    x: Array, mean: Array, variance: Array, scale: Array, bias: Array, epsilon: float
+) -> Float[Array, "*batch channels"]:
+    return (x - mean) * (jax.lax.rsqrt(variance + epsilon) * scale) + bias
+
+
+def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
+    """Adds the shortcut, if there is one, and rectifies if asked to."""
+    y = y if shortcut is None else y + shortcut
+    return nn.relu(y) if relu else y

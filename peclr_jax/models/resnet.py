@@ -14,7 +14,8 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
-from peclr_jax.models.normalization import BatchNorm
+from peclr_jax.models.normalization import BatchNorm, finish
+from peclr_jax.models.pooling import max_pool
 
 # torchvision's initialisation: He et al. 2015, fan out.
 _kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -85,9 +86,9 @@ def _convolution(
     return lambda x: checkpoint_name(convolve(x), "convolution")
 
 
-def _no_norm(name: str) -> Callable[[Array], Array]:
+def _no_norm(name: str, relu: bool = False) -> Callable[..., Array]:
     del name
-    return lambda x: x
+    return lambda x, shortcut=None: finish(x, shortcut, relu)
 
 
 class BasicBlock(nn.Module):
@@ -97,26 +98,25 @@ class BasicBlock(nn.Module):
       features: channels of the first convolution.
       strides: stride of the first convolution and of the shortcut.
       conv: `(features, size, strides, name=) -> layer`.
-      norm: `(name=) -> layer`.
+      norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
     """
 
     features: int
     strides: int
     conv: Callable[..., Callable[[Array], Array]]
-    norm: Callable[..., Callable[[Array], Array]]
+    norm: Callable[..., Callable[..., Array]]
     expansion = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
         """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
         y = self.conv(self.features, 3, self.strides, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.norm(name="bn1", relu=True)(y)
         y = self.conv(self.features, 3, name="conv2")(y)
-        y = self.norm(name="bn2")(y)
         if x.shape != y.shape:
             x = self.conv(self.features, 1, self.strides, name="downsample_conv")(x)
             x = self.norm(name="downsample_bn")(x)
-        return nn.relu(x + y)
+        return self.norm(name="bn2", relu=True)(y, shortcut=x)
 
 
 class Bottleneck(nn.Module):
@@ -126,28 +126,27 @@ class Bottleneck(nn.Module):
       features: channels of the first two convolutions; the last has four times as many.
       strides: stride of the 3x3 convolution and of the shortcut.
       conv: `(features, size, strides, name=) -> layer`.
-      norm: `(name=) -> layer`.
+      norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
     """
 
     features: int
     strides: int
     conv: Callable[..., Callable[[Array], Array]]
-    norm: Callable[..., Callable[[Array], Array]]
+    norm: Callable[..., Callable[..., Array]]
     expansion = 4
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
         """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
         y = self.conv(self.features, 1, name="conv1")(x)
-        y = nn.relu(self.norm(name="bn1")(y))
+        y = self.norm(name="bn1", relu=True)(y)
         y = self.conv(self.features, 3, self.strides, name="conv2")(y)
-        y = nn.relu(self.norm(name="bn2")(y))
+        y = self.norm(name="bn2", relu=True)(y)
         y = self.conv(self.features * self.expansion, 1, name="conv3")(y)
-        y = self.norm(name="bn3")(y)
         if x.shape != y.shape:
             x = self.conv(y.shape[-1], 1, self.strides, name="downsample_conv")(x)
             x = self.norm(name="downsample_bn")(x)
-        return nn.relu(x + y)
+        return self.norm(name="bn3", relu=True)(y, shortcut=x)
 
 
 class ResNet(nn.Module):
@@ -207,16 +206,16 @@ class ResNet(nn.Module):
         conv = partial(
             _convolution, dtype=self.dtype, pointwise=self.pointwise, use_bias=self.folded
         )
-        norm: Callable[..., Callable[[Array], Array]] = (
+        norm: Callable[..., Callable[..., Array]] = (
             _no_norm
             if self.folded
             else partial(BatchNorm, use_running_average=not train, dtype=self.dtype)
         )
         x = images.astype(self.dtype)
         x = conv(self.width, 7 if self.stem == "imagenet" else 3, 2, name="conv1")(x)
-        x = nn.relu(norm(name="bn1")(x))
+        x = norm(name="bn1", relu=True)(x)
         if self.stem == "imagenet":
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            x = max_pool(x)
         block = self.block
         if self.remat != "none":
             block = nn.remat(block, policy=REMAT_POLICIES[self.remat])

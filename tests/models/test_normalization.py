@@ -1,0 +1,105 @@
+"""Our batch normalisation beside Flax's, derived by JAX."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from peclr_jax.models.normalization import BatchNorm, standardize
+from peclr_jax.training.mesh import data_sharding, make_mesh, replicated
+
+SHAPE = (6, 4, 4, 5)
+
+
+def plain(x, scale, bias, shortcut, *, relu, dtype=jnp.float32):
+    norm = nn.BatchNorm(use_running_average=False, epsilon=1e-5, dtype=dtype)
+    stats = {"mean": jnp.zeros(x.shape[-1]), "var": jnp.ones(x.shape[-1])}
+    variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": stats}
+    y, _ = norm.apply(variables, x, mutable=["batch_stats"])
+    y = y if shortcut is None else y + shortcut
+    return nn.relu(y) if relu else y
+
+
+def ours(x, scale, bias, shortcut, *, relu, dtype=jnp.float32):
+    return standardize(x, scale, bias, shortcut, 1e-5, relu, dtype)[0]
+
+
+def arguments(shortcut, dtype=jnp.float32):
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = (1 + 2 * jax.random.normal(keys[0], SHAPE)).astype(dtype)
+    scale, bias = (jax.random.normal(key, SHAPE[-1:]) for key in keys[1:3])
+    return x, scale, bias, jax.random.normal(keys[3], SHAPE).astype(dtype) if shortcut else None
+
+
+def pulled_back(function, primals, dtype):
+    y, vjp = jax.vjp(function, *primals)
+    return y, vjp(jax.random.normal(jax.random.key(9), SHAPE).astype(dtype))
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shortcut", [False, True])
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(jnp.float32, 1e-5), (jnp.bfloat16, 2e-2)], ids=["float32", "bfloat16"]
+)
+def test_values_are_those_of_flax_and_so_are_the_gradients(relu, shortcut, dtype, tolerance):
+    primals = arguments(shortcut, dtype)
+    y, gradients = pulled_back(partial(ours, relu=relu, dtype=dtype), primals, dtype)
+    expected = pulled_back(partial(plain, relu=relu, dtype=dtype), primals, dtype)
+    np.testing.assert_array_equal(np.asarray(y, np.float32), np.asarray(expected[0], np.float32))
+    for mine, theirs in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected[1]), strict=True):
+        assert mine.dtype == theirs.dtype
+        theirs = np.asarray(theirs, np.float32)
+        np.testing.assert_allclose(
+            np.asarray(mine, np.float32), theirs, atol=tolerance * np.abs(theirs).max()
+        )
+
+
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("shortcut", [False, True])
+def test_forward_mode_is_that_of_flax(relu, shortcut):
+    primals = arguments(shortcut)
+    tangents = jax.tree.map(lambda array: jnp.cos(3 * array), primals)
+    mine, theirs = (
+        jax.jvp(partial(function, relu=relu), primals, tangents) for function in (ours, plain)
+    )
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), mine, theirs)
+
+
+def test_statistics_span_the_devices():
+    mesh = make_mesh()
+    x = jax.random.normal(jax.random.key(0), (16, 3, 3, 5)) + jnp.arange(16.0)[:, None, None, None]
+    norm = BatchNorm(use_running_average=False, relu=True)
+    variables = norm.init(jax.random.key(1), x)
+
+    def loss(x, variables):
+        y, updates = norm.apply(variables, x, mutable=["batch_stats"])
+        return jnp.sum(y**3), updates
+
+    derive = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    spread = jax.jit(derive, in_shardings=(data_sharding(mesh), replicated(mesh)))
+    jax.tree.map(
+        partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4),
+        spread(x, variables),
+        jax.jit(derive)(x, variables),
+    )
+
+
+def test_the_running_variance_is_unbiased():
+    x = jax.random.normal(jax.random.key(0), (6, 4))
+    norm = BatchNorm(use_running_average=False)
+    _, updates = norm.apply(norm.init(jax.random.key(1), x), x, mutable=["batch_stats"])
+    stats = updates["batch_stats"]
+    np.testing.assert_allclose(stats["mean"], 0.1 * np.mean(x, 0), rtol=1e-5)
+    np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * np.var(x, 0, ddof=1), rtol=1e-5)
+
+
+def test_evaluation_takes_the_running_statistics():
+    x, shortcut = jnp.ones((1, 2)), jnp.full((1, 2), -5.0)
+    norm = BatchNorm(use_running_average=True, relu=True, epsilon=0.0)
+    stats = {"mean": jnp.zeros(2), "var": jnp.full(2, 0.25)}
+    params = {"scale": jnp.array([1.0, 3.0]), "bias": jnp.array([0.5, 0.5])}
+    y = norm.apply({"params": params, "batch_stats": stats}, x, shortcut)
+    np.testing.assert_allclose(y, [[0.0, 1.5]])

@@ -1,0 +1,107 @@
+"""What the real pre-training step asks of the compiler, for a GPU, without one.
+
+The paper's recipe at a small size and with one block a stage, lowered and not compiled.
+"""
+
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from benchmarks import hlo
+from configs import pretrain as recipes
+from peclr_jax.tasks import pretrain, recipe
+from peclr_jax.training import trainer
+from peclr_jax.training.mesh import make_mesh
+
+PAIRS, HIDDEN = 12, 40
+NAMES = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def config_of(dtype):
+    config = recipes.get_config("paper_rn50")
+    config.update_from_flattened_dict(
+        {
+            "batch_size": PAIRS,
+            "micro_batches": 1,
+            "model.dtype": dtype,
+            "model.width": 8,
+            "model.hidden": HIDDEN,
+            "data.source_size": 48,
+            "views.size": 32,
+        }
+    )
+    return config
+
+
+def make_model(config):
+    model = recipe.make_projector(config)
+    return model.clone(encoder=model.encoder.clone(stage_sizes=(1, 1, 1, 1)))
+
+
+def variables_of(model, size):
+    images = jax.ShapeDtypeStruct((1, size, size, 3), jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), images)
+
+
+@cache
+def lowered(dtype, platform):
+    config = config_of(dtype)
+    model, spec = make_model(config), recipe.view_spec(config)
+    optimizer = recipe.make_optimizer(config, lambda count: 1e-3)
+    state = jax.eval_shape(
+        lambda variables: trainer.create_state(variables, optimizer), variables_of(model, spec.size)
+    )
+    gradients = pretrain.make_gradients(config, model, spec)
+    mesh = make_mesh(jax.devices()[:1])
+    step = trainer.make_train_step(gradients, optimizer, mesh=mesh, seed=0)
+    side = config.data.source_size
+    batch = {"image": jax.ShapeDtypeStruct((PAIRS, side, side, 3), jnp.uint8)}
+    return step.trace(state, batch).lower(lowering_platforms=(platform,))
+
+
+@pytest.mark.parametrize("platform", ["cuda", "cpu"])
+@pytest.mark.parametrize("dtype", NAMES)
+def test_the_network_computes_in_the_configs_type(dtype, platform):
+    convolutions = hlo.convolutions(lowered(dtype, platform))
+    # Those of the network: a convolution of size 1 as a product, or the head's dense layers.
+    products = [
+        product
+        for product in hlo.products(lowered(dtype, platform))
+        if any(len(array.shape) == 4 or HIDDEN in array.shape for array in product.operands)
+    ]
+    # Forward, for the weights and, but for the images, for the input: 17 layers and 2 of the head.
+    assert len(convolutions) + len(products) == 3 * (17 + 2) - 1
+    types = {array.dtype for op in convolutions + products for array in (*op.operands, op.result)}
+    assert types == {NAMES[dtype]}
+
+
+@pytest.mark.parametrize("platform", ["cuda", "cpu"])
+def test_activations_stay_channels_last(platform):
+    """In memory, rows and columns of an activation are its second and third dimension."""
+    program = lowered("bfloat16", platform)
+    forward, of_input, of_kernel = "b01f_01io->b01f", "b01f_01oi->b01f", "f01b_i01o->01bf"
+    assert {c.layout for c in hlo.convolutions(program)} == {forward, of_input, of_kernel}
+    moved = [t for t in hlo.transposes(program) if t.operand.dtype == "bf16"]
+    assert [t for t in moved if 2 * PAIRS in t.operand.shape and len(t.operand.shape) > 2] == []
+
+
+@pytest.mark.parametrize("remat", ["none", "norm", "block"])
+@pytest.mark.parametrize("dtype", NAMES)
+def test_what_the_backward_pass_needs_of_activations_is_kept_in_their_own_type(dtype, remat):
+    config = config_of(dtype)
+    config.model.remat = remat
+    model, side = make_model(config), config.views.size
+    variables = variables_of(model, side)
+
+    def points(params, batch_stats, images):
+        state = {"params": params, "batch_stats": batch_stats}
+        return model.apply(state, images, train=True, mutable=["batch_stats"])[0]
+
+    images = jax.ShapeDtypeStruct((2 * PAIRS, side, side, 3), jnp.float32)
+    kept = hlo.residuals(points, variables["params"], variables["batch_stats"], images)
+    types = {str(array.dtype) for array in kept if array.ndim == 4 and array.shape[0] == 2 * PAIRS}
+    assert dtype in types
+    # Beside them at most one byte a value: what a ReLU let through, where a maximum was.
+    assert types <= {dtype, "bool", "uint8"}
