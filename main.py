@@ -81,7 +81,7 @@ def keep_compiled_programs(folder: str) -> None:
     """Has JAX keep what it compiles, unless it was told where to by its own means."""
     import jax
 
-    if folder and jax.config.values["jax_compilation_cache_dir"] is None:
+    if folder and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         compiled = Path(folder).expanduser() / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         # A start compiles dozens of small programs, which take as long together as a large one.

@@ -10,10 +10,15 @@
 # Needs: jax[cuda13] flax optax orbax-checkpoint jaxtyping rich etils absl-py matplotlib safetensors
 # ml_collections tensorboardX; torch for the peers; opencv-python-headless for the official
 # augmentation. No TensorFlow. With --wheels, what is missing of the last two is installed from
-# there, for this run alone. PYTHON names another interpreter than `python3`.
+# there, for this run alone. PYTHON names an interpreter; else it is that of .venv,
+# or python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3}
+python=${PYTHON:-}
+if [[ ! $python ]]; then
+  python=.venv/bin/python
+  [[ -x $python ]] || python=python3
+fi
 
 arguments=()
 wheels=

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import pytest
 from absl import flags
 
@@ -28,7 +29,7 @@ def main():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     yield module
-    for name in ("config", "workdir"):
+    for name in ("config", "workdir", "cache_dir"):
         delattr(flags.FLAGS, name)
 
 
@@ -79,3 +80,19 @@ def test_an_unknown_recipe_is_one_sentence(run, capsys):
         run(f"--config={ROOT}/configs/finetune.py:quick+prob")
     assert stop.value.code == 2
     assert "has no variant 'prob'" in capsys.readouterr().err
+
+
+def test_compiled_programs_are_kept_where_nobody_else_has_said(main, home):
+    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    before = {name: getattr(jax.config, name) for name in names}
+    try:
+        main.keep_compiled_programs("~/kept")
+        assert jax.config.jax_compilation_cache_dir == before["jax_compilation_cache_dir"]
+        jax.config.update("jax_compilation_cache_dir", None)
+        main.keep_compiled_programs("")
+        assert jax.config.jax_compilation_cache_dir is None
+        main.keep_compiled_programs("~/kept")
+        assert jax.config.jax_compilation_cache_dir == str(home / "kept" / "compiled")
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
