@@ -3,7 +3,9 @@
     python -m benchmarks.inference [--batches 1 32]
 
 * ours: `model.apply`, compiled for the batch;
-* ours, folded: the same with BatchNorm folded into the convolutions;
+* ours, folded: the same with BatchNorm folded into the convolutions, as `predict` has it;
+* ours, YNNPACK: the same again under `YNNPACK`, switches of XLA that are experimental: set them as
+  XLA_FLAGS before `main.py` to have predictions so;
 * pytorch: eager, `inference_mode`, NCHW;
 * pytorch, channels last: the same in the other layout.
 
@@ -18,6 +20,11 @@ from rich.table import Table
 from benchmarks import harness, report
 from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
 from benchmarks.report import Column
+
+_KINDS = ("INDIVIDUAL_CONVOLUTION", "INDIVIDUAL_DOT", "DOT", "ELTWISE", "REDUCE")
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=" + ",".join(
+    f"LIBRARY_FUSION_TYPE_{kind}" for kind in _KINDS
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,11 @@ def measure(settings: Settings) -> Benchmark:
         candidates = {
             "ours": Candidate(prepare_ours, kwargs, environment=ON_CPU),
             "ours, folded": Candidate(prepare_ours, {**kwargs, "folded": True}, environment=ON_CPU),
+            "ours, YNNPACK": Candidate(
+                prepare_ours,
+                {**kwargs, "folded": True},
+                environment={**ON_CPU, "XLA_FLAGS": YNNPACK},
+            ),
             "pytorch": torch("contiguous_format"),
             "pytorch, channels last": torch("channels_last"),
         }
