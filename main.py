@@ -23,8 +23,8 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of checkpoints, logs and pictures. Default: runs/TASK, or "
-    "runs/TASK_RECIPE if a recipe is named.",
+    "Folder of checkpoints, logs and pictures. Default: runs/FILE, after the recipe's file, or "
+    "runs/FILE_RECIPE if a recipe is named.",
 )
 
 CACHE_DIR = flags.DEFINE_string(
@@ -59,7 +59,7 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
-    workdir = Path(WORKDIR.value or ROOT / "runs" / default_name(config.task))
+    workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
     try:
         exit_code = task.run(config, workdir) or 0
@@ -88,10 +88,11 @@ def keep_compiled_programs(folder: str) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def default_name(task: str) -> str:
-    """The name of a run that was given none: its task, and the recipe if one was asked for."""
-    _, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
-    return f"{task}_{recipe}" if recipe else task
+def default_name() -> str:
+    """The name of a run that was given none: its file's, and the recipe if one was asked for."""
+    file, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
+    name = Path(file).stem
+    return f"{name}_{recipe}" if recipe else name
 
 
 def fail(sentence: str) -> NoReturn:

@@ -156,15 +156,15 @@ class _Run:
             jax.random.key(0), self.model, spec.size, initialisation.RANDOM
         )
         self._state = replicate(trainer.create_state(variables, self.optimizer), self.mesh)
+        self._key = replicate(jax.random.key(self.config.seed), self.mesh)
         train_step = trainer.make_train_step(
             pretrain.make_gradients(self.config, self.model, spec),
             self.optimizer,
             mesh=self.mesh,
-            seed=self.config.seed,
             learning_rate=schedule.learning_rate,
         )
         began = time.perf_counter()
-        self._step = train_step.lower(self._state, self.constant_batch()).compile()
+        self._step = train_step.lower(self._state, self.constant_batch(), self._key).compile()
         self.compile_seconds = time.perf_counter() - began
         network = roofline.trace(self.model, sizes.size)
         self._counts = {
@@ -219,7 +219,7 @@ class _Run:
         in_flight: list[Any] = []
         taken, began = 0, time.perf_counter()
         for batch in batches:
-            self._state, metrics = self._step(self._state, batch)
+            self._state, metrics = self._step(self._state, batch, self._key)
             in_flight.append(metrics)
             taken += 1
             # As `trainer.fit`: the host never runs ahead by more.

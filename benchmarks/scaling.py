@@ -103,7 +103,7 @@ def make_step(config: Any, devices: list[Any]) -> tuple[Any, Callable[[Any], Any
     optimizer = recipe.make_optimizer(config, schedule.learning_rate)
     gradients = pretrain.make_gradients(config, model, spec)
     spread = mesh.make_mesh(devices)
-    step = trainer.make_train_step(gradients, optimizer, mesh=spread, seed=0)
+    step = trainer.make_train_step(gradients, optimizer, mesh=spread)
 
     def state(key: Any) -> Any:
         return trainer.create_state(
@@ -134,7 +134,7 @@ def train(changes: tuple[str, ...], devices: int, steps: int) -> tuple[list[floa
     batch = mesh.shard_batch({"image": images}, spread)
     losses = []
     for _ in range(steps):
-        state, metrics = step(state, batch)
+        state, metrics = step(state, batch, jax.random.key(0))
         losses.append(float(metrics["loss"]))
     after = jax.device_get(state.params)
     del after["head"]["dense1"]["bias"]
@@ -158,8 +158,8 @@ def compile_step(changes: tuple[str, ...], program: Program) -> Any:
     devices = virtual_gpus.h100s(program.devices) if on_gpus else jax.devices("cpu")
     step, start, _ = make_step(config, devices[: program.devices])
     shape = (config.batch_size, config.data.source_size, config.data.source_size, 3)
-    state = jax.eval_shape(start, jax.random.key(0))
-    return step.lower(state, {"image": jax.ShapeDtypeStruct(shape, jnp.uint8)}).compile()
+    state, key = jax.eval_shape(start, jax.random.key(0)), jax.eval_shape(jax.random.key, 0)
+    return step.lower(state, {"image": jax.ShapeDtypeStruct(shape, jnp.uint8)}, key).compile()
 
 
 def prepare_training(

@@ -72,12 +72,13 @@ def prepare_ours(
         gradients, data = _of_given_views(config, model), _views(batch, size)
     variables = pretrain.initialise(jax.random.key(0), model, size, initialisation.RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
-    train_step = trainer.make_train_step(gradients, optimizer, mesh=mesh, seed=0)
+    train_step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
+    key = jax.random.key(0)
     data = shard_batch(data, mesh)
 
     def step() -> None:
         nonlocal state
-        state, metrics = train_step(state, data)
+        state, metrics = train_step(state, data, key)
         jax.block_until_ready((state, metrics))
 
     return lambda: harness.timed(step, seconds, units=batch)

@@ -20,6 +20,11 @@ The ablations of the paper are one field each:
     --config.loss.objective=simclr               # Eq. 1: the transformation is not undone
     --config.loss.objective=direct_translation   # Fig. 7: translation not scaled by the range
 
+and others that it has not:
+
+    --config.loss.objective=attached_range       # the range's gradient is not stopped
+    --config.loss.objective=centered             # points relative to their mean
+
 Expected of the quick start (ResNet-18 of a quarter of the width at 48 px, 3,072 rendered hands,
 two CPU cores): 7 minutes, after which the other view of a held-out hand is found among 256 in 30 to
 50 % of the cases (chance: 0.4 %), and the latent equivariance error has fallen from 0.30 to 0.13.
@@ -81,7 +86,7 @@ def _quick() -> ConfigDict:
     config.views.size = 48  # px
 
     config.loss = ConfigDict()
-    config.loss.objective = "peclr"  # "simclr" (Eq. 1), "direct_translation" (Fig. 7)
+    config.loss.objective = "peclr"  # others: see above
     config.loss.temperature = 0.5  # the paper gives none; this is the official code's
     config.loss.chunk = 0  # views compared at a time; 0: all (memory grows with batch_size^2)
 

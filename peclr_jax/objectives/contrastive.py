@@ -56,13 +56,17 @@ def nt_xent(
 
 def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
     """L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
-    extent = jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
-    return jax.lax.stop_gradient(extent)
+    return jax.lax.stop_gradient(attached_range(points))
 
 
 def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
     """L_z = 1: translation taken over from the image as it is (the "direct" arm of Fig. 7)."""
     return jnp.ones_like(points[:, :1])
+
+
+def attached_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+    """L_z of Eq. 10 with its gradient: the points that span the range learn from it too."""
+    return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
 
 
 def undo_transform(
@@ -125,6 +129,27 @@ def equivariant_nt_xent(
     points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
     undone = undo_transform(points, transform, range_of=range_of)
     return nt_xent(undone.reshape(views, -1), temperature, chunk=chunk)
+
+
+def centered_nt_xent(
+    points: Float[Array, "views points 2"],
+    transform: Similarity,
+    temperature: float | Float[Array, ""],
+    *,
+    chunk: int | None = None,
+) -> Float[Array, ""]:
+    """The equivariant form with every sample's points taken relative to their mean.
+
+    Not in the paper. Translation then leaves the comparison exactly and not by an estimate of the
+    range, and scale with it, whatever point the network scales about. In return nothing asks the
+    points to follow a translation: where the hand is, they may forget.
+
+    Takes what `equivariant_nt_xent` takes.
+    """
+    points = points.astype(jnp.float32)
+    centered = points - jnp.mean(points, axis=1, keepdims=True)
+    rotation = transform._replace(translation=jnp.zeros_like(transform.translation))
+    return equivariant_nt_xent(centered, rotation, temperature, chunk=chunk)
 
 
 def invariant_nt_xent(

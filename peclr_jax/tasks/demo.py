@@ -2,12 +2,9 @@
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy.stats
 from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
@@ -19,12 +16,12 @@ from peclr_jax.tasks import (
     equivariance,
     evaluate,
     finetune,
-    pose_recipe,
     predict,
     pretrain,
-    recipe,
+    seeds,
 )
 from peclr_jax.tasks.initialisation import ENCODER_FIELDS
+from peclr_jax.tasks.once import run_once
 
 REPORT = "report.html"
 
@@ -85,19 +82,6 @@ def prepare(config: ConfigDict, workdir: Path) -> ConfigDict:
     return config
 
 
-def run_once(
-    task: Callable[[ConfigDict, Path], None], config: ConfigDict, workdir: Path, console: Console
-) -> None:
-    """Runs a training unless it is finished under the same config."""
-    console.rule(workdir.name, align="left")
-    if (workdir / "summary.json").exists():
-        resolved = pose_recipe.resolve(config)[0] if config.task == "finetune" else config
-        recipe.check_resumable(resolved, workdir)
-        console.print(f"finished before: {workdir}", highlight=False, soft_wrap=True)
-        return
-    task(config, workdir)
-
-
 def probes(config: ConfigDict) -> list[tuple[str, int, ConfigDict]]:
     """The frozen encoders to compare: name, seed and config of each."""
     arms = []
@@ -125,14 +109,9 @@ def probe_scores(config: ConfigDict, workdir: Path) -> dict[str, Any]:
         summary = json.loads((workdir / f"probe_{name}_{seed}" / "summary.json").read_text())
         scores[name].append(summary["epe_2d_px"])
         scores["mean_pose"] = summary["epe_2d_px_of_mean_pose"]
-    reductions = 1 - np.asarray(scores["pretrained"]) / np.asarray(scores["random"])
-    scores["reduction"] = float(reductions.mean())
-    scores["reduction_interval"] = None
-    if len(reductions) > 1:
-        low, high = scipy.stats.t.interval(
-            0.95, len(reductions) - 1, reductions.mean(), scipy.stats.sem(reductions)
-        )
-        scores["reduction_interval"] = [float(low), float(high)]
+    reduction = seeds.compare(scores["pretrained"], scores["random"]).reduction
+    scores["reduction"] = reduction.value
+    scores["reduction_interval"] = None if reduction.low is None else list(reduction[1:])
     return scores
 
 

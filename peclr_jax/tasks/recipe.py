@@ -1,7 +1,7 @@
 """From a config to what the pure functions take: network, views, optimizer; checked first."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ OBJECTIVES: dict[str, Callable[..., Float[Array, ""]]] = {
     "peclr": contrastive.equivariant_nt_xent,
     "simclr": contrastive.invariant_nt_xent,
     "direct_translation": partial(contrastive.equivariant_nt_xent, range_of=contrastive.unit_range),
+    "attached_range": partial(contrastive.equivariant_nt_xent, range_of=contrastive.attached_range),
+    "centered": contrastive.centered_nt_xent,
 }
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lars_adam": optimizer.lars_adam,
@@ -178,18 +180,23 @@ def check_resumable(config: ConfigDict, workdir: Path) -> None:
         stored = checkpoints.restore_config(workdir)
     except FileNotFoundError:
         return
-    fields = [flatten_dict(json.loads(json.dumps(c)), sep=".") for c in (config.to_dict(), stored)]
-    here, there = fields
+    here, there = identity(config.to_dict()), identity(stored)
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted(here.keys() | there.keys())
-        if here.get(name) != there.get(name) and not name.startswith(_CHANGES_NOTHING)
+        if here.get(name) != there.get(name)
     ]
     if changed:
         raise ValueError(
             f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
             "own config, or choose another --workdir"
         )
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that decide what a run comes to, by their dotted names, fit for JSON."""
+    fields = flatten_dict(json.loads(json.dumps(config)), sep=".")
+    return {name: value for name, value in fields.items() if not name.startswith(_CHANGES_NOTHING)}
 
 
 def key(config: ConfigDict, use: int) -> Key[Array, ""]:

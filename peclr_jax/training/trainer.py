@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 from jax.sharding import Mesh
+from jaxtyping import Array, Key
 
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
@@ -23,7 +24,7 @@ MAX_STEPS_IN_FLIGHT = 2
 
 @struct.dataclass
 class TrainState:
-    """Everything that training changes; with the seed, everything that it depends on.
+    """Everything that training changes; with the key, everything that it depends on.
 
     Attributes:
       step: Optimizer steps taken, int32.
@@ -40,7 +41,7 @@ class TrainState:
 
 Batch = Any
 Metrics = dict[str, jax.Array]
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -82,7 +83,6 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     mesh: Mesh,
-    seed: int,
     learning_rate: optax.Schedule | None = None,
 ) -> TrainStep:
     """Compiles one optimizer step over a mesh.
@@ -92,16 +92,19 @@ def make_train_step(
         `peclr_jax.training.accumulation`.
       optimizer: The optimizer of the run.
       mesh: The batch is split over its devices, the state replicated.
-      seed: The step's key is this seed's, folded by the step: it needs no place in the state.
       learning_rate: Reported among the metrics, if given.
 
     Returns:
-      `(state, batch) -> state, metrics`. The given state's buffers are reused for the new one.
+      `(state, batch, key) -> state, metrics`. The given state's buffers are reused for the new
+      one. The key is the run's, folded here by the step: it needs no place in the state, and as an
+      argument it lets runs that differ by their seed share one compiled program.
       Metrics are scalars on the device: `loss`, `gradient_norm` and those of `compute_gradients`.
     """
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(jax.random.key(seed), state.step)
+    def train_step(
+        state: TrainState, batch: Batch, key: Key[Array, ""]
+    ) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(key, state.step)
         result = compute_gradients(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(result.gradients, state.opt_state, state.params)
         metrics = {
@@ -122,7 +125,7 @@ def make_train_step(
     return jax.jit(
         train_step,
         donate_argnums=0,
-        in_shardings=(replicated(mesh), data_sharding(mesh)),
+        in_shardings=(replicated(mesh), data_sharding(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
 
@@ -132,6 +135,7 @@ def fit(
     train_step: TrainStep,
     batches: Callable[[int], Iterator[Batch]],
     *,
+    key: Key[Array, ""],
     total_steps: int,
     checkpoints: Checkpoints,
     progress: Progress,
@@ -146,6 +150,7 @@ def fit(
       state: The state before the first step, on the mesh; also says where to restore to.
       train_step: From `make_train_step`.
       batches: From the number of steps taken to an iterator over the batches that follow.
+      key: PRNG key of the run.
       total_steps: Steps of the whole run.
       checkpoints: Where to save and to resume from.
       progress: What to report to.
@@ -169,7 +174,7 @@ def fit(
 
     with progress.running(start), stop_signals() as stop:
         for step, batch in zip(range(start + 1, total_steps + 1), batches(start), strict=False):
-            state, metrics = train_step(state, batch)
+            state, metrics = train_step(state, batch, key)
             is_reported = progress.is_due(step) or step == start + 1
             if is_reported:
                 jax.tree.map(lambda value: value.copy_to_host_async(), metrics)

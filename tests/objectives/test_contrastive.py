@@ -150,6 +150,37 @@ def test_direct_translation_moves_by_the_fraction_itself():
     np.testing.assert_allclose(scaled, points - jnp.array([1.0, 4.0]), atol=1e-6)
 
 
+@given(
+    shift=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
+    scale=st.floats(0.2, 5.0),
+    seed=st.integers(0, 99),
+)
+def test_centered_points_lie_and_reach_where_they_like(shift, scale, seed):
+    points = jax.random.normal(jax.random.key(seed), (8, 16, 2))
+    transform = Similarity(
+        jnp.linspace(-1.0, 1.0, 8), jnp.ones(8), jax.random.normal(jax.random.key(seed), (8, 2))
+    )
+    moved = points.at[3].set(points[3] * scale + jnp.array(shift))
+    expected, actual = (contrastive.centered_nt_xent(p, transform, 0.5) for p in (points, moved))
+    np.testing.assert_allclose(actual, expected, rtol=1e-4)
+    turned = transform._replace(rotation=transform.rotation.at[3].add(0.5))
+    assert abs(contrastive.centered_nt_xent(points, turned, 0.5) - expected) > 1e-4
+
+
+def test_an_attached_range_changes_the_gradient_alone():
+    points = jax.random.normal(jax.random.key(0), (8, 16, 2))
+    transform = Similarity(jnp.zeros(8), jnp.ones(8), jax.random.normal(jax.random.key(1), (8, 2)))
+    results = [
+        jax.value_and_grad(contrastive.equivariant_nt_xent)(
+            points, transform, 0.5, range_of=range_of
+        )
+        for range_of in (contrastive.latent_range, contrastive.attached_range)
+    ]
+    (detached, gradient), (attached, other) = results
+    np.testing.assert_allclose(attached, detached, rtol=1e-6)
+    assert np.abs(gradient - other).max() > 1e-3
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="odd 3 rows"):
         contrastive.nt_xent(jnp.ones((3, 2)), 0.5)

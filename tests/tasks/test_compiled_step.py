@@ -55,10 +55,10 @@ def lowered(dtype, platform):
     )
     gradients = pretrain.make_gradients(config, model, spec)
     mesh = make_mesh(jax.devices()[:1])
-    step = trainer.make_train_step(gradients, optimizer, mesh=mesh, seed=0)
+    step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
     side = config.data.source_size
     batch = {"image": jax.ShapeDtypeStruct((PAIRS, side, side, 3), jnp.uint8)}
-    return step.trace(state, batch).lower(lowering_platforms=(platform,))
+    return step.trace(state, batch, jax.random.key(0)).lower(lowering_platforms=(platform,))
 
 
 @pytest.mark.parametrize("platform", ["cuda", "cpu"])

@@ -164,12 +164,12 @@ def losses_on(num_devices, config, batch, steps):
     variables = pretrain.initialise(jax.random.key(0), model, spec.size, RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
     step = trainer.make_train_step(
-        pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh, seed=0
+        pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh
     )
     batch = shard_batch(batch, mesh)
     losses = []
     for _ in range(steps):
-        state, metrics = step(state, batch)
+        state, metrics = step(state, batch, jax.random.key(0))
         losses.append(float(metrics["loss"]))
     return np.asarray(losses)
 

@@ -55,7 +55,6 @@ def compiled(total_steps, num_devices, num_micro_batches):
         cached_gradients(encode, loss_fn, num_micro_batches),
         optimizer,
         mesh=mesh,
-        seed=SEED,
         learning_rate=schedule,
     )
 
@@ -82,6 +81,7 @@ def train(workdir, total_steps, *, num_devices=None, stall_at=None, num_micro_ba
             init(jax.random.key(SEED)),
             step_fn,
             batches,
+            key=jax.random.key(SEED),
             total_steps=total_steps,
             checkpoints=checkpoints,
             progress=progress,

@@ -1,0 +1,292 @@
+"""What the experiments share: scales, the fields of an experiment, and its arms.
+
+A recipe is a scale and variants, joined by "+". The scales:
+
+    smoke   seconds a training, for the tests: it claims nothing
+    cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands, two cores, under an
+            hour an experiment
+    gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU; no TensorFlow
+    paper   the paper's recipe on FreiHAND
+
+and the variants that all experiments have:
+
+    freihand   the scale's networks, on FreiHAND (`python -m data.build freihand` makes its records)
+    one_seed   the first seed alone
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from configs import equivariance, evaluate, finetune, pretrain
+from configs.composition import compose
+
+SCALES = ("smoke", "cpu", "gpu", "paper")
+# Everything that Fig. 4 varies, switched off; an arm switches on what it is about.
+NO_AUGMENTATION: Mapping[str, Any] = {
+    "views.rotation_deg": 0.0,
+    "views.scale": (1.0, 1.0),
+    "views.translation": (0.0, 0.0),
+    "views.color_jitter": False,
+}
+_RENDERED = "rendered hands before green screens"
+
+
+def get_experiment(
+    file: str,
+    recipe: str,
+    fill: Callable[[ConfigDict], None],
+    variants: Mapping[str, Callable[[ConfigDict], None]] | None = None,
+) -> ConfigDict:
+    """Makes the config of an experiment at some scale.
+
+    Args:
+      file: its name, without folder and ending.
+      recipe: SCALE+VARIANT+...
+      fill: sets what is the experiment's own.
+      variants: those that it has beside `freihand` and `one_seed`.
+
+    Raises:
+      ValueError: an unknown scale or variant.
+    """
+
+    def at(scale: str) -> Callable[[], ConfigDict]:
+        def make() -> ConfigDict:
+            config = _base(scale)
+            config.name = file
+            fill(config)
+            return config
+
+        return make
+
+    known = {"freihand": _freihand, "one_seed": _one_seed, **(variants or {})}
+    path = f"configs/experiments/{file}.py"
+    return compose(path, recipe, {scale: at(scale) for scale in SCALES}, known)
+
+
+def add_arm(
+    config: ConfigDict,
+    name: str,
+    label: str,
+    *,
+    pretrained: bool = True,
+    pretrain: Mapping[str, Any] | None = None,
+    finetune: Mapping[str, Any] | None = None,
+    series: str = "",
+    x: float = 0.0,
+) -> None:
+    """Adds an arm to an experiment.
+
+    Args:
+      config: of the experiment.
+      name: of the arm, for flags and folders.
+      label: for people.
+      pretrained: whether its encoder is pre-trained; else it is random.
+      pretrain: changes to the experiment's pre-training, by dotted names.
+      finetune: changes to its fine-tuning.
+      series: the curve that it is a point of, where curves are drawn.
+      x: where on the curve.
+    """
+    config.arms[name] = ConfigDict(
+        {"label": label, "pretrained": pretrained, "series": series, "x": x}
+    )
+    for stage, changes in (("pretrain", pretrain), ("finetune", finetune)):
+        config.arms[name][stage] = _nested(changes or {})
+
+
+def add_comparison(config: ConfigDict, name: str, arm: str, against: str, paper: str = "") -> None:
+    """Adds a question to an experiment: by how much does one arm err less than another?
+
+    Args:
+      config: of the experiment.
+      name: of the comparison, for flags and folders.
+      arm: that should err less.
+      against: the other one.
+      paper: what the paper says of it.
+    """
+    config.comparisons[name] = ConfigDict({"arm": arm, "against": against, "paper": paper})
+
+
+def probed(config: ConfigDict) -> None:
+    """Has encoders frozen and probed by a two-layer perceptron (Sec. 4.4)."""
+    config.finetune.model.frozen = True
+    config.finetune.model.head = "mlp"
+    # Only the pose in the image and its shape are asked of the features, not the hand's distance.
+    config.finetune.loss.root_depth = 0.0
+    # On the images of the pre-training, with labels.
+    config.finetune.data.rendered.background = config.pretrain.data.rendered.background
+
+
+def with_equivariance(config: ConfigDict) -> None:
+    """Has the equivariance measured for every comparison (Sec. 11)."""
+    config.equivariance = equivariance.get_config()
+    config.equivariance.data = config.evaluations.held_out.data
+    config.equivariance.split = config.evaluations.held_out.split
+    if config.recipe == "smoke":
+        config.equivariance.update_from_flattened_dict(
+            {
+                "batch_size": 16,
+                "images": 16,
+                "rotation_step_deg": 40.0,
+                "translation_step_px": 25.0,
+            }
+        )
+
+
+def _base(scale: str) -> ConfigDict:
+    """All fields of an experiment, without arms."""
+    config = ConfigDict()
+    config.task = "experiment"
+    config.recipe = scale
+    config.name = ""
+    config.title = ""
+    config.claim = ""  # the paper's, in words
+    config.data_name = _RENDERED  # in bold on the page of results
+    config.only = ""  # names of arms to run, separated by commas; "": all
+    config.seeds = (0, 1, 2)  # of the trainings; the hands are the same for all
+    # Workdirs of the trainings. Experiments that need the same network share it there.
+    config.networks_dir = "runs/networks"
+
+    # What arms are changes to: the fields of configs/pretrain.py and configs/finetune.py.
+    config.pretrain, config.finetune = _TRAININGS[scale]()
+    config.pretrain.recipe = config.finetune.recipe = scale
+    # By name: what every network is evaluated on; the fields of configs/evaluate.py.
+    config.evaluations = ConfigDict({"held_out": evaluate.get_config()})
+    # Intervals are taken over seeds, not over hands.
+    config.evaluations.held_out.update({"resamples": 0, "pictures": 4})
+    # The fields of configs/equivariance.py, measured for each comparison; None: not measured.
+    config.equivariance = None
+
+    config.arms = ConfigDict(sort_keys=False)
+    config.comparisons = ConfigDict(sort_keys=False)
+    config.figure = "bars"  # "bars", "curves" or "none"
+    config.x_label = ""  # of curves
+    # Numbers of the paper in the columns of the table: row to metric to number.
+    config.paper = ConfigDict(sort_keys=False)
+    if scale == "paper":
+        _on_freihand(config)
+    return config
+
+
+def _smoke() -> tuple[ConfigDict, ConfigDict]:
+    small = {
+        "batch_size": 16,
+        "num_steps": 2,
+        "model.width": 4,
+        "model.stem": "small",
+        "views.size": 16,
+        "data.source_size": 24,
+        "data.labels": True,
+        "data.rendered.size": 24,
+        "data.rendered.count": 32,
+        "data.rendered.held_out": 16,
+        "data.rendered.chunk": 16,
+        "log.every_steps": 1,
+        "evaluation.images": 16,
+    }
+    return _trainings(
+        "quick",
+        small,
+        {"model.hidden": 16, "model.num_points": 8, "log.pairs": 2},
+        {"model.hidden": 8, "log.images": 2},
+    )
+
+
+def _cpu() -> tuple[ConfigDict, ConfigDict]:
+    small = {
+        "batch_size": 64,
+        "model.width": 16,
+        # A small stem would take three times as long at this size.
+        "model.stem": "imagenet",
+        "views.size": 64,
+        "data.source_size": 96,
+        "data.labels": True,  # so that all trainings share the rendered hands
+        "data.rendered.size": 96,
+        "data.rendered.count": 3072,
+        "data.rendered.held_out": 512,
+        "evaluation.images": 256,
+        "evaluation.every_steps": 100_000,  # at the end alone
+        "checkpoint.every_steps": 300,
+    }
+    return _trainings(
+        "quick",
+        small,
+        {"num_steps": 300},
+        {"num_epochs": 10.0, "optimizer.learning_rate": 1e-3},
+    )
+
+
+def _gpu() -> tuple[ConfigDict, ConfigDict]:
+    large = {
+        "model.width": 64,
+        "model.stem": "imagenet",
+        "model.dtype": "bfloat16",
+        "views.size": 128,
+        "data.source_size": 192,
+        "data.labels": True,
+        "data.rendered.size": 160,
+        "data.rendered.count": 32_768,
+        "data.rendered.held_out": 2048,
+        "data.rendered.chunk": 256,
+        "data.rendered.cache_dir": "",
+        "evaluation.images": 1024,
+        "evaluation.every_steps": 100_000,
+        "checkpoint.every_steps": 2000,
+    }
+    return _trainings(
+        "rendered_rn50",
+        large,
+        {"num_epochs": 40.0},
+        {"batch_size": 256, "num_epochs": 15.0, "optimizer.learning_rate": 1e-3},
+    )
+
+
+def _paper() -> tuple[ConfigDict, ConfigDict]:
+    return pretrain.get_config("paper_rn50"), finetune.get_config("paper_rn50")
+
+
+def _trainings(
+    base: str, both: dict[str, Any], pretraining: dict[str, Any], tuning: dict[str, Any]
+) -> tuple[ConfigDict, ConfigDict]:
+    first, second = pretrain.get_config(base), finetune.get_config("quick")
+    first.update_from_flattened_dict({**both, **pretraining})
+    second.update_from_flattened_dict({**both, **tuning})
+    second.model.architecture = "auto"
+    second.model.stem = "auto"
+    second.model.width = 0
+    return first, second
+
+
+_TRAININGS = {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu, "paper": _paper}
+
+
+def _on_freihand(config: ConfigDict) -> None:
+    config.data_name = "FreiHAND"
+    for training in (config.pretrain, config.finetune):
+        training.data.update(source="tfds", names="freihand")
+    # Sec. 4.4: a tenth of the training set is held out; the tables' evaluation split is another.
+    config.evaluations.held_out.split = "validation"
+
+
+def _freihand(config: ConfigDict) -> None:
+    _on_freihand(config)
+    if config.equivariance is not None:
+        config.equivariance.split = config.evaluations.held_out.split
+
+
+def _one_seed(config: ConfigDict) -> None:
+    config.seeds = config.seeds[:1]
+
+
+def _nested(flat: Mapping[str, Any]) -> ConfigDict:
+    nested = ConfigDict()
+    for name, value in flat.items():
+        *path, last = name.split(".")
+        node = nested
+        for part in path:
+            if part not in node:
+                node[part] = ConfigDict()
+            node = node[part]
+        node[last] = value
+    return nested

@@ -1,0 +1,83 @@
+"""Figure 6: how many labels pre-training saves (Sec. 4.5).
+
+    python main.py --config=configs/experiments/figure6.py:cpu
+    python main.py --config=configs/experiments/figure6.py:gpu
+
+Networks are trained on a fraction of the labelled hands, from random weights (M_b) and from an
+encoder that PeCLR has pre-trained on all images without labels (M_FH; here on rendered hands unless
+the data are FreiHAND's). A smaller fraction is a part of a larger one, and all take the same number
+of steps.
+
+The paper, on FreiHAND: pre-trained with 20 % of the labels about as good as from scratch with 40 %.
+What came out here, and what it cost: docs/results/README.md.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.experiments.common import add_arm, add_comparison, get_experiment
+
+_FRACTIONS = {"smoke": (20, 40), "cpu": (20, 40, 100)}
+_ALL = (10, 20, 40, 80, 100)
+
+
+def add_series(
+    config: ConfigDict,
+    name: str,
+    label: str,
+    *,
+    pretrained: bool = True,
+    pretrain: dict | None = None,
+) -> None:
+    """Adds an arm for each fraction of the labels.
+
+    Args:
+      config: of the experiment.
+      name: of the series, for flags and folders.
+      label: for people.
+      pretrained: whether the encoder is pre-trained.
+      pretrain: changes to its pre-training.
+    """
+    for percent in _FRACTIONS.get(config.recipe, _ALL):
+        add_arm(
+            config,
+            f"{name}_{percent}",
+            f"{label}, {percent} % of the labels",
+            pretrained=pretrained,
+            pretrain=pretrain,
+            finetune={"data.label_fraction": percent / 100},
+            series=label,
+            x=percent,
+        )
+
+
+def set_up(config: ConfigDict) -> None:
+    """Sets all but the title: both series, and what the paper claims of them."""
+    config.claim = "pre-trained with 20 % of the labels about level with from scratch on 40 %."
+    config.figure = "curves"
+    config.x_label = "labelled hands used (%)"
+    config.finetune.data.rendered.background = config.pretrain.data.rendered.background
+    if config.recipe == "cpu":
+        config.finetune.num_steps = 400
+        config.finetune.optimizer.learning_rate = 4e-3  # few steps, hence large ones
+    add_series(config, "scratch", "M_b, from scratch", pretrained=False)
+    add_series(config, "peclr", "M_FH, pre-trained")
+    add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")
+    for percent in _FRACTIONS.get(config.recipe, _ALL):
+        add_comparison(config, f"at_{percent}", f"peclr_{percent}", f"scratch_{percent}", "better")
+
+
+def _fill(config: ConfigDict) -> None:
+    config.title = "Figure 6: label efficiency"
+    set_up(config)
+
+
+def get_config(recipe: str = "cpu") -> ConfigDict:
+    """The configuration of one recipe.
+
+    Args:
+      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+
+    Raises:
+      ValueError: an unknown scale or variant.
+    """
+    return get_experiment("figure6", recipe, _fill)

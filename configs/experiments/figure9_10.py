@@ -1,0 +1,44 @@
+"""Figures 9 and 10: equivariance of fine-tuned networks to rotation and translation (Sec. 11).
+
+    python main.py --config=configs/experiments/figure9_10.py:cpu
+    python main.py --config=configs/experiments/figure9_10.py:gpu
+
+A network that was pre-trained by PeCLR and one that was trained from scratch, both fine-tuned with
+all labels, are shown images that are rotated (Fig. 9, a curve) and translated (Fig. 10, a map):
+peclr_jax/tasks/equivariance.py says what is measured. Their networks are Figure 6's at 100 % of the
+labels. Each measurement has a folder with its pictures beside the page of results.
+
+The paper, on FreiHAND: the pre-trained network is the more equivariant one throughout. What came
+out here, and what it cost: docs/results/README.md.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.experiments import figure6
+from configs.experiments.common import get_experiment, with_equivariance
+
+
+def _fill(config: ConfigDict) -> None:
+    figure6.set_up(config)
+    config.title = "Figures 9 and 10: equivariance after fine-tuning"
+    config.claim = "pre-training makes the fine-tuned network more equivariant throughout."
+    config.figure = "none"
+    largest = max(arm.x for arm in config.arms.values())
+    for name in [name for name, arm in config.arms.items() if arm.x < largest]:
+        del config.arms[name]
+    for name, comparison in list(config.comparisons.items()):
+        if comparison.arm not in config.arms or comparison.against not in config.arms:
+            del config.comparisons[name]
+    with_equivariance(config)
+
+
+def get_config(recipe: str = "cpu") -> ConfigDict:
+    """The configuration of one recipe.
+
+    Args:
+      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+
+    Raises:
+      ValueError: an unknown scale or variant.
+    """
+    return get_experiment("figure9_10", recipe, _fill)

@@ -1,0 +1,36 @@
+"""Table 5: networks fine-tuned with all labels, on Dexter+Object.
+
+    python main.py --config=configs/experiments/table5.py:paper
+    python main.py --config=configs/experiments/table5.py:gpu \
+        --config.evaluations.dexter_object.data.manual_dir=DIR
+
+Finger tips alone are labelled. The crop is our choice (docs/datasets.md).
+configs/experiments/protocol.py says what is trained on which data. What came out here, and what it
+cost: docs/results/README.md.
+"""
+
+from ml_collections import ConfigDict
+
+from configs.experiments.common import get_experiment
+from configs.experiments.protocol import add_networks, evaluate_on
+
+
+def _fill(config: ConfigDict) -> None:
+    config.title = "Table 5: Dexter+Object"
+    config.claim = (
+        "pre-training also helps on data sets that were never trained on (no number at hand)."
+    )
+    add_networks(config)
+    evaluate_on(config, "dexter_object", "test")
+
+
+def get_config(recipe: str = "paper") -> ConfigDict:
+    """The configuration of one recipe.
+
+    Args:
+      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+
+    Raises:
+      ValueError: an unknown scale or variant.
+    """
+    return get_experiment("table5", recipe, _fill)

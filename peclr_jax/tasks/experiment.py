@@ -1,0 +1,112 @@
+"""A table or a figure of the paper: its arms through the other tasks, then one page of results."""
+
+import json
+import time
+from pathlib import Path
+
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from peclr_jax.tasks import (
+    equivariance,
+    evaluate,
+    experiment_plan,
+    experiment_results,
+    finetune,
+    pretrain,
+    recipe,
+)
+from peclr_jax.tasks.experiment_plan import Evaluation, Run
+from peclr_jax.tasks.once import run_once
+
+_TASKS = {"pretrain": pretrain.run, "finetune": finetune.run}
+
+
+def run(config: ConfigDict, workdir: Path) -> None:
+    """Trains and evaluates the arms that are not finished, and writes what all of them come to.
+
+    Writes to `workdir`: `results.json`, `results.md` and pictures, of the arms that are finished;
+    to `config.networks_dir`: a workdir for each training.
+
+    Raises:
+      ValueError: an impossible config, or a folder that holds a run of another one.
+      FileNotFoundError: data that are not there.
+    """
+    began = time.perf_counter()
+    check(config)
+    console = Console()
+    runs = experiment_plan.plan(config)
+    for chosen in experiment_plan.choose(runs, config.only):
+        for training in chosen.trainings:
+            run_once(_TASKS[training.config.task], training.config, training.workdir, console)
+        for evaluation in chosen.evaluations.values():
+            evaluate_once(evaluation)
+    finished = [
+        run for run in runs if all(_done(evaluation) for evaluation in run.evaluations.values())
+    ]
+    moved = measure_equivariance(config, finished, workdir)
+    results = experiment_results.collect(config, finished, moved)
+    experiment_results.write(results, workdir)
+    console.print(
+        f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Look at {workdir / 'results.md'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def check(config: ConfigDict) -> None:
+    """Checks the fields that are the experiment's own before anything is trained.
+
+    Raises:
+      ValueError: one sentence that names the field and the remedy.
+    """
+    if not config.seeds:
+        raise ValueError("--config.seeds is empty; give at least one, for example (0,)")
+    recipe.check_choice("figure", config.figure, experiment_results.FIGURES)
+    for name, comparison in config.comparisons.items():
+        for field in ("arm", "against"):
+            recipe.check_choice(f"comparisons.{name}.{field}", comparison[field], config.arms)
+
+
+def evaluate_once(evaluation: Evaluation) -> None:
+    """Evaluates a network unless that was done before."""
+    if not _done(evaluation):
+        evaluate.evaluate(evaluation.config, evaluation.workdir)
+
+
+def _done(evaluation: Evaluation) -> bool:
+    return (evaluation.workdir / experiment_results.METRICS_FILE).exists()
+
+
+def measure_equivariance(
+    config: ConfigDict, finished: list[Run], workdir: Path
+) -> dict[str, dict[int, dict]]:
+    """Measures how much more equivariant the arms are than those that they are compared with.
+
+    Args:
+      config: the experiment's; `config.equivariance` as in configs/equivariance.py, but None
+        where the experiment does not ask.
+      finished: runs whose networks are trained.
+      workdir: in which each measurement has a folder of its own.
+
+    Returns:
+      By comparison and seed what `equivariance.json` holds.
+    """
+    if config.equivariance is None:
+        return {}
+    networks = {(run.arm, run.seed): run.network for run in finished}
+    found: dict[str, dict[int, dict]] = {}
+    for name, comparison in config.comparisons.items():
+        for seed in config.seeds:
+            pair = [networks.get((comparison[side], seed)) for side in ("arm", "against")]
+            if None in pair:
+                continue
+            settings = ConfigDict(config.equivariance.to_dict())
+            settings.checkpoint, settings.baseline = map(str, pair)
+            folder = workdir / f"equivariance-{name}-{seed}-{experiment_plan.digest(settings)}"
+            if not (folder / "equivariance.json").exists():
+                equivariance.compare(settings, folder)
+            found.setdefault(name, {})[seed] = json.loads(
+                (folder / "equivariance.json").read_text(encoding="utf-8")
+            )
+    return found

@@ -1,0 +1,123 @@
+"""From an experiment's config to its trainings; nothing is trained here."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from configs.experiments import common, figure5, figure7, table1
+from peclr_jax.tasks import experiment_plan, pose_recipe, recipe
+
+FILES = sorted(
+    path.stem
+    for path in (Path(__file__).parents[2] / "configs/experiments").glob("*.py")
+    if path.stem not in ("common", "protocol")
+)
+
+
+def of(config, arm, seed=0):
+    (run,) = (r for r in experiment_plan.plan(config) if (r.arm, r.seed) == (arm, seed))
+    return run
+
+
+@pytest.mark.parametrize("scale", common.SCALES)
+@pytest.mark.parametrize("file", FILES)
+def test_every_recipe_of_every_experiment_can_be_run(file, scale):
+    config = importlib.import_module(f"configs.experiments.{file}").get_config(scale)
+    runs = experiment_plan.plan(config)
+    assert len(runs) == len(config.arms) * len(config.seeds)
+    assert config.title
+    assert config.claim
+    for run in runs:
+        *first, tuning = run.trainings
+        for training in first:
+            recipe.check_pretraining(training.config, 1)
+        if first:
+            tuning.config.model.update(
+                {name: first[0].config.model[name] for name in ("architecture", "width", "stem")}
+            )
+        pose_recipe.check_finetuning(tuning.config, 1)
+
+
+def test_arms_change_what_they_say_and_nothing_else():
+    config = figure5.get_config("cpu+5b")
+    equivariant, invariant = (
+        recipe.identity(of(config, f"{name}_rotation").trainings[0].config.to_dict())
+        for name in ("peclr", "simclr")
+    )
+    different = {name for name in equivariant if equivariant[name] != invariant[name]}
+    assert different == {"loss.objective"}
+    assert equivariant["views.rotation_deg"] == 45.0
+    assert equivariant["views.translation"] == [0.0, 0.0]
+    assert not equivariant["views.color_jitter"]
+
+
+def test_the_same_network_is_trained_once_for_several_experiments(tmp_path):
+    configs = [figure5.get_config("cpu+5b"), figure7.get_config("cpu")]
+    for config in configs:
+        config.networks_dir = str(tmp_path)
+    first = of(configs[0], "peclr_translation")
+    (tmp_path / first.network.name).mkdir()
+    second = of(configs[1], "peclr_translation")
+    assert [t.workdir for t in second.trainings] == [t.workdir for t in first.trainings]
+    assert second.evaluations["held_out"].workdir == first.evaluations["held_out"].workdir
+
+    # Another arm's name is no other network.
+    configs[1].arms.renamed = configs[1].arms.peclr_translation
+    assert of(configs[1], "renamed").network == first.network
+
+
+def test_what_decides_the_result_decides_the_folder(tmp_path):
+    config = table1.get_config("cpu")
+    config.networks_dir = str(tmp_path)
+    before = of(config, "peclr")
+    config.pretrain.log.every_steps = 1
+    assert of(config, "peclr").network == before.network
+    config.pretrain.loss.temperature = 0.1
+    after = of(config, "peclr")
+    # The network that is fine-tuned changes with the one that it starts from.
+    for old, new in zip(before.trainings, after.trainings, strict=True):
+        assert old.workdir != new.workdir
+    assert of(config, "peclr", seed=1).network != after.network
+
+
+def test_a_random_encoder_is_of_the_same_kind():
+    run = of(table1.get_config("cpu"), "random")
+    (training,) = run.trainings
+    assert training.config.init.checkpoint == ""
+    assert training.config.model.width == 16
+    assert training.config.model.stem == "imagenet"
+    assert training.config.model.frozen
+
+
+def test_arms_are_chosen_by_name():
+    runs = experiment_plan.plan(table1.get_config("cpu"))
+    chosen = experiment_plan.choose(runs, "peclr, simclr")
+    assert {run.arm for run in chosen} == {"peclr", "simclr"}
+    assert len(experiment_plan.choose(runs, "")) == len(runs)
+    with pytest.raises(ValueError, match=r"--config\.only='pecl' is none of 'random', 'simclr'"):
+        experiment_plan.choose(runs, "pecl")
+
+
+def test_a_change_of_no_field_is_named():
+    base = ConfigDict({"task": "pretrain", "loss": {"temperature": 0.5}})
+    changes = {"loss": {"temprature": 0.1}}
+    with pytest.raises(ValueError, match=r"arm x changes loss\.temprature, which the pretrain"):
+        experiment_plan.changed(base, changes, "arm x")
+
+
+def test_scales_and_variants_that_there_are_not_are_named():
+    with pytest.raises(ValueError, match=r"table1\.py has no recipe 'huge'; it has \['smoke'"):
+        table1.get_config("huge")
+    with pytest.raises(ValueError, match="no variant 'freehand'"):
+        table1.get_config("cpu+freehand")
+
+
+def test_freihand_takes_the_place_of_rendered_hands():
+    config = table1.get_config("cpu+freihand")
+    assert config.data_name == "FreiHAND"
+    for training in of(config, "peclr").trainings:
+        assert training.config.data.source == "tfds"
+        assert training.config.data.names == "freihand"
+    assert of(config, "peclr").evaluations["held_out"].config.split == "validation"
