@@ -1,5 +1,6 @@
 """Shared fixtures: eight virtual devices, reference numbers, real files, a cheap renderer."""
 
+import functools
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -111,7 +112,16 @@ def fake_render(key, indices, size=32):
     return jax.vmap(one)(indices)
 
 
+def fake_versions(key, indices, count=1):
+    """Versions of the hands of `fake_render`, each 64 grey levels above the one before."""
+    hands = fake_render(key, indices)
+    return [hands._replace(images=hands.images + jnp.uint8(64 * i)) for i in range(count)]
+
+
 @pytest.fixture
 def cheap_rendering(monkeypatch):
     """Puts a renderer that costs nothing, not even compilation, in the place of ours."""
-    monkeypatch.setattr("peclr_jax.input_pipeline.make_render", lambda fields: fake_render)
+    monkeypatch.setattr(
+        "peclr_jax.input_pipeline.make_render",
+        lambda fields: functools.partial(fake_versions, count=fields.versions),
+    )

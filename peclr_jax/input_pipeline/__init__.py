@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from peclr_jax.input_pipeline.config import as_list, check, default_config
+from peclr_jax.input_pipeline.config import as_list, backgrounds, check, default_config
 from peclr_jax.input_pipeline.memory import DeviceCache, MemoryStore, Store, load
 from peclr_jax.input_pipeline.order import Order
 from peclr_jax.input_pipeline.rendered import (
@@ -85,7 +85,7 @@ def make_source(
 def open_split(
     config: ConfigDict, split: str, *, batch_size: int, label_subset: bool = False
 ) -> Split:
-    """Opens one split for a single pass.
+    """Opens one split for a single pass; of rendered hands, through version 0 of each.
 
     Args:
       config: the fields of `default_config`; `weights`, `cache` and the splits named there do not
@@ -130,6 +130,7 @@ def _rendered_split(config: ConfigDict, split: str, batch_size: int) -> Store:
             "data.rendered.count=0 renders hands for training without end, which cannot be gone "
             "through; choose the split 'held_out' or give a count."
         )
+    config = _first_version(config)
     renderer = _make_renderer(config, make_mesh())
     if fields.cache_dir:
         return _pool(config, renderer, _RENDERED_SPLITS[split], np.arange(count))
@@ -203,26 +204,26 @@ def _rendered_source(
 ) -> Source:
     fields = config.rendered
     renderer = _make_renderer(config, mesh)
-
-    def pool(purpose: int, indices: np.ndarray) -> MemoryStore:
-        return _pool(config, renderer, purpose, indices)
-
+    single = _first_version(config)
+    # One program for both, where that is possible.
+    single_renderer = renderer if fields.versions == 1 else _make_renderer(single, mesh)
     held_out = LazyStore(
-        functools.partial(pool, HELD_OUT, np.arange(fields.held_out)), fields.held_out
+        functools.partial(_pool, single, single_renderer, HELD_OUT, np.arange(fields.held_out)),
+        fields.held_out,
     )
     if train and not fields.count:
         return EndlessSource(renderer, batch_size, seed, HeldOut(held_out))
     # Hands that are not trained on need not be rendered.
     kept = choose(np.arange(fields.count), config.label_fraction, config.label_seed)
     order = Order(
-        sizes=(len(kept) if train else fields.held_out,),
+        sizes=(len(kept) * fields.versions if train else fields.held_out,),
         batch_size=batch_size,
         seed=seed,
         names=("data.rendered.count" if train else "data.rendered.held_out",),
     )
     if train:
         order.check()
-    store = pool(TRAIN, kept) if train else held_out
+    store = _pool(config, renderer, TRAIN, kept) if train else held_out
     cache = "device" if config.cache == "none" else config.cache
     return _stored(store, order, cache, mesh, HeldOut(held_out), process)
 
@@ -244,6 +245,13 @@ def _pool(config: ConfigDict, renderer: Renderer, purpose: int, indices: np.ndar
     )
 
 
+def _first_version(config: ConfigDict) -> ConfigDict:
+    """Returns the configuration of the same rendered hands in version 0 alone."""
+    config = ConfigDict(config.to_dict())
+    config.rendered.update(versions=1, background=backgrounds(config.rendered)[0])
+    return config
+
+
 def _make_renderer(config: ConfigDict, mesh: Mesh) -> Renderer:
     return Renderer(
         make_render(config.rendered),
@@ -251,6 +259,7 @@ def _make_renderer(config: ConfigDict, mesh: Mesh) -> Renderer:
         seed=config.rendered.seed,
         size=config.source_size,
         margin=_margin(config),
+        versions=config.rendered.versions,
         labels=config.labels,
     )
 
@@ -259,9 +268,10 @@ def make_render(fields: ConfigDict) -> Render:
     """Returns the renderer of `peclr_jax.synthetic` for the fields of `config.rendered`."""
     from peclr_jax.synthetic import render
 
+    versions = backgrounds(fields)
     spec = render.RenderSpec(
         size=fields.size,
-        background=fields.background,
+        background=versions[0],
         shared_backgrounds=fields.shared_backgrounds,
         held=fields.held,
         occluder=fields.occluder,
@@ -269,7 +279,7 @@ def make_render(fields: ConfigDict) -> Render:
         span=tuple(fields.span),
         rays_per_block=render.rays_per_block(),
     )
-    return lambda key, indices: render.render_indices(key, indices, spec)
+    return lambda key, indices: render.render_versions(key, indices, spec, versions)
 
 
 def _stored(

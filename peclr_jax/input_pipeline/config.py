@@ -60,12 +60,16 @@ def default_config() -> ConfigDict:
     config.rendered.count = 4096
     # Number of hands held out for monitoring.
     config.rendered.held_out = 512
+    # Images of each hand, before as many backgrounds; FreiHAND has four. An epoch is all of them.
+    # What is held out, or gone through once, is version 0.
+    config.rendered.versions = 1
     # Side of the rendered image, pixels.
     config.rendered.size = 64
     # Seed of the hands themselves (the run's seed only orders them).
     config.rendered.seed = 0
     # "green" screens as FreiHAND's recordings, a few "shared" by all images, or "clutter" unique to
-    # each, which gives away which views belong together.
+    # each, which gives away which views belong together. Of several versions each may have its
+    # own, separated by commas, the last standing for the rest: "green,clutter", as FreiHAND.
     config.rendered.background = "shared"
     # How many backgrounds "shared" has.
     config.rendered.shared_backgrounds = 8
@@ -87,6 +91,12 @@ def as_list(text: str | tuple | list) -> list[str]:
     """Splits a comma-separated field; tuples and lists pass."""
     parts = text.split(",") if isinstance(text, str) else text
     return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def backgrounds(rendered: ConfigDict) -> tuple[str, ...]:
+    """Returns the background of each version that `config.rendered` asks for."""
+    named = as_list(rendered.background)
+    return (*named, *named[-1:] * (rendered.versions - len(named)))
 
 
 def check(config: ConfigDict) -> None:
@@ -122,9 +132,21 @@ def _one_of(field: str, value: str, known: tuple[str, ...]) -> None:
 
 
 def _check_rendered(rendered: ConfigDict) -> None:
-    for name, least in (("count", 0), ("held_out", 1), ("seed", 0), ("chunk", 1)):
+    smallest = {"count": 0, "held_out": 1, "seed": 0, "chunk": 1, "versions": 1}
+    for name, least in smallest.items():
         if rendered[name] < least:
             raise ValueError(f"data.rendered.{name} is {rendered[name]}, less than {least}.")
+    named = len(as_list(rendered.background))
+    if not 1 <= named <= rendered.versions:
+        raise ValueError(
+            f"data.rendered.background={rendered.background!r} names {named} backgrounds for "
+            f"data.rendered.versions={rendered.versions}: name one, or at most one a version."
+        )
+    if not rendered.count and rendered.versions > 1:
+        raise ValueError(
+            f"data.rendered.versions is {rendered.versions}, but data.rendered.count=0 renders "
+            "hands without end, each of them once: give a count."
+        )
 
 
 def _check_records(config: ConfigDict) -> None:

@@ -1,11 +1,13 @@
 """Hands rendered on the device: no files, and TensorFlow is never imported.
 
 The image of hand i is a pure function of (seed, i), whatever the batch, the step or the devices.
+A hand may come in several versions, which differ in the background as those of FreiHAND do.
 The crop around the hand is cut as from photographs, so that views of both have the same margins.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,8 +20,8 @@ from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memor
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.training.mesh import DATA_AXIS, data_sharding, replicated
 
-# A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands.
-Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Any]
+# A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
+Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
 # What hands are for, which keeps their keys apart; `ENDLESS` and above, hands of a run's own seed.
 TRAIN, HELD_OUT, ENDLESS = range(3)
 _RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlow
@@ -36,6 +38,7 @@ class Renderer:
       seed: of the hands.
       size: side of the crops in pixels.
       margin: side of a crop over the larger side of the hand's box; `None` for the whole image.
+      versions: how many of each hand `render` renders.
       labels: whether to deliver labels beside the images.
     """
 
@@ -47,14 +50,21 @@ class Renderer:
         seed: int,
         size: int,
         margin: float | None,
+        versions: int = 1,
         labels: bool = False,
     ):
         self.mesh = mesh
+        self._versions = versions
         self._image_bytes = 3 * size**2
 
-        def make(purpose: UInt32[Array, ""], indices: Int[Array, " batch"]) -> dict[str, Array]:
+        def make(
+            purpose: UInt32[Array, ""], indices: Int[Array, " batch"]
+        ) -> list[dict[str, Array]]:
             key = jax.random.fold_in(jax.random.key(seed), purpose)
-            return _example(render(key, indices), indices, size, margin, labels)
+            return [
+                _example(hands, indices, version, size, margin, labels)
+                for version, hands in enumerate(render(key, indices))
+            ]
 
         # Each device renders its own hands: nothing is left to the partitioner to find out.
         on_each = jax.shard_map(
@@ -68,13 +78,13 @@ class Renderer:
         self._make_whole = jax.jit(on_each, out_shardings=replicated(mesh))
 
     def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
-        """Returns the hands of these indices and this purpose, split over the devices."""
-        return self._make_split(np.uint32(purpose % 2**32), self._place(indices))
+        """Returns version 0 of these hands of this purpose, split over the devices."""
+        return self._make_split(np.uint32(purpose % 2**32), self._place(indices))[0]
 
     def pool(
         self, indices: Int[np.ndarray, " hands"], purpose: int, chunk: int, description: str
     ) -> MemoryStore:
-        """Renders hands into host memory, showing progress.
+        """Renders all versions of hands into host memory, showing progress.
 
         Args:
           indices: which hands.
@@ -82,20 +92,28 @@ class Renderer:
           chunk: how many to render at once, over all devices; rounded up to a multiple of them.
           description: for the progress bar.
 
+        Returns:
+          Version 0 of all hands, then version 1 of all of them, and so on, as FreiHAND's images.
+
         Raises:
           MemoryError: more than half of the host's free memory would be taken.
         """
-        check_host_memory(len(indices) * self._image_bytes)
+        check_host_memory(len(indices) * self._versions * self._image_bytes)
         chunk = min(chunk, len(indices))
         starts = range(0, len(indices), chunk)
         parts = [
             self.chunk(indices[start : start + chunk], purpose, chunk)
             for start in report(starts, description, len(starts))
         ]
-        return MemoryStore({name: np.concatenate([p[name] for p in parts]) for name in parts[0]})
+        versions = zip(*parts, strict=True)
+        return MemoryStore(_concatenate(itertools.chain.from_iterable(versions)))
 
-    def chunk(self, indices: Int[np.ndarray, " hands"], purpose: int, size: int) -> Batch:
-        """Renders at most `size` hands into host memory, by the one program for that size."""
+    def chunk(self, indices: Int[np.ndarray, " hands"], purpose: int, size: int) -> list[Batch]:
+        """Renders at most `size` hands into host memory, by the one program for that size.
+
+        Returns:
+          The hands in each version.
+        """
         size = -(-size // self.mesh.size) * self.mesh.size
         # More hands than wanted are rendered, so that one program serves all, and dropped.
         padded = np.pad(indices, (0, size - len(indices)), mode="edge")
@@ -129,7 +147,7 @@ class LazyStore:
 
 
 class RenderedStore:
-    """Hands rendered each time they are asked for; none is kept.
+    """Version 0 of hands, rendered each time they are asked for; none is kept.
 
     Args:
       renderer: renders them.
@@ -148,15 +166,24 @@ class RenderedStore:
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""
         for rows in indices:
-            parts = [
-                self._renderer.chunk(rows[start : start + self._chunk], self._purpose, self._chunk)
-                for start in range(0, len(rows), self._chunk)
-            ]
-            yield {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+            yield _concatenate(
+                self._renderer.chunk(rows[at : at + self._chunk], self._purpose, self._chunk)[0]
+                for at in range(0, len(rows), self._chunk)
+            )
+
+
+def _concatenate(batches: Iterable[Batch]) -> Batch:
+    batches = list(batches)
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def _example(
-    hands: Any, indices: Int[Array, " batch"], size: int, margin: float | None, labels: bool
+    hands: Any,
+    indices: Int[Array, " batch"],
+    version: int,
+    size: int,
+    margin: float | None,
+    labels: bool,
 ) -> dict[str, Array]:
     box = jnp.concatenate([hands.keypoints_2d.min(1), hands.keypoints_2d.max(1)], -1)
     if margin is None:
@@ -195,7 +222,7 @@ def _example(
         "visible_valid": per_joint,
         "handedness": jnp.full(count, _RIGHT, jnp.int32),
         "sample_id": indices,
-        "version": jnp.zeros(count, jnp.int32),
+        "version": jnp.full(count, version, jnp.int32),
     }
 
 

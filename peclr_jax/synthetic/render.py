@@ -1,7 +1,8 @@
 """Synthetic hands: images with exact labels, a pure function of a key.
 
 `render_indices` is the primitive: image i of a data set depends on (key, i) alone, whatever is
-rendered with it. Everything compiles into one program; nothing leaves the device.
+rendered with it; `render_versions` puts the same hands before several backgrounds, as FreiHAND.
+Everything compiles into one program; nothing leaves the device.
 """
 
 import dataclasses
@@ -124,6 +125,36 @@ def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderS
     Returns:
         Images and labels, in the order of `indices`.
     """
+    (hands,) = _render(key, indices, spec, (spec.background,))
+    return hands
+
+
+@functools.partial(jax.jit, static_argnames=("spec", "backgrounds"))
+def render_versions(
+    key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec, backgrounds: tuple[str, ...]
+) -> tuple[Hands, ...]:
+    """Renders images by their number, each hand before several backgrounds.
+
+    The hands are traced once, whatever the number of versions. "shared" backgrounds are drawn for
+    each version anew, so that two versions of a hand may have the same.
+
+    Args:
+        key: PRNG key of the data set.
+        indices: numbers of the hands; each depends on the key and its own number alone.
+        spec: what to render, but for its `background`.
+        backgrounds: of each version, as `RenderSpec.background`.
+
+    Returns:
+        Images and labels of each version, in the order of `indices`. The labels of all versions are
+        the same; version 0 is what `render_indices` renders before its background.
+    """
+    return _render(key, indices, spec, backgrounds)
+
+
+def _render(
+    key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec, backgrounds: tuple[str, ...]
+) -> tuple[Hands, ...]:
+    specs = [dataclasses.replace(spec, background=background) for background in backgrounds]
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
     keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys)
     probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
@@ -135,8 +166,20 @@ def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderS
         ray_steps=spec.ray_steps,
         rays_per_block=spec.rays_per_block,
     )
-    images = _develop(foreground, _backgrounds(keys[:, 1], spec), scene, keys[:, 2], spec)
-    return _label(scene, foreground, images)
+    versions = []
+    for version, spec in enumerate(specs):
+        background_keys, grain_keys = _of_version(keys[:, 1:], version).T
+        behind = _backgrounds(background_keys, spec)
+        images = _develop(foreground, behind, scene, grain_keys, spec)
+        versions.append(_label(scene, foreground, images))
+    return tuple(versions)
+
+
+def _of_version(keys: Key[Array, "n uses"], version: int) -> Key[Array, "n uses"]:
+    """Folds keys by the version; the first keeps them, as images of a single version have them."""
+    if version == 0:
+        return keys
+    return jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, version)))(keys)
 
 
 def render_dataset(

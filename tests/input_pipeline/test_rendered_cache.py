@@ -71,3 +71,12 @@ def test_runs_share_hands(rendered_config, mesh, tmp_path):
     rendered_config.rendered.seed += 1
     make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_versions_share_what_is_held_out(rendered_config, mesh, tmp_path):
+    rendered_config.rendered.cache_dir = str(tmp_path)
+    for versions, background in ((1, "green"), (3, "green,clutter")):
+        rendered_config.rendered.update(versions=versions, background=background)
+        source = make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
+        source.sample(24)
+    assert len(list(tmp_path.iterdir())) == 3

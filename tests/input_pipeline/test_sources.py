@@ -225,6 +225,48 @@ def test_rendered_pool(rendered_config, open_source, mesh, cache):
     assert_equal(take(source, 1, start=5)[0], batches[5])
 
 
+@pytest.mark.parametrize("cache", ["host", "device"])
+def test_rendered_versions_are_numbered_as_freihands(rendered_config, open_source, cache):
+    """Image `hand + version * count`; one version is what a single one would be."""
+    rendered_config.cache, rendered_config.labels = cache, True
+    single = take(open_source(rendered_config), 5)
+    rendered_config.rendered.update(versions=3, background="green,clutter")
+    source = open_source(rendered_config)
+    assert (source.num_examples, source.steps_per_epoch) == (120, 15)
+    epoch = {
+        name: np.concatenate([batch[name] for batch in take(source, 15)])
+        for name in ("image", "sample_id", "version", "keypoints_3d", "crop_shift")
+    }
+    numbers = epoch["sample_id"] + 40 * epoch["version"]
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(120))
+    # The stand-in paints every hand with its own number, versions 64 apart.
+    painted = epoch["sample_id"] + 64 * epoch["version"]
+    np.testing.assert_array_equal(epoch["image"].max((1, 2, 3)), painted)
+    in_order = {name: array[np.argsort(numbers)] for name, array in epoch.items()}
+    first = np.argsort(np.concatenate([batch["sample_id"] for batch in single]))
+    for name in ("keypoints_3d", "crop_shift"):
+        expected = np.concatenate([batch[name] for batch in single])[first]
+        np.testing.assert_array_equal(in_order[name], np.tile(expected, (3, 1, 1)[: expected.ndim]))
+    held_out = source.sample(100)
+    assert len(held_out["image"]) == 24
+    assert not held_out["version"].any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"versions": 0}, r"data\.rendered\.versions is 0, less than 1"),
+        ({"background": "green,clutter"}, "names 2 backgrounds for data.rendered.versions=1"),
+        ({"background": ""}, "names 0 backgrounds"),
+        ({"versions": 2, "count": 0}, "without end, each of them once: give a count"),
+    ],
+)
+def test_impossible_versions_are_refused(rendered_config, open_source, fields, message):
+    rendered_config.rendered.update(fields)
+    with pytest.raises(ValueError, match=message):
+        open_source(rendered_config)
+
+
 def test_rendered_labels_are_those_of_records(rendered_config, record_config, open_source):
     rendered_config.labels = record_config.labels = True
     rendered = open_source(rendered_config).sample(2)
@@ -273,7 +315,7 @@ def test_rendered_source_leaves_tensorflow_alone():
     code = (
         "import sys, conftest, peclr_jax.input_pipeline as pipeline;"
         "config = pipeline.default_config(); pipeline.make_render(config.rendered);"
-        "pipeline.make_render = lambda fields: conftest.fake_render;"
+        "pipeline.make_render = lambda fields: conftest.fake_versions;"
         "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 8;"
         "from peclr_jax.training.mesh import make_mesh; mesh = make_mesh();"
         "source = pipeline.make_source(config, train=True, batch_size=8, seed=0, mesh=mesh);"

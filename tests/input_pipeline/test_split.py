@@ -69,6 +69,18 @@ def test_rendered_hands_are_those_of_training(rendered_config, mesh, split):
             np.testing.assert_allclose(hands[name], array, rtol=1e-5, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.parametrize("background", ["green,clutter", "clutter"])
+@pytest.mark.parametrize("split", ["train", "held_out"])
+def test_a_pass_sees_a_rendered_hand_once(rendered_config, split, background):
+    rendered_config.labels = True
+    single = read(rendered_config, split, 8)
+    rendered_config.rendered.update(versions=4, background=background)
+    hands = read(rendered_config, split, 8)
+    assert hands.keys() == single.keys()
+    for name, array in single.items():
+        np.testing.assert_array_equal(hands[name], array, err_msg=name)
+
+
 def test_the_whole_rendered_image(rendered_config):
     rendered_config.labels, rendered_config.crop = True, "image"
     hands = read(rendered_config, "held_out", 12)

@@ -85,6 +85,14 @@ def test_rendered_hands_that_are_kept_are_the_same_as_in_the_whole(rendered_conf
     assert len(source.sample(100)["image"]) == 24
 
 
+def test_all_versions_of_a_rendered_hand_are_kept_or_none(rendered_config, mesh):
+    rendered_config.labels, rendered_config.label_fraction = True, 0.2
+    rendered_config.rendered.versions = 3
+    source = make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
+    kept = subset.choose(np.arange(40), 0.2, 0)
+    assert sample_ids(source) == np.repeat(kept, 3).tolist()
+
+
 def test_nothing_is_read_for_all_labels(record_config, mesh, monkeypatch):
     from peclr_jax.input_pipeline import records
 

@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from peclr_jax.synthetic import background
-from peclr_jax.synthetic.render import RenderSpec, render_dataset, render_indices
+from peclr_jax.synthetic.render import (
+    RenderSpec,
+    render_dataset,
+    render_indices,
+    render_versions,
+)
 
 SPEC = RenderSpec(size=48, background="shared", shared_backgrounds=3, rays_per_block=2048)
 KEY = jax.random.key(7)
@@ -49,6 +54,38 @@ def test_images_do_not_depend_on_what_is_rendered_with_them(hands):
     other = render_indices(KEY, order, SPEC)
     for mine, theirs in zip(hands, other, strict=True):
         np.testing.assert_array_equal(mine[np.asarray(order)], theirs)
+
+
+@pytest.fixture(scope="module")
+def versions():
+    return render_versions(KEY, jnp.arange(CHUNK), SPEC, ("shared", "clutter", "clutter"))
+
+
+def test_the_first_version_is_the_image_without_others(hands, versions):
+    for mine, theirs in zip(hands, versions[0], strict=True):
+        np.testing.assert_array_equal(mine[:CHUNK], theirs)
+
+
+def test_versions_differ_in_the_background_alone(versions):
+    for version in versions[1:]:
+        for mine, theirs in zip(versions[0][1:], version[1:], strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    images = [np.asarray(version.images, int) for version in versions]
+    # The hand, but for its silhouette, where pixels are not wholly covered.
+    mask = np.asarray(versions[0].mask)
+    inner = mask & np.roll(mask, 1, 1) & np.roll(mask, -1, 1)
+    inner &= np.roll(mask, 1, 2) & np.roll(mask, -1, 2)
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        difference = np.abs(images[one] - images[other])
+        # Two draws of the sensor's noise are at most twice its largest apart, and rounded.
+        assert np.percentile(difference[inner], 99) <= 2 * 255 * SPEC.sensor_noise + 1
+        assert (difference[~mask].max(-1) > 20).mean() > 0.3
+        assert difference[inner].mean() > 1  # the noise is another
+
+
+def test_every_version_needs_a_background_we_have():
+    with pytest.raises(ValueError, match="background is 'sky'; choose one of"):
+        render_versions(KEY, jnp.arange(CHUNK), SPEC, ("green", "sky"))
 
 
 def test_another_key_gives_other_hands(hands):
