@@ -207,12 +207,12 @@ def _cpu() -> tuple[ConfigDict, ConfigDict]:
         "data.rendered.held_out": 512,
         "evaluation.images": 256,
         "evaluation.every_steps": 100_000,  # at the end alone
-        "checkpoint.every_steps": 300,
+        "checkpoint.every_steps": 100,
     }
     return _trainings(
         "quick",
         small,
-        {"num_steps": 300},
+        {"num_steps": 200},
         {"num_epochs": 10.0, "optimizer.learning_rate": 1e-3},
     )
 

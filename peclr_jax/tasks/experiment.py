@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from peclr_jax import input_pipeline
 from peclr_jax.tasks import (
     equivariance,
     evaluate,
@@ -36,6 +37,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     check(config)
     console = Console()
     runs = experiment_plan.plan(config)
+    check_data(config)
     for chosen in experiment_plan.choose(runs, config.only):
         for training in chosen.trainings:
             run_once(_TASKS[training.config.task], training.config, training.workdir, console)
@@ -66,6 +68,28 @@ def check(config: ConfigDict) -> None:
     for name, comparison in config.comparisons.items():
         for field in ("arm", "against"):
             recipe.check_choice(f"comparisons.{name}.{field}", comparison[field], config.arms)
+
+
+def check_data(config: ConfigDict) -> None:
+    """Opens the data sets that networks will be evaluated on, which may take days to be trained.
+
+    Records that are still to be written from raw files are written here.
+
+    Raises:
+      FileNotFoundError: no records and no raw files.
+      ValueError: broken raw files.
+    """
+    for evaluation in config.evaluations.values():
+        wanted = evaluation.data
+        if not (wanted.names or wanted.manual_dir):
+            continue
+        # Imported here because this is what brings TensorFlow in.
+        from peclr_jax.input_pipeline import datasets
+
+        data = input_pipeline.default_config()
+        for name in ("names", "manual_dir", "data_dir"):
+            data[name] = wanted[name] or data[name]
+        datasets.open_datasets(data)
 
 
 def evaluate_once(evaluation: Evaluation) -> None:
