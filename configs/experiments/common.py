@@ -213,7 +213,7 @@ def _cpu() -> tuple[ConfigDict, ConfigDict]:
         "quick",
         small,
         {"num_steps": 200},
-        {"num_epochs": 10.0, "optimizer.learning_rate": 1e-3},
+        {"num_epochs": 12.0, "optimizer.learning_rate": 4e-3},
     )
 
 

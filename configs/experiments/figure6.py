@@ -58,7 +58,6 @@ def set_up(config: ConfigDict) -> None:
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
     if config.recipe == "cpu":
         config.finetune.num_steps = 400
-        config.finetune.optimizer.learning_rate = 4e-3  # few steps, hence large ones
     add_series(config, "scratch", "M_b, from scratch", pretrained=False)
     add_series(config, "peclr", "M_FH, pre-trained")
     add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")

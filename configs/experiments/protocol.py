@@ -22,7 +22,6 @@ def add_networks(config: ConfigDict) -> None:
     config.pretrain.data.names = "freihand,youtube_3d_hands"
     if config.recipe == "cpu":
         config.finetune.num_epochs = 20.0
-        config.finetune.optimizer.learning_rate = 4e-3
     depths = ("resnet50", "resnet152") if config.recipe == "paper" else ("",)
     for depth in depths:
         suffix, named = (f"_{depth}", f"{depth}, ") if depth else ("", "")
