@@ -6,12 +6,19 @@
     python main.py --config=configs/pretrain.py:official_rn50    # the official code's recipe
     python main.py --config=configs/pretrain.py:rendered_rn50    # a GPU and no data: rendered hands
 
-A recipe is a base, as above, and any of two variants, joined by "+":
+A recipe is a base, as above, and any of three variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
     youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 8)
+    versions    not the paper's: the two views of a pair show one hand before two backgrounds
 
     python main.py --config=configs/pretrain.py:paper_rn50+youtube+imagenet
+
+FreiHAND has each hand in four versions, which differ in the background. The paper takes both views
+from one of them, whose background then tells which views belong together. `+versions` takes them
+from two (`data.pairs`); where hands are rendered it renders four versions, one on green and three
+before clutter, so that an epoch has four times the steps. A data set's hands that have but one
+version give pairs as the paper's.
 
 Any field by flag: `--config.batch_size=256 --config.views.rotation_deg=90`.
 
@@ -75,7 +82,8 @@ def _quick() -> ConfigDict:
     config.data.rendered.count = 3072  # hands rendered once and kept; 0: fresh ones every step
     config.data.rendered.size = 72  # px
     config.data.rendered.held_out = 256
-    config.data.rendered.background = "green"  # "green", "shared" (a few) or "clutter" (unique)
+    # "green", "shared" (a few) or "clutter" (unique); of several versions, see +versions
+    config.data.rendered.background = "green"
     config.data.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs (48 MB); "": not
 
     # Every operation of Fig. 4 with its switch, range and probability, explained in
@@ -175,6 +183,13 @@ def _youtube(config: ConfigDict) -> None:
     config.data.names = "freihand,youtube_3d_hands"
 
 
+def _versions(config: ConfigDict) -> None:
+    config.data.pairs = "versions"
+    if config.data.source == "rendered":
+        config.data.rendered.versions = 4
+        config.data.rendered.background = "green,clutter"
+
+
 BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,
     "paper_rn50": lambda: _paper("resnet50"),
@@ -182,7 +197,11 @@ BASES: dict[str, Callable[[], ConfigDict]] = {
     "official_rn50": _official_rn50,
     "rendered_rn50": _rendered_rn50,
 }
-VARIANTS: dict[str, Callable[[ConfigDict], None]] = {"imagenet": _imagenet, "youtube": _youtube}
+VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
+    "imagenet": _imagenet,
+    "youtube": _youtube,
+    "versions": _versions,
+}
 # torchvision's first weights, those that the official code starts from, by their own names.
 IMAGENET_FILES = {
     "resnet50": "resnet50-0676ba61.pth",

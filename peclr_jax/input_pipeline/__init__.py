@@ -9,11 +9,20 @@ from typing import Any
 
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline.config import as_list, backgrounds, check, default_config
-from peclr_jax.input_pipeline.memory import DeviceCache, MemoryStore, Store, load
+from peclr_jax.input_pipeline.memory import (
+    DeviceCache,
+    IdentifiedStore,
+    Identities,
+    MemoryStore,
+    Store,
+    load,
+)
 from peclr_jax.input_pipeline.order import Order
+from peclr_jax.input_pipeline.pairs import Partners
 from peclr_jax.input_pipeline.rendered import (
     HELD_OUT,
     TRAIN,
@@ -70,7 +79,8 @@ def make_source(
       The source.
 
     Raises:
-      ValueError: impossible fields, broken raw files, fewer images than a batch takes.
+      ValueError: impossible fields, broken raw files, fewer images than a batch takes, no versions
+        to pair.
       FileNotFoundError: no records and no raw files to write them from.
       MemoryError: the cache does not fit.
     """
@@ -108,14 +118,14 @@ def open_split(
     if config.source == "rendered":
         store = _rendered_split(config, split, batch_size)
         if label_subset and config.label_fraction < 1:
-            hands = np.arange(len(store))
+            hands = _rendered_identities(np.arange(len(store)), versions=1)
             store = SubsetStore(store, hands, config.label_fraction, config.label_seed)
         return Split(store, batch_size)
     from peclr_jax.input_pipeline import datasets
 
     chosen = datasets.choose_splits(datasets.open_datasets(config), split)
-    store = _open_records(config, chosen)
-    return Split(_labelled(config, store) if label_subset else store, batch_size)
+    records = _open_records(config, chosen)
+    return Split(_labelled(config, records) if label_subset else records, batch_size)
 
 
 def _rendered_split(config: ConfigDict, split: str, batch_size: int) -> Store:
@@ -167,7 +177,8 @@ def _record_source(
     )
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
-    return _stored(store, order, config.cache, mesh, held_out, process)
+    partners = _partners(config, store.identities(), order) if train and _paired(config) else None
+    return _stored(store, order, config.cache, mesh, held_out, process, partners)
 
 
 def _open_records(config: ConfigDict, parts: list[tuple[Any, str]], canvases: bool = False) -> Any:
@@ -183,11 +194,25 @@ def _open_records(config: ConfigDict, parts: list[tuple[Any, str]], canvases: bo
     )
 
 
-def _labelled(config: ConfigDict, store: Any) -> Store:
+def _labelled(config: ConfigDict, store: IdentifiedStore) -> IdentifiedStore:
     """Keeps to the fraction of the labels; the records are gone through only if need be."""
     if config.label_fraction == 1:
         return store
-    return SubsetStore(store, store.sample_ids(), config.label_fraction, config.label_seed)
+    return SubsetStore(store, store.identities(), config.label_fraction, config.label_seed)
+
+
+def _paired(config: ConfigDict) -> bool:
+    return config.pairs == "versions"
+
+
+def _partners(config: ConfigDict, identities: Identities, order: Order) -> Partners:
+    partners = Partners(identities, order.sizes, order.seed)
+    if not partners.exist:
+        raise ValueError(
+            "data.pairs='versions' pairs images of one hand, but each hand of "
+            f"{', '.join(order.names)} has but one: use 'image'."
+        )
+    return partners
 
 
 def _margin(config: ConfigDict) -> float | None:
@@ -225,7 +250,15 @@ def _rendered_source(
         order.check()
     store = _pool(config, renderer, TRAIN, kept) if train else held_out
     cache = "device" if config.cache == "none" else config.cache
-    return _stored(store, order, cache, mesh, HeldOut(held_out), process)
+    partners = None
+    if train and _paired(config):
+        partners = _partners(config, _rendered_identities(kept, fields.versions), order)
+    return _stored(store, order, cache, mesh, HeldOut(held_out), process, partners)
+
+
+def _rendered_identities(hands: Int[np.ndarray, " hands"], versions: int) -> Identities:
+    """Returns what the images of a pool show, in its order."""
+    return Identities(np.tile(hands, versions), np.repeat(np.arange(versions), len(hands)))
 
 
 def _pool(config: ConfigDict, renderer: Renderer, purpose: int, indices: np.ndarray) -> MemoryStore:
@@ -289,10 +322,11 @@ def _stored(
     mesh: Mesh,
     held_out: HeldOut,
     process: tuple[int, int],
+    partners: Partners | None,
 ) -> Source:
     if cache == "none":
-        return StreamSource(store, order, mesh, held_out, *process)
+        return StreamSource(store, order, mesh, held_out, *process, partners)
     examples = store if isinstance(store, MemoryStore) else load(store)
     if cache == "host":
-        return StreamSource(examples, order, mesh, held_out, *process)
-    return CachedSource(DeviceCache(examples.arrays, mesh), order, held_out)
+        return StreamSource(examples, order, mesh, held_out, *process, partners)
+    return CachedSource(DeviceCache(examples.arrays, mesh), order, held_out, partners)

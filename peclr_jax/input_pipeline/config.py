@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 SOURCES = ("rendered", "tfds")
 CACHES = ("none", "host", "device")
 CROPS = ("hand", "image")
+PAIRS = ("image", "versions")
 
 
 def default_config() -> ConfigDict:
@@ -29,6 +30,10 @@ def default_config() -> ConfigDict:
     # What is cut out: the square around the "hand"'s box, or the central square of the whole
     # "image", as for photographs of which no box is known; the margins then mean nothing.
     config.crop = "hand"
+    # What the two views of pre-training are of: one "image", as in the paper, or two "versions" of
+    # its hand, so that the background does not tell which views belong together. Batches then carry
+    # a `partner` beside the image, drawn anew each time; hands of a single version are their own.
+    config.pairs = "image"
     # Whether batches carry labels beside the image (fine-tuning).
     config.labels = False
     # Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), all versions of a hand or
@@ -108,6 +113,7 @@ def check(config: ConfigDict) -> None:
     _one_of("data.source", config.source, SOURCES)
     _one_of("data.cache", config.cache, CACHES)
     _one_of("data.crop", config.crop, CROPS)
+    _one_of("data.pairs", config.pairs, PAIRS)
     if not 0 < config.label_fraction <= 1:
         raise ValueError(f"data.label_fraction must lie in (0, 1], got {config.label_fraction}.")
     if config.label_seed < 0:
@@ -121,6 +127,11 @@ def check(config: ConfigDict) -> None:
             raise ValueError(
                 f"data.label_fraction is {config.label_fraction}, but data.rendered.count=0 "
                 "renders hands without end, which have no fractions: give a count."
+            )
+        if config.pairs == "versions" and config.rendered.versions == 1:
+            raise ValueError(
+                "data.pairs='versions' pairs images of one hand, of which data.rendered.versions=1 "
+                "renders but one: give 2 or more, and a count."
             )
     else:
         _check_records(config)

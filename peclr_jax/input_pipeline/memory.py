@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,30 @@ class Store(Protocol):
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""
+        ...
+
+
+class Identities(NamedTuple):
+    """What the examples of a store show.
+
+    Attributes:
+      sample_ids: the hand, by its number within its data set.
+      versions: which of the images of that hand.
+    """
+
+    sample_ids: Int[np.ndarray, " examples"]
+    versions: Int[np.ndarray, " examples"]
+
+    def take(self, rows: Int[np.ndarray, " rows"]) -> "Identities":
+        """Returns those of some examples."""
+        return Identities(self.sample_ids[rows], self.versions[rows])
+
+
+class IdentifiedStore(Store, Protocol):
+    """A store that knows what its examples show."""
+
+    def identities(self) -> Identities:
+        """Which hand each example shows, and in which version; may take a while."""
         ...
 
 

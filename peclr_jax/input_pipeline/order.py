@@ -31,12 +31,18 @@ def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
       size: how many numbers to permute.
       *entropy: non-negative numbers that name the permutation.
     """
-    result = np.argsort(_bits(size, *entropy), kind="stable")
+    result = np.argsort(random_bits(size, *entropy), kind="stable")
     result.setflags(write=False)
     return result
 
 
-def _bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
+def random_bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
+    """Returns raw Philox bits, uniform on the 64-bit integers.
+
+    Args:
+      count: how many numbers to draw.
+      *entropy: non-negative numbers that name the draw.
+    """
     return np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
 
 
@@ -119,7 +125,7 @@ class Order:
           ValueError: as `check`.
         """
         self.check()
-        offset = _bits(1, self.seed, _SHARE, step)[0] / 2.0**64
+        offset = random_bits(1, self.seed, _SHARE, step)[0] / 2.0**64
         counts = np.diff(np.floor(self._edges + min(offset, 1 - 2.0**-30))).astype(int)
         parts, start = [], 0
         for number, (size, slots) in enumerate(zip(self.sizes, self._slots, strict=True)):
@@ -129,7 +135,8 @@ class Order:
             start += size
         batch = np.concatenate(parts)
         if len(parts) > 1:  # so that every process and micro-batch gets of every data set
-            batch = batch[np.argsort(_bits(len(batch), self.seed, _ROWS, step), kind="stable")]
+            drawn = random_bits(len(batch), self.seed, _ROWS, step)
+            batch = batch[np.argsort(drawn, kind="stable")]
         return batch
 
 

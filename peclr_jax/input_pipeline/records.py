@@ -12,9 +12,8 @@ from jaxtyping import Int
 
 from data import schema
 from peclr_jax.input_pipeline import allocator
+from peclr_jax.input_pipeline.memory import Batch, Identities
 from peclr_jax.input_pipeline.reporting import report
-
-Batch = dict[str, np.ndarray]
 
 _READ_AT_ONCE = 1024
 _STREAM_AT_ONCE = 256
@@ -91,15 +90,16 @@ class RecordStore:
     def __len__(self) -> int:
         return sum(self.sizes)
 
-    def sample_ids(self) -> Int[np.ndarray, " examples"]:
+    def identities(self) -> Identities:
         """Reads which hand each record shows, showing progress; no image is decoded."""
         starts = range(0, len(self), _READ_AT_ONCE)
         parts = []
         for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
             rows = range(start, min(start + _READ_AT_ONCE, len(self)))
             serialized = self._records.__getitems__(list(rows))
-            parts.append(_parse(serialized, {"sample_id"})["sample_id"].numpy())
-        return np.concatenate(parts)
+            example = _parse(serialized, ("sample_id", "version"))
+            parts.append([example[name].numpy() for name in ("sample_id", "version")])
+        return Identities(*np.concatenate(parts, axis=1))
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.

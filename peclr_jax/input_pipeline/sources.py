@@ -9,10 +9,11 @@ from typing import Protocol, runtime_checkable
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 from peclr_jax.input_pipeline.memory import Batch, DeviceCache, Store
 from peclr_jax.input_pipeline.order import Order, process_rows
+from peclr_jax.input_pipeline.pairs import Partners, as_partners, split_pairs
 from peclr_jax.input_pipeline.prefetch import prefetch
 from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
 from peclr_jax.training.mesh import shard_batch
@@ -47,7 +48,9 @@ class Source(Protocol):
         The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
         uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
         image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
-        `peclr_jax.views.augment`. Close the iterator when done with it.
+        `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
+        version of the same hand, where the source pairs versions; labels are of `image`. Close the
+        iterator when done with it.
         """
         ...
 
@@ -83,6 +86,7 @@ class StreamSource:
       held_out: the examples for monitoring.
       process_index: number of this process.
       process_count: number of processes.
+      partners: the other version beside each image, if there is to be one.
     """
 
     store: Store
@@ -91,6 +95,7 @@ class StreamSource:
     held_out: HeldOut
     process_index: int
     process_count: int
+    partners: Partners | None = None
 
     @property
     def num_examples(self) -> int:
@@ -105,8 +110,13 @@ class StreamSource:
     def host_batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Yields this process's rows of the batches, before they are copied to the devices."""
         rows = process_rows(self.order.batch_size, self.process_index, self.process_count)
-        return self.store.stream(
-            self.order.indices(step)[rows] for step in itertools.count(start_step)
+        steps = itertools.count(start_step)
+        if self.partners is None:
+            return self.store.stream(self.order.indices(step)[rows] for step in steps)
+        paired = (_with_partners(self.order, self.partners, step) for step in steps)
+        # Read as one batch, so that both are decoded by the same threads.
+        return split_pairs(
+            self.store.stream(np.concatenate([own[rows], other[rows]]) for own, other in paired)
         )
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
@@ -127,11 +137,13 @@ class CachedSource:
       cache: the examples.
       order: which of them make up each batch.
       held_out: the examples for monitoring.
+      partners: the other version beside each image, if there is to be one.
     """
 
     cache: DeviceCache
     order: Order
     held_out: HeldOut
+    partners: Partners | None = None
 
     @property
     def num_examples(self) -> int:
@@ -146,7 +158,11 @@ class CachedSource:
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
         """Yields the batches of `start_step` and all later steps."""
         for step in itertools.count(start_step):
-            yield self.cache.take(self.order.indices(step))
+            if self.partners is None:
+                yield self.cache.take(self.order.indices(step))
+            else:
+                own, other = _with_partners(self.order, self.partners, step)
+                yield self.cache.take(own) | as_partners(self.cache.take(other))
 
     def sample(self, count: int) -> Batch:
         """Returns the first held-out examples."""
@@ -181,6 +197,13 @@ class EndlessSource:
     def sample(self, count: int) -> Batch:
         """Returns the first held-out examples."""
         return self.held_out.sample(count)
+
+
+def _with_partners(
+    order: Order, partners: Partners, step: int
+) -> tuple[Int[np.ndarray, " batch"], Int[np.ndarray, " batch"]]:
+    examples = order.indices(step)
+    return examples, partners.indices(examples, step)
 
 
 def check_mesh(batch_size: int, mesh: Mesh) -> None:

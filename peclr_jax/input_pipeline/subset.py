@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from jaxtyping import Int
 
-from peclr_jax.input_pipeline.memory import Batch, Store
+from peclr_jax.input_pipeline.memory import Batch, Identities, Store
 from peclr_jax.input_pipeline.order import permutation
 
 # Keeps these draws apart from those of the order.
@@ -43,7 +43,7 @@ class SubsetStore:
 
     Args:
       store: all of them, of one or several data sets one after the other.
-      sample_ids: which hand of its data set each shows.
+      identities: which hand of its data set each shows.
       fraction: in (0, 1], of the hands of every data set.
       seed: non-negative.
     """
@@ -51,20 +51,25 @@ class SubsetStore:
     def __init__(
         self,
         store: Store,
-        sample_ids: Int[np.ndarray, " examples"],
+        identities: Identities,
         fraction: float,
         seed: int,
     ):
         starts = np.cumsum([0, *store.sizes])
         parts = [
-            start + choose(sample_ids[start:stop], fraction, seed, number)
+            start + choose(identities.sample_ids[start:stop], fraction, seed, number)
             for number, (start, stop) in enumerate(itertools.pairwise(starts))
         ]
         self.sizes: tuple[int, ...] = tuple(len(part) for part in parts)
         self._store, self._rows = store, np.concatenate(parts)
+        self._identities = identities.take(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def identities(self) -> Identities:
+        """Which hand each example shows, and in which version."""
+        return self._identities
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of indices."""

@@ -79,6 +79,7 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
     data.update(
         labels=True,
         label_fraction=1.0,
+        pairs="image",
         weights="",
         cache="none",
         crop="hand" if crop == "box" else "image",

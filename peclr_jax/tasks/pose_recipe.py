@@ -61,6 +61,11 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
             raise ValueError(f"--config.loss.{name} must be zero or more, got {weight}")
     if config.loss.keypoints_2d == 0:
         raise ValueError("--config.loss.keypoints_2d=0 leaves nothing to find the hand by")
+    if config.data.pairs != "image":
+        raise ValueError(
+            f"--config.data.pairs={config.data.pairs!r} is for pre-training: fine-tuning looks at "
+            "one view at a time; leave it at 'image'"
+        )
     recipe.view_spec(config)
 
 

@@ -119,7 +119,13 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, "views points 2"], Similarity, Any]:
         first, second = two_views(
-            key, batch["image"], spec, batch.get("to_source"), config.data.source_size
+            key,
+            batch["image"],
+            spec,
+            batch.get("to_source"),
+            config.data.source_size,
+            batch.get("partner"),
+            batch.get("partner_to_source"),
         )
         # Both views of an image stay on the device that holds it: beside each other in the
         # network, and apart, as the loss wants them, only as points.

@@ -90,15 +90,27 @@ def two_views(
     spec: ViewSpec,
     to_source: Float[Array, "batch 2 3"] | None = None,
     source_side: int | None = None,
+    partners: UInt8[Array, "batch height width 3"] | None = None,
+    partners_to_source: Float[Array, "batch 2 3"] | None = None,
 ) -> tuple[View, View]:
     """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1).
 
-    Takes what `augment` takes.
+    Args:
+        key: PRNG key.
+        images: As `augment` takes them.
+        spec: Likewise.
+        to_source: Likewise.
+        source_side: Likewise.
+        partners: What the second views show instead, as the images: the same hands, placed in
+            their sources as in those of the images, before other backgrounds.
+        partners_to_source: Of the partners, as `to_source` of the images.
     """
     first_key, second_key = jax.random.split(key)
+    if partners is None:
+        partners, partners_to_source = images, to_source
     return (
         augment(first_key, images, spec, to_source, source_side),
-        augment(second_key, images, spec, to_source, source_side),
+        augment(second_key, partners, spec, partners_to_source, source_side),
     )
 
 

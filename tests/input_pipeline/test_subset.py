@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.input_pipeline import make_source, open_split, subset
-from peclr_jax.input_pipeline.memory import MemoryStore
+from peclr_jax.input_pipeline.memory import Identities, MemoryStore
 
 
 @given(
@@ -42,10 +42,13 @@ def test_a_tenth_of_thirty_hands_is_three():
 
 def test_every_data_set_gives_its_fraction():
     ids = np.concatenate([np.arange(10), np.arange(40)])
-    store = subset.SubsetStore(MemoryStore({"id": ids}, (10, 40)), ids, 0.2, 0)
+    identities = Identities(ids, np.arange(50))
+    store = subset.SubsetStore(MemoryStore({"id": ids}, (10, 40)), identities, 0.2, 0)
     assert store.sizes == (2, 8)
     (kept,) = store.stream([np.arange(10)])
     assert len(set(kept["id"][:2].tolist())) == 2
+    np.testing.assert_array_equal(store.identities().sample_ids, kept["id"])
+    np.testing.assert_array_equal(ids[store.identities().versions], kept["id"])
     (part,) = store.stream([np.array([9, 0])])
     np.testing.assert_array_equal(part["id"], kept["id"][[9, 0]])
 
@@ -96,7 +99,7 @@ def test_all_versions_of_a_rendered_hand_are_kept_or_none(rendered_config, mesh)
 def test_nothing_is_read_for_all_labels(record_config, mesh, monkeypatch):
     from peclr_jax.input_pipeline import records
 
-    monkeypatch.delattr(records.RecordStore, "sample_ids")
+    monkeypatch.setattr(records.RecordStore, "identities", lambda self: pytest.fail("read"))
     make_source(record_config, train=True, batch_size=8, seed=0, mesh=mesh)
 
 

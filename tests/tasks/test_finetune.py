@@ -150,6 +150,7 @@ def test_mistakes_are_named(pretrained, records, tmp_path):
         ("loss.keypoints_2d", 0.0, "nothing to find the hand by"),
         ("optimizer.learning_rate", 0.0, "optimizer.learning_rate must be positive"),
         ("batch_size", 12, "choose a multiple of 8"),
+        ("data.pairs", "versions", "data.pairs='versions' is for pre-training"),
     ):
         config = small("quick+scratch", records, **{field: value})
         with pytest.raises(ValueError, match=message):

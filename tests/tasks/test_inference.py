@@ -1,9 +1,13 @@
 """What a network is shown, and where its answer lies in the image."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from peclr_jax.input_pipeline.config import check as check_data
 from peclr_jax.tasks import inference
 from peclr_jax.views import affine
 
@@ -38,6 +42,26 @@ def test_other_data_do_not_inherit_raw_files(network):
     )
     assert inference.default_split(data) == "held_out"
     assert inference.describe_data(data, "held_out") == "rendered hands (held_out)"
+
+
+def test_versions_are_evaluated_one_by_one(network):
+    """Also by networks of before there were versions; on any background."""
+    trained = ConfigDict(network.config.to_dict())
+    trained.data.update(source="rendered", pairs="versions")
+    trained.data.rendered.update(versions=4, background="green,clutter")
+    for background in ("", "clutter"):
+        data = inference.resolve_data(
+            given(**{"rendered.background": background}),
+            dataclasses.replace(network, config=trained),
+            "box",
+        )
+        check_data(data)
+        assert data.pairs == "image"
+    del trained.data["pairs"], trained.data.rendered["versions"]
+    trained.data.rendered.background = "green"
+    data = inference.resolve_data(given(), dataclasses.replace(network, config=trained), "box")
+    check_data(data)
+    assert data.rendered.versions == 1
 
 
 def test_whole_images_are_read_at_the_resolution_of_the_view(network):

@@ -187,8 +187,47 @@ def test_one_and_eight_devices_have_the_same_losses(change, canvases):
         corners = random.uniform(0, 8, (16, 2, 1))
         batch["to_source"] = np.concatenate([np.tile(np.eye(2) * 0.7, (16, 1, 1)), corners], -1)
         batch["to_source"] = batch["to_source"].astype(np.float32)
+        # Other versions, carried through both passes of the cached gradients.
+        batch["partner"] = 255 - batch["image"]
+        batch["partner_to_source"] = batch["to_source"][::-1].copy()
     one, eight = (losses_on(n, config, batch, 20) for n in (1, 8))
     np.testing.assert_allclose(eight, one, rtol=1e-4)
+
+
+def test_the_second_view_is_the_partners():
+    config = small(num_steps=1)
+    random = np.random.default_rng(0)
+    image, other = random.integers(0, 256, (2, 16, 24, 24, 3), np.uint8)
+    alone, itself, another = (
+        losses_on(1, config, {"image": image} | partner, 1)[0]
+        for partner in ({}, {"partner": image}, {"partner": other})
+    )
+    np.testing.assert_allclose(itself, alone, rtol=1e-6)
+    assert abs(another - alone) > 1e-3
+
+
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
+@pytest.mark.parametrize("source", ["rendered", "tfds"])
+def test_a_run_on_pairs_of_versions(source, records, tmp_path):
+    change = {"data.pairs": "versions", "num_steps": 2}
+    if source == "rendered":
+        change |= {
+            "data.rendered.versions": 2,
+            "data.rendered.background": "green,clutter",
+            "data.rendered.cache_dir": "",
+        }
+    else:
+        change |= {
+            "negatives": "global",
+            "micro_batches": 2,
+            "data.source": "tfds",
+            "data.manual_dir": str(ROOT / "data/freihand/dummy_data"),
+            "data.data_dir": str(records),
+            "data.split": "train+validation",
+            "evaluation.images": 4,
+        }
+    pretrain.run(small(**change), tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
 def test_the_loss_falls_on_real_photographs(shared, tmp_path, one_device):

@@ -1,6 +1,8 @@
 import pytest
 
 from configs import pretrain
+from peclr_jax.input_pipeline.config import backgrounds
+from peclr_jax.input_pipeline.config import check as check_data
 from peclr_jax.tasks import recipe
 
 
@@ -10,6 +12,18 @@ def test_every_recipe_is_possible_on_one_and_on_eight_devices(name):
     recipe.check_pretraining(config, num_devices=1)
     recipe.check_pretraining(config, num_devices=8)
     assert config.recipe == name
+
+
+@pytest.mark.parametrize("base", pretrain.BASES)
+def test_versions_are_paired(base):
+    config = pretrain.get_config(f"{base}+versions")
+    recipe.check_pretraining(config, num_devices=1)
+    check_data(config.data)
+    rendered = config.data.source == "rendered"
+    assert config.data.pairs == "versions"
+    assert config.data.rendered.versions == (4 if rendered else 1)
+    if rendered:
+        assert backgrounds(config.data.rendered) == ("green", "clutter", "clutter", "clutter")
 
 
 def test_the_papers_recipe():

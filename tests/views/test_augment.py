@@ -74,6 +74,23 @@ def test_sources_may_be_left_to_us(images):
         augment.augment(key, canvas, PLAIN, to_source)
 
 
+def test_the_second_view_shows_the_partner(images):
+    key, partners = jax.random.key(4), images[::-1]
+    first, second = two_views(key, images, EVERYTHING, partners=partners)
+    jax.tree.map(np.testing.assert_array_equal, first, two_views(key, images, EVERYTHING)[0])
+    jax.tree.map(np.testing.assert_array_equal, second, two_views(key, partners, EVERYTHING)[1])
+    # Either is placed by a matrix of its own.
+    blank = jnp.zeros((BATCH, 60, 60, 3), jnp.uint8)
+    canvases = blank.at[:, 3:51, 1:49].set(images), blank.at[:, 5:53, 2:50].set(partners)
+    own, other = (
+        jnp.tile(jnp.array([[1.0, 0, -x], [0, 1, -y]]), (BATCH, 1, 1)) for x, y in ((1, 3), (2, 5))
+    )
+    given = jax.jit(augment.two_views, static_argnums=(2, 4))
+    placed = given(key, canvases[0], PLAIN, own, 48, canvases[1], other)
+    plain = two_views(key, images, PLAIN, partners=partners)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), placed, plain)
+
+
 def test_views_do_not_depend_on_the_number_of_devices(images):
     devices = jax.devices()
     if len(devices) < 8:
