@@ -2,11 +2,13 @@
 
 import importlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from configs.experiments import table1
+from peclr_jax.models import resnet
 from peclr_jax.tasks import experiment, experiment_plan
 
 # The tables evaluate on drawings of ours in the layout of their data set.
@@ -15,6 +17,15 @@ FILES = sorted(
     for path in (Path(__file__).parents[2] / "configs/experiments").glob("*.py")
     if path.stem not in ("common", "protocol")
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shallow():
+    """A single block in place of eight: what is tested here is not the network."""
+    network = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BY_NAME, "resnet18", network)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +45,20 @@ def smoke(file, networks, variant="one_seed"):
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.usefixtures("one_device", "cheap_rendering")
 def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
+    """The two arms of its last question, which spares the suite some minutes."""
     config = smoke(file, networks)
+    *_, question = config.comparisons
+    pair = [config.comparisons[question][side] for side in ("arm", "against")]
+    config.only = ",".join(pair)
     experiment.run(config, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["unfinished"] == []
     assert list(results["arms"]) == list(config.arms)
+    assert len(results["unfinished"]) == len(config.arms) - 2
     page = (tmp_path / "results.md").read_text()
     assert f"**Data: {config.data_name}.**" in page
-    for arm in config.arms.values():
-        assert arm.label in page
-    for name, numbers in results["arms"].items():
+    assert f"| {config.arms[pair[0]].label} than {config.arms[pair[1]].label} |" in page
+    for name in pair:
+        numbers = results["arms"][name]
         (of_seed,) = numbers["seeds"].values()
         for evaluation in config.evaluations:
             assert of_seed[evaluation]["epe_2d"] > 0, name
@@ -52,7 +67,7 @@ def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     pictures = {path.stem for path in tmp_path.glob("*.png")}
     assert pictures == (set() if config.figure == "none" else set(config.evaluations))
     if config.equivariance is not None:
-        assert set(results["equivariance"]) == set(config.comparisons)
+        assert question in results["equivariance"]
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering")
