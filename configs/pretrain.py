@@ -6,11 +6,12 @@
     python main.py --config=configs/pretrain.py:official_rn50    # the official code's recipe
     python main.py --config=configs/pretrain.py:rendered_rn50    # a GPU and no data: rendered hands
 
-A recipe is a base, as above, and any of three variants, joined by "+":
+A recipe is a base, as above, and any of its variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
     youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 8)
     versions    not the paper's: the two views of a pair show one hand before two backgrounds
+    best        not the paper's: what configs/experiments/best.py found to beat it
 
     python main.py --config=configs/pretrain.py:paper_rn50+youtube+imagenet
 
@@ -183,6 +184,11 @@ def _youtube(config: ConfigDict) -> None:
     config.data.names = "freihand,youtube_3d_hands"
 
 
+def _best(config: ConfigDict) -> None:
+    _versions(config)
+    config.loss.temperature = 0.1
+
+
 def _versions(config: ConfigDict) -> None:
     config.data.pairs = "versions"
     if config.data.source == "rendered":
@@ -201,6 +207,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "imagenet": _imagenet,
     "youtube": _youtube,
     "versions": _versions,
+    "best": _best,
 }
 # torchvision's first weights, those that the official code starts from, by their own names.
 IMAGENET_FILES = {
