@@ -1,8 +1,11 @@
 """What a network is shown, and where its answer lies in the image."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from peclr_jax.tasks import inference
 from peclr_jax.views import affine
@@ -38,6 +41,16 @@ def test_other_data_do_not_inherit_raw_files(network):
     )
     assert inference.default_split(data) == "held_out"
     assert inference.describe_data(data, "held_out") == "rendered hands (held_out)"
+
+
+def test_of_a_mixture_the_records_are_evaluated_on(network):
+    config = ConfigDict(network.config.to_dict())
+    config.data.names = "rendered,freihand"
+    mixed = dataclasses.replace(network, config=config)
+    for fields in ({}, {"names": "freihand"}):
+        data = inference.resolve_data(given(**fields), mixed, "box")
+        assert (data.names, data.manual_dir) == ("freihand", network.config.data.manual_dir)
+    assert inference.describe_data(data, "evaluation") == "freihand (evaluation)"
 
 
 def test_whole_images_are_read_at_the_resolution_of_the_view(network):
