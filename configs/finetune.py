@@ -12,6 +12,8 @@ A recipe is a base and any of its variants, joined by "+": each arm of the paper
                                    larger, drawn by config.data.label_seed
     all_labels                     with the tenth that is else held out for validation (Tables 2-5)
     224px                          views of 224 px instead of 128
+    photos                         from rendered hands to photographs: colours, blur, noise and
+                                   occlusion at random, and hands that fill their pictures
 
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
@@ -150,6 +152,34 @@ def _224px(config: ConfigDict) -> None:
     config.views.size = 224
 
 
+def _photos(config: ConfigDict) -> None:
+    """Domain randomisation: what a photograph differs in is varied until it no longer matters."""
+    # People fill the picture with a hand, so that crops reach over its border, into black.
+    config.data.hand_margin = 1.25
+    config.data.rendered.span = (0.45, 0.95)
+    config.views.update(
+        # As far as boxes are off.
+        scale=(0.85, 1.15),
+        translation=(-0.05, 0.05),
+        # White balance and exposure, either way; pre-training's ranges darken and redden.
+        color_jitter=True,
+        hue=(0.6, 1.4),
+        saturation=(0.5, 1.5),
+        value_gain=(0.6, 1.3),
+        value_offset=(-30.0, 30.0),
+        color_drop=True,
+        color_drop_probability=0.1,
+        # Lenses, sensors, compression.
+        blur=True,
+        blur_sigma=(0.1, 1.2),
+        noise=True,
+        noise_deviation=8.0,
+        # Whatever is before the hand.
+        cutout=True,
+        cutout_side=(0.0, 0.3),
+    )
+
+
 def _all_labels(config: ConfigDict) -> None:
     config.data.split = "train+validation"
 
@@ -175,6 +205,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "labels_80": _labels(0.8),
     "all_labels": _all_labels,
     "224px": _224px,
+    "photos": _photos,
 }
 
 

@@ -12,13 +12,21 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
-from peclr_jax.input_pipeline.config import as_list, backgrounds, check, default_config
+from peclr_jax.input_pipeline.config import (
+    RENDERED,
+    as_list,
+    backgrounds,
+    check,
+    default_config,
+    is_mixed,
+)
 from peclr_jax.input_pipeline.memory import (
     DeviceCache,
     IdentifiedStore,
     Identities,
     MemoryStore,
     Store,
+    join,
     load,
 )
 from peclr_jax.input_pipeline.order import Order
@@ -89,6 +97,8 @@ def make_source(
     process = this_process(process_index, process_count)
     if config.source == "rendered":
         return _rendered_source(config, train, batch_size, seed, mesh, process)
+    if is_mixed(config):
+        return _mixed_source(config, train, batch_size, seed, mesh, process)
     return _record_source(config, train, batch_size, seed, mesh, process)
 
 
@@ -121,6 +131,11 @@ def open_split(
             hands = _rendered_identities(np.arange(len(store)), versions=1)
             store = SubsetStore(store, hands, config.label_fraction, config.label_seed)
         return Split(store, batch_size)
+    if is_mixed(config):
+        raise ValueError(
+            f"data.names is {config.names!r}, but rendered hands are gone through by themselves: "
+            "set data.source='rendered', or leave them out of the names."
+        )
     from peclr_jax.input_pipeline import datasets
 
     chosen = datasets.choose_splits(datasets.open_datasets(config), split)
@@ -164,7 +179,7 @@ def _record_source(
         fallback if train else datasets.choose_splits(builders, config.held_out_split, config.split)
     )
     others = datasets.choose_splits(builders, config.held_out_split, config.split)
-    held_out = HeldOut(_open_records(config, others))
+    held_out = HeldOut((_open_records(config, others),))
     # What is resampled but once, into a view, is left to the accelerator; caches hold crops.
     store = _open_records(config, chosen, canvases=train and config.cache == "none")
     store = _labelled(config, store) if train else store
@@ -229,15 +244,9 @@ def _rendered_source(
 ) -> Source:
     fields = config.rendered
     renderer = _make_renderer(config, mesh)
-    single = _first_version(config)
-    # One program for both, where that is possible.
-    single_renderer = renderer if fields.versions == 1 else _make_renderer(single, mesh)
-    held_out = LazyStore(
-        functools.partial(_pool, single, single_renderer, HELD_OUT, np.arange(fields.held_out)),
-        fields.held_out,
-    )
+    held_out = _held_out_hands(config, renderer)
     if train and not fields.count:
-        return EndlessSource(renderer, batch_size, seed, HeldOut(held_out))
+        return EndlessSource(renderer, batch_size, seed, HeldOut((held_out,)))
     # Hands that are not trained on need not be rendered.
     kept = choose(np.arange(fields.count), config.label_fraction, config.label_seed)
     order = Order(
@@ -249,16 +258,89 @@ def _rendered_source(
     if train:
         order.check()
     store = _pool(config, renderer, TRAIN, kept) if train else held_out
-    cache = "device" if config.cache == "none" else config.cache
     partners = None
     if train and _paired(config):
         partners = _partners(config, _rendered_identities(kept, fields.versions), order)
-    return _stored(store, order, cache, mesh, HeldOut(held_out), process, partners)
+    held = HeldOut((held_out,))
+    return _stored(store, order, _cache(config), mesh, held, process, partners)
 
 
 def _rendered_identities(hands: Int[np.ndarray, " hands"], versions: int) -> Identities:
     """Returns what the images of a pool show, in its order."""
     return Identities(np.tile(hands, versions), np.repeat(np.arange(versions), len(hands)))
+
+
+def _mixed_source(
+    config: ConfigDict,
+    train: bool,
+    batch_size: int,
+    seed: int,
+    mesh: Mesh,
+    process: tuple[int, int],
+) -> Source:
+    """Records, and after them rendered hands; all in memory, where rendered hands are anyway."""
+    from peclr_jax.input_pipeline import datasets
+
+    builders = datasets.open_datasets(config)
+    trained = datasets.choose_splits(builders, config.split)
+    others = datasets.those_with(builders, config.held_out_split)
+    # Where no data set holds records out, the rendered hands alone are held out.
+    held_out_records = (_open_records(config, others),) if others else ()
+    renderer = _make_renderer(config, mesh)
+    held_out = HeldOut((*held_out_records, _held_out_hands(config, renderer)))
+    fields = config.rendered
+    records: tuple[IdentifiedStore, ...]
+    if train:
+        records = (_labelled(config, _open_records(config, trained)),)
+        # Hands that are not trained on need not be rendered.
+        kept = choose(
+            np.arange(fields.count), config.label_fraction, config.label_seed, len(trained)
+        )
+        versions = fields.versions
+    else:
+        records, kept, versions = held_out_records, np.arange(fields.held_out), 1
+    order = Order(
+        sizes=(*(size for store in records for size in store.sizes), len(kept) * versions),
+        batch_size=batch_size,
+        seed=seed,
+        weights=_weights_rendered_last(config) if train else (),
+        names=(
+            *(f"{builder.name} ({split})" for builder, split in (trained if train else others)),
+            "data.rendered.count" if train else "data.rendered.held_out",
+        ),
+    )
+    if train:
+        order.check()
+    hands = (
+        _pool(config, renderer, TRAIN, kept) if train else load(_held_out_hands(config, renderer))
+    )
+    examples = join([*map(load, records), hands])
+    partners = None
+    if train and _paired(config):
+        shown = [store.identities() for store in records] + [_rendered_identities(kept, versions)]
+        partners = _partners(
+            config, Identities(*map(np.concatenate, zip(*shown, strict=True))), order
+        )
+    return _stored(examples, order, _cache(config), mesh, held_out, process, partners)
+
+
+def _weights_rendered_last(config: ConfigDict) -> tuple[float, ...]:
+    """The data sets' weights, if any, in the order in which a mixture stores them."""
+    weights = zip(as_list(config.names), map(float, as_list(config.weights)), strict=False)
+    return tuple(weight for _, weight in sorted(weights, key=lambda pair: pair[0] == RENDERED))
+
+
+def _held_out_hands(config: ConfigDict, renderer: Renderer) -> LazyStore:
+    """Version 0 of hands that are not trained on."""
+    single, count = _first_version(config), config.rendered.held_out
+    # One program for both, where that is possible.
+    alone = renderer if config.rendered.versions == 1 else _make_renderer(single, renderer.mesh)
+    return LazyStore(functools.partial(_pool, single, alone, HELD_OUT, np.arange(count)), count)
+
+
+def _cache(config: ConfigDict) -> str:
+    """Where rendered hands are held: they are not rendered anew for every batch."""
+    return "device" if config.cache == "none" else config.cache
 
 
 def _pool(config: ConfigDict, renderer: Renderer, purpose: int, indices: np.ndarray) -> MemoryStore:

@@ -4,7 +4,9 @@ import math
 
 from ml_collections import ConfigDict
 
-SOURCES = ("rendered", "tfds")
+RENDERED = "rendered"
+"""The source of rendered hands alone, and what stands for them among the names of data sets."""
+SOURCES = (RENDERED, "tfds")
 CACHES = ("none", "host", "device")
 CROPS = ("hand", "image")
 PAIRS = ("image", "versions")
@@ -25,7 +27,8 @@ def default_config() -> ConfigDict:
     # Where decoded crops are kept: "none" decodes each time it is needed, "host" and "device" hold
     # all of them in memory (size^2 * 3 bytes each). Rendered pools know "host" and "device" only;
     # "none" is "device" for them. From records, "none" trains on slightly sharper images: they are
-    # resampled once, from the decoded JPEG into the view, and those of a cache twice.
+    # resampled once, from the decoded JPEG into the view, and those of a cache twice. Records that
+    # are mixed with rendered hands are held as these are.
     config.cache = "none"
     # What is cut out: the square around the "hand"'s box, or the central square of the whole
     # "image", as for photographs of which no box is known; the margins then mean nothing.
@@ -41,7 +44,9 @@ def default_config() -> ConfigDict:
     config.label_fraction = 1.0
     config.label_seed = 0
 
-    # Source "tfds". TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k".
+    # Source "tfds". TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k". One
+    # of several may be "rendered": the hands of `rendered` below, mixed with the records. Those of
+    # them that are held out come after the records' own.
     config.names = "freihand"
     # Relative shares of the data sets in a batch, separated by commas; "" for equal shares, as in
     # the paper (Sec. 8).
@@ -52,13 +57,14 @@ def default_config() -> ConfigDict:
     config.held_out_split = "validation"
     # Where records are kept; "" for ~/tensorflow_datasets.
     config.data_dir = ""
-    # Raw files of data sets that must be fetched by hand, one per name, separated by commas;
-    # records are written on first use. "" to use records that were prepared before.
+    # Raw files of data sets that must be fetched by hand, one per name ("rendered" has none),
+    # separated by commas; records are written on first use. "" to use records that were prepared
+    # before.
     config.manual_dir = ""
     # Threads that decode; 0 for one per core.
     config.decode_threads = 0
 
-    # Source "rendered".
+    # Source "rendered", and "rendered" among the names.
     config.rendered = ConfigDict()
     # Number of hands rendered at the start, to be trained on again and again; 0 renders new ones
     # for every batch.
@@ -104,6 +110,16 @@ def backgrounds(rendered: ConfigDict) -> tuple[str, ...]:
     return (*named, *named[-1:] * (rendered.versions - len(named)))
 
 
+def record_names(names: str | tuple | list) -> list[str]:
+    """Returns the data sets that are read from records: all but the rendered hands."""
+    return [name for name in as_list(names) if name != RENDERED]
+
+
+def is_mixed(config: ConfigDict) -> bool:
+    """Whether rendered hands are mixed with records."""
+    return config.source == "tfds" and RENDERED in as_list(config.names)
+
+
 def check(config: ConfigDict) -> None:
     """Checks the fields against each other.
 
@@ -134,6 +150,8 @@ def check(config: ConfigDict) -> None:
                 "renders but one: give 2 or more, and a count."
             )
     else:
+        if is_mixed(config):
+            _check_mixed(config)
         _check_records(config)
 
 
@@ -164,12 +182,12 @@ def _check_records(config: ConfigDict) -> None:
     names = as_list(config.names)
     if not names:
         raise ValueError("data.names is empty; name a data set, for example 'freihand'.")
-    for field in ("weights", "manual_dir"):
+    for field, of in (("weights", names), ("manual_dir", record_names(names))):
         given = as_list(config[field])
-        if given and len(given) != len(names):
+        if given and len(given) != len(of):
             raise ValueError(
-                f"data.{field} has {len(given)} entries for {len(names)} data sets "
-                f"({', '.join(names)}); give one each, or leave it empty."
+                f"data.{field} has {len(given)} entries for {len(of)} data sets "
+                f"({', '.join(of)}); give one each, or leave it empty."
             )
     try:
         [float(weight) for weight in as_list(config.weights)]
@@ -177,3 +195,20 @@ def _check_records(config: ConfigDict) -> None:
         raise ValueError(
             f"data.weights must be numbers separated by commas, got {config.weights!r}."
         ) from None
+
+
+def _check_mixed(config: ConfigDict) -> None:
+    names = as_list(config.names)
+    if not record_names(names):
+        raise ValueError(
+            f"data.names is {config.names!r}, which names no records to mix rendered hands with: "
+            "name a data set beside them, or set data.source='rendered'."
+        )
+    if names.count(RENDERED) > 1:
+        raise ValueError(f"data.names has {RENDERED!r} more than once: {config.names!r}.")
+    _check_rendered(config.rendered)
+    if not config.rendered.count:
+        raise ValueError(
+            "data.rendered.count=0 renders hands without end, which cannot be mixed with records: "
+            "give a count."
+        )

@@ -10,17 +10,17 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from data import build
-from peclr_jax.input_pipeline.config import as_list
+from peclr_jax.input_pipeline.config import as_list, record_names
 
 
 def open_datasets(config: ConfigDict) -> list[Any]:
-    """Returns a prepared TFDS builder for each name.
+    """Returns a prepared TFDS builder for each name but that of the rendered hands.
 
     Raises:
       FileNotFoundError: a data set has no records, and no raw files to write them from.
       ValueError: unknown name, broken raw files, or records that cannot be read in any order.
     """
-    names = as_list(config.names)
+    names = record_names(config.names)
     manual_dirs = as_list(config.manual_dir) or [""] * len(names)
     return [
         _open(name, config.data_dir, manual_dir)
@@ -89,7 +89,7 @@ def choose_splits(
     Raises:
       ValueError: a data set lacks the split.
     """
-    having = [builder for builder in builders if _has(builder, split)]
+    having = those_with(builders, split)
     if fallback is None and len(having) < len(builders):
         lacking = next(builder for builder in builders if not _has(builder, split))
         raise ValueError(
@@ -97,11 +97,16 @@ def choose_splits(
             f"{', '.join(lacking.info.splits)}."
         )
     if having:
-        return [(builder, split) for builder in having]
+        return having
     logging.warning(
         "No data set has a split %r: images of %r stand in for held-out ones.", split, fallback
     )
     return choose_splits(builders, fallback or split)
+
+
+def those_with(builders: list[Any], split: str) -> list[tuple[Any, str]]:
+    """Pairs those builders with a split that have it."""
+    return [(builder, split) for builder in builders if _has(builder, split)]
 
 
 def _has(builder: Any, split: str) -> bool:

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -107,6 +107,22 @@ def load(store: Store) -> MemoryStore:
     return MemoryStore(arrays, store.sizes)
 
 
+def join(stores: Sequence[MemoryStore]) -> MemoryStore:
+    """Lays the data sets of several stores one after the other.
+
+    Args:
+      stores: of examples with the same fields.
+
+    Raises:
+      MemoryError: the copy would take more than half of the memory that is free.
+    """
+    check_host_memory(sum(array.nbytes for store in stores for array in store.arrays.values()))
+    arrays = {
+        name: np.concatenate([store.arrays[name] for store in stores]) for name in stores[0].arrays
+    }
+    return MemoryStore(arrays, tuple(size for store in stores for size in store.sizes))
+
+
 def _example_bytes(batch: Batch) -> int:
     return sum(array[0].nbytes for array in batch.values())
 
@@ -121,8 +137,8 @@ def check_host_memory(needed: int) -> None:
     if free is not None and needed > _SHARE_OF_FREE * free:
         raise MemoryError(
             f"Holding the decoded images takes {_gib(needed)}, but {_gib(free)} of host memory are "
-            "free, of which at most half is used: set data.cache='none', or a smaller "
-            "data.source_size."
+            "free, of which at most half is used: set data.cache='none' (records alone), a smaller "
+            "data.source_size or, if hands are rendered, a smaller data.rendered.count."
         )
 
 

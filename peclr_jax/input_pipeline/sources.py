@@ -64,15 +64,19 @@ class HeldOut:
     """The examples that are not trained on.
 
     Attributes:
-      store: where they are.
+      stores: where they are, one store after the other.
     """
 
-    store: Store
+    stores: tuple[Store, ...]
 
     def sample(self, count: int) -> Batch:
         """Returns the first `count` examples, or as many as there are."""
-        rows = np.arange(min(count, len(self.store)))
-        return next(iter(self.store.stream([rows])))
+        parts: list[Batch] = []
+        for store in self.stores:
+            # A store is not asked in vain: hands might have to be rendered.
+            if rows := min(count - sum(len(part["image"]) for part in parts), len(store)):
+                parts += itertools.islice(store.stream([np.arange(rows)]), 1)
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from peclr_jax import input_pipeline
 from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import Split
-from peclr_jax.input_pipeline.config import as_list
+from peclr_jax.input_pipeline.config import as_list, is_mixed, record_names
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.tasks.estimator import Estimate, Estimator, around, canonical_matrix
 from peclr_jax.views import affine
@@ -85,6 +85,8 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
         crop="hand" if crop == "box" else "image",
         decode_threads=given.decode_threads,
     )
+    if is_mixed(data):  # what the rendered hands were to help with
+        data.names = ",".join(record_names(data.names))
     others = given.names or given.manual_dir
     if others and (data.source != "tfds" or given.names not in ("", data.names)):
         # Raw files belong to the names beside which they stood.

@@ -43,6 +43,15 @@ def test_load_reads_all_of_a_store_in_order(monkeypatch, arrays):
         np.testing.assert_array_equal(loaded.arrays[name], array)
 
 
+def test_joined_stores_lie_one_after_the_other(arrays):
+    first = memory.MemoryStore({name: array[:30] for name, array in arrays.items()}, (20, 10))
+    second = memory.MemoryStore({name: array[30:] for name, array in arrays.items()})
+    joined = memory.join([first, second])
+    assert joined.sizes == (20, 10, 12)
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(joined.arrays[name], array)
+
+
 def test_placement_follows_the_free_memory():
     mesh = make_mesh()
     gib = 2**30

@@ -143,6 +143,86 @@ def test_two_data_sets_are_mixed(record_config, data_dir, shared, open_source):
         assert (np.asarray(batch["bone_length"]) < 0.03).sum() == BATCH // 4
 
 
+@pytest.fixture
+def mixed_config(record_config, rendered_config):
+    """Four drawn hands in four versions (three to train on), and 40 rendered ones."""
+    record_config.names = "rendered,freihand"
+    record_config.rendered = rendered_config.rendered
+    record_config.labels = True
+    return record_config
+
+
+def is_rendered(batch):
+    # The reference bone is 2.0 cm in our drawings; the stand-in's joints are anywhere.
+    return np.abs(np.asarray(batch["bone_length"]) - 0.02) > 1e-4
+
+
+@pytest.mark.parametrize("cache", ["none", "host", "device"])
+def test_rendered_hands_are_mixed_with_records(mixed_config, open_source, mesh, cache):
+    mixed_config.cache = cache
+    mixed_config.weights = "3,1"
+    source = open_source(mixed_config)
+    assert source.num_examples == 16 + 40
+    batches = take(source, 8)
+    for batch in batches:
+        assert_batch(batch, mesh, 24)  # crops: canvases are of records alone
+        assert is_rendered(batch).sum() == 6
+        rendered = np.asarray(batch["sample_id"])[is_rendered(batch)]
+        painted = np.asarray(batch["image"])[is_rendered(batch)].max((1, 2, 3))
+        np.testing.assert_array_equal(painted, rendered)
+    drawn = [np.asarray(batch["sample_id"])[~is_rendered(batch)] for batch in batches]
+    assert np.bincount(np.concatenate(drawn)).tolist() == [4, 4, 4, 4]
+    assert_equal(take(source, 1, start=5)[0], batches[5])
+
+
+def test_weights_of_a_mixture_follow_the_names(mixed_config, open_source):
+    mixed_config.names, mixed_config.weights = "freihand,rendered", "3,1"
+    (batch,) = take(open_source(mixed_config), 1)
+    assert is_rendered(batch).sum() == 2
+
+
+def test_held_out_hands_of_a_mixture(mixed_config, record_config, rendered_config, open_source):
+    mixed_config.split = "train"
+    source = open_source(mixed_config)
+    held_out = source.sample(100)
+    np.testing.assert_array_equal(is_rendered(held_out), [False] * 4 + [True] * 24)
+    assert_equal(source.sample(3), {name: array[:3] for name, array in held_out.items()})
+    assert_equal(open_source(mixed_config, train=False).sample(100), held_out)
+    (batch,) = take(open_source(mixed_config, train=False), 1)
+    assert is_rendered(batch).sum() == BATCH // 2
+    mixed_config.held_out_split = "nothing"
+    assert is_rendered(open_source(mixed_config).sample(100)).sum() == 24
+
+
+def test_a_fraction_is_of_the_records_and_of_the_rendered_hands(mixed_config, open_source):
+    mixed_config.label_fraction = 0.5
+    mixed_config.weights = "3,1"
+    source = open_source(mixed_config)
+    assert source.num_examples == 2 * 4 + 20
+    batches = take(source, 10)
+    rendered = np.concatenate([b["sample_id"][is_rendered(b)] for b in batches])
+    drawn = np.concatenate([b["sample_id"][~is_rendered(b)] for b in batches])
+    assert (len(np.unique(rendered)), len(np.unique(drawn))) == (20, 2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"names": "rendered"}, "names no records .*data.source='rendered'"),
+        ({"names": "rendered,freihand,rendered"}, "'rendered' more than once"),
+        ({"weights": "1"}, r"data.weights has 1 entries for 2 data sets \(rendered, freihand\)"),
+        ({"manual_dir": "a,b"}, r"data.manual_dir has 2 entries for 1 data sets \(freihand\)"),
+        ({"rendered.count": 0}, "without end, which cannot be mixed with records"),
+        ({"rendered.held_out": 0}, "data.rendered.held_out is 0"),
+        ({"rendered.count": 3}, "data.rendered.count has 3 images, but each batch of 8 takes 4"),
+    ],
+)
+def test_impossible_mixtures_are_refused(mixed_config, open_source, fields, message):
+    mixed_config.update_from_flattened_dict(fields)
+    with pytest.raises(ValueError, match=message):
+        open_source(mixed_config)
+
+
 def test_records_of_other_files_are_not_taken_for_these(record_config, tmp_path):
     first = datasets.open_datasets(record_config)[0]
     copy = tmp_path / "copy"

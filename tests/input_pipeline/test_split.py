@@ -98,6 +98,12 @@ def test_rendered_splits_have_their_own_names(rendered_config):
         open_split(rendered_config, "train", batch_size=2)
 
 
+def test_a_mixture_is_no_split(record_config):
+    record_config.names = "freihand,rendered"
+    with pytest.raises(ValueError, match=r"by themselves: set data\.source='rendered', or leave"):
+        open_split(record_config, "train", batch_size=2)
+
+
 def test_unknown_split_and_impossible_batch(record_config):
     with pytest.raises(ValueError, match=r"no split 'test'; it has: .*evaluation"):
         open_split(record_config, "test", batch_size=2)

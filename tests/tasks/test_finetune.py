@@ -224,6 +224,23 @@ def test_real_photographs(records, shared, tmp_path):
     assert 0.03 < estimator.load(tmp_path).bone_length < 0.065
 
 
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
+def test_rendered_hands_and_records_together(records, tmp_path):
+    change = {
+        "data.names": "rendered,freihand",
+        "data.weights": "1,3",
+        "data.split": "train",
+        "data.held_out_split": "validation",
+        "data.rendered.count": 16,
+        "data.rendered.held_out": 8,
+        "data.rendered.cache_dir": "",
+    }
+    finetune.run(small("quick+scratch", records, **change), tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["epe_2d_px"] > 0
+    losses = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in losses)
+
+
 @pytest.mark.parametrize("name", ["freihand", "dexter_object"])
 def test_canvases_and_crops_are_seen_alike(name, records):
     """Right hands and left ones: of one key, nearly the same views with the same labels."""

@@ -64,6 +64,16 @@ def test_versions_are_evaluated_one_by_one(network):
     assert data.rendered.versions == 1
 
 
+def test_of_a_mixture_the_records_are_evaluated_on(network):
+    config = ConfigDict(network.config.to_dict())
+    config.data.names = "rendered,freihand"
+    mixed = dataclasses.replace(network, config=config)
+    for fields in ({}, {"names": "freihand"}):
+        data = inference.resolve_data(given(**fields), mixed, "box")
+        assert (data.names, data.manual_dir) == ("freihand", network.config.data.manual_dir)
+    assert inference.describe_data(data, "evaluation") == "freihand (evaluation)"
+
+
 def test_whole_images_are_read_at_the_resolution_of_the_view(network):
     data = inference.resolve_data(given(), network, "two_pass")
     assert data.crop == "image"
