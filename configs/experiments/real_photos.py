@@ -1,0 +1,79 @@
+"""To real photographs: networks that were fine-tuned on rendered hands, and with a few photos.
+
+    python main.py --config=configs/experiments/real_photos.py:cpu
+    python main.py --config=configs/experiments/real_photos.py:cpu --config.photos=DIR
+
+DIR holds labelled photographs in FreiHAND's layout, with a training and an evaluation split; the
+default is 48 photographs of Ge et al. (CVPR 2019), 32 and 16, which are not part of this
+repository. From scratch and from an encoder that PeCLR has pre-trained on rendered hands, networks
+are fine-tuned with the domain randomisation of configs/finetune.py:...+photos
+
+    rendered    on rendered hands alone: the photographs are never seen
+    mixed       on rendered hands and the training photographs, three to one
+
+and evaluated on the photographs, on those of the training split too (which `mixed` has seen).
+Pictures of the best and the worst hands are in the networks' folders, under evaluations/. The paper
+has no such experiment. What came out here, and what it cost: docs/results/README.md.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from configs import evaluate, finetune
+from configs.experiments.common import add_arm, add_comparison, get_experiment
+
+_PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
+_DUMMY = str(Path(__file__).parents[2] / "data/freihand/dummy_data")
+
+
+def _fill(config: ConfigDict) -> None:
+    config.title = "From rendered hands to photographs"
+    config.claim = "nothing; it has no such experiment."
+    config.data_name = "photographs in FreiHAND's layout, not FreiHAND's own"
+    config.photos = _DUMMY if config.recipe == "smoke" else _PHOTOS  # folder of the photographs
+    finetune.VARIANTS["photos"](config.finetune)
+    config.finetune.data.rendered.background = "clutter"
+    if config.recipe == "cpu":
+        config.finetune.num_steps = 2000
+        config.finetune.batch_size = 32
+        config.finetune.optimizer.learning_rate = 3e-3
+    mixed = {
+        "data.source": "tfds",
+        "data.names": "rendered,freihand",
+        "data.weights": "3,1",
+        "data.manual_dir": config.get_ref("photos"),
+        "data.split": "train+validation",
+        "data.held_out_split": "evaluation",
+    }
+    for start, label in (("scratch", "from scratch"), ("peclr", "PeCLR")):
+        pretrained = start == "peclr"
+        add_arm(config, f"{start}_rendered", f"{label}, rendered hands", pretrained=pretrained)
+        add_arm(
+            config,
+            f"{start}_mixed",
+            f"{label}, rendered hands and photos",
+            pretrained=pretrained,
+            finetune=mixed,
+        )
+    add_comparison(config, "photos", "scratch_mixed", "scratch_rendered")
+    add_comparison(config, "pretraining", "peclr_rendered", "scratch_rendered")
+    config.evaluations = ConfigDict(sort_keys=False)
+    for name, split in (("photos", "evaluation"), ("training_photos", "train+validation")):
+        wanted = evaluate.get_config()
+        wanted.update({"split": split, "resamples": 0})
+        wanted.data.names = "freihand"
+        wanted.data.manual_dir = config.get_ref("photos")
+        config.evaluations[name] = wanted
+
+
+def get_config(recipe: str = "cpu") -> ConfigDict:
+    """The configuration of one recipe.
+
+    Args:
+      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+
+    Raises:
+      ValueError: an unknown scale or variant.
+    """
+    return get_experiment("real_photos", recipe, _fill)
