@@ -114,6 +114,7 @@ def probed(config: ConfigDict) -> None:
     config.finetune.model.head = "mlp"
     # Only the pose in the image and its shape are asked of the features, not the hand's distance.
     config.finetune.loss.root_depth = 0.0
+    config.metrics = ("epe_2d", "root_aligned", "pa_epe", "pa_auc")
     # On the images of the pre-training, with labels.
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
 
@@ -160,6 +161,9 @@ def _base(scale: str) -> ConfigDict:
 
     config.arms = ConfigDict(sort_keys=False)
     config.comparisons = ConfigDict(sort_keys=False)
+    # Columns of the table, see peclr_jax/tasks/experiment_results.py; those without labels are left
+    # out.
+    config.metrics = ("epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc")
     config.figure = "bars"  # "bars", "curves" or "none"
     config.x_label = ""  # of curves
     # Numbers of the paper in the columns of the table: row to metric to number.

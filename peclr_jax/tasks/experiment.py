@@ -65,6 +65,8 @@ def check(config: ConfigDict) -> None:
     if not config.seeds:
         raise ValueError("--config.seeds is empty; give at least one, for example (0,)")
     recipe.check_choice("figure", config.figure, experiment_results.FIGURES)
+    for metric in config.metrics:
+        recipe.check_choice("metrics", metric, experiment_results.METRICS)
     for name, comparison in config.comparisons.items():
         for field in ("arm", "against"):
             recipe.check_choice(f"comparisons.{name}.{field}", comparison[field], config.arms)

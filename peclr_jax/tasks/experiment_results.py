@@ -102,6 +102,7 @@ def collect(
         "seeds": list(config.seeds),
         "figure": config.figure,
         "x_label": config.x_label,
+        "metrics": list(config.metrics),
         "paper": config.paper.to_dict(),
         "arms": arms,
         "unfinished": [
@@ -306,7 +307,7 @@ def _improvements(
 def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
     shown = [
         name
-        for name in METRICS
+        for name in results["metrics"]
         if any(_value(arm, evaluation, name) for arm in results["arms"].values())
     ]
     rows = [
