@@ -89,7 +89,7 @@ def add_arm(
       x: where on the curve.
     """
     config.arms[name] = ConfigDict(
-        {"label": label, "pretrained": pretrained, "series": series, "x": x}
+        {"label": label, "pretrained": pretrained, "series": series, "x": float(x)}
     )
     for stage, changes in (("pretrain", pretrain), ("finetune", finetune)):
         config.arms[name][stage] = _nested(changes or {})

@@ -11,6 +11,8 @@ from peclr_jax import input_pipeline
 from peclr_jax.tasks import (
     equivariance,
     evaluate,
+    experiment_metrics,
+    experiment_page,
     experiment_plan,
     experiment_results,
     finetune,
@@ -48,7 +50,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     ]
     moved = measure_equivariance(config, finished, workdir)
     results = experiment_results.collect(config, finished, moved)
-    experiment_results.write(results, workdir)
+    experiment_page.write(results, workdir)
     console.print(
         f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Look at {workdir / 'results.md'}",
         highlight=False,
@@ -64,9 +66,9 @@ def check(config: ConfigDict) -> None:
     """
     if not config.seeds:
         raise ValueError("--config.seeds is empty; give at least one, for example (0,)")
-    recipe.check_choice("figure", config.figure, experiment_results.FIGURES)
+    recipe.check_choice("figure", config.figure, experiment_page.FIGURES)
     for metric in config.metrics:
-        recipe.check_choice("metrics", metric, experiment_results.METRICS)
+        recipe.check_choice("metrics", metric, experiment_metrics.METRICS)
     for name, comparison in config.comparisons.items():
         for field in ("arm", "against"):
             recipe.check_choice(f"comparisons.{name}.{field}", comparison[field], config.arms)
