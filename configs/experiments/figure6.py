@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 
-_FRACTIONS = {"smoke": (20, 40), "cpu": (20, 40, 100)}
+_FRACTIONS = {"smoke": (20, 40), "cpu": (20, 40)}
 _ALL = (10, 20, 40, 80, 100)
 
 
@@ -57,7 +57,7 @@ def set_up(config: ConfigDict) -> None:
     config.x_label = "labelled hands used (%)"
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
     if config.recipe == "cpu":
-        config.finetune.num_steps = 400
+        config.finetune.num_steps = 300
     add_series(config, "scratch", "M_b, from scratch", pretrained=False)
     add_series(config, "peclr", "M_FH, pre-trained")
     add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")

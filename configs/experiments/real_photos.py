@@ -35,6 +35,8 @@ def _fill(config: ConfigDict) -> None:
     finetune.VARIANTS["photos"](config.finetune)
     config.finetune.data.rendered.background = "clutter"
     if config.recipe == "cpu":
+        # Hands fill the pictures now, so that smaller ones will do.
+        config.finetune.data.rendered.update(count=4096, size=80)
         config.finetune.num_steps = 2000
         config.finetune.batch_size = 32
         config.finetune.optimizer.learning_rate = 3e-3
