@@ -155,7 +155,7 @@ def _base(scale: str) -> ConfigDict:
     # By name: what every network is evaluated on; the fields of configs/evaluate.py.
     config.evaluations = ConfigDict({"held_out": evaluate.get_config()})
     # Intervals are taken over seeds, not over hands.
-    config.evaluations.held_out.update({"resamples": 0, "pictures": 4})
+    config.evaluations.held_out.update({"resamples": 0, "pictures": 0 if scale == "smoke" else 4})
     # The fields of configs/equivariance.py, measured for each comparison; None: not measured.
     config.equivariance = None
 

@@ -56,6 +56,8 @@ def set_up(config: ConfigDict) -> None:
     config.figure = "curves"
     config.x_label = "labelled hands used (%)"
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
+    if config.recipe == "smoke":
+        config.finetune.data.rendered.count = 96  # a fifth of them must still fill a batch
     if config.recipe == "cpu":
         config.finetune.num_steps = 300
     add_series(config, "scratch", "M_b, from scratch", pretrained=False)
