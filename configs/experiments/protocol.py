@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from configs import evaluate
 from configs.experiments.common import add_arm, add_comparison
 
 _DATA = Path(__file__).parents[2] / "data"
@@ -49,10 +48,9 @@ def evaluate_on(config: ConfigDict, names: str, split: str, dummy: str = "") -> 
       split: of it.
       dummy: folder of its drawings below dummy_data/, for the scale `smoke`.
     """
-    wanted = evaluate.get_config()
+    wanted = ConfigDict(config.evaluations.held_out.to_dict())
     wanted.data.names = names
     wanted.split = split
-    wanted.resamples = config.evaluations.held_out.resamples
     if config.recipe == "smoke":
         wanted.data.manual_dir = str(_DATA / names.partition("/")[0] / "dummy_data" / dummy)
     config.evaluations = ConfigDict({names.partition("/")[0]: wanted})

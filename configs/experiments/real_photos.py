@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from configs import evaluate, finetune
+from configs import finetune
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 
 _PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
@@ -60,10 +60,11 @@ def _fill(config: ConfigDict) -> None:
         )
     add_comparison(config, "photos", "scratch_mixed", "scratch_rendered")
     add_comparison(config, "pretraining", "peclr_rendered", "scratch_rendered")
+    held_out = config.evaluations.held_out.to_dict()
     config.evaluations = ConfigDict(sort_keys=False)
     for name, split in (("photos", "evaluation"), ("training_photos", "train+validation")):
-        wanted = evaluate.get_config()
-        wanted.update({"split": split, "resamples": 0})
+        wanted = ConfigDict(held_out)
+        wanted.split = split
         wanted.data.names = "freihand"
         wanted.data.manual_dir = config.get_ref("photos")
         config.evaluations[name] = wanted
