@@ -1,62 +1,84 @@
 """Beyond the paper: what beats its recipe at equal compute, and which part of it does.
 
     python main.py --config=configs/experiments/best.py:cpu
+    python main.py --config=configs/experiments/best.py:cpu+versions
     python main.py --config=configs/experiments/best.py:gpu
 
-Every hand comes in four versions, as in FreiHAND: one before a green screen, three before clutter
-of their own. The paper takes both views of a pair from one image, so that its background tells
-which views belong together, a shortcut past the hand. The arms change PeCLR's recipe one thing at a
-time, all with the same steps, batch, network and images:
+The arms change PeCLR's recipe (Table 1's) one thing at a time, all with the same hands, steps,
+batch and network; encoders are frozen and probed by a two-layer perceptron:
 
-    versions      the two views show two versions of the hand (`data.pairs`)
-    temperature   0.1 instead of 0.5
-    both          the two together: what `configs/pretrain.py:...+best` does
-    centered      both, and the points relative to their mean
+    temperature   0.1 instead of 0.5, the official code's
+    gentle        the same augmentations in narrower ranges: scale 0.8 to 1.25 instead of 0.6 to
+                  2.0, which cuts fingers off, and colours that vary either way instead of fading
+    both          the two together: `configs/pretrain.py:...+best`
 
-Encoders are frozen and probed by a two-layer perceptron on all versions, and tested on green
-screens and on clutter. What came out here, and what it cost: docs/results/README.md.
+The variant `versions` asks what pairs of versions add. Every hand then comes in four, as in
+FreiHAND: one before a green screen, three before clutter of their own. The paper takes both views
+of a pair from one image, so that its background tells which views belong together, a shortcut past
+the hand; `data.pairs=versions` takes them from two. Probes are tested on green screens and on
+clutter.
+
+What came out here, and what it cost: docs/results/README.md.
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs import pretrain
 from configs.experiments.common import add_arm, add_comparison, get_experiment, probed
 
-VERSIONS = {"data.pairs": "versions"}
-TEMPERATURE = {"loss.temperature": 0.1}
-ARMS = {
-    "versions": ("pairs of versions", VERSIONS),
-    "temperature": ("temperature 0.1", TEMPERATURE),
-    "both": ("pairs of versions, temperature 0.1", {**VERSIONS, **TEMPERATURE}),
-    "centered": (
-        "pairs of versions, temperature 0.1, centred",
-        {**VERSIONS, **TEMPERATURE, "loss.objective": "centered"},
-    ),
-}
+TEMPERATURE = {"loss.temperature": pretrain.BEST_TEMPERATURE}
+GENTLE = {f"views.{name}": value for name, value in pretrain.GENTLE_VIEWS.items()}
+BEST: dict[str, Any] = {**TEMPERATURE, **GENTLE}
+PAIRS = {"data.pairs": "versions"}
 
 
 def _fill(config: ConfigDict) -> None:
-    config.title = "Beyond the paper: pairs of versions, and temperature"
+    config.title = "Beyond the paper: temperature and gentler augmentations"
     config.claim = "nothing; these are changes to its recipe."
+    probed(config)
+    _add_arms(
+        config,
+        {
+            "temperature": ("PeCLR, temperature 0.1", TEMPERATURE),
+            "gentle": ("PeCLR, gentle augmentations", GENTLE),
+            "both": ("PeCLR, temperature 0.1 and gentle augmentations", BEST),
+        },
+    )
+
+
+def _add_arms(config: ConfigDict, arms: dict[str, tuple[str, dict[str, Any]]]) -> None:
+    add_arm(config, "random", "random encoder", pretrained=False)
+    add_arm(config, "peclr", "PeCLR as in the paper")
+    for name, (label, changes) in arms.items():
+        add_arm(config, name, label, pretrain=changes)
+        add_comparison(config, name, name, "peclr")
+
+
+def _versions(config: ConfigDict) -> None:
+    config.title = "Beyond the paper: pairs of versions"
     config.data_name = "rendered hands, each before a green screen and three cluttered backgrounds"
     for training in (config.pretrain, config.finetune):
         training.data.rendered.update(versions=4, background="green,clutter")
-    probed(config)
+        # As many steps as on one version of each hand.
+        training.num_epochs /= 4
+        training.optimizer.warmup_epochs /= 4
     on_green = config.evaluations.held_out
     on_clutter = ConfigDict(on_green.to_dict())
     on_clutter.data.rendered.background = "clutter"
     config.evaluations = ConfigDict({"green_screens": on_green, "clutter": on_clutter})
-    # As many steps as on one version of each hand.
-    if not config.finetune.num_steps:
-        config.finetune.num_epochs /= 4
-    if not config.pretrain.num_steps:
-        config.pretrain.num_epochs /= 4
-        config.pretrain.optimizer.warmup_epochs /= 4
-    config.finetune.optimizer.warmup_epochs /= 4
-    add_arm(config, "random", "random encoder", pretrained=False)
-    add_arm(config, "peclr", "PeCLR as in the paper")
-    for name, (label, changes) in ARMS.items():
-        add_arm(config, name, label, pretrain=changes)
-        add_comparison(config, name, name, "peclr")
+    config.arms = ConfigDict(sort_keys=False)
+    config.comparisons = ConfigDict(sort_keys=False)
+    _add_arms(
+        config,
+        {
+            "versions": ("PeCLR, pairs of versions", PAIRS),
+            "best": ("best of one image", BEST),
+            "best_versions": ("best, pairs of versions", {**BEST, **PAIRS}),
+        },
+    )
+    add_comparison(config, "versions_of_best", "best_versions", "best")
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:
@@ -68,4 +90,4 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
     Raises:
       ValueError: an unknown scale or variant.
     """
-    return get_experiment("best", recipe, _fill)
+    return get_experiment("best", recipe, _fill, {"versions": _versions})

@@ -6,7 +6,7 @@
 Networks are trained on a fraction of the labelled hands, from random weights (M_b) and from an
 encoder that PeCLR has pre-trained on all images without labels (M_FH; here on rendered hands unless
 the data are FreiHAND's). A smaller fraction is a part of a larger one, and all take the same number
-of steps.
+of steps. A third series, not the paper's, is pre-trained by what best.py found.
 
 The paper, on FreiHAND: pre-trained with 20 % of the labels about as good as from scratch with 40 %.
 What came out here, and what it cost: docs/results/README.md.
@@ -14,6 +14,7 @@ What came out here, and what it cost: docs/results/README.md.
 
 from ml_collections import ConfigDict
 
+from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 
 _FRACTIONS = {"smoke": (20, 40), "cpu": (20, 40)}
@@ -62,7 +63,9 @@ def set_up(config: ConfigDict) -> None:
         config.finetune.num_steps = 300
     add_series(config, "scratch", "M_b, from scratch", pretrained=False)
     add_series(config, "peclr", "M_FH, pre-trained")
+    add_series(config, "best", "pre-trained by best.py's recipe", pretrain=BEST)
     add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")
+    add_comparison(config, "efficiency_best", "best_20", "scratch_40")
     for percent in _FRACTIONS.get(config.recipe, _ALL):
         add_comparison(config, f"at_{percent}", f"peclr_{percent}", f"scratch_{percent}", "better")
 

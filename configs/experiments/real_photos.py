@@ -5,8 +5,9 @@
 
 DIR holds labelled photographs in FreiHAND's layout, with a training and an evaluation split; the
 default is 48 photographs of Ge et al. (CVPR 2019), 32 and 16, which are not part of this
-repository. From scratch and from an encoder that PeCLR has pre-trained on rendered hands, networks
-are fine-tuned with the domain randomisation of configs/finetune.py:...+photos
+repository. From scratch and from an encoder that PeCLR, by best.py's recipe, has pre-trained on
+rendered hands, networks are fine-tuned with the domain randomisation of
+configs/finetune.py:...+photos
 
     rendered    on rendered hands alone: the photographs are never seen
     mixed       on rendered hands and the training photographs, three to one
@@ -21,6 +22,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from configs import finetune
+from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 
 _PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
@@ -50,12 +52,19 @@ def _fill(config: ConfigDict) -> None:
     }
     for start, label in (("scratch", "from scratch"), ("peclr", "PeCLR")):
         pretrained = start == "peclr"
-        add_arm(config, f"{start}_rendered", f"{label}, rendered hands", pretrained=pretrained)
+        add_arm(
+            config,
+            f"{start}_rendered",
+            f"{label}, rendered hands",
+            pretrained=pretrained,
+            pretrain=BEST,
+        )
         add_arm(
             config,
             f"{start}_mixed",
             f"{label}, rendered hands and photos",
             pretrained=pretrained,
+            pretrain=BEST,
             finetune=mixed,
         )
     add_comparison(config, "photos", "scratch_mixed", "scratch_rendered")
