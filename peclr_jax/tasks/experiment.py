@@ -4,6 +4,7 @@ import json
 import time
 from pathlib import Path
 
+import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -16,10 +17,12 @@ from peclr_jax.tasks import (
     experiment_plan,
     experiment_results,
     finetune,
+    pose_recipe,
     pretrain,
     recipe,
 )
 from peclr_jax.tasks.experiment_plan import Evaluation, Run
+from peclr_jax.tasks.initialisation import ENCODER_FIELDS
 from peclr_jax.tasks.once import run_once
 
 _TASKS = {"pretrain": pretrain.run, "finetune": finetune.run}
@@ -39,15 +42,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
     check(config)
     console = Console()
     runs = experiment_plan.plan(config)
+    chosen = experiment_plan.choose(runs, config.only)
+    check_trainings(chosen)
     check_data(config)
-    for chosen in experiment_plan.choose(runs, config.only):
-        for training in chosen.trainings:
+    for arm in chosen:
+        for training in arm.trainings:
             run_once(_TASKS[training.config.task], training.config, training.workdir, console)
-        for evaluation in chosen.evaluations.values():
+        for evaluation in arm.evaluations.values():
             evaluate_once(evaluation)
-    finished = [
-        run for run in runs if all(_done(evaluation) for evaluation in run.evaluations.values())
-    ]
+    finished = [arm for arm in runs if all(map(_done, arm.evaluations.values()))]
     moved = measure_equivariance(config, finished, workdir)
     results = experiment_results.collect(config, finished, moved)
     experiment_page.write(results, workdir)
@@ -72,6 +75,21 @@ def check(config: ConfigDict) -> None:
     for name, comparison in config.comparisons.items():
         for field in ("arm", "against"):
             recipe.check_choice(f"comparisons.{name}.{field}", comparison[field], config.arms)
+
+
+def check_trainings(runs: list[Run]) -> None:
+    """Checks the trainings of all arms, so that the last one's mistake is not found after days.
+
+    Raises:
+      ValueError: one sentence that names the field and the remedy.
+    """
+    for run in runs:
+        *pretrainings, tuning = run.trainings
+        resolved = ConfigDict(tuning.config.to_dict())
+        for pretraining in pretrainings:
+            recipe.check_pretraining(pretraining.config, jax.device_count())
+            resolved.model.update({name: pretraining.config.model[name] for name in ENCODER_FIELDS})
+        pose_recipe.check_finetuning(resolved, jax.device_count())
 
 
 def check_data(config: ConfigDict) -> None:

@@ -194,6 +194,21 @@ def test_held_out_hands_of_a_mixture(mixed_config, record_config, rendered_confi
     assert is_rendered(open_source(mixed_config).sample(100)).sum() == 24
 
 
+def test_versions_are_paired_within_records_and_within_rendered_hands(mixed_config, open_source):
+    mixed_config.pairs, mixed_config.weights = "versions", "3,1"
+    mixed_config.rendered.versions = 2
+    source = open_source(mixed_config)
+    assert source.num_examples == 16 + 2 * 40
+    for batch in take(source, 4):
+        first, second = (
+            np.asarray(batch[name])[is_rendered(batch)].astype(int).max((1, 2, 3))
+            for name in ("image", "partner")
+        )
+        # The stand-in's versions are 64 grey levels apart.
+        np.testing.assert_array_equal(np.abs(first - second), 64)
+        assert (np.asarray(batch["partner"])[~is_rendered(batch)].max((1, 2, 3)) > 0).all()
+
+
 def test_a_fraction_is_of_the_records_and_of_the_rendered_hands(mixed_config, open_source):
     mixed_config.label_fraction = 0.5
     mixed_config.weights = "3,1"

@@ -112,6 +112,10 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path):
     config.figure = "pie"
     with pytest.raises(ValueError, match=r"--config\.figure='pie' is none of 'bars'"):
         experiment.run(config, tmp_path)
+    config = table1.get_config("smoke")
+    config.arms.peclr.pretrain = {"loss": {"objective": "pecl"}}
+    with pytest.raises(ValueError, match=r"--config\.loss\.objective='pecl' is none of 'peclr'"):
+        experiment.run(config, tmp_path)
     assert not any(tmp_path.iterdir())
 
 
