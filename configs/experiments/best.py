@@ -11,6 +11,7 @@ batch and network; encoders are frozen and probed by a two-layer perceptron:
     gentle        the same augmentations in narrower ranges: scale 0.8 to 1.25 instead of 0.6 to
                   2.0, which cuts fingers off, and colours that vary either way instead of fading
     both          the two together: `configs/pretrain.py:...+best`
+    simclr        Table 1's SimCLR with the two together: is PeCLR ahead of it now?
 
 The variant `versions` asks what pairs of versions add. Every hand then comes in four, as in
 FreiHAND: one before a green screen, three before clutter of their own. The paper takes both views
@@ -27,6 +28,7 @@ from ml_collections import ConfigDict
 
 from configs import pretrain
 from configs.experiments.common import add_arm, add_comparison, get_experiment, probed
+from configs.experiments.table1 import SIMCLR
 
 TEMPERATURE = {"loss.temperature": pretrain.BEST_TEMPERATURE}
 GENTLE = {f"views.{name}": value for name, value in pretrain.GENTLE_VIEWS.items()}
@@ -46,6 +48,8 @@ def _fill(config: ConfigDict) -> None:
             "both": ("PeCLR, temperature 0.1 and gentle augmentations", BEST),
         },
     )
+    add_arm(config, "simclr", "SimCLR (scale, colour) by both", pretrain={**SIMCLR, **BEST})
+    add_comparison(config, "equivariance", "both", "simclr")
 
 
 def _add_arms(config: ConfigDict, arms: dict[str, tuple[str, dict[str, Any]]]) -> None:
