@@ -29,7 +29,7 @@ SIMCLR = {
     "views.color_jitter": True,
     "loss.objective": "simclr",
 }
-_LENGTHS = {"smoke": (1, 2), "cpu": (100, 200, 600), "gpu": (320, 640, 1280, 2560, 5120)}
+_LENGTHS = {"smoke": (1, 2), "cpu": (100, 200, 400), "gpu": (320, 640, 1280, 2560, 5120)}
 
 
 def _fill(config: ConfigDict) -> None:
