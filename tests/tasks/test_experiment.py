@@ -53,7 +53,8 @@ def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     experiment.run(config, tmp_path)
     results = json.loads((tmp_path / "results.json").read_text())
     assert list(results["arms"]) == list(config.arms)
-    assert len(results["unfinished"]) == len(config.arms) - 2
+    # Others may be finished, too, by the networks of another experiment.
+    assert not {f"{name}, seed 0" for name in pair} & set(results["unfinished"])
     page = (tmp_path / "results.md").read_text()
     assert f"**Data: {config.data_name}.**" in page
     assert f"| {config.arms[pair[0]].label} than {config.arms[pair[1]].label} |" in page
