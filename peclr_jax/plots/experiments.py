@@ -35,7 +35,10 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
         panel.set_xlabel(quantity)
         panel.grid(axis="x", alpha=0.3)
         if lines:
-            panel.legend(fontsize=7, loc="lower right")
+            # Above the bars, which take all of the panel.
+            panel.legend(
+                fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False
+            )
     axes[0].invert_yaxis()  # shared by all; the first arm is on top
     return figure
 

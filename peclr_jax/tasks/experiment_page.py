@@ -90,8 +90,8 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     lines = [
         f"# {results['title']}",
         "",
-        f"**Data: {results['data']}.** {results['network']}; {len(results['seeds'])} seeds "
-        f"({', '.join(map(str, results['seeds']))}); recipe `{results['recipe']}`; "
+        f"**Data: {results['data']}.** {results['network']}; seeds "
+        f"{', '.join(map(str, results['seeds']))}; recipe `{results['recipe']}`; "
         f"{results['devices']}, jax {results['versions']['jax']}.",
         "",
         f"The paper: {results['claim']}",

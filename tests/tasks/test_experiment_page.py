@@ -52,7 +52,7 @@ def results():
 
 def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
     page = experiment_page.markdown(results, {"held_out": "held_out.png"})
-    assert "**Data: rendered hands.** resnet18 at 64 px; 2 seeds (0, 1)" in page
+    assert "**Data: rendered hands.** resnet18 at 64 px; seeds 0, 1;" in page
     for line in (
         "|  | 2D EPE, px of the view |",
         "| SimCLR | 12.00 ± 1.00 |",
