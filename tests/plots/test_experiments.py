@@ -18,8 +18,8 @@ def test_bars_have_a_panel_a_quantity_and_a_bar_an_arm():
 
 def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
     series = {
-        "PeCLR": [(100, 4.0, 3.0, 5.0), (200, 2.0, 1.0, 3.0)],
-        "SimCLR": [(100, 4.0, None, None), (200, 3.0, None, None)],
+        "PeCLR": [(100.0, 4.0, 3.0, 5.0), (200.0, 2.0, 1.0, 3.0)],
+        "SimCLR": [(100.0, 4.0, None, None), (200.0, 3.0, None, None)],
     }
     figure = plots.curves({"2D EPE, px": series}, x_label="steps")
     (panel,) = figure.axes
