@@ -129,7 +129,9 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
         values = [mean_of(arm, evaluation, name) for name in shown]
         if any(values):
             texts = (_text(value, METRICS[n]) for n, value in zip(shown, values, strict=True))
-            rows.append([arm["label"], *texts])
+            count, total = len(arm["seeds"]), len(results["seeds"])
+            fewer = "" if count == total else f" ({count} of {total} seeds)"
+            rows.append([arm["label"] + fewer, *texts])
     for predictor, values in results["nothing"].get(evaluation, {}).items():
         cells = [
             f"{values[name]:.{METRICS[name].digits}f}" if name in values else "" for name in shown

@@ -129,26 +129,19 @@ def _compare(
         if not both:
             continue
         for evaluation, metrics in measured[comparison.arm, both[0]].items():
-            ours, theirs = (
-                {
-                    metric: [measured[arm, seed][evaluation][metric] for seed in both]
-                    for metric in COMPARED
-                    if metric in metrics
-                }
-                for arm in (comparison.arm, comparison.against)
-            )
+            compared = {}
+            for metric in (metric for metric in COMPARED if metric in metrics):
+                ours, theirs = (
+                    [measured[arm, seed][evaluation][metric] for seed in both]
+                    for arm in (comparison.arm, comparison.against)
+                )
+                reduction, apart = seeds.compare(ours, theirs)
+                compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
             found.setdefault(evaluation, {})[name] = {
                 "arm": config.arms[comparison.arm].label,
                 "against": config.arms[comparison.against].label,
                 "paper": comparison.paper,
-                "metrics": {
-                    metric: {
-                        "reduction": compared.reduction._asdict(),
-                        "apart": compared.apart,
-                    }
-                    for metric in ours
-                    if (compared := seeds.compare(ours[metric], theirs[metric]))
-                },
+                "metrics": compared,
             }
     return found
 

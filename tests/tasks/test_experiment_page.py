@@ -9,8 +9,14 @@ def mean(value, low=None, high=None):
     return {"value": value, "low": low, "high": high}
 
 
-def arm(label, epe, series="", x=0.0):
-    return {"label": label, "series": series, "x": x, "mean": {"held_out": {"epe_2d": epe}}}
+def arm(label, epe, series, x, seeds=("0", "1")):
+    return {
+        "label": label,
+        "series": series,
+        "x": x,
+        "seeds": dict.fromkeys(seeds),
+        "mean": {"held_out": {"epe_2d": epe}},
+    }
 
 
 @pytest.fixture
@@ -32,6 +38,7 @@ def results():
         "arms": {
             "simclr": arm("SimCLR", mean(12.0, 11.0, 13.0), "SimCLR", 100.0),
             "peclr": arm("PeCLR", mean(9.0, 8.75, 9.25), "PeCLR", 100.0),
+            "one": arm("of one seed", mean(10.0), "SimCLR", 200.0, seeds=("0",)),
             "none": {"label": "unfinished", "series": "", "x": 0.0, "mean": {}},
         },
         "unfinished": ["none, seed 0"],
@@ -57,6 +64,7 @@ def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
         "|  | 2D EPE, px of the view |",
         "| SimCLR | 12.00 ± 1.00 |",
         "| PeCLR | 9.00 ± 0.25 |",
+        "| of one seed (1 of 2 seeds) | 10.00 |",
         "| mean pose | 14.00 |",
         "| the paper | 1.5 |",
         "![Figure 5](held_out.png)",
@@ -74,7 +82,7 @@ def test_what_is_not_apart_is_not_bold(results):
 
 def test_bars_curves_or_nothing(results):
     (panel,) = experiment_page.draw(results, "held_out").axes
-    assert [bar.get_width() for bar in panel.patches] == [12.0, 9.0]
+    assert [bar.get_width() for bar in panel.patches] == [12.0, 9.0, 10.0]
     results["figure"] = "curves"
     (panel,) = experiment_page.draw(results, "held_out").axes
     assert [line.get_label() for line in panel.lines] == ["SimCLR", "PeCLR"]
