@@ -202,7 +202,7 @@ class _Run:
         arrays = {"image": self.images(count)}
         order = Order(sizes=(count,), batch_size=self.sizes.pairs, seed=0)
         cache = DeviceCache(arrays, self.mesh, "replicated")
-        return CachedSource(cache, order, HeldOut(MemoryStore(arrays))).batches()
+        return CachedSource(cache, order, HeldOut((MemoryStore(arrays),))).batches()
 
     def copy_of_state(self) -> Any:
         import jax
