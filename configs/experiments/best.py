@@ -62,7 +62,8 @@ def _add_arms(config: ConfigDict, arms: dict[str, tuple[str, dict[str, Any]]]) -
 
 def _versions(config: ConfigDict) -> None:
     config.title = "Beyond the paper: pairs of versions"
-    config.data_name = "rendered hands, each before a green screen and three cluttered backgrounds"
+    if config.pretrain.data.source == "rendered":
+        config.data_name = "rendered hands, each before a green screen and three cluttered ones"
     for training in (config.pretrain, config.finetune):
         training.data.rendered.update(versions=4, background="green,clutter")
         # As many steps as on one version of each hand.

@@ -266,11 +266,13 @@ _TRAININGS = {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu, "paper": _paper}
 
 
 def _on_freihand(config: ConfigDict) -> None:
-    config.data_name = "FreiHAND"
+    config.data_name = config.data_name.replace(_RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.update(source="tfds", names="freihand")
-    # Sec. 4.4: a tenth of the training set is held out; the tables' evaluation split is another.
-    config.evaluations.held_out.split = "validation"
+    for evaluation in config.evaluations.values():
+        if not evaluation.data.names:  # on the kind of data that was trained on
+            # Sec. 4.4: a tenth of the training set is held out.
+            evaluation.split = "validation"
 
 
 def _freihand(config: ConfigDict) -> None:

@@ -61,7 +61,7 @@ def add_pair(config: ConfigDict, augmentation: str) -> None:
         augmentation,
         f"peclr_{augmentation}",
         f"simclr_{augmentation}",
-        f"{_EQUIVARIANT[augmentation]} (2D and 3D, FreiHAND)",
+        f"{_EQUIVARIANT[augmentation]} (FreiHAND)",
     )
 
 

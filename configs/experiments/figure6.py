@@ -17,14 +17,17 @@ from ml_collections import ConfigDict
 from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 
-_FRACTIONS = {"smoke": (20, 40), "cpu": (20, 40)}
-_ALL = (10, 20, 40, 80, 100)
+Percents = tuple[int, ...]
+
+_FRACTIONS: dict[str, Percents] = {"smoke": (20, 40), "cpu": (20, 40)}
+_ALL: Percents = (10, 20, 40, 80, 100)
 
 
 def add_series(
     config: ConfigDict,
     name: str,
     label: str,
+    percents: Percents,
     *,
     pretrained: bool = True,
     pretrain: dict | None = None,
@@ -35,10 +38,11 @@ def add_series(
       config: of the experiment.
       name: of the series, for flags and folders.
       label: for people.
+      percents: of the labels, one for each arm.
       pretrained: whether the encoder is pre-trained.
       pretrain: changes to its pre-training.
     """
-    for percent in _FRACTIONS.get(config.recipe, _ALL):
+    for percent in percents:
         add_arm(
             config,
             f"{name}_{percent}",
@@ -51,8 +55,18 @@ def add_series(
         )
 
 
-def set_up(config: ConfigDict) -> None:
-    """Sets all but the title: both series, and what the paper claims of them."""
+def percents_at(scale: str) -> Percents:
+    """Returns the fractions of the labels, in per cent, that a scale has time for."""
+    return _FRACTIONS.get(scale, _ALL)
+
+
+def set_up(config: ConfigDict, percents: Percents) -> None:
+    """Sets all but the title: the series, and what is asked of them.
+
+    Args:
+      config: of the experiment.
+      percents: of the labels.
+    """
     config.claim = "pre-trained with 20 % of the labels about level with from scratch on 40 %."
     config.figure = "curves"
     config.x_label = "labelled hands used (%)"
@@ -61,18 +75,19 @@ def set_up(config: ConfigDict) -> None:
         config.finetune.data.rendered.count = 96  # a fifth of them must still fill a batch
     if config.recipe == "cpu":
         config.finetune.num_steps = 300
-    add_series(config, "scratch", "M_b, from scratch", pretrained=False)
-    add_series(config, "peclr", "M_FH, pre-trained")
-    add_series(config, "best", "pre-trained by best.py's recipe", pretrain=BEST)
-    add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")
-    add_comparison(config, "efficiency_best", "best_20", "scratch_40")
-    for percent in _FRACTIONS.get(config.recipe, _ALL):
+    add_series(config, "scratch", "M_b, from scratch", percents, pretrained=False)
+    add_series(config, "peclr", "M_FH, pre-trained", percents)
+    add_series(config, "best", "pre-trained by best.py's recipe", percents, pretrain=BEST)
+    if {20, 40} <= set(percents):
+        add_comparison(config, "efficiency", "peclr_20", "scratch_40", "about level")
+        add_comparison(config, "efficiency_best", "best_20", "scratch_40")
+    for percent in percents:
         add_comparison(config, f"at_{percent}", f"peclr_{percent}", f"scratch_{percent}", "better")
 
 
 def _fill(config: ConfigDict) -> None:
     config.title = "Figure 6: label efficiency"
-    set_up(config)
+    set_up(config, percents_at(config.recipe))
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:

@@ -7,9 +7,8 @@ Figure 6's curves and a third one: pre-training also on YouTube3DHands (M_FH+YT3
 rendered, the same hands once more before cluttered backgrounds stand in for it: another look, not
 other hands. Networks that figure6.py has trained are not trained again.
 
-The paper, on FreiHAND: more unlabelled images help, most where labels are few. We have not its
-supplement: that Figure 8 is Figure 6 with this third curve is our reading. What came out here, and
-what it cost: docs/results/README.md.
+We have not the paper's supplement: that Figure 8 is Figure 6 with this third curve is our reading.
+What came out here, and what it cost: docs/results/README.md.
 """
 
 from ml_collections import ConfigDict
@@ -20,14 +19,15 @@ from configs.experiments.common import add_comparison, get_experiment
 
 def _fill(config: ConfigDict) -> None:
     config.title = "Figure 8: label efficiency with more unlabelled data"
-    figure6.set_up(config)
+    percents = figure6.percents_at(config.recipe)
+    figure6.set_up(config, percents)
     more = {
         "data.names": "freihand,youtube_3d_hands",
         "data.rendered.versions": 2,
         "data.rendered.background": "green,clutter",
     }
-    figure6.add_series(config, "more", "M_FH+YT3D, pre-trained on more", pretrain=more)
-    add_comparison(config, "more_at_20", "more_20", "peclr_20", "better")
+    figure6.add_series(config, "more", "M_FH+YT3D, pre-trained on more", percents, pretrain=more)
+    add_comparison(config, "more_at_20", "more_20", "peclr_20")
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:

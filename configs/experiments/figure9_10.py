@@ -8,7 +8,7 @@ all labels, are shown images that are rotated (Fig. 9, a curve) and translated (
 peclr_jax/tasks/equivariance.py says what is measured. Their networks are Figure 6's at 100 % of the
 labels. Each measurement has a folder with its pictures beside the page of results.
 
-The paper, on FreiHAND: the pre-trained network is the more equivariant one throughout. What came
+The paper, on FreiHAND: the pre-trained network is the more equivariant one. What came
 out here, and what it cost: docs/results/README.md.
 """
 
@@ -19,16 +19,10 @@ from configs.experiments.common import get_experiment, with_equivariance
 
 
 def _fill(config: ConfigDict) -> None:
-    figure6.set_up(config)
+    figure6.set_up(config, (100,))
     config.title = "Figures 9 and 10: equivariance after fine-tuning"
-    config.claim = "pre-training makes the fine-tuned network more equivariant throughout."
+    config.claim = "pre-training makes the fine-tuned network more equivariant."
     config.figure = "none"
-    largest = max(arm.x for arm in config.arms.values())
-    for name in [name for name, arm in config.arms.items() if arm.x < largest]:
-        del config.arms[name]
-    for name, comparison in list(config.comparisons.items()):
-        if comparison.arm not in config.arms or comparison.against not in config.arms:
-            del config.comparisons[name]
     with_equivariance(config)
 
 

@@ -38,7 +38,7 @@ def add_networks(config: ConfigDict) -> None:
         add_comparison(config, f"pretraining{suffix}", f"peclr{suffix}", f"scratch{suffix}")
 
 
-def evaluate_on(config: ConfigDict, names: str, split: str, dummy: str = "") -> None:
+def evaluate_on(config: ConfigDict, names: str, split: str) -> None:
     """Has the networks evaluated on a data set in place of held-out hands of the training's kind.
 
     Args:
@@ -46,11 +46,11 @@ def evaluate_on(config: ConfigDict, names: str, split: str, dummy: str = "") -> 
       names: of TFDS; its raw files are named by
         `--config.evaluations.NAME.data.manual_dir=DIR`, unless its records are there.
       split: of it.
-      dummy: folder of its drawings below dummy_data/, for the scale `smoke`.
     """
     wanted = ConfigDict(config.evaluations.held_out.to_dict())
     wanted.data.names = names
     wanted.split = split
+    config.data_name = f"{names}, by networks trained on {config.data_name}"
     if config.recipe == "smoke":
-        wanted.data.manual_dir = str(_DATA / names.partition("/")[0] / "dummy_data" / dummy)
+        wanted.data.manual_dir = str(_DATA / names.partition("/")[0] / "dummy_data")
     config.evaluations = ConfigDict({names.partition("/")[0]: wanted})

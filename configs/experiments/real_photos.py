@@ -34,6 +34,8 @@ def _fill(config: ConfigDict) -> None:
     config.claim = "nothing; it has no such experiment."
     config.data_name = "photographs in FreiHAND's layout, not FreiHAND's own"
     config.photos = _DUMMY if config.recipe == "smoke" else _PHOTOS  # folder of the photographs
+    for training in (config.pretrain, config.finetune):
+        training.data.source = "rendered"  # at every scale
     finetune.VARIANTS["photos"](config.finetune)
     config.finetune.data.rendered.background = "clutter"
     if config.recipe == "cpu":

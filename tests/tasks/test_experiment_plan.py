@@ -7,7 +7,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from configs.experiments import common, figure5, figure7, table1
+from configs.experiments import common, figure5, figure7, figure9_10, table1
 from peclr_jax.tasks import experiment, experiment_plan, recipe
 
 FILES = sorted(
@@ -116,3 +116,28 @@ def test_freihand_takes_the_place_of_rendered_hands():
         assert training.config.data.source == "tfds"
         assert training.config.data.names == "freihand"
     assert of(config, "peclr").evaluations["held_out"].config.split == "validation"
+
+
+@pytest.mark.parametrize("recipe", ["cpu+freihand", "smoke+freihand"])
+@pytest.mark.parametrize("file", FILES)
+def test_every_experiment_has_networks_of_freihand(file, recipe):
+    config = importlib.import_module(f"configs.experiments.{file}").get_config(recipe)
+    assert "FreiHAND" in config.data_name
+    for name, evaluation in config.evaluations.items():
+        # What a table evaluates on stays what it is.
+        assert evaluation.data.names or evaluation.split == "validation", name
+
+
+@pytest.mark.parametrize("scale", common.SCALES)
+def test_equivariance_is_of_networks_with_all_labels(scale):
+    config = figure9_10.get_config(scale)
+    fractions = {
+        run.trainings[-1].config.data.label_fraction for run in experiment_plan.plan(config)
+    }
+    assert fractions == {1.0}
+    assert list(config.comparisons) == ["at_100"]
+
+
+def test_the_tables_say_what_they_are_evaluated_on_and_trained_on():
+    config = importlib.import_module("configs.experiments.table3").get_config("gpu")
+    assert config.data_name.startswith("youtube_3d_hands, by networks trained on rendered hands")
