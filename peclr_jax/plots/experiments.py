@@ -63,6 +63,8 @@ def curves(
             panel.plot(x, values, marker="o", markersize=4, color=color, label=label)
             if None not in low and None not in high:
                 panel.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+                # A band about a single point has no width.
+                panel.vlines(x, low, high, color=color, linewidth=1)
         panel.set(xlabel=x_label, ylabel=quantity)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)

@@ -24,5 +24,16 @@ def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
     figure = plots.curves({"2D EPE, px": series}, x_label="steps")
     (panel,) = figure.axes
     assert [list(line.get_ydata()) for line in panel.lines] == [[4.0, 2.0], [4.0, 3.0]]
-    assert len(panel.collections) == 1
+    assert len(panel.collections) == 2  # the band, and a line at each point
+
+
+def test_the_interval_of_a_single_point_is_seen():
+    figure = plots.curves({"2D EPE, px": {"one": [(20.0, 4.0, 3.0, 5.0)]}}, x_label="%")
+    (segment,) = figure.axes[0].collections[1].get_segments()
+    assert segment.tolist() == [[20.0, 3.0], [20.0, 5.0]]
+
+
+def test_labels_of_curves_are_in_their_place():
+    figure = plots.curves({"2D EPE, px": {"one": [(20.0, 4.0, 3.0, 5.0)]}}, x_label="steps")
+    (panel,) = figure.axes
     assert panel.get_xlabel() == "steps"
