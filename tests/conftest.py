@@ -122,6 +122,6 @@ def fake_versions(key, indices, count=1):
 def cheap_rendering(monkeypatch):
     """Puts a renderer that costs nothing, not even compilation, in the place of ours."""
     monkeypatch.setattr(
-        "peclr_jax.input_pipeline.make_render",
+        "peclr_jax.input_pipeline.from_rendered.make_render",
         lambda fields: functools.partial(fake_versions, count=fields.versions),
     )

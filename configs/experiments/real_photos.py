@@ -81,6 +81,13 @@ def _fill(config: ConfigDict) -> None:
         config.evaluations[name] = wanted
 
 
+def _freihand(config: ConfigDict) -> None:
+    raise ValueError(
+        "real_photos.py is about rendered hands, which it fine-tunes on, and has no variant "
+        "'freihand': for FreiHAND's photographs give --config.photos=DIR"
+    )
+
+
 def get_config(recipe: str = "cpu") -> ConfigDict:
     """The configuration of one recipe.
 
@@ -90,4 +97,4 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
     Raises:
       ValueError: an unknown scale or variant.
     """
-    return get_experiment("real_photos", recipe, _fill)
+    return get_experiment("real_photos", recipe, _fill, {"freihand": _freihand})

@@ -409,8 +409,9 @@ def test_rendered_source_leaves_tensorflow_alone():
     here = Path(__file__).parent
     code = (
         "import sys, conftest, peclr_jax.input_pipeline as pipeline;"
-        "config = pipeline.default_config(); pipeline.make_render(config.rendered);"
-        "pipeline.make_render = lambda fields: conftest.fake_versions;"
+        "from peclr_jax.input_pipeline import from_rendered;"
+        "config = pipeline.default_config(); from_rendered.make_render(config.rendered);"
+        "from_rendered.make_render = lambda fields: conftest.fake_versions;"
         "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 8;"
         "from peclr_jax.training.mesh import make_mesh; mesh = make_mesh();"
         "source = pipeline.make_source(config, train=True, batch_size=8, seed=0, mesh=mesh);"

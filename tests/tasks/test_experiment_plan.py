@@ -118,8 +118,14 @@ def test_freihand_takes_the_place_of_rendered_hands():
     assert of(config, "peclr").evaluations["held_out"].config.split == "validation"
 
 
+def test_what_is_about_rendered_hands_takes_no_others():
+    module = importlib.import_module("configs.experiments.real_photos")
+    with pytest.raises(ValueError, match=r"no variant 'freihand': .* --config\.photos=DIR"):
+        module.get_config("cpu+freihand")
+
+
 @pytest.mark.parametrize("recipe", ["cpu+freihand", "smoke+freihand"])
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [file for file in FILES if file != "real_photos"])
 def test_every_experiment_has_networks_of_freihand(file, recipe):
     config = importlib.import_module(f"configs.experiments.{file}").get_config(recipe)
     assert "FreiHAND" in config.data_name

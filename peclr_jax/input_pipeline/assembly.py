@@ -1,0 +1,56 @@
+"""What every kind of source is put together from: margins, partners, a place in memory."""
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from peclr_jax.input_pipeline.memory import DeviceCache, Identities, MemoryStore, Store, load
+from peclr_jax.input_pipeline.order import Order
+from peclr_jax.input_pipeline.pairs import Partners
+from peclr_jax.input_pipeline.sources import CachedSource, HeldOut, Source, StreamSource
+
+
+def is_paired(config: ConfigDict) -> bool:
+    """Whether each image comes with another version of the same hand."""
+    return config.pairs == "versions"
+
+
+def make_partners(config: ConfigDict, identities: Identities, order: Order) -> Partners:
+    """Says which image is whose other version.
+
+    Raises:
+      ValueError: no hand has more than one image.
+    """
+    partners = Partners(identities, order.sizes, order.seed)
+    if not partners.exist:
+        raise ValueError(
+            "data.pairs='versions' pairs images of one hand, but each hand of "
+            f"{', '.join(order.names)} has but one: use 'image'."
+        )
+    return partners
+
+
+def crop_margin(config: ConfigDict) -> float | None:
+    """The side of a crop in sides of the hand's box; None where the whole image is taken."""
+    return config.hand_margin * config.source_margin if config.crop == "hand" else None
+
+
+def stored(
+    store: Store,
+    order: Order,
+    cache: str,
+    mesh: Mesh,
+    held_out: HeldOut,
+    process: tuple[int, int],
+    partners: Partners | None,
+) -> Source:
+    """Puts a store where `data.cache` says, and makes a source of it.
+
+    Raises:
+      MemoryError: it does not fit there.
+    """
+    if cache == "none":
+        return StreamSource(store, order, mesh, held_out, *process, partners)
+    examples = store if isinstance(store, MemoryStore) else load(store)
+    if cache == "host":
+        return StreamSource(examples, order, mesh, held_out, *process, partners)
+    return CachedSource(DeviceCache(examples.arrays, mesh), order, held_out, partners)
