@@ -3,8 +3,9 @@
 Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
-data, in one sentence; 3 the loss is no longer finite; 4 done, but for some of the input; 130 or 143
-interrupted, state saved.
+data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
+some of the input; 130 interrupted, state saved. SIGTERM, by which schedulers ask for an end, saves
+the state and exits with 0: whether a run is finished is told by its summary.json.
 """
 
 import importlib
@@ -53,8 +54,8 @@ def main(argv: list[str]) -> int:
     """Runs the task that the config names; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
+    from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
-    from peclr_jax.training.trainer import NonFiniteLossError
 
     keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
@@ -70,9 +71,12 @@ def main(argv: list[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 3
     except Exception as error:
-        if not is_users_mistake(error):
+        ours = is_users_mistake(error)
+        in_words = ours and getattr(error, "errno", None) is None
+        sentence = None if in_words else explain(error, workdir)
+        if sentence is None and not ours:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {sentence or error}", file=sys.stderr)
         return 2
     return exit_code
 
