@@ -34,6 +34,12 @@ CACHE_DIR = flags.DEFINE_string(
     "Folder where compiled programs are kept, so that later runs start sooner; '' keeps none.",
 )
 
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic",
+    False,
+    "Whether a GPU is to compute the same bits in every run, at some cost; a CPU does so anyway.",
+)
+
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -57,6 +63,8 @@ def main(argv: list[str]) -> int:
     from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
 
+    if DETERMINISTIC.value:
+        ask_for_determinism()
     keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
@@ -90,6 +98,15 @@ def keep_compiled_programs(folder: str) -> None:
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         # A start compiles dozens of small programs, which take as long together as a large one.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def ask_for_determinism() -> None:
+    """Has XLA leave out programs whose sums depend on timing, and the choice among them by speed.
+
+    To be called before the first use of a device, which is when XLA reads its flags.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
 
 
 def default_name() -> str:
