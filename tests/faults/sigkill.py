@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from peclr_jax.training.checkpoints import restore_params
 
-NUM_STEPS = 600
+NUM_STEPS = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,10 +107,10 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
       The kills, and what differs in the end.
     """
     whole, victim, cache = folder / "whole", folder / "victim", folder / "cache"
-    every_step = {"checkpoint__every_steps": 1}
+    often = {"checkpoint__every_steps": 3}
     # Once before, so that the others find their programs compiled, as later starts do.
-    left_alone(command(folder / "first", cache, 10, **every_step))
-    first, total = left_alone(command(whole, cache, NUM_STEPS, **every_step))
+    left_alone(command(folder / "first", cache, 10, **often))
+    first, total = left_alone(command(whole, cache, NUM_STEPS, **often))
     shared = {path.name: path.read_bytes() for path in cache.glob("hands-*")}
     found = []
     for number in range(kills):
@@ -119,13 +119,13 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
                 path.unlink()
         # Half of them before the first step; the others within steps and saves.
         seconds = chance.uniform(0.0, 2 * first)
-        if not killed(command(victim, cache, NUM_STEPS, **every_step), seconds, folder / "log"):
+        if not killed(command(victim, cache, NUM_STEPS, **often), seconds, folder / "log"):
             raise SystemExit(f"the run was over after {number} kills of {kills}: make it longer")
         lines = (folder / "log").read_text(errors="replace").strip().splitlines()
         last = lines[-1].split("|")[0].strip() if lines else "before the first line"
         unfinished = len(half_written(victim) + half_written(cache))
         found.append(Kill(seconds, last[:48], newest_step(victim), unfinished))
-    left_alone(command(victim, cache, NUM_STEPS, **every_step))
+    left_alone(command(victim, cache, NUM_STEPS, **often))
     differences = [f"left behind: {path}" for path in half_written(victim)]
     differences += [
         f"hands differ: {name}"
