@@ -71,6 +71,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
     import jax.numpy as jnp
     import optax
 
+    from peclr_jax.objectives.contrastive import nt_xent
     from peclr_jax.tasks import recipe
     from peclr_jax.views.augment import two_views
 
@@ -90,11 +91,11 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
         return run.model.apply(variables, views, train=True, mutable=["batch_stats"])
 
     points, _ = forward(state, views)
-    objective = recipe.OBJECTIVES[config.loss.objective]
+    project = recipe.OBJECTIVES[config.loss.objective]
     loss = jax.jit(
         jax.value_and_grad(
-            lambda points: objective(
-                points, transform, config.loss.temperature, chunk=config.loss.chunk or None
+            lambda points: nt_xent(
+                project(points, transform), config.loss.temperature, chunk=config.loss.chunk or None
             )
         )
     )

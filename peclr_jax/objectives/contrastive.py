@@ -97,6 +97,55 @@ def undo_transform(
     return jnp.stack([cos * x + sin * y, cos * y - sin * x], axis=-1) + center
 
 
+def equivariant_projections(
+    points: Float[Array, "views points 2"],
+    transform: Similarity,
+    *,
+    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
+) -> Float[Array, "views dim"]:
+    """What PeCLR compares: projections whose geometric transformations have been undone (Eq. 4).
+
+    Each sample's 2m numbers are scaled to unit length before the inverse: together with the
+    scaling in `nt_xent` this changes only the gradient, range and centre being detached.
+
+    Args:
+      points: (V, m, 2) latent points.
+      transform: of each of the V views, source to view.
+      range_of: see `undo_transform`.
+
+    Returns:
+      (V, 2m) vectors for `nt_xent`.
+    """
+    views = points.shape[0]
+    points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
+    return undo_transform(points, transform, range_of=range_of).reshape(views, -1)
+
+
+def centered_projections(
+    points: Float[Array, "views points 2"], transform: Similarity
+) -> Float[Array, "views dim"]:
+    """The equivariant form with every sample's points taken relative to their mean.
+
+    Not in the paper. Translation then leaves the comparison exactly and not by an estimate of the
+    range, and scale with it, whatever point the network scales about. In return nothing asks the
+    points to follow a translation: where the hand is, they may forget.
+
+    Takes and returns what `equivariant_projections` does.
+    """
+    points = points.astype(jnp.float32)
+    centered = points - jnp.mean(points, axis=1, keepdims=True)
+    rotation = transform._replace(translation=jnp.zeros_like(transform.translation))
+    return equivariant_projections(centered, rotation)
+
+
+def invariant_projections(
+    points: Float[Array, "views points 2"], transform: Similarity
+) -> Float[Array, "views dim"]:
+    """What SimCLR compares (Eq. 1), by the same signature: the transformation is ignored."""
+    del transform
+    return points.reshape(points.shape[0], -1)
+
+
 def equivariant_nt_xent(
     points: Float[Array, "views points 2"],
     transform: Similarity,
@@ -108,9 +157,7 @@ def equivariant_nt_xent(
     """NT-Xent of projections whose geometric transformations have been undone (Eqs. 3, 4, 7).
 
     Args:
-      points: (2N, m, 2) latent points; i and i + N are the two views of one image. Each sample's
-        2m numbers are scaled to unit length before the inverse and again after it: the first
-        changes only the gradient, range and centre being detached.
+      points: (2N, m, 2) latent points; i and i + N are the two views of one image.
       transform: of each of the 2N views, source to view.
       temperature: see `nt_xent`.
       chunk: see `nt_xent`.
@@ -125,40 +172,5 @@ def equivariant_nt_xent(
       >>> equivariant_nt_xent(points, transform, 0.5).shape
       ()
     """
-    views = points.shape[0]
-    points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
-    undone = undo_transform(points, transform, range_of=range_of)
-    return nt_xent(undone.reshape(views, -1), temperature, chunk=chunk)
-
-
-def centered_nt_xent(
-    points: Float[Array, "views points 2"],
-    transform: Similarity,
-    temperature: float | Float[Array, ""],
-    *,
-    chunk: int | None = None,
-) -> Float[Array, ""]:
-    """The equivariant form with every sample's points taken relative to their mean.
-
-    Not in the paper. Translation then leaves the comparison exactly and not by an estimate of the
-    range, and scale with it, whatever point the network scales about. In return nothing asks the
-    points to follow a translation: where the hand is, they may forget.
-
-    Takes what `equivariant_nt_xent` takes.
-    """
-    points = points.astype(jnp.float32)
-    centered = points - jnp.mean(points, axis=1, keepdims=True)
-    rotation = transform._replace(translation=jnp.zeros_like(transform.translation))
-    return equivariant_nt_xent(centered, rotation, temperature, chunk=chunk)
-
-
-def invariant_nt_xent(
-    points: Float[Array, "views points 2"],
-    transform: Similarity,
-    temperature: float | Float[Array, ""],
-    *,
-    chunk: int | None = None,
-) -> Float[Array, ""]:
-    """SimCLR's objective (Eq. 1), by the same signature: the transformation is ignored."""
-    del transform
-    return nt_xent(points.reshape(points.shape[0], -1), temperature, chunk=chunk)
+    projections = equivariant_projections(points, transform, range_of=range_of)
+    return nt_xent(projections, temperature, chunk=chunk)

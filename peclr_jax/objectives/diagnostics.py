@@ -1,5 +1,6 @@
 """What pre-training has taught, measured without labels on held-out images."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -48,6 +49,35 @@ def equivariance_error(
     undone = _unit(undo_transform(_unit(transformed), transform))
     distance = jnp.linalg.norm((undone - reference) / latent_range(reference), axis=-1)
     return jnp.mean(distance)
+
+
+def alignment_and_uniformity(
+    z: Float[Array, "views dim"], loss: Float[Array, ""], temperature: float | Float[Array, ""]
+) -> dict[str, Float[Array, ""]]:
+    """Splits NT-Xent into what pulls views of one image together and what pushes the others apart.
+
+    loss = log(2N - 1) + uniformity - alignment: the two terms of Wang and Isola (ICML 2020,
+    "Understanding contrastive representation learning through alignment and uniformity on the
+    hypersphere"), in the form that the loss has them. Costs one product of each pair; no gradient
+    is taken through it.
+
+    Args:
+      z: (2N, D) as `contrastive.nt_xent` takes them.
+      loss: what it returns for them.
+      temperature: as it takes it.
+
+    Returns:
+      "alignment": the mean cosine similarity of the two views of an image over the temperature;
+      "uniformity": the mean, over all views, of the log of the mean of exp(cosine similarity over
+      temperature) to all other views.
+    """
+    z, loss = jax.lax.stop_gradient((z.astype(jnp.float32), loss))
+    first, second = jnp.split(z, 2)
+    lengths = jnp.linalg.norm(first, axis=-1) * jnp.linalg.norm(second, axis=-1)
+    similarity = jnp.sum(first * second, axis=-1) / jnp.maximum(lengths, 1e-12)
+    alignment = jnp.mean(similarity) / temperature
+    others = jnp.log(jnp.float32(len(z) - 1))
+    return {"alignment": alignment, "uniformity": loss + alignment - others}
 
 
 def _unit(points: Float[Array, "images points 2"]) -> Float[Array, "images points 2"]:

@@ -1,7 +1,6 @@
 """Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from rich.console import Console
 from peclr_jax import plots
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
+from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.tasks import initialisation, monitor, recipe
 from peclr_jax.tasks.initialisation import Initialisation
 from peclr_jax.training import accumulation, trainer
@@ -109,11 +109,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accumulation.GradientFn:
     """The gradient of the config's objective, negatives within micro-batches or global."""
-    loss = partial(
-        recipe.OBJECTIVES[config.loss.objective],
-        temperature=config.loss.temperature,
-        chunk=config.loss.chunk or None,
-    )
+    project = recipe.OBJECTIVES[config.loss.objective]
+    temperature, chunk = config.loss.temperature, config.loss.chunk or None
 
     def encode(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
@@ -145,7 +142,9 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
         return points, transform, updates["batch_stats"]
 
     def batch_loss(points: Array, transform: Similarity) -> tuple[Float[Array, ""], dict[str, Any]]:
-        return loss(points, transform), {}
+        projections = project(points, transform)
+        loss = contrastive.nt_xent(projections, temperature, chunk=chunk)
+        return loss, diagnostics.alignment_and_uniformity(projections, loss, temperature)
 
     if config.negatives == "global":
         return accumulation.cached_gradients(encode, batch_loss, config.micro_batches)

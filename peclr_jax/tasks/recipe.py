@@ -22,12 +22,17 @@ from peclr_jax.tasks.initialisation import PARTS
 from peclr_jax.training import checkpoints, mesh, optimizer
 from peclr_jax.views.spec import ViewSpec
 
-OBJECTIVES: dict[str, Callable[..., Float[Array, ""]]] = {
-    "peclr": contrastive.equivariant_nt_xent,
-    "simclr": contrastive.invariant_nt_xent,
-    "direct_translation": partial(contrastive.equivariant_nt_xent, range_of=contrastive.unit_range),
-    "attached_range": partial(contrastive.equivariant_nt_xent, range_of=contrastive.attached_range),
-    "centered": contrastive.centered_nt_xent,
+# What NT-Xent compares, of the latent points and the views' transformations.
+OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
+    "peclr": contrastive.equivariant_projections,
+    "simclr": contrastive.invariant_projections,
+    "direct_translation": partial(
+        contrastive.equivariant_projections, range_of=contrastive.unit_range
+    ),
+    "attached_range": partial(
+        contrastive.equivariant_projections, range_of=contrastive.attached_range
+    ),
+    "centered": contrastive.centered_projections,
 }
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lars_adam": optimizer.lars_adam,
@@ -176,9 +181,8 @@ def check_resumable(config: ConfigDict, workdir: Path) -> None:
     Raises:
       ValueError: a field differs that changes the result; the message names all that do.
     """
-    try:
-        stored = checkpoints.restore_config(workdir)
-    except FileNotFoundError:
+    stored = checkpoints.restore_run_config(workdir)
+    if stored is None:
         return
     here, there = identity(config.to_dict()), identity(stored)
     changed = [

@@ -7,7 +7,9 @@ complete one. Random keys are not stored: they are derived from seed and step.
 """
 
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -15,12 +17,20 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 DIRECTORY = "checkpoints"
 
 Path = str | os.PathLike[str]
 State = TypeVar("State")
+
+# What the folder of a damaged checkpoint is renamed to, out of the way of the steps to come.
+_DAMAGED = ".damaged"
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint lacks files, or some of them are not what was written."""
 
 
 class Checkpoints:
@@ -89,14 +99,42 @@ class Checkpoints:
         """Returns the step of the newest checkpoint, `None` if there is none."""
         return self._manager.latest_step()
 
-    def restore_latest(self, target: State) -> State | None:
-        """Restores the newest checkpoint of this run, `None` if there is none.
+    def restore_latest(self, target: State, note: Callable[[str], None] = print) -> State | None:
+        """Restores the newest checkpoint of this run that is whole, `None` if there is none.
+
+        A damaged one is renamed to `<step>.damaged`, so that its step can be saved again.
 
         Args:
           target: The state to fill, see `restore_state`.
+          note: Told of each damaged checkpoint, in a sentence.
+
+        Raises:
+          DamagedCheckpointError: There are checkpoints, but all of them are damaged.
+          ValueError: The checkpoint is of another model, see `restore_state`.
         """
-        step = self.latest_step()
-        return None if step is None else restore_state(self._manager.directory / str(step), target)
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            directory = self._manager.directory / str(step)
+            try:
+                return restore_state(directory, target)
+            except (DamagedCheckpointError, FileNotFoundError) as error:
+                note(f"{error} Going back to the one before.")
+                self._set_aside(directory)
+        if steps:
+            raise DamagedCheckpointError(
+                f"All checkpoints in {self._manager.directory} are damaged: they are kept there as "
+                f"*{_DAMAGED}; start again in another workdir, or here once they are removed."
+            )
+        return None
+
+    def _set_aside(self, directory: epath.Path) -> None:
+        multihost_utils.sync_global_devices(f"damaged {directory.name}")
+        if jax.process_index() == 0:
+            aside = directory.with_name(directory.name + _DAMAGED)
+            shutil.rmtree(aside, ignore_errors=True)
+            directory.rename(aside)
+        multihost_utils.sync_global_devices(f"set aside {directory.name}")
+        self._manager.reload()
 
     def wait(self) -> None:
         """Returns once everything saved so far is complete on disk."""
@@ -111,7 +149,15 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._manager.close()
+        if kind is None:
+            self._manager.close()
+            return
+        # What went wrong is told already: that the last write failed for the same reason is not.
+        with suppress(Exception):
+            self._manager.close()
+        if jax.process_index() == 0:
+            for unfinished in self._manager.directory.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def find(path: Path, step: int | None = None) -> epath.Path:
@@ -134,11 +180,7 @@ def find(path: Path, step: int | None = None) -> epath.Path:
         return root
     if (root / DIRECTORY).exists():
         root = root / DIRECTORY
-    found = {
-        int(child.name): child
-        for child in (root.iterdir() if root.is_dir() else ())
-        if child.name.isdecimal() and _is_checkpoint(child)
-    }
+    found = _by_step(root)
     if not found:
         raise FileNotFoundError(
             f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
@@ -151,15 +193,35 @@ def find(path: Path, step: int | None = None) -> epath.Path:
     return found[max(found) if step is None else step]
 
 
+def restore_run_config(workdir: Path) -> dict[str, Any] | None:
+    """Restores the configuration of a run, `None` if it has left no whole checkpoint.
+
+    Args:
+      workdir: The run's directory, which need not be there.
+    """
+    for _, directory in sorted(_by_step(_absolute(workdir) / DIRECTORY).items(), reverse=True):
+        with suppress(DamagedCheckpointError):
+            return restore_config(directory)
+    return None
+
+
 def restore_config(path: Path) -> dict[str, Any]:
     """Restores the configuration of the run that made a checkpoint.
 
     Args:
       path: See `find`.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its file cannot be read as it was written.
     """
-    with _reader() as reader:
+    directory = find(path)
+    with _reading(directory) as reader:
         args = ocp.args.Composite(config=ocp.args.JsonRestore())
-        return reader.restore(find(path), args=args).config
+        config = reader.restore(directory, args=args).config
+        if not isinstance(config, dict):
+            raise TypeError("its configuration is no object")
+        return config
 
 
 def restore_params(path: Path) -> dict[str, Any]:
@@ -171,9 +233,13 @@ def restore_params(path: Path) -> dict[str, Any]:
     Returns:
       The variables for `model.apply`: `{"params": ..., "batch_stats": ...}`, trees of NumPy arrays.
       The optimizer's moments are not read.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its files are not all there, or not as they were written.
     """
     directory = find(path)
-    with _reader() as reader:
+    with _reading(directory) as reader:
         saved = reader.metadata(directory).item_metadata["state"].tree
         target = {name: saved[name] for name in ("params", "batch_stats")}
         args = ocp.args.PyTreeRestore(
@@ -197,13 +263,15 @@ def restore_state(path: Path, target: State) -> State:
 
     Raises:
       FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its files are not all there, or not as they were written.
       ValueError: The checkpoint's tensors are not those of the target; the message names the
         first that differs, and both shapes.
     """
     directory = find(path)
-    with _reader() as reader:
-        saved = reader.metadata(directory).item_metadata["state"].tree
-        _check_same_shapes(_shapes(saved), _shapes(target), directory)
+    with _reading(directory) as reader:
+        saved = _shapes(reader.metadata(directory).item_metadata["state"].tree)
+    _check_same_shapes(saved, _shapes(target), directory)
+    with _reading(directory) as reader:
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
         args = ocp.args.PyTreeRestore(
             item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
@@ -211,12 +279,35 @@ def restore_state(path: Path, target: State) -> State:
         return reader.restore(directory, args=ocp.args.Composite(state=args)).state
 
 
-def _reader() -> ocp.Checkpointer:
-    return ocp.Checkpointer(
-        ocp.CompositeCheckpointHandler(
-            state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
-        )
+@contextmanager
+def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
+    """Offers a reader; whatever it trips over means that the files are damaged.
+
+    Orbax and TensorStore have no error of their own for that: depending on the file, it is a
+    ValueError, an AttributeError, a JSONDecodeError or a bare Exception.
+    """
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
     )
+    try:
+        with ocp.Checkpointer(handler) as reader:
+            yield reader
+    except (MemoryError, jax.errors.JaxRuntimeError):
+        raise  # of this machine, not of the files
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedCheckpointError(
+            f"The checkpoint {directory} is damaged ({reason}): copy it anew from where it came, "
+            "or use that of another step."
+        ) from error
+
+
+def _by_step(root: epath.Path) -> dict[int, epath.Path]:
+    return {
+        int(child.name): child
+        for child in (root.iterdir() if root.is_dir() else ())
+        if child.name.isdecimal() and _is_checkpoint(child)
+    }
 
 
 def _is_checkpoint(directory: epath.Path) -> bool:

@@ -165,7 +165,7 @@ def fit(
         before saving; the state has not been saved.
       ValueError: The batches ended before the last step, or the checkpoint is not of this model.
     """
-    restored = checkpoints.restore_latest(state)
+    restored = checkpoints.restore_latest(state, progress.note)
     state = state if restored is None else restored
     step = start = int(state.step)
     if restored is not None:

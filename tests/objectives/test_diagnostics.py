@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from peclr_jax.objectives import diagnostics
+from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.views.affine import Similarity
 
 
@@ -35,3 +35,22 @@ def test_error_is_a_fraction_of_the_range():
     transform = Similarity(jnp.zeros(1), jnp.ones(1), jnp.zeros((1, 2)))
     error = diagnostics.equivariance_error(points, moved, transform)
     np.testing.assert_allclose(error, jnp.sqrt(2.0), rtol=1e-6)
+
+
+def test_alignment_and_uniformity_make_up_the_loss():
+    z, temperature = jax.random.normal(jax.random.key(0), (8, 6)), 0.3
+
+    def loss_of(z):
+        loss = contrastive.nt_xent(z, temperature)
+        terms = diagnostics.alignment_and_uniformity(z, loss, temperature)
+        return loss + sum(terms.values()), terms
+
+    (_, terms), gradient = jax.value_and_grad(loss_of, has_aux=True)(z)
+    unit = z / jnp.linalg.norm(z, axis=1, keepdims=True)
+    logits = unit @ unit.T / temperature
+    np.testing.assert_allclose(terms["alignment"], np.diag(logits, 4).mean(), rtol=1e-5)
+    others = np.asarray(logits)[~np.eye(8, dtype=bool)].reshape(8, 7)
+    expected = np.log(np.exp(others).mean(1)).mean()
+    np.testing.assert_allclose(terms["uniformity"], expected, rtol=1e-5)
+    alone = jax.grad(lambda z: contrastive.nt_xent(z, temperature))(z)
+    np.testing.assert_array_equal(gradient, alone)
