@@ -17,7 +17,7 @@ from tqdm import auto as tqdm
 
 # What zipfile raises for broken members, for encrypted ones and for methods that it does not know.
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError)
-# Images are compressed already and texts shrink to a tenth: what grows more is meant to fill a disk.
+# Images are compressed already, texts shrink to a tenth: what grows more is meant to fill a disk.
 _LARGEST_GROWTH = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _SMALL = 1 << 26  # bytes that do no harm, however little they were

@@ -40,6 +40,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
     recipe.check_choice("model.head", config.model.head, HEADS)
     recipe.check_choice("init.parts", config.init.parts, PARTS)
     recipe.check_choice("optimizer.name", config.optimizer.name, recipe.OPTIMIZERS)
+    recipe.check_choice("optimizer.decay_mask", config.optimizer.decay_mask, recipe.DECAY_MASKS)
     recipe.check_positive(
         config,
         "batch_size",
@@ -97,7 +98,7 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
                 )
         return config, RANDOM
     trained = stored.read(path)
-    match_encoder(config.model, trained.model, f"the checkpoint {path}")
+    match_encoder(config.model, trained.model.to_dict(), f"the checkpoint {path}")
     restored = checkpoints.restore_params(path)
     source = str(checkpoints.find(path))
     if config.init.parts == "encoder":

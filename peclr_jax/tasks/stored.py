@@ -73,20 +73,19 @@ def checked(stored: Any, source: str) -> ConfigDict:
     """
     try:
         config = ConfigDict(_plain(stored))
-        _check_task(config)
-        _check_model(config)
-        _complete_data(config)
-        if config.task == "finetune":
-            _check_finetuning(config)
-        recipe.check_view_size(config)
-        check_data(config.data)
+        task = config.get("task")
+        if isinstance(task, str) and task in _HEADS:
+            return _completed(config)
     except ValueError as error:
         reason = str(error).replace("--config.", "")
         raise ValueError(
             f"the config in {source} is not one that a training of ours writes ({reason}): get the "
             "checkpoint again from where it was made"
         ) from error
-    return config
+    raise ValueError(
+        f"{source} is a checkpoint of the task {str(task)[:40]!r}: name one of a pre-training or a "
+        "fine-tuning run"
+    )
 
 
 def check_variables(
@@ -145,9 +144,14 @@ def _plain(value: Any, depth: int = 0) -> Any:
     return {name: _plain(item, depth + 1) for name, item in value.items()}
 
 
-def _check_task(config: ConfigDict) -> None:
-    if (task := config.get("task")) not in _HEADS:
-        raise ValueError(f"its task is {str(task)[:40]!r}, none of {', '.join(_HEADS)}")
+def _completed(config: ConfigDict) -> ConfigDict:
+    _check_model(config)
+    _complete_data(config)
+    if config.task == "finetune":
+        _check_finetuning(config)
+    recipe.check_view_size(config)
+    check_data(config.data)
+    return config
 
 
 def _check_model(config: ConfigDict) -> None:
@@ -235,7 +239,7 @@ def _check_type(name: str, value: Any, example: Any) -> None:
         raise ValueError(f"{name} is {str(value)[:40]!r}")
 
 
-def _check_range(name: str, value: float, least: float, most: float) -> None:
+def _check_range(name: str, value: int | float, least: int | float, most: int | float) -> None:
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}, not within {least} and {most}")
 

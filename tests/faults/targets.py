@@ -8,11 +8,13 @@ raises is judged by `fuzz`.
 import json
 import random
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -53,14 +55,36 @@ def config_flags(folder: Path, main: Any) -> Case:
         task: sorted(_flat(module.get_config("quick").to_dict()))
         for task, module in recipes.items()
     }
-    texts = ("", "nan", "inf", "-1", "0", "1e400", "9" * 400, "[", "(1,", "(2.0,1.0)", "a,b", "x")
+    texts = (
+        "",
+        "nan",
+        "inf",
+        "1e308",
+        "True",
+        "(nan,1.0)",
+        "(1.0,inf)",
+        "1",
+        "-1",
+        "0",
+        "1e400",
+        "9" * 400,
+        "[",
+        "(1,",
+        "(2.0,1.0)",
+        "a,b",
+        "x",
+    )
 
     def case(random: random.Random, folder: Path) -> None:
         task = random.choice(sorted(recipes))
         chosen = random.sample(fields[task], random.choice((1, 1, 2)))
         argv = [f"--config.{name}={random.choice(texts)}" for name in chosen]
         flags.FLAGS.unparse_flags()
-        main.parse_flags(["main", f"--config={ROOT}/configs/{task}.py:quick", *argv])
+        for name in [name for name in flags.FLAGS if name.startswith("config.")]:
+            delattr(flags.FLAGS, name)  # of the case before
+        argv = ["main", f"--config={ROOT}/configs/{task}.py:quick", *argv]
+        with mock.patch.object(sys, "argv", argv):  # where the config's flag looks for its fields'
+            main.parse_flags(argv)
         check_config(main.CONFIG.value)
 
     return case
