@@ -20,7 +20,7 @@ from tqdm import auto as tqdm
 _NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
 _CHUNK_BYTES = 1 << 16
 # What is told by its name where a JPEG is wanted; Pillow's other formats are not even looked at.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
 
 _DEEPEST = 100

@@ -48,6 +48,8 @@ class Inference(NamedTuple):
 def default_data_config() -> ConfigDict:
     """Returns the fields that name the data; "" and 0 stand for what the network was trained on.
 
+    Places are an exception: "" stands for the usual ones, see `resolve_data`.
+
     How crops are cut (their margins) is always as in training.
     """
     config = ConfigDict()

@@ -426,6 +426,16 @@ def test_no_file_of_ours_calls_what_runs_or_fetches_foreign_things():
     assert not wrong
 
 
+def test_every_image_is_opened_by_named_formats():
+    opened = []
+    for path in (p for top in ("peclr_jax", "data") for p in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                opened.append((path.name, any(word.arg == "formats" for word in node.keywords)))
+    assert len(opened) >= 5
+    assert all(named for _, named in opened)
+
+
 @pytest.mark.parametrize(
     "text",
     [
