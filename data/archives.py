@@ -8,15 +8,12 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
-# What zipfile raises for broken members, for encrypted ones and for methods that it does not know.
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError, OSError)
 # Images are compressed already, texts shrink to a tenth: what grows more is meant to fill a disk.
 _LARGEST_GROWTH = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -141,7 +138,8 @@ def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) ->
 def _naming(archive: Path) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    # Broken, encrypted and unknown members are met with errors of every kind.
+    except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise OSError(
                 f"Unpacking {archive} filled the disk: make room, or pass another --data_dir."

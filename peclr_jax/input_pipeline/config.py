@@ -135,7 +135,7 @@ def check(config: ConfigDict) -> None:
     if config.label_seed < 0:
         raise ValueError(f"data.label_seed must not be negative, got {config.label_seed}.")
     for name in ("source_size", "hand_margin", "source_margin"):
-        if not (config[name] > 0 and math.isfinite(config[name])):
+        if not 0 < config[name] < math.inf:
             raise ValueError(f"data.{name} must be positive, got {config[name]}.")
     if config.source == "rendered":
         _check_rendered(config.rendered)

@@ -23,7 +23,7 @@ from data import archives, images, pickles, validation
 from data.image_folder import layout as image_folder
 from data.youtube_3d_hands import layout as youtube
 from data.youtube_3d_hands import mano
-from peclr_jax import files
+from peclr_jax import files, input_pipeline
 from peclr_jax.html import figure, page, table
 from peclr_jax.models import torch_file
 from peclr_jax.photos import boxes, find
@@ -181,6 +181,13 @@ def test_archives_that_say_less_than_they_hold_are_cut_off(unpacked):
     assert "corrupt or truncated" in unpack()
 
 
+def test_members_without_a_name_are_refused(unpacked):
+    path, unpack = unpacked
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\0.txt", "text")
+    assert "HANDS.zip is not a zip archive, corrupt" in unpack()
+
+
 def test_files_where_folders_are_wanted_are_refused(unpacked):
     path, unpack = unpacked
     with zipfile.ZipFile(path, "w") as archive:
@@ -277,6 +284,22 @@ def test_boxes_are_numbers_that_photos_can_have(box, tmp_path):
     (tmp_path / "boxes.json").write_text(f'{{"a.jpg": [{{"box": {box}}}]}}')
     with pytest.raises(ValueError, match='"box" must be four numbers'):
         boxes.read_boxes(tmp_path / "boxes.json", "right")
+
+
+@pytest.mark.parametrize("size", [10**400, float("inf"), float("nan")])
+def test_sizes_beyond_floats_are_refused(size):
+    config = input_pipeline.default_config()
+    with config.ignore_type():
+        config.source_size = size
+    with pytest.raises(ValueError, match=r"data\.source_size must be positive"):
+        input_pipeline.config.check(config)
+
+
+def test_an_unknown_mask_of_the_decay_is_refused():
+    config = recipes.get_config("quick+scratch")
+    config.optimizer.decay_mask = "-1"
+    with pytest.raises(ValueError, match=r"optimizer\.decay_mask='-1' is none of 'kernels'"):
+        pose_recipe.check_finetuning(config, 1)
 
 
 def test_names_on_pages_are_text(tmp_path):
