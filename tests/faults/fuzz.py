@@ -93,9 +93,7 @@ def loaded_main() -> Iterator[ModuleType]:
         del sys.modules["main_under_fuzz"]
 
 
-def run(
-    cases: int, seed: int, only: str | None = None, first: int = 0, limit_memory: bool = True
-) -> Result:
+def run(cases: int, seed: int, only: str | None = None, first: int = 0) -> Result:
     """Runs cases, as many of each target.
 
     Args:
@@ -103,7 +101,6 @@ def run(
       seed: a case depends on it, its target and its number alone.
       only: the one target to run.
       first: number of the first case of each target.
-      limit_memory: whether this process may be kept from taking more than `BYTES` at a time.
     """
     from targets import TARGETS, config_flags
 
@@ -125,7 +122,7 @@ def run(
                 counts[name] = Counter()
                 for number in range(first, first + share):
                     judge = functools.partial(
-                        _judged, name, number, seed, case, main, scratch / "case", limit_memory
+                        _judged, name, number, seed, case, main, scratch / "case"
                     )
                     if (leak := judge()).outcome == "hung":
                         leak = judge()  # perhaps only for what else the machine had to do
@@ -144,13 +141,12 @@ def _judged(
     case: Callable[[random.Random, Path], None],
     main: ModuleType,
     folder: Path,
-    limit_memory: bool,
 ) -> Leak:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     try:
         # Its errors may bring what it allocated with them.
-        with _limits(limit_memory):
+        with _limits():
             case(random.Random(f"{seed} {name} {number}"), folder)
     except HungError:
         return Leak(name, number, "hung", traceback.format_exc())
@@ -168,7 +164,7 @@ def is_a_sentence(message: str) -> bool:
 
 
 @contextlib.contextmanager
-def _limits(memory: bool) -> Iterator[None]:
+def _limits() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise HungError
 
@@ -176,11 +172,9 @@ def _limits(memory: bool) -> Iterator[None]:
     unlimited = resource.getrlimit(resource.RLIMIT_AS)
     # What never returns to Python cannot be interrupted; a test that hangs says nothing.
     faulthandler.dump_traceback_later(10 * SECONDS, exit=True, file=sys.__stderr__)
-    if memory:
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        resource.setrlimit(
-            resource.RLIMIT_AS, (pages * resource.getpagesize() + BYTES, unlimited[1])
-        )
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, unlimited[1]))
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
     try:
         yield
