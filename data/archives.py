@@ -1,21 +1,23 @@
 """Official archives as they were downloaded: unpacked beside the records, safely, whole or not."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
-# What zipfile raises for broken members, for encrypted ones and for methods that it does not know.
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError)
+# Images are compressed already, texts shrink to a tenth: what grows more is meant to fill a disk.
+_LARGEST_GROWTH = 100
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SMALL = 1 << 26  # bytes that do no harm, however little they were
 
 
 def unpacked(
@@ -37,7 +39,7 @@ def unpacked(
       That directory; ``manual_dir`` itself if none of the archives is there.
 
     Raises:
-      ValueError: an archive is broken, or a name in it leads out of the directory.
+      ValueError: an archive is broken or a bomb, or a name in it leads out of the directory.
       OSError: there is not enough space.
     """
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
@@ -74,6 +76,7 @@ def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
         files = [member for member in content.infolist() if not member.is_dir()]
     for member in files:
         _check_member(archive, member)
+    _check_growth(archive, sum(member.file_size for member in files))
     paths = [PurePosixPath(member.filename) for member in files]
     wrapped = all(len(path.parts) > 1 and path.parts[0] == archive.stem for path in paths)
     return {
@@ -95,6 +98,16 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
         f"{archive} holds {name!r}, {problem}: it is not the official archive, and nothing of it "
         "was unpacked. Download it again from the data set's own page."
     )
+
+
+def _check_growth(archive: Path, unpacked: int) -> None:
+    size = archive.stat().st_size
+    if unpacked > max(_SMALL, _LARGEST_GROWTH * size):
+        raise ValueError(
+            f"{archive} has {size / 1e6:.1f} MB and would become {unpacked / 1e6:.0f} MB, which no "
+            "archive of images does: it is not the official one, and nothing of it was unpacked. "
+            "Download it again from the data set's own page."
+        )
 
 
 def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) -> None:
@@ -125,7 +138,12 @@ def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) ->
 def _naming(archive: Path) -> Iterator[None]:
     try:
         yield
-    except _BROKEN as error:
+    # Broken, encrypted and unknown members are met with errors of every kind.
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise OSError(
+                f"Unpacking {archive} filled the disk: make room, or pass another --data_dir."
+            ) from error
         raise ValueError(
             f"{archive} is not a zip archive, corrupt or truncated ({error}). Download it again."
         ) from error

@@ -14,6 +14,8 @@ from PIL import Image
 from peclr_jax.photos import read
 
 QUALITY = 95
+# Of all that Pillow knows: some of its other formats start programs, or read what no photo is.
+FORMATS = (*read.FORMATS, "BMP")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,7 +32,7 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
     """Returns a JPEG file byte for byte, and any other image encoded as one.
 
     Args:
-      path: an image of a kind that Pillow reads; of JPEGs one that stands upright as it is stored.
+      path: an image of one of `FORMATS`; of JPEGs one that stands upright as it is stored.
       remedy: what to do about a broken file, a full sentence.
 
     Raises:
@@ -38,15 +40,15 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
       ValueError: it is not an image, corrupt or truncated.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             if image.format == "JPEG":
                 image.load()
                 return path.read_bytes()
             return encode(read.to_rgb(image))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing. {remedy}") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow meets broken PNGs with a SyntaxError.
+    except Exception as error:
+        # Decoders meet broken files with errors of every kind.
         raise ValueError(f"{path} is not an image, corrupt or truncated ({error}). {remedy}") from (
             error
         )

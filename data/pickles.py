@@ -1,12 +1,18 @@
 """Pickles of arrays and plain values, which may come from anywhere: nothing in them is run."""
 
+import io
+import math
 import pickle
+import pickletools
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+_HOLDERS = (str, bytes, bytearray, list, tuple, set, frozenset)
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class Inert:
@@ -40,8 +46,9 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
       ValueError: it is no pickle, is truncated, or needs anything else to be read.
     """
     try:
-        with path.open("rb") as file:
-            return _Unpickler(file, inert).load()
+        content = path.read_bytes()
+        _check_numbers(content)
+        return _Unpickler(io.BytesIO(content), inert).load()
     except FileNotFoundError:
         raise FileNotFoundError(f"{path} is missing.") from None
     except _RefusedError as refused:
@@ -51,8 +58,62 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
         ) from None
     except Exception as error:
         # Broken pickles fail in every way there is.
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is not a pickle, corrupt or truncated ({reason}).") from error
+
+
+def as_numbers(value: Any, most: int) -> np.ndarray:
+    """Returns what a pickle holds as an array of numbers.
+
+    Args:
+      value: an array, or lists of numbers: each may be in the other many times, so that a short
+        pickle may stand for more numbers than any memory holds.
+      most: how many there may be.
+
+    Raises:
+      ValueError: more numbers, or none.
+    """
+    if not isinstance(value, np.ndarray):
+        _count(value, most)
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, OverflowError) as error:
+        raise ValueError(f"it does not hold numbers ({error})") from error
+    if array.size > most:
+        raise ValueError(f"it holds {array.size} numbers")
+    return array
+
+
+def _count(value: Any, most: int, depth: int = 0) -> int:
+    """Returns how many values lists hold; not how many at a depth where no labels are."""
+    if not isinstance(value, list | tuple):
+        if isinstance(value, int | float | complex | np.number | np.bool_ | np.ndarray):
+            return int(np.size(value))
+        raise ValueError(f"it holds a {type(value).__name__}, no number")
+    if depth > 4:
+        raise ValueError("it is nested too deep")
+    count = 0
+    for item in value:
+        count += _count(item, most, depth + 1)
+        if count > most:
+            raise ValueError(f"it holds more than {most} numbers")
+    return count
+
+
+def _check_numbers(content: bytes) -> None:
+    """Raises ValueError where values are numbered far beyond how many there are."""
+    file = io.BytesIO(content)
+    while code := file.read(1):
+        instruction = pickletools.code2op.get(code.decode("latin1"))
+        if instruction is None or code == pickle.STOP:
+            return
+        if code == pickle.STRING:  # of Python 2, in which any byte may be
+            file.readline()
+        elif instruction.arg is not None:
+            argument = instruction.arg.reader(file)
+            # Room is made for as many values as the largest number says.
+            if instruction.name in _PUTS and argument > file.tell():
+                raise ValueError("it numbers its values wrongly")
 
 
 class _RefusedError(Exception):
@@ -82,7 +143,7 @@ class _DataType:
         del align, copy  # of records, which are refused
         self.dtype = np.dtype(str(code))
         if self.dtype.kind not in "biufcSUO":
-            raise _RefusedError(f"arrays of data type {code!r}")
+            raise _RefusedError(f"arrays of data type {str(code)!r}")
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.dtype = self.dtype.newbyteorder(state[1])
@@ -92,6 +153,10 @@ class _Array(np.ndarray):
     """An array that takes its data type from a `_DataType` alone."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, data_type, _, values = state
+        # NumPy makes room for objects before it looks whether they are there.
+        if data_type.dtype.kind == "O" and math.prod(shape) != len(values):
+            raise ValueError(f"an array of shape {shape} with {len(values)} values")
         super().__setstate__(tuple(x.dtype if isinstance(x, _DataType) else x for x in state))  # type: ignore[arg-type]
 
 
@@ -111,6 +176,17 @@ def _encode(text: str | bytes, _encoding: str = "latin1") -> bytes:
     return text.encode("latin1") if isinstance(text, str) else text
 
 
+def _sized(kind: type) -> Callable[..., Any]:
+    """A type that can be made of values that are there, not of a number of them."""
+
+    def make(*values: Any) -> Any:
+        if not all(isinstance(value, _HOLDERS) for value in values):
+            raise ValueError(f"a {kind.__name__} without its values")
+        return kind(*values)
+
+    return make
+
+
 def _new_object(kind: type, *_: Any) -> Inert:
     if kind is not Inert:
         raise _RefusedError(f"objects of {kind!r}")
@@ -118,17 +194,18 @@ def _new_object(kind: type, *_: Any) -> Inert:
 
 
 _PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-_KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): "ndarray",
-    ("numpy", "dtype"): _DataType,
-    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy.core.multiarray", "scalar"): _scalar,
-    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-    ("_codecs", "encode"): _encode,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("copyreg", "_reconstructor"): _new_object,
-    ("builtins", "object"): object,
-} | {
-    ("builtins", kind.__name__): kind
-    for kind in (bytes, bytearray, complex, set, frozenset, slice, range)
-}
+_KNOWN: dict[tuple[str, str], Any] = (
+    {
+        ("numpy", "ndarray"): "ndarray",
+        ("numpy", "dtype"): _DataType,
+        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+        ("_codecs", "encode"): _encode,
+        ("collections", "OrderedDict"): OrderedDict,
+        ("copyreg", "_reconstructor"): _new_object,
+        ("builtins", "object"): object,
+    }
+    | {("builtins", kind.__name__): kind for kind in (complex, slice, range)}
+    | {("builtins", kind.__name__): _sized(kind) for kind in (bytes, bytearray, set, frozenset)}
+)

@@ -19,6 +19,12 @@ from tqdm import auto as tqdm
 # NaN and infinity are no JSON, but Python's writer and others' produce them.
 _NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
 _CHUNK_BYTES = 1 << 16
+# What is told by its name where a JPEG is wanted; Pillow's other formats are not even looked at.
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+
+
+_DEEPEST = 100
+_BRACKETS = (b"[{", b"]}")
 
 
 def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
@@ -40,10 +46,12 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
     count = 0
     try:
         with path.open("rb") as file:
-            for part in ijson.items(file, prefix, use_float=True):
+            for part in ijson.items(_Shallow(file), prefix, use_float=True):
                 yield part
                 count += 1
         return
+    except _TooDeepError as error:
+        raise ValueError(f"{path} is not one of labels ({error}). {remedy}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].strip()
     # Perhaps only for a NaN, which the reader is to see: on with it from that part.
@@ -53,6 +61,34 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
             yield from itertools.islice(parts, count, None)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is not valid JSON ({reason}). {remedy}") from error
+
+
+class _TooDeepError(Exception):
+    """More brackets are open than labels have."""
+
+
+class _Shallow:
+    """A binary file of JSON that ends with an error before it is nested too deep.
+
+    The reader's memory grows with the square of the depth: a file of some kilobytes could fill it.
+    """
+
+    def __init__(self, file: BinaryIO):
+        self._file = file
+        self._depth = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Returns some more bytes, none at the end."""
+        chunk = self._file.read(size)
+        # Those in texts are counted as well: nobody's have so many.
+        codes = np.frombuffer(chunk, np.uint8)
+        opened, closed = ((codes == a) | (codes == b) for a, b in _BRACKETS)
+        steps = np.cumsum(opened.view(np.int8) - closed.view(np.int8), dtype=np.int32)
+        if len(steps):
+            if self._depth + steps.max() > _DEEPEST:
+                raise _TooDeepError(f"it is nested more than {_DEEPEST} times")
+            self._depth += int(steps[-1])
+        return chunk
 
 
 class _NotFiniteAsText:
@@ -121,7 +157,7 @@ def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] 
     """Returns an entry and its shape, in words if it has none."""
     try:
         values = np.asarray(entry, np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return np.empty(0), "ragged or not numeric"
     return values, values.shape
 
@@ -148,14 +184,15 @@ def check_jpeg(path: Path) -> str | None:
     """
     try:
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.format != "JPEG":
                 return f"is a {image.format} image, not a JPEG"
             # One eighth of the size: every entropy-coded byte is still read, which is what tells
             # a truncated file, at half the time.
             image.draft("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
             image.load()
-    except OSError as error:
+    # Decoders meet broken files with errors of every kind.
+    except Exception as error:
         reason = "not a JPEG" if "cannot identify" in str(error) else str(error)
         return f"is corrupt or truncated ({reason})"
     return None

@@ -20,9 +20,11 @@ def writing(path: Path) -> Iterator[TextIO]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".partial")
+    # Opened anew, so that nothing is written through a link that somebody has put there.
+    unfinished.unlink(missing_ok=True)
     try:
         # Names of files may hold bytes that are no text.
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        with unfinished.open("x", encoding="utf-8", errors="backslashreplace") as file:
             yield file
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -34,7 +36,9 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Writes a small file, all of it or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".partial")
-    unfinished.write_bytes(content)
+    unfinished.unlink(missing_ok=True)
+    with unfinished.open("xb") as file:
+        file.write(content)
     os.replace(unfinished, path)
 
 

@@ -30,6 +30,7 @@ FROM_OPENGL = np.array([1.0, -1.0, -1.0])
 _FRAME = re.compile(r"([\w-]+)/(\d+)", re.ASCII)
 # The two files that tell of the same root were rounded differently.
 _ROOT_TOLERANCE_M = 1e-3
+_MOST_NUMBERS = 1000  # of a label
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,9 +182,9 @@ def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.nd
     if value is None:
         raise ValueError(f"{path} has no {name}, which every listed frame has. {REMEDY}")
     try:
-        array = np.asarray(value, np.float64)
-    except (ValueError, TypeError):
-        raise ValueError(f"{path}: {name} does not hold numbers. {REMEDY}") from None
+        array = pickles.as_numbers(value, _MOST_NUMBERS)
+    except ValueError as error:
+        raise ValueError(f"{path}: {name} does not hold numbers ({error}). {REMEDY}") from None
     if array.size != np.prod(shape) or array.shape[-1:] != shape[-1:]:
         raise ValueError(f"{path}: {name} has shape {array.shape}, expected {shape}. {REMEDY}")
     if not np.isfinite(array).all():

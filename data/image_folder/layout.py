@@ -96,7 +96,7 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
     """
     size = scaled_size(photo, longest)
     try:
-        with Image.open(photo.path) as image:
+        with Image.open(photo.path, formats=read.FORMATS) as image:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9)
             if (image.format, image.mode, image.size) == ("JPEG", "RGB", size) and upright:
                 return photo.path.read_bytes()

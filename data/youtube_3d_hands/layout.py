@@ -18,12 +18,13 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from tqdm import auto as tqdm
 
-from data import validation
+from data import images, validation
 from data.youtube_3d_hands import mano
 
 REMEDY = "Fetch the file again (see data/youtube_3d_hands/README.md)."
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
 # Frames are PNGs by name, but the files that people have extracted from videos are often JPEGs.
+_LONGEST_NAME = 200
 _SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
@@ -119,6 +120,8 @@ def _read_frames(path: Path) -> dict[Any, Frame]:
             raise ValueError(f"{where} has the id {image_id!r} of an earlier one. {REMEDY}")
         if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
             raise ValueError(f"{where} is {name!r}, which leads out of {path.parent}. {REMEDY}")
+        if not Path(name).name or "\0" in name or len(name) > _LONGEST_NAME:
+            raise ValueError(f"{where} is {name[:40]!r}, which is no file's name. {REMEDY}")
         width, height = (_field(entry, side, (int,), where) for side in ("width", "height"))
         frames[image_id] = Frame(name, width, height)
     if not frames:
@@ -172,7 +175,7 @@ def _vertices(entry: dict[str, Any], where: str) -> Float[np.ndarray, "778 3"]:
     try:
         vertices = np.asarray(entry.get("vertices"), np.float64)
         found: object = vertices.shape
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         vertices, found = np.empty(0), "ragged or not numeric"
     if found != (mano.NUM_VERTICES, 3):
         raise ValueError(
@@ -203,7 +206,8 @@ def _check_sizes(expected: dict[Path, Frame], path: Path) -> None:
 
 def _read_size(file: Path) -> tuple[int, int]:
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=images.FORMATS) as image:
             return image.size
-    except OSError as error:
+    # Decoders meet broken files with errors of every kind.
+    except Exception as error:
         raise ValueError(f"{file} is not an image ({error}). Extract the frame again.") from error

@@ -34,7 +34,7 @@ def read_regressor(folder: Path) -> Regressor | None:
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
         return None
-    matrix = np.asarray(_READERS[path.suffix](path))
+    matrix = _READERS[path.suffix](path)
     expected = (NUM_REGRESSED, NUM_VERTICES)
     if matrix.shape != expected or matrix.dtype.kind not in "fiu":
         raise ValueError(
@@ -74,7 +74,7 @@ def _from_pickle(path: Path) -> np.ndarray:
         return matrix
     try:
         return _dense(matrix.state)  # type: ignore[union-attr]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
         raise ValueError(f"{path} holds no J_regressor as MANO has it ({error}). {_REMEDY}") from (
             error
         )
@@ -82,8 +82,14 @@ def _from_pickle(path: Path) -> np.ndarray:
 
 def _dense(state: dict[str, Any]) -> np.ndarray:
     """Rebuilds the matrix of which SciPy has pickled the columns."""
-    parts = (state["data"], state["indices"], state["indptr"])
+    values, *places = (
+        pickles.as_numbers(state[name], NUM_REGRESSED * NUM_VERTICES)
+        for name in ("data", "indices", "indptr")
+    )
+    parts = (values, *(numbers.astype(np.int64) for numbers in places))
     shape = state["_shape"] if "_shape" in state else state["shape"]
+    if shape != (NUM_REGRESSED, NUM_VERTICES):
+        raise ValueError(f"its shape is not {(NUM_REGRESSED, NUM_VERTICES)}")
     matrix = sparse.csc_matrix(parts, shape=shape)
     matrix.check_format(full_check=True)
     return matrix.toarray()
@@ -91,9 +97,13 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 
 def _from_array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+        matrix = np.load(path, allow_pickle=False)
+    # Damaged headers are met with errors of every kind.
+    except Exception as error:
         raise ValueError(f"{path} is not an array of NumPy ({error}). {_REMEDY}") from error
+    if not isinstance(matrix, np.ndarray):
+        raise ValueError(f"{path} holds several arrays, expected one. {_REMEDY}")
+    return matrix
 
 
 def _from_torch(path: Path) -> np.ndarray:

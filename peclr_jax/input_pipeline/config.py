@@ -1,7 +1,5 @@
 """The fields of `config.data`, with defaults and checks."""
 
-import math
-
 from ml_collections import ConfigDict
 
 RENDERED = "rendered"
@@ -10,6 +8,7 @@ SOURCES = (RENDERED, "tfds")
 CACHES = ("none", "host", "device")
 CROPS = ("hand", "image")
 PAIRS = ("image", "versions")
+_LARGEST = 10**6
 
 
 def default_config() -> ConfigDict:
@@ -135,8 +134,10 @@ def check(config: ConfigDict) -> None:
     if config.label_seed < 0:
         raise ValueError(f"data.label_seed must not be negative, got {config.label_seed}.")
     for name in ("source_size", "hand_margin", "source_margin"):
-        if not (config[name] > 0 and math.isfinite(config[name])):
-            raise ValueError(f"data.{name} must be positive, got {config[name]}.")
+        if not 0 < config[name] < _LARGEST:
+            raise ValueError(
+                f"data.{name} must be positive and below {_LARGEST:.0e}, got {config[name]}."
+            )
     if config.source == "rendered":
         _check_rendered(config.rendered)
         if not config.rendered.count and config.label_fraction < 1:

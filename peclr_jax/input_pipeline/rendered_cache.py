@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,9 +41,10 @@ def cached(
     path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     if path.exists():
         try:
-            with np.load(path) as arrays:
+            with np.load(path, allow_pickle=False) as arrays:
                 return MemoryStore(dict(arrays))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        # Damaged archives are met with errors of every kind.
+        except Exception as error:
             logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
     store = make()
     if sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT:

@@ -9,7 +9,6 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -41,6 +40,10 @@ _PREFIXES = ("module.", "_orig_mod.")
 
 # Data begins at multiples of it, so that PyTorch can map a file into memory.
 _ALIGNMENT = 64
+
+_MOST_AXES = 32
+# A tensor may be another's view; of more than so many views of the same numbers there is no use.
+_MOST_VIEWS = 16
 
 Fetch = Callable[[Storage], bytes]
 
@@ -95,7 +98,7 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
             if not file.read(len(_ZIP)).startswith(_ZIP):
                 return None
             with _zip(file) as (archive, folder):
-                content = unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
+                content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
     except Unreadable as error:
         raise ValueError(f"{path} {error}") from error
     text = content.get(name) if isinstance(content, dict) else None
@@ -186,8 +189,8 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Reads the format of PyTorch 1.6 and later."""
     with _zip(file) as (archive, folder):
         if f"{folder}byteorder" in archive.namelist():
-            _check_order(archive.read(f"{folder}byteorder") == b"little")
-        content = unpickle(io.BytesIO(archive.read(f"{folder}data.pkl")), {})
+            _check_order(_record(archive, f"{folder}byteorder") == b"little")
+        content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
         return _tensors(content, lambda storage: _fetch_zipped(archive, folder, storage))
 
 
@@ -199,9 +202,16 @@ def _zip(file: io.BufferedIOBase) -> Iterator[tuple[zipfile.ZipFile, str]]:
             yield archive, _folder(archive.namelist())
     except Unreadable:
         raise
-    # All that zipfile is known to raise of a damaged archive.
-    except (zipfile.BadZipFile, RuntimeError, EOFError, OSError, ValueError, zlib.error) as error:
+    # Damaged archives are met with errors of every kind.
+    except Exception as error:
         raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
+
+
+def _record(archive: zipfile.ZipFile, name: str) -> bytes:
+    # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+        raise Unreadable(f"is damaged: its entry {name!r} is compressed; download it again")
+    return archive.read(name)
 
 
 def _check_order(little_endian: bool) -> None:
@@ -310,6 +320,7 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
         )
     raw: dict[Storage, bytes] = {}
     arrays = {}
+    values = 0
     for name, tensor in wanted.items():
         if isinstance(tensor, Unsupported):
             raise Unreadable(
@@ -321,6 +332,9 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
             if len(raw[tensor.storage]) != tensor.storage.size * tensor.storage.dtype.itemsize:
                 raise Unreadable("is truncated: download it again")
         arrays[name] = _array(name, tensor, raw[tensor.storage])
+        values += arrays[name].size
+        if values > _MOST_VIEWS * sum(storage.size for storage in raw):
+            raise Unreadable("is damaged: its tensors are too many views of the same numbers")
     return arrays
 
 
@@ -328,7 +342,9 @@ def _array(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
     """Returns the view of a storage that a tensor is."""
     storage, offset, shape, strides = tensor
     numbers = (offset, storage.start, *shape, *strides)
-    inside = len(shape) == len(strides) and all(type(n) is int and n >= 0 for n in numbers)
+    inside = len(shape) == len(strides) <= _MOST_AXES and all(
+        type(n) is int and n >= 0 for n in numbers
+    )
     if inside:
         first = storage.start + offset
         last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))

@@ -20,7 +20,6 @@ where unknown; they stand in for the box where there is none.
 """
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +31,8 @@ Box = tuple[float, float, float, float]
 Keypoints = tuple[tuple[float, float] | None, ...]
 
 HANDEDNESS = ("right", "left")
+
+_FARTHEST = 1e9  # px
 
 
 class Hand(NamedTuple):
@@ -100,7 +101,7 @@ def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
         raise FileNotFoundError(f"--config.boxes={path} is not there")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
@@ -179,4 +180,7 @@ def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) ->
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Beyond that no photo has a pixel, and integers may be larger than floats can be.
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
+    )

@@ -1,6 +1,7 @@
 """Which files a user means."""
 
 import glob
+import os
 from pathlib import Path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -11,8 +12,8 @@ def find_images(pattern: str) -> list[Path]:
 
     Args:
       pattern: a file (of any name), a folder (the images directly in it) or a glob (`**` crosses
-        folders). Folders and globs give files by the suffixes `SUFFIXES`, in either case; names
-        that begin with a dot are left out.
+        folders, but not those that are links, which may lead in circles). Folders and globs give
+        files by the suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
 
     Raises:
       ValueError: no pattern at all.
@@ -25,10 +26,7 @@ def find_images(pattern: str) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_file():
         return [path]
-    if path.is_dir():
-        found = list(path.iterdir())
-    else:
-        found = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    found = list(path.iterdir()) if path.is_dir() else [Path(name) for name in _expand(path)]
     images = sorted(
         file
         for file in found
@@ -39,3 +37,17 @@ def find_images(pattern: str) -> list[Path]:
         what = f"holds no image ({kinds})" if path.is_dir() else f"matches no image ({kinds})"
         raise FileNotFoundError(f"--config.images={pattern} {what}; check the path")
     return images
+
+
+def _expand(pattern: Path) -> set[str]:
+    """Returns what a glob matches."""
+    if "**" not in pattern.parts:
+        return set(glob.glob(str(pattern)))
+    at = pattern.parts.index("**")
+    rest = pattern.parts[at + 1 :] or ("*",)
+    found: set[str] = set()
+    for start in glob.glob(str(Path(*pattern.parts[:at]))):
+        for folder, subfolders, _ in os.walk(start):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            found |= _expand(Path(glob.escape(folder), *rest))
+    return found

@@ -29,6 +29,8 @@ _CLOSER_BOX = 2
 _BESIDE = 2
 # Small photos are shown enlarged: lines on them would hide the hand.
 _SMALLEST_PREVIEW = 480
+# A box that is so many times larger than the photo, or so small a part of a pixel, holds no hand.
+_LARGEST_BOX, _SMALLEST_BOX = 16, 1e-2
 
 
 class Options(NamedTuple):
@@ -171,6 +173,12 @@ def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
                 f"the box {list(hand.box)} lies outside of the image of "
                 f"{photo.width}x{photo.height} px"
             )
+    side = max(x1 - x0, y1 - y0) if hand.box is not None else min(photo.width, photo.height)
+    if not _SMALLEST_BOX <= side <= _LARGEST_BOX * max(photo.width, photo.height):
+        raise UnreadableImageError(
+            f"the box {list(hand.box or ())} is too large or too small for an image of "
+            f"{photo.width}x{photo.height} px"
+        )
     region = square._replace(side=_BESIDE * square.side)
     window = crop.keep(photo.pixels, region, _BESIDE * closer * options.view_size)
     return Subject(hand, square, window)

@@ -19,7 +19,7 @@ from peclr_jax.models import resnet, torch_file, torch_weights
 from peclr_jax.models.folding import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
 from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
-from peclr_jax.tasks import pose_recipe
+from peclr_jax.tasks import pose_recipe, stored
 from peclr_jax.training import checkpoints
 from peclr_jax.views import affine
 from peclr_jax.views.augment import normalize
@@ -168,8 +168,26 @@ def load_released(path: str | PathLike[str]) -> Estimator:
         )
     encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
     network = ReleasedPoseNetwork(encoder, palm_root=note is None)
-    config = ConfigDict(json.loads(note)) if note else _released_config()
+    config = _noted_config(note, str(path)) if note else _released_config()
     return Estimator(config, network, jax.tree.map(jnp.asarray, weights.variables))
+
+
+def _noted_config(note: str, source: str) -> ConfigDict:
+    """What we wrote beside the tensors, or somebody else."""
+    try:
+        found = json.loads(note)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{source} holds a config that is no JSON ({error}): get the file again from where it "
+            "was made"
+        ) from error
+    config = stored.checked(found, source)
+    if config.task != "finetune":
+        raise ValueError(
+            f"{source} holds a pose network, but the config of the task {config.task!r}: get the "
+            "file again from where it was made"
+        )
+    return config
 
 
 def _released_config() -> ConfigDict:
@@ -202,17 +220,17 @@ def load(checkpoint: str | PathLike[str]) -> Estimator:
             "no checkpoint is named: give --config.checkpoint=WORKDIR of a fine-tuning run "
             "(python main.py --config=configs/finetune.py makes one)"
         )
-    stored = checkpoints.restore_config(checkpoint)
-    if stored.get("task") != "finetune":
+    config = stored.read(checkpoint)
+    if config.task != "finetune":
         raise ValueError(
-            f"{checkpoint} is a checkpoint of the task {stored.get('task')!r}, which knows no "
+            f"{checkpoint} is a checkpoint of the task {config.task!r}, which knows no "
             "poses: name one of a fine-tuning run (python main.py --config=configs/finetune.py "
             f"--config.init.checkpoint={checkpoint} makes one)"
         )
-    config = ConfigDict(stored)
     network = pose_recipe.make_pose_network(config)
-    variables = jax.tree.map(jnp.asarray, checkpoints.restore_params(checkpoint))
-    return Estimator(config, network, variables)
+    variables = checkpoints.restore_params(checkpoint)
+    stored.check_variables(variables, network, config, f"the checkpoint {checkpoint}")
+    return Estimator(config, network, jax.tree.map(jnp.asarray, variables))
 
 
 def canonical_matrix(

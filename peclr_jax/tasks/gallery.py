@@ -179,5 +179,6 @@ def legend() -> str:
 
 
 def printable(path: Path) -> str:
-    """Returns a path as text that any terminal and page can show."""
-    return path.as_posix().encode(errors="replace").decode()
+    """Returns a path as text that any terminal and page can show, and that steers neither."""
+    text = path.as_posix().encode(errors="replace").decode()
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -48,6 +48,8 @@ class Inference(NamedTuple):
 def default_data_config() -> ConfigDict:
     """Returns the fields that name the data; "" and 0 stand for what the network was trained on.
 
+    Places are an exception: "" stands for the usual ones, see `resolve_data`.
+
     How crops are cut (their margins) is always as in training.
     """
     config = ConfigDict()
@@ -60,6 +62,7 @@ def default_data_config() -> ConfigDict:
     config.rendered = ConfigDict()
     config.rendered.held_out = 0  # hands
     config.rendered.background = ""  # "green", "shared" or "clutter"
+    config.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs; "": not
     return config
 
 
@@ -73,6 +76,9 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
 
     Returns:
       All fields of the input pipeline.
+
+    Raises:
+      ValueError: nothing is given, and the network's own data lie at a place of their own.
     """
     data = input_pipeline.default_config()
     data.update(estimator.config.data.to_dict())
@@ -89,11 +95,14 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
         data.names = ",".join(record_names(data.names))
     others = given.names or given.manual_dir
     if others and (data.source != "tfds" or given.names not in ("", data.names)):
-        # Raw files belong to the names beside which they stood.
-        data.names, data.manual_dir = "freihand", ""
+        data.names = "freihand"
     data.source = given.source or ("tfds" if others else data.source)
-    for name in ("names", "manual_dir", "data_dir"):
-        data[name] = given[name] or data[name]
+    if data.source == "tfds" and not (others or given.data_dir):
+        _check_usual_place(data)
+    data.names = given.names or data.names
+    # A checkpoint may be anybody's: nothing is read or written at places that it names.
+    data.manual_dir, data.data_dir = given.manual_dir, given.data_dir
+    data.rendered.cache_dir = given.rendered.cache_dir
     for name in ("held_out", "background"):
         data.rendered[name] = given.rendered[name] or data.rendered[name]
     if crop == "two_pass":
@@ -101,6 +110,18 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
         data.source_size = round(estimator.view_size / (CENTRAL_BOX * estimator.hand_margin))
     data.source_size = given.source_size or data.source_size
     return data
+
+
+def _check_usual_place(data: ConfigDict) -> None:
+    """Raises ValueError for data of a training that are not found by their name alone."""
+    places = {name: data[name] for name in ("manual_dir", "data_dir") if data[name]}
+    if places:
+        flags = " ".join(f"--config.data.{name}={place!r}" for name, place in places.items())
+        raise ValueError(
+            f"the network was trained on data at a place that only its checkpoint names, and that "
+            f"may be anybody's: if they are yours, add {flags}; else name other data by "
+            f"--config.data.names={data.names}"
+        )
 
 
 def default_split(data: ConfigDict) -> str:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork
-from peclr_jax.tasks import recipe
+from peclr_jax.tasks import recipe, stored
 from peclr_jax.tasks.initialisation import (
     AUTO,
     ENCODER_FIELDS,
@@ -40,6 +40,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
     recipe.check_choice("model.head", config.model.head, HEADS)
     recipe.check_choice("init.parts", config.init.parts, PARTS)
     recipe.check_choice("optimizer.name", config.optimizer.name, recipe.OPTIMIZERS)
+    recipe.check_choice("optimizer.decay_mask", config.optimizer.decay_mask, recipe.DECAY_MASKS)
     recipe.check_positive(
         config,
         "batch_size",
@@ -97,16 +98,21 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
                     "recipe's variant +scratch"
                 )
         return config, RANDOM
-    stored = checkpoints.restore_config(path)
-    match_encoder(config.model, stored["model"], f"the checkpoint {path}")
+    trained = stored.read(path)
+    match_encoder(config.model, trained.model.to_dict(), f"the checkpoint {path}")
     restored = checkpoints.restore_params(path)
     source = str(checkpoints.find(path))
     if config.init.parts == "encoder":
+        if not all("encoder" in parts for parts in restored.values()):
+            raise ValueError(
+                f"the checkpoint {path} holds no encoder: get it again from where it was made, or "
+                "name another --config.init.checkpoint"
+            )
         restored = {name: {"encoder": parts["encoder"]} for name, parts in restored.items()}
-    elif stored["task"] != config.task:
+    elif trained.task != config.task:
         raise ValueError(
             f"--config.init.parts='all' goes on from a fine-tuned network, but {path} is of the "
-            f"task {stored['task']!r}: use 'encoder', or name a fine-tuning run"
+            f"task {trained.task!r}: use 'encoder', or name a fine-tuning run"
         )
     return config, Initialisation(restored, source)
 

@@ -65,7 +65,7 @@ def prediction_cards(folder: Path, *, most: int = 24, thumbnail_side: int = 480)
     found = json.loads((folder / JSON).read_text(encoding="utf-8"))
     cards = []
     for entry in found["images"][:most]:
-        with Image.open(folder / entry["overlay"]) as picture:
+        with Image.open(folder / entry["overlay"], formats=("JPEG",)) as picture:
             thumbnail = jpeg(picture.convert("RGB"), side=thumbnail_side, most=THUMBNAIL_BYTES)
         cards.append(card(entry, thumbnail))
     left_out = len(found["images"]) - len(cards)

@@ -14,12 +14,11 @@ from ml_collections import ConfigDict
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.resnet import ResNet
-from peclr_jax.tasks import pose_recipe, recipe
+from peclr_jax.tasks import pose_recipe, recipe, stored
 from peclr_jax.training import checkpoints
 from peclr_jax.views.augment import normalize
 
 Variables = dict[str, Any]
-TASKS = ("pretrain", "finetune")
 
 
 class ViewFunction(NamedTuple):
@@ -69,24 +68,19 @@ def load(checkpoint: str | PathLike[str]) -> Trained:
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      ValueError: none is named, or it is of another task.
+      ValueError: none is named, it is of another task, or damaged.
     """
     if not str(checkpoint):
         raise ValueError(
             "no checkpoint is named: give --config.checkpoint=WORKDIR of a pre-training or a "
             "fine-tuning run"
         )
-    stored = checkpoints.restore_config(checkpoint)
-    if stored.get("task") not in TASKS:
-        raise ValueError(
-            f"{checkpoint} is a checkpoint of the task {stored.get('task')!r}: name one of a "
-            "pre-training or a fine-tuning run"
-        )
-    config = ConfigDict(stored)
+    config = stored.read(checkpoint)
     config.model.update(dtype="float32", remat="none")
     finetuned = config.task == "finetune"
     network = (pose_recipe.make_pose_network if finetuned else recipe.make_projector)(config)
     variables = checkpoints.restore_params(checkpoint)
+    stored.check_variables(variables, network, config, f"the checkpoint {checkpoint}")
     return Trained(config, network, variables, str(checkpoints.find(checkpoint)))
 
 

@@ -84,10 +84,23 @@ def network(finetuned):
 
 
 @pytest.fixture(scope="session")
-def hands(network):
+def places(records):
+    """Where `finetuned`'s data are, which its checkpoint is not believed."""
+    return {"data.manual_dir": str(DUMMY), "data.data_dir": str(records)}
+
+
+@pytest.fixture(scope="session")
+def given_data(places):
+    """Fields of `inference.default_data_config` that name `finetuned`'s data."""
+    config = inference.default_data_config()
+    config.update({name.removeprefix("data."): place for name, place in places.items()})
+    return config
+
+
+@pytest.fixture(scope="session")
+def hands(network, given_data):
     """Four drawn hands in four versions each, with all labels."""
-    given = inference.default_data_config()
-    _, _, split = inference.open_data(given, "train+validation", network, "box", 16)
+    _, _, split = inference.open_data(given_data, "train+validation", network, "box", 16)
     (batch,) = split.batches()
     return batch
 

@@ -17,9 +17,8 @@ SHIFTS = np.array([-25.0, 0.0, 10.0])
 
 
 @pytest.fixture(scope="module")
-def batches(network):
-    given = inference.default_data_config()
-    _, _, split = inference.open_data(given, "train", network, "box", 16)
+def batches(network, given_data):
+    _, _, split = inference.open_data(given_data, "train", network, "box", 16)
     return list(split.batches())
 
 
@@ -83,8 +82,9 @@ def configure(checkpoint, **fields):
     return config
 
 
-def test_two_networks_are_compared(finetuned, finetuned_otherwise, tmp_path, capsys):
-    equivariance.run(configure(finetuned, baseline=str(finetuned_otherwise)), tmp_path)
+def test_two_networks_are_compared(finetuned, finetuned_otherwise, places, tmp_path, capsys):
+    config = configure(finetuned, baseline=str(finetuned_otherwise), **places)
+    equivariance.run(config, tmp_path)
     result = json.loads((tmp_path / "equivariance.json").read_text())
     assert result["images"] == 6
     assert result["angles_deg"] == [-80, -40, 0, 40, 80]
@@ -100,8 +100,8 @@ def test_two_networks_are_compared(finetuned, finetuned_otherwise, tmp_path, cap
     assert "improvement" in capsys.readouterr().out
 
 
-def test_one_network_alone(finetuned, tmp_path):
-    result = equivariance.compare(configure(finetuned, images=2), tmp_path)
+def test_one_network_alone(finetuned, places, tmp_path):
+    result = equivariance.compare(configure(finetuned, images=2, **places), tmp_path)
     assert result["baseline"] is result["improvement_percent"] is None
     assert result["images"] == 2
     assert not (tmp_path / "rotation_improvement.png").exists()

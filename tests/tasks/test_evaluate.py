@@ -20,9 +20,9 @@ def configure(checkpoint, **fields):
 
 
 @pytest.fixture(scope="module")
-def evaluated(finetuned, tmp_path_factory):
+def evaluated(finetuned, places, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("evaluated")
-    config = configure(finetuned, split="train+validation")
+    config = configure(finetuned, split="train+validation", **places)
     return workdir, evaluate.evaluate(config, workdir)
 
 
@@ -63,9 +63,10 @@ def test_the_numbers_are_their_definitions(evaluated, network, hands):
     assert value == pytest.approx(metrics.epe(aligned, true), abs=1e-7)
 
 
-def test_the_batch_size_does_not_matter(evaluated, finetuned, tmp_path):
+def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
     _, result = evaluated
-    config = configure(finetuned, split="train+validation", batch_size=5, pictures=0)
+    fields = {"split": "train+validation", "batch_size": 5, "pictures": 0}
+    config = configure(finetuned, **fields, **places)
     other = evaluate.evaluate(config, tmp_path)
     assert not (tmp_path / "best.png").exists()
     for kind, scores in result["prediction"].items():

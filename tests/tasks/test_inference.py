@@ -5,6 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline.config import check as check_data
@@ -18,15 +19,28 @@ def given(**fields):
     return config
 
 
-def test_what_is_not_given_is_as_in_training(network):
-    data = inference.resolve_data(given(), network, "box")
+def test_what_is_not_given_is_as_in_training(network, given_data):
+    data = inference.resolve_data(given_data, network, "box")
     stored = network.config.data
     for name in ("source", "names", "manual_dir", "data_dir", "source_size", "hand_margin"):
         assert data[name] == stored[name], name
     assert (data.labels, data.crop, data.label_fraction) == (True, "hand", 1.0)
     assert inference.default_split(data) == "evaluation"
     data = inference.resolve_data(given(names="freihand"), network, "box")
-    assert data.manual_dir == stored.manual_dir
+    assert data.manual_dir == data.data_dir == ""
+
+
+def test_places_that_only_a_checkpoint_names_are_not_gone_to(network, places):
+    with pytest.raises(ValueError, match="may be anybody's: if they are yours, add") as raised:
+        inference.resolve_data(given(), network, "box")
+    for name, place in places.items():
+        assert f"--config.{name}={place!r}" in str(raised.value)
+    config = ConfigDict(network.config.to_dict())
+    config.data.rendered.cache_dir = "/somewhere"
+    hostile = dataclasses.replace(network, config=config)
+    data = inference.resolve_data(given(source="rendered"), hostile, "box")
+    assert data.rendered.cache_dir == "~/.cache/peclr_jax"
+    assert data.manual_dir == data.data_dir == ""
 
 
 def test_other_data_do_not_inherit_raw_files(network):
@@ -64,18 +78,19 @@ def test_versions_are_evaluated_one_by_one(network):
     assert data.rendered.versions == 1
 
 
-def test_of_a_mixture_the_records_are_evaluated_on(network):
+def test_of_a_mixture_the_records_are_evaluated_on(network, places):
     config = ConfigDict(network.config.to_dict())
     config.data.names = "rendered,freihand"
     mixed = dataclasses.replace(network, config=config)
-    for fields in ({}, {"names": "freihand"}):
+    of_raw = {name.removeprefix("data."): place for name, place in places.items()}
+    for fields in (of_raw, {"names": "freihand"}):
         data = inference.resolve_data(given(**fields), mixed, "box")
-        assert (data.names, data.manual_dir) == ("freihand", network.config.data.manual_dir)
+        assert (data.names, data.manual_dir) == ("freihand", fields.get("manual_dir", ""))
     assert inference.describe_data(data, "evaluation") == "freihand (evaluation)"
 
 
-def test_whole_images_are_read_at_the_resolution_of_the_view(network):
-    data = inference.resolve_data(given(), network, "two_pass")
+def test_whole_images_are_read_at_the_resolution_of_the_view(network, given_data):
+    data = inference.resolve_data(given_data, network, "two_pass")
     assert data.crop == "image"
     matrix = inference.central_matrix(network, data.source_size, 1)[0]
     np.testing.assert_allclose(matrix[0, 0], 1.0, atol=0.03)
@@ -83,8 +98,8 @@ def test_whole_images_are_read_at_the_resolution_of_the_view(network):
     np.testing.assert_allclose(affine.apply_to_points(matrix, center), 7.5, atol=1e-4)
 
 
-def test_rows_are_independent_of_the_batch(network):
-    _, _, split = inference.open_data(given(), "train", network, "box", 12)
+def test_rows_are_independent_of_the_batch(network, given_data):
+    _, _, split = inference.open_data(given_data, "train", network, "box", 12)
     (batch,) = split.batches()
     twelve = inference.infer(network, batch, "box", 16)
     three = inference.infer(network, {k: v[:3] for k, v in batch.items()}, "box", 16)
@@ -92,8 +107,8 @@ def test_rows_are_independent_of_the_batch(network):
     np.testing.assert_allclose(three.estimate.pose, twelve.estimate.pose[:3], atol=1e-3)
 
 
-def test_the_second_pass_looks_at_the_estimate_of_the_first(network):
-    _, _, split = inference.open_data(given(), "evaluation", network, "two_pass", 2)
+def test_the_second_pass_looks_at_the_estimate_of_the_first(network, given_data):
+    _, _, split = inference.open_data(given_data, "evaluation", network, "two_pass", 2)
     (batch,) = split.batches()
     inferred = inference.infer(network, batch, "two_pass", 16)
     filled = [inference.fill(np.asarray(array), 16) for array in inferred[2:]]
@@ -105,8 +120,8 @@ def test_the_second_pass_looks_at_the_estimate_of_the_first(network):
     np.testing.assert_allclose((high - low).max(-1), 16 / network.hand_margin, rtol=1e-3)
 
 
-def test_missing_intrinsics_are_supposed(network):
-    _, _, split = inference.open_data(given(), "evaluation", network, "box", 2)
+def test_missing_intrinsics_are_supposed(network, given_data):
+    _, _, split = inference.open_data(given_data, "evaluation", network, "box", 2)
     (batch,) = split.batches()
     batch["intrinsics_valid"] = np.array([True, False])
     batch["intrinsics"] = batch["intrinsics"] * batch["intrinsics_valid"][:, None, None]
