@@ -149,6 +149,7 @@ def measure_equivariance(
                 continue
             settings = ConfigDict(config.equivariance.to_dict())
             settings.checkpoint, settings.baseline = map(str, pair)
+            experiment_plan.name_places(settings.data, config.finetune.data)
             folder = workdir / f"equivariance-{name}-{seed}-{experiment_plan.digest(settings)}"
             if not (folder / "equivariance.json").exists():
                 equivariance.compare(settings, folder)

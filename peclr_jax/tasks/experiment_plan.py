@@ -150,10 +150,23 @@ def _run(config: ConfigDict, name: str, seed: int) -> Run:
     workdir = _workdir(config.networks_dir, f"finetune-{label}", _digest(identity))
     trainings.append(Training(tuning, workdir))
     evaluations = {
-        evaluation: _evaluation(evaluation, settings, workdir)
+        evaluation: _evaluation(evaluation, settings, tuning, workdir)
         for evaluation, settings in config.evaluations.items()
     }
     return Run(name, seed, tuple(trainings), evaluations)
+
+
+def name_places(data: ConfigDict, trained_on: ConfigDict) -> None:
+    """Has networks evaluated where the data lie that they were trained on, unless others are named.
+
+    Places in a checkpoint are not trusted (see `inference.resolve_data`), but these are our own.
+
+    Args:
+      data: fields of configs/evaluate.py, changed here.
+      trained_on: fields of the training's data.
+    """
+    if not (data.names or data.manual_dir or data.data_dir):
+        data.manual_dir, data.data_dir = trained_on.manual_dir, trained_on.data_dir
 
 
 def _seeded(config: ConfigDict, seed: int) -> ConfigDict:
@@ -161,10 +174,11 @@ def _seeded(config: ConfigDict, seed: int) -> ConfigDict:
     return config
 
 
-def _evaluation(name: str, settings: ConfigDict, network: Path) -> Evaluation:
+def _evaluation(name: str, settings: ConfigDict, tuning: ConfigDict, network: Path) -> Evaluation:
     config = ConfigDict(settings.to_dict())
     workdir = network / "evaluations" / f"{name}-{digest(config)}"
     config.checkpoint = str(network)
+    name_places(config.data, tuning.data)
     return Evaluation(config, workdir)
 
 

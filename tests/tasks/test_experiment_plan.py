@@ -118,6 +118,15 @@ def test_freihand_takes_the_place_of_rendered_hands():
     assert of(config, "peclr").evaluations["held_out"].config.split == "validation"
 
 
+def test_networks_are_evaluated_where_their_data_lie():
+    config = table1.get_config("cpu+freihand")
+    config.finetune.data.data_dir = "/records"
+    evaluation = of(config, "peclr").evaluations["held_out"].config
+    assert evaluation.data.data_dir == "/records"
+    config.evaluations.held_out.data.names = "ho3d"
+    assert of(config, "peclr").evaluations["held_out"].config.data.data_dir == ""
+
+
 def test_what_is_about_rendered_hands_takes_no_others():
     module = importlib.import_module("configs.experiments.real_photos")
     with pytest.raises(ValueError, match=r"no variant 'freihand': .* --config\.photos=DIR"):
