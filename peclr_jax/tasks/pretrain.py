@@ -16,9 +16,9 @@ from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.tasks import initialisation, monitor, recipe
 from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, trainer
+from peclr_jax.training import accumulation, distributed, trainer
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.mesh import make_mesh, replicate
+from peclr_jax.training.mesh import local_copy, make_mesh, replicate
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.affine import Similarity
 from peclr_jax.views.augment import two_views
@@ -43,6 +43,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     began = time.perf_counter()
     recipe.check_pretraining(config, jax.device_count())
     recipe.check_resumable(config, workdir)
+    distributed.check_shared(workdir)
     given = resolve(config)
     console = Console(quiet=jax.process_index() > 0)
     mesh = make_mesh()
@@ -65,8 +66,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
         )
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
         shown = held_out[: config.log.pairs]
-        views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
-        plots.save(views, workdir / "views.png")
+        if jax.process_index() == 0:
+            views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
+            plots.save(views, workdir / "views.png")
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
@@ -82,8 +84,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
         )
 
         def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
-            key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
-            progress.images(step, {"views": plots.as_image(monitor.draw_views(key, shown, spec))})
+            if jax.process_index() == 0:
+                key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
+                views = plots.as_image(monitor.draw_views(key, shown, spec))
+                progress.images(step, {"views": views})
             scores = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
             return {name: float(score) for name, score in scores.items()}
 
@@ -199,4 +203,4 @@ def describe(
 
 
 def _variables(state: trainer.TrainState) -> Variables:
-    return {"params": state.params, "batch_stats": state.batch_stats}
+    return local_copy({"params": state.params, "batch_stats": state.batch_stats})
