@@ -24,6 +24,7 @@ _PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 # Seconds that process 0 stays for the others to hear of the end.
 _LAST_WORDS = 5.0
 _GREETING_SECONDS = 5.0
+_LONGEST_LINE = 4096
 RESUME = "run the same command on all hosts to go on from the last checkpoint"
 _GONE = f"is gone (killed, out of memory, or its host is down); {RESUME}"
 
@@ -173,13 +174,12 @@ def _quiet(connection: socket.socket) -> socket.socket:
 
 
 def _read_line(connection: socket.socket) -> bytes:
-    """Reads up to a line's end; what ends before it counts as nothing."""
+    """Reads one line, without its end; what ends before counts as nothing."""
     line = b""
     with suppress(OSError):
-        while not line.endswith(b"\n"):
-            read = connection.recv(4096)
-            if not read:
-                return b""
-            line += read
-        return line.strip()
+        # Byte by byte: the next line, which may be here already, is another reader's.
+        while len(line) < _LONGEST_LINE and (byte := connection.recv(1)):
+            if byte == b"\n":
+                return line
+            line += byte
     return b""
