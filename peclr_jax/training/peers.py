@@ -24,7 +24,7 @@ _PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}
 # Seconds that process 0 stays for the others to hear of the end.
 _LAST_WORDS = 5.0
 _GREETING_SECONDS = 5.0
-_LONGEST_LINE = 4096
+_LONGEST_LINE = 2**16
 RESUME = "run the same command on all hosts to go on from the last checkpoint"
 _GONE = f"is gone (killed, out of memory, or its host is down); {RESUME}"
 
