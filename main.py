@@ -3,8 +3,10 @@
 Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
-data, in one sentence; 3 the loss is no longer finite; 4 done, but for some of the input; 5 another
-process of the run failed or is gone; 130 or 143 interrupted, state saved.
+data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
+some of the input; 5 another process of the run failed or is gone; 130 interrupted, state saved.
+SIGTERM, by which schedulers ask for an end, saves the state and exits with 0: whether a run is
+finished is told by its summary.json.
 """
 
 import importlib
@@ -52,6 +54,12 @@ INITIALIZATION_TIMEOUT = flags.DEFINE_float(
 # Tasks that several processes can share.
 SHARED_TASKS = ("pretrain", "finetune")
 
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic",
+    False,
+    "Whether a GPU is to compute the same bits in every run, at some cost; a CPU does so anyway.",
+)
+
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -73,9 +81,11 @@ def main(argv: list[str]) -> int:
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
     from peclr_jax.training import cluster, distributed
+    from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
-    from peclr_jax.training.trainer import NonFiniteLossError
 
+    if DETERMINISTIC.value:
+        ask_for_determinism()
     keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
@@ -98,10 +108,13 @@ def main(argv: list[str]) -> int:
     except NonFiniteLossError as error:
         return run.fail(str(error), 3)
     except BaseException as error:
-        if not is_users_mistake(error):
+        ours = is_users_mistake(error)
+        in_words = ours and getattr(error, "errno", None) is None
+        sentence = None if in_words else explain(error, workdir)
+        if sentence is None and not ours:
             run.crash(error)
             raise
-        return run.fail(str(error), 2)
+        return run.fail(sentence or str(error), 2)
     run.leave()
     return exit_code
 
@@ -115,6 +128,15 @@ def keep_compiled_programs(folder: str) -> None:
         jax.config.update("jax_compilation_cache_dir", str(compiled))
         # A start compiles dozens of small programs, which take as long together as a large one.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def ask_for_determinism() -> None:
+    """Has XLA leave out programs whose sums depend on timing, and the choice among them by speed.
+
+    To be called before the first use of a device, which is when XLA reads its flags.
+    """
+    given = os.environ.get("XLA_FLAGS", "")
+    os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
 
 
 def default_name() -> str:

@@ -215,7 +215,7 @@ class _Run:
         """Takes a number of steps, or as many as fit into the time; returns how many."""
         import jax
 
-        from peclr_jax.training.trainer import MAX_STEPS_IN_FLIGHT
+        from peclr_jax.training.watch import MAX_STEPS_IN_FLIGHT
 
         in_flight: list[Any] = []
         taken, began = 0, time.perf_counter()

@@ -2,8 +2,6 @@
 
 import contextlib
 import datetime
-import importlib.metadata
-import importlib.util
 import os
 import platform
 import subprocess
@@ -12,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from peclr_jax.versions import ask_git, version_of
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
@@ -24,7 +23,7 @@ def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -
       device: what JAX calls its first device; None to ask it, in a process of its own, because who
         asks here would hold the accelerator.
     """
-    changes = _git("status", "--porcelain")
+    changes = ask_git("status", "--porcelain")
     return {
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
@@ -32,8 +31,8 @@ def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -
         "memory_gib": round(memory_gib(), 1),
         "device": device or _ask_for_device(),
         "python": platform.python_version(),
-        "versions": {package: _version(package) for package in packages},
-        "commit": _git("rev-parse", "HEAD"),
+        "versions": {package: version_of(package) for package in packages},
+        "commit": ask_git("rev-parse", "HEAD"),
         "clean": None if changes is None else not changes,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -63,21 +62,6 @@ def _ask_for_device() -> str:
     code = "import jax; print(jax.devices()[0].device_kind)"
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     return asked.stdout.strip() if asked.returncode == 0 else "unknown"
-
-
-def _version(package: str) -> str | None:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version(package)
-    distributions = importlib.metadata.packages_distributions().get(package)
-    return importlib.metadata.version(distributions[0]) if distributions else None
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

@@ -21,10 +21,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks import harness, machine, report
+from benchmarks import harness, report
 from benchmarks.harness import ON_CPU, Benchmark, Figures
 from benchmarks.process import CandidateError
 from benchmarks.report import Column
+from peclr_jax import versions
 
 FIRST_STEP = re.compile(r"step 1/\d+ .*first step after ([\d.]+) s")
 
@@ -61,7 +62,7 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
     with subprocess.Popen(
         command,
         env=environment,
-        cwd=machine.ROOT,
+        cwd=versions.ROOT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -101,6 +101,8 @@ def _quick() -> ConfigDict:
     config.optimizer.weight_decay = 0.0
     config.optimizer.decay_mask = "kernels"
     config.optimizer.warmup_epochs = 2.0
+    # Steps that may be skipped, their loss or gradient not being finite; 0: the first ends the run.
+    config.optimizer.skip_nonfinite = 0
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 200
@@ -109,6 +111,8 @@ def _quick() -> ConfigDict:
     config.log = ConfigDict()
     config.log.every_steps = 20
     config.log.images = 8  # in labels.png
+
+    config.profile = ""  # "10:20" writes an XProf trace of these steps beside TensorBoard's events
 
     config.evaluation = ConfigDict()
     config.evaluation.images = 256  # held-out images, along the way and at the end

@@ -113,6 +113,8 @@ def _quick() -> ConfigDict:
     config.optimizer.weight_decay = 1e-6  # not in the paper; the official code's
     config.optimizer.decay_mask = "kernels"  # "kernels", or "official": its name-based omissions
     config.optimizer.warmup_epochs = 1.0  # scaled with num_steps, where that is given
+    # Steps that may be skipped, their loss or gradient not being finite; 0: the first ends the run.
+    config.optimizer.skip_nonfinite = 0
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_steps = 200
@@ -121,6 +123,8 @@ def _quick() -> ConfigDict:
     config.log = ConfigDict()
     config.log.every_steps = 20
     config.log.pairs = 8  # rows of views.png
+
+    config.profile = ""  # "10:20" writes an XProf trace of these steps beside TensorBoard's events
 
     config.evaluation = ConfigDict()
     config.evaluation.images = 256  # held-out images, before and after training

@@ -1,6 +1,7 @@
 """The command line's own part: where a run goes, and how it ends."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -97,3 +98,12 @@ def test_compiled_programs_are_kept_where_nobody_else_has_said(main, home):
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+def test_determinism_is_asked_of_xla_beside_what_was_asked_before(main, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=somewhere")
+    main.ask_for_determinism()
+    assert os.environ["XLA_FLAGS"].split() == [
+        "--xla_dump_to=somewhere",
+        "--xla_gpu_deterministic_ops=true",
+    ]

@@ -9,10 +9,11 @@ from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline import from_mixture, from_records, from_rendered
 from peclr_jax.input_pipeline.config import check, default_config, is_mixed
+from peclr_jax.input_pipeline.fingerprint import fingerprint
 from peclr_jax.input_pipeline.sources import Source, check_mesh, this_process
 from peclr_jax.input_pipeline.split import Split
 
-__all__ = ["Source", "Split", "default_config", "make_source", "open_split"]
+__all__ = ["Source", "Split", "default_config", "fingerprint", "make_source", "open_split"]
 
 
 def make_source(

@@ -41,7 +41,7 @@ def cached(
     """
     if not folder:
         return make()
-    name = json.dumps([_renderer_fingerprint(), identity], sort_keys=True)
+    name = json.dumps([renderer_fingerprint(), identity], sort_keys=True)
     path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     kept = _read(path)
     if _all(kept is not None) and kept is not None:
@@ -80,7 +80,7 @@ def _all(here: bool) -> bool:
 
 
 @functools.cache
-def _renderer_fingerprint() -> str:
+def renderer_fingerprint() -> str:
     """Changes with every edit of the renderer, or of what makes examples of its hands."""
     digest = hashlib.sha256()
     renderer = sorted(Path(synthetic.__path__[0]).glob("*.py"))

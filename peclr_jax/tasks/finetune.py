@@ -22,10 +22,20 @@ from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.objectives import pose as losses
-from peclr_jax.tasks import hand_errors, inference, label_statistics, monitor, pose_recipe, recipe
+from peclr_jax.tasks import (
+    hand_errors,
+    inference,
+    label_statistics,
+    memory_advice,
+    monitor,
+    pose_recipe,
+    recipe,
+)
 from peclr_jax.tasks.estimator import Estimator
-from peclr_jax.training import accumulation, distributed, trainer
+from peclr_jax.tasks.initialisation import Initialisation
+from peclr_jax.training import accumulation, distributed, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.claim import claimed
 from peclr_jax.training.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, denormalize, source_to_view
@@ -43,18 +53,32 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Fine-tunes an encoder, or trains from scratch, and says how well it does.
 
     Writes to `workdir`: `checkpoints/`, `labels.png` (the augmented views with their labels),
-    `train.log`, `metrics.jsonl`, `tensorboard/`, `loss.png`, `summary.json`. Started again with
-    the same config it resumes where it stopped.
+    `train.log`, `metrics.jsonl`, `tensorboard/`, `loss.png`, `provenance.jsonl`, `summary.json`.
+    Started again with the same config it resumes where it stopped.
 
     Raises:
       ValueError: an impossible config, or a workdir that holds a run of another one.
       FileNotFoundError: data or a checkpoint that are not there.
+      MemoryError: the step does not fit into the device's memory; the message says what would.
+      trainer.NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
     """
-    began = time.perf_counter()
     config, given = pose_recipe.resolve(config)
     pose_recipe.check_finetuning(config, jax.device_count())
-    recipe.check_resumable(config, workdir)
-    distributed.check_shared(workdir)
+    with claimed(workdir), memory_advice.advising(config):
+        recipe.check_resumable(config, workdir)
+        distributed.check_shared(workdir)
+        train(config, workdir, given)
+
+
+def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
+    """Does what `run` promises, in a directory that nobody else uses.
+
+    Args:
+      config: resolved and checked.
+      workdir: of the run.
+      given: the weights to start from.
+    """
+    began = time.perf_counter()
     console = Console(quiet=jax.process_index() > 0)
     mesh = make_mesh()
     spec = recipe.view_spec(config)
@@ -89,6 +113,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             log_every=config.log.every_steps,
             console=console,
         )
+        monitor.keep_provenance(config, workdir, progress)
 
         def score(state: trainer.TrainState) -> dict[str, float]:
             trained = local_copy({"params": state.params, "batch_stats": state.batch_stats})
@@ -101,6 +126,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 optimizer,
                 mesh=mesh,
                 learning_rate=schedule.learning_rate,
+                skip_nonfinite=config.optimizer.skip_nonfinite > 0,
             ),
             source.batches,
             key=jax.random.key(config.seed),
@@ -108,6 +134,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
             checkpoints=checkpoints,
             progress=progress,
             hooks=[trainer.Hook(config.evaluation.every_steps, lambda _, state: score(state))],
+            profile=profiling.parse_steps(config.profile),
+            most_skipped=config.optimizer.skip_nonfinite,
         )
         scores = score(state)
     write_summary(console, workdir, scores, time.perf_counter() - began)

@@ -11,12 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 from matplotlib.figure import Figure
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, plots
+from peclr_jax.input_pipeline import fingerprint
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.training import provenance
+from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
@@ -95,6 +99,15 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
         }
 
     return measure
+
+
+def keep_provenance(config: ConfigDict, workdir: Path, progress: Progress) -> None:
+    """Writes what the run is started with to provenance.jsonl, and atop its log."""
+    data = fingerprint(config.data)  # for which all processes open the data
+    if jax.process_index() > 0:
+        return
+    described = provenance.describe(config.to_dict(), data)
+    progress.log(provenance.keep(workdir, described))
 
 
 def draw_loss(workdir: Path) -> None:

@@ -54,6 +54,7 @@ def check_finetuning(config: ConfigDict, num_devices: int) -> None:
         "evaluation.every_steps",
     )
     mesh.check_batch_size(config.batch_size, num_devices)
+    recipe.check_supervision(config)
     recipe.check_length(config)
     recipe.check_view_size(config)
     for name, weight in config.loss.items():

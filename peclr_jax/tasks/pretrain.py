@@ -14,10 +14,11 @@ from peclr_jax import plots
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.tasks import initialisation, monitor, recipe
+from peclr_jax.tasks import initialisation, memory_advice, monitor, recipe
 from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, distributed, trainer
+from peclr_jax.training import accumulation, distributed, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.claim import claimed
 from peclr_jax.training.mesh import local_copy, make_mesh, replicate
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.affine import Similarity
@@ -34,17 +35,31 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Pre-trains an encoder and says what it has learnt.
 
     Writes to `workdir`: `checkpoints/`, `views.png`, `train.log`, `metrics.jsonl`, `tensorboard/`,
-    `loss.png`, `summary.json`. Started again with the same config it resumes where it stopped.
+    `loss.png`, `provenance.jsonl`, `summary.json`. Started again with the same config it resumes
+    where it stopped.
 
     Raises:
       ValueError: an impossible config, or a workdir that holds a run of another one.
       FileNotFoundError: data that are not there.
+      MemoryError: the step does not fit into the device's memory; the message says what would.
+      trainer.NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
+    """
+    recipe.check_pretraining(config, jax.device_count())
+    with claimed(workdir), memory_advice.advising(config):
+        recipe.check_resumable(config, workdir)
+        distributed.check_shared(workdir)
+        train(config, workdir, resolve(config))
+
+
+def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
+    """Does what `run` promises, in a directory that nobody else uses.
+
+    Args:
+      config: checked.
+      workdir: of the run.
+      given: the weights to start from.
     """
     began = time.perf_counter()
-    recipe.check_pretraining(config, jax.device_count())
-    recipe.check_resumable(config, workdir)
-    distributed.check_shared(workdir)
-    given = resolve(config)
     console = Console(quiet=jax.process_index() > 0)
     mesh = make_mesh()
     spec = recipe.view_spec(config)
@@ -82,6 +97,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
             log_every=config.log.every_steps,
             console=console,
         )
+        monitor.keep_provenance(config, workdir, progress)
 
         def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
             if jax.process_index() == 0:
@@ -98,6 +114,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
                 optimizer,
                 mesh=mesh,
                 learning_rate=schedule.learning_rate,
+                skip_nonfinite=config.optimizer.skip_nonfinite > 0,
             ),
             train_source.batches,
             key=jax.random.key(config.seed),
@@ -105,6 +122,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
             checkpoints=checkpoints,
             progress=progress,
             hooks=[trainer.Hook(config.evaluation.every_steps, watch)],
+            profile=profiling.parse_steps(config.profile),
+            most_skipped=config.optimizer.skip_nonfinite,
         )
         after = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
     seconds = time.perf_counter() - began

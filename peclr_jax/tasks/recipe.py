@@ -19,7 +19,7 @@ from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive
 from peclr_jax.tasks.initialisation import PARTS
-from peclr_jax.training import checkpoints, mesh, optimizer
+from peclr_jax.training import checkpoints, mesh, optimizer, profiling
 from peclr_jax.views.spec import ViewSpec
 
 # What NT-Xent compares, of the latent points and the views' transformations.
@@ -47,7 +47,16 @@ DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
     "official": optimizer.official_decay_mask,
 }
 # Parts of the config that may differ when a run is resumed.
-_CHANGES_NOTHING = ("log.", "checkpoint.", "evaluation.", "statistics.", "data.rendered.cache_dir")
+_CHANGES_NOTHING = (
+    "log.",
+    "checkpoint.",
+    "evaluation.",
+    "statistics.",
+    "data.rendered.cache_dir",
+    "profile",
+)
+# Fields that came later, and the value under which a run is what it was without them.
+_CAME_LATER = {"optimizer.skip_nonfinite": 0}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -109,6 +118,7 @@ def check_pretraining(config: ConfigDict, num_devices: int) -> None:
             f"{config.micro_batches} leaves one image a micro-batch, hence no negatives; "
             "use fewer micro-batches"
         )
+    check_supervision(config)
     check_length(config)
     check_view_size(config)
     view_spec(config)
@@ -140,6 +150,20 @@ def check_positive(config: ConfigDict, *fields: str) -> None:
             value = value[name]
         if not value > 0:
             raise ValueError(f"--config.{field} must be positive, got {value}")
+
+
+def check_supervision(config: ConfigDict) -> None:
+    """Checks what is to be watched in a run.
+
+    Raises:
+      ValueError: steps to trace that there are not, or a negative number of steps to skip.
+    """
+    profiling.parse_steps(config.profile)
+    if config.optimizer.skip_nonfinite < 0:
+        raise ValueError(
+            "--config.optimizer.skip_nonfinite must be zero or positive, got "
+            f"{config.optimizer.skip_nonfinite}"
+        )
 
 
 def check_length(config: ConfigDict) -> None:
@@ -200,7 +224,12 @@ def check_resumable(config: ConfigDict, workdir: Path) -> None:
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that decide what a run comes to, by their dotted names, fit for JSON."""
     fields = flatten_dict(json.loads(json.dumps(config)), sep=".")
-    return {name: value for name, value in fields.items() if not name.startswith(_CHANGES_NOTHING)}
+    return {
+        name: value
+        for name, value in fields.items()
+        if not name.startswith(_CHANGES_NOTHING)
+        and not (name in _CAME_LATER and value == _CAME_LATER[name])
+    }
 
 
 def key(config: ConfigDict, use: int) -> Key[Array, ""]:

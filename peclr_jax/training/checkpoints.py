@@ -93,7 +93,35 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return False
         items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(self._config)}
-        return self._manager.save(step, args=ocp.args.Composite(**items), force=True)
+        args = ocp.args.Composite(**items)
+        with _timed_by_the_wall_clock():
+            return self._manager.save(step, args=args, force=True)
+
+    def save_and_wait(self, step: int, state: Any) -> None:
+        """Saves the state, and returns once it is complete on disk.
+
+        Args:
+          step: Steps that the state has taken.
+          state: Pytree of arrays.
+        """
+        self.save(step, state)
+        with _timed_by_the_wall_clock():
+            self._manager.wait_until_finished()
+
+    def check_space(self, state: Any) -> None:
+        """Checks, before training, that the disk has room for one more checkpoint of this size.
+
+        Raises:
+          OSError: It has not.
+        """
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        free = shutil.disk_usage(self._manager.directory).free
+        if jax.process_index() == 0 and free < needed:
+            raise OSError(
+                f"A checkpoint takes up to {needed / 2**20:.0f} MiB, but the disk that holds "
+                f"{self._manager.directory} has {free / 2**20:.0f} MiB left: free some space, or "
+                "choose another --workdir."
+            )
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, `None` if there is none."""
@@ -135,10 +163,6 @@ class Checkpoints:
             directory.rename(aside)
         multihost_utils.sync_global_devices(f"set aside {directory.name}")
         self._manager.reload()
-
-    def wait(self) -> None:
-        """Returns once everything saved so far is complete on disk."""
-        self._manager.wait_until_finished()
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -301,6 +325,19 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
         raise DamagedCheckpointError(
             f"The checkpoint {directory} is damaged ({reason}): copy it anew from where it came, "
             "or use that of another step."
+        ) from error
+
+
+@contextmanager
+def _timed_by_the_wall_clock() -> Iterator[None]:
+    """Says what is likely if Orbax runs out of time, of which it gives itself twenty minutes."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimeoutError(
+            "A checkpoint was not complete in time, by the wall clock: the disk is too slow, or "
+            "the clock has been set forward. Run the same command again: it goes on from the one "
+            "before."
         ) from error
 
 

@@ -69,16 +69,24 @@ class OneOfSeveral(Alone):
 
     def fail(self, sentence: str, exit_code: int) -> int:
         """Ends all processes for a reason of the user's, by which starting again does not help."""
+        self._await_news()
         print(f"error: {sentence}", file=sys.stderr)
         self._others.end(f"has ended: {sentence}", exit_code, exit_code)
 
     def crash(self, error: BaseException) -> None:
         """Ends all processes for a fault of this one, unless that is but another's end."""
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            self._others.await_news(_NEWS_SECONDS)
+        self._await_news()
         traceback.print_exception(error)
         words = " ".join(str(error).split()) or "no words"
         self._others.end(f"failed ({type(error).__name__}: {words[:300]}); {RESUME}", 1, GONE)
+
+    def _await_news(self) -> None:
+        """Lets another process's end, which is what fails a collective, be known for it."""
+        error = sys.exception()
+        while error is not None and not isinstance(error, jax.errors.JaxRuntimeError):
+            error = error.__cause__ or error.__context__
+        if error is not None:
+            self._others.await_news(_NEWS_SECONDS)
 
 
 def start(place: cluster.Place | None, seconds: float = INITIALIZATION_SECONDS) -> Alone:

@@ -15,8 +15,9 @@ class Preempted(Exception):
 
     Attributes:
       step: Steps taken, and the step of the checkpoint.
-      exit_code: What the process should exit with by convention: 128 + the signal's number, which
-        is 143 after SIGTERM and 130 after Ctrl-C.
+      exit_code: What the process should exit with: 0 after SIGTERM, by which schedulers ask for a
+        run to end in good order, and 130 after Ctrl-C, by convention. Whether a run is finished is
+        told by its summary.json.
     """
 
     def __init__(self, step: int, signum: int) -> None:
@@ -26,7 +27,7 @@ class Preempted(Exception):
             "Run the same command again to go on."
         )
         self.step = step
-        self.exit_code = 128 + signum
+        self.exit_code = 0 if signum == signal.SIGTERM else 128 + signum
 
 
 class StopSignals:

@@ -3,7 +3,7 @@
 import datetime
 import pathlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, SupportsFloat
 
@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from peclr_jax.training.metrics_writer import MetricsWriter
+from peclr_jax.training.memory_use import memory_in_use
+from peclr_jax.training.metrics_writer import TENSORBOARD, MetricsWriter
 
 
 class Progress:
@@ -50,11 +51,17 @@ class Progress:
         self._writer: MetricsWriter | None = None
         self._started = time.perf_counter()
         self._last: tuple[int, float] | None = None  # step and time of the last report
+        self._waited = 0.0  # for batches, since the last report
+
+    @property
+    def tensorboard(self) -> pathlib.Path:
+        """The folder of what TensorBoard shows."""
+        return self._workdir / TENSORBOARD
 
     @contextmanager
     def running(self, start_step: int) -> Iterator["Progress"]:
         """Opens bar and files for a run that goes on after `start_step` steps."""
-        self._started, self._last = time.perf_counter(), None
+        self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
             self._writer = MetricsWriter(self._workdir, start_step)
         if self._console.is_terminal:
@@ -100,9 +107,12 @@ class Progress:
             last_step, last_time = self._last
             seconds = max(now - last_time, 1e-9) / max(step - last_step, 1)
             written["images_per_second"] = self._images_per_step / seconds
+            written["step_seconds"] = seconds
+            written["data_wait_seconds"] = self._waited / max(step - last_step, 1)
             remaining = datetime.timedelta(seconds=round((self._total_steps - step) * seconds))
             parts += [f"{written['images_per_second']:.0f} images/s", f"ETA {remaining}"]
-        self._last = (step, now)
+        written |= memory_in_use()
+        self._last, self._waited = (step, now), 0.0
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=step, status=" | ".join(parts))
         line = " | ".join([f"step {step}/{self._total_steps}", *parts])
@@ -122,6 +132,20 @@ class Progress:
     def note(self, text: str) -> None:
         """Shows a sentence, and adds it to `train.log`."""
         self._log(text, show=True)
+
+    def log(self, lines: Sequence[str]) -> None:
+        """Adds lines to `train.log` that nobody needs to see now."""
+        for line in lines:
+            self._log(line, show=False)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts what happens inside as time spent waiting for a batch."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._waited += time.perf_counter() - began
 
     @contextmanager
     def paused(self) -> Iterator[None]:

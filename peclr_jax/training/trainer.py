@@ -1,7 +1,5 @@
 """The training loop: explicit state, one compiled step, resumed where it was interrupted."""
 
-import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, SupportsFloat
 
@@ -14,12 +12,21 @@ from jaxtyping import Array, Key
 
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.failures import BUGS, NonFiniteLossError, fitting, lost_data
 from peclr_jax.training.mesh import data_sharding, replicated
 from peclr_jax.training.preemption import Preempted, stop_signals
+from peclr_jax.training.profiling import Profiler
 from peclr_jax.training.progress import Progress
+from peclr_jax.training.watch import Metrics, Watch
 
-# Steps that may be queued on the device. Two keep it busy; more would only hold more batches.
-MAX_STEPS_IN_FLIGHT = 2
+__all__ = [
+    "Hook",
+    "NonFiniteLossError",
+    "TrainState",
+    "create_state",
+    "fit",
+    "make_train_step",
+]
 
 
 @struct.dataclass
@@ -40,12 +47,7 @@ class TrainState:
 
 
 Batch = Any
-Metrics = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metrics]]
-
-
-class NonFiniteLossError(FloatingPointError):
-    """The loss or its gradient is no longer finite."""
 
 
 class Hook(NamedTuple):
@@ -84,6 +86,7 @@ def make_train_step(
     *,
     mesh: Mesh,
     learning_rate: optax.Schedule | None = None,
+    skip_nonfinite: bool = False,
 ) -> TrainStep:
     """Compiles one optimizer step over a mesh.
 
@@ -93,12 +96,15 @@ def make_train_step(
       optimizer: The optimizer of the run.
       mesh: The batch is split over its devices, the state replicated.
       learning_rate: Reported among the metrics, if given.
+      skip_nonfinite: Whether a step whose loss or gradient is not finite changes nothing but the
+        number of steps taken. Reported among the metrics as `skipped`, 1 or 0.
 
     Returns:
       `(state, batch, key) -> state, metrics`. The given state's buffers are reused for the new
       one. The key is the run's, folded here by the step: it needs no place in the state, and as an
       argument it lets runs that differ by their seed share one compiled program.
-      Metrics are scalars on the device: `loss`, `gradient_norm` and those of `compute_gradients`.
+      Metrics are scalars on the device: `loss`, `gradient_norm`, `parameter_norm` after the step,
+      and those of `compute_gradients`.
     """
 
     def train_step(
@@ -107,19 +113,25 @@ def make_train_step(
         key = jax.random.fold_in(key, state.step)
         result = compute_gradients(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(result.gradients, state.opt_state, state.params)
-        metrics = {
-            "loss": result.loss,
-            "gradient_norm": optax.tree.norm(result.gradients),
-            **result.metrics,
-        }
-        if learning_rate is not None:
-            metrics["learning_rate"] = learning_rate(state.step)
         new_state = TrainState(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             batch_stats=result.model_state,
             opt_state=opt_state,
         )
+        metrics = {
+            "loss": result.loss,
+            "gradient_norm": optax.tree.norm(result.gradients),
+            **result.metrics,
+        }
+        if skip_nonfinite:
+            finite = jnp.isfinite(metrics["loss"] + metrics["gradient_norm"])
+            kept = jax.tree.map(lambda new, old: jnp.where(finite, new, old), new_state, state)
+            new_state = kept.replace(step=state.step + 1)
+            metrics["skipped"] = 1.0 - finite
+        metrics["parameter_norm"] = optax.tree.norm(new_state.params)
+        if learning_rate is not None:
+            metrics["learning_rate"] = learning_rate(state.step)
         return new_state, metrics
 
     return jax.jit(
@@ -140,8 +152,10 @@ def fit(
     checkpoints: Checkpoints,
     progress: Progress,
     hooks: Sequence[Hook] = (),
+    profile: tuple[int, int] | None = None,
+    most_skipped: int = 0,
 ) -> TrainState:
-    """Trains up to `total_steps`, from the newest checkpoint if there is one.
+    """Trains up to `total_steps`, from the newest checkpoint that is whole, if there is one.
 
     Interrupted at any point and started again, it ends with the same parameters, provided that
     `batches` is a function of the step.
@@ -155,72 +169,73 @@ def fit(
       checkpoints: Where to save and to resume from.
       progress: What to report to.
       hooks: What else to do along the way.
+      profile: First and last step of a trace for XProf, written beside TensorBoard's events.
+      most_skipped: Steps that `train_step` may skip in this process's share of the run.
 
     Returns:
       The state after the last step, which is also the last checkpoint.
 
     Raises:
       Preempted: SIGTERM or SIGINT came; the state has been saved.
-      NonFiniteLossError: The loss or its gradient is NaN or infinite, as seen at reports and
-        before saving; the state has not been saved.
+      NonFiniteLossError: The loss, its gradient or the parameters are NaN or infinite, the loss has
+        exploded, or too many steps were skipped, as seen at reports and before saving; the state
+        has not been saved.
+      LostDataError: A batch could not be read; the state has been saved.
+      OutOfDeviceMemoryError: The step does not fit into the device's memory.
+      OSError: The disk has no room for a checkpoint.
       ValueError: The batches ended before the last step, or the checkpoint is not of this model.
     """
     restored = checkpoints.restore_latest(state, progress.note)
     state = state if restored is None else restored
+    checkpoints.check_space(state)
     step = start = int(state.step)
     if restored is not None:
         progress.note(f"Resuming after step {start} of {total_steps}.")
-    in_flight: deque[tuple[int, Metrics]] = deque()
+    watch = Watch(progress, checkpoints, most_skipped)
+    profiler = Profiler(progress.tensorboard, profile)
+    source = iter(batches(start))
+    metrics: Metrics = {}
 
     with progress.running(start), stop_signals() as stop:
-        for step, batch in zip(range(start + 1, total_steps + 1), batches(start), strict=False):
-            state, metrics = train_step(state, batch, key)
-            is_reported = progress.is_due(step) or step == start + 1
-            if is_reported:
-                jax.tree.map(lambda value: value.copy_to_host_async(), metrics)
-            in_flight.append((step if is_reported else 0, metrics))
-            if len(in_flight) > MAX_STEPS_IN_FLIGHT:
-                _settle(in_flight.popleft(), progress)
+        while step < total_steps:
+            try:
+                with progress.waiting():
+                    batch = next(source, None)
+            except BUGS:
+                raise
+            except Exception as error:
+                # Of several processes the others know nothing of it, and would not save.
+                if step > start and jax.process_count() == 1:
+                    watch.settle_all()
+                    watch.save(step, state, metrics, wait=True)
+                raise lost_data(error, step + 1, checkpoints.latest_step()) from error
+            if batch is None:
+                break
+            step += 1
+            with profiler.step(step), fitting(step):
+                state, metrics = train_step(state, batch, key)
+            watch.started(step, metrics, is_reported=progress.is_due(step) or step == start + 1)
 
             stop_signal = stop.requested(step)
             is_last = step == total_steps
             is_saved = checkpoints.is_due(step) or stop_signal or is_last
             due_hooks = [hook for hook in hooks if step % hook.every == 0 or is_last]
-            while in_flight and (is_saved or due_hooks):
-                _settle(in_flight.popleft(), progress)
+            if is_saved or due_hooks or profiler.ends_after(step):
+                watch.settle_all()
+            if profiler.ends_after(step) or is_last:
+                profiler.stop()
             if is_saved:
-                _check_finite(step, metrics)
-                with progress.paused():
-                    checkpoints.save(step, state)
+                watch.save(step, state, metrics, wait=bool(stop_signal))
             if stop_signal and not is_last:
-                checkpoints.wait()
                 raise Preempted(step, stop_signal)
             for hook in due_hooks:
                 with progress.paused():
                     progress.scalars(step, hook.run(step, state))
 
-    checkpoints.wait()
-    if step < total_steps:
+    if step == total_steps:
+        checkpoints.save_and_wait(step, state)
+    else:
         raise ValueError(
             f"The batches ended after step {step} of {total_steps}: the source must repeat."
         )
     return state
-
-
-def _settle(entry: tuple[int, Metrics], progress: Progress) -> None:
-    """Waits for a step to complete, and reports it if it is marked by its number."""
-    step, metrics = entry
-    jax.block_until_ready(metrics)
-    if step:
-        _check_finite(step, metrics)
-        progress.report(step, metrics)
-
-
-def _check_finite(step: int, metrics: Metrics) -> None:
-    loss, gradient_norm = float(metrics["loss"]), float(metrics["gradient_norm"])
-    if not math.isfinite(loss + gradient_norm):
-        raise NonFiniteLossError(
-            f"The loss is {loss}, with gradients of norm {gradient_norm}, at step {step}: lower "
-            "the learning rate or lengthen the warm-up, and start again; nothing was saved since "
-            "it ceased to be finite."
-        )

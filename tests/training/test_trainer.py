@@ -75,7 +75,7 @@ def test_sigterm_saves_and_leaves(tmp_path):
 
     with pytest.raises(Preempted, match="SIGTERM; the state after step 5 is saved") as info:
         toy.train(tmp_path, 6, hooks=[Hook(1, interrupt)])
-    assert info.value.exit_code == 143
+    assert info.value.exit_code == 0
     assert signal.getsignal(signal.SIGTERM) == before
     with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
         assert checkpoints.latest_step() == 5
@@ -131,7 +131,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
 
     with pytest.raises(
-        NonFiniteLossError, match=r"The loss is nan, .* at step 5: lower the learning"
+        NonFiniteLossError, match=r"The loss is nan, .* at step 5; the last good .* of step 3, and"
     ):
         toy.train(tmp_path, 6, images=images)
     with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:

@@ -1,0 +1,160 @@
+"""What ends a run: each failure in one sentence, with where to go on from and what to try."""
+
+import errno
+import math
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import SupportsFloat
+
+import jax
+
+# Times the first loss seen: no recipe of ours gets there but by coming apart.
+_EXPLODED = 1e4
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+# Mistakes in the program, not in what it is given; and memory, which has its own sentence.
+BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
+# TensorStore has its errors tell the system's code in words.
+_CODE = re.compile(r"os_error_code='(\d+)'")
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The loss, its gradient or the parameters are no longer finite, or the loss has exploded."""
+
+
+class OutOfDeviceMemoryError(MemoryError):
+    """The training step does not fit into the device's memory."""
+
+
+class LostDataError(OSError):
+    """The data could no longer be read; the state has been saved."""
+
+
+class LossGuard:
+    """Stops a run whose numbers have come apart.
+
+    Remembers the first loss that it saw, which says what size is to be expected.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def check(
+        self, step: int, metrics: Mapping[str, SupportsFloat], last_saved: int | None
+    ) -> None:
+        """Looks at the metrics of a step.
+
+        Args:
+          step: Steps taken.
+          metrics: With `loss`, `gradient_norm` and `parameter_norm`; a step that was skipped on
+            purpose, as `skipped` tells, is passed over.
+          last_saved: Step of the newest checkpoint, `None` if there is none.
+
+        Raises:
+          NonFiniteLossError: A number is NaN or infinite, or the loss is 10,000 times the first.
+        """
+        names = ("loss", "gradient_norm", "parameter_norm")
+        loss, gradient, parameters = (float(metrics[name]) for name in names)
+        if float(metrics.get("skipped", 0.0)) and math.isfinite(parameters):
+            return
+        if self._first is None:
+            self._first = abs(loss)
+        exploded = abs(loss) > _EXPLODED * max(self._first, 1.0)
+        if math.isfinite(loss + gradient + parameters) and not exploded:
+            return
+        what = "has exploded to" if exploded and math.isfinite(loss) else "is"
+        saved = (
+            "no checkpoint had been saved before"
+            if last_saved is None
+            else f"the last good checkpoint is that of step {last_saved}"
+        )
+        raise NonFiniteLossError(
+            f"The loss {what} {loss:.4g}, with gradients of norm {gradient:.4g} and parameters of "
+            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since. Try a "
+            "lower --config.optimizer.learning_rate, a longer --config.optimizer.warmup_epochs or "
+            "--config.model.dtype=float32 in a new --workdir; if the data are to blame, "
+            "--config.optimizer.skip_nonfinite=10 leaves such steps out and counts them."
+        )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device could not allocate what a program asked for."""
+    return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
+@contextmanager
+def fitting(step: int) -> Iterator[None]:
+    """Names the step whose program does not fit into the device's memory.
+
+    Raises:
+      OutOfDeviceMemoryError: It does not.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfDeviceMemoryError(
+            f"The device's memory does not hold training step {step} "
+            f"({' '.join(str(error).split())[:160]})."
+        ) from error
+
+
+def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
+    """Says that a batch could not be read.
+
+    Args:
+      error: What reading it has raised.
+      step: The step that it was for.
+      saved: Step of the newest checkpoint, `None` if there is none.
+    """
+    kept = "nothing was saved yet" if saved is None else f"the state after step {saved} is saved"
+    return LostDataError(
+        f"The batch of step {step} could not be read ({' '.join(str(error).split())[:300]}); "
+        f"{kept}: put the data back and run the same command again to go on."
+    )
+
+
+def explain(error: BaseException, workdir: Path) -> str | None:
+    """Says in one sentence what a failure of the machine, not of the program, was about.
+
+    Args:
+      error: What was raised, by whatever library.
+      workdir: Of the run.
+
+    Returns:
+      The sentence; `None` if the error is of another kind.
+    """
+    code = _system_code(error)
+    again = "run the same command again: it goes on from the last checkpoint."
+    if code in _FULL:
+        return (
+            f"The disk that holds {workdir} is full ({_place(error)}): free some space and {again}"
+        )
+    if code in _NOT_WRITABLE:
+        return (
+            f"{_place(error)} may not be written to ({errno.errorcode[code or 0]}): see to the "
+            f"rights of {workdir} and {again}"
+        )
+    if is_out_of_memory(error):
+        return (
+            "The device has no memory left: no other program may use it, or see docs/faults.md "
+            "for what to make smaller."
+        )
+    return None
+
+
+def _system_code(error: BaseException | None) -> int | None:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno is not None:
+            return error.errno
+        if found := _CODE.search(str(error)):
+            return int(found[1])
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _place(error: BaseException) -> str:
+    return str(getattr(error, "filename", None) or " ".join(str(error).split())[:120])

@@ -1,0 +1,28 @@
+"""Memory that a run takes."""
+
+import os
+from pathlib import Path
+
+import jax
+
+_GIB = 2**30
+
+
+def memory_in_use() -> dict[str, float]:
+    """Measures what is in use now; what the platform does not tell is left out.
+
+    Returns:
+      GiB: "device_memory_gib", at most at any time so far on this process's fullest device;
+      "host_memory_gib", of this process now.
+    """
+    found = {}
+    statistics = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [each["peak_bytes_in_use"] for each in statistics if "peak_bytes_in_use" in each]
+    if peaks:
+        found["device_memory_gib"] = max(peaks) / _GIB
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        found["host_memory_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / _GIB
+    except (OSError, ValueError, AttributeError):  # not Linux
+        pass
+    return found

@@ -1,0 +1,61 @@
+"""A trace of some steps, for XProf and TensorBoard's profile page."""
+
+import contextlib
+import re
+from pathlib import Path
+
+import jax
+from jax.profiler import StepTraceAnnotation
+
+_STEPS = re.compile(r"(\d+):(\d+)")
+
+
+def parse_steps(text: str) -> tuple[int, int] | None:
+    """Reads which steps to trace.
+
+    Args:
+      text: "FIRST:LAST", both traced; "" for none.
+
+    Raises:
+      ValueError: It is neither.
+    """
+    if not text:
+        return None
+    found = _STEPS.fullmatch(text)
+    first, last = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= first <= last:
+        raise ValueError(
+            f"--config.profile={text!r} names no steps to trace; write FIRST:LAST, for example "
+            "10:20"
+        )
+    return first, last
+
+
+class Profiler:
+    """Traces some steps of a run.
+
+    Args:
+      folder: Where the trace is written, `plugins/profile/` below it.
+      steps: First and last step, or `None` to trace nothing.
+    """
+
+    def __init__(self, folder: Path, steps: tuple[int, int] | None):
+        self._folder, self._steps = folder, steps
+        self._running = False
+
+    def step(self, step: int) -> contextlib.AbstractContextManager:
+        """Names a step in the trace, which begins here if it is the first."""
+        if self._steps and step == self._steps[0]:
+            jax.profiler.start_trace(str(self._folder))
+            self._running = True
+        return StepTraceAnnotation("train", step_num=step)
+
+    def ends_after(self, step: int) -> bool:
+        """Whether the trace is to be written once this step is complete."""
+        return self._running and self._steps is not None and step == self._steps[1]
+
+    def stop(self) -> None:
+        """Writes the trace, if one is under way."""
+        if self._running:
+            jax.profiler.stop_trace()
+            self._running = False

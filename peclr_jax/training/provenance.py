@@ -1,0 +1,113 @@
+"""What a run was started with, kept beside its results: enough to start it again."""
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from peclr_jax import __version__
+from peclr_jax.versions import ask_git, version_of
+
+FILE = "provenance.jsonl"
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# Only if they are used: records are read by them.
+_IF_LOADED = ("tensorflow", "tensorflow_datasets", "array_record")
+_ENVIRONMENT = ("XLA_FLAGS", "LIBTPU_INIT_ARGS", "CUDA_VISIBLE_DEVICES")
+# What the numbers of a run depend on, beside its config.
+_MATTERS = ("data", "versions", "devices", "platform", "commit", "environment")
+
+
+def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
+    """Collects what decides the result of a run.
+
+    Args:
+      config: Of the run, fit for JSON.
+      data: Fingerprint of the data, see `input_pipeline.fingerprint`.
+
+    Returns:
+      Fit for JSON: time, command, commit, versions, devices, environment, data, config.
+    """
+    changes = ask_git("status", "--porcelain", "--untracked-files=no")
+    packages = [*_PACKAGES, *(name for name in _IF_LOADED if name in sys.modules)]
+    devices = jax.devices()
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "peclr_jax": __version__,
+        "commit": ask_git("rev-parse", "HEAD"),
+        "uncommitted_changes": None if changes is None else bool(changes),
+        "python": platform.python_version(),
+        "versions": {name: version_of(name) for name in packages},
+        "platform": jax.default_backend(),
+        "devices": [len(devices), devices[0].device_kind],
+        "processes": jax.process_count(),
+        "environment": {
+            name: value
+            for name, value in os.environ.items()
+            if name in _ENVIRONMENT or name.startswith("JAX_")
+        },
+        "data": data,
+        "config": json.loads(json.dumps(config)),
+    }
+
+
+def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
+    """Appends a start of a run to `provenance.jsonl`.
+
+    Args:
+      workdir: The run's directory.
+      described: From `describe`.
+
+    Returns:
+      Lines for the log: all that was described, and a sentence on each thing that has changed since
+      the run was first started.
+    """
+    path = workdir / FILE
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(described) + "\n")
+    return [*_lines(described), *(_differences(_first(before), described))]
+
+
+def _lines(described: Mapping[str, Any]) -> list[str]:
+    count, kind = described["devices"]
+    versions = ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+    settings = " ".join(f"{name}={value}" for name, value in described["environment"].items())
+    changes = " with uncommitted changes" if described["uncommitted_changes"] else ""
+    return [
+        f"# started {described['started']}: {described['command']}",
+        f"# peclr_jax {described['peclr_jax']}, commit {described['commit']}{changes}",
+        f"# python {described['python']}, {versions}",
+        f"# {count} x {kind} ({described['platform']}), {described['processes']} process(es) "
+        f"{settings}".rstrip(),
+        f"# data {described['data']}",
+        f"# config {json.dumps(described['config'])}",
+    ]
+
+
+def _first(lines: list[str]) -> dict[str, Any]:
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:  # the process was killed while writing it
+            continue
+        if isinstance(record, dict):
+            return record
+    return {}
+
+
+def _differences(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    return [
+        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
+        f"{json.dumps(now[name])}: the result need not be the same to the last bit"
+        for name in _MATTERS
+        if name in first and first[name] != now[name]
+    ]

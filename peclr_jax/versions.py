@@ -1,0 +1,26 @@
+"""Which code is running: versions of packages, and the commit of this one."""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def version_of(package: str) -> str | None:
+    """Returns the version of a distribution, or of the one that installs a module of this name."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version(package)
+    distributions = importlib.metadata.packages_distributions().get(package)
+    return importlib.metadata.version(distributions[0]) if distributions else None
+
+
+def ask_git(*arguments: str) -> str | None:
+    """Returns what git answers about this checkout; `None` without git, or outside a checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

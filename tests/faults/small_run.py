@@ -1,0 +1,49 @@
+"""A pre-training that takes seconds, for scripts that need many of them."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+FIELDS = {
+    "batch_size": 16,
+    "model.width": 4,
+    "model.hidden": 16,
+    "model.num_points": 8,
+    "data.source_size": 24,
+    "data.rendered.size": 24,
+    "data.rendered.count": 64,
+    "data.rendered.held_out": 16,
+    "data.rendered.chunk": 16,
+    "views.size": 16,
+    "log.every_steps": 1,
+    "log.pairs": 2,
+    "evaluation.images": 16,
+    "evaluation.every_steps": 1000,
+    "checkpoint.every_steps": 5,
+}
+
+
+def command(
+    workdir: Path, cache: Path, num_steps: int, python: str = sys.executable, **fields: object
+) -> list[str]:
+    """The command line of the run.
+
+    Args:
+      workdir: of the run.
+      cache: folder in which rendered hands are kept for the next run.
+      num_steps: its length.
+      python: the interpreter.
+      **fields: other fields of the config, with "__" for ".".
+    """
+    given = {name.replace("__", "."): value for name, value in fields.items()}
+    chosen = {**FIELDS, "num_steps": num_steps, "data.rendered.cache_dir": cache, **given}
+    flags = [f"--config.{name}={value}" for name, value in chosen.items()]
+    main = [python, str(ROOT / "main.py"), f"--config={ROOT}/configs/pretrain.py"]
+    return [*main, *flags, f"--workdir={workdir}", f"--cache_dir={cache}"]
+
+
+def environment() -> dict[str, str]:
+    """Of the run: the CPU alone."""
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
