@@ -4,8 +4,9 @@ Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
 data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
-some of the input; 130 interrupted, state saved. SIGTERM, by which schedulers ask for an end, saves
-the state and exits with 0: whether a run is finished is told by its summary.json.
+some of the input; 5 another process of the run failed or is gone; 130 interrupted, state saved.
+SIGTERM, by which schedulers ask for an end, saves the state and exits with 0: whether a run is
+finished is told by its summary.json.
 """
 
 import importlib
@@ -34,6 +35,25 @@ CACHE_DIR = flags.DEFINE_string(
     "Folder where compiled programs are kept, so that later runs start sooner; '' keeps none.",
 )
 
+COORDINATOR_ADDRESS = flags.DEFINE_string(
+    "coordinator_address",
+    None,
+    "HOST:PORT of process 0 in a run of several processes (docs/many_hosts.md); SLURM tells this "
+    "and the next two by itself.",
+)
+NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "Processes of the run, over all hosts.", lower_bound=1
+)
+PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process, from 0.", lower_bound=0
+)
+INITIALIZATION_TIMEOUT = flags.DEFINE_float(
+    "initialization_timeout", 60.0, "Seconds that processes wait for one another.", lower_bound=1
+)
+
+# Tasks that several processes can share.
+SHARED_TASKS = ("pretrain", "finetune")
+
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
     False,
@@ -60,6 +80,7 @@ def main(argv: list[str]) -> int:
     """Runs the task that the config names; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
+    from peclr_jax.training import cluster, distributed
     from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
 
@@ -69,23 +90,32 @@ def main(argv: list[str]) -> int:
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
     workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
+    try:
+        place = cluster.find(
+            os.environ, COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
+        )
+    except ValueError as error:
+        fail(str(error))
+    run = distributed.start(place, INITIALIZATION_TIMEOUT.value)
+    if run.count > 1 and config.task not in SHARED_TASKS:
+        return run.fail(f"the task {config.task!r} is done by one process: start but one", 2)
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
     try:
         exit_code = task.run(config, workdir) or 0
     except Preempted as stop:
         print(stop, file=sys.stderr)
-        return stop.exit_code
+        exit_code = stop.exit_code
     except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 3
-    except Exception as error:
+        return run.fail(str(error), 3)
+    except BaseException as error:
         ours = is_users_mistake(error)
         in_words = ours and getattr(error, "errno", None) is None
         sentence = None if in_words else explain(error, workdir)
         if sentence is None and not ours:
+            run.crash(error)
             raise
-        print(f"error: {sentence or error}", file=sys.stderr)
-        return 2
+        return run.fail(sentence or str(error), 2)
+    run.leave()
     return exit_code
 
 

@@ -28,9 +28,10 @@ TASKS = (
 def main():
     spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
     module = importlib.util.module_from_spec(spec)
+    before = set(flags.FLAGS)
     spec.loader.exec_module(module)
     yield module
-    for name in ("config", "workdir", "cache_dir", "deterministic"):
+    for name in set(flags.FLAGS) - before:
         delattr(flags.FLAGS, name)
 
 

@@ -4,13 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-import jax
 from absl import logging
-from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from data import build
 from peclr_jax.input_pipeline.config import as_list, record_names
+from peclr_jax.training.distributed import first_process_first
 
 
 def open_datasets(config: ConfigDict) -> list[Any]:
@@ -22,10 +21,12 @@ def open_datasets(config: ConfigDict) -> list[Any]:
     """
     names = record_names(config.names)
     manual_dirs = as_list(config.manual_dir) or [""] * len(names)
-    return [
-        _open(name, config.data_dir, manual_dir)
-        for name, manual_dir in zip(names, manual_dirs, strict=True)
-    ]
+    # Which writes them if they are not there.
+    with first_process_first("records opened"):
+        return [
+            _open(name, config.data_dir, manual_dir)
+            for name, manual_dir in zip(names, manual_dirs, strict=True)
+        ]
 
 
 def _open(name: str, data_dir: str, manual_dir: str) -> Any:
@@ -40,7 +41,8 @@ def _open(name: str, data_dir: str, manual_dir: str) -> Any:
                 f"`python -m data.build {name} --manual_dir DIR"
                 f"{f' --data_dir {data_dir}' if data_dir else ''}`."
             )
-        _prepare(builder, manual_dir)
+        logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
+        build.prepare(builder, manual_dir or None)
         builder = build.make_builder(name, builder._data_dir_root)
     if builder.info.file_format.value != "array_record":
         raise ValueError(
@@ -49,14 +51,6 @@ def _open(name: str, data_dir: str, manual_dir: str) -> Any:
             f"`python -m data.build {name}`."
         )
     return builder
-
-
-def _prepare(builder: Any, manual_dir: str) -> None:
-    """Writes the records, in the first process alone; the others wait for it."""
-    if jax.process_index() == 0:
-        logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
-        build.prepare(builder, manual_dir or None)
-    multihost_utils.sync_global_devices("records written")
 
 
 def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:

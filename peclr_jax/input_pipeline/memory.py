@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
@@ -168,7 +169,7 @@ def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
     Raises:
       MemoryError: not even a part fits; with the numbers and what to do instead.
     """
-    free = _free_device_memory(mesh) if free is None else free
+    free = _agree(_free_device_memory(mesh)) if free is None else free
     if free is None or needed <= _SHARE_OF_FREE * free:
         return "replicated"
     if needed <= _SHARE_OF_FREE * free * mesh.size:
@@ -189,6 +190,15 @@ def _free_device_memory(mesh: Mesh) -> int | None:
     if "bytes_limit" not in statistics:
         return None
     return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+
+
+def _agree(free: int | None) -> int | None:
+    """The least that any process has free: all of them must come to the same decision."""
+    if jax.process_count() == 1:
+        return free
+    mebibytes = np.int32(-1 if free is None else free // 2**20)
+    least = int(np.min(multihost_utils.process_allgather(mebibytes)))
+    return None if least < 0 else least * 2**20
 
 
 class DeviceCache:

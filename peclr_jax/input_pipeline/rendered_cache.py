@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 
 from peclr_jax import files, synthetic
 from peclr_jax.input_pipeline.memory import MemoryStore
@@ -24,7 +26,8 @@ def cached(
     """Reads a pool of hands from `folder`, where it is put when it is first asked for.
 
     A folder that cannot be written to is no reason to stop: the pool is then not kept, which is
-    logged. Neither is one of more than a gibibyte.
+    logged. Neither is one of more than a gibibyte. Several processes render together unless all of
+    them find the pool, and the first one keeps it.
 
     Args:
       folder: of the files, "~" being the user's own; "" keeps nothing.
@@ -39,15 +42,12 @@ def cached(
         return make()
     name = json.dumps([renderer_fingerprint(), identity], sort_keys=True)
     path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
-    if path.exists():
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return MemoryStore(dict(arrays))
-        # Damaged archives are met with errors of every kind.
-        except Exception as error:
-            logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
+    kept = _read(path)
+    if _all(kept is not None) and kept is not None:
+        return kept
     store = make()
-    if sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT:
+    too_large = sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT
+    if too_large or jax.process_index() > 0:
         return store
     buffer = io.BytesIO()
     np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
@@ -58,6 +58,25 @@ def cached(
             "%s cannot be written (%s): later runs render these hands again", path, error
         )
     return store
+
+
+def _read(path: Path) -> MemoryStore | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return MemoryStore(dict(arrays))
+    # Damaged archives are met with errors of every kind.
+    except Exception as error:
+        logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
+        return None
+
+
+def _all(here: bool) -> bool:
+    """Whether it is so in all processes."""
+    if jax.process_count() == 1:
+        return here
+    return bool(np.all(multihost_utils.process_allgather(np.int32(here))))
 
 
 @functools.cache

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
+import jax
 from rich.console import Console
 from rich.progress import track
 
@@ -15,6 +16,8 @@ _SECONDS_BETWEEN_LINES = 10.0
 def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
     """Yields the items, drawing a bar on a terminal and printing a line now and then elsewhere.
 
+    Of several processes the first one speaks for all.
+
     Args:
       items: what to go through.
       description: what is being done.
@@ -23,7 +26,7 @@ def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item
     Yields:
       The items.
     """
-    console = Console(stderr=True)
+    console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
         yield from track(items, description, total=total, console=console)
         return

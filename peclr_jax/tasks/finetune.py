@@ -1,5 +1,6 @@
 """Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint."""
 
+import functools
 import itertools
 import json
 import time
@@ -10,7 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jax.sharding import Mesh
+from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
@@ -31,10 +33,10 @@ from peclr_jax.tasks import (
 )
 from peclr_jax.tasks.estimator import Estimator
 from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, profiling, trainer
+from peclr_jax.training import accumulation, distributed, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
-from peclr_jax.training.mesh import make_mesh, replicate
+from peclr_jax.training.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
@@ -64,6 +66,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     pose_recipe.check_finetuning(config, jax.device_count())
     with claimed(workdir), memory_advice.advising(config):
         recipe.check_resumable(config, workdir)
+        distributed.check_shared(workdir)
         train(config, workdir, given)
 
 
@@ -94,7 +97,7 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         recipe.key(config, _INITIALISATION), network, spec.size, given
     )
     if config.model.frozen and not given.variables:
-        variables = measure_batch_statistics(config, network, variables, source, spec)
+        variables = measure_batch_statistics(config, network, variables, source, spec, mesh)
     held_out = source.sample(config.evaluation.images)
     draw_labels(config, held_out, spec, workdir)
     with Checkpoints(
@@ -113,7 +116,7 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         monitor.keep_provenance(config, workdir, progress)
 
         def score(state: trainer.TrainState) -> dict[str, float]:
-            trained = {"params": state.params, "batch_stats": state.batch_stats}
+            trained = local_copy({"params": state.params, "batch_stats": state.batch_stats})
             return quick_scores(Estimator(config, network, trained), held_out, config.batch_size)
 
         state = trainer.fit(
@@ -173,7 +176,12 @@ def make_gradients(
 
 
 def measure_batch_statistics(
-    config: ConfigDict, network: PoseNetwork, variables: Variables, source: Source, spec: ViewSpec
+    config: ConfigDict,
+    network: PoseNetwork,
+    variables: Variables,
+    source: Source,
+    spec: ViewSpec,
+    mesh: Mesh,
 ) -> Variables:
     """Gives a random encoder that is to be frozen BatchNorm statistics of the training views.
 
@@ -181,11 +189,14 @@ def measure_batch_statistics(
     and what it is compared with would win for no merit.
     """
 
-    @jax.jit
-    def update(batch_stats: Any, key: Key[Array, ""], images: Array, to_source: Any) -> Any:
+    @functools.partial(jax.jit, out_shardings=replicated(mesh))
+    def update(
+        params: Any, batch_stats: Any, step: Int[Array, ""], images: Array, to_source: Any
+    ) -> Any:
+        key = jax.random.fold_in(recipe.key(config, _STATISTICS), step)
         view = augment(key, images, spec, to_source, config.data.source_size)
         encoder = {
-            "params": variables["params"]["encoder"],
+            "params": params["encoder"],
             "batch_stats": batch_stats["encoder"],
         }
         _, updates = network.encoder.apply(
@@ -193,11 +204,12 @@ def measure_batch_statistics(
         )
         return {**batch_stats, "encoder": updates["batch_stats"]}
 
-    batch_stats = variables["batch_stats"]
+    params, batch_stats = replicate((variables["params"], variables["batch_stats"]), mesh)
     for step, batch in enumerate(itertools.islice(source.batches(0), _STATISTICS_BATCHES)):
-        key = jax.random.fold_in(recipe.key(config, _STATISTICS), step)
-        batch_stats = update(batch_stats, key, batch["image"], batch.get("to_source"))
-    return {**variables, "batch_stats": batch_stats}
+        batch_stats = update(
+            params, batch_stats, np.int32(step), batch["image"], batch.get("to_source")
+        )
+    return {**variables, "batch_stats": local_copy(batch_stats)}
 
 
 def quick_scores(

@@ -14,11 +14,13 @@ from peclr_jax.hands.skeleton import WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
 from peclr_jax.objectives.pose import target_in_view
+from peclr_jax.training.mesh import gather
 from peclr_jax.views import affine
 from peclr_jax.views.spec import ViewSpec
 
 MAX_HANDS = 4096
 _PROCRUSTES_ROUNDS = 4
+_PIXELS = ("image", "to_source")
 
 
 def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -> dict[str, Any]:
@@ -45,14 +47,15 @@ def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -
     batches: Any = source.batches(0)
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
+            labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
             matrix = affine.source_to_canonical(source_size, spec.size, spec.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
-            target, _ = target_in_view(batch, matrix, camera.assumed_intrinsics(spec.size))
+            target, _ = target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
             target = target._replace(pose=from_pixels(target.pose, spec.size))
-            labels = {
-                name: batch[name] for name in batch if name.startswith(("keypoints_3d", "bone"))
+            kept = {
+                name: labels[name] for name in labels if name.startswith(("keypoints_3d", "bone"))
             }
-            parts.append(jax.tree.map(np.asarray, (target, labels)))
+            parts.append((jax.tree.map(np.asarray, target), kept))
     target, labels = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     if not target.keypoints_valid.any():
         raise ValueError(

@@ -103,9 +103,10 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
 
 def keep_provenance(config: ConfigDict, workdir: Path, progress: Progress) -> None:
     """Writes what the run is started with to provenance.jsonl, and atop its log."""
+    data = fingerprint(config.data)  # for which all processes open the data
     if jax.process_index() > 0:
         return
-    described = provenance.describe(config.to_dict(), fingerprint(config.data))
+    described = provenance.describe(config.to_dict(), data)
     progress.log(provenance.keep(workdir, described))
 
 

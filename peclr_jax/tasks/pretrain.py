@@ -16,10 +16,10 @@ from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.tasks import initialisation, memory_advice, monitor, recipe
 from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, profiling, trainer
+from peclr_jax.training import accumulation, distributed, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
-from peclr_jax.training.mesh import make_mesh, replicate
+from peclr_jax.training.mesh import local_copy, make_mesh, replicate
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.affine import Similarity
 from peclr_jax.views.augment import two_views
@@ -47,6 +47,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     recipe.check_pretraining(config, jax.device_count())
     with claimed(workdir), memory_advice.advising(config):
         recipe.check_resumable(config, workdir)
+        distributed.check_shared(workdir)
         train(config, workdir, resolve(config))
 
 
@@ -80,8 +81,9 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         )
         held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
         shown = held_out[: config.log.pairs]
-        views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
-        plots.save(views, workdir / "views.png")
+        if jax.process_index() == 0:
+            views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
+            plots.save(views, workdir / "views.png")
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
@@ -98,8 +100,10 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         monitor.keep_provenance(config, workdir, progress)
 
         def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
-            key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
-            progress.images(step, {"views": plots.as_image(monitor.draw_views(key, shown, spec))})
+            if jax.process_index() == 0:
+                key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
+                views = plots.as_image(monitor.draw_views(key, shown, spec))
+                progress.images(step, {"views": views})
             scores = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
             return {name: float(score) for name, score in scores.items()}
 
@@ -218,4 +222,4 @@ def describe(
 
 
 def _variables(state: trainer.TrainState) -> Variables:
-    return {"params": state.params, "batch_stats": state.batch_stats}
+    return local_copy({"params": state.params, "batch_stats": state.batch_stats})

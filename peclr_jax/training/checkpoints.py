@@ -176,6 +176,8 @@ class Checkpoints:
         if kind is None:
             self._manager.close()
             return
+        if jax.process_count() > 1:
+            return  # closing waits for all processes, and the others have yet to hear of the error
         # What went wrong is told already: that the last write failed for the same reason is not.
         with suppress(Exception):
             self._manager.close()

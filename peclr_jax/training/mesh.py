@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 DATA_AXIS = "data"
@@ -40,7 +41,36 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """Copies every array of a pytree, the same on all processes, to every device of the mesh."""
-    return jax.device_put(tree, replicated(mesh))
+    sharding = replicated(mesh)
+    if sharding.is_fully_addressable:
+        return jax.device_put(tree, sharding)
+
+    # `device_put` would have all processes compare their arrays, one by one.
+    def place(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
+
+    return jax.tree.map(place, tree)
+
+
+def local_copy(tree: Any) -> Any:
+    """Returns this process's own copy, on one of its devices, of arrays that all devices hold.
+
+    What is computed of it is computed by each process alone, and may be by some of them only.
+    """
+    return jax.tree.map(lambda array: array.addressable_data(0), tree)
+
+
+def gather(tree: Any) -> Any:
+    """Copies arrays that are split over the devices to the host, whole in every process."""
+    return jax.tree.map(
+        lambda array: np.asarray(
+            array
+            if array.is_fully_addressable
+            else multihost_utils.process_allgather(array, tiled=True)
+        ),
+        tree,
+    )
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:

@@ -204,7 +204,8 @@ def fit(
             except BUGS:
                 raise
             except Exception as error:
-                if step > start:
+                # Of several processes the others know nothing of it, and would not save.
+                if step > start and jax.process_count() == 1:
                     watch.settle_all()
                     watch.save(step, state, metrics, wait=True)
                 raise lost_data(error, step + 1, checkpoints.latest_step()) from error

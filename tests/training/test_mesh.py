@@ -5,6 +5,8 @@ import pytest
 from peclr_jax.training.mesh import (
     check_batch_size,
     data_sharding,
+    gather,
+    local_copy,
     make_mesh,
     replicate,
     replicated,
@@ -42,3 +44,13 @@ def test_batch_sizes_are_checked_before_anything_is_allocated():
         check_batch_size(100, num_devices=8, num_micro_batches=2)
     with pytest.raises(ValueError, match=r"for example 16\."):
         check_batch_size(0, num_devices=8, num_micro_batches=2)
+
+
+def test_a_local_copy_is_on_one_device_and_what_is_gathered_is_whole():
+    mesh = make_mesh()
+    tree = {"kernel": np.arange(6.0).reshape(2, 3)}
+    copy = local_copy(replicate(tree, mesh))
+    assert len(copy["kernel"].devices()) == 1
+    jax.tree.map(np.testing.assert_array_equal, copy, tree)
+    rows = {"rows": np.arange(16)}
+    jax.tree.map(np.testing.assert_array_equal, gather(shard_batch(rows, mesh)), rows)
