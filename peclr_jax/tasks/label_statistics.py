@@ -50,7 +50,8 @@ def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
             matrix = affine.source_to_canonical(source_size, spec.size, spec.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
-            target, _ = target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
+            on_device = jax.tree.map(jnp.asarray, labels)
+            target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(spec.size))
             target = target._replace(pose=from_pixels(target.pose, spec.size))
             kept = {
                 name: labels[name] for name in labels if name.startswith(("keypoints_3d", "bone"))
