@@ -67,7 +67,13 @@ def prepare(config: ConfigDict, workdir: Path) -> ConfigDict:
       A copy in which every part can be run.
     """
     config = ConfigDict(config.to_dict())
-    for part in (config.pretrain, config.finetune, config.probe):
+    for part in (
+        config.pretrain,
+        config.finetune,
+        config.probe,
+        config.evaluate,
+        config.equivariance,
+    ):
         part.data.rendered.cache_dir = str(workdir / "rendered")
     for part in (config.finetune, config.probe):
         part.init.checkpoint = str(workdir / "pretrain")

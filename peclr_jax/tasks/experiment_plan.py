@@ -165,6 +165,7 @@ def name_places(data: ConfigDict, trained_on: ConfigDict) -> None:
       data: fields of configs/evaluate.py, changed here.
       trained_on: fields of the training's data.
     """
+    data.rendered.cache_dir = trained_on.rendered.cache_dir
     if not (data.names or data.manual_dir or data.data_dir):
         data.manual_dir, data.data_dir = trained_on.manual_dir, trained_on.data_dir
 

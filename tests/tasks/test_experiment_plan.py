@@ -121,8 +121,10 @@ def test_freihand_takes_the_place_of_rendered_hands():
 def test_networks_are_evaluated_where_their_data_lie():
     config = table1.get_config("cpu+freihand")
     config.finetune.data.data_dir = "/records"
+    config.finetune.data.rendered.cache_dir = ""
     evaluation = of(config, "peclr").evaluations["held_out"].config
     assert evaluation.data.data_dir == "/records"
+    assert evaluation.data.rendered.cache_dir == ""
     config.evaluations.held_out.data.names = "ho3d"
     assert of(config, "peclr").evaluations["held_out"].config.data.data_dir == ""
 
