@@ -43,7 +43,7 @@ def requirements(oldest: bool) -> list[str]:
             continue
         lower = re.search(r">=([\d.]+)", requirement)
         exact = oldest and name in PINNED and lower
-        # "0.10" stands for 0.10.0, "0.2.7" for itself.
+        # "0.10" stands for 0.10.0, "0.2.8" for itself.
         chosen.append(f"{name}=={_full(lower[1])}" if exact and lower else requirement)
     return chosen
 
