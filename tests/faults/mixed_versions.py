@@ -87,7 +87,7 @@ def run(python: str, workdir: Path, cache: Path) -> bool:
 def forget_second_half(workdir: Path) -> None:
     """Takes a run back to the middle, as if it had been killed there."""
     for step in range(STEPS // 2 + 1, STEPS + 1):
-        shutil.rmtree(workdir / f"checkpoints/{step}")
+        shutil.rmtree(workdir / f"checkpoints/{step}", ignore_errors=True)
 
 
 def main() -> int:

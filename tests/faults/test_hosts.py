@@ -185,7 +185,7 @@ def test_what_two_processes_saved_is_read_by_one(by_one, by_two):
 
 
 def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp_path):
-    """Two processes go on from what one has saved; process 0, the coordinator, dies; one goes on."""
+    """Two go on from what one has saved; process 0, the coordinator, dies; one goes on."""
     workdir = interrupted(by_one, tmp_path / "run", 8)
     killed, survivor = launch(workdir, 2, end=(0, "killed@12"))
     assert "Resuming after step 8 of 20." in killed.out
