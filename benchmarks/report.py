@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.harness import Benchmark, Spread, rows
-from benchmarks.machine import ROOT, _git, environment, same_machine
+from benchmarks.machine import environment, same_machine
 from peclr_jax import files
+from peclr_jax.versions import ROOT, ask_git
 
 RESULTS = ROOT / "benchmarks" / "results"
 _LESS_IS_BETTER = ("_ms", "_seconds", "_mib")
@@ -116,7 +117,7 @@ def committed(path: Path) -> dict[str, Any] | None:
     """Returns a result as it was last committed; None if there is none."""
     if not path.resolve().is_relative_to(ROOT):
         return None
-    text = _git("show", f"HEAD:{path.resolve().relative_to(ROOT).as_posix()}")
+    text = ask_git("show", f"HEAD:{path.resolve().relative_to(ROOT).as_posix()}")
     return None if text is None else json.loads(text)
 
 
