@@ -31,7 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from peclr_jax.training.checkpoints import restore_params
 
-NUM_STEPS = 300
+NUM_STEPS = 600
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
       The kills, and what differs in the end.
     """
     whole, victim, cache = folder / "whole", folder / "victim", folder / "cache"
-    often = {"checkpoint__every_steps": 3}
+    often = {"checkpoint__every_steps": 10}
     # Once before, so that the others find their programs compiled, as later starts do.
     left_alone(command(folder / "first", cache, 10, **often))
     first, total = left_alone(command(whole, cache, NUM_STEPS, **often))
@@ -126,6 +126,7 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
         last = lines[-1].split("|")[0].strip() if lines else "before the first line"
         unfinished = len(half_written(victim) + half_written(cache))
         found.append(Kill(seconds, last[:48], newest_step(victim), unfinished))
+        print(f"{number + 1}: {found[-1]}", flush=True)
     left_alone(command(victim, cache, NUM_STEPS, **often))
     differences = [f"left behind: {path}" for path in half_written(victim)]
     differences += [
