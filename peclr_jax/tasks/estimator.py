@@ -20,7 +20,7 @@ from peclr_jax.models.folding import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
 from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
 from peclr_jax.tasks import pose_recipe, stored
-from peclr_jax.training import checkpoints
+from peclr_jax.training import restoring
 from peclr_jax.views import affine
 from peclr_jax.views.augment import normalize
 
@@ -228,7 +228,7 @@ def load(checkpoint: str | PathLike[str]) -> Estimator:
             f"--config.init.checkpoint={checkpoint} makes one)"
         )
     network = pose_recipe.make_pose_network(config)
-    variables = checkpoints.restore_params(checkpoint)
+    variables = restoring.restore_params(checkpoint)
     stored.check_variables(variables, network, config, f"the checkpoint {checkpoint}")
     return Estimator(config, network, jax.tree.map(jnp.asarray, variables))
 

@@ -60,7 +60,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
       ValueError: an impossible config, or a workdir that holds a run of another one.
       FileNotFoundError: data or a checkpoint that are not there.
       MemoryError: the step does not fit into the device's memory; the message says what would.
-      trainer.NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
+      NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
     """
     config, given = pose_recipe.resolve(config)
     pose_recipe.check_finetuning(config, jax.device_count())

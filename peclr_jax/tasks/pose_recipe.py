@@ -21,7 +21,7 @@ from peclr_jax.tasks.initialisation import (
     from_torch,
     match_encoder,
 )
-from peclr_jax.training import checkpoints, mesh
+from peclr_jax.training import mesh, restoring
 
 HEADS = ("linear", "mlp")
 
@@ -100,8 +100,8 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
         return config, RANDOM
     trained = stored.read(path)
     match_encoder(config.model, trained.model.to_dict(), f"the checkpoint {path}")
-    restored = checkpoints.restore_params(path)
-    source = str(checkpoints.find(path))
+    restored = restoring.restore_params(path)
+    source = str(restoring.find(path))
     if config.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
             raise ValueError(

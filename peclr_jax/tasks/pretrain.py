@@ -42,7 +42,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
       ValueError: an impossible config, or a workdir that holds a run of another one.
       FileNotFoundError: data that are not there.
       MemoryError: the step does not fit into the device's memory; the message says what would.
-      trainer.NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
+      NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
     """
     recipe.check_pretraining(config, jax.device_count())
     with claimed(workdir), memory_advice.advising(config):

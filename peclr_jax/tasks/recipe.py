@@ -19,7 +19,7 @@ from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive
 from peclr_jax.tasks.initialisation import PARTS
-from peclr_jax.training import checkpoints, mesh, optimizer, profiling
+from peclr_jax.training import mesh, optimizer, profiling, restoring
 from peclr_jax.views.spec import ViewSpec
 
 # What NT-Xent compares, of the latent points and the views' transformations.
@@ -205,7 +205,7 @@ def check_resumable(config: ConfigDict, workdir: Path) -> None:
     Raises:
       ValueError: a field differs that changes the result; the message names all that do.
     """
-    stored = checkpoints.restore_run_config(workdir)
+    stored = restoring.restore_run_config(workdir)
     if stored is None:
         return
     here, there = identity(config.to_dict()), identity(stored)

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from peclr_jax.input_pipeline.config import check as check_data
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 from peclr_jax.tasks import recipe
-from peclr_jax.training import checkpoints
+from peclr_jax.training import restoring
 
 # Fields without which no network is made, and an example of each.
 _MODEL: dict[str, Any] = {"architecture": "", "width": 1, "stem": "", "dtype": "", "remat": ""}
@@ -58,7 +58,7 @@ def read(checkpoint: str | PathLike[str]) -> ConfigDict:
       FileNotFoundError: there is no checkpoint.
       ValueError: it is damaged, or its config is none of a training's.
     """
-    return checked(checkpoints.restore_config(checkpoint), f"the checkpoint {checkpoint}")
+    return checked(restoring.restore_config(checkpoint), f"the checkpoint {checkpoint}")
 
 
 def checked(stored: Any, source: str) -> ConfigDict:

@@ -15,7 +15,7 @@ from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.resnet import ResNet
 from peclr_jax.tasks import pose_recipe, recipe, stored
-from peclr_jax.training import checkpoints
+from peclr_jax.training import restoring
 from peclr_jax.views.augment import normalize
 
 Variables = dict[str, Any]
@@ -79,9 +79,9 @@ def load(checkpoint: str | PathLike[str]) -> Trained:
     config.model.update(dtype="float32", remat="none")
     finetuned = config.task == "finetune"
     network = (pose_recipe.make_pose_network if finetuned else recipe.make_projector)(config)
-    variables = checkpoints.restore_params(checkpoint)
+    variables = restoring.restore_params(checkpoint)
     stored.check_variables(variables, network, config, f"the checkpoint {checkpoint}")
-    return Trained(config, network, variables, str(checkpoints.find(checkpoint)))
+    return Trained(config, network, variables, str(restoring.find(checkpoint)))
 
 
 def part(variables: Variables, name: str) -> Variables:

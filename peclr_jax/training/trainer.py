@@ -12,21 +12,12 @@ from jaxtyping import Array, Key
 
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.failures import BUGS, NonFiniteLossError, fitting, lost_data
+from peclr_jax.training.failures import BUGS, fitting, lost_data
 from peclr_jax.training.mesh import data_sharding, replicated
 from peclr_jax.training.preemption import Preempted, stop_signals
 from peclr_jax.training.profiling import Profiler
 from peclr_jax.training.progress import Progress
 from peclr_jax.training.watch import Metrics, Watch
-
-__all__ = [
-    "Hook",
-    "NonFiniteLossError",
-    "TrainState",
-    "create_state",
-    "fit",
-    "make_train_step",
-]
 
 
 @struct.dataclass

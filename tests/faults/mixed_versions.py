@@ -27,7 +27,7 @@ PINNED = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 NOT_NEEDED = ("tensorflow", "tensorflow-cpu", "tensorflow-datasets", "array-record")
 DIGEST = (
     "import sys, hashlib, jax, numpy as np;"
-    "from peclr_jax.training.checkpoints import restore_params;"
+    "from peclr_jax.training.restoring import restore_params;"
     "leaves = jax.tree.leaves(restore_params(sys.argv[1]));"
     "print(hashlib.sha256(b''.join(np.asarray(leaf).tobytes() for leaf in leaves)).hexdigest())"
 )

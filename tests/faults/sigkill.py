@@ -29,7 +29,7 @@ from small_run import ROOT, command, environment
 
 sys.path.insert(0, str(ROOT))
 
-from peclr_jax.training.checkpoints import restore_params
+from peclr_jax.training.restoring import restore_params
 
 NUM_STEPS = 600
 

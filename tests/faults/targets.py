@@ -38,7 +38,7 @@ from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.photos import boxes, crop, prepare
 from peclr_jax.tasks import estimator, inference, pose_recipe, recipe, trained
-from peclr_jax.training import checkpoints
+from peclr_jax.training import restoring
 
 ROOT = Path(__file__).parents[2]
 TORCH_FILES = ROOT / "tests/models/torch_files"
@@ -187,9 +187,9 @@ def checkpoint_files(folder: Path) -> Case:
             is_json = content.startswith(b"{") and random.random() < 0.5
             damaged = distorted_text(content, random) if is_json else damage(content, random, other)
             (run / name).write_bytes(damaged)
-        checkpoints.find(run)
-        checkpoints.restore_config(run)
-        checkpoints.restore_params(run)
+        restoring.find(run)
+        restoring.restore_config(run)
+        restoring.restore_params(run)
         estimator.load(run)
 
     return case

@@ -21,19 +21,20 @@ from configs import finetune as finetune_recipes
 from configs import pretrain as pretrain_recipes
 from peclr_jax.tasks import memory_advice, recipe
 from peclr_jax.training import provenance, trainer
-from peclr_jax.training.checkpoints import (
-    Checkpoints,
-    DamagedCheckpointError,
-    restore_params,
-    restore_run_config,
-    restore_state,
-)
+from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
 from peclr_jax.training.failures import (
     LostDataError,
     NonFiniteLossError,
     OutOfDeviceMemoryError,
     explain,
+)
+from peclr_jax.training.preemption import Preempted
+from peclr_jax.training.restoring import (
+    DamagedCheckpointError,
+    restore_params,
+    restore_run_config,
+    restore_state,
 )
 from peclr_jax.training.trainer import Hook
 
@@ -461,7 +462,7 @@ def test_sigterm_in_a_run_saves_and_the_next_goes_on(tmp_path, whole):
             os.kill(os.getpid(), signal.SIGTERM)
         return {}
 
-    with pytest.raises(trainer.Preempted) as info:
+    with pytest.raises(Preempted) as info:
         toy.train(tmp_path, 12, hooks=[Hook(1, interrupt)])
     assert info.value.exit_code == 0
     toy.train(tmp_path, 12)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.training.checkpoints import restore_params
+from peclr_jax.training.restoring import restore_params
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("one_host.py")

@@ -14,8 +14,9 @@ from peclr_jax.tasks import estimator as estimators
 from peclr_jax.tasks import finetune, inference, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.tasks.estimator import Estimate
 from peclr_jax.tasks.initialisation import RANDOM
-from peclr_jax.training.checkpoints import Checkpoints, restore_config, restore_params
+from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.mesh import make_mesh
+from peclr_jax.training.restoring import restore_config, restore_params
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
 

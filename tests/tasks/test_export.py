@@ -23,7 +23,7 @@ from peclr_jax.tasks import (
 )
 from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.tasks.trained import ViewFunction
-from peclr_jax.training.checkpoints import restore_config, restore_params
+from peclr_jax.training.restoring import restore_config, restore_params
 from tests.tasks.conftest import save
 
 SMALL = {"model.width": 4, "views.size": 16}

@@ -16,8 +16,9 @@ from peclr_jax.input_pipeline import make_source
 from peclr_jax.objectives.pose import target_in_view
 from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.tasks.initialisation import RANDOM
-from peclr_jax.training.checkpoints import Checkpoints, restore_params
+from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.mesh import data_sharding, make_mesh, shard_batch
+from peclr_jax.training.restoring import restore_params
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 
 DATA = Path(__file__).parents[2] / "data"

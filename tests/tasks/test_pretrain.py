@@ -16,8 +16,8 @@ from configs import pretrain as recipes
 from peclr_jax.tasks import pretrain, recipe
 from peclr_jax.tasks.initialisation import RANDOM
 from peclr_jax.training import trainer
-from peclr_jax.training.checkpoints import restore_params
 from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
+from peclr_jax.training.restoring import restore_params
 
 ROOT = Path(__file__).parents[2]
 SMALL = {

@@ -6,6 +6,7 @@ import pytest
 from flax import linen as nn
 
 from peclr_jax.training import checkpoints as ckpt
+from peclr_jax.training import restoring
 from peclr_jax.training.mesh import data_sharding, make_mesh, replicate, replicated
 from peclr_jax.training.optimizer import lars_adam
 from peclr_jax.training.trainer import create_state
@@ -67,12 +68,12 @@ def test_state_returns_with_structure_and_values(workdir):
 @pytest.mark.parametrize("relative", ["", "checkpoints", "checkpoints/50"])
 def test_config_and_model_return_from_any_path_to_them(workdir, relative):
     path = workdir / relative
-    assert ckpt.restore_config(path) == {
+    assert restoring.restore_config(path) == {
         "model": {"depth": 18},
         "view": {"size": 64, "scale": [0.6, 2.0]},
         "note": None,
     }
-    variables = ckpt.restore_params(path)
+    variables = restoring.restore_params(path)
     expected = state_of()
     assert set(variables) == {"params", "batch_stats"}
     assert_equal(variables["params"], jax.tree.map(np.asarray, expected.params))
@@ -82,47 +83,47 @@ def test_config_and_model_return_from_any_path_to_them(workdir, relative):
 
 def test_paths_may_be_relative(workdir, monkeypatch):
     monkeypatch.chdir(workdir.parent)
-    assert ckpt.find(workdir.name) == ckpt.find(workdir)
-    absolute, relative = (ckpt.restore_params(path) for path in (workdir, workdir.name))
+    assert restoring.find(workdir.name) == restoring.find(workdir)
+    absolute, relative = (restoring.restore_params(path) for path in (workdir, workdir.name))
     assert_equal(relative["params"], absolute["params"])
-    assert ckpt.restore_config(workdir.name) == ckpt.restore_config(workdir)
-    assert ckpt.restore_state(workdir.name, state_of()).step == 50
+    assert restoring.restore_config(workdir.name) == restoring.restore_config(workdir)
+    assert restoring.restore_state(workdir.name, state_of()).step == 50
 
 
 def test_a_step_may_be_chosen(workdir):
-    assert ckpt.restore_state(ckpt.find(workdir, step=20), state_of()).step == 20
+    assert restoring.restore_state(restoring.find(workdir, step=20), state_of()).step == 20
     with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 30; there are \[20, 40"):
-        ckpt.find(workdir, step=30)
+        restoring.find(workdir, step=30)
 
 
 def test_missing_and_foreign_paths_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere: the path does not exist"):
-        ckpt.find(tmp_path / "nowhere")
+        restoring.find(tmp_path / "nowhere")
     (tmp_path / "7").mkdir()
     with pytest.raises(FileNotFoundError, match="holds no checkpoint: give a run's directory"):
-        ckpt.find(tmp_path)
+        restoring.find(tmp_path)
     (tmp_path / "file").touch()
     with pytest.raises(FileNotFoundError, match="holds no checkpoint"):
-        ckpt.find(tmp_path / "file")
+        restoring.find(tmp_path / "file")
 
 
 def test_another_architecture_is_refused_by_name_and_shapes(workdir):
     with pytest.raises(ValueError, match=r"params/BatchNorm_0/bias as \(4,\), this run as \(5,\)"):
-        ckpt.restore_state(workdir, state_of(width=5))
+        restoring.restore_state(workdir, state_of(width=5))
     state = state_of()
     fewer = state.replace(params={"Dense_0": state.params["Dense_0"]})
     with pytest.raises(ValueError, match=r"has params/BatchNorm_0/bias, \(4,\), which this run"):
-        ckpt.restore_state(workdir, fewer)
+        restoring.restore_state(workdir, fewer)
     more = state.replace(params={**state.params, "extra": jnp.zeros(2)})
     with pytest.raises(ValueError, match=r"lacks params/extra, \(2,\) in this run"):
-        ckpt.restore_state(workdir, more)
+        restoring.restore_state(workdir, more)
 
 
 def test_another_optimizer_is_refused(workdir):
     state = state_of()
     other = state.replace(opt_state=optax.sgd(0.1, momentum=0.9).init(state.params))
     with pytest.raises(ValueError, match="opt_state/"):
-        ckpt.restore_state(workdir, other)
+        restoring.restore_state(workdir, other)
 
 
 @pytest.mark.parametrize(("before", "after"), [(8, 1), (1, 8), (8, 3)])
@@ -132,7 +133,7 @@ def test_state_moves_to_another_number_of_devices(tmp_path, before, after):
     with ckpt.Checkpoints(tmp_path, CONFIG, save_every=1) as saver:
         saver.save(1, state)
     target = replicate(state_of(seed=1), new)
-    restored = ckpt.restore_state(tmp_path, target)
+    restored = restoring.restore_state(tmp_path, target)
     assert_equal(restored, state_of())
     for leaf in jax.tree.leaves(restored):
         assert leaf.sharding.is_equivalent_to(replicated(new), leaf.ndim)
@@ -144,10 +145,10 @@ def test_abstract_targets_with_other_shardings(tmp_path):
     with ckpt.Checkpoints(tmp_path, CONFIG, save_every=1) as saver:
         saver.save(1, state)
     kernel = jax.ShapeDtypeStruct((16,), jnp.float32, sharding=data_sharding(mesh))
-    restored = ckpt.restore_state(tmp_path, {"params": {"kernel": kernel}, "batch_stats": {}})
+    restored = restoring.restore_state(tmp_path, {"params": {"kernel": kernel}, "batch_stats": {}})
     np.testing.assert_array_equal(restored["params"]["kernel"], np.arange(16.0))
     assert restored["params"]["kernel"].sharding == data_sharding(mesh)
-    assert ckpt.restore_params(tmp_path)["batch_stats"] == {}
+    assert restoring.restore_params(tmp_path)["batch_stats"] == {}
 
 
 def test_donating_a_state_right_after_saving_does_not_change_what_is_written(tmp_path):
@@ -157,4 +158,4 @@ def test_donating_a_state_right_after_saving_does_not_change_what_is_written(tmp
         saver.save(1, state)
         for _ in range(5):
             state = step(state)
-    np.testing.assert_array_equal(ckpt.restore_params(tmp_path)["params"]["kernel"], 0.0)
+    np.testing.assert_array_equal(restoring.restore_params(tmp_path)["params"]["kernel"], 0.0)

@@ -12,9 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.training.checkpoints import Checkpoints, restore_params, restore_state
+from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.failures import NonFiniteLossError
 from peclr_jax.training.preemption import Preempted, stop_signals
-from peclr_jax.training.trainer import Hook, NonFiniteLossError
+from peclr_jax.training.restoring import restore_params, restore_state
+from peclr_jax.training.trainer import Hook
 
 SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,212 @@
+"""Checkpoints found by path, and checked before they are loaded."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+
+DIRECTORY = "checkpoints"
+
+Path = str | os.PathLike[str]
+State = TypeVar("State")
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint lacks files, or some of them are not what was written."""
+
+
+def find(path: Path, step: int | None = None) -> epath.Path:
+    """Finds a checkpoint.
+
+    Args:
+      path: A run's directory, its `checkpoints` directory, or the directory of one step.
+      step: Which step; the newest by default.
+
+    Returns:
+      The directory of the step.
+
+    Raises:
+      FileNotFoundError: There is nothing at the path, no checkpoint in it, or not of this step.
+    """
+    root = absolute(path)
+    if not root.exists():
+        raise FileNotFoundError(f"There is no checkpoint at {root}: the path does not exist.")
+    if _is_checkpoint(root) and step is None:
+        return root
+    if (root / DIRECTORY).exists():
+        root = root / DIRECTORY
+    found = _by_step(root)
+    if not found:
+        raise FileNotFoundError(
+            f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
+            "the directory of one step in it."
+        )
+    if step is not None and step not in found:
+        raise FileNotFoundError(
+            f"{root} holds no checkpoint of step {step}; there are {sorted(found)}."
+        )
+    return found[max(found) if step is None else step]
+
+
+def restore_run_config(workdir: Path) -> dict[str, Any] | None:
+    """Restores the configuration of a run, `None` if it has left no whole checkpoint.
+
+    Args:
+      workdir: The run's directory, which need not be there.
+    """
+    for _, directory in sorted(_by_step(absolute(workdir) / DIRECTORY).items(), reverse=True):
+        with suppress(DamagedCheckpointError):
+            return restore_config(directory)
+    return None
+
+
+def restore_config(path: Path) -> dict[str, Any]:
+    """Restores the configuration of the run that made a checkpoint.
+
+    Args:
+      path: See `find`.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its file cannot be read as it was written.
+    """
+    directory = find(path)
+    with _reading(directory) as reader:
+        args = ocp.args.Composite(config=ocp.args.JsonRestore())
+        config = reader.restore(directory, args=args).config
+        if not isinstance(config, dict):
+            raise TypeError("its configuration is no object")
+        return config
+
+
+def restore_params(path: Path) -> dict[str, Any]:
+    """Restores a model without knowing the structure of the state it was trained in.
+
+    Args:
+      path: See `find`.
+
+    Returns:
+      The variables for `model.apply`: `{"params": ..., "batch_stats": ...}`, trees of NumPy arrays.
+      The optimizer's moments are not read.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its files are not all there, or not as they were written.
+    """
+    directory = find(path)
+    with _reading(directory) as reader:
+        saved = reader.metadata(directory).item_metadata["state"].tree
+        target = {name: saved[name] for name in ("params", "batch_stats")}
+        args = ocp.args.PyTreeRestore(
+            item=target,
+            restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target),
+            partial_restore=True,
+        )
+        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+
+
+def restore_state(path: Path, target: State) -> State:
+    """Restores a whole training state, on whatever devices the target lives.
+
+    Args:
+      path: See `find`.
+      target: Pytree of arrays, or of `jax.ShapeDtypeStruct`s with shardings, that gives structure,
+        shapes and placement. The number of devices may differ from that of the run that saved.
+
+    Returns:
+      A pytree like `target`.
+
+    Raises:
+      FileNotFoundError: See `find`.
+      DamagedCheckpointError: Its files are not all there, or not as they were written.
+      ValueError: The checkpoint's tensors are not those of the target; the message names the
+        first that differs, and both shapes.
+    """
+    directory = find(path)
+    with _reading(directory) as reader:
+        saved = _shapes(reader.metadata(directory).item_metadata["state"].tree)
+    _check_same_shapes(saved, _shapes(target), directory)
+    with _reading(directory) as reader:
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
+        args = ocp.args.PyTreeRestore(
+            item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
+        )
+        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+
+
+@contextmanager
+def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
+    """Offers a reader; whatever it trips over means that the files are damaged.
+
+    Orbax and TensorStore have no error of their own for that: depending on the file, it is a
+    ValueError, an AttributeError, a JSONDecodeError or a bare Exception.
+    """
+    handler = ocp.CompositeCheckpointHandler(
+        state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
+    )
+    try:
+        with ocp.Checkpointer(handler) as reader:
+            yield reader
+    except (MemoryError, jax.errors.JaxRuntimeError):
+        raise  # of this machine, not of the files
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DamagedCheckpointError(
+            f"The checkpoint {directory} is damaged ({reason}): copy it anew from where it came, "
+            "or use that of another step."
+        ) from error
+
+
+def _by_step(root: epath.Path) -> dict[int, epath.Path]:
+    return {
+        int(child.name): child
+        for child in (root.iterdir() if root.is_dir() else ())
+        if child.name.isdecimal() and _is_checkpoint(child)
+    }
+
+
+def _is_checkpoint(directory: epath.Path) -> bool:
+    return (directory / "state").exists() and (directory / "config").exists()
+
+
+def absolute(path: Path) -> epath.Path:
+    """Returns the path as Orbax wants it, which takes no relative ones."""
+    return epath.Path(path if "://" in str(path) else os.path.abspath(path))
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
+        for path, leaf in leaves
+    }
+
+
+def _check_same_shapes(
+    saved: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], directory: epath.Path
+) -> None:
+    # Parameters say most clearly what is wrong; the optimizer's tensors only mirror them.
+    order = ("params", "batch_stats", "step", "opt_state")
+
+    def rank(name: str) -> tuple[int, str]:
+        group = name.split("/")[0]
+        return (order.index(group) if group in order else len(order), name)
+
+    for name in sorted(saved.keys() | wanted.keys(), key=rank):
+        if saved.get(name) == wanted.get(name):
+            continue
+        if name not in saved:
+            difference = f"lacks {name}, {wanted[name]} in this run"
+        elif name not in wanted:
+            difference = f"has {name}, {saved[name]}, which this run lacks"
+        else:
+            difference = f"has {name} as {saved[name]}, this run as {wanted[name]}"
+        raise ValueError(
+            f"The checkpoint {directory} {difference}: it was made with another model or "
+            "optimizer; use its own config, or another workdir."
+        )
