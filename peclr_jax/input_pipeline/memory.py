@@ -14,6 +14,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.training.memory_use import free_device_memory
 from peclr_jax.training.mesh import DATA_AXIS, data_sharding, replicated
 
 Batch = dict[str, np.ndarray]
@@ -186,10 +187,7 @@ def _free_device_memory(mesh: Mesh) -> int | None:
     if device.platform == "cpu":  # devices of one host share its memory
         host = _free_host_memory()
         return None if host is None else host // len(mesh.local_devices)
-    statistics = device.memory_stats() or {}
-    if "bytes_limit" not in statistics:
-        return None
-    return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    return free_device_memory(device)
 
 
 def _agree(free: int | None) -> int | None:

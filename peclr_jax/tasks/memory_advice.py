@@ -8,6 +8,7 @@ import jax
 from ml_collections import ConfigDict
 
 from peclr_jax.training.failures import OutOfDeviceMemoryError
+from peclr_jax.training.memory_use import free_device_memory
 
 _ASKED = re.compile(r"allocat\w*\s+([\d.]+)\s*(bytes|[KMGT]i?B)?")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -30,7 +31,7 @@ def advising(config: ConfigDict) -> Iterator[None]:
     try:
         yield
     except OutOfDeviceMemoryError as error:
-        excess = how_many_times_too_large(str(error), free_device_memory())
+        excess = how_many_times_too_large(str(error), free_device_memory(jax.local_devices()[0]))
         raise OutOfDeviceMemoryError(
             f"{error} {advise(config, excess, jax.device_count())}"
         ) from error
@@ -61,6 +62,8 @@ def advise(config: ConfigDict, excess: float, num_devices: int) -> str:
             )
             return f"Set --config.micro_batches={parts}{same}{remat}."
     smaller = max(int(config.batch_size / excess) // num_devices, 1) * num_devices
+    if smaller >= config.batch_size:  # an image a device already
+        return f"Set a smaller --config.views.size or --config.model.width{remat}."
     return f"Set --config.batch_size={smaller}{remat}."
 
 
@@ -88,14 +91,6 @@ def how_many_times_too_large(error: str, free: int | None) -> float:
     unit = found[2] or "bytes"
     asked = float(found[1]) * (1 if unit == "bytes" else _UNITS[unit[0]])
     return max(1.1, asked / (_USABLE * free))
-
-
-def free_device_memory() -> int | None:
-    """Returns the bytes that this process's first device still has; `None` if it does not tell."""
-    statistics = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in statistics:
-        return None
-    return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
 
 
 def _more_parts(config: ConfigDict, excess: float, num_devices: int) -> int | None:

@@ -13,7 +13,7 @@ import jax
 # Times the first loss seen: no recipe of ours gets there but by coming apart.
 _EXPLODED = 1e4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NO_RIGHT = (errno.EACCES, errno.EPERM)
 # Mistakes in the program, not in what it is given; and memory, which has its own sentence.
 BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
 # TensorStore has its errors tell the system's code in words.
@@ -133,11 +133,14 @@ def explain(error: BaseException, workdir: Path) -> str | None:
         return (
             f"The disk that holds {workdir} is full ({_place(error)}): free some space and {again}"
         )
-    if code in _NOT_WRITABLE:
+    if code == errno.EROFS:
         return (
-            f"{_place(error)} may not be written to ({errno.errorcode[code or 0]}): see to the "
-            f"rights of {workdir} and {again}"
+            f"{_place(error)} may not be written to (EROFS), its file system being read-only: have "
+            f"it mounted for writing and {again}"
         )
+    if code in _NO_RIGHT:
+        name = errno.errorcode[code]
+        return f"{_place(error)} may not be opened ({name}): see to its rights and {again}"
     if is_out_of_memory(error):
         return (
             "The device has no memory left: no other program may use it, or see docs/faults.md "
@@ -147,12 +150,13 @@ def explain(error: BaseException, workdir: Path) -> str | None:
 
 
 def _system_code(error: BaseException | None) -> int | None:
+    """The system's code for what an error, or one that it came of, was about."""
     while error is not None:
         if isinstance(error, OSError) and error.errno is not None:
             return error.errno
         if found := _CODE.search(str(error)):
             return int(found[1])
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     return None
 
 

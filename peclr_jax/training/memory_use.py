@@ -26,3 +26,11 @@ def memory_in_use() -> dict[str, float]:
     except (OSError, ValueError, AttributeError):  # not Linux
         pass
     return found
+
+
+def free_device_memory(device: jax.Device) -> int | None:
+    """Returns the bytes that a device still has; `None` if it does not tell."""
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" not in statistics:
+        return None
+    return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)

@@ -32,7 +32,7 @@ def parse_steps(text: str) -> tuple[int, int] | None:
 
 
 class Profiler:
-    """Traces some steps of a run.
+    """Traces some steps of a run. Use it as a context manager: a trace is written in any case.
 
     Args:
       folder: Where the trace is written, `plugins/profile/` below it.
@@ -49,6 +49,12 @@ class Profiler:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
         return StepTraceAnnotation("train", step_num=step)
+
+    def __enter__(self) -> "Profiler":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
     def ends_after(self, step: int) -> bool:
         """Whether the trace is to be written once this step is complete."""

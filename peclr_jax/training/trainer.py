@@ -183,11 +183,14 @@ def fit(
     if restored is not None:
         progress.note(f"Resuming after step {start} of {total_steps}.")
     watch = Watch(progress, checkpoints, most_skipped)
-    profiler = Profiler(progress.tensorboard, profile)
     source = iter(batches(start))
     metrics: Metrics = {}
 
-    with progress.running(start), stop_signals() as stop:
+    with (
+        progress.running(start),
+        stop_signals() as stop,
+        Profiler(progress.tensorboard, profile) as profiler,
+    ):
         while step < total_steps:
             try:
                 with progress.waiting():
@@ -213,7 +216,7 @@ def fit(
             due_hooks = [hook for hook in hooks if step % hook.every == 0 or is_last]
             if is_saved or due_hooks or profiler.ends_after(step):
                 watch.settle_all()
-            if profiler.ends_after(step) or is_last:
+            if profiler.ends_after(step):
                 profiler.stop()
             if is_saved:
                 watch.save(step, state, metrics, wait=bool(stop_signal))

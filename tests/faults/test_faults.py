@@ -338,6 +338,13 @@ def test_errors_of_the_machine_are_put_into_words(tmp_path):
     assert "/data/run/train.log" in explain(full, tmp_path)
     in_words = ValueError("Error writing: No space left on device [os_error_code='28']")
     assert "is full" in explain(in_words, tmp_path)
+    foreign = PermissionError(errno.EACCES, "Permission denied", "/data/hands.jpg")
+    assert "/data/hands.jpg may not be opened (EACCES): see to its rights" in explain(
+        foreign, tmp_path
+    )
+    apart = ValueError("another")
+    apart.__context__, apart.__suppress_context__ = full, True
+    assert explain(apart, tmp_path) is None
     nested = RuntimeError("saving failed")
     nested.__cause__ = OSError(errno.EROFS, "Read-only file system", "x")
     assert "EROFS" in explain(nested, tmp_path)
@@ -353,7 +360,7 @@ def out_of_memory(asked):
 def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
     config = pretrain_recipes.get_config("quick")
     config.batch_size = 2048
-    monkeypatch.setattr(memory_advice, "free_device_memory", lambda: 40 * 2**30)
+    monkeypatch.setattr(memory_advice, "free_device_memory", lambda device: 40 * 2**30)
 
     def images(step):
         if step == 2:
@@ -393,7 +400,8 @@ def trainer_that_fails_at(step, error, monkeypatch):
         ({}, 1.15, "--config.model.remat=norm,"),
         ({"negatives": "global"}, 2.0, "--config.micro_batches=2, or --config.model.remat=block,"),
         ({"model.remat": "block"}, 5.0, "--config.micro_batches=8 (its negatives"),
-        ({"batch_size": 8, "micro_batches": 1}, 2.0, "--config.batch_size=8"),
+        ({"batch_size": 40}, 6.0, "Set --config.batch_size=8."),
+        ({"batch_size": 8}, 2.0, "Set a smaller --config.views.size or --config.model.width, or"),
     ],
 )
 def test_advice_is_made_of_options_that_work(change, excess, expected):

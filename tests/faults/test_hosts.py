@@ -199,6 +199,16 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp
     assert_same_course(workdir, by_one)
 
 
+def test_an_exception_ends_the_other_process_with_its_reason(launch, by_two, tmp_path):
+    workdir = interrupted(by_two[0], tmp_path / "run", 8)
+    failed, other = launch(workdir, 2, end=(1, "raises@10"))
+    assert (failed.code, other.code) == (1, 5)
+    assert "RuntimeError: the disk is on fire" in failed.err
+    assert "Traceback" in failed.err
+    assert "error: process 1 of 2 failed (RuntimeError: the disk is on fire)" in other.err
+    assert "Traceback" not in other.err
+
+
 def test_a_mistake_ends_both_as_it_ends_one(launch, tmp_path):
     for result in launch(tmp_path / "none", 2, fields=PRETRAIN | {"batch_size": 12}):
         assert result.code == 2, result.err

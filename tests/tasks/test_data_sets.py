@@ -32,7 +32,9 @@ MEASURED = {
 }
 
 
-@pytest.mark.parametrize("names", ["freihand,youtube_3d_hands", "dexter_object", "image_folder"])
+@pytest.mark.parametrize(
+    "names", ["freihand,youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder"]
+)
 def test_pretraining(names, records, tmp_path, one_device, monkeypatch):
     """Twenty steps, on the paper's two data sets in equal shares and on each of the others."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)  # too few images for eight
