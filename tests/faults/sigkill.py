@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -70,21 +71,33 @@ def left_alone(arguments: list[str]) -> tuple[float, float]:
     return first, time.perf_counter() - began
 
 
-def killed(arguments: list[str], seconds: float, log: Path) -> bool:
-    """Runs a command and kills it after some time; says whether it was still running."""
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            arguments, env=environment(), stdout=output, stderr=output, cwd=ROOT
-        )
-        try:
-            process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            return True
-    if process.returncode:
-        raise SystemExit(f"ended by itself with {process.returncode}:\n{log.read_text()}")
-    return False
+def killed(arguments: list[str], seconds: float, steps: int) -> tuple[bool, str]:
+    """Runs a command and kills it after some time, or after some steps if they come first.
+
+    Returns:
+      Whether it was still running, and what it printed.
+    """
+    printed, taken = [], 0
+    with subprocess.Popen(
+        arguments,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+    ) as process:
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            printed.append(line)
+            taken += line.startswith("step ")
+            if taken >= steps:
+                process.kill()
+        timer.cancel()
+    if process.returncode not in (0, -signal.SIGKILL):
+        raise SystemExit(f"ended by itself with {process.returncode}:\n{''.join(printed)}")
+    return process.returncode != 0, "".join(printed)
 
 
 def half_written(folder: Path) -> list[Path]:
@@ -117,12 +130,13 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
         if number < 3:  # these have hands to render
             for path in cache.glob("hands-*"):
                 path.unlink()
-        # Most of them before the first step; the others within steps and saves, a twentieth of
-        # which they leave done on average, so that the run lasts for all of them.
         seconds = chance.uniform(0.0, first + 0.1 * (total - first))
-        if not killed(command(victim, cache, NUM_STEPS, **often), seconds, folder / "log"):
-            raise SystemExit(f"the run was over after {number} kills of {kills}: make it longer")
-        lines = (folder / "log").read_text(errors="replace").strip().splitlines()
+        # On a faster machine than that of the first run, lest the run be over too soon.
+        steps = chance.randint(1, NUM_STEPS // kills)
+        still, printed = killed(command(victim, cache, NUM_STEPS, **often), seconds, steps)
+        if not still:
+            raise SystemExit(f"the run was over after {number} kills of {kills}")
+        lines = printed.strip().splitlines()
         last = lines[-1].split("|")[0].strip() if lines else "before the first line"
         unfinished = len(half_written(victim) + half_written(cache))
         found.append(Kill(seconds, last[:48], newest_step(victim), unfinished))
@@ -149,7 +163,7 @@ def kill_a_build(kills: int, chance: random.Random, folder: Path) -> tuple[list[
     found = []
     while len(found) < kills:
         seconds = chance.uniform(0.5 * total, total)
-        if not killed(building(folder / "data"), seconds, folder / "log"):
+        if not killed(building(folder / "data"), seconds, 1)[0]:
             break  # complete: from here on there is nothing left to interrupt
         unfinished = len(half_written(folder / "data"))
         found.append(Kill(seconds, "records", 0, unfinished))
