@@ -39,6 +39,7 @@ from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.photos import boxes, crop, prepare
 from peclr_jax.tasks import estimator, inference, pose_recipe, recipe, trained
 from peclr_jax.training import restoring
+from peclr_jax.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 TORCH_FILES = ROOT / "tests/models/torch_files"
@@ -167,7 +168,7 @@ def save_checkpoint(workdir: Path) -> Path:
     )
     source = np.random.default_rng(0)
     state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
-    with checkpoints.Checkpoints(workdir, config.to_dict(), save_every=1) as saver:
+    with Checkpoints(workdir, config.to_dict(), save_every=1) as saver:
         saver.save(1, dict(state))
     return workdir
 
