@@ -21,8 +21,7 @@ _NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
 _CHUNK_BYTES = 1 << 16
 # What is told by its name where a JPEG is wanted; Pillow's other formats are not even looked at.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-
-
+# Brackets that may be open; labels have a few.
 _DEEPEST = 100
 _BRACKETS = (b"[{", b"]}")
 

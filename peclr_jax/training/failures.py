@@ -14,6 +14,8 @@ import jax
 _EXPLODED = 1e4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
+# Of the machine or the network: the same file may be read in a minute.
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
 # Mistakes in the program, not in what it is given; and memory, which has its own sentence.
 BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
 # TensorStore has its errors tell the system's code in words.
@@ -117,6 +119,11 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
     )
 
 
+def is_of_the_files(error: BaseException) -> bool:
+    """Whether reading failed for what the files are, not for rights or for a disk out of reach."""
+    return _system_code(error) not in (*_NO_RIGHT, *_PASSING)
+
+
 def explain(error: BaseException, workdir: Path) -> str | None:
     """Says in one sentence what a failure of the machine, not of the program, was about.
 
@@ -141,6 +148,9 @@ def explain(error: BaseException, workdir: Path) -> str | None:
     if code in _NO_RIGHT:
         name = errno.errorcode[code]
         return f"{_place(error)} may not be opened ({name}): see to its rights and {again}"
+    if code in _PASSING:
+        name = errno.errorcode[code]
+        return f"{_place(error)} cannot be reached now ({name}): see to the machine and {again}"
     if is_out_of_memory(error):
         return (
             "The device has no memory left: no other program may use it, or see docs/faults.md "

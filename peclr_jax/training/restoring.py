@@ -10,6 +10,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from peclr_jax.training.failures import is_of_the_files
+
 DIRECTORY = "checkpoints"
 
 Path = str | os.PathLike[str]
@@ -141,10 +143,11 @@ def restore_state(path: Path, target: State) -> State:
 
 @contextmanager
 def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
-    """Offers a reader; whatever it trips over means that the files are damaged.
+    """Offers a reader; what it trips over means that the files are damaged.
 
     Orbax and TensorStore have no error of their own for that: depending on the file, it is a
-    ValueError, an AttributeError, a JSONDecodeError or a bare Exception.
+    ValueError, an AttributeError, a JSONDecodeError or a bare Exception. Where the system says that
+    the files are out of reach, they may be whole, and the error is left as it is.
     """
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
@@ -155,6 +158,8 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # of this machine, not of the files
     except Exception as error:
+        if not is_of_the_files(error):
+            raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedCheckpointError(
             f"The checkpoint {directory} is damaged ({reason}): copy it anew from where it came, "

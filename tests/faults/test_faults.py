@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 from configs import finetune as finetune_recipes
@@ -134,6 +135,20 @@ def test_when_every_checkpoint_is_damaged_it_says_so(tmp_path):
         DamagedCheckpointError, match=r"All checkpoints in .* are damaged: .* start"
     ):
         toy.train(tmp_path, 6)
+
+
+def test_a_checkpoint_out_of_reach_is_not_called_damaged(tmp_path, monkeypatch):
+    toy.train(tmp_path, 6)
+    away = OSError(errno.ESTALE, "Stale file handle", str(tmp_path / "checkpoints/6"))
+
+    def read(*args, **kwargs):
+        raise ValueError("Error opening array") from away
+
+    monkeypatch.setattr(ocp.Checkpointer, "restore", read)
+    with pytest.raises(ValueError, match="Error opening array") as info:
+        toy.train(tmp_path, 12)
+    assert "cannot be reached now (ESTALE)" in explain(info.value, tmp_path)
+    assert saved_steps(tmp_path) == [3, 6]
 
 
 def test_the_config_is_that_of_the_newest_whole_checkpoint(tmp_path):
