@@ -1,6 +1,8 @@
 """Shared fixtures: eight virtual devices, reference numbers, real files, a cheap renderer."""
 
 import functools
+import gc
+import importlib.metadata
 import importlib.util
 import os
 from collections.abc import Iterator
@@ -9,11 +11,18 @@ from types import ModuleType
 from typing import NamedTuple
 
 # Before the first import of jax: the sharding tests need more than one device, and what is run here
-# takes less time than optimising it would.
+# takes less time than optimising it would. The fusion emitters would take half of all compilation;
+# a version of XLA that does not know their flag would abort.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = (
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0 "
-    + os.environ.get("XLA_FLAGS", "")  # of two that contradict each other the later one counts
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        "--xla_force_host_platform_device_count=8",
+        "--xla_backend_optimization_level=0",
+        "--xla_cpu_use_fusion_emitters=false"
+        if importlib.metadata.version("jaxlib").startswith("0.10.")
+        else "",
+        os.environ.get("XLA_FLAGS", ""),  # of two that contradict each other the later one counts
+    ]
 )
 
 # The same small networks are compiled in many tests, and again in the next run of them.
@@ -57,6 +66,12 @@ class Reference:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
+
+
+def pytest_collection_finish() -> None:
+    """Keeps what has been imported out of the garbage collector's sight: tracing calls it often."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1000)
 
 
 @pytest.fixture(scope="session", autouse=True)

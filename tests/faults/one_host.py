@@ -1,4 +1,4 @@
-"""main.py as it is, but with hands that cost nothing to render, and an end where one is wanted.
+"""main.py with a shallow network, hands that cost nothing to render, and an end if one is wanted.
 
 python one_host.py [HOW@STEP] FLAGS     # HOW: killed, raises
 """
@@ -7,6 +7,7 @@ import os
 import runpy
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -16,6 +17,7 @@ import jax  # noqa: E402
 from conftest import fake_render  # noqa: E402
 
 from peclr_jax.input_pipeline import from_rendered  # noqa: E402
+from peclr_jax.models import resnet  # noqa: E402
 from peclr_jax.training.checkpoints import Checkpoints  # noqa: E402
 
 
@@ -44,5 +46,7 @@ if __name__ == "__main__":
             end(how) if step == int(last) else is_due(self, step)
         )
     from_rendered.make_render = lambda fields: render
+    shallow = partial(resnet.ResNet, stage_sizes=(1, 1), block=resnet.BasicBlock)
+    resnet.BY_NAME["resnet18"] = shallow
     sys.argv = [main, *sys.argv[2 if last else 1 :]]
     runpy.run_path(main, run_name="__main__")

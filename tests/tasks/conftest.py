@@ -1,5 +1,8 @@
 """A fine-tuned network that is small enough to be made for the tests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -10,6 +13,7 @@ import pytest
 from configs import finetune as recipes
 from peclr_jax.hands import camera
 from peclr_jax.input_pipeline import make_source
+from peclr_jax.models import resnet
 from peclr_jax.tasks import estimator as estimators
 from peclr_jax.tasks import finetune, inference, label_statistics, pose_recipe, pretrain, recipe
 from peclr_jax.tasks.estimator import Estimate
@@ -55,6 +59,28 @@ def one_device(monkeypatch):
     """Spares the compilation for eight devices where they are not what is tested."""
     for task in (finetune, pretrain):
         monkeypatch.setattr(task, "make_mesh", lambda: make_mesh(jax.devices()[:1]))
+
+
+@contextmanager
+def _shallow() -> Iterator[None]:
+    network = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BY_NAME, "resnet18", network)
+        yield
+
+
+@pytest.fixture
+def shallow():
+    """A single block in place of eight where the network is not what is tested."""
+    with _shallow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shallow_throughout():
+    """The same for all tests of a file, which then share no network with others."""
+    with _shallow():
+        yield
 
 
 @pytest.fixture(scope="session")

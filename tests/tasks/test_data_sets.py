@@ -35,7 +35,8 @@ MEASURED = {
 @pytest.mark.parametrize(
     "names", ["freihand,youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder"]
 )
-def test_pretraining(names, records, tmp_path, one_device, monkeypatch):
+@pytest.mark.usefixtures("one_device", "shallow")
+def test_pretraining(names, records, tmp_path, monkeypatch):
     """Twenty steps, on the paper's two data sets in equal shares and on each of the others."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)  # too few images for eight
     config = pretraining.get_config()

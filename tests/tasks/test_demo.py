@@ -50,7 +50,7 @@ def config():
     return config
 
 
-@pytest.mark.usefixtures("one_device", "cheap_rendering")
+@pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
 def test_from_nothing_to_a_report(config, tmp_path, capsys):
     demo.run(config, tmp_path)
     report = (tmp_path / "report.html").read_text()

@@ -2,13 +2,11 @@
 
 import importlib
 import json
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from configs.experiments import table1
-from peclr_jax.models import resnet
 from peclr_jax.tasks import experiment, experiment_plan
 
 # The tables evaluate on drawings of ours in the layout of their data set.
@@ -19,13 +17,7 @@ FILES = sorted(
 )
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shallow():
-    """A single block in place of eight: what is tested here is not the network."""
-    network = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", network)
-        yield
+pytestmark = pytest.mark.usefixtures("shallow_throughout")
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,11 @@ from peclr_jax.views.augment import augment, denormalize, source_to_view
 DATA = Path(__file__).parents[2] / "data"
 DUMMY = DATA / "freihand/dummy_data"
 
+pytestmark = pytest.mark.usefixtures("shallow_throughout")
+
 
 @pytest.fixture(scope="module")
-def pretrained(tmp_path_factory):
+def pretrained(tmp_path_factory, shallow_throughout):
     """A checkpoint of pre-training, of a random network with statistics of its own."""
     config = pretraining.get_config()
     config.update_from_flattened_dict({"model.width": 4, "model.hidden": 8, "views.size": 16})

