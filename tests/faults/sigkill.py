@@ -33,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 from peclr_jax.training.restoring import restore_params
 
 NUM_STEPS = 600
+LONGEST = 1800  # seconds that a run may take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,22 +63,27 @@ def left_alone(arguments: list[str]) -> tuple[float, float]:
     with subprocess.Popen(
         arguments, env=environment(), stdout=subprocess.PIPE, text=True, cwd=ROOT
     ) as process:
+        timer = threading.Timer(LONGEST, process.kill)
+        timer.start()
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("step ") and not first:
                 first = time.perf_counter() - began
+        timer.cancel()
     if process.returncode:
         raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
     return first, time.perf_counter() - began
 
 
-def killed(arguments: list[str], seconds: float, steps: int) -> tuple[bool, str]:
-    """Runs a command and kills it after some time, or after some steps if they come first.
+def killed(
+    arguments: list[str], seconds: float, steps: int | None = None, later: float = 0.0
+) -> tuple[bool, float, str]:
+    """Runs a command and kills it after some time, or some moments after some steps.
 
     Returns:
-      Whether it was still running, and what it printed.
+      Whether it was still running, after how many seconds, and what it printed.
     """
-    printed, taken = [], 0
+    printed, taken, began = [], 0, time.perf_counter()
     with subprocess.Popen(
         arguments,
         env=environment(),
@@ -91,13 +97,16 @@ def killed(arguments: list[str], seconds: float, steps: int) -> tuple[bool, str]
         assert process.stdout is not None
         for line in process.stdout:
             printed.append(line)
-            taken += line.startswith("step ")
-            if taken >= steps:
-                process.kill()
+            if not line.startswith("step "):
+                continue
+            taken += 1
+            if taken == steps:
+                threading.Timer(later, process.kill).start()
         timer.cancel()
+    lasted = time.perf_counter() - began
     if process.returncode not in (0, -signal.SIGKILL):
         raise SystemExit(f"ended by itself with {process.returncode}:\n{''.join(printed)}")
-    return process.returncode != 0, "".join(printed)
+    return process.returncode != 0, lasted, "".join(printed)
 
 
 def half_written(folder: Path) -> list[Path]:
@@ -130,10 +139,18 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
         if number < 3:  # these have hands to render
             for path in cache.glob("hands-*"):
                 path.unlink()
-        seconds = chance.uniform(0.0, first + 0.1 * (total - first))
-        # On a faster machine than that of the first run, lest the run be over too soon.
-        steps = chance.randint(1, NUM_STEPS // kills)
-        still, printed = killed(command(victim, cache, NUM_STEPS, **often), seconds, steps)
+        # A third of them before the first step, the others counted from there, whatever else the
+        # machine has to do by then; so few steps that the run is not over too soon.
+        when = (
+            {"seconds": chance.uniform(0.0, first)}
+            if chance.random() < 1 / 3
+            else {
+                "seconds": LONGEST,
+                "steps": chance.randint(1, NUM_STEPS // kills),
+                "later": chance.uniform(0.0, 0.2),
+            }
+        )
+        still, seconds, printed = killed(command(victim, cache, NUM_STEPS, **often), **when)
         if not still:
             raise SystemExit(f"the run was over after {number} kills of {kills}")
         lines = printed.strip().splitlines()
@@ -163,7 +180,7 @@ def kill_a_build(kills: int, chance: random.Random, folder: Path) -> tuple[list[
     found = []
     while len(found) < kills:
         seconds = chance.uniform(0.5 * total, total)
-        if not killed(building(folder / "data"), seconds, 1)[0]:
+        if not killed(building(folder / "data"), seconds)[0]:
             break  # complete: from here on there is nothing left to interrupt
         unfinished = len(half_written(folder / "data"))
         found.append(Kill(seconds, "records", 0, unfinished))
