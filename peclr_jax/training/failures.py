@@ -15,7 +15,7 @@ _EXPLODED = 1e4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
 # Of the machine or the network: the same file may be read in a minute.
-_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+_OUT_OF_REACH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
 # Mistakes in the program, not in what it is given; and memory, which has its own sentence.
 BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
 # TensorStore has its errors tell the system's code in words.
@@ -119,9 +119,9 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
     )
 
 
-def is_of_the_files(error: BaseException) -> bool:
+def means_damage(error: BaseException) -> bool:
     """Whether reading failed for what the files are, not for rights or for a disk out of reach."""
-    return _system_code(error) not in (*_NO_RIGHT, *_PASSING)
+    return _system_code(error) not in (*_NO_RIGHT, *_OUT_OF_REACH)
 
 
 def explain(error: BaseException, workdir: Path) -> str | None:
@@ -148,7 +148,7 @@ def explain(error: BaseException, workdir: Path) -> str | None:
     if code in _NO_RIGHT:
         name = errno.errorcode[code]
         return f"{_place(error)} may not be opened ({name}): see to its rights and {again}"
-    if code in _PASSING:
+    if code in _OUT_OF_REACH:
         name = errno.errorcode[code]
         return f"{_place(error)} cannot be reached now ({name}): see to the machine and {again}"
     if is_out_of_memory(error):

@@ -10,7 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from peclr_jax.training.failures import is_of_the_files
+from peclr_jax.training.failures import means_damage
 
 DIRECTORY = "checkpoints"
 
@@ -158,7 +158,7 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # of this machine, not of the files
     except Exception as error:
-        if not is_of_the_files(error):
+        if not means_damage(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedCheckpointError(

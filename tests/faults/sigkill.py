@@ -180,7 +180,8 @@ def kill_a_build(kills: int, chance: random.Random, folder: Path) -> tuple[list[
     found = []
     while len(found) < kills:
         seconds = chance.uniform(0.5 * total, total)
-        if not killed(building(folder / "data"), seconds)[0]:
+        still, seconds, _ = killed(building(folder / "data"), seconds)
+        if not still:
             break  # complete: from here on there is nothing left to interrupt
         unfinished = len(half_written(folder / "data"))
         found.append(Kill(seconds, "records", 0, unfinished))

@@ -117,13 +117,16 @@ def records(workdir):
 def assert_same_course(workdir, expected):
     actual, expected = records(workdir), records(expected)
     assert [record["step"] for record in actual] == list(range(1, STEPS + 1))
-    # A ReLU that rounding switches changes the gradient at once, and the loss hardly.
-    for name, tolerance in (("loss", 1e-5), ("gradient_norm", 1e-2)):
-        np.testing.assert_allclose(
-            [record[name] for record in actual],
-            [record[name] for record in expected],
-            rtol=tolerance,
-        )
+    loss, gradient = (
+        [[record[name] for record in course] for course in (actual, expected)]
+        for name in ("loss", "gradient_norm")
+    )
+    np.testing.assert_allclose(*loss, rtol=1e-5)
+    # They agree to 1e-5, but one step of twenty has been seen 2e-3 off with the same loss: what
+    # rounding may do to a gradient that is not continuous.
+    *others, worst = np.sort(np.abs(np.divide(*gradient) - 1))
+    assert max(others) < 1e-4
+    assert worst < 1e-2
 
 
 def done(results):
