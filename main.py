@@ -12,7 +12,6 @@ finished is told by its summary.json.
 import importlib
 import os
 import sys
-import traceback
 from pathlib import Path
 from typing import NoReturn
 
@@ -65,22 +64,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 ROOT = Path(__file__).resolve().parent
-OURS = (ROOT / "peclr_jax", ROOT / "data", ROOT / "configs")
-
-
-def is_users_mistake(error: BaseException) -> bool:
-    """Whether our own code raised this error, on purpose and in words meant for the user."""
-    if not isinstance(error, ValueError | OSError | MemoryError):
-        return False
-    raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename).resolve()
-    return any(raised_in.is_relative_to(folder) for folder in OURS)
 
 
 def main(argv: list[str]) -> int:
     """Runs the task that the config names; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    from peclr_jax.training import cluster, distributed
+    from peclr_jax.devices import cluster, distributed
+    from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
 
@@ -94,7 +85,7 @@ def main(argv: list[str]) -> int:
         place = cluster.find(
             os.environ, COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
         )
-    except ValueError as error:
+    except UserError as error:
         fail(str(error))
     run = distributed.start(place, INITIALIZATION_TIMEOUT.value)
     if run.count > 1 and config.task not in SHARED_TASKS:
@@ -108,13 +99,11 @@ def main(argv: list[str]) -> int:
     except NonFiniteLossError as error:
         return run.fail(str(error), 3)
     except BaseException as error:
-        ours = is_users_mistake(error)
-        in_words = ours and getattr(error, "errno", None) is None
-        sentence = None if in_words else explain(error, workdir)
-        if sentence is None and not ours:
+        sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
+        if sentence is None:
             run.crash(error)
             raise
-        return run.fail(sentence or str(error), 2)
+        return run.fail(sentence, 2)
     run.leave()
     return exit_code
 

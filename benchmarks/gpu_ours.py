@@ -72,7 +72,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
     import optax
 
     from peclr_jax.objectives.contrastive import nt_xent
-    from peclr_jax.tasks import recipe
+    from peclr_jax.runs import recipe
     from peclr_jax.views.augment import two_views
 
     run = _Run(sizes, fields)
@@ -139,9 +139,10 @@ class _Run:
 
         from benchmarks import roofline
         from configs import pretrain as configs
-        from peclr_jax.tasks import initialisation, pretrain, recipe
+        from peclr_jax.devices.mesh import make_mesh, replicate
+        from peclr_jax.runs import initialisation, recipe
+        from peclr_jax.tasks import pretrain
         from peclr_jax.training import trainer
-        from peclr_jax.training.mesh import make_mesh, replicate
 
         self.sizes, self.config = sizes, make_config(configs.get_config("rendered_rn50"), sizes)
         for field in fields.keys() - flatten_dict(self.config.to_dict(), sep=".").keys():
@@ -189,7 +190,7 @@ class _Run:
         return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
 
     def constant_batch(self) -> dict[str, Any]:
-        from peclr_jax.training.mesh import shard_batch
+        from peclr_jax.devices.mesh import shard_batch
 
         return shard_batch({"image": self.images(self.sizes.pairs)}, self.mesh)
 

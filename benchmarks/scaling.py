@@ -95,8 +95,10 @@ def make_step(config: Any, devices: list[Any]) -> tuple[Any, Callable[[Any], Any
     """The real step, a function from a key to the state before it, and the mesh."""
     import jax.numpy as jnp
 
-    from peclr_jax.tasks import pretrain, recipe
-    from peclr_jax.training import mesh, trainer
+    from peclr_jax.devices import mesh
+    from peclr_jax.runs import recipe
+    from peclr_jax.tasks import pretrain
+    from peclr_jax.training import trainer
 
     model, spec = recipe.make_projector(config), recipe.view_spec(config)
     schedule = recipe.make_schedule(config, 100, recipe.sqrt_scaled_peak(config))
@@ -122,7 +124,7 @@ def train(changes: tuple[str, ...], devices: int, steps: int) -> tuple[list[floa
     import jax
     import numpy as np
 
-    from peclr_jax.training import mesh
+    from peclr_jax.devices import mesh
 
     config = make_config(changes)
     step, start, spread = make_step(config, jax.devices()[:devices])

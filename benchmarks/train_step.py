@@ -51,9 +51,10 @@ def prepare_ours(
     import optax
 
     from configs import pretrain as configs
-    from peclr_jax.tasks import initialisation, pretrain, recipe
+    from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
+    from peclr_jax.runs import initialisation, recipe
+    from peclr_jax.tasks import pretrain
     from peclr_jax.training import trainer
-    from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
 
     config = configs.get_config("paper_rn50")
     config.batch_size, config.micro_batches = batch, 1
@@ -99,9 +100,9 @@ def _of_given_views(config: Any, model: Any) -> Any:
     """What `pretrain.make_gradients` makes, but for the augmentation."""
     import jax.numpy as jnp
 
+    from peclr_jax.geometry.affine import Similarity
     from peclr_jax.objectives.contrastive import equivariant_nt_xent
     from peclr_jax.training import accumulation
-    from peclr_jax.views.affine import Similarity
 
     def loss(params: Any, batch_stats: Any, batch: Any, key: Any) -> Any:
         del key

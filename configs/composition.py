@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
+
 
 def compose(
     file: str,
@@ -20,15 +22,15 @@ def compose(
       variants: what each variant does to a config.
 
     Raises:
-      ValueError: an unknown base or variant.
+      UserError: an unknown base or variant.
     """
     base, *changes = recipe.split("+")
     if base not in bases:
-        raise ValueError(f"{file} has no recipe {base!r}; it has {list(bases)}")
+        raise UserError(f"{file} has no recipe {base!r}; it has {list(bases)}")
     config = bases[base]()
     for change in changes:
         if change not in variants:
-            raise ValueError(f"{file} has no variant {change!r}; it has {list(variants)}")
+            raise UserError(f"{file} has no variant {change!r}; it has {list(variants)}")
         variants[change](config)
     config.recipe = recipe
     return config

@@ -13,6 +13,7 @@ Expected on two cores: 19 minutes, 2D EPE 4.6 px of 48 and PA-EPE 1.7 cm on rend
 from ml_collections import ConfigDict
 
 from configs import equivariance, evaluate, finetune, predict, pretrain
+from peclr_jax.errors import UserError
 
 
 def get_config(recipe: str = "quick") -> ConfigDict:
@@ -22,10 +23,10 @@ def get_config(recipe: str = "quick") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/demo.py:RECIPE`.
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe != "quick":
-        raise ValueError(f"configs/demo.py has no recipe {recipe!r}; leave it out")
+        raise UserError(f"configs/demo.py has no recipe {recipe!r}; leave it out")
     config = ConfigDict()
     config.task = "demo"
     config.recipe = recipe

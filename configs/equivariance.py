@@ -9,7 +9,8 @@ the baseline if there is one. What is measured is told in peclr_jax/tasks/equiva
 
 from ml_collections import ConfigDict
 
-from peclr_jax.tasks.inference import default_data_config
+from peclr_jax.errors import UserError
+from peclr_jax.networks.inference import default_data_config
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
@@ -19,10 +20,10 @@ def get_config(recipe: str = "default") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/equivariance.py:RECIPE`.
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe != "default":
-        raise ValueError(f"configs/equivariance.py has no recipe {recipe!r}; leave it out")
+        raise UserError(f"configs/equivariance.py has no recipe {recipe!r}; leave it out")
     config = ConfigDict()
     config.task = "equivariance"
     config.recipe = recipe

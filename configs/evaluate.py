@@ -12,7 +12,8 @@ is told in docs/metrics.md.
 
 from ml_collections import ConfigDict
 
-from peclr_jax.tasks.inference import default_data_config
+from peclr_jax.errors import UserError
+from peclr_jax.networks.inference import default_data_config
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
@@ -22,10 +23,10 @@ def get_config(recipe: str = "default") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/evaluate.py:RECIPE`.
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe != "default":
-        raise ValueError(f"configs/evaluate.py has no recipe {recipe!r}; leave it out")
+        raise UserError(f"configs/evaluate.py has no recipe {recipe!r}; leave it out")
     config = ConfigDict()
     config.task = "evaluate"
     config.recipe = recipe

@@ -11,6 +11,8 @@ docs/weights.md.
 
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
+
 
 def get_config(recipe: str = "default") -> ConfigDict:
     """The configuration of the one recipe there is.
@@ -19,10 +21,10 @@ def get_config(recipe: str = "default") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/export.py:RECIPE`.
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe != "default":
-        raise ValueError(f"configs/export.py has no recipe {recipe!r}; leave it out")
+        raise UserError(f"configs/export.py has no recipe {recipe!r}; leave it out")
     config = ConfigDict()
     config.task = "export"
     config.recipe = recipe

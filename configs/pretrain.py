@@ -46,6 +46,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from configs.composition import compose
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 from peclr_jax.views.spec import ViewSpec
 
@@ -178,7 +179,7 @@ def _rendered_rn50() -> ConfigDict:
 
 def _imagenet(config: ConfigDict) -> None:
     if config.model.architecture not in IMAGENET_FILES:
-        raise ValueError(
+        raise UserError(
             f"the variant +imagenet needs {' or '.join(IMAGENET_FILES)}, not the "
             f"{config.model.architecture} of this base: name another base"
         )
@@ -238,6 +239,6 @@ def get_config(recipe: str = "quick") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/pretrain.py:BASE+VARIANT+...`.
 
     Raises:
-      ValueError: an unknown base or variant.
+      UserError: an unknown base or variant.
     """
     return compose("configs/pretrain.py", recipe, BASES, VARIANTS)

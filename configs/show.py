@@ -11,6 +11,7 @@ how many of them have which label. Raw files are read, and records written, on f
 
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 
 
@@ -21,10 +22,10 @@ def get_config(recipe: str = "default") -> ConfigDict:
       recipe: what follows the colon in `--config=configs/show.py:RECIPE`.
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe != "default":
-        raise ValueError(f"configs/show.py has no recipe {recipe!r}; leave it out")
+        raise UserError(f"configs/show.py has no recipe {recipe!r}; leave it out")
     config = ConfigDict()
     config.task = "show"
     config.recipe = recipe

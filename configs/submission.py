@@ -12,7 +12,8 @@ wrist's position, of which the depth is used; the hand's size is the mean of the
 
 from ml_collections import ConfigDict
 
-from peclr_jax.tasks.inference import default_data_config
+from peclr_jax.errors import UserError
+from peclr_jax.networks.inference import default_data_config
 
 RECIPES = ("default", "ho3d")
 
@@ -25,10 +26,10 @@ def get_config(recipe: str = "default") -> ConfigDict:
         FreiHAND's challenge, or "ho3d".
 
     Raises:
-      ValueError: an unknown recipe.
+      UserError: an unknown recipe.
     """
     if recipe not in RECIPES:
-        raise ValueError(
+        raise UserError(
             f"configs/submission.py has no recipe {recipe!r}; leave it out, or choose 'ho3d'"
         )
     config = ConfigDict()

@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
+from peclr_jax.errors import MachineError, UserError
+
 # Images are compressed already, texts shrink to a tenth: what grows more is meant to fill a disk.
 _LARGEST_GROWTH = 100
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,8 +41,8 @@ def unpacked(
       That directory; ``manual_dir`` itself if none of the archives is there.
 
     Raises:
-      ValueError: an archive is broken or a bomb, or a name in it leads out of the directory.
-      OSError: there is not enough space.
+      UserError: an archive is broken or a bomb, or a name in it leads out of the directory.
+      MachineError: there is not enough space.
     """
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.
@@ -94,7 +96,7 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
         problem = "which is a link"
     else:
         return
-    raise ValueError(
+    raise UserError(
         f"{archive} holds {name!r}, {problem}: it is not the official archive, and nothing of it "
         "was unpacked. Download it again from the data set's own page."
     )
@@ -103,7 +105,7 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
 def _check_growth(archive: Path, unpacked: int) -> None:
     size = archive.stat().st_size
     if unpacked > max(_SMALL, _LARGEST_GROWTH * size):
-        raise ValueError(
+        raise UserError(
             f"{archive} has {size / 1e6:.1f} MB and would become {unpacked / 1e6:.0f} MB, which no "
             "archive of images does: it is not the official one, and nothing of it was unpacked. "
             "Download it again from the data set's own page."
@@ -115,7 +117,7 @@ def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) 
     free = shutil.disk_usage(folder).free
     if needed > free:
         listed = " and ".join(str(archive) for archive in members)
-        raise OSError(
+        raise MachineError(
             f"Unpacking {listed} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are "
             f"free in {folder}: make room, or pass another --data_dir."
         )
@@ -141,9 +143,9 @@ def _naming(archive: Path) -> Iterator[None]:
     # Broken, encrypted and unknown members are met with errors of every kind.
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
-            raise OSError(
+            raise MachineError(
                 f"Unpacking {archive} filled the disk: make room, or pass another --data_dir."
             ) from error
-        raise ValueError(
+        raise UserError(
             f"{archive} is not a zip archive, corrupt or truncated ({error}). Download it again."
         ) from error

@@ -2,8 +2,11 @@
 
 import argparse
 import importlib
+import sys
 from pathlib import Path
 from typing import Any
+
+from peclr_jax.errors import MissingFileError, UserError
 
 DATA_SETS = (
     "freihand",
@@ -23,15 +26,15 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
       data_dir: where records are kept; ``None`` or "" for ``~/tensorflow_datasets``.
 
     Raises:
-      ValueError: there is no such data set or configuration.
+      UserError: there is no such data set or configuration.
     """
     folder, _, config = name.partition("/")
     if folder not in DATA_SETS:
-        raise ValueError(f"Unknown data set {folder!r}; there are: {', '.join(DATA_SETS)}.")
+        raise UserError(f"Unknown data set {folder!r}; there are: {', '.join(DATA_SETS)}.")
     module = importlib.import_module(f"data.{folder}.{folder}_dataset_builder")
     configs = [known.name for known in module.Builder.BUILDER_CONFIGS]
     if config and config not in configs:
-        raise ValueError(
+        raise UserError(
             f"{folder} has no configuration {config!r}; it has: {', '.join(configs) or 'none'}."
         )
     return module.Builder(data_dir=data_dir or None, config=config or None)
@@ -45,19 +48,19 @@ def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
       manual_dir: the raw files of a data set that cannot be downloaded.
 
     Raises:
-      FileNotFoundError: ``manual_dir`` is needed and not given, or does not exist.
+      MissingFileError: ``manual_dir`` is needed and not given, or does not exist.
     """
     import tensorflow_datasets as tfds
 
     manual_dir = manual_dir and Path(manual_dir).expanduser()
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (manual_dir and manual_dir.is_dir()):
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{builder.name} needs its raw files, but manual_dir is {str(manual_dir or '')!r}"
             f"{', which is not a directory' if manual_dir else ''}. "
             f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
     if manual_dir and not any(manual_dir.iterdir()):
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{builder.name} needs its raw files, but manual_dir {manual_dir} is empty. "
             f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
         )
@@ -68,19 +71,24 @@ def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
     )
 
 
-def main() -> None:
-    """Reads the command line and prepares one data set."""
+def main() -> int:
+    """Reads the command line and prepares one data set; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(DATA_SETS)}, or NAME/CONFIG")
     parser.add_argument("--manual_dir", help="where the raw files lie")
     parser.add_argument("--data_dir", help="where to keep the records")
     arguments = parser.parse_args()
-    builder = make_builder(arguments.name, arguments.data_dir)
-    prepare(builder, arguments.manual_dir)
+    try:
+        builder = make_builder(arguments.name, arguments.data_dir)
+        prepare(builder, arguments.manual_dir)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     for split, info in builder.info.splits.items():
         print(f"{split}: {info.num_examples} images")
     print(f"Records are in {builder.data_dir}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

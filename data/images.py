@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from PIL import Image
 
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.photos import read
 
 QUALITY = 95
@@ -36,8 +37,8 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
       remedy: what to do about a broken file, a full sentence.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is not an image, corrupt or truncated.
+      MissingFileError: there is no such file.
+      UserError: it is not an image, corrupt or truncated.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -46,10 +47,10 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
                 return path.read_bytes()
             return encode(read.to_rgb(image))
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing. {remedy}") from None
+        raise MissingFileError(f"{path} is missing. {remedy}") from None
     except Exception as error:
         # Decoders meet broken files with errors of every kind.
-        raise ValueError(f"{path} is not an image, corrupt or truncated ({error}). {remedy}") from (
+        raise UserError(f"{path} is not an image, corrupt or truncated ({error}). {remedy}") from (
             error
         )
 

@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from peclr_jax.errors import MissingFileError, UserError
+
 _HOLDERS = (str, bytes, bytearray, list, tuple, set, frozenset)
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
@@ -42,24 +44,24 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
       inert: packages of which objects may be in it; each is read as an `Inert` one.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is no pickle, is truncated, or needs anything else to be read.
+      MissingFileError: there is no such file.
+      UserError: it is no pickle, is truncated, or needs anything else to be read.
     """
     try:
         content = path.read_bytes()
         _check_numbers(content)
         return _Unpickler(io.BytesIO(content), inert).load()
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path} is missing.") from None
+        raise MissingFileError(f"{path} is missing.") from None
     except _RefusedError as refused:
-        raise ValueError(
+        raise UserError(
             f"{path} refers to {refused}, which arrays and plain values do not need; nothing of it "
             "was run. Fetch the file again from its official source."
         ) from None
     except Exception as error:
         # Broken pickles fail in every way there is.
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"{path} is not a pickle, corrupt or truncated ({reason}).") from error
+        raise UserError(f"{path} is not a pickle, corrupt or truncated ({reason}).") from error
 
 
 def as_numbers(value: Any, most: int) -> np.ndarray:
@@ -71,16 +73,16 @@ def as_numbers(value: Any, most: int) -> np.ndarray:
       most: how many there may be.
 
     Raises:
-      ValueError: more numbers, or none.
+      UserError: more numbers, or none.
     """
     if not isinstance(value, np.ndarray):
         _count(value, most)
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, OverflowError) as error:
-        raise ValueError(f"it does not hold numbers ({error})") from error
+        raise UserError(f"it does not hold numbers ({error})") from error
     if array.size > most:
-        raise ValueError(f"it holds {array.size} numbers")
+        raise UserError(f"it holds {array.size} numbers")
     return array
 
 
@@ -89,14 +91,14 @@ def _count(value: Any, most: int, depth: int = 0) -> int:
     if not isinstance(value, list | tuple):
         if isinstance(value, int | float | complex | np.number | np.bool_ | np.ndarray):
             return int(np.size(value))
-        raise ValueError(f"it holds a {type(value).__name__}, no number")
+        raise UserError(f"it holds a {type(value).__name__}, no number")
     if depth > 4:
-        raise ValueError("it is nested too deep")
+        raise UserError("it is nested too deep")
     count = 0
     for item in value:
         count += _count(item, most, depth + 1)
         if count > most:
-            raise ValueError(f"it holds more than {most} numbers")
+            raise UserError(f"it holds more than {most} numbers")
     return count
 
 
@@ -113,7 +115,7 @@ def _check_numbers(content: bytes) -> None:
             argument = instruction.arg.reader(file)
             # Room is made for as many values as the largest number says.
             if instruction.name in _PUTS and argument > file.tell():
-                raise ValueError("it numbers its values wrongly")
+                raise UserError("it numbers its values wrongly")
 
 
 class _RefusedError(Exception):
@@ -156,7 +158,7 @@ class _Array(np.ndarray):
         _, shape, data_type, _, values = state
         # NumPy makes room for objects before it looks whether they are there.
         if data_type.dtype.kind == "O" and math.prod(shape) != len(values):
-            raise ValueError(f"an array of shape {shape} with {len(values)} values")
+            raise UserError(f"an array of shape {shape} with {len(values)} values")
         super().__setstate__(tuple(x.dtype if isinstance(x, _DataType) else x for x in state))  # type: ignore[arg-type]
 
 
@@ -181,7 +183,7 @@ def _sized(kind: type) -> Callable[..., Any]:
 
     def make(*values: Any) -> Any:
         if not all(isinstance(value, _HOLDERS) for value in values):
-            raise ValueError(f"a {kind.__name__} without its values")
+            raise UserError(f"a {kind.__name__} without its values")
         return kind(*values)
 
     return make

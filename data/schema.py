@@ -14,6 +14,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float
 
+from peclr_jax.errors import UserError
+
 NUM_JOINTS = 21
 HANDEDNESS = ("unknown", "right", "left")
 # The bone whose length stands for the hand's size: middle finger, base joint to first joint.
@@ -99,7 +101,7 @@ class Record:
         """Returns the example to hand to TFDS.
 
         Raises:
-          ValueError: a label has the wrong shape or a valid value that is not finite.
+          UserError: a label has the wrong shape or a valid value that is not finite.
         """
         example: dict[str, Any] = {
             "image": io.BytesIO(self.image),
@@ -135,16 +137,16 @@ class Record:
         where = f"sample {self.sample_id}, version {self.version}"
         value = np.asarray(value, np.float32)
         if value.shape != shape:
-            raise ValueError(f"{name} of {where} has shape {value.shape}, expected {shape}.")
+            raise UserError(f"{name} of {where} has shape {value.shape}, expected {shape}.")
         valid = np.ones(valid_shape, bool) if valid is None else np.asarray(valid)
         if valid.shape != valid_shape:
-            raise ValueError(
+            raise UserError(
                 f"{name}_valid of {where} has shape {valid.shape}, expected {valid_shape}."
             )
         # The mask of the joints is (21,), their coordinates (21, 2 or 3).
         by_value = valid.reshape(valid.shape + (1,) * (value.ndim - valid.ndim))
         if not np.isfinite(np.where(by_value, value, 0)).all():
-            raise ValueError(
+            raise UserError(
                 f"{name} of {where} holds NaN or infinity; mark the missing joints as not valid."
             )
         return {name: np.where(by_value, value, 0).astype(np.float32), f"{name}_valid": valid}

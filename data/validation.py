@@ -16,6 +16,8 @@ from jaxtyping import Float
 from PIL import Image
 from tqdm import auto as tqdm
 
+from peclr_jax.errors import UserError
+
 # NaN and infinity are no JSON, but Python's writer and others' produce them.
 _NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
 _CHUNK_BYTES = 1 << 16
@@ -40,7 +42,7 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
       "Infinity", which NumPy reads as numbers.
 
     Raises:
-      ValueError: broken JSON; parts before the place where it breaks have been yielded.
+      UserError: broken JSON; parts before the place where it breaks have been yielded.
     """
     count = 0
     try:
@@ -50,7 +52,7 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
                 count += 1
         return
     except _TooDeepError as error:
-        raise ValueError(f"{path} is not one of labels ({error}). {remedy}") from error
+        raise UserError(f"{path} is not one of labels ({error}). {remedy}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].strip()
     # Perhaps only for a NaN, which the reader is to see: on with it from that part.
@@ -59,7 +61,7 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
             parts = ijson.items(_NotFiniteAsText(file), prefix, use_float=True)
             yield from itertools.islice(parts, count, None)
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not valid JSON ({reason}). {remedy}") from error
+        raise UserError(f"{path} is not valid JSON ({reason}). {remedy}") from error
 
 
 class _TooDeepError(Exception):
@@ -125,22 +127,22 @@ def read_label_file(
       float64 array of shape ``(samples, *shape)``.
 
     Raises:
-      ValueError: broken JSON, an entry of another shape, NaN or infinity.
+      UserError: broken JSON, an entry of another shape, NaN or infinity.
     """
     numbers = array.array("d")
     for index, entry in enumerate(stream(path, "item", remedy) if _is_list(path) else ()):
         values, found = _as_array(entry)
         if found != shape:
-            raise ValueError(f"{path}: entry {index} has shape {found}, expected {shape}. {remedy}")
+            raise UserError(f"{path}: entry {index} has shape {found}, expected {shape}. {remedy}")
         numbers.frombytes(values.tobytes())
     if not numbers:
-        raise ValueError(f"{path} must be a JSON list with one entry per sample. {remedy}")
+        raise UserError(f"{path} must be a JSON list with one entry per sample. {remedy}")
     entries = np.frombuffer(numbers, np.float64).reshape(-1, *shape)
     bad = np.argwhere(~np.isfinite(entries))
     if bad.size:
         index = bad[0].tolist()
         joint = f", joint {index[1]}" if entries.ndim > 1 and shape[0] == 21 else ""
-        raise ValueError(
+        raise UserError(
             f"{path}: entry {index[0]}{joint} is {entries[tuple(index)]}, not a finite number. "
             f"{remedy}"
         )
@@ -165,13 +167,13 @@ def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
     """Returns the common number of entries of several label files.
 
     Raises:
-      ValueError: the files have different numbers of entries.
+      UserError: the files have different numbers of entries.
     """
     lengths = {path: len(array) for path, array in labels.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path.name} has {length}" for path, length in lengths.items())
         folder = next(iter(lengths)).parent
-        raise ValueError(f"Label files in {folder} differ in length: {listed}. {remedy}")
+        raise UserError(f"Label files in {folder} differ in length: {listed}. {remedy}")
     return next(iter(lengths.values()))
 
 
@@ -201,7 +203,7 @@ def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
     """Decodes every file, showing progress, and fails with the first few that are broken.
 
     Raises:
-      ValueError: at least one file is missing, corrupt or truncated.
+      UserError: at least one file is missing, corrupt or truncated.
     """
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = tqdm.tqdm(
@@ -215,4 +217,4 @@ def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
     if broken:
         path, problem = broken[0]
         others = f" So are {len(broken) - 1} others." if len(broken) > 1 else ""
-        raise ValueError(f"{path} {problem}.{others} {remedy}")
+        raise UserError(f"{path} {problem}.{others} {remedy}")

@@ -44,6 +44,9 @@ settings.register_profile(
 )
 settings.load_profile("default")
 
+# Fine-tuned networks that the tests of several rooms share.
+pytest_plugins = ["tests.small_networks"]
+
 REFERENCE = Path(__file__).parent / "reference"
 SHARED = Path(__file__).parents[2] / "shared"
 

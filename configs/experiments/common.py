@@ -161,7 +161,7 @@ def _base(scale: str) -> ConfigDict:
 
     config.arms = ConfigDict(sort_keys=False)
     config.comparisons = ConfigDict(sort_keys=False)
-    # Columns of the table, see peclr_jax/tasks/experiment_metrics.py; those without labels are left
+    # Columns of the table, see peclr_jax/experiments/metrics.py; those without labels are left
     # out.
     config.metrics = ("epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc")
     config.figure = "bars"  # "bars", "curves" or "none"

@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from configs import finetune
 from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
+from peclr_jax.errors import UserError
 
 _PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
 _DUMMY = str(Path(__file__).parents[2] / "data/freihand/dummy_data")
@@ -82,7 +83,7 @@ def _fill(config: ConfigDict) -> None:
 
 
 def _freihand(config: ConfigDict) -> None:
-    raise ValueError(
+    raise UserError(
         "real_photos.py is about rendered hands, which it fine-tunes on, and has no variant "
         "'freihand': for FreiHAND's photographs give --config.photos=DIR"
     )
@@ -95,6 +96,6 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
       recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
 
     Raises:
-      ValueError: an unknown scale or variant.
+      UserError: an unknown scale or variant.
     """
     return get_experiment("real_photos", recipe, _fill, {"freihand": _freihand})

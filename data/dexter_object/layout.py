@@ -13,6 +13,7 @@ from absl import logging
 from jaxtyping import Bool, Float
 
 from data import schema
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands import skeleton
 
 REMEDY = "Fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)."
@@ -52,13 +53,13 @@ def find_root(manual_dir: Path) -> Path:
     """Returns the directory that holds the sequences.
 
     Raises:
-      FileNotFoundError: neither ``manual_dir`` nor ``data`` in it, or in the archive's own folder
+      MissingFileError: neither ``manual_dir`` nor ``data`` in it, or in the archive's own folder
         in it, holds one.
     """
     for name in (".", "data", "dexter+object", "dexter+object/data"):
         if any((manual_dir / name / sequence / "color").is_dir() for sequence in SEQUENCES):
             return manual_dir / name
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"{manual_dir} holds none of the sequences ({', '.join(SEQUENCES)}), nor does data in it: "
         "unpack the archives of Dexter+Object there, or pass the directory they were unpacked to "
         "as manual_dir."
@@ -72,8 +73,8 @@ def read_frames(root: Path) -> Frames:
       root: as found by ``find_root``.
 
     Raises:
-      ValueError: a label file is broken or does not fit the images.
-      FileNotFoundError: an image or a label file is missing.
+      UserError: a label file is broken or does not fit the images.
+      MissingFileError: an image or a label file is missing.
     """
     images: list[Path] = []
     tips: list[np.ndarray] = []
@@ -156,7 +157,7 @@ def _find_labels(folder: Path) -> Path:
         for place in places:
             if (path := place / name).is_file():
                 return path
-    raise FileNotFoundError(
+    raise MissingFileError(
         f"{official} is missing: it holds the labels of {folder / 'color'}. {REMEDY}"
     )
 
@@ -170,14 +171,14 @@ def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
             points = np.array([[float(value) for value in field.split(",")] for field in fields])
             tips[number - 1] = points.reshape(len(_TIPS), 3)  # which does not broadcast
         except ValueError:
-            raise ValueError(
+            raise UserError(
                 f"{path}: line {number} does not begin with five points 'x, y, z' that end in ';'. "
                 f"{REMEDY}"
             ) from None
     bad = np.argwhere(~np.isfinite(tips))
     if bad.size:
         frame, tip, axis = bad[0]
-        raise ValueError(
+        raise UserError(
             f"{path}: line {frame + 1}, point {tip} holds {tips[frame, tip, axis]}, not a finite "
             f"number. {REMEDY}"
         )
@@ -187,14 +188,14 @@ def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
 def _list_images(color: Path, count: int, labels: Path) -> list[Path]:
     found = sum(1 for path in color.iterdir() if path.suffix == ".bmp")
     if found != count or not count:
-        raise ValueError(
+        raise UserError(
             f"{color} holds {found} images, but {labels.name} has {count} lines, expected one an "
             f"image. {REMEDY}"
         )
     images = [color / f"Color_{number:04d}.bmp" for number in range(1, count + 1)]
     for path in images:
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{path} is missing: images must be numbered 1 to {count} without a gap. {REMEDY}"
             )
     return images

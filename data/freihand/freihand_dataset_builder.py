@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import archives, base, schema, split
 
 from data.freihand import layout
+from peclr_jax.errors import MissingFileError
 
 
 class Builder(base.HandDatasetBuilder):
@@ -39,7 +40,7 @@ class Builder(base.HandDatasetBuilder):
             archives.unpacked(dl_manager, manual_dir, layout.ARCHIVES)
         )
         if root is None:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{manual_dir} holds neither training/rgb nor evaluation/rgb: put "
                 f"{layout.ARCHIVES[0]} there, or pass the directory it was unpacked to as "
                 "manual_dir."

@@ -13,6 +13,7 @@ from absl import logging
 from jaxtyping import Float
 
 from data import validation
+from peclr_jax.errors import MissingFileError, UserError
 
 REMEDY = "Fetch the file again from the FreiHAND archive (see data/freihand/README.md)."
 # Label file's suffix -> shape of one entry. `uv` is not official: 2D joints of samples without 3D.
@@ -72,8 +73,8 @@ def read_folder(root: Path, name: str) -> Folder | None:
       The folder, or ``None`` where there are no images of that name.
 
     Raises:
-      ValueError: files contradict each other or are broken.
-      FileNotFoundError: an image is missing from the sequence, or there are no labels.
+      UserError: files contradict each other or are broken.
+      MissingFileError: an image is missing from the sequence, or there are no labels.
     """
     rgb = root / name / "rgb"
     if not rgb.is_dir():
@@ -86,7 +87,7 @@ def read_folder(root: Path, name: str) -> Folder | None:
         if path.is_file()
     }
     if not labels:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{root} has images in {name}/rgb but no {name}_K.json, {name}_xyz.json, "
             f"{name}_scale.json or {name}_uv.json, whose length tells the images of one hand "
             f"apart. {REMEDY}"
@@ -119,14 +120,14 @@ def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, 
     count = sum(1 for path in rgb.iterdir() if path.suffix == ".jpg")
     expected = f"a multiple of {num_samples}" if repeated else str(num_samples)
     if count == 0 or (count % num_samples if repeated else count != num_samples):
-        raise ValueError(
+        raise UserError(
             f"{rgb} holds {count} images, expected {expected}, the number of entries in the "
             f"label files. {REMEDY}"
         )
     images = tuple(rgb / f"{index:08d}.jpg" for index in range(count))
     for index, path in enumerate(images):
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{path} is missing: images must be numbered 0 to {count - 1} without a gap, and "
                 f"index {index} is absent. {REMEDY}"
             )
@@ -139,7 +140,7 @@ def _list_masks(folder: Path, num_samples: int) -> tuple[Path, ...]:
     masks = tuple(folder / f"{index:08d}.jpg" for index in range(num_samples))
     for path in masks:
         if not path.is_file():
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{path} is missing: {folder} must hold one mask per sample ({num_samples}). "
                 f"{REMEDY} Or remove the whole folder: masks are optional."
             )
@@ -153,7 +154,7 @@ def _project(
 ) -> Float[np.ndarray, "samples 21 2"]:
     behind = np.argwhere(points[..., 2] <= 0)
     if behind.size:
-        raise ValueError(
+        raise UserError(
             f"{path}: entry {behind[0][0]}, joint {behind[0][1]} lies behind the camera "
             f"(z = {points[tuple(behind[0])][2]} m). {REMEDY}"
         )

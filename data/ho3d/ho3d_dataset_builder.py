@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import archives, base, images, schema
 
 from data.ho3d import layout
+from peclr_jax.errors import MissingFileError
 
 
 class Builder(base.HandDatasetBuilder):
@@ -42,7 +43,7 @@ class Builder(base.HandDatasetBuilder):
             archives.unpacked(dl_manager, manual_dir, (archive,)), version
         )
         if root is None:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"{manual_dir} holds neither train nor evaluation: put {archive} there, or pass "
                 "the directory it was unpacked to as manual_dir."
             )

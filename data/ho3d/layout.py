@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
 from data import pickles, schema, validation
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands import skeleton
 
 REMEDY = "Fetch the file again from the HO-3D archive (see data/ho3d/README.md)."
@@ -76,8 +77,8 @@ def read_train(root: Path, version: str) -> Frames | None:
       The frames, or ``None`` where there is no folder of them.
 
     Raises:
-      ValueError: a file is broken, or lacks a label.
-      FileNotFoundError: the list or a file of a listed frame is missing.
+      UserError: a file is broken, or lacks a label.
+      MissingFileError: the list or a file of a listed frame is missing.
     """
     images = _list_images(root, "train", version)
     if not images:
@@ -98,8 +99,8 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
       The frames, or ``None`` where there is no folder of them.
 
     Raises:
-      ValueError: a file is broken, lacks a label, or contradicts another.
-      FileNotFoundError: the list or a file of a listed frame is missing.
+      UserError: a file is broken, lacks a label, or contradicts another.
+      MissingFileError: the list or a file of a listed frame is missing.
     """
     images = _list_images(root, "evaluation", version)
     if not images:
@@ -108,7 +109,7 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
     roots, boxes = labels["handJoints3D"][:, None], labels["handBoundingBox"]
     empty = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(-1))
     if empty.size:
-        raise ValueError(
+        raise UserError(
             f"{_meta(images[empty[0]])}: handBoundingBox is {boxes[empty[0]].tolist()}, expected "
             f"x0, y0, x1, y1 with x0 < x1 and y0 < y1. {REMEDY}"
         )
@@ -124,17 +125,17 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
         logging.warning("%s does not exist: the %s frames are left out.", folder, name)
         return ()
     if not listed.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{listed} is missing: it says which frames of {folder} count. {REMEDY}"
         )
     lines = listed.read_text(errors="replace").split()
     if not lines:
-        raise ValueError(f"{listed} lists no frame. {REMEDY}")
+        raise UserError(f"{listed} lists no frame. {REMEDY}")
     suffix = SUFFIXES[version]
     images = []
     for number, line in enumerate(lines):
         if not (frame := _FRAME.fullmatch(line)):
-            raise ValueError(
+            raise UserError(
                 f"{listed}: entry {number} is {line!r}, expected SEQUENCE/FRAME as in 'ABF10/0000'."
                 f" {REMEDY}"
             )
@@ -146,7 +147,7 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
             hint = (
                 f"There is one of HO-3D {others[0]}: choose ho3d/{others[0]}." if others else REMEDY
             )
-            raise FileNotFoundError(f"{image} is missing, entry {number} of {listed}. {hint}")
+            raise MissingFileError(f"{image} is missing, entry {number} of {listed}. {hint}")
         images.append(image)
     return tuple(images)
 
@@ -180,15 +181,15 @@ def _read_meta(
 def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     value = content.get(name) if isinstance(content, dict) else None
     if value is None:
-        raise ValueError(f"{path} has no {name}, which every listed frame has. {REMEDY}")
+        raise UserError(f"{path} has no {name}, which every listed frame has. {REMEDY}")
     try:
         array = pickles.as_numbers(value, _MOST_NUMBERS)
     except ValueError as error:
-        raise ValueError(f"{path}: {name} does not hold numbers ({error}). {REMEDY}") from None
+        raise UserError(f"{path}: {name} does not hold numbers ({error}). {REMEDY}") from None
     if array.size != np.prod(shape) or array.shape[-1:] != shape[-1:]:
-        raise ValueError(f"{path}: {name} has shape {array.shape}, expected {shape}. {REMEDY}")
+        raise UserError(f"{path}: {name} has shape {array.shape}, expected {shape}. {REMEDY}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{path}: {name} holds NaN or infinity. {REMEDY}")
+        raise UserError(f"{path}: {name} holds NaN or infinity. {REMEDY}")
     return array.reshape(shape)
 
 
@@ -197,14 +198,14 @@ def _read_ground_truth(
 ) -> Float[np.ndarray, "frames 21 3"]:
     joints = validation.read_label_file(path, (21, 3), REMEDY)
     if len(joints) != len(roots):
-        raise ValueError(
+        raise UserError(
             f"{path} has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames: they "
             f"are of different versions of HO-3D. {REMEDY}"
         )
     apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
     worst = int(apart.argmax())
     if apart[worst] > _ROOT_TOLERANCE_M:
-        raise ValueError(
+        raise UserError(
             f"{path}: the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root "
             f"that the frame's own file gives: they are of different versions of HO-3D. {REMEDY}"
         )
@@ -223,7 +224,7 @@ def _convert(
     behind = np.argwhere(points[..., 2] <= 0)
     if behind.size:
         frame, joint = behind[0]
-        raise ValueError(
+        raise UserError(
             f"{_meta(images[frame])}: joint {joint} lies behind the camera "
             f"(z = {points[frame, joint, 2]} m in OpenCV's axes). {REMEDY}"
         )

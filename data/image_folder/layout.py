@@ -15,6 +15,7 @@ from PIL import ExifTags, Image
 from tqdm import auto as tqdm
 
 from data import images
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.photos import boxes, find, read
 
 BOXES_FILE = "boxes.json"
@@ -55,8 +56,8 @@ def read_folder(root: Path) -> Folder:
     Hidden files and folders are left out, and, with a warning, what cannot be decoded.
 
     Raises:
-      FileNotFoundError: there is no readable photo.
-      ValueError: ``boxes.json`` is broken or does not fit the photos, or says that none shows a
+      MissingFileError: there is no readable photo.
+      UserError: ``boxes.json`` is broken or does not fit the photos, or says that none shows a
         hand.
     """
     paths = _list_images(root)
@@ -68,7 +69,7 @@ def read_folder(root: Path) -> Folder:
         if path in readable and shown
     ]
     if not photos:
-        raise ValueError(
+        raise UserError(
             f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
             "hands, or leave out the photos that it does not need to mention."
         )
@@ -92,7 +93,7 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
       longest: the longer side in pixels, at most; ``None`` for no limit.
 
     Raises:
-      ValueError: the file has changed, and cannot be decoded any more.
+      UserError: the file has changed, and cannot be decoded any more.
     """
     size = scaled_size(photo, longest)
     try:
@@ -102,7 +103,7 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
                 return photo.path.read_bytes()
         pixels = read.read(photo.path, smallest=float(min(size))).pixels
     except (OSError, ValueError) as error:
-        raise ValueError(f"{photo.path} cannot be read any more ({error}): start again.") from error
+        raise UserError(f"{photo.path} cannot be read any more ({error}): start again.") from error
     seen = pixels.image
     if seen.size != size:
         # Decoded at a fraction of its size, its last pixels may reach over the border.
@@ -133,7 +134,7 @@ def _list_images(root: Path) -> list[Path]:
     try:
         return find.find_images(f"{glob.escape(str(root))}/**")
     except FileNotFoundError:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
             "manual_dir, and convert files of other kinds."
         ) from None
@@ -156,13 +157,13 @@ def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Pa
     uses = collections.Counter(keys.values())
     for path, key in keys.items():
         if key in known and uses[key] > 1:
-            raise ValueError(
+            raise UserError(
                 f"{file}: {key!r} may be any of {uses[key]} photos of that name; give the path, "
                 f"such as {path.as_posix()!r}"
             )
     unused = [key for key in known if key not in uses]
     if known and len(unused) == len(known):
-        raise ValueError(
+        raise UserError(
             f"{file} mentions none of the photos, its first key is {unused[0]!r}; a key is a file "
             f"name or a path such as {next(iter(keys)).as_posix()!r}"
         )
@@ -182,7 +183,7 @@ def _readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     checked = list(zip(paths, results, strict=True))
     problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
     if len(problems) == len(paths):
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"None of {len(paths)} photos can be read, the first is {problems[0]}."
         )
     if problems:
@@ -211,7 +212,7 @@ def _check_boxes(photo: Photo, file: Path) -> None:
             continue
         x0, y0, x1, y1 = hand.box
         if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
-            raise ValueError(
+            raise UserError(
                 f"{file}: the box {list(hand.box)} lies outside of {photo.path}, which has "
                 f"{photo.width}x{photo.height} px as it is seen"
             )

@@ -20,6 +20,7 @@ from tqdm import auto as tqdm
 
 from data import images, validation
 from data.youtube_3d_hands import mano
+from peclr_jax.errors import UserError
 
 REMEDY = "Fetch the file again (see data/youtube_3d_hands/README.md)."
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -77,7 +78,7 @@ def read_split(root: Path, name: str, regressor: mano.Regressor | None) -> Split
       The split, or ``None`` if there is no such JSON file.
 
     Raises:
-      ValueError: the JSON or an image is broken, or they contradict each other.
+      UserError: the JSON or an image is broken, or they contradict each other.
     """
     path = root / f"youtube_{SPLITS[name]}.json"
     if not path.is_file():
@@ -117,15 +118,15 @@ def _read_frames(path: Path) -> dict[Any, Frame]:
             _field(entry, "name", (str,), where),
         )
         if image_id in frames:
-            raise ValueError(f"{where} has the id {image_id!r} of an earlier one. {REMEDY}")
+            raise UserError(f"{where} has the id {image_id!r} of an earlier one. {REMEDY}")
         if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-            raise ValueError(f"{where} is {name!r}, which leads out of {path.parent}. {REMEDY}")
+            raise UserError(f"{where} is {name!r}, which leads out of {path.parent}. {REMEDY}")
         if not Path(name).name or "\0" in name or len(name) > _LONGEST_NAME:
-            raise ValueError(f"{where} is {name[:40]!r}, which is no file's name. {REMEDY}")
+            raise UserError(f"{where} is {name[:40]!r}, which is no file's name. {REMEDY}")
         width, height = (_field(entry, side, (int,), where) for side in ("width", "height"))
         frames[image_id] = Frame(name, width, height)
     if not frames:
-        raise ValueError(f'{path} has no list of "images". {REMEDY}')
+        raise UserError(f'{path} has no list of "images". {REMEDY}')
     return frames
 
 
@@ -148,7 +149,7 @@ def _read_hands(
         where = f"{path}: annotation {index}"
         image_id = _field(entry, "image_id", (int, str), where)
         if image_id not in frames:
-            raise ValueError(f"{where} is of image_id {image_id!r}, which no image has. {REMEDY}")
+            raise UserError(f"{where} is of image_id {image_id!r}, which no image has. {REMEDY}")
         pixels = _vertices(entry, where)[:, :2]
         hands.append(
             _Hand(
@@ -159,7 +160,7 @@ def _read_hands(
             )
         )
     if not hands:
-        raise ValueError(f'{path} has no list of "annotations". {REMEDY}')
+        raise UserError(f'{path} has no list of "annotations". {REMEDY}')
     return hands
 
 
@@ -167,7 +168,7 @@ def _field(entry: Any, name: str, kinds: tuple[type, ...], where: str) -> Any:
     value = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise ValueError(f'{where} must have a field "{name}" of type {wanted}. {REMEDY}')
+        raise UserError(f'{where} must have a field "{name}" of type {wanted}. {REMEDY}')
     return value
 
 
@@ -178,13 +179,13 @@ def _vertices(entry: dict[str, Any], where: str) -> Float[np.ndarray, "778 3"]:
     except (ValueError, TypeError, OverflowError):
         vertices, found = np.empty(0), "ragged or not numeric"
     if found != (mano.NUM_VERTICES, 3):
-        raise ValueError(
+        raise UserError(
             f"{where} has vertices of shape {found}, expected {(mano.NUM_VERTICES, 3)}. {REMEDY}"
         )
     bad = np.argwhere(~np.isfinite(vertices))
     if bad.size:
         value = vertices[tuple(bad[0])]
-        raise ValueError(f"{where}, vertex {bad[0][0]} is {value}, not a finite number. {REMEDY}")
+        raise UserError(f"{where}, vertex {bad[0][0]} is {value}, not a finite number. {REMEDY}")
     return vertices
 
 
@@ -198,7 +199,7 @@ def _check_sizes(expected: dict[Path, Frame], path: Path) -> None:
         sizes: Iterable[tuple[int, int]] = pool.map(_read_size, expected)
         for (file, frame), size in zip(expected.items(), sizes, strict=True):
             if size != (frame.width, frame.height):
-                raise ValueError(
+                raise UserError(
                     f"{file} has {size[0]}x{size[1]} px, but {path} says "
                     f"{frame.width}x{frame.height}: extract the frames from the video in that size."
                 )
@@ -210,4 +211,4 @@ def _read_size(file: Path) -> tuple[int, int]:
             return image.size
     # Decoders meet broken files with errors of every kind.
     except Exception as error:
-        raise ValueError(f"{file} is not an image ({error}). Extract the frame again.") from error
+        raise UserError(f"{file} is not an image ({error}). Extract the frame again.") from error

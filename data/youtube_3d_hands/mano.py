@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from scipy import sparse
 
 from data import pickles
+from peclr_jax.errors import UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file
 
@@ -29,7 +30,7 @@ def read_regressor(folder: Path) -> Regressor | None:
       folder: where one of ``FILES`` may lie; the first that does counts.
 
     Raises:
-      ValueError: the file is broken, or is not such a matrix.
+      UserError: the file is broken, or is not such a matrix.
     """
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
@@ -37,13 +38,13 @@ def read_regressor(folder: Path) -> Regressor | None:
     matrix = _READERS[path.suffix](path)
     expected = (NUM_REGRESSED, NUM_VERTICES)
     if matrix.shape != expected or matrix.dtype.kind not in "fiu":
-        raise ValueError(
+        raise UserError(
             f"{path} has a joint regressor of shape {matrix.shape}, type {matrix.dtype}; expected "
             f"{expected} numbers. {_REMEDY}"
         )
     # A joint is a weighted mean of vertices, so that it moves along with them.
     if not np.allclose(matrix.sum(1), 1, atol=1e-2):
-        raise ValueError(f"{path}: the weights of a joint do not add up to 1. {_REMEDY}")
+        raise UserError(f"{path}: the weights of a joint do not add up to 1. {_REMEDY}")
     return matrix.astype(np.float64)
 
 
@@ -75,7 +76,7 @@ def _from_pickle(path: Path) -> np.ndarray:
     try:
         return _dense(matrix.state)  # type: ignore[union-attr]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
-        raise ValueError(f"{path} holds no J_regressor as MANO has it ({error}). {_REMEDY}") from (
+        raise UserError(f"{path} holds no J_regressor as MANO has it ({error}). {_REMEDY}") from (
             error
         )
 
@@ -89,7 +90,7 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
     parts = (values, *(numbers.astype(np.int64) for numbers in places))
     shape = state["_shape"] if "_shape" in state else state["shape"]
     if shape != (NUM_REGRESSED, NUM_VERTICES):
-        raise ValueError(f"its shape is not {(NUM_REGRESSED, NUM_VERTICES)}")
+        raise UserError(f"its shape is not {(NUM_REGRESSED, NUM_VERTICES)}")
     matrix = sparse.csc_matrix(parts, shape=shape)
     matrix.check_format(full_check=True)
     return matrix.toarray()
@@ -100,16 +101,16 @@ def _from_array(path: Path) -> np.ndarray:
         matrix = np.load(path, allow_pickle=False)
     # Damaged headers are met with errors of every kind.
     except Exception as error:
-        raise ValueError(f"{path} is not an array of NumPy ({error}). {_REMEDY}") from error
+        raise UserError(f"{path} is not an array of NumPy ({error}). {_REMEDY}") from error
     if not isinstance(matrix, np.ndarray):
-        raise ValueError(f"{path} holds several arrays, expected one. {_REMEDY}")
+        raise UserError(f"{path} holds several arrays, expected one. {_REMEDY}")
     return matrix
 
 
 def _from_torch(path: Path) -> np.ndarray:
     tensors = torch_file.read(path)
     if len(tensors) != 1:
-        raise ValueError(f"{path} holds {len(tensors)} tensors, expected one. {_REMEDY}")
+        raise UserError(f"{path} holds {len(tensors)} tensors, expected one. {_REMEDY}")
     return next(iter(tensors.values()))
 
 

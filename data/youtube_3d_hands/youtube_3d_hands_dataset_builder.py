@@ -14,6 +14,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import base, images, schema
 
 from data.youtube_3d_hands import layout, mano
+from peclr_jax.errors import MissingFileError
 
 
 class Builder(base.HandDatasetBuilder):
@@ -46,7 +47,7 @@ class Builder(base.HandDatasetBuilder):
                 if splits
                 else ("no youtube_train.json, youtube_val.json or youtube_test.json")
             )
-            raise FileNotFoundError(f"{root} holds {what}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+            raise MissingFileError(f"{root} holds {what}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()
         }

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from peclr_jax.errors import UserError
 from peclr_jax.hands import metrics
 from peclr_jax.hands.skeleton import FINGERS, JOINT_NAMES, MIDDLE_MCP, WRIST
 
@@ -144,7 +145,7 @@ def errors_of(
       joints its alignment needs has none.
 
     Raises:
-      ValueError: `kind` is unknown, or a joint that counts is not finite.
+      UserError: `kind` is unknown, or a joint that counts is not finite.
     """
     measure = _kind(kind)
     predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
@@ -155,7 +156,7 @@ def errors_of(
     for name, joints in (("predicted", predicted), ("true", target)):
         broken = ~np.isfinite(joints[counts]).all(-1)
         if broken.any():
-            raise ValueError(
+            raise UserError(
                 f"{broken.sum()} of {broken.size} {name} joints are not finite numbers"
                 f" ({kind}): check {'the checkpoint' if name == 'predicted' else 'the labels'}"
             )
@@ -192,15 +193,15 @@ def score(
       seed: of the draws.
 
     Raises:
-      ValueError: `kind` is unknown, no joint is valid, or an error that counts is not finite.
+      UserError: `kind` is unknown, no joint is valid, or an error that counts is not finite.
     """
     measure = _kind(kind)
     thresholds = measure.thresholds if thresholds is None else thresholds
     valid = np.ones(errors.shape, bool) if valid is None else valid
     if not valid.any():
-        raise ValueError(f"nothing to score ({kind}): no joint of {len(errors)} hands is valid")
+        raise UserError(f"nothing to score ({kind}): no joint of {len(errors)} hands is valid")
     if not np.isfinite(errors[valid]).all():
-        raise ValueError(f"errors to score ({kind}) must be finite numbers")
+        raise UserError(f"errors to score ({kind}) must be finite numbers")
     sample_ids = np.arange(len(errors)) if sample_ids is None else sample_ids
     labelled = valid.any(1)
     errors, valid = errors[labelled].astype(np.float64), valid[labelled]
@@ -231,7 +232,7 @@ def score(
 
 def _kind(name: str) -> Kind:
     if name not in KINDS:
-        raise ValueError(f"unknown kind of error {name!r}: choose one of {', '.join(KINDS)}")
+        raise UserError(f"unknown kind of error {name!r}: choose one of {', '.join(KINDS)}")
     return KINDS[name]
 
 

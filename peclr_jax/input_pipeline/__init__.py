@@ -7,6 +7,7 @@ run starts at its step at once, and any number of processes sees the same batche
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import from_mixture, from_records, from_rendered
 from peclr_jax.input_pipeline.config import check, default_config, is_mixed
 from peclr_jax.input_pipeline.fingerprint import fingerprint
@@ -42,10 +43,10 @@ def make_source(
       The source.
 
     Raises:
-      ValueError: impossible fields, broken raw files, fewer images than a batch takes, no versions
+      UserError: impossible fields, broken raw files, fewer images than a batch takes, no versions
         to pair.
-      FileNotFoundError: no records and no raw files to write them from.
-      MemoryError: the cache does not fit.
+      MissingFileError: no records and no raw files to write them from.
+      OutOfMemoryError: the cache does not fit.
     """
     check(config)
     check_mesh(batch_size, mesh)
@@ -72,14 +73,14 @@ def open_split(
       The split, whose batches are NumPy arrays: the image, and the labels if `config.labels`.
 
     Raises:
-      ValueError: impossible fields, no such split, broken raw files.
-      FileNotFoundError: no records and no raw files to write them from.
+      UserError: impossible fields, no such split, broken raw files.
+      MissingFileError: no records and no raw files to write them from.
     """
     check(config)
     if batch_size < 1:
-        raise ValueError(f"A batch needs at least one image, got a batch size of {batch_size}.")
+        raise UserError(f"A batch needs at least one image, got a batch size of {batch_size}.")
     if is_mixed(config):
-        raise ValueError(
+        raise UserError(
             f"data.names is {config.names!r}, but rendered hands are gone through by themselves: "
             "set data.source='rendered', or leave them out of the names."
         )

@@ -3,6 +3,7 @@
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.memory import DeviceCache, Identities, MemoryStore, Store, load
 from peclr_jax.input_pipeline.order import Order
 from peclr_jax.input_pipeline.pairs import Partners
@@ -18,11 +19,11 @@ def make_partners(config: ConfigDict, identities: Identities, order: Order) -> P
     """Says which image is whose other version.
 
     Raises:
-      ValueError: no hand has more than one image.
+      UserError: no hand has more than one image.
     """
     partners = Partners(identities, order.sizes, order.seed)
     if not partners.exist:
-        raise ValueError(
+        raise UserError(
             "data.pairs='versions' pairs images of one hand, but each hand of "
             f"{', '.join(order.names)} has but one: use 'image'."
         )
@@ -46,7 +47,7 @@ def stored(
     """Puts a store where `data.cache` says, and makes a source of it.
 
     Raises:
-      MemoryError: it does not fit there.
+      OutOfMemoryError: it does not fit there.
     """
     if cache == "none":
         return StreamSource(store, order, mesh, held_out, *process, partners)

@@ -2,6 +2,8 @@
 
 from ml_collections import ConfigDict
 
+from peclr_jax.errors import UserError
+
 RENDERED = "rendered"
 """The source of rendered hands alone, and what stands for them among the names of data sets."""
 SOURCES = (RENDERED, "tfds")
@@ -123,30 +125,30 @@ def check(config: ConfigDict) -> None:
     """Checks the fields against each other.
 
     Raises:
-      ValueError: a field has an impossible value; the message says which are possible.
+      UserError: a field has an impossible value; the message says which are possible.
     """
     _one_of("data.source", config.source, SOURCES)
     _one_of("data.cache", config.cache, CACHES)
     _one_of("data.crop", config.crop, CROPS)
     _one_of("data.pairs", config.pairs, PAIRS)
     if not 0 < config.label_fraction <= 1:
-        raise ValueError(f"data.label_fraction must lie in (0, 1], got {config.label_fraction}.")
+        raise UserError(f"data.label_fraction must lie in (0, 1], got {config.label_fraction}.")
     if config.label_seed < 0:
-        raise ValueError(f"data.label_seed must not be negative, got {config.label_seed}.")
+        raise UserError(f"data.label_seed must not be negative, got {config.label_seed}.")
     for name in ("source_size", "hand_margin", "source_margin"):
         if not 0 < config[name] < _LARGEST:
-            raise ValueError(
+            raise UserError(
                 f"data.{name} must be positive and below {_LARGEST:.0e}, got {config[name]}."
             )
     if config.source == "rendered":
         _check_rendered(config.rendered)
         if not config.rendered.count and config.label_fraction < 1:
-            raise ValueError(
+            raise UserError(
                 f"data.label_fraction is {config.label_fraction}, but data.rendered.count=0 "
                 "renders hands without end, which have no fractions: give a count."
             )
         if config.pairs == "versions" and config.rendered.versions == 1:
-            raise ValueError(
+            raise UserError(
                 "data.pairs='versions' pairs images of one hand, of which data.rendered.versions=1 "
                 "renders but one: give 2 or more, and a count."
             )
@@ -158,22 +160,22 @@ def check(config: ConfigDict) -> None:
 
 def _one_of(field: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise ValueError(f"{field} is {value!r}; choose one of {', '.join(known)}.")
+        raise UserError(f"{field} is {value!r}; choose one of {', '.join(known)}.")
 
 
 def _check_rendered(rendered: ConfigDict) -> None:
     smallest = {"count": 0, "held_out": 1, "seed": 0, "chunk": 1, "versions": 1}
     for name, least in smallest.items():
         if rendered[name] < least:
-            raise ValueError(f"data.rendered.{name} is {rendered[name]}, less than {least}.")
+            raise UserError(f"data.rendered.{name} is {rendered[name]}, less than {least}.")
     named = len(as_list(rendered.background))
     if not 1 <= named <= rendered.versions:
-        raise ValueError(
+        raise UserError(
             f"data.rendered.background={rendered.background!r} names {named} backgrounds for "
             f"data.rendered.versions={rendered.versions}: name one, or at most one a version."
         )
     if not rendered.count and rendered.versions > 1:
-        raise ValueError(
+        raise UserError(
             f"data.rendered.versions is {rendered.versions}, but data.rendered.count=0 renders "
             "hands without end, each of them once: give a count."
         )
@@ -182,18 +184,18 @@ def _check_rendered(rendered: ConfigDict) -> None:
 def _check_records(config: ConfigDict) -> None:
     names = as_list(config.names)
     if not names:
-        raise ValueError("data.names is empty; name a data set, for example 'freihand'.")
+        raise UserError("data.names is empty; name a data set, for example 'freihand'.")
     for field, of in (("weights", names), ("manual_dir", record_names(names))):
         given = as_list(config[field])
         if given and len(given) != len(of):
-            raise ValueError(
+            raise UserError(
                 f"data.{field} has {len(given)} entries for {len(of)} data sets "
                 f"({', '.join(of)}); give one each, or leave it empty."
             )
     try:
         [float(weight) for weight in as_list(config.weights)]
     except ValueError:
-        raise ValueError(
+        raise UserError(
             f"data.weights must be numbers separated by commas, got {config.weights!r}."
         ) from None
 
@@ -201,15 +203,15 @@ def _check_records(config: ConfigDict) -> None:
 def _check_mixed(config: ConfigDict) -> None:
     names = as_list(config.names)
     if not record_names(names):
-        raise ValueError(
+        raise UserError(
             f"data.names is {config.names!r}, which names no records to mix rendered hands with: "
             "name a data set beside them, or set data.source='rendered'."
         )
     if names.count(RENDERED) > 1:
-        raise ValueError(f"data.names has {RENDERED!r} more than once: {config.names!r}.")
+        raise UserError(f"data.names has {RENDERED!r} more than once: {config.names!r}.")
     _check_rendered(config.rendered)
     if not config.rendered.count:
-        raise ValueError(
+        raise UserError(
             "data.rendered.count=0 renders hands without end, which cannot be mixed with records: "
             "give a count."
         )

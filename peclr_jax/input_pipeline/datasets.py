@@ -8,16 +8,17 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data import build
+from peclr_jax.devices.distributed import first_process_first
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.config import as_list, record_names
-from peclr_jax.training.distributed import first_process_first
 
 
 def open_datasets(config: ConfigDict) -> list[Any]:
     """Returns a prepared TFDS builder for each name but that of the rendered hands.
 
     Raises:
-      FileNotFoundError: a data set has no records, and no raw files to write them from.
-      ValueError: unknown name, broken raw files, or records that cannot be read in any order.
+      MissingFileError: a data set has no records, and no raw files to write them from.
+      UserError: unknown name, broken raw files, or records that cannot be read in any order.
     """
     names = record_names(config.names)
     manual_dirs = as_list(config.manual_dir) or [""] * len(names)
@@ -35,7 +36,7 @@ def _open(name: str, data_dir: str, manual_dir: str) -> Any:
         builder = _of_these_files(builder, name, Path(manual_dir).expanduser())
     if not builder.info.splits:
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"There are no records of {name} in {builder.data_dir}. Pass its raw files as "
                 "--config.data.manual_dir=DIR, or write the records with "
                 f"`python -m data.build {name} --manual_dir DIR"
@@ -45,7 +46,7 @@ def _open(name: str, data_dir: str, manual_dir: str) -> Any:
         build.prepare(builder, manual_dir or None)
         builder = build.make_builder(name, builder._data_dir_root)
     if builder.info.file_format.value != "array_record":
-        raise ValueError(
+        raise UserError(
             f"The records in {builder.data_dir} are stored as {builder.info.file_format.value}, "
             "which cannot be read in random order; delete them and write them again with "
             f"`python -m data.build {name}`."
@@ -81,12 +82,12 @@ def choose_splits(
         that lack it are left out. `None` requires all of them to have it.
 
     Raises:
-      ValueError: a data set lacks the split.
+      UserError: a data set lacks the split.
     """
     having = those_with(builders, split)
     if fallback is None and len(having) < len(builders):
         lacking = next(builder for builder in builders if not _has(builder, split))
-        raise ValueError(
+        raise UserError(
             f"{lacking.name} in {lacking.data_dir} has no split {split!r}; it has: "
             f"{', '.join(lacking.info.splits)}."
         )

@@ -8,6 +8,8 @@ from jax.sharding import Mesh
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
+from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.assembly import crop_margin, is_paired, make_partners, stored
 from peclr_jax.input_pipeline.config import backgrounds
 from peclr_jax.input_pipeline.memory import Identities, MemoryStore
@@ -24,7 +26,6 @@ from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.input_pipeline.sources import EndlessSource, HeldOut, Source
 from peclr_jax.input_pipeline.split import Split
 from peclr_jax.input_pipeline.subset import SubsetStore, choose
-from peclr_jax.training.mesh import make_mesh
 
 # Fields of `config.rendered` that no hand depends on.
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
@@ -51,8 +52,8 @@ def make_source(
       process: number of this process, and how many there are.
 
     Raises:
-      ValueError: fewer images than a batch takes, no versions to pair.
-      MemoryError: the cache does not fit.
+      UserError: fewer images than a batch takes, no versions to pair.
+      OutOfMemoryError: the cache does not fit.
     """
     fields = config.rendered
     renderer = make_renderer(config, mesh)
@@ -87,7 +88,7 @@ def open_split(config: ConfigDict, split: str, batch_size: int, label_subset: bo
       label_subset: whether to keep to `config.label_fraction`.
 
     Raises:
-      ValueError: no such split, or hands without end.
+      UserError: no such split, or hands without end.
     """
     store = _split_store(config, split, batch_size)
     if label_subset and config.label_fraction < 1:
@@ -98,13 +99,13 @@ def open_split(config: ConfigDict, split: str, batch_size: int, label_subset: bo
 
 def _split_store(config: ConfigDict, split: str, batch_size: int) -> Any:
     if split not in _RENDERED_SPLITS:
-        raise ValueError(
+        raise UserError(
             f"Rendered hands have no split {split!r}; they have: {', '.join(_RENDERED_SPLITS)}."
         )
     fields = config.rendered
     count = {"train": fields.count, "held_out": fields.held_out}[split]
     if not count:
-        raise ValueError(
+        raise UserError(
             "data.rendered.count=0 renders hands for training without end, which cannot be gone "
             "through; choose the split 'held_out' or give a count."
         )

@@ -13,9 +13,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
+from peclr_jax.devices.memory import free_device_memory
+from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
+from peclr_jax.errors import OutOfMemoryError
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.training.memory_use import free_device_memory
-from peclr_jax.training.mesh import DATA_AXIS, data_sharding, replicated
 
 Batch = dict[str, np.ndarray]
 
@@ -88,7 +89,7 @@ def load(store: Store) -> MemoryStore:
     """Reads all of a store into host memory, showing progress.
 
     Raises:
-      MemoryError: it would take more than half of the memory that is free.
+      OutOfMemoryError: it would take more than half of the memory that is free.
     """
     count = len(store)
     chunks = [
@@ -116,7 +117,7 @@ def join(stores: Sequence[MemoryStore]) -> MemoryStore:
       stores: of examples with the same fields.
 
     Raises:
-      MemoryError: the copy would take more than half of the memory that is free.
+      OutOfMemoryError: the copy would take more than half of the memory that is free.
     """
     check_host_memory(sum(array.nbytes for store in stores for array in store.arrays.values()))
     arrays = {
@@ -133,11 +134,11 @@ def check_host_memory(needed: int) -> None:
     """Checks that a cache leaves room for everything else.
 
     Raises:
-      MemoryError: with the numbers and what to do instead.
+      OutOfMemoryError: with the numbers and what to do instead.
     """
     free = _free_host_memory()
     if free is not None and needed > _SHARE_OF_FREE * free:
-        raise MemoryError(
+        raise OutOfMemoryError(
             f"Holding the decoded images takes {_gib(needed)}, but {_gib(free)} of host memory are "
             "free, of which at most half is used: set data.cache='none' (records alone), a smaller "
             "data.source_size or, if hands are rendered, a smaller data.rendered.count."
@@ -168,14 +169,14 @@ def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
       price of one exchange between the devices for every batch.
 
     Raises:
-      MemoryError: not even a part fits; with the numbers and what to do instead.
+      OutOfMemoryError: not even a part fits; with the numbers and what to do instead.
     """
     free = _agree(_free_device_memory(mesh)) if free is None else free
     if free is None or needed <= _SHARE_OF_FREE * free:
         return "replicated"
     if needed <= _SHARE_OF_FREE * free * mesh.size:
         return "sharded"
-    raise MemoryError(
+    raise OutOfMemoryError(
         f"Holding the decoded images on the device takes {_gib(needed)}, or "
         f"{_gib(needed / mesh.size)} on each of {mesh.size}, where {_gib(free)} are free, of which "
         "at most half is used: set data.cache='host' or 'none', or a smaller data.source_size."
@@ -208,7 +209,7 @@ class DeviceCache:
       placement: "replicated" or "sharded"; chosen by size by default.
 
     Raises:
-      MemoryError: they do not fit.
+      OutOfMemoryError: they do not fit.
     """
 
     def __init__(self, arrays: Batch, mesh: Mesh, placement: str | None = None):

@@ -16,6 +16,8 @@ import math
 import numpy as np
 from jaxtyping import Float, Int, UInt64
 
+from peclr_jax.errors import UserError
+
 # Keep the draws for different uses apart.
 _PERMUTE, _SHARE, _ROWS = range(3)
 
@@ -70,12 +72,12 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError(f"The seed must not be negative, got {self.seed}.")
+            raise UserError(f"The seed must not be negative, got {self.seed}.")
         if self.weights and (
             len(self.weights) != len(self.sizes)
             or not all(weight > 0 and math.isfinite(weight) for weight in self.weights)
         ):
-            raise ValueError(
+            raise UserError(
                 f"{len(self.sizes)} data sets need as many positive weights, got {self.weights}; "
                 "leave them empty for equal shares."
             )
@@ -84,12 +86,12 @@ class Order:
         """Checks that every data set has enough images for its share of one batch.
 
         Raises:
-          ValueError: with the numbers and the largest batch that can be made.
+          UserError: with the numbers and the largest batch that can be made.
         """
         names = self.names or tuple(f"data set {i}" for i in range(len(self.sizes)))
         for name, size, slots in zip(names, self.sizes, self._slots, strict=True):
             if size < slots:
-                raise ValueError(
+                raise UserError(
                     f"{name} has {size} images, but each batch of {self.batch_size} takes {slots} "
                     f"different ones of it: choose a batch size of at most "
                     f"{self.batch_size * size // slots}, or provide more images."
@@ -122,7 +124,7 @@ class Order:
         """Returns the examples of one batch, as indices into the concatenated data sets.
 
         Raises:
-          ValueError: as `check`.
+          UserError: as `check`.
         """
         self.check()
         offset = random_bits(1, self.seed, _SHARE, step)[0] / 2.0**64
@@ -144,10 +146,10 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
     """Returns the rows of the global batch that one process provides.
 
     Raises:
-      ValueError: the batch does not divide evenly among the processes.
+      UserError: the batch does not divide evenly among the processes.
     """
     if batch_size % process_count:
-        raise ValueError(
+        raise UserError(
             f"A batch of {batch_size} does not divide among {process_count} processes: "
             "choose a multiple."
         )

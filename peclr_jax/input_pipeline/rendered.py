@@ -16,9 +16,9 @@ import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
+from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memory
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.training.mesh import DATA_AXIS, data_sharding, replicated
 
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]

@@ -11,12 +11,13 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
+from peclr_jax.devices.mesh import shard_batch
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.memory import Batch, DeviceCache, Store
 from peclr_jax.input_pipeline.order import Order, process_rows
 from peclr_jax.input_pipeline.pairs import Partners, as_partners, split_pairs
 from peclr_jax.input_pipeline.prefetch import prefetch
 from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
-from peclr_jax.training.mesh import shard_batch
 
 DeviceBatch = dict[str, Array]
 # Hands are numbered with 32-bit integers; after these many they come again.
@@ -214,10 +215,10 @@ def check_mesh(batch_size: int, mesh: Mesh) -> None:
     """Checks that a batch divides among the devices.
 
     Raises:
-      ValueError: it does not.
+      UserError: it does not.
     """
     if batch_size < 1 or batch_size % mesh.size:
-        raise ValueError(
+        raise UserError(
             f"A batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple."
         )
 

@@ -9,6 +9,8 @@ from flax import linen as nn
 from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float
 
+from peclr_jax.errors import UserError
+
 
 class BatchNorm(nn.Module):
     """Batch normalisation over every axis but the last, with the variables of `flax.linen`'s.
@@ -51,7 +53,7 @@ class BatchNorm(nn.Module):
           The result, in `dtype`.
 
         Raises:
-          ValueError: a training batch with one value a channel, whose variance is undefined.
+          UserError: a training batch with one value a channel, whose variance is undefined.
         """
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -66,7 +68,7 @@ class BatchNorm(nn.Module):
             return finish(y.astype(dtype), shortcut, self.relu)
         values = x.size // x.shape[-1]
         if values < 2:
-            raise ValueError(
+            raise UserError(
                 "batch normalisation in training needs more than one value a channel, got an input "
                 f"of shape {x.shape}; use a larger batch"
             )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from peclr_jax.hands import camera
+from peclr_jax.geometry import camera
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.resnet import ResNet
 

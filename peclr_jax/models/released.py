@@ -7,7 +7,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from peclr_jax.hands import camera
+from peclr_jax.errors import UserError
+from peclr_jax.geometry import camera
 from peclr_jax.hands.skeleton import MIDDLE_MCP, NUM_JOINTS, WRIST
 from peclr_jax.models.heads import RootDepthRefiner
 from peclr_jax.models.pose_network import PoseOutput, place
@@ -107,11 +108,11 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
       view_side: of its views, pixels.
 
     Raises:
-      ValueError: the head is not linear.
+      UserError: the head is not linear.
     """
     params, statistics = variables["params"], variables["batch_stats"]
     if set(params.get("head", ())) != {"pose"}:
-        raise ValueError(
+        raise UserError(
             "only a network that was fine-tuned with a linear head (model.head='linear') has the "
             f"official layout; this one's head holds {sorted(params.get('head', ()))}"
         )

@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from peclr_jax.errors import UserError
 from peclr_jax.models.normalization import BatchNorm, finish
 from peclr_jax.models.pooling import max_pool
 
@@ -189,18 +190,18 @@ class ResNet(nn.Module):
           -34, 2,048 for the others (at width 64).
 
         Raises:
-          ValueError: an unknown `stem`, `remat` or `pointwise`, or training a folded network.
+          UserError: an unknown `stem`, `remat` or `pointwise`, or training a folded network.
         """
         if self.stem not in STEMS:
-            raise ValueError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
+            raise UserError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
         if self.remat != "none" and self.remat not in REMAT_POLICIES:
-            raise ValueError(
+            raise UserError(
                 f"unknown remat {self.remat!r}; choose from {['none', *REMAT_POLICIES]}"
             )
         if self.pointwise not in POINTWISE:
-            raise ValueError(f"unknown pointwise {self.pointwise!r}; choose from {list(POINTWISE)}")
+            raise UserError(f"unknown pointwise {self.pointwise!r}; choose from {list(POINTWISE)}")
         if self.folded and train:
-            raise ValueError(
+            raise UserError(
                 "a network with folded BatchNorm cannot be trained: use the one it is of"
             )
         conv = partial(

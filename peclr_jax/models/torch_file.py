@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 from peclr_jax import files
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.models.torch_pickle import (
     Storage,
     Tensor,
@@ -63,15 +64,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       lone tensor gives it the empty name.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is not one of weights, damaged, or asks for anything that weights do not need.
+      MissingFileError: there is no such file.
+      UserError: it is not one of weights, damaged, or asks for anything that weights do not need.
     """
     path = _existing(path)
     try:
         with path.open("rb") as file:
             tensors = _read(path, file)
     except Unreadable as error:
-        raise ValueError(f"{path} {error}") from error
+        raise UserError(f"{path} {error}") from error
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
@@ -89,8 +90,8 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
       The string; None where there is none of that name, as in anybody else's files.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it is damaged.
+      MissingFileError: there is no such file.
+      UserError: it is damaged.
     """
     path = _existing(path)
     try:
@@ -100,7 +101,7 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
             with _zip(file) as (archive, folder):
                 content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
     except Unreadable as error:
-        raise ValueError(f"{path} {error}") from error
+        raise UserError(f"{path} {error}") from error
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else None
 
@@ -113,7 +114,7 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
       content: names to arrays, strings, integers, or further such mappings.
 
     Raises:
-      ValueError: a value that is none of these, or an array of a type that PyTorch has not.
+      UserError: a value that is none of these, or an array of a type that PyTorch has not.
     """
     pickled, storages = dump(content)
     records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}
@@ -143,7 +144,7 @@ def write_safetensors(
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"there is no weights file {path}: check the name; docs/weights.md says where weights "
             "are to be had"
         )

@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 from jax.numpy import bfloat16
 
+from peclr_jax.errors import UserError
+
 _DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
     "FloatStorage": np.dtype(np.float32),
@@ -224,7 +226,7 @@ def dump(content: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
       The pickle, and the arrays that it refers to as storages "0", "1", ...
 
     Raises:
-      ValueError: a value that is none of these, or an array of a type that PyTorch has not.
+      UserError: a value that is none of these, or an array of a type that PyTorch has not.
     """
     storages: list[np.ndarray] = []
     instructions = _pickled(content, storages)
@@ -249,12 +251,12 @@ def _pickled(value: Any, storages: list[np.ndarray]) -> bytes:
         return pickle.LONG1 + bytes([len(number)]) + number
     if hasattr(value, "__array__"):
         return _pickled_array(np.asarray(value, order="C"), storages)
-    raise ValueError(f"cannot write {value!r}: only arrays, strings, integers and dicts of them")
+    raise UserError(f"cannot write {value!r}: only arrays, strings, integers and dicts of them")
 
 
 def _pickled_array(array: np.ndarray, storages: list[np.ndarray]) -> bytes:
     if array.dtype not in _STORAGES:
-        raise ValueError(f"cannot write an array of {array.dtype}, which PyTorch has not")
+        raise UserError(f"cannot write an array of {array.dtype}, which PyTorch has not")
     strides = tuple(step // array.itemsize for step in array.strides)
     storage = b"".join(
         (

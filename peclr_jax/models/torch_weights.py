@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
+from peclr_jax.errors import UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.models import resnet, torch_file
 from peclr_jax.models.heads import ProjectionHead, RootDepthRefiner
@@ -92,14 +93,14 @@ def read_weights(path: str | os.PathLike[str]) -> TorchWeights:
       path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the file cannot be read, or its tensors are not those of a known network.
+      MissingFileError: there is no such file.
+      UserError: the file cannot be read, or its tensors are not those of a known network.
     """
     tensors = torch_file.read(path)
     try:
         return inspect(tensors)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def load_torch(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
       `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
 
     Raises:
-      ValueError: unknown, missing or misshapen tensors, or values that are not finite.
+      UserError: unknown, missing or misshapen tensors, or values that are not finite.
 
     Example:
       >>> variables = from_state_dict(arrays)                     # doctest: +SKIP
@@ -132,7 +133,7 @@ def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
     """Maps a state dict to the variables of our network, and says which network that is.
 
     Raises:
-      ValueError: as `from_state_dict`.
+      UserError: as `from_state_dict`.
     """
     layout = _layout(state_dict)
     if layout == "torchvision":
@@ -149,7 +150,7 @@ def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
     network = f"{DESCRIPTIONS[layout]} {_title(architecture)}"
     _check_known(state_dict, slots, network)
     if architecture is None:
-        raise ValueError(
+        raise UserError(
             f"the stages have {stage_sizes} residual blocks, which no ResNet-18, -34, -50, -101 or "
             "-152 has: the file is not whole, or of another network"
         )
@@ -157,7 +158,7 @@ def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
     flat = {}
     for name, slot in slots.items():
         if name in state_dict and shapes[name] != slot.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name!r} has the shape {shapes[name]}, in {network} of width {width} it has "
                 f"{slot.shape}"
             )
@@ -179,13 +180,13 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
       torchvision's classifier; what we do not hold is zero.
 
     Raises:
-      ValueError: variables of none of these networks.
+      UserError: variables of none of these networks.
     """
     layout, encoder, sizes = _describe(variables)
     slots = dict(_slots(layout, encoder, sizes))
     flat = traverse_util.flatten_dict({name: variables[name] for name in ("params", "batch_stats")})
     if different := set(flat).symmetric_difference(s.path for s in slots.values() if s.path):
-        raise ValueError(
+        raise UserError(
             f"not the variables of {DESCRIPTIONS[layout]} ResNet: {'/'.join(min(different))} is "
             f"{'not in' if min(different) in flat else 'missing from'} that layout"
         )
@@ -193,7 +194,7 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     for name, slot in slots.items():
         state_dict[name] = _zeros(name, slot) if slot.path is None else _to_torch(flat, slot)
         if state_dict[name].shape != slot.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name!r} would have the shape {state_dict[name].shape} instead of {slot.shape}: "
                 f"not the variables of {DESCRIPTIONS[layout]} ResNet"
             )
@@ -263,7 +264,7 @@ def _describe(variables: Mapping[str, Any]) -> tuple[str, ResNet, _HeadSizes]:
     elif "fc" in head:
         layout, tree = "released", params["encoder"]
     else:
-        raise ValueError(
+        raise UserError(
             f"variables with the parts {sorted(params)} have no layout in PyTorch: give those of a "
             "ResNet or a Projector, or a PoseNetwork's through released.from_pose_network"
         )
@@ -350,7 +351,7 @@ def _check_known(names: Iterable[str], slots: Mapping[str, _Slot], network: str)
     if unknown:
         near = difflib.get_close_matches(unknown[0], slots, n=5, cutoff=0.0)
         others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
-        raise ValueError(
+        raise UserError(
             f"{unknown[0]!r} is not a tensor of {network}{others}; the nearest of its names are "
             + ", ".join(map(repr, near))
         )
@@ -361,21 +362,21 @@ def _check_whole(names: Iterable[str], slots: Mapping[str, _Slot], network: str)
     missing = [name for name, slot in slots.items() if slot.path and name not in names]
     if missing:
         others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
-        raise ValueError(f"{missing[0]!r} of {network} is missing{others}: the file is not whole")
+        raise UserError(f"{missing[0]!r} of {network} is missing{others}: the file is not whole")
 
 
 def _finite(name: str, tensor: Any) -> np.ndarray:
     """Returns a tensor as float32.
 
     Raises:
-      ValueError: it is not of floating point, or holds a value that is not finite.
+      UserError: it is not of floating point, or holds a value that is not finite.
     """
     array = np.asarray(tensor)
     if not jnp.issubdtype(array.dtype, jnp.floating):
-        raise ValueError(f"{name!r} holds {array.dtype}, not floating-point numbers")
+        raise UserError(f"{name!r} holds {array.dtype}, not floating-point numbers")
     array = array.astype(np.float32, copy=False)
     if not (finite := np.isfinite(array)).all():
-        raise ValueError(
+        raise UserError(
             f"{name!r} holds {np.count_nonzero(~finite)} values that are not finite: the file is "
             "damaged, or its training had diverged"
         )

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from peclr_jax.errors import UserError
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import blockwise
-from peclr_jax.views.affine import Similarity
 
 
 def _unit(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
@@ -36,15 +37,15 @@ def nt_xent(
       The mean over all 2N views of -log softmax at the other view, the view itself left out.
 
     Raises:
-      ValueError: an odd number of rows, or a temperature or chunk that is not positive.
+      UserError: an odd number of rows, or a temperature or chunk that is not positive.
     """
     views = z.shape[0]
     if views % 2:
-        raise ValueError(f"nt_xent needs two views of every image, got an odd {views} rows")
+        raise UserError(f"nt_xent needs two views of every image, got an odd {views} rows")
     if isinstance(temperature, int | float) and temperature <= 0:
-        raise ValueError(f"the temperature must be positive, got {temperature}")
+        raise UserError(f"the temperature must be positive, got {temperature}")
     if chunk is not None and chunk < 1:
-        raise ValueError(f"chunk must be a positive number of views or None, got {chunk}")
+        raise UserError(f"chunk must be a positive number of views or None, got {chunk}")
     # A product of two rows is their logit.
     u = _unit(z.astype(jnp.float32)) / jnp.sqrt(jnp.float32(temperature))
     if chunk is not None and chunk < views:

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives.contrastive import latent_range, undo_transform
-from peclr_jax.views.affine import Similarity
 
 
 def retrieval_top1(

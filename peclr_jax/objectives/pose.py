@@ -10,9 +10,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Shaped
 
-from peclr_jax.hands import camera
+from peclr_jax.geometry import affine, camera
 from peclr_jax.hands.skeleton import WRIST
-from peclr_jax.views import affine
 
 
 class PoseTarget(NamedTuple):

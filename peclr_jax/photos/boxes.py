@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 
 Box = tuple[float, float, float, float]
@@ -70,8 +71,8 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
       handedness: of the hands about which the file says nothing.
 
     Raises:
-      FileNotFoundError: the boxes file is not there.
-      ValueError: it is not what the schema says, or none of its keys is an image.
+      MissingFileError: the boxes file is not there.
+      UserError: it is not what the schema says, or none of its keys is an image.
     """
     default = Request((Hand(handedness),))
     if not boxes_file:
@@ -79,7 +80,7 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
     known = read_boxes(Path(boxes_file).expanduser(), handedness)
     keys = [path.as_posix() if path.as_posix() in known else path.name for path in paths]
     if known and not any(key in known for key in keys):
-        raise ValueError(
+        raise UserError(
             f"{boxes_file} mentions none of the images, its first key is {next(iter(known))!r}; "
             f"a key is a file name such as {paths[0].name!r}"
         )
@@ -94,17 +95,17 @@ def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
       handedness: of the hands about which it does not say it.
 
     Raises:
-      FileNotFoundError: the file is not there.
-      ValueError: it is not what the schema says.
+      MissingFileError: the file is not there.
+      UserError: it is not what the schema says.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"--config.boxes={path} is not there")
+        raise MissingFileError(f"--config.boxes={path} is not there")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from None
+        raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
+        raise UserError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
     return {name: _image(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()}
 
 
@@ -114,21 +115,21 @@ def _image(entry: Any, where: str, handedness: str) -> Request:
         _check_fields(entry, ("focal_px", "hands"), where)
         focal_px = entry.get("focal_px")
         if focal_px is not None and not (_is_number(focal_px) and focal_px > 0):
-            raise ValueError(f'{where}: "focal_px" must be a positive number, got {focal_px!r}')
+            raise UserError(f'{where}: "focal_px" must be a positive number, got {focal_px!r}')
         entry = entry.get("hands")
     if not isinstance(entry, list):
-        raise ValueError(f'{where} must be a list of hands, or have one in "hands"')
+        raise UserError(f'{where} must be a list of hands, or have one in "hands"')
     hands = (_hand(hand, f"{where}, hand {i + 1}", handedness) for i, hand in enumerate(entry))
     return Request(tuple(hands), None if focal_px is None else float(focal_px))
 
 
 def _hand(entry: Any, where: str, handedness: str) -> Hand:
     if not isinstance(entry, dict):
-        raise ValueError(f'{where} must be an object {{"box": [x0, y0, x1, y1]}}')
+        raise UserError(f'{where} must be an object {{"box": [x0, y0, x1, y1]}}')
     _check_fields(entry, ("box", "handedness", "keypoints"), where)
     side = entry.get("handedness", handedness)
     if "handedness" in entry and side not in HANDEDNESS:
-        raise ValueError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
+        raise UserError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
     keypoints = _keypoints(entry.get("keypoints"), where)
     if (box := _box(entry.get("box"), where)) is None and keypoints is not None:
         box = _around(keypoints, where)
@@ -139,10 +140,10 @@ def _box(box: Any, where: str) -> Box | None:
     if box is None:
         return None
     if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
-        raise ValueError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
+        raise UserError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
     x0, y0, x1, y1 = map(float, box)
     if not (x0 < x1 and y0 < y1):
-        raise ValueError(
+        raise UserError(
             f'{where}: "box" must have x0 < x1 and y0 < y1, got {box!r}; is it x, y, width, height?'
         )
     return x0, y0, x1, y1
@@ -153,12 +154,12 @@ def _keypoints(points: Any, where: str) -> Keypoints | None:
         return None
     if not isinstance(points, list) or len(points) != NUM_JOINTS:
         found = len(points) if isinstance(points, list) else repr(points)
-        raise ValueError(f'{where}: "keypoints" must be a list of {NUM_JOINTS}, got {found}')
+        raise UserError(f'{where}: "keypoints" must be a list of {NUM_JOINTS}, got {found}')
     for joint, point in enumerate(points):
         if point is None:
             continue
         if not (isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))):
-            raise ValueError(
+            raise UserError(
                 f'{where}: joint {joint} of "keypoints" must be two numbers [x, y] or null, '
                 f"got {point!r}"
             )
@@ -169,14 +170,14 @@ def _around(keypoints: Keypoints, where: str) -> Box:
     across, down = ([p[axis] for p in keypoints if p] or [0.0] for axis in (0, 1))
     box = min(across), min(down), max(across), max(down)
     if not (box[0] < box[2] and box[1] < box[3]):
-        raise ValueError(f'{where} needs a "box": its keypoints are too few to tell one')
+        raise UserError(f'{where} needs a "box": its keypoints are too few to tell one')
     return box
 
 
 def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for field in entry:
         if field not in known:
-            raise ValueError(f"{where} has the field {field!r}; known are {', '.join(known)}")
+            raise UserError(f"{where} has the field {field!r}; known are {', '.join(known)}")
 
 
 def _is_number(value: Any) -> bool:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps
 
+from peclr_jax.errors import UserError
+
 
 class Square(NamedTuple):
     """A square region of a photo, in its pixels; it may reach over the border.
@@ -81,14 +83,14 @@ def keep(photo: Window, square: Square, most: int) -> Window:
       most: the region's side in pixels, at most; shrunk with a low-pass filter.
 
     Raises:
-      ValueError: the region lies outside of the photo.
+      UserError: the region lies outside of the photo.
     """
     image = photo.image
     x0, y0, x1, y1 = _inside(photo, square)
     left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
     right, bottom = min(image.width, int(np.ceil(x1))), min(image.height, int(np.ceil(y1)))
     if left >= right or top >= bottom:
-        raise ValueError("it lies outside of the image")
+        raise UserError("it lies outside of the image")
     part = image.crop((left, top, right, bottom))
     shrink = min(1.0, most / max(x1 - x0, y1 - y0))
     size = max(1, round(shrink * part.width)), max(1, round(shrink * part.height))

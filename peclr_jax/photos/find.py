@@ -4,6 +4,8 @@ import glob
 import os
 from pathlib import Path
 
+from peclr_jax.errors import MissingFileError, UserError
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -16,11 +18,11 @@ def find_images(pattern: str) -> list[Path]:
         files by the suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
 
     Raises:
-      ValueError: no pattern at all.
-      FileNotFoundError: nothing is there.
+      UserError: no pattern at all.
+      MissingFileError: nothing is there.
     """
     if not pattern:
-        raise ValueError(
+        raise UserError(
             "name the photos: --config.images=photo.jpg, =FOLDER, or ='FOLDER/*.jpg' in quotes"
         )
     path = Path(pattern).expanduser()
@@ -35,7 +37,7 @@ def find_images(pattern: str) -> list[Path]:
     if not images:
         kinds = ", ".join(SUFFIXES)
         what = f"holds no image ({kinds})" if path.is_dir() else f"matches no image ({kinds})"
-        raise FileNotFoundError(f"--config.images={pattern} {what}; check the path")
+        raise MissingFileError(f"--config.images={pattern} {what}; check the path")
     return images
 
 

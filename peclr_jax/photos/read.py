@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from peclr_jax.errors import UserError
 from peclr_jax.photos.crop import Window
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -14,7 +15,7 @@ SMALLEST_SIDE = 16  # px
 DIAGONAL_35MM = math.hypot(36, 24)  # mm, of a frame of 35 mm film
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(UserError):
     """A file that cannot be predicted on; the message is the reason, without the file's name."""
 
 

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from peclr_jax.errors import UserError
+
 NUMBERS = 80
 Numbers = Float[Array, "80"]
 
@@ -32,11 +34,11 @@ def named(numbers: Numbers, **shapes: tuple[int, ...]) -> dict[str, Float[Array,
         U(0, 1) arrays by name; no number is handed out twice.
 
     Raises:
-        ValueError: if the row is too short.
+        UserError: if the row is too short.
     """
     wanted = sum(math.prod(shape) for shape in shapes.values())
     if wanted > NUMBERS:
-        raise ValueError(f"{wanted} random numbers wanted of a row of {NUMBERS}: raise NUMBERS.")
+        raise UserError(f"{wanted} random numbers wanted of a row of {NUMBERS}: raise NUMBERS.")
     arrays, start = {}, 0
     for name, shape in shapes.items():
         size = math.prod(shape)

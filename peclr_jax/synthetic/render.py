@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from peclr_jax.errors import UserError
 from peclr_jax.synthetic import background
 from peclr_jax.synthetic.drawing import Foreground, draw_foreground
 from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
@@ -60,18 +61,18 @@ class RenderSpec:
 
     def __post_init__(self) -> None:
         if self.background not in BACKGROUNDS:
-            raise ValueError(f"background is {self.background!r}; choose one of {BACKGROUNDS}.")
+            raise UserError(f"background is {self.background!r}; choose one of {BACKGROUNDS}.")
         if self.size < 16:
-            raise ValueError(f"size is {self.size} px; hands need at least 16.")
+            raise UserError(f"size is {self.size} px; hands need at least 16.")
         for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         low, high = self.span
         if not 0 < low <= high <= 1:
-            raise ValueError(f"span is {self.span}; it must satisfy 0 < low <= high <= 1.")
+            raise UserError(f"span is {self.span}; it must satisfy 0 < low <= high <= 1.")
         for name in ("held", "occluder", "sleeve"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; a probability is in [0, 1].")
+                raise UserError(f"{name} is {getattr(self, name)}; a probability is in [0, 1].")
 
 
 def rays_per_block() -> int:

@@ -9,19 +9,13 @@ from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
+from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
+from peclr_jax.pages import demo as demo_report
 from peclr_jax.photos.find import find_images
-from peclr_jax.tasks import (
-    demo_report,
-    equivariance,
-    evaluate,
-    finetune,
-    predict,
-    pretrain,
-    seeds,
-)
-from peclr_jax.tasks.initialisation import ENCODER_FIELDS
-from peclr_jax.tasks.once import run_once
+from peclr_jax.runs.initialisation import ENCODER_FIELDS
+from peclr_jax.runs.once import run_once
+from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 
 REPORT = "report.html"
 

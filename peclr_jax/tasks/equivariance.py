@@ -26,14 +26,16 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, plots
+from peclr_jax import files, pages
+from peclr_jax.errors import UserError
+from peclr_jax.geometry import affine
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.tasks import estimator as estimators
-from peclr_jax.tasks import inference, recipe
-from peclr_jax.tasks.estimator import Estimator, canonical_matrix
-from peclr_jax.views import affine
-from peclr_jax.views.affine import Similarity
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks import inference
+from peclr_jax.networks.estimator import Estimator, canonical_matrix
+from peclr_jax.runs import recipe
 
 _DEFINITION = (
     "mean over images and joints of |t^-1 f(t x) - f(x)|, f being the 2D joints, in px of a view "
@@ -67,8 +69,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     baseline, `rotation_improvement.png` and `translation_improvement.png`.
 
     Raises:
-      ValueError: an impossible config, or a checkpoint of another task.
-      FileNotFoundError: data or a checkpoint that are not there.
+      UserError: an impossible config, or a checkpoint of another task.
+      MissingFileError: data or a checkpoint that are not there.
     """
     console = Console()
     result = compare(config, workdir)
@@ -145,17 +147,17 @@ def check(config: ConfigDict) -> None:
     """Checks the fields before anything is loaded.
 
     Raises:
-      ValueError: one sentence that names the field and the remedy.
+      UserError: one sentence that names the field and the remedy.
     """
     recipe.check_positive(config, "batch_size", "rotation_step_deg", "translation_step_px")
     for field in ("images", "rotation_deg", "translation_px"):
         if config[field] < 0:
-            raise ValueError(f"--config.{field} must be zero or more, got {config[field]}")
+            raise UserError(f"--config.{field} must be zero or more, got {config[field]}")
     for field in ("rotation", "translation"):
         unit = "deg" if field == "rotation" else "px"
         largest, step = config[f"{field}_{unit}"], config[f"{field}_step_{unit}"]
         if largest % step:
-            raise ValueError(
+            raise UserError(
                 f"--config.{field}_{unit}={largest} is no multiple of --config.{field}_step_{unit}="
                 f"{step}, so that no step would leave the image as it is; choose one that is"
             )
@@ -285,9 +287,9 @@ def _draw(
     unit = f"px of {SIDE}"
     curves = {name: measured.rotation for name, measured in found.items()}
     label = f"equivariance error ({unit})"
-    plots.save(plots.equivariance_curve(angles, curves, label=label), workdir / "rotation.png")
-    plots.save(
-        plots.equivariance_map(shifts, network.translation, label), workdir / "translation.png"
+    pages.save(pages.equivariance_curve(angles, curves, label=label), workdir / "rotation.png")
+    pages.save(
+        pages.equivariance_map(shifts, network.translation, label), workdir / "translation.png"
     )
     if "baseline" not in found:
         return
@@ -295,9 +297,9 @@ def _draw(
     label = "improvement over the baseline (%)"
     gain = improvement(network.rotation, baseline.rotation)
     moved = ~np.isnan(gain)
-    plots.save(
-        plots.equivariance_curve(angles[moved], {"network": gain[moved]}, label=label),
+    pages.save(
+        pages.equivariance_curve(angles[moved], {"network": gain[moved]}, label=label),
         workdir / "rotation_improvement.png",
     )
     gain = improvement(network.translation, baseline.translation)
-    plots.save(plots.equivariance_map(shifts, gain, label), workdir / "translation_improvement.png")
+    pages.save(pages.equivariance_map(shifts, gain, label), workdir / "translation_improvement.png")

@@ -16,15 +16,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, plots
+from peclr_jax import files, pages
+from peclr_jax.errors import UserError
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline import Split
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.tasks import estimator as estimators
-from peclr_jax.tasks import hand_errors, inference, recipe
-from peclr_jax.tasks.estimator import Estimator
-from peclr_jax.tasks.extremes import Extremes
-from peclr_jax.tasks.hand_errors import PREDICTORS
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks import hand_errors, inference
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.extremes import Extremes
+from peclr_jax.networks.hand_errors import PREDICTORS
+from peclr_jax.runs import recipe
 
 # Kind of error -> how it is called, and the factor to the unit that people read.
 _ROWS = {
@@ -54,8 +56,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Writes to `workdir`: `metrics.json`, `pck.png`, `best.png` and `worst.png`.
 
     Raises:
-      ValueError: an impossible config, a checkpoint of another task, data without labels.
-      FileNotFoundError: data or a checkpoint that are not there.
+      UserError: an impossible config, a checkpoint of another task, data without labels.
+      MissingFileError: data or a checkpoint that are not there.
     """
     console = Console()
     result = evaluate(config, workdir)
@@ -84,7 +86,7 @@ def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
     check(config)
     estimator = estimators.open_estimator(config)
     if config.bone_length == "mean" and not estimator.knows("bone_length"):
-        raise ValueError(
+        raise UserError(
             f"{_name(config)} was trained without 3D labels, or does not tell of them, and knows "
             "no mean bone length: choose --config.bone_length=given"
         )
@@ -140,14 +142,14 @@ def check(config: ConfigDict) -> None:
     """Checks the fields before anything is loaded.
 
     Raises:
-      ValueError: one sentence that names the field and the remedy.
+      UserError: one sentence that names the field and the remedy.
     """
     recipe.check_choice("crop", config.crop, inference.CROPS)
     recipe.check_choice("bone_length", config.bone_length, hand_errors.BONE_LENGTHS)
     recipe.check_positive(config, "batch_size")
     for field in ("resamples", "pictures", "seed"):
         if config[field] < 0:
-            raise ValueError(f"--config.{field} must be zero or more, got {config[field]}")
+            raise UserError(f"--config.{field} must be zero or more, got {config[field]}")
 
 
 def _name(config: ConfigDict) -> str:
@@ -189,7 +191,7 @@ def _measure_all(
         details["box"].append(batch["hand_box_valid"])
         extremes.add(batch, seen_by_network, measured)
     if not details:
-        raise ValueError(
+        raise UserError(
             f"none of the {split.num_examples} images of {name} has a label to compare with: "
             "use configs/submission.py for the FreiHAND challenge, or configs/predict.py for "
             "photographs"
@@ -258,11 +260,11 @@ def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -
             if (s := found[predictor][kind]) is not None
         }
         if drawn:
-            plots.save(plots.pck(drawn, unit=unit), workdir / "pck.png")
+            pages.save(pages.pck(drawn, unit=unit), workdir / "pck.png")
             break
     for name in ("best", "worst"):
         if panels := getattr(extremes, name):
-            plots.save(plots.hand_panels(panels), workdir / f"{name}.png")
+            pages.save(pages.hand_panels(panels), workdir / f"{name}.png")
 
 
 def _table(result: dict[str, Any]) -> Table:

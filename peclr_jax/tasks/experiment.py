@@ -9,21 +9,16 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import input_pipeline
-from peclr_jax.tasks import (
-    equivariance,
-    evaluate,
-    experiment_metrics,
-    experiment_page,
-    experiment_plan,
-    experiment_results,
-    finetune,
-    pose_recipe,
-    pretrain,
-    recipe,
-)
-from peclr_jax.tasks.experiment_plan import Evaluation, Run
-from peclr_jax.tasks.initialisation import ENCODER_FIELDS
-from peclr_jax.tasks.once import run_once
+from peclr_jax.errors import UserError
+from peclr_jax.experiments import metrics as experiment_metrics
+from peclr_jax.experiments import page as experiment_page
+from peclr_jax.experiments import plan as experiment_plan
+from peclr_jax.experiments import results as experiment_results
+from peclr_jax.experiments.plan import Evaluation, Run
+from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.runs.initialisation import ENCODER_FIELDS
+from peclr_jax.runs.once import run_once
+from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 
 _TASKS = {"pretrain": pretrain.run, "finetune": finetune.run}
 
@@ -35,8 +30,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     to `config.networks_dir`: a workdir for each training.
 
     Raises:
-      ValueError: an impossible config, or a folder that holds a run of another one.
-      FileNotFoundError: data that are not there.
+      UserError: an impossible config, or a folder that holds a run of another one.
+      MissingFileError: data that are not there.
     """
     began = time.perf_counter()
     check(config)
@@ -65,10 +60,10 @@ def check(config: ConfigDict) -> None:
     """Checks the fields that are the experiment's own before anything is trained.
 
     Raises:
-      ValueError: one sentence that names the field and the remedy.
+      UserError: one sentence that names the field and the remedy.
     """
     if not config.seeds:
-        raise ValueError("--config.seeds is empty; give at least one, for example (0,)")
+        raise UserError("--config.seeds is empty; give at least one, for example (0,)")
     recipe.check_choice("figure", config.figure, experiment_page.FIGURES)
     for metric in config.metrics:
         recipe.check_choice("metrics", metric, experiment_metrics.METRICS)
@@ -81,7 +76,7 @@ def check_trainings(runs: list[Run]) -> None:
     """Checks the trainings of all arms, so that the last one's mistake is not found after days.
 
     Raises:
-      ValueError: one sentence that names the field and the remedy.
+      UserError: one sentence that names the field and the remedy.
     """
     for run in runs:
         *pretrainings, tuning = run.trainings
@@ -98,8 +93,8 @@ def check_data(config: ConfigDict) -> None:
     Records that are still to be written from raw files are written here.
 
     Raises:
-      FileNotFoundError: no records and no raw files.
-      ValueError: broken raw files.
+      MissingFileError: no records and no raw files.
+      UserError: broken raw files.
     """
     for evaluation in config.evaluations.values():
         wanted = evaluation.data

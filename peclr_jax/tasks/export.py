@@ -13,10 +13,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import files
-from peclr_jax.hands import camera
+from peclr_jax.errors import UserError
+from peclr_jax.export import compiled as export_compiled
+from peclr_jax.export import torch_files as export_torch
+from peclr_jax.geometry import camera
 from peclr_jax.models.projector import Projector
-from peclr_jax.tasks import export_compiled, export_torch, recipe, trained
-from peclr_jax.tasks.trained import Trained, ViewFunction
+from peclr_jax.networks import trained
+from peclr_jax.networks.trained import Trained, ViewFunction
+from peclr_jax.runs import recipe
 
 CHECK = "check.json"
 README = "README.txt"
@@ -119,9 +123,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     Beside it lie `check.json`, how far its answers are from ours, and `README.txt`.
 
     Raises:
-      ValueError: an impossible config, or a network that the format cannot hold, or that says the
+      UserError: an impossible config, or a network that the format cannot hold, or that says the
         same of every picture.
-      FileNotFoundError: there is no checkpoint.
+      MissingFileError: there is no checkpoint.
       RuntimeError: what was written gives other outputs than our network; nothing is left of it.
     """
     report = export(config, workdir)
@@ -145,12 +149,12 @@ def export(config: ConfigDict, workdir: Path) -> Report:
     """
     recipe.check_choice("format", config.format, FORMATS)
     if config.batch_size < 0:
-        raise ValueError(
+        raise UserError(
             f"--config.batch_size must be positive, or 0 for any, got {config.batch_size}"
         )
     folder = workdir / config.format
     if folder.exists() and not (folder / CHECK).exists():
-        raise ValueError(
+        raise UserError(
             f"{folder} is there already and no export of ours, so it is left alone: choose another "
             "--workdir"
         )
@@ -190,15 +194,15 @@ def compare(
       "max_abs_difference" by file and output, "tolerance" and "peak" by output.
 
     Raises:
-      ValueError: our network says the same of all views, or what is not finite.
+      UserError: our network says the same of all views, or what is not finite.
       RuntimeError: an output that is missing, not finite, or further off than `TOLERANCE`.
     """
     expected = _answer(ours, views)
     for name, output in expected.items():
         if not np.isfinite(output).all():
-            raise ValueError(f"the network's {name} are not finite: name another checkpoint")
+            raise UserError(f"the network's {name} are not finite: name another checkpoint")
     if not any(np.ptp(output, axis=0).any() for output in expected.values()):
-        raise ValueError(
+        raise UserError(
             f"the network's {' and '.join(expected)} are the same for all pictures, so that "
             "nothing can be compared: name the checkpoint of a network that has learnt something"
         )

@@ -17,26 +17,20 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, plots
-from peclr_jax.hands import camera
+from peclr_jax import files, pages
+from peclr_jax.devices import distributed
+from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
+from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
+from peclr_jax.networks import hand_errors, inference
+from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
-from peclr_jax.tasks import (
-    hand_errors,
-    inference,
-    label_statistics,
-    memory_advice,
-    monitor,
-    pose_recipe,
-    recipe,
-)
-from peclr_jax.tasks.estimator import Estimator
-from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, distributed, profiling, trainer
+from peclr_jax.runs import label_statistics, memory_advice, monitor, pose_recipe, recipe
+from peclr_jax.runs.initialisation import Initialisation
+from peclr_jax.training import accumulation, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
-from peclr_jax.training.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
@@ -260,12 +254,12 @@ def draw_labels(
     matrix = source_to_view(view.transform, images.shape[1], spec)
     labels = {name: jnp.asarray(value[: len(images)]) for name, value in examples.items()}
     target, _ = losses.target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
-    figure = plots.skeletons(
+    figure = pages.skeletons(
         np.asarray(denormalize(view.images)),
         np.asarray(target.pose[..., :2]),
         np.asarray(target.keypoints_valid),
     )
-    plots.save(figure, workdir / "labels.png")
+    pages.save(figure, workdir / "labels.png")
 
 
 def describe(

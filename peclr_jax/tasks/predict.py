@@ -10,16 +10,17 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.look import Look, look
+from peclr_jax.pages.gallery import JSON, OVERLAYS, PAGE, Gallery, Prediction, printable
 from peclr_jax.photos.boxes import HANDEDNESS, requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Prepared, Skipped, prepare_all
-from peclr_jax.tasks import estimator as estimators
-from peclr_jax.tasks.estimator import Estimator
-from peclr_jax.tasks.gallery import JSON, OVERLAYS, PAGE, Gallery, Prediction, printable
-from peclr_jax.tasks.look import Look, look
-from peclr_jax.tasks.recipe import check_choice, check_positive
+from peclr_jax.runs.recipe import check_choice, check_positive
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
@@ -56,8 +57,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
       The exit code: 0, or `SOME_SKIPPED` if there were images that could not be read.
 
     Raises:
-      FileNotFoundError: no images, no checkpoint or no boxes file.
-      ValueError: an impossible config, or not a single readable image.
+      MissingFileError: no images, no checkpoint or no boxes file.
+      UserError: an impossible config, or not a single readable image.
     """
     summary = predict(config, workdir)
     console = Console()
@@ -79,8 +80,8 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
     """Does what `run` does, and returns what it has done.
 
     Raises:
-      FileNotFoundError: no images, no checkpoint or no boxes file.
-      ValueError: an impossible config, or not a single readable image.
+      MissingFileError: no images, no checkpoint or no boxes file.
+      UserError: an impossible config, or not a single readable image.
     """
     check(config)
     paths = find_images(config.images)
@@ -88,7 +89,7 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
     estimator = estimators.open_estimator(config)
     bone_length = config.bone_length_m or estimator.bone_length
     if not math.isfinite(bone_length):
-        raise ValueError(
+        raise UserError(
             "the network does not tell the size of the hands that it was trained on: give it by "
             "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
         )
@@ -125,7 +126,7 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
                 images += 1
                 hands += len(result[1])
         if not images:
-            raise ValueError(
+            raise UserError(
                 f"none of the {len(paths)} image(s) of --config.images={config.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
@@ -138,7 +139,7 @@ def check(config: ConfigDict) -> None:
     """Rejects impossible fields.
 
     Raises:
-      ValueError: one sentence that names the field and what it may be.
+      UserError: one sentence that names the field and what it may be.
     """
     check_choice("handedness", config.handedness, HANDEDNESS)
     check_positive(
@@ -146,13 +147,13 @@ def check(config: ConfigDict) -> None:
     )
     for field in ("focal_px", "bone_length_m"):
         if not 0 <= config[field] < math.inf:
-            raise ValueError(
+            raise UserError(
                 f"--config.{field} must be positive, or 0 for unknown, got {config[field]}"
             )
     if not 0 < config.central_box <= 2:
-        raise ValueError(f"--config.central_box must lie in (0, 2], got {config.central_box}")
+        raise UserError(f"--config.central_box must lie in (0, 2], got {config.central_box}")
     if not 1 <= config.field_of_view_deg <= 170:
-        raise ValueError(
+        raise UserError(
             f"--config.field_of_view_deg must lie in [1, 170], got {config.field_of_view_deg}"
         )
 

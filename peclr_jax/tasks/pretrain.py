@@ -10,18 +10,19 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import plots
+from peclr_jax import pages
+from peclr_jax.devices import distributed
+from peclr_jax.devices.mesh import local_copy, make_mesh, replicate
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.tasks import initialisation, memory_advice, monitor, recipe
-from peclr_jax.tasks.initialisation import Initialisation
-from peclr_jax.training import accumulation, distributed, profiling, trainer
+from peclr_jax.runs import initialisation, memory_advice, monitor, recipe
+from peclr_jax.runs.initialisation import Initialisation
+from peclr_jax.training import accumulation, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
-from peclr_jax.training.mesh import local_copy, make_mesh, replicate
 from peclr_jax.training.progress import Progress
-from peclr_jax.views.affine import Similarity
 from peclr_jax.views.augment import two_views
 from peclr_jax.views.spec import ViewSpec
 
@@ -83,7 +84,7 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         shown = held_out[: config.log.pairs]
         if jax.process_index() == 0:
             views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
-            plots.save(views, workdir / "views.png")
+            pages.save(views, workdir / "views.png")
 
         model = recipe.make_projector(config)
         optimizer = recipe.make_optimizer(config, schedule.learning_rate)
@@ -102,7 +103,7 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
             if jax.process_index() == 0:
                 key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
-                views = plots.as_image(monitor.draw_views(key, shown, spec))
+                views = pages.as_image(monitor.draw_views(key, shown, spec))
                 progress.images(step, {"views": views})
             scores = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
             return {name: float(score) for name, score in scores.items()}

@@ -8,9 +8,10 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import input_pipeline, plots
+from peclr_jax import input_pipeline, pages
 from peclr_jax.input_pipeline.memory import Batch
-from peclr_jax.tasks import inference, recipe
+from peclr_jax.networks import inference
+from peclr_jax.runs import recipe
 
 PICTURE = "hands.png"
 
@@ -53,7 +54,7 @@ def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
     name = inference.describe_data(config.data, config.split)
-    figure = plots.skeletons(
+    figure = pages.skeletons(
         batch["image"],
         batch["keypoints_2d"],
         batch["keypoints_2d_valid"],
@@ -62,7 +63,7 @@ def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
         title=f"{name}: {len(rows)} of {split.num_examples:,}",
         columns=config.columns,
     )
-    plots.save(figure, workdir / PICTURE)
+    pages.save(figure, workdir / PICTURE)
     return split.num_examples, batch
 
 

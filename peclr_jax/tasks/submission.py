@@ -22,14 +22,16 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.tasks import estimator as estimators
-from peclr_jax.tasks import inference, recipe
-from peclr_jax.tasks.estimator import Estimator
-from peclr_jax.tasks.inference import Inference
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks import inference
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.inference import Inference
+from peclr_jax.runs import recipe
 
 FILE = "pred.json"
 NUM_VERTICES = 778
@@ -110,9 +112,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Predicts the evaluation images and writes `pred.zip` to `workdir`.
 
     Raises:
-      ValueError: an impossible config, a checkpoint of another task, or images that lack what the
+      UserError: an impossible config, a checkpoint of another task, or images that lack what the
         challenge gives.
-      FileNotFoundError: data or a checkpoint that are not there.
+      MissingFileError: data or a checkpoint that are not there.
     """
     count = submit(config, workdir)
     Console().print(
@@ -154,7 +156,7 @@ def submit(config: ConfigDict, workdir: Path) -> int:
 
 def _check_size(challenge: Challenge, estimator: Estimator) -> None:
     if challenge.given == "root" and not math.isfinite(estimator.bone_length):
-        raise ValueError(
+        raise UserError(
             "the challenge does not tell the hands' size, and the network was trained on labels "
             "without a metric one: name a --config.checkpoint that was fine-tuned on metric labels"
         )
@@ -188,7 +190,7 @@ def _check_given(challenge: Challenge, batch: Batch, crop: str, done: int) -> No
         return
     given = challenge.given
     lacking = f"intrinsics, {given} or box" if boxed else f"intrinsics or {given}"
-    raise ValueError(
+    raise UserError(
         f"image {done + int(np.argmin(known))} has no {lacking}, which the challenge gives for "
         f"every image: look at {challenge.where}"
         + (", or choose --config.crop=two_pass" if boxed else "")
@@ -238,22 +240,22 @@ def check(path: Path, num_images: int) -> None:
       num_images: that the evaluation has.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: the first thing that is wrong.
+      MissingFileError: there is no such file.
+      UserError: the first thing that is wrong.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise MissingFileError(f"{path} does not exist")
     try:
         with zipfile.ZipFile(path) as archive:
             if archive.namelist() != [FILE]:
-                raise ValueError(f"{path} holds {archive.namelist()}, expected {FILE} alone")
+                raise UserError(f"{path} holds {archive.namelist()}, expected {FILE} alone")
             with archive.open(FILE) as file:
                 problem = _problem(file, num_images)
     except (zipfile.BadZipFile, zlib.error, ijson.JSONError) as error:
         reason = str(error).splitlines()[0]  # others quote the file
-        raise ValueError(f"{path} cannot be read ({reason}): write it again") from error
+        raise UserError(f"{path} cannot be read ({reason}): write it again") from error
     if problem:
-        raise ValueError(f"{FILE} in {path} {problem}")
+        raise UserError(f"{FILE} in {path} {problem}")
 
 
 _LISTS = (("joints", NUM_JOINTS), ("vertices", NUM_VERTICES))

@@ -25,6 +25,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 from optax.microbatching import reshape_batch_axis
 
+from peclr_jax.errors import UserError
+
 PyTree = Any
 Scalar = Float[Array, ""]
 
@@ -68,12 +70,12 @@ def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
       The pytree of arrays `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`.
 
     Raises:
-      ValueError: A leading axis does not divide.
+      UserError: A leading axis does not divide.
     """
 
     def split(array: Array) -> Array:
         if array.shape[0] % num_micro_batches:
-            raise ValueError(
+            raise UserError(
                 f"{array.shape[0]} rows do not divide into {num_micro_batches} micro-batches: "
                 f"choose a batch size that is a multiple of {num_micro_batches}."
             )

@@ -18,6 +18,7 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
+from peclr_jax.errors import MachineError, UserError
 from peclr_jax.training.restoring import (
     DIRECTORY,
     DamagedCheckpointError,
@@ -57,7 +58,7 @@ class Checkpoints:
           keep_every: Keep also every checkpoint whose step is a multiple of this, for good.
         """
         if save_every < 1 or keep_last < 1:
-            raise ValueError(
+            raise UserError(
                 f"save_every ({save_every}) and keep_last ({keep_last}) must be at least 1."
             )
         keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
@@ -110,12 +111,12 @@ class Checkpoints:
         """Checks, before training, that the disk has room for one more checkpoint of this size.
 
         Raises:
-          OSError: It has not.
+          MachineError: It has not.
         """
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._manager.directory).free
         if jax.process_index() == 0 and free < needed:
-            raise OSError(
+            raise MachineError(
                 f"A checkpoint takes up to {needed / 2**20:.0f} MiB, but the disk that holds "
                 f"{self._manager.directory} has {free / 2**20:.0f} MiB left: free some space, or "
                 "choose another --workdir."
@@ -136,7 +137,7 @@ class Checkpoints:
 
         Raises:
           DamagedCheckpointError: There are checkpoints, but all of them are damaged.
-          ValueError: The checkpoint is of another model, see `restore_state`.
+          UserError: The checkpoint is of another model, see `restore_state`.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import jax
 
+from peclr_jax.errors import UserError
+
 LOCK = ".lock"
 
 
@@ -23,8 +25,8 @@ def claimed(workdir: Path) -> Iterator[None]:
       workdir: The run's directory.
 
     Raises:
-      ValueError: Another run holds it; the message says which.
-      OSError: It cannot be written to.
+      UserError: Another run holds it; the message says which.
+      MachineError: It cannot be written to.
     """
     if jax.process_index() > 0:
         yield
@@ -40,7 +42,7 @@ def claimed(workdir: Path) -> Iterator[None]:
         ) from error
     with os.fdopen(descriptor, "r+", encoding="utf-8") as file:
         if not _lock(file.fileno()):
-            raise ValueError(
+            raise UserError(
                 f"{workdir} is being used by another run ({_holder(path)}): wait until it ends, or "
                 "choose another --workdir"
             )

@@ -10,6 +10,8 @@ from typing import SupportsFloat
 
 import jax
 
+from peclr_jax.errors import MachineError, OutOfMemoryError
+
 # Times the first loss seen: no recipe of ours gets there but by coming apart.
 _EXPLODED = 1e4
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -26,11 +28,11 @@ class NonFiniteLossError(FloatingPointError):
     """The loss, its gradient or the parameters are no longer finite, or the loss has exploded."""
 
 
-class OutOfDeviceMemoryError(MemoryError):
+class OutOfDeviceMemoryError(OutOfMemoryError):
     """The training step does not fit into the device's memory."""
 
 
-class LostDataError(OSError):
+class LostDataError(MachineError):
     """The data could no longer be read; the state has been saved."""
 
 

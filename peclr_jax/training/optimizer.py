@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from peclr_jax.errors import UserError
+
 Mask = Any | Callable[[optax.Params], Any] | None
 
 
@@ -71,7 +73,7 @@ def scale_by_lars(
         params: optax.Params | None = None,
     ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
         if params is None:
-            raise ValueError("scale_by_lars needs the parameters: call update(updates, state, p).")
+            raise UserError("scale_by_lars needs the parameters: call update(updates, state, p).")
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         decayed = mask(params) if callable(mask) else mask
         decayed = jax.tree.broadcast(True if decayed is None else decayed, params)
@@ -208,14 +210,14 @@ def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Sch
       A schedule, from step count to learning rate.
 
     Raises:
-      ValueError: The warm-up is negative or leaves no step to the decay.
+      UserError: The warm-up is negative or leaves no step to the decay.
 
     References:
       Loshchilov and Hutter, `SGDR: Stochastic Gradient Descent with Warm Restarts
       <https://arxiv.org/abs/1608.03983>`_, 2016
     """
     if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
+        raise UserError(
             f"A warm-up of {warmup_steps} steps does not fit into {total_steps} steps: "
             "choose 0 <= warmup_steps < total_steps."
         )

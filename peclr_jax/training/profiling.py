@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 from jax.profiler import StepTraceAnnotation
 
+from peclr_jax.errors import UserError
+
 _STEPS = re.compile(r"(\d+):(\d+)")
 
 
@@ -17,14 +19,14 @@ def parse_steps(text: str) -> tuple[int, int] | None:
       text: "FIRST:LAST", both traced; "" for none.
 
     Raises:
-      ValueError: It is neither.
+      UserError: It is neither.
     """
     if not text:
         return None
     found = _STEPS.fullmatch(text)
     first, last = map(int, found.groups()) if found else (0, 0)
     if not 1 <= first <= last:
-        raise ValueError(
+        raise UserError(
             f"--config.profile={text!r} names no steps to trace; write FIRST:LAST, for example "
             "10:20"
         )

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from peclr_jax.training.memory_use import memory_in_use
+from peclr_jax.devices.memory import memory_in_use
 from peclr_jax.training.metrics_writer import TENSORBOARD, MetricsWriter
 
 

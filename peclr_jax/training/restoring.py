@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.training.failures import means_damage
 
 DIRECTORY = "checkpoints"
@@ -18,7 +19,7 @@ Path = str | os.PathLike[str]
 State = TypeVar("State")
 
 
-class DamagedCheckpointError(ValueError):
+class DamagedCheckpointError(UserError):
     """A checkpoint lacks files, or some of them are not what was written."""
 
 
@@ -33,23 +34,23 @@ def find(path: Path, step: int | None = None) -> epath.Path:
       The directory of the step.
 
     Raises:
-      FileNotFoundError: There is nothing at the path, no checkpoint in it, or not of this step.
+      MissingFileError: There is nothing at the path, no checkpoint in it, or not of this step.
     """
     root = absolute(path)
     if not root.exists():
-        raise FileNotFoundError(f"There is no checkpoint at {root}: the path does not exist.")
+        raise MissingFileError(f"There is no checkpoint at {root}: the path does not exist.")
     if _is_checkpoint(root) and step is None:
         return root
     if (root / DIRECTORY).exists():
         root = root / DIRECTORY
     found = _by_step(root)
     if not found:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
             "the directory of one step in it."
         )
     if step is not None and step not in found:
-        raise FileNotFoundError(
+        raise MissingFileError(
             f"{root} holds no checkpoint of step {step}; there are {sorted(found)}."
         )
     return found[max(found) if step is None else step]
@@ -74,7 +75,7 @@ def restore_config(path: Path) -> dict[str, Any]:
       path: See `find`.
 
     Raises:
-      FileNotFoundError: See `find`.
+      MissingFileError: See `find`.
       DamagedCheckpointError: Its file cannot be read as it was written.
     """
     directory = find(path)
@@ -97,7 +98,7 @@ def restore_params(path: Path) -> dict[str, Any]:
       The optimizer's moments are not read.
 
     Raises:
-      FileNotFoundError: See `find`.
+      MissingFileError: See `find`.
       DamagedCheckpointError: Its files are not all there, or not as they were written.
     """
     directory = find(path)
@@ -124,9 +125,9 @@ def restore_state(path: Path, target: State) -> State:
       A pytree like `target`.
 
     Raises:
-      FileNotFoundError: See `find`.
+      MissingFileError: See `find`.
       DamagedCheckpointError: Its files are not all there, or not as they were written.
-      ValueError: The checkpoint's tensors are not those of the target; the message names the
+      UserError: The checkpoint's tensors are not those of the target; the message names the
         first that differs, and both shapes.
     """
     directory = find(path)
@@ -211,7 +212,7 @@ def _check_same_shapes(
             difference = f"has {name}, {saved[name]}, which this run lacks"
         else:
             difference = f"has {name} as {saved[name]}, this run as {wanted[name]}"
-        raise ValueError(
+        raise UserError(
             f"The checkpoint {directory} {difference}: it was made with another model or "
             "optimizer; use its own config, or another workdir."
         )

@@ -10,10 +10,11 @@ from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
+from peclr_jax.devices.mesh import data_sharding, replicated
+from peclr_jax.errors import UserError
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.failures import BUGS, fitting, lost_data
-from peclr_jax.training.mesh import data_sharding, replicated
 from peclr_jax.training.preemption import Preempted, stop_signals
 from peclr_jax.training.profiling import Profiler
 from peclr_jax.training.progress import Progress
@@ -173,8 +174,8 @@ def fit(
         has not been saved.
       LostDataError: A batch could not be read; the state has been saved.
       OutOfDeviceMemoryError: The step does not fit into the device's memory.
-      OSError: The disk has no room for a checkpoint.
-      ValueError: The batches ended before the last step, or the checkpoint is not of this model.
+      MachineError: The disk has no room for a checkpoint.
+      UserError: The batches ended before the last step, or the checkpoint is not of this model.
     """
     restored = checkpoints.restore_latest(state, progress.note)
     state = state if restored is None else restored
@@ -229,7 +230,7 @@ def fit(
     if step == total_steps:
         checkpoints.save_and_wait(step, state)
     else:
-        raise ValueError(
+        raise UserError(
             f"The batches ended after step {step} of {total_steps}: the source must repeat."
         )
     return state

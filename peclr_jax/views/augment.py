@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
-from peclr_jax.views import affine
-from peclr_jax.views.affine import Similarity
+from peclr_jax.errors import UserError
+from peclr_jax.geometry import affine
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.views.operations import apply_operations, photometric_operations
 from peclr_jax.views.spec import ViewSpec as ViewSpec
 
@@ -61,13 +62,13 @@ def augment(
             `jax.jit`, and without meaning for images that are sources.
 
     Raises:
-        ValueError: One of `to_source` and `source_side` is missing.
+        UserError: One of `to_source` and `source_side` is missing.
     """
     batch = len(images)
     if to_source is None:
         source_side = images.shape[1]
     elif source_side is None:
-        raise ValueError("to_source leads to sources of a side that must be given: source_side.")
+        raise UserError("to_source leads to sources of a side that must be given: source_side.")
     transform_key, photometric_key = jax.random.split(key)
     transform = affine.sample(
         transform_key,

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from peclr_jax.errors import UserError
 from peclr_jax.views.color import ChannelOrder
 
 Range = tuple[float, float]
@@ -95,29 +96,29 @@ class ViewSpec:
         """Checks every range.
 
         Raises:
-            ValueError: If a field cannot be meant; the message names it and what it should be.
+            UserError: If a field cannot be meant; the message names it and what it should be.
         """
         for name in ("size", "source_margin", "blur_kernel"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
-                raise ValueError(f"ViewSpec.{name} must be positive, got {value!r}")
+                raise UserError(f"ViewSpec.{name} must be positive, got {value!r}")
         for name in ("rotation_deg", "noise_deviation"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
-                raise ValueError(f"ViewSpec.{name} must be zero or more, got {value!r}")
+                raise UserError(f"ViewSpec.{name} must be zero or more, got {value!r}")
         for name, least in _LEAST.items():
             _check_range(name, getattr(self, name), least)
         for name in _PROBABILITIES:
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ValueError(f"ViewSpec.{name} must lie in [0, 1], got {value!r}")
+                raise UserError(f"ViewSpec.{name} must lie in [0, 1], got {value!r}")
         if self.blur_kernel >= 2:
-            raise ValueError(
+            raise UserError(
                 "ViewSpec.blur_kernel is a fraction of the view's side and must stay below 2, "
                 f"got {self.blur_kernel!r}"
             )
         if self.channel_order not in ("rgb", "bgr"):
-            raise ValueError(
+            raise UserError(
                 f'ViewSpec.channel_order must be "rgb" or "bgr", got {self.channel_order!r}'
             )
 
@@ -142,7 +143,7 @@ _PROBABILITIES = tuple(
 
 def _check_range(name: str, value: object, least: float) -> None:
     if not isinstance(value, tuple) or len(value) != 2:
-        raise ValueError(f"ViewSpec.{name} must be a tuple (low, high), got {value!r}")
+        raise UserError(f"ViewSpec.{name} must be a tuple (low, high), got {value!r}")
     low, high = value
     if not least <= low <= high < math.inf:
-        raise ValueError(f"ViewSpec.{name} must satisfy {least:g} <= low <= high, got {value!r}")
+        raise UserError(f"ViewSpec.{name} must satisfy {least:g} <= low <= high, got {value!r}")

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import hlo
 from benchmarks.hlo import Operand
-from peclr_jax.training.mesh import data_sharding, make_mesh, replicated
+from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
 
 IMAGES = jax.ShapeDtypeStruct((8, 6, 6, 3), jnp.bfloat16)
 KERNEL = jax.ShapeDtypeStruct((3, 3, 3, 4), jnp.bfloat16)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.views import affine
+from peclr_jax.geometry import affine
 from peclr_jax.views.augment import normalize
 from peclr_jax.views.spec import ViewSpec
 

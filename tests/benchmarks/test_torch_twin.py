@@ -6,13 +6,14 @@ import numpy as np
 import optax
 import pytest
 
+from peclr_jax.geometry import affine
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.models import resnet, torch_weights
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive
 from peclr_jax.training import optimizer
-from peclr_jax.views import affine, augment, color
-from peclr_jax.views.affine import Similarity
+from peclr_jax.views import augment, color
 from peclr_jax.views.spec import ViewSpec
 
 torch = pytest.importorskip("torch")

@@ -57,9 +57,9 @@ def of_records(batches: int, folder: Path) -> np.ndarray:
 
 def read(batches: int, folder: str) -> None:
     """Reads batches of drawn hands and prints the memory along the way."""
+    from peclr_jax.devices.memory import memory_in_use
+    from peclr_jax.devices.mesh import make_mesh
     from peclr_jax.input_pipeline import default_config, make_source
-    from peclr_jax.training.memory_use import memory_in_use
-    from peclr_jax.training.mesh import make_mesh
 
     config = default_config()
     config.source = "tfds"

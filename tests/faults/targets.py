@@ -36,8 +36,9 @@ from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import input_pipeline
 from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.models import torch_file, torch_weights
+from peclr_jax.networks import estimator, inference, trained
 from peclr_jax.photos import boxes, crop, prepare
-from peclr_jax.tasks import estimator, inference, pose_recipe, recipe, trained
+from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.training import restoring
 from peclr_jax.training.checkpoints import Checkpoints
 

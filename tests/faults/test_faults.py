@@ -20,8 +20,8 @@ import pytest
 
 from configs import finetune as finetune_recipes
 from configs import pretrain as pretrain_recipes
-from peclr_jax.tasks import memory_advice, recipe
-from peclr_jax.training import provenance, trainer
+from peclr_jax.runs import memory_advice, provenance, recipe
+from peclr_jax.training import trainer
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.claim import claimed
 from peclr_jax.training.failures import (

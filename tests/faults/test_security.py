@@ -24,11 +24,13 @@ from data.image_folder import layout as image_folder
 from data.youtube_3d_hands import layout as youtube
 from data.youtube_3d_hands import mano
 from peclr_jax import files, input_pipeline
-from peclr_jax.html import figure, page, table
 from peclr_jax.models import torch_file
+from peclr_jax.networks import estimator, inference, stored, trained
+from peclr_jax.pages import figure, gallery, table
+from peclr_jax.pages import html as page
 from peclr_jax.photos import boxes, find
 from peclr_jax.photos.read import UnreadableImageError, read
-from peclr_jax.tasks import estimator, gallery, inference, pose_recipe, stored, trained
+from peclr_jax.runs import pose_recipe
 from peclr_jax.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]

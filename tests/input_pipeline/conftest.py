@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline import default_config
-from peclr_jax.training.mesh import make_mesh
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import canvas, crop, records
-from peclr_jax.views import affine
 
 warp = jax.jit(affine.apply_to_images, static_argnums=2)
 

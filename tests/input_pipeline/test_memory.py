@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from peclr_jax.devices.mesh import data_sharding, make_mesh
 from peclr_jax.input_pipeline import memory
-from peclr_jax.training.mesh import data_sharding, make_mesh
 
 ROWS = np.array([3, 41, 0, 12, 12, 7, 40, 8, 9, 20, 33, 1, 2, 5, 6, 30])
 

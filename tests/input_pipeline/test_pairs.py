@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.input_pipeline.memory import Identities
 from peclr_jax.input_pipeline.pairs import Partners
-from peclr_jax.training.mesh import make_mesh
 
 BATCH = 8
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from data import build, schema
+from peclr_jax.devices.mesh import data_sharding, make_mesh
+from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import Source, datasets, default_config, make_source
-from peclr_jax.training.mesh import data_sharding, make_mesh
-from peclr_jax.views import affine
 
 BATCH = 8
 
@@ -413,7 +413,7 @@ def test_rendered_source_leaves_tensorflow_alone():
         "config = pipeline.default_config(); from_rendered.make_render(config.rendered);"
         "from_rendered.make_render = lambda fields: conftest.fake_versions;"
         "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 8;"
-        "from peclr_jax.training.mesh import make_mesh; mesh = make_mesh();"
+        "from peclr_jax.devices.mesh import make_mesh; mesh = make_mesh();"
         "source = pipeline.make_source(config, train=True, batch_size=8, seed=0, mesh=mesh);"
         "assert next(source.batches())['image'].shape == (8, 96, 96, 3); source.sample(1);"
         "loaded = {name.split('.')[0] for name in sys.modules};"

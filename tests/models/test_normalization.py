@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
+from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
 from peclr_jax.models.normalization import BatchNorm, standardize
-from peclr_jax.training.mesh import data_sharding, make_mesh, replicated
 
 SHAPE = (6, 4, 4, 5)
 

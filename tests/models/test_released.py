@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.hands import camera, skeleton
+from peclr_jax.geometry import camera
+from peclr_jax.hands import skeleton
 from peclr_jax.models import resnet
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork, PoseOutput

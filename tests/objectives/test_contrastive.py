@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peclr_jax.devices.mesh import data_sharding, make_mesh
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive
-from peclr_jax.training.mesh import data_sharding, make_mesh
-from peclr_jax.views.affine import Similarity
 
 CASES = ["c0", "c1", "c3", "c4"]
 GEOMETRY = {"both": (1, 1), "crop": (0, 1), "rotate": (1, 0), "none": (0, 0)}

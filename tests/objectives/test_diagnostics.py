@@ -2,8 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.views.affine import Similarity
 
 
 def test_retrieval_counts_the_nearest():

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peclr_jax.hands import camera, skeleton
+from peclr_jax.geometry import affine, camera
+from peclr_jax.hands import skeleton
 from peclr_jax.objectives import pose as losses
-from peclr_jax.views import affine
 
 SIDE = 64
 INTRINSICS = jnp.array([[80.0, 0.0, 31.5], [0.0, 84.0, 30.0], [0.0, 0.0, 1.0]])

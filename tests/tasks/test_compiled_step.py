@@ -11,9 +11,10 @@ import pytest
 
 from benchmarks import hlo
 from configs import pretrain as recipes
-from peclr_jax.tasks import pretrain, recipe
+from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.runs import recipe
+from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
-from peclr_jax.training.mesh import make_mesh
 
 PAIRS, HIDDEN = 12, 40
 NAMES = {"float32": "f32", "bfloat16": "bf16"}

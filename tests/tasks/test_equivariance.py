@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from configs import equivariance as recipes
-from peclr_jax.tasks import equivariance, inference
-from peclr_jax.tasks.estimator import Estimate, Estimator
+from peclr_jax.networks import inference
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.tasks import equivariance
 
 ANGLES = np.array([-80.0, 0.0, 30.0])
 SHIFTS = np.array([-25.0, 0.0, 10.0])

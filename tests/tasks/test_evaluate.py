@@ -8,7 +8,8 @@ import pytest
 
 from configs import evaluate as recipes
 from peclr_jax.hands import metrics
-from peclr_jax.tasks import evaluate, inference
+from peclr_jax.networks import inference
+from peclr_jax.tasks import evaluate
 
 
 def configure(checkpoint, **fields):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.experiments import table1
-from peclr_jax.tasks import experiment, experiment_plan
+from peclr_jax.experiments import plan as experiment_plan
+from peclr_jax.tasks import experiment
 
 # The tables evaluate on drawings of ours in the layout of their data set.
 FILES = sorted(

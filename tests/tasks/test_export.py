@@ -10,21 +10,17 @@ import pytest
 
 from configs import export as recipes
 from configs import finetune, pretrain
+from peclr_jax.export import compiled as export_compiled
+from peclr_jax.export import torch_files as export_torch
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
-from peclr_jax.tasks import (
-    estimator,
-    export,
-    export_compiled,
-    export_torch,
-    pose_recipe,
-    recipe,
-    trained,
-)
-from peclr_jax.tasks.initialisation import RANDOM
-from peclr_jax.tasks.trained import ViewFunction
+from peclr_jax.networks import estimator, trained
+from peclr_jax.networks.trained import ViewFunction
+from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.tasks import export
 from peclr_jax.training.restoring import restore_config, restore_params
-from tests.tasks.conftest import save
+from tests.small_networks import save
 
 SMALL = {"model.width": 4, "views.size": 16}
 PUBLISHED = {"model.width": 64, "model.stem": "imagenet", "views.size": 32}

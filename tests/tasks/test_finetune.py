@@ -11,13 +11,15 @@ from flax.traverse_util import flatten_dict
 
 from configs import finetune as recipes
 from configs import pretrain as pretraining
-from peclr_jax.hands import camera
+from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
+from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
+from peclr_jax.networks import estimator
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.tasks import estimator, finetune, label_statistics, pose_recipe, pretrain, recipe
-from peclr_jax.tasks.initialisation import RANDOM
+from peclr_jax.runs import label_statistics, pose_recipe, recipe
+from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.mesh import data_sharding, make_mesh, shard_batch
 from peclr_jax.training.restoring import restore_params
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 

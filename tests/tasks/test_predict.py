@@ -12,10 +12,11 @@ from PIL import ExifTags, Image, ImageDraw, ImageOps
 
 from configs import finetune as finetune_recipes
 from configs import predict as recipes
-from peclr_jax.hands import camera
-from peclr_jax.tasks import pose_recipe, predict
-from peclr_jax.tasks import report as reports
-from peclr_jax.tasks.estimator import Estimate, Estimator
+from peclr_jax.geometry import camera
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.pages import report as reports
+from peclr_jax.runs import pose_recipe
+from peclr_jax.tasks import predict
 
 SIZE = 64
 DEPTH = 12.0

@@ -13,10 +13,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import pretrain as recipes
-from peclr_jax.tasks import pretrain, recipe
-from peclr_jax.tasks.initialisation import RANDOM
+from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
+from peclr_jax.runs import recipe
+from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
-from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
 from peclr_jax.training.restoring import restore_params
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,11 @@ import pytest
 
 from configs import submission as recipes
 from data.ho3d import layout
-from peclr_jax.hands import camera
-from peclr_jax.tasks import estimator as estimators
-from peclr_jax.tasks import inference, submission
-from peclr_jax.tasks.estimator import Estimate, Estimator
+from peclr_jax.geometry import camera
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks import inference
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.tasks import submission
 
 HO3D = Path(layout.__file__).parent / "dummy_data"
 

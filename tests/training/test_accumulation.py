@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
 from peclr_jax.training.accumulation import (
     accumulate_gradients,
     cached_gradients,
     merge_micro_batches,
     split_micro_batches,
 )
-from peclr_jax.training.mesh import make_mesh, replicate, shard_batch
 
 ROWS, PARTS = 16, 4
 

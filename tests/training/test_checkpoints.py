@@ -5,9 +5,9 @@ import optax
 import pytest
 from flax import linen as nn
 
+from peclr_jax.devices.mesh import data_sharding, make_mesh, replicate, replicated
 from peclr_jax.training import checkpoints as ckpt
 from peclr_jax.training import restoring
-from peclr_jax.training.mesh import data_sharding, make_mesh, replicate, replicated
 from peclr_jax.training.optimizer import lars_adam
 from peclr_jax.training.trainer import create_state
 

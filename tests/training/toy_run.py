@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from peclr_jax.devices.mesh import make_mesh, replicated, shard_batch
 from peclr_jax.training.accumulation import cached_gradients
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.mesh import make_mesh, replicated, shard_batch
 from peclr_jax.training.optimizer import lars_adam, warmup_cosine
 from peclr_jax.training.progress import Progress
 from peclr_jax.training.trainer import create_state, fit, make_train_step

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from peclr_jax.views import affine, augment
+from peclr_jax.geometry import affine
+from peclr_jax.views import augment
 from peclr_jax.views.augment import ViewSpec
 from peclr_jax.views.operations import photometric_operations
 

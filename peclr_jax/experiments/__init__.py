@@ -1,0 +1,1 @@
+"""Experiments: arms to train and evaluate, results, and pages of results."""

@@ -1,0 +1,190 @@
+"""The page of results of an experiment, and a picture in the paper's form."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from peclr_jax import files, pages
+from peclr_jax.experiments.metrics import (
+    COMPARED,
+    METRICS,
+    NOTHING,
+    Metric,
+    evaluations_of,
+    mean_of,
+)
+from peclr_jax.hands.scores import CONFIDENCE, Interval
+
+FIGURES = ("bars", "curves", "none")
+
+
+def write(results: Mapping[str, Any], workdir: Path) -> None:
+    """Writes `results.json`, `results.md`, and a picture for each evaluation, `NAME.png`."""
+    with files.writing(workdir / "results.json") as file:
+        json.dump(results, file, indent=1, allow_nan=False)
+    pictures = {}
+    for evaluation in evaluations_of(results):
+        figure = draw(results, evaluation)
+        if figure is not None:
+            pictures[evaluation] = f"{evaluation}.png"
+            pages.save(figure, workdir / pictures[evaluation])
+    with files.writing(workdir / "results.md") as file:
+        file.write(markdown(results, pictures))
+
+
+def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
+    """Draws the arms in the paper's form: bars beside each other, or curves over a quantity.
+
+    Args:
+      results: what `collect` returns.
+      evaluation: which of the evaluations.
+
+    Returns:
+      The figure; None where there is nothing to draw.
+    """
+    finished = [arm for arm in results["arms"].values() if evaluation in arm["mean"]]
+    measured = [m for m in COMPARED if any(mean_of(arm, evaluation, m) for arm in finished)]
+    if not measured or results["figure"] == "none":
+        return None
+    if results["figure"] == "curves":
+        curves = {METRICS[m].label: _series(finished, evaluation, m) for m in measured}
+        return pages.curves(curves, x_label=results["x_label"])
+    nothing = results["nothing"][evaluation]
+    return pages.bars(
+        {
+            METRICS[m].label: (
+                {
+                    arm["label"]: value
+                    for arm in finished
+                    if (value := mean_of(arm, evaluation, m)) is not None
+                },
+                {NOTHING[name]: values[m] for name, values in nothing.items() if m in values},
+            )
+            for m in measured
+        }
+    )
+
+
+def _series(
+    arms: Sequence[Mapping[str, Any]], evaluation: str, metric: str
+) -> dict[str, list[tuple[float, float, float | None, float | None]]]:
+    """The points of each curve: x, value, low and high."""
+    series: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
+    for arm in sorted(arms, key=lambda arm: arm["x"]):
+        value = mean_of(arm, evaluation, metric)
+        if value is not None:
+            series.setdefault(arm["series"], []).append((arm["x"], *value))
+    return series
+
+
+def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+    """Returns the page of results.
+
+    Args:
+      results: what `collect` returns.
+      pictures: evaluation to the name of its picture beside the page.
+    """
+    lines = [
+        f"# {results['title']}",
+        "",
+        f"**Data: {results['data']}.** {results['network']}; seeds "
+        f"{', '.join(map(str, results['seeds']))}; recipe `{results['recipe']}`; "
+        f"{results['devices']}, jax {results['versions']['jax']}.",
+        "",
+        f"The paper: {results['claim']}",
+    ]
+    for evaluation in evaluations_of(results):
+        lines += ["", f"## On {evaluation.replace('_', ' ')}", "", *_table(results, evaluation)]
+        if evaluation in pictures:
+            lines += ["", f"![{results['title']}]({pictures[evaluation]})"]
+        rows = results["comparisons"].get(evaluation, {})
+        if rows:
+            lines += ["", *_comparison_table(rows)]
+    if results["equivariance"]:
+        lines += ["", "## Equivariance", "", *_equivariance_table(results["equivariance"])]
+    lines += [
+        "",
+        f"Means over the seeds with {100 * CONFIDENCE:.0f} % intervals by Student's t. The mean "
+        "pose and the mean hand are the training labels', without a look at the image.",
+    ]
+    if results["unfinished"]:
+        lines += ["", f"Not finished yet: {'; '.join(results['unfinished'])}."]
+    return "\n".join(lines) + "\n"
+
+
+def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
+    shown = [
+        name
+        for name in results["metrics"]
+        if any(mean_of(arm, evaluation, name) for arm in results["arms"].values())
+    ]
+    rows = [
+        ["", *(METRICS[name].label for name in shown)],
+        ["---"] + ["---:"] * len(shown),
+    ]
+    for arm in results["arms"].values():
+        values = [mean_of(arm, evaluation, name) for name in shown]
+        if any(values):
+            texts = (_text(value, METRICS[n]) for n, value in zip(shown, values, strict=True))
+            count, total = len(arm["seeds"]), len(results["seeds"])
+            fewer = "" if count == total else f" ({count} of {total} seeds)"
+            rows.append([arm["label"] + fewer, *texts])
+    for predictor, values in results["nothing"].get(evaluation, {}).items():
+        cells = [
+            f"{values[name]:.{METRICS[name].digits}f}" if name in values else "" for name in shown
+        ]
+        rows.append([NOTHING[predictor], *cells])
+    for source, numbers in results["paper"].items():
+        rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
+    return [f"| {' | '.join(row)} |" for row in rows]
+
+
+def _comparison_table(rows: Mapping[str, Any]) -> list[str]:
+    names = [name for name in COMPARED if any(name in row["metrics"] for row in rows.values())]
+    header = ["error less by", *(METRICS[name].label.split(",")[0] for name in names), "paper"]
+    lines = [header, ["---"] + ["---:"] * len(names) + ["---"]]
+    for row in rows.values():
+        cells = []
+        for name in names:
+            found = row["metrics"].get(name)
+            cells.append("" if found is None else _percent(found["reduction"], bold=found["apart"]))
+        lines.append([f"{row['arm']} than {row['against']}", *cells, row["paper"]])
+    return [
+        *(f"| {' | '.join(line)} |" for line in lines),
+        "",
+        "Reductions are taken seed by seed; **bold**: the two arms' own intervals are apart.",
+    ]
+
+
+def _equivariance_table(improvements: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    lines = [
+        "| equivariance error less by | rotation | translation |",
+        "| --- | ---: | ---: |",
+    ]
+    for name, kinds in improvements.items():
+        cells = [
+            _percent(kinds[kind], factor=1.0) if kind in kinds else ""
+            for kind in ("rotation", "translation")
+        ]
+        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
+    return lines
+
+
+def _percent(
+    interval: Mapping[str, float | None], *, factor: float = 100.0, bold: bool = False
+) -> str:
+    value, *ends = (None if x is None else f"{factor * x:.1f}" for x in interval.values())
+    text = f"{value} %" if None in ends else f"{value} % [{', '.join(map(str, ends))}]"
+    return f"**{text}**" if bold else text
+
+
+def _text(value: Interval | None, metric: Metric) -> str:
+    if value is None:
+        return ""
+    text = f"{value.value:.{metric.digits}f}"
+    if value.low is None or value.high is None:
+        return text
+    return f"{text} ± {value.high - value.value:.{metric.digits}f}"

@@ -1,0 +1,175 @@
+"""What an experiment comes to: every number of its finished runs, and what they say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from peclr_jax.experiments import seeds
+from peclr_jax.experiments.metrics import COMPARED, NOTHING, in_units
+from peclr_jax.experiments.plan import Run
+from peclr_jax.runs.once import SUMMARY
+
+METRICS_FILE = "metrics.json"
+_PACKAGES = ("jax", "jaxlib", "flax", "optax")
+
+
+def collect(
+    config: ConfigDict, runs: Sequence[Run], moved: Mapping[str, Mapping[int, Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Gathers what the finished runs measured.
+
+    Args:
+      config: the experiment's.
+      runs: those that are finished.
+      moved: by comparison and seed, what the equivariance task measured; may be empty.
+
+    Returns:
+      Fit for JSON: what was run and with what; "arms", each with every number of every seed and
+      their means with intervals; "nothing", what the training labels' mean pose and mean hand
+      score; "comparisons"; and "equivariance", improvements in per cent.
+    """
+    measured = {(run.arm, run.seed): _measure(run) for run in runs}
+    arms: dict[str, Any] = {}
+    for name, arm in config.arms.items():
+        of_seeds = {seed: measured[name, seed] for seed in config.seeds if (name, seed) in measured}
+        arms[name] = {
+            "label": arm.label,
+            "series": arm.series,
+            "x": arm.x,
+            "seeds": {
+                str(run.seed): {
+                    **of_seeds[run.seed],
+                    "seconds": [_seconds(training.workdir) for training in run.trainings],
+                    "workdirs": [str(training.workdir) for training in run.trainings],
+                }
+                for run in runs
+                if run.arm == name
+            },
+            "mean": _over_seeds(list(of_seeds.values())),
+        }
+    return {
+        "experiment": config.name,
+        "title": config.title,
+        "claim": config.claim,
+        "recipe": config.recipe,
+        "data": config.data_name,
+        "network": _describe_network(config),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "seeds": list(config.seeds),
+        "figure": config.figure,
+        "x_label": config.x_label,
+        "metrics": list(config.metrics),
+        "paper": config.paper.to_dict(),
+        "arms": arms,
+        "unfinished": [
+            f"{name}, seed {seed}"
+            for seed in config.seeds
+            for name in config.arms
+            if (name, seed) not in measured
+        ],
+        "nothing": _knowing_nothing(runs),
+        "comparisons": _compare(config, measured),
+        "equivariance": _improvements(moved),
+    }
+
+
+def _measure(run: Run) -> dict[str, dict[str, float]]:
+    """Every metric of every evaluation of one run, in the metrics' units."""
+    found = {}
+    for name, evaluation in run.evaluations.items():
+        scores = _read(evaluation.workdir / METRICS_FILE)["prediction"]
+        found[name] = in_units(scores)
+    return found
+
+
+def _knowing_nothing(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """What the first run's training labels alone score: evaluation, predictor, metric."""
+    if not runs:
+        return {}
+    return {
+        name: {
+            predictor: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
+            for predictor in NOTHING
+        }
+        for name, evaluation in runs[0].evaluations.items()
+    }
+
+
+def _over_seeds(
+    of_seeds: Sequence[Mapping[str, Mapping[str, float]]],
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Evaluation, then metric, to its mean over the seeds with an interval."""
+    if not of_seeds:
+        return {}
+    return {
+        evaluation: {
+            metric: seeds.mean([values[evaluation][metric] for values in of_seeds])._asdict()
+            for metric in metrics
+        }
+        for evaluation, metrics in of_seeds[0].items()
+    }
+
+
+def _compare(
+    config: ConfigDict, measured: Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
+) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, comparison in config.comparisons.items():
+        both = [
+            seed
+            for seed in config.seeds
+            if (comparison.arm, seed) in measured and (comparison.against, seed) in measured
+        ]
+        if not both:
+            continue
+        for evaluation, metrics in measured[comparison.arm, both[0]].items():
+            compared = {}
+            for metric in (metric for metric in COMPARED if metric in metrics):
+                ours, theirs = (
+                    [measured[arm, seed][evaluation][metric] for seed in both]
+                    for arm in (comparison.arm, comparison.against)
+                )
+                reduction, apart = seeds.compare(ours, theirs)
+                compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
+            found.setdefault(evaluation, {})[name] = {
+                "arm": config.arms[comparison.arm].label,
+                "against": config.arms[comparison.against].label,
+                "paper": comparison.paper,
+                "metrics": compared,
+            }
+    return found
+
+
+def _improvements(
+    moved: Mapping[str, Mapping[int, Mapping[str, Any]]],
+) -> dict[str, dict[str, dict[str, float | None]]]:
+    """Mean improvements in per cent over the seeds, by comparison and kind of transformation."""
+    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    for name, of_seeds in moved.items():
+        found[name] = {}
+        for kind in ("rotation", "translation"):
+            gains = [m["improvement_percent"][f"mean_{kind}"] for m in of_seeds.values()]
+            # A baseline without any error leaves nothing to improve.
+            if None not in gains:
+                found[name][kind] = seeds.mean(gains)._asdict()
+    return found
+
+
+def _describe_network(config: ConfigDict) -> str:
+    model = config.pretrain.model
+    width = "" if model.width == 64 else f" of width {model.width}"
+    return f"{model.architecture}{width} at {config.pretrain.views.size} px"
+
+
+def _seconds(workdir: Path) -> float:
+    return _read(workdir / SUMMARY)["seconds"]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))

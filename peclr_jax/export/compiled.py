@@ -1,0 +1,204 @@
+"""Trained networks as programs, weights included: StableHLO by `jax.export`, and SavedModel."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+from jax.extend.mlir import ir
+from jax.extend.mlir.dialects import stablehlo
+from ml_collections import ConfigDict
+
+from peclr_jax import files
+from peclr_jax.networks.trained import Trained, ViewFunction, encode, estimate, part
+
+JAX_EXPORT = "network.jax_export"
+MLIR = "network.mlirbc"
+_PLATFORMS = ("cpu", "cuda", "tpu")
+
+
+def of(trained: Trained) -> ViewFunction:
+    """What is exported: features of a pre-trained network, poses of a fine-tuned one."""
+    if trained.estimates_poses:
+        return estimate(trained.network, trained.variables)
+    return encode(trained.network.encoder, part(trained.variables, "encoder"))
+
+
+def lower(
+    function: ViewFunction, side: int, batch: int, platforms: tuple[str, ...]
+) -> export.Exported:
+    """Traces a function into StableHLO.
+
+    Args:
+      function: of views.
+      side: of the views, pixels.
+      batch: views at a time; 0 for any number.
+      platforms: that the program is to run on.
+    """
+    count: Any = batch or export.symbolic_shape("batch")[0]
+    shapes = {
+        "images": jax.ShapeDtypeStruct((count, side, side, 3), jnp.uint8),
+        "intrinsics": jax.ShapeDtypeStruct((count, 3, 3), jnp.float32),
+    }
+    # Otherwise accelerators may round the factors of products to ten bits.
+    with jax.default_matmul_precision("float32"):
+        return export.export(jax.jit(function.call), platforms=platforms)(
+            *(shapes[name] for name in function.inputs)
+        )
+
+
+def portable_module(exported: export.Exported) -> bytes:
+    """Returns the StableHLO as bytecode for the oldest readers that there may be.
+
+    JAX's own choice is for readers of the last four weeks, and TensorFlow's releases are older.
+    """
+    oldest = stablehlo.get_version_from_compatibility_requirement(
+        stablehlo.StablehloCompatibilityRequirement.MAX
+    )
+    with ir.Context() as context:
+        stablehlo.register_dialect(context)
+        module = stablehlo.deserialize_portable_artifact(context, exported.mlir_module_serialized)
+        return stablehlo.serialize_portable_artifact(module, oldest)
+
+
+def write_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> None:
+    """Writes the program for JAX, and as plain StableHLO for converters."""
+    function = of(trained)
+    exported = lower(function, trained.view_size, 0, _PLATFORMS)
+    files.write_bytes(folder / JAX_EXPORT, bytes(exported.serialize()))
+    plain = lower(function, trained.view_size, config.batch_size, _PLATFORMS[:1])
+    files.write_bytes(folder / MLIR, portable_module(plain))
+
+
+def reopen_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> dict[str, ViewFunction]:
+    """Reads both programs: one by JAX, the other by TensorFlow, which takes any StableHLO."""
+    function = of(trained)
+    restored = export.deserialize(bytearray((folder / JAX_EXPORT).read_bytes()))
+    plain = lower(function, trained.view_size, config.batch_size, _PLATFORMS[:1])
+    module = (folder / MLIR).read_bytes()
+
+    def call(*inputs: np.ndarray) -> dict[str, Any]:
+        size = config.batch_size or len(inputs[0])
+        parts = [
+            _call_in_tensorflow(plain, module, [array[start : start + size] for array in inputs])
+            for start in range(0, len(inputs[0]), size)
+        ]
+        return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    return {
+        JAX_EXPORT: ViewFunction(function.inputs, restored.call),
+        MLIR: ViewFunction(function.inputs, call),
+    }
+
+
+def write_saved_model(trained: Trained, config: ConfigDict, folder: Path) -> None:
+    """Writes a SavedModel whose signature takes and returns tensors by name."""
+    from peclr_jax.input_pipeline.records import import_tensorflow
+
+    tf = import_tensorflow()
+    function = of(trained)
+    exported = lower(function, trained.view_size, 0, _PLATFORMS)
+    module = portable_module(exported)
+    signature = [
+        tf.TensorSpec(_known(aval.shape), aval.dtype, name)
+        for name, aval in zip(function.inputs, exported.in_avals, strict=True)
+    ]
+
+    @tf.function(input_signature=signature, autograph=False)
+    def call(*inputs: Any) -> dict[str, Any]:
+        return _call_in_tensorflow(exported, module, inputs)
+
+    model = tf.Module()
+    model.call = call
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": call})
+
+
+def reopen_saved_model(
+    trained: Trained, config: ConfigDict, folder: Path
+) -> dict[str, ViewFunction]:
+    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature."""
+    from peclr_jax.input_pipeline.records import import_tensorflow
+
+    tf = import_tensorflow()
+    model = tf.saved_model.load(str(folder))
+    names = of(trained).inputs
+
+    def call(*inputs: np.ndarray) -> dict[str, Any]:
+        tensors = {name: tf.constant(array) for name, array in zip(names, inputs, strict=True)}
+        answer = model.signatures["serving_default"](**tensors)
+        return {name: tensor.numpy() for name, tensor in answer.items()}
+
+    return {"saved_model.pb": ViewFunction(names, call)}
+
+
+def _call_in_tensorflow(exported: export.Exported, module: bytes, inputs: Any) -> dict[str, Any]:
+    """Runs a serialised module of StableHLO as a TensorFlow operation.
+
+    Args:
+      exported: what the module was serialised from; says what goes in and comes out.
+      module: the module.
+      inputs: arrays or tensors.
+
+    Returns:
+      The outputs by name.
+    """
+    # TensorFlow's own door for StableHLO, through which jax2tf goes as well.
+    from tensorflow.compiler.tf2xla.python import xla
+
+    outputs = xla.call_module(
+        list(inputs),
+        version=exported.calling_convention_version,
+        module=module,
+        Tout=[aval.dtype for aval in exported.out_avals],
+        Sout=[_known(aval.shape) for aval in exported.out_avals],
+        platforms=[platform.upper() for platform in exported.platforms],
+    )
+    return jax.tree.unflatten(exported.out_tree, outputs)
+
+
+def _known(shape: tuple[Any, ...]) -> list[int | None]:
+    """Returns a shape as TensorFlow writes it: None for the size that is free."""
+    return [size if isinstance(size, int) else None for size in shape]
+
+
+def explain_stablehlo(trained: Trained, config: ConfigDict) -> str:
+    """Says how to open `write_stablehlo`'s files."""
+    inputs = ", ".join(of(trained).inputs)
+    size = f"{config.batch_size} view(s)" if config.batch_size else "any number of views"
+    return f"""\
+from pathlib import Path
+import jax
+network = jax.export.deserialize(bytearray(Path("{JAX_EXPORT}").read_bytes()))
+outputs = network.call({inputs})
+
+It runs on CPU, CUDA and TPU, for any number of views. {MLIR} is the same for
+converters (ONNX and others) and compilers: portable StableHLO bytecode, for {size} at
+a time.
+{_describe(trained)}"""
+
+
+def explain_saved_model(trained: Trained, config: ConfigDict) -> str:
+    """Says how to open `write_saved_model`'s folder."""
+    inputs = ", ".join(f"{name}={name}" for name in of(trained).inputs)
+    return f"""\
+import tensorflow as tf
+network = tf.saved_model.load("saved_model").signatures["serving_default"]
+outputs = network({inputs})
+
+{_describe(trained)}"""
+
+
+def _describe(trained: Trained) -> str:
+    side = trained.view_size
+    images = f"images: (B, {side}, {side}, 3) uint8, RGB crops around right hands."
+    if not trained.estimates_poses:
+        return f"{images}\noutputs: features (B, C) float32, the encoder's.\n"
+    return f"""\
+{images}
+intrinsics: (B, 3, 3) float32, camera matrices of the crops, pixels.
+outputs: keypoints_25d (B, 21, 3), x and y in pixels of the crop and depth relative to the wrist;
+root_depth (B,), the wrist's. Depths are in lengths of the middle finger's proximal bone; joints in
+FreiHAND's order.
+"""

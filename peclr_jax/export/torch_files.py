@@ -1,0 +1,142 @@
+"""Trained networks as files of PyTorch weights, and how those answer once they are read again."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from peclr_jax.errors import UserError
+from peclr_jax.models import released, resnet, torch_file, torch_weights
+from peclr_jax.models.heads import ProjectionHead
+from peclr_jax.models.projector import Projector
+from peclr_jax.models.released import ReleasedPoseNetwork
+from peclr_jax.networks.estimator import NOTE
+from peclr_jax.networks.trained import Trained, ViewFunction, encode, estimate, part, project
+
+ENCODER_PTH = "encoder.pth"
+ENCODER_SAFETENSORS = "encoder.safetensors"
+OFFICIAL_PTH = "official.pth"
+# What torchvision and the official code can hold.
+_WIDTH, _STEM = 64, "imagenet"
+
+
+def check_published(trained: Trained) -> None:
+    """Checks that an encoder is one that torchvision has.
+
+    Raises:
+      UserError: another width or stem.
+    """
+    model = trained.config.model
+    if (model.width, model.stem) != (_WIDTH, _STEM):
+        raise UserError(
+            f"{trained.source} holds a {model.architecture} of width {model.width} with the stem "
+            f"{model.stem!r}, but torchvision's and the official networks have width {_WIDTH} and "
+            f"the stem {_STEM!r}: use --config.format=safetensors, whose names are the same"
+        )
+
+
+def write_torchvision(trained: Trained, config: ConfigDict, folder: Path) -> None:
+    """Writes the encoder under torchvision's names, without a classifier."""
+    check_published(trained)
+    state_dict = torch_weights.to_state_dict(part(trained.variables, "encoder"))
+    torch_file.write(folder / ENCODER_PTH, state_dict)
+
+
+def write_safetensors(trained: Trained, config: ConfigDict, folder: Path) -> None:
+    """Writes an encoder of any width and stem under torchvision's names."""
+    model = trained.config.model
+    state_dict = torch_weights.to_state_dict(part(trained.variables, "encoder"))
+    metadata = {
+        "format": "pt",  # by which readers know whose layout the tensors have
+        "architecture": model.architecture,
+        "width": str(model.width),
+        "stem": model.stem,
+    }
+    torch_file.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
+
+
+def write_official(trained: Trained, config: ConfigDict, folder: Path) -> None:
+    """Writes the whole network under the names of the official code.
+
+    Raises:
+      UserError: a network that the official code does not have.
+    """
+    check_published(trained)
+    variables = trained.variables
+    if trained.estimates_poses:
+        variables = released.from_pose_network(variables, trained.view_size)
+    content: dict[str, Any] = {"state_dict": torch_weights.to_state_dict(variables)}
+    if trained.estimates_poses:
+        # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
+        content[NOTE] = json.dumps(trained.config.to_dict())
+    torch_file.write(folder / OFFICIAL_PTH, content)
+
+
+def reopen(file: Path) -> ViewFunction:
+    """Reads weights as anybody's, by nothing but what the file holds."""
+    weights = torch_weights.read_weights(file)
+    encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
+    variables = weights.variables
+    if weights.layout == "torchvision":
+        return encode(encoder, variables)
+    if weights.layout == "released":
+        return estimate(ReleasedPoseNetwork(encoder, palm_root=False), variables)
+    hidden, outputs = variables["params"]["head"]["dense2"]["kernel"].shape
+    return project(Projector(encoder, ProjectionHead(hidden, outputs // 2)), variables)
+
+
+_VIEWS = """\
+views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standardised by the mean
+(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
+"""
+
+
+def explain_torchvision(trained: Trained, config: ConfigDict) -> str:
+    """Says how to open `write_torchvision`'s file."""
+    return f"""\
+import torch, torchvision
+network = torchvision.models.{trained.config.model.architecture}()
+network.fc = torch.nn.Identity()
+network.load_state_dict(torch.load("{ENCODER_PTH}", weights_only=True))
+features = network.eval()(views)
+
+{_VIEWS.format(side=trained.view_size)}"""
+
+
+def explain_safetensors(trained: Trained, config: ConfigDict) -> str:
+    """Says how to open `write_safetensors`'s file."""
+    model = trained.config.model
+    published = (model.width, model.stem) == (_WIDTH, _STEM)
+    network = (
+        "a torchvision or timm network"
+        if published
+        else f"a network with width {model.width} and the stem {model.stem!r} (small: 3x3 with "
+        "stride 2, no pooling), which neither torchvision nor timm has ready-made"
+    )
+    return f"""\
+import safetensors.torch
+state_dict = safetensors.torch.load_file("{ENCODER_SAFETENSORS}")
+
+A {model.architecture} under torchvision's names, without a classifier: for {network}.
+{_VIEWS.format(side=trained.view_size)}"""
+
+
+def explain_official(trained: Trained, config: ConfigDict) -> str:
+    """Says how to open `write_official`'s file, and in what it differs from a released one."""
+    opening = f"""\
+import torch
+state_dict = torch.load("{OFFICIAL_PTH}", weights_only=True)["state_dict"]
+network.load_state_dict(state_dict)
+
+"""
+    if not trained.estimates_poses:
+        return f"""\
+{opening}network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
+peclr_to_torchvision(network, "{OFFICIAL_PTH}").
+{_VIEWS.format(side=trained.view_size)}"""
+    return f"""\
+{opening}network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
+the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
+leave out the step from palm to wrist. Its 64th output is zero.
+{_VIEWS.format(side=trained.view_size)}"""

@@ -1,0 +1,1 @@
+"""Plane and camera geometry: transforms, crops, projection."""

@@ -1,0 +1,222 @@
+"""The pinhole camera and the 2.5D hand pose of Iqbal et al. 2018 (arXiv 1804.09534).
+
+Camera space is in metres, x right, y down, z forward; image space in pixels, (x, y) with the origin
+at the centre of the top-left pixel. A 2.5D pose holds, per joint, its pixel and its depth relative
+to the root joint, divided by the length of a reference bone. It is what an image can tell:
+the hand's absolute size cannot be seen, and given it (or taking it as 1) the root's depth follows
+from the pose (Iqbal et al., Eq. 6-7).
+
+Leading axes are free, and those of the intrinsics broadcast against those of the joints.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from peclr_jax.hands.skeleton import MIDDLE_MCP, MIDDLE_PIP, WRIST
+
+REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
+"""The middle finger's proximal bone: the one whose length FreiHAND publishes as `scale`, also for
+its evaluation split, and the released PeCLR networks' reference. The official pre-training code
+uses (WRIST, INDEX_MCP) instead."""
+
+
+def project(
+    points: Float[Array, "*batch points 3"], intrinsics: Float[Array, "*#batch 3 3"]
+) -> Float[Array, "*batch points 2"]:
+    """Projects camera-space points to pixels.
+
+    Args:
+        points: Points in front of the camera (z > 0); any unit of length.
+        intrinsics: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels.
+    """
+    fx, skew, cx, fy, cy = _parameters(intrinsics)
+    x, y = points[..., 0] / points[..., 2], points[..., 1] / points[..., 2]
+    return jnp.stack([fx * x + skew * y + cx, fy * y + cy], axis=-1)
+
+
+def back_project(
+    pixels: Float[Array, "*batch points 2"],
+    depth: Float[Array, "*#batch #points"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+) -> Float[Array, "*batch points 3"]:
+    """Places pixels at a depth: the inverse of `project`.
+
+    Args:
+        pixels: (x, y) in pixels.
+        depth: Distance along the optical axis (not along the ray), in any unit of length.
+        intrinsics: As for `project`.
+
+    Returns:
+        Camera-space points in the unit of `depth`.
+    """
+    return rays(pixels, intrinsics) * depth[..., None]
+
+
+def bone_length(
+    joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
+) -> Float[Array, "*batch"]:
+    """Returns the distance between a bone's two joints."""
+    return jnp.linalg.norm(joints[..., bone[1], :] - joints[..., bone[0], :], axis=-1)
+
+
+def to_25d(
+    joints: Float[Array, "*batch joints 3"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+    *,
+    root: int = WRIST,
+    bone: tuple[int, int] = REFERENCE_BONE,
+) -> tuple[Float[Array, "*batch joints 3"], Float[Array, "*batch"]]:
+    """Splits a hand into what its image shows and its size.
+
+    Args:
+        joints: Camera space, metres.
+        intrinsics: As for `project`.
+        root: The joint that relative depth is measured from.
+        bone: The two joints of the reference bone.
+
+    Returns:
+        The 2.5D pose (x px, y px, root-relative depth over the bone's length) and the reference
+        bone's length in metres.
+    """
+    scale = bone_length(joints, bone)
+    relative = (joints[..., 2] - joints[..., root, None, 2]) / scale[..., None]
+    return jnp.concatenate([project(joints, intrinsics), relative[..., None]], axis=-1), scale
+
+
+def from_25d(
+    pose: Float[Array, "*batch joints 3"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+    scale: Float[Array, "*#batch"] | float = 1.0,
+    *,
+    z_root: Float[Array, "*#batch"] | None = None,
+    bone: tuple[int, int] = REFERENCE_BONE,
+) -> Float[Array, "*batch joints 3"]:
+    """Recovers camera-space joints from a 2.5D pose: the inverse of `to_25d`.
+
+    Args:
+        pose: (x px, y px, root-relative depth over the reference bone's length).
+        intrinsics: As for `project`.
+        scale: Length of the reference bone in metres. With 1 the result is in bone lengths, which
+            is as far as an image alone goes.
+        z_root: The root's depth in bone lengths; by default `root_depth(pose, ...)`.
+        bone: The two joints of the reference bone that `pose` was made with.
+
+    Returns:
+        Camera-space joints in the unit of `scale`.
+    """
+    if z_root is None:
+        z_root = root_depth(pose, intrinsics, bone=bone)
+    depth = (pose[..., 2] + z_root[..., None]) * jnp.asarray(scale)[..., None]
+    return back_project(pose[..., :2], depth, intrinsics)
+
+
+def root_depth(
+    pose: Float[Array, "*batch joints 3"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+    *,
+    bone: tuple[int, int] = REFERENCE_BONE,
+    epsilon: float = 1e-6,
+    bounds: tuple[float, float] | None = None,
+) -> Float[Array, "*batch"]:
+    """Solves for the depth at which the reference bone has length one (Iqbal et al., Eq. 6-7).
+
+    Every joint lies on the ray of its pixel, so the bone's squared length is a quadratic in the
+    root's depth; its larger root is the hand in front of the camera. Noise can leave the quadratic
+    without a real root, and a bone that points along the ray leaves it (nearly) linear, hence the
+    guards. The released PeCLR networks use `epsilon=1e-8` and `bounds=(4.0, 50.0)`, and stop the
+    gradient.
+
+    Args:
+        pose: (x px, y px, root-relative depth over the reference bone's length).
+        intrinsics: As for `project`.
+        bone: The two joints of the reference bone that `pose` was made with.
+        epsilon: Smallest leading coefficient and smallest discriminant.
+        bounds: Smallest and largest depth to return, in bone lengths.
+
+    Returns:
+        The root's depth in bone lengths.
+    """
+    first, second = bone
+    directions = rays(pose[..., :2], intrinsics)
+    offsets = directions * pose[..., 2:]
+    # The bone is the vector root_depth * slope + offset.
+    slope = directions[..., second, :] - directions[..., first, :]
+    offset = offsets[..., second, :] - offsets[..., first, :]
+
+    a = jnp.sum(slope**2, axis=-1)
+    b = 2 * jnp.sum(slope * offset, axis=-1)
+    c = jnp.sum(offset**2, axis=-1) - 1
+    discriminant = jnp.maximum(b**2 - 4 * a * c, epsilon)
+    depth = (jnp.sqrt(discriminant) - b) / (2 * jnp.maximum(a, epsilon))
+    return depth if bounds is None else jnp.clip(depth, *bounds)
+
+
+def rays(
+    pixels: Float[Array, "*batch points 2"], intrinsics: Float[Array, "*#batch 3 3"]
+) -> Float[Array, "*batch points 3"]:
+    """Returns the points of the plane z = 1 that are seen at `pixels`.
+
+    Args:
+        pixels: (x, y) in pixels.
+        intrinsics: As for `project`.
+    """
+    fx, skew, cx, fy, cy = _parameters(intrinsics)
+    y = (pixels[..., 1] - cy) / fy
+    x = (pixels[..., 0] - cx - skew * y) / fx
+    return jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
+
+
+def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
+    """Returns the camera of a square view of a hand when nothing is known of it.
+
+    Args:
+        side: Of the view, pixels.
+        focal: Focal length over the side. The default is that of the released networks (389 px of
+            224), which is that of FreiHAND's images.
+    """
+    center, length = (side - 1) / 2, focal * side
+    return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
+
+
+def warp_intrinsics(
+    matrix: Float[Array, "*#batch 2 3"], intrinsics: Float[Array, "*#batch 3 3"]
+) -> Float[Array, "*batch 3 3"]:
+    """Returns the camera of an image that was warped by an affine map.
+
+    A turn of the image is a roll of the camera, which leaves every depth and length as it is, and
+    is taken out: what remains is again [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the
+    diagonal. Camera space is rolled about the optical axis by the map's rotation.
+
+    Args:
+        matrix: Source pixels to view pixels.
+        intrinsics: Of the source, as for `project`.
+
+    Returns:
+        Intrinsics of the view, with `project(roll @ points, result)` being the warped pixels.
+    """
+    linear, shift = matrix[..., :2], matrix[..., 2:]
+    precision = jax.lax.Precision.HIGHEST
+    focal = jnp.matmul(linear, intrinsics[..., :2, :2], precision=precision)
+    center = jnp.matmul(linear, intrinsics[..., :2, 2:], precision=precision) + shift
+    # RQ decomposition: an upper triangle times a rotation whose second row is the unit (c, d).
+    a, b = focal[..., 0, 0], focal[..., 0, 1]
+    c, d = focal[..., 1, 0], focal[..., 1, 1]
+    fy = jnp.sqrt(c**2 + d**2)
+    skew = (a * c + b * d) / fy
+    fx = (a * d - b * c) / fy
+    zero, one = jnp.zeros_like(fx), jnp.ones_like(fx)
+    return jnp.stack(
+        [
+            jnp.stack([fx, skew, center[..., 0, 0]], axis=-1),
+            jnp.stack([zero, fy, center[..., 1, 0]], axis=-1),
+            jnp.stack([zero, zero, one], axis=-1),
+        ],
+        axis=-2,
+    )
+
+
+def _parameters(intrinsics: Float[Array, "*batch 3 3"]) -> tuple[Array, ...]:
+    """Returns fx, skew, cx, fy, cy, each with an axis of one for the points."""
+    entries = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2))
+    return tuple(intrinsics[..., row, column, None] for row, column in entries)

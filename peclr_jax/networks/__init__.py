@@ -1,0 +1,1 @@
+"""Trained networks: opened from a checkpoint, applied to images, measured."""

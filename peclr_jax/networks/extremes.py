@@ -1,0 +1,124 @@
+"""The best and the worst hands of an evaluation, found in one pass."""
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from peclr_jax.hands import scores
+from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.networks.hand_errors import Measured
+from peclr_jax.networks.inference import Inference
+from peclr_jax.pages import HandPanel
+
+
+class Extremes:
+    """Keeps the pictures of the hands with the smallest and the largest errors.
+
+    Hands are ranked by PA-EPE, those that have none after all others by the 2D error in the view.
+
+    Args:
+      count: how many of either.
+      view_size: side of what the network sees, pixels.
+    """
+
+    def __init__(self, count: int, view_size: int):
+        self._count, self._view_size = count, view_size
+        self._best: list[tuple[tuple[bool, float], HandPanel]] = []
+        self._worst: list[tuple[tuple[bool, float], HandPanel]] = []
+
+    @property
+    def best(self) -> list[HandPanel]:
+        """The best hands, best first."""
+        return [panel for _, panel in self._best]
+
+    @property
+    def worst(self) -> list[HandPanel]:
+        """The worst hands, worst first."""
+        return [panel for _, panel in self._worst]
+
+    def add(self, batch: Batch, inference: Inference, measured: Measured) -> None:
+        """Looks at a batch and keeps what belongs to the extremes so far."""
+        in_space = _per_hand(measured, "pa")
+        in_image = _per_hand(measured, "2d")
+        errors = np.where(np.isnan(in_space), in_image * measured.to_view, in_space)
+        rows = np.flatnonzero(~np.isnan(errors))
+        # Hands without 3D cannot be compared with the others: they come last in both lists.
+        keys = {row: (bool(np.isnan(in_space[row])), float(errors[row])) for row in rows.tolist()}
+        ordered = sorted(keys, key=lambda row: keys[row])
+        panels: dict[int, HandPanel] = {}
+
+        def merge(
+            kept: list[tuple[tuple[bool, float], HandPanel]], rows: list[int], sign: int
+        ) -> list[tuple[tuple[bool, float], HandPanel]]:
+            def rank(key: tuple[bool, float]) -> tuple[bool, float]:
+                return key[0], sign * key[1]
+
+            for row in rows:
+                if len(kept) == self._count and rank(keys[row]) >= rank(kept[-1][0]):
+                    continue
+                if row not in panels:
+                    panels[row] = _panel(batch, inference, measured, row, self._view_size)
+                kept = sorted([*kept, (keys[row], panels[row])], key=lambda entry: rank(entry[0]))
+                kept = kept[: self._count]
+            return kept
+
+        if self._count:
+            self._best = merge(self._best, ordered[: self._count], 1)
+            worst = sorted(keys, key=lambda row: (keys[row][0], -keys[row][1]))
+            self._worst = merge(self._worst, worst[: self._count], -1)
+
+
+def _per_hand(measured: Measured, kind: str) -> Float[np.ndarray, " batch"]:
+    """The mean error of the prediction over the joints that count; NaN where none does."""
+    errors = measured.errors["prediction", kind].astype(np.float64)
+    valid = measured.valid["prediction", kind]
+    count = valid.sum(1)
+    return np.where(count > 0, errors.sum(1, where=valid) / np.maximum(count, 1), np.nan)
+
+
+def _panel(
+    batch: Batch, inference: Inference, measured: Measured, row: int, view_size: int
+) -> HandPanel:
+    valid_3d = measured.valid["prediction", "pa"][row]
+    valid_2d = batch["keypoints_2d_valid"][row]
+    target = batch["keypoints_3d"][row]
+    joints = measured.joints[row]
+    parts = [f"hand {batch['sample_id'][row]}, version {batch['version'][row]}:"]
+    if valid_3d.any():
+        joints = scores.KINDS["pa"].align(joints[None], target[None], valid_3d[None])[0]
+        parts.append(f"PA-EPE {100 * _per_hand(measured, 'pa')[row]:.2f} cm,")
+    if valid_2d.any():
+        pixels = _per_hand(measured, "2d")[row]
+        parts.append(
+            f"2D EPE {pixels:.1f} px ({pixels * measured.to_view[row]:.1f} px of the view)"
+        )
+    image, corner = _seen(batch["image"][row], np.asarray(inference.matrix)[row], view_size)
+    return HandPanel(
+        image=image,
+        title=" ".join(parts).removesuffix(","),
+        predicted_2d=np.asarray(inference.estimate.pose)[row, :, :2] - corner,
+        target_2d=batch["keypoints_2d"][row] - corner if valid_2d.any() else None,
+        target_2d_valid=valid_2d,
+        predicted_3d=joints if valid_3d.any() else None,
+        target_3d=target if valid_3d.any() else None,
+        target_3d_valid=valid_3d,
+    )
+
+
+def _seen(
+    image: UInt8[np.ndarray, "side side 3"], matrix: Float[np.ndarray, "2 3"], view_size: int
+) -> tuple[UInt8[np.ndarray, "height width 3"], Int[np.ndarray, "2"]]:
+    """Cuts out what the network was shown, at the resolution of the source.
+
+    Args:
+      image: the source.
+      matrix: source pixels to view pixels, of a view that is not turned.
+      view_size: side of the view, pixels.
+
+    Returns:
+      A copy of that part, and its first pixel (x, y).
+    """
+    corners = (np.array([[0.0, 0.0], [view_size - 1.0] * 2]) - matrix[:, 2]) / np.diag(matrix)
+    side = len(image)
+    first = np.clip(np.floor(corners[0]), 0, side - 1).astype(int)
+    last = np.clip(np.ceil(corners[1]), first, side - 1).astype(int)
+    return image[first[1] : last[1] + 1, first[0] : last[0] + 1].copy(), first

@@ -1,0 +1,184 @@
+"""What a prediction leaves behind: one JSON file, overlays, and a page to look at."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from peclr_jax.files import write_bytes, writing
+from peclr_jax.hands.skeleton import FINGER_COLORS
+from peclr_jax.pages import Page, image_tag, skeleton_widget, table
+from peclr_jax.pages.overlay import draw_skeleton, jpeg
+from peclr_jax.photos.boxes import Hand
+from peclr_jax.photos.crop import Square
+from peclr_jax.photos.prepare import Prepared, Skipped
+
+JSON = "predictions.json"
+PAGE = "index.html"
+OVERLAYS = "overlays"
+THUMBNAIL_BYTES = 40_000
+
+
+class Prediction(NamedTuple):
+    """A hand.
+
+    Attributes:
+      hand: what the user said about it.
+      square: what the network saw, at its last look.
+      keypoints_2d: in pixels of the upright photo.
+      keypoints_3d: camera space, metres.
+    """
+
+    hand: Hand
+    square: Square
+    keypoints_2d: Float[np.ndarray, "21 2"]
+    keypoints_3d: Float[np.ndarray, "21 3"]
+
+
+class Gallery:
+    """Writes predictions as they come; nothing of them stays in memory.
+
+    Use it as a context manager: `predictions.json` and `index.html` appear when the block ends
+    without an error.
+    """
+
+    def __init__(
+        self, folder: Path, title: str, meta: Mapping[str, Any], *, thumbnail_side: int
+    ) -> None:
+        """Prepares the files.
+
+        Args:
+          folder: where they go.
+          title: of the page.
+          meta: what holds for all images; the first entry of the JSON file. Its "notes", sentences,
+            stand at the top of the page.
+          thumbnail_side: longer side of the page's images in pixels, at most.
+        """
+        self._folder, self._meta, self._thumbnail_side = folder, meta, thumbnail_side
+        self._page = Page(folder / PAGE, title)
+        self._skipped: list[Skipped] = []
+        self._names: set[str] = set()
+        self._separator = "\n"
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "Gallery":
+        self._json = self._stack.enter_context(writing(self._folder / JSON))
+        self._stack.enter_context(self._page)
+        self._json.write(f'{{"meta": {json.dumps(self._meta, indent=1)},\n"images": [')
+        for note in self._meta["notes"]:
+            self._page.add(f"<p>{html.escape(note)}</p>")
+        self._page.add(f"{legend()}\n<div class=cards>")
+        return self
+
+    def add(self, photo: Prepared, predictions: Sequence[Prediction]) -> None:
+        """Writes one image, its overlay and its card."""
+        overlay = self._unused_name(photo.path.stem) + ".jpg"
+        picture = draw(photo, predictions)
+        write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
+        entry = describe(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        self._json.write(self._separator + json.dumps(entry))
+        self._separator = ",\n"
+        thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
+        self._page.add(card(entry, thumbnail))
+
+    def skip(self, skipped: Skipped) -> None:
+        """Notes an image that could not be done."""
+        self._skipped.append(skipped)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            skipped = [{"file": s.path.as_posix(), "reason": s.reason} for s in self._skipped]
+            self._json.write(f'\n],\n"skipped": {json.dumps(skipped, indent=1)}}}\n')
+            self._page.add("</div>")
+            if skipped:
+                rows = [(printable(s.path), s.reason) for s in self._skipped]
+                self._page.add(f"<h2>Skipped</h2>{table(rows, header=('file', 'reason'))}")
+        self._stack.__exit__(kind, error, traceback)
+
+    def _unused_name(self, stem: str) -> str:
+        """Tells apart images of the same name in different folders or formats."""
+        name, count = stem, 1
+        while name.casefold() in self._names:  # some file systems take A for a
+            count += 1
+            name = f"{stem}-{count}"
+        self._names.add(name.casefold())
+        return name
+
+
+def describe(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Returns an image's entry of the JSON file."""
+    return {
+        "file": photo.path.as_posix(),
+        "width": photo.width,
+        "height": photo.height,
+        "intrinsics": np.round(photo.intrinsics, 2).tolist(),
+        "focal_from": photo.focal_from,
+        "hands": [
+            {
+                "handedness": prediction.hand.handedness,
+                "box": prediction.hand.box,
+                "crop": [round(edge, 2) for edge in prediction.square.edges],
+                "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),
+                "keypoints_3d": np.round(prediction.keypoints_3d.astype(float), 5).tolist(),
+            }
+            for prediction in predictions
+        ],
+    }
+
+
+def draw(photo: Prepared, predictions: Sequence[Prediction]) -> Image.Image:
+    """Draws the hands on a copy of the photo's preview."""
+    picture = photo.preview.copy()
+    scale = np.array(picture.size) / (photo.width, photo.height)
+    for prediction in predictions:
+        draw_skeleton(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
+    return picture
+
+
+def card(entry: Mapping[str, Any], picture: bytes) -> str:
+    """Returns the HTML of one image: its picture, and its hands to be turned.
+
+    Args:
+      entry: of the JSON file.
+      picture: PNG or JPEG.
+    """
+    name = printable(Path(entry["file"]))
+    hands = []
+    for hand in entry["hands"]:
+        label = f"{hand['handedness']} hand"
+        widget = skeleton_widget(np.asarray(hand["keypoints_3d"], np.float64), f"{name}, {label}")
+        hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
+    body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
+    title = html.escape(Path(name).name)
+    image = image_tag(picture, alt=f"{name} with its hands")
+    return f'<div class=card title="{html.escape(name)}"><h3>{title}</h3>{image}{body}</div>'
+
+
+def legend() -> str:
+    """Returns the HTML that says which colour is which finger, and how to turn a hand."""
+    names = "".join(
+        f'<span><i style="background:rgb{color}"></i>{finger}</span>'
+        for finger, color in FINGER_COLORS.items()
+    )
+    return (
+        f'<p class="legend note">{names}</p>\n<p class=note>Drag a hand to turn it, or use the '
+        "arrow keys; a double click shows it again as the camera saw it.</p>"
+    )
+
+
+def printable(path: Path) -> str:
+    """Returns a path as text that any terminal and page can show, and that steers neither."""
+    text = path.as_posix().encode(errors="replace").decode()
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,1 @@
+"""What a pre-training run and a fine-tuning run share."""

@@ -1,0 +1,98 @@
+"""What the training labels say before any image is looked at: mean pose, mean hand, mean size."""
+
+import contextlib
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from peclr_jax.devices.mesh import gather
+from peclr_jax.errors import UserError
+from peclr_jax.geometry import affine, camera
+from peclr_jax.hands import metrics
+from peclr_jax.hands.skeleton import WRIST
+from peclr_jax.input_pipeline import Source
+from peclr_jax.models.pose_network import from_pixels
+from peclr_jax.objectives.pose import target_in_view
+from peclr_jax.views.spec import ViewSpec
+
+MAX_HANDS = 4096
+_PROCRUSTES_ROUNDS = 4
+_PIXELS = ("image", "to_source")
+
+
+def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -> dict[str, Any]:
+    """Measures the labels of up to `MAX_HANDS` training examples.
+
+    Args:
+      source: of the training, with labels.
+      batch_size: of its batches.
+      spec: says what the canonical view is.
+      source_size: side of the crops that the labels are given in, pixels.
+
+    Returns:
+      Fit for JSON: "hands", how many were measured; "bone_length", the reference bone's mean,
+      metres (None where no label has it); "mean_pose" (21, 3), the mean 2.5D pose in the
+      canonical view, normalised as `PoseNetwork`'s head; "mean_hand" (21, 3), the Procrustes mean
+      of the joints, metres, wrist at the origin (None without 3D labels).
+
+    Raises:
+      UserError: no joint has a label.
+    """
+    epoch = source.steps_per_epoch
+    steps = max(1, min(MAX_HANDS // batch_size, MAX_HANDS if epoch is None else epoch))
+    parts = []
+    batches: Any = source.batches(0)
+    with contextlib.closing(batches):
+        for batch in itertools.islice(batches, steps):
+            labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
+            matrix = affine.source_to_canonical(source_size, spec.size, spec.source_margin)
+            matrix = jnp.tile(matrix, (batch_size, 1, 1))
+            on_device = jax.tree.map(jnp.asarray, labels)
+            target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(spec.size))
+            target = target._replace(pose=from_pixels(target.pose, spec.size))
+            kept = {
+                name: labels[name] for name in labels if name.startswith(("keypoints_3d", "bone"))
+            }
+            parts.append((jax.tree.map(np.asarray, target), kept))
+    target, labels = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    if not target.keypoints_valid.any():
+        raise UserError(
+            "the training data have no labels to fine-tune on: name a labelled data set by "
+            "--config.data.names or --config.data.manual_dir"
+        )
+    valid = np.stack([target.keypoints_valid, target.keypoints_valid, target.depth_valid], -1)
+    mean_pose = target.pose.sum(0, where=valid) / np.maximum(valid.sum(0), 1)
+    bones = labels["bone_length"][labels["bone_length_valid"]]
+    complete = labels["keypoints_3d_valid"].all(1)
+    return {
+        "hands": len(target.pose),
+        "bone_length": float(bones.mean(dtype=np.float64)) if len(bones) else None,
+        "mean_pose": mean_pose.tolist(),
+        "mean_hand": mean_hand(labels["keypoints_3d"][complete]).tolist()
+        if complete.any()
+        else None,
+    }
+
+
+def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 3"]:
+    """The Procrustes mean: every hand is turned, moved and scaled onto the mean of the others.
+
+    Args:
+      joints: camera space, metres.
+
+    Returns:
+      Metres, of the mean size, the wrist at the origin.
+    """
+    joints = joints.astype(np.float64)
+    joints = joints - joints.mean(1, keepdims=True)
+    mean = joints[0]
+    for _ in range(_PROCRUSTES_ROUNDS):
+        mean = metrics.procrustes_align(
+            joints, np.broadcast_to(mean, joints.shape), reflection=False
+        ).mean(0)
+    size = np.linalg.norm(joints, axis=(1, 2)).mean() / np.linalg.norm(mean)
+    return (mean - mean[WRIST]) * size

@@ -1,0 +1,102 @@
+"""What to make smaller when a training step does not fit into the device's memory."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import jax
+from ml_collections import ConfigDict
+
+from peclr_jax.devices.memory import free_device_memory
+from peclr_jax.training.failures import OutOfDeviceMemoryError
+
+_ASKED = re.compile(r"allocat\w*\s+([\d.]+)\s*(bytes|[KMGT]i?B)?")
+_UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+# By what factor each policy shrinks a step of ResNet-50, as measured: docs/speed.md.
+_REMAT_SAVES = {"norm": 1.19, "block": 2.7}
+# Of the memory that is free; the rest goes to fragments and to what is not the step's.
+_USABLE = 0.9
+
+
+@contextmanager
+def advising(config: ConfigDict) -> Iterator[None]:
+    """Adds to the error of a step that does not fit which option would make it fit.
+
+    Args:
+      config: Of a pre-training or a fine-tuning.
+
+    Raises:
+      OutOfDeviceMemoryError: With the advice.
+    """
+    try:
+        yield
+    except OutOfDeviceMemoryError as error:
+        excess = how_many_times_too_large(str(error), free_device_memory(jax.local_devices()[0]))
+        raise OutOfDeviceMemoryError(
+            f"{error} {advise(config, excess, jax.device_count())}"
+        ) from error
+
+
+def advise(config: ConfigDict, excess: float, num_devices: int) -> str:
+    """Names the options that shrink a step's activations by some factor.
+
+    Args:
+      config: Of a pre-training or a fine-tuning.
+      excess: The factor.
+      num_devices: Over which a batch is split.
+    """
+    policy = _remat(config.model.remat, excess)
+    remat = (
+        f", or --config.model.remat={policy}, which computes some activations twice"
+        if policy
+        else ""
+    )
+    if config.task == "pretrain":
+        parts = _more_parts(config, excess, num_devices)
+        if parts:
+            same = (
+                ""
+                if config.negatives == "global"
+                else " (its negatives then come from a smaller part of the batch, unless "
+                "--config.negatives=global)"
+            )
+            return f"Set --config.micro_batches={parts}{same}{remat}."
+    smaller = max(int(config.batch_size / excess) // num_devices, 1) * num_devices
+    if smaller >= config.batch_size:  # an image a device already
+        return f"Set a smaller --config.views.size or --config.model.width{remat}."
+    return f"Set --config.batch_size={smaller}{remat}."
+
+
+def _remat(current: str, excess: float) -> str | None:
+    """The cheapest policy that shrinks the activations enough."""
+    for policy, factor in _REMAT_SAVES.items():
+        if current == "none" and excess <= factor:
+            return policy
+    return None
+
+
+def how_many_times_too_large(error: str, free: int | None) -> float:
+    """Compares what was asked for with what there was.
+
+    Args:
+      error: The device's, which tells the size of the allocation that failed.
+      free: Bytes; `None` if unknown.
+
+    Returns:
+      The factor; 2 if the error or the device does not tell, and at least 1.1.
+    """
+    found = _ASKED.search(error)
+    if not found or not free:
+        return 2.0
+    unit = found[2] or "bytes"
+    asked = float(found[1]) * (1 if unit == "bytes" else _UNITS[unit[0]])
+    return max(1.1, asked / (_USABLE * free))
+
+
+def _more_parts(config: ConfigDict, excess: float, num_devices: int) -> int | None:
+    """The smallest number of micro-batches that shrinks them enough and divides the batch."""
+    for parts in range(config.micro_batches, config.batch_size // 2 + 1):
+        enough = parts >= excess * config.micro_batches
+        if enough and config.batch_size % (parts * num_devices) == 0:
+            return parts
+    return None

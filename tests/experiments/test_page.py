@@ -1,0 +1,90 @@
+"""The page of results: what a reader is told of given numbers."""
+
+import pytest
+
+from peclr_jax.experiments import page as experiment_page
+
+
+def mean(value, low=None, high=None):
+    return {"value": value, "low": low, "high": high}
+
+
+def arm(label, epe, series, x, seeds=("0", "1")):
+    return {
+        "label": label,
+        "series": series,
+        "x": x,
+        "seeds": dict.fromkeys(seeds),
+        "mean": {"held_out": {"epe_2d": epe}},
+    }
+
+
+@pytest.fixture
+def results():
+    compared = {"reduction": mean(0.25, 0.2, 0.3), "apart": True}
+    return {
+        "title": "Figure 5",
+        "claim": "57 %.",
+        "data": "rendered hands",
+        "recipe": "cpu",
+        "network": "resnet18 at 64 px",
+        "devices": "1 x cpu",
+        "versions": {"jax": "0.10.2"},
+        "seeds": [0, 1],
+        "figure": "bars",
+        "x_label": "steps",
+        "metrics": ["epe_2d", "pa_epe"],
+        "paper": {"the paper": {"epe_2d": 1.5}},
+        "arms": {
+            "simclr": arm("SimCLR", mean(12.0, 11.0, 13.0), "SimCLR", 100.0),
+            "peclr": arm("PeCLR", mean(9.0, 8.75, 9.25), "PeCLR", 100.0),
+            "one": arm("of one seed", mean(10.0), "SimCLR", 200.0, seeds=("0",)),
+            "none": {"label": "unfinished", "series": "", "x": 0.0, "mean": {}},
+        },
+        "unfinished": ["none, seed 0"],
+        "nothing": {"held_out": {"mean_pose": {"epe_2d": 14.0}, "mean_hand": {}}},
+        "comparisons": {
+            "held_out": {
+                "rotation": {
+                    "arm": "PeCLR",
+                    "against": "SimCLR",
+                    "paper": "57 %",
+                    "metrics": {"epe_2d": compared},
+                }
+            }
+        },
+        "equivariance": {"rotation": {"rotation": mean(12.5)}},
+    }
+
+
+def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
+    page = experiment_page.markdown(results, {"held_out": "held_out.png"})
+    assert "**Data: rendered hands.** resnet18 at 64 px; seeds 0, 1;" in page
+    for line in (
+        "|  | 2D EPE, px of the view |",
+        "| SimCLR | 12.00 ± 1.00 |",
+        "| PeCLR | 9.00 ± 0.25 |",
+        "| of one seed (1 of 2 seeds) | 10.00 |",
+        "| mean pose | 14.00 |",
+        "| the paper | 1.5 |",
+        "![Figure 5](held_out.png)",
+        "| PeCLR than SimCLR | **25.0 % [20.0, 30.0]** | 57 % |",
+        "| rotation | 12.5 % |  |",
+        "Not finished yet: none, seed 0.",
+    ):
+        assert line in page.splitlines()
+
+
+def test_what_is_not_apart_is_not_bold(results):
+    results["comparisons"]["held_out"]["rotation"]["metrics"]["epe_2d"]["apart"] = False
+    assert "| 25.0 % [20.0, 30.0] |" in experiment_page.markdown(results, {})
+
+
+def test_bars_curves_or_nothing(results):
+    (panel,) = experiment_page.draw(results, "held_out").axes
+    assert [bar.get_width() for bar in panel.patches] == [12.0, 9.0, 10.0]
+    results["figure"] = "curves"
+    (panel,) = experiment_page.draw(results, "held_out").axes
+    assert [line.get_label() for line in panel.lines] == ["SimCLR", "PeCLR"]
+    results["figure"] = "none"
+    assert experiment_page.draw(results, "held_out") is None

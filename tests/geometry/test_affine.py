@@ -1,0 +1,222 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peclr_jax.geometry import affine
+from peclr_jax.geometry.affine import Similarity
+
+SIDE = 32
+POINTS = np.random.default_rng(0).uniform(-20, 50, (1, 5, 2)).astype(np.float32)
+
+
+def floats(low: float, high: float) -> st.SearchStrategy[float]:
+    return st.floats(low, high, width=32)
+
+
+@st.composite
+def similarities(draw: st.DrawFn) -> Similarity:
+    shift = [draw(floats(-0.5, 0.5)), draw(floats(-0.5, 0.5))]
+    return Similarity(
+        jnp.array([draw(floats(-3.125, 3.125))]),
+        jnp.array([draw(floats(0.5, 2.0))]),
+        jnp.array([shift]),
+    )
+
+
+def move(transform: Similarity, points: np.ndarray = POINTS) -> np.ndarray:
+    return np.asarray(affine.apply_to_points(affine.to_matrix(transform, SIDE), jnp.array(points)))
+
+
+def assert_close(a: object, b: object, atol: float = 1e-3) -> None:
+    np.testing.assert_allclose(np.asarray(a), np.asarray(b), atol=atol, rtol=1e-5)
+
+
+@given(similarities(), similarities())
+def test_compose_applies_the_first_and_then_the_second(a, b):
+    assert_close(move(affine.compose(a, b)), move(b, move(a)))
+
+
+@given(similarities(), similarities())
+def test_composing_transforms_composes_their_matrices(a, b):
+    matrices = (affine.to_matrix(t, SIDE) for t in (a, b))
+    assert_close(affine.to_matrix(affine.compose(a, b), SIDE), affine.compose_matrices(*matrices))
+
+
+@given(similarities(), similarities(), similarities())
+def test_compose_is_associative(a, b, c):
+    left = affine.compose(affine.compose(a, b), c)
+    right = affine.compose(a, affine.compose(b, c))
+    for one, other in zip(left, right, strict=True):
+        assert_close(one, other, atol=1e-5)
+
+
+@given(similarities())
+def test_identity_is_neutral(a):
+    for composed in (
+        affine.compose(a, affine.identity(1)),
+        affine.compose(affine.identity(1), a),
+    ):
+        for one, other in zip(composed, a, strict=True):
+            assert_close(one, other, atol=1e-6)
+
+
+@given(similarities())
+def test_invert_undoes_from_either_side(a):
+    assert_close(move(affine.invert(a), move(a)), POINTS)
+    assert_close(move(a, move(affine.invert(a))), POINTS)
+
+
+@given(similarities())
+def test_inverting_a_transform_inverts_its_matrix(a):
+    inverse = affine.to_matrix(affine.invert(a), SIDE)
+    assert_close(inverse, affine.invert_matrix(affine.to_matrix(a, SIDE)))
+
+
+@given(similarities())
+def test_the_same_transform_at_another_side_is_the_same_picture(a):
+    def centered(side):
+        matrix = affine.to_matrix(a, side)
+        points = (jnp.array(POINTS) / SIDE) * side + (side - 1) / 2
+        return (affine.apply_to_points(matrix, points) - (side - 1) / 2) / side
+
+    assert_close(centered(SIDE), centered(7 * SIDE), atol=1e-5)
+
+
+def test_positive_rotation_turns_x_toward_y_about_the_center():
+    quarter_turn = affine.identity(1)._replace(rotation=jnp.array([np.pi / 2]))
+    center = (SIDE - 1) / 2
+    moved = move(quarter_turn, np.array([[[center + 10, center], [center, center]]], np.float32))
+    assert_close(moved, [[[center, center + 10], [center, center]]])
+
+
+def test_translation_comes_last_and_is_a_fraction_of_the_side():
+    transform = Similarity(jnp.array([1.0]), jnp.array([2.0]), jnp.array([[0.25, -0.5]]))
+    center = (SIDE - 1) / 2
+    moved = move(transform, np.full((1, 1, 2), center, np.float32))
+    assert_close(moved, [[[center + SIDE / 4, center - SIDE / 2]]])
+
+
+def test_sample_fills_its_ranges_and_is_a_function_of_the_key():
+    def draw(seed):
+        return affine.sample(
+            jax.random.key(seed), 4096, rotation=0.7, scale=(0.6, 2.0), translation=(-0.1, 0.1)
+        )
+
+    drawn = draw(0)
+    assert [part.shape for part in drawn] == [(4096,), (4096,), (4096, 2)]
+    for part, low, high in zip(drawn, (-0.7, 0.6, -0.1), (0.7, 2.0, 0.1), strict=True):
+        slack = 0.01 * (high - low)
+        assert low <= part.min() < low + slack
+        assert high - slack < part.max() <= high
+    # Rotation, scale and the two translations do not follow one another.
+    columns = np.column_stack([drawn.rotation, drawn.scale, drawn.translation])
+    assert np.abs(np.corrcoef(columns.T) - np.eye(4)).max() < 0.08
+    jax.tree.map(np.testing.assert_array_equal, drawn, draw(0))
+    assert not np.array_equal(drawn.rotation, draw(1).rotation)
+
+
+def test_a_range_of_one_point_samples_the_identity():
+    drawn = affine.sample(
+        jax.random.key(0), 3, rotation=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0)
+    )
+    jax.tree.map(np.testing.assert_array_equal, drawn, affine.identity(3))
+
+
+def test_source_and_canonical_view_share_center_and_scale():
+    matrix = affine.source_to_canonical(source_side=60, view_side=20, source_margin=1.5)
+    corners = jnp.array([[29.5, 29.5], [-0.5, -0.5], [59.5, 59.5]])
+    # The source's edges lie a quarter of the view's side beyond the view's own.
+    assert_close(affine.apply_to_points(matrix, corners), [[9.5, 9.5], [-5.5, -5.5], [24.5, 24.5]])
+
+
+@pytest.mark.parametrize("half_pixel", [True, False])
+def test_crop_and_resize_maps_edges_or_first_pixels(half_pixel):
+    matrix = affine.crop_and_resize(jnp.array([10, 20, 4, 8]), 16, half_pixel=half_pixel)
+    first, last = (9.5, 19.5), (13.5, 27.5)
+    expected = [[-0.5, -0.5], [15.5, 15.5]] if half_pixel else [[-2.0, -1.0], [14.0, 15.0]]
+    assert_close(affine.apply_to_points(matrix, jnp.array([first, last])), expected)
+
+
+@given(similarities(), floats(6, 25), floats(6, 25))
+def test_a_bright_dot_lands_where_its_point_does(transform, x, y):
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    # A Gaussian spot: smooth enough for its centroid to survive resampling at every scale.
+    spot = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 1.5**2))
+    matrix = affine.to_matrix(transform._replace(translation=transform.translation / 4), SIDE)
+    # A canvas with room for wherever the spot may go.
+    room = jnp.array([[[1.0, 0.0, 64.0], [0.0, 1.0, 64.0]]])
+    matrix = affine.compose_matrices(matrix, room)
+    view = affine.apply_to_images(jnp.array(spot, jnp.float32)[None, :, :, None], matrix, 160)
+    weights = np.asarray(view, np.float64)[0, :, :, 0]
+    rows, columns = np.mgrid[:160, :160]
+    centroid = [(weights * axis).sum() / weights.sum() for axis in (columns, rows)]
+    expected = affine.apply_to_points(matrix, jnp.array([[[x, y]]], jnp.float32))[0, 0]
+    np.testing.assert_allclose(centroid, expected, atol=0.05)
+
+
+def test_the_identity_returns_the_image():
+    image = np.random.default_rng(1).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
+    view = affine.apply_to_images(jnp.array(image), affine.to_matrix(affine.identity(2), 9), 9)
+    assert view.dtype == jnp.float32
+    np.testing.assert_array_equal(view, image)
+
+
+def test_outside_the_source_is_black_and_fades_over_one_pixel():
+    white = jnp.full((1, 4, 4, 1), 200, jnp.uint8)
+    shift = jnp.array([[[1.0, 0.0, 2.5], [0.0, 1.0, 0.0]]])
+    view = affine.apply_to_images(white, shift, 8)
+    np.testing.assert_allclose(view[0, 0, :, 0], [0, 0, 100, 200, 200, 200, 100, 0], atol=1e-3)
+    np.testing.assert_array_equal(view[0, 4:], 0)
+
+
+def test_sources_need_not_be_square_nor_near():
+    images = jnp.full((2, 5, 11, 2), 7, jnp.uint8)
+    matrix = jnp.array([[[1.0, 0, 0], [0, 1.0, 0]], [[1.0, 0, 1e12], [0, 1.0, -1e12]]])
+    view = affine.apply_to_images(images, matrix, 6)
+    np.testing.assert_array_equal(view[0, :5], 7)
+    np.testing.assert_array_equal(view[0, 5:], 0)
+    np.testing.assert_array_equal(view[1], 0)
+
+
+def test_matches_a_plain_bilinear_interpolation():
+    generator = np.random.default_rng(2)
+    image = generator.uniform(0, 255, (1, 12, 12, 1)).astype(np.float32)
+    transform = Similarity(jnp.array([0.4]), jnp.array([1.3]), jnp.array([[0.1, -0.2]]))
+    matrix = affine.to_matrix(transform, 12)
+    view = affine.apply_to_images(jnp.array(image), matrix, 12)
+    rows, columns = np.mgrid[:12, :12]
+    pixels = jnp.array(np.stack([columns, rows], -1).reshape(1, -1, 2), jnp.float32)
+    source = affine.apply_to_points(affine.invert_matrix(matrix), pixels)[0]
+    expected = jax.scipy.ndimage.map_coordinates(
+        image[0, :, :, 0], [source[:, 1], source[:, 0]], order=1, mode="constant"
+    )
+    np.testing.assert_allclose(view.reshape(-1), expected, atol=2e-2)
+
+
+def official_matrices(reference, *, half_pixel):
+    """The official pipeline: turn about the truncated mean joint, cut out a box, resize it."""
+    center = jnp.array(np.trunc(reference["joints_in"][..., :2].mean(axis=1)))
+    # OpenCV's positive angles turn the content counter-clockwise.
+    turn = affine.rotation_about(-jnp.deg2rad(jnp.array(reference["angle"])), center)
+    cut = affine.crop_and_resize(jnp.array(reference["crop_box"]), 128, half_pixel=half_pixel)
+    return affine.compose_matrices(turn, cut)
+
+
+def test_reproduces_the_official_matrices_and_joints(parity):
+    reference = parity("augment_geometry")
+    matrices = official_matrices(reference, half_pixel=False)
+    np.testing.assert_allclose(matrices, reference["matrix"][:, :2], atol=1e-3)
+    joints = affine.apply_to_points(matrices, jnp.array(reference["joints_in"][..., :2]))
+    # The matrices themselves map the official joints to 3e-5 px.
+    np.testing.assert_allclose(joints, reference["joints_out"][..., :2], atol=3e-4)
+
+
+def test_reproduces_the_official_images(parity):
+    reference = parity("augment_geometry")
+    # What their resize shows has the half-pixel term that their label matrices lack.
+    matrices = official_matrices(reference, half_pixel=True)[reference["image_case"]]
+    views = affine.apply_to_images(jnp.array(reference["image_in"]), matrices, 128)
+    assert np.abs(views - reference["image_out"]).mean(axis=(1, 2, 3)).max() < 1.5

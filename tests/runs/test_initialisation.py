@@ -1,0 +1,127 @@
+"""What runs start from: PyTorch's files in every layout, and what does not fit."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import finetune as finetuning
+from configs import pretrain as pretraining
+from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models.heads import ProjectionHead
+from peclr_jax.models.projector import Projector
+from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.tasks import pretrain
+
+WIDTH = {"model.width": 4, "model.hidden": 8, "model.num_points": 4, "views.size": 32}
+
+
+def write(path, network, shape=(1, 32, 32, 3)):
+    """Writes a random network as PyTorch would save it, and returns its variables."""
+    variables = jax.jit(network.init)(jax.random.key(7), jnp.zeros(shape))
+    torch_file.write(path, {"state_dict": torch_weights.to_state_dict(variables)})
+    return variables
+
+
+@pytest.fixture(scope="module")
+def encoder_file(tmp_path_factory):
+    """An encoder in torchvision's layout."""
+    path = tmp_path_factory.mktemp("torch") / "encoder.pth"
+    return path, write(path, resnet.ResNet18(width=4, stem="small"))
+
+
+@pytest.fixture(scope="module")
+def official_file(tmp_path_factory):
+    """An encoder with a projection head, in the official layout."""
+    path = tmp_path_factory.mktemp("torch") / "official.ckpt"
+    head = ProjectionHead(hidden=8, num_points=4)
+    return path, write(path, Projector(resnet.ResNet18(width=4, stem="small"), head))
+
+
+def configure(recipes, path, **fields):
+    config = recipes.get_config()
+    config.update_from_flattened_dict({"init.torch_checkpoint": str(path)} | fields)
+    return config
+
+
+def start(config):
+    given = pretrain.resolve(config)
+    model = recipe.make_projector(config)
+    return pretrain.initialise(jax.random.key(0), model, config.views.size, given)
+
+
+def assert_equal(tree, other):
+    jax.tree.map(np.testing.assert_array_equal, tree, other)
+
+
+def test_pretraining_takes_the_encoder(encoder_file, official_file):
+    for path, variables in (encoder_file, official_file):
+        started = start(configure(pretraining, path, **WIDTH))
+        for collection in ("params", "batch_stats"):
+            saved = variables[collection]
+            assert_equal(started[collection]["encoder"], saved.get("encoder", saved))
+        model = recipe.make_projector(configure(pretraining, path, **WIDTH))
+        random = pretrain.initialise(jax.random.key(0), model, 32, RANDOM)
+        assert_equal(started["params"]["head"], random["params"]["head"])
+
+
+def test_pretraining_goes_on_with_an_official_head(official_file, encoder_file):
+    path, variables = official_file
+    assert_equal(start(configure(pretraining, path, **WIDTH, **{"init.parts": "all"})), variables)
+    with pytest.raises(ValueError, match=r"layout \(torchvision\) does not hold .*parts=encoder"):
+        start(configure(pretraining, encoder_file[0], **WIDTH, **{"init.parts": "all"}))
+    other = WIDTH | {"model.hidden": 16, "init.parts": "all"}
+    with pytest.raises(ValueError, match=r"the head in .* has not the tensors"):
+        start(configure(pretraining, path, **other))
+
+
+def test_finetuning_takes_encoder_and_architecture(official_file):
+    path, variables = official_file
+    config, given = pose_recipe.resolve(configure(finetuning, path))
+    assert config.model.architecture == "resnet18"
+    assert (config.model.width, config.model.stem) == (4, "small")
+    network = pose_recipe.make_pose_network(config)
+    started = pose_recipe.initialise(jax.random.key(0), network, 32, given)
+    for collection in ("params", "batch_stats"):
+        assert_equal(started[collection]["encoder"], variables[collection]["encoder"])
+    with pytest.raises(ValueError, match=r"layout \(hybrid2\) does not hold"):
+        pose_recipe.resolve(configure(finetuning, path, **{"init.parts": "all"}))
+
+
+def test_scratch_takes_nothing(official_file):
+    config = finetuning.get_config("quick+scratch")
+    assert pose_recipe.resolve(config)[1] == RANDOM
+
+
+def test_weights_of_another_network_are_named(tmp_path):
+    path = tmp_path / "resnet152.pth"
+    shapes = jax.eval_shape(
+        resnet.ResNet152(width=1).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
+    )
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    torch_file.write(path, torch_weights.to_state_dict(zeros))
+    fields = {"model.architecture": "resnet50", "model.width": 1, "model.stem": "imagenet"}
+    message = r"resnet152\.pth holds .* model\.architecture='resnet152', the config asks for 'resne"
+    for recipes in (pretraining, finetuning):
+        config = configure(recipes, path, **fields)
+        resolve = pretrain.resolve if recipes is pretraining else pose_recipe.resolve
+        with pytest.raises(ValueError, match=message):
+            resolve(config)
+
+
+def test_missing_files_are_named(tmp_path):
+    for recipes, resolve in ((pretraining, pretrain.resolve), (finetuning, pose_recipe.resolve)):
+        with pytest.raises(FileNotFoundError, match=r"no weights file .*none\.pth"):
+            resolve(configure(recipes, tmp_path / "none.pth"))
+
+
+def test_variants_of_pretraining():
+    config = pretraining.get_config("official_rn50+imagenet+youtube")
+    assert config.init.torch_checkpoint == "weights/resnet50-0676ba61.pth"
+    assert config.data.names == "freihand,youtube_3d_hands"
+    assert config.recipe == "official_rn50+imagenet+youtube"
+    with pytest.raises(ValueError, match=r"\+imagenet needs resnet50 or resnet152, not the resnet"):
+        pretraining.get_config("quick+imagenet")
+    with pytest.raises(ValueError, match="has no variant 'youtub'"):
+        pretraining.get_config("paper_rn50+youtub")

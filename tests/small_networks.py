@@ -1,0 +1,143 @@
+"""A fine-tuned network that is small enough to be made for the tests."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs import finetune as recipes
+from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.geometry import camera
+from peclr_jax.input_pipeline import make_source
+from peclr_jax.models import resnet
+from peclr_jax.networks import estimator as estimators
+from peclr_jax.networks import inference
+from peclr_jax.networks.estimator import Estimate
+from peclr_jax.runs import label_statistics, pose_recipe, recipe
+from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.tasks import finetune, pretrain
+from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.restoring import restore_config, restore_params
+
+DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
+
+
+def save_network(workdir, data_dir):
+    """Saves a random network around the mean pose of our drawings, as fine-tuning would."""
+    config = recipes.get_config("quick+scratch")
+    config.update_from_flattened_dict(
+        {
+            "model.width": 4,
+            "views.size": 16,
+            "data.source": "tfds",
+            "data.manual_dir": str(DUMMY),
+            "data.data_dir": str(data_dir),
+            "data.split": "train+validation",
+            "data.source_size": 24,
+        }
+    )
+    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
+    network = pose_recipe.make_pose_network(config)
+    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
+    bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()
+    variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
+    return save(workdir, config.to_dict(), variables)
+
+
+def save(workdir, config, variables):
+    with Checkpoints(workdir, config, save_every=1) as checkpoints:
+        checkpoints.save(1, dict(variables))
+    return workdir
+
+
+@pytest.fixture
+def one_device(monkeypatch):
+    """Spares the compilation for eight devices where they are not what is tested."""
+    for task in (finetune, pretrain):
+        monkeypatch.setattr(task, "make_mesh", lambda: make_mesh(jax.devices()[:1]))
+
+
+@contextmanager
+def _shallow() -> Iterator[None]:
+    network = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(resnet.BY_NAME, "resnet18", network)
+        yield
+
+
+@pytest.fixture
+def shallow():
+    """A single block in place of eight where the network is not what is tested."""
+    with _shallow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def shallow_throughout():
+    """The same for all tests of a file, which then share no network with others."""
+    with _shallow():
+        yield
+
+
+@pytest.fixture(scope="session")
+def records(tmp_path_factory):
+    """Where the records of all tests of tasks are kept."""
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(scope="session")
+def finetuned(tmp_path_factory, records):
+    """The directory of a fine-tuning run on our drawings in FreiHAND's layout."""
+    return save_network(tmp_path_factory.mktemp("finetuned"), records)
+
+
+@pytest.fixture(scope="session")
+def finetuned_otherwise(tmp_path_factory, finetuned):
+    """Another one, whose head answers otherwise."""
+    variables = restore_params(finetuned)
+    variables["params"]["head"]["pose"]["kernel"] *= -2
+    workdir = tmp_path_factory.mktemp("finetuned_otherwise")
+    return save(workdir, restore_config(finetuned), variables)
+
+
+@pytest.fixture(scope="session")
+def network(finetuned):
+    """The network of `finetuned`."""
+    return estimators.load(finetuned)
+
+
+@pytest.fixture(scope="session")
+def places(records):
+    """Where `finetuned`'s data are, which its checkpoint is not believed."""
+    return {"data.manual_dir": str(DUMMY), "data.data_dir": str(records)}
+
+
+@pytest.fixture(scope="session")
+def given_data(places):
+    """Fields of `inference.default_data_config` that name `finetuned`'s data."""
+    config = inference.default_data_config()
+    config.update({name.removeprefix("data."): place for name, place in places.items()})
+    return config
+
+
+@pytest.fixture(scope="session")
+def hands(network, given_data):
+    """Four drawn hands in four versions each, with all labels."""
+    _, _, split = inference.open_data(given_data, "train+validation", network, "box", 16)
+    (batch,) = split.batches()
+    return batch
+
+
+@pytest.fixture(scope="session")
+def exact(network, hands):
+    """What a network would say that knows the labels."""
+    inferred = inference.infer(network, hands, "box", 16)
+    pose, bone = camera.to_25d(jnp.asarray(hands["keypoints_3d"]), jnp.asarray(hands["intrinsics"]))
+    depth = jnp.asarray(hands["keypoints_3d"])[:, 0, 2] / bone
+    return inferred._replace(estimate=Estimate(pose, depth))
