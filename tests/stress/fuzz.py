@@ -1,6 +1,6 @@
 """Feeds damaged files and impossible values to all that reads what others wrote.
 
-    python tests/faults/fuzz.py --cases 2000 --seed 0
+    python tests/stress/fuzz.py --cases 2000 --seed 0
 
 Every case must succeed, or fail as a mistake of the user's: an error that our own code raised, in
 one sentence. It must not hang or take much memory. Prints a table of what came out; each leak is
