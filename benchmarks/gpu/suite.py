@@ -27,9 +27,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu_plan, gpu_report, gpu_run, gpu_tune, harness, machine, report
-from benchmarks.gpu_plan import Scale
-from benchmarks.gpu_run import Budget
+from benchmarks import harness, machine, report
+from benchmarks.gpu import plan, tables, tune, turns
+from benchmarks.gpu.plan import Scale
+from benchmarks.gpu.turns import Budget
 from benchmarks.harness import Benchmark
 from peclr_jax import files
 
@@ -77,7 +78,7 @@ def measure(
       The groups' rows, and why groups were left out.
     """
     results, left_out = dict(before or {}), {}
-    for group in gpu_plan.groups(scale, cached=cached):
+    for group in plan.groups(scale, cached=cached):
         if group.name in results:
             continue
         if not any(fnmatch.fnmatch(group.name, pattern) for pattern in patterns):
@@ -89,7 +90,7 @@ def measure(
         else:
             if console:
                 console.print(f"{group.name} ({budget.left():.0f} s left)", highlight=False)
-            results[group.name] = gpu_run.measure(group, budget, separate=separate)
+            results[group.name] = turns.measure(group, budget, separate=separate)
     return results, left_out
 
 
@@ -97,25 +98,25 @@ def write_report(
     result: Mapping[str, Any], scale: Scale, output: Path | None, name: str
 ) -> list[Table]:
     """Returns a result's tables, and writes it as JSON and Markdown if there is a folder for it."""
-    derived = gpu_report.derive(result["results"], result["environment"]["device"])
-    tables = [gpu_tune.table(derived)] if name == TUNING else gpu_report.tables(derived)
+    derived = tables.derive(result["results"], result["environment"]["device"])
+    shown = [tune.table(derived)] if name == TUNING else tables.tables(derived)
     if name != TUNING and scale.device != "cpu":
-        tables.append(gpu_report.targets(derived, scale.shallow, scale.usual, scale.most))
+        shown.append(tables.targets(derived, scale.shallow, scale.usual, scale.most))
     if result["left_out"]:
-        tables.append(gpu_report.left_out_table(result["left_out"]))
+        shown.append(tables.left_out_table(result["left_out"]))
     if output is None:
-        return tables
+        return shown
     path = output / f"{name}.json"
     changes = report.compare({**result, "results": derived}, report.committed(path))
     if changes:
-        tables.append(report.changes_table(changes))
+        shown.append(report.changes_table(changes))
     output.mkdir(parents=True, exist_ok=True)
     report.write(path, {**result, "results": derived})
     about = result["environment"]
     heading = f"{about['device']}, {about['date'][:10]}, commit {(about['commit'] or '?')[:12]}"
     with files.writing(output / f"{name}.md") as file:
-        file.write(report.markdown(tables, heading) + f"\n{gpu_report.CAPTION}\n")
-    return tables
+        file.write(report.markdown(shown, heading) + f"\n{tables.CAPTION}\n")
+    return shown
 
 
 @contextlib.contextmanager
@@ -168,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(problem)
     if flags.toy:
         os.environ["JAX_PLATFORMS"] = "cpu"
-    scale = gpu_plan.TOY if flags.toy else Scale()
+    scale = plan.TOY if flags.toy else Scale()
     name = TUNING if flags.tune else "gpu"
     environment = machine.environment(PACKAGES)
     if environment["device"] in ("cpu", "unknown") and not flags.toy:
@@ -180,7 +181,7 @@ def main(arguments: list[str] | None = None) -> None:
         before = earlier(flags.output / f"{name}.json", environment)
     with caches(flags.cache) as cached:
         if flags.tune:
-            results, left_out = gpu_tune.measure(scale, budget, before=before, console=console)
+            results, left_out = tune.measure(scale, budget, before=before, console=console)
         else:
             results, left_out = measure(
                 scale,
@@ -193,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     result = {"environment": environment, "results": results, "left_out": left_out}
     for table in write_report(result, scale, flags.output, name):
         console.print(table)
-    said = gpu_tune.command(results) if flags.tune else gpu_report.CAPTION
+    said = tune.command(results) if flags.tune else tables.CAPTION
     console.print(said, soft_wrap=True, highlight=False)
 
 

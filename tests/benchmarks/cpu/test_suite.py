@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import augmentation, cpu, harness, nt_xent, process, report, startup
+from benchmarks import harness, process, report
+from benchmarks.cpu import augmentation, nt_xent, startup
+from benchmarks.cpu import suite as cpu
 from peclr_jax.models import resnet
 from peclr_jax.synthetic import render
 from peclr_jax.training.progress import Progress

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchmarks import harness, process
-from benchmarks.gpu_plan import Attempt, Group
+from benchmarks.gpu.plan import Attempt, Group
 from benchmarks.harness import Benchmark, Candidate, Figures, Measurement
 
 OUT_OF_MEMORY = "out of memory"

@@ -5,8 +5,10 @@ from functools import partial
 
 import pytest
 
-from benchmarks import harness, report, scaling
-from benchmarks.hlo import Collective, Operand
+from benchmarks import harness, report
+from benchmarks.compiled import scaling
+from benchmarks.compiled.collectives import Collective
+from benchmarks.compiled.operand import Operand
 from peclr_jax.models import resnet
 
 

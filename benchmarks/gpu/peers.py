@@ -1,10 +1,10 @@
-"""The peers' side of `benchmarks.gpu`: the PyTorch twins, each in a process of its own."""
+"""The peers' side of `benchmarks/gpu.sh`: the PyTorch twins, each in a process of its own."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.gpu_ours import Sizes
+from benchmarks.gpu.ours import Sizes
 from benchmarks.harness import Figures
 
 _MIB = 2**20

@@ -6,9 +6,10 @@ import json
 import pytest
 from flax.traverse_util import flatten_dict
 
-from benchmarks import gpu, gpu_ours, gpu_plan, gpu_report, gpu_run, gpu_tune, harness, machine
-from benchmarks.gpu_plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS, TOY, Attempt, Group, Scale
-from benchmarks.gpu_run import Budget
+from benchmarks import harness, machine
+from benchmarks.gpu import ours, plan, suite, tables, tune, turns
+from benchmarks.gpu.plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS, TOY, Attempt, Group, Scale
+from benchmarks.gpu.turns import Budget
 from benchmarks.harness import Candidate
 from peclr_jax.models import resnet
 
@@ -46,7 +47,7 @@ def attempt(label="", **kwargs):
 
 
 def run(group, seconds=1000.0, clock=None):
-    return gpu_run.measure(group, Budget(seconds, clock or Clock()), separate=False)
+    return turns.measure(group, Budget(seconds, clock or Clock()), separate=False)
 
 
 def test_candidates_are_called_in_turn_and_divided():
@@ -83,7 +84,7 @@ def test_what_fails_says_why_and_takes_nothing_else_down():
         "present": [attempt(rate=7.0)],
     }
     result = run(Group("g", candidates, 2, 0.0, [("present", "memory")]))
-    assert result["memory"] == {"skipped": gpu_run.OUT_OF_MEMORY}
+    assert result["memory"] == {"skipped": turns.OUT_OF_MEMORY}
     assert result["wrong"] == {"skipped": "ValueError: no such flag"}
     assert result["absent"] == {"skipped": "torch is not installed"}
     assert result["present"]["pairs_per_second"]["rounds"] == [7.0, 7.0]
@@ -99,15 +100,15 @@ def test_groups_that_do_not_fit_into_the_time_are_left_out_and_shorter_ones_are_
         Group("short", taking, 1, 30.0),
         Group("other", taking, 1, 0.0),
     ]
-    monkeypatch.setattr(gpu_plan, "groups", lambda scale, cached: groups)
+    monkeypatch.setattr(plan, "groups", lambda scale, cached: groups)
     budget = Budget(100.0, clock)
     patterns = ("first", "long", "short")
-    results, left_out = gpu.measure(TOY, budget, patterns=patterns, separate=False)
+    results, left_out = suite.measure(TOY, budget, patterns=patterns, separate=False)
     assert list(results) == ["first", "short"]
     assert left_out["long"] == "would take some 45 s, 40 s were left"
     assert left_out["other"] == "not asked for"
     # Measured already: kept as it is.
-    again, _ = gpu.measure(TOY, Budget(1e3, clock), before={"long": {}}, separate=False)
+    again, _ = suite.measure(TOY, Budget(1e3, clock), before={"long": {}}, separate=False)
     assert again["long"] == {}
 
 
@@ -119,12 +120,12 @@ def slow():
 
 def test_a_process_that_outlasts_the_time_is_ended():
     group = Group("g", {OURS: [Attempt("", Candidate(slow))]}, 1, 0.0)
-    result = gpu_run.measure(group, Budget(0.2))
-    assert result[OURS] == {"skipped": gpu_run.OUT_OF_TIME}
+    result = turns.measure(group, Budget(0.2))
+    assert result[OURS] == {"skipped": turns.OUT_OF_TIME}
 
 
 def test_the_plan_puts_the_targets_first_and_names_every_group_once():
-    groups = gpu_plan.groups(Scale())
+    groups = plan.groups(Scale())
     names = [group.name for group in groups]
     assert len(set(names)) == len(names)
     assert names[:2] == [CEILINGS, "resnet50, 512 pairs"]
@@ -134,7 +135,7 @@ def test_the_plan_puts_the_targets_first_and_names_every_group_once():
         for pairs in (256, 512, 1024, 2048):
             assert any(f"{architecture}, {pairs} pairs" in name for name in batches)
     assert not next(group for group in groups if group.name == "resnet50, 2048 pairs").together
-    cached = gpu_plan.groups(Scale(), cached=True)
+    cached = plan.groups(Scale(), cached=True)
     assert all(a.expected < b.expected for a, b in zip(cached, groups, strict=True))
 
 
@@ -175,25 +176,25 @@ def results():
 
 
 def test_utilisation_follows_from_times_and_ceilings():
-    derived = gpu_report.derive(results(), H100)["resnet50, 512 pairs"]
+    derived = tables.derive(results(), H100)["resnet50, 512 pairs"]
     medians = {name: one["median"] for name, one in derived[OURS].items()}
     assert medians["mfu_percent"] == pytest.approx(100 * 8 / 0.064 / 989.4)
     assert medians["of_matmul_percent"] == pytest.approx(100 * 8 / 0.064 / 800)
     assert medians["of_bandwidth_percent"] == pytest.approx(100 * 117 / 3000 / 0.064)
     assert medians["host_percent"] == pytest.approx(0.5, abs=0.01)
     assert derived[BEST]["mfu_percent"]["median"] == pytest.approx(100 * 8 / 0.1024 / 989.4)
-    unknown = gpu_report.derive(results(), "some card")["resnet50, 512 pairs"]
+    unknown = tables.derive(results(), "some card")["resnet50, 512 pairs"]
     assert "mfu_percent" not in unknown[OURS]
 
 
 def test_targets_are_judged_and_what_was_not_measured_is_said_so():
-    derived = gpu_report.derive(results(), H100)
-    table = gpu_report.targets(derived, "resnet50", 512, 2048)
+    derived = tables.derive(results(), H100)
+    table = tables.targets(derived, "resnet50", 512, 2048)
     verdicts = list(table.columns[2].cells)
     assert list(table.columns[1].cells) == ["1.60", "8.00", "8.89", "3.0 %", "0.5 %", "16,000"]
     assert verdicts == ["reached"] * 5 + ["missed"]
-    empty = gpu_report.targets({}, "resnet50", 512, 2048)
-    assert set(empty.columns[1].cells) == {gpu_report.NOT_MEASURED}
+    empty = tables.targets({}, "resnet50", 512, 2048)
+    assert set(empty.columns[1].cells) == {tables.NOT_MEASURED}
     assert not any(empty.columns[2].cells)
 
 
@@ -205,38 +206,38 @@ def test_a_report_is_written_whole_and_goes_on_where_it_stopped(tmp_path):
         "date": "2000-01-01",
         "commit": "c",
     }
-    skipped = {OURS: {"skipped": gpu_run.OUT_OF_TIME}}
+    skipped = {OURS: {"skipped": turns.OUT_OF_TIME}}
     result = {
         "environment": environment,
         "results": {**results(), "resnet50, 256 pairs": skipped},
         "left_out": {"resnet152, 256 pairs": "no time"},
     }
-    gpu.write_report(result, Scale(), tmp_path, "gpu")
+    suite.write_report(result, Scale(), tmp_path, "gpu")
     text = (tmp_path / "gpu.md").read_text()
     for said in ("Targets", "no time", "stopped: the time was up", "% peak", H100):
         assert said in text
-    kept = gpu.earlier(tmp_path / "gpu.json", environment)
+    kept = suite.earlier(tmp_path / "gpu.json", environment)
     assert list(kept) == list(results())
-    assert gpu.earlier(tmp_path / "none.json", environment) == {}
+    assert suite.earlier(tmp_path / "none.json", environment) == {}
     with pytest.raises(SystemExit, match="another machine or commit"):
-        gpu.earlier(tmp_path / "gpu.json", {**environment, "commit": "d"})
+        suite.earlier(tmp_path / "gpu.json", {**environment, "commit": "d"})
 
 
 def test_tuning_joins_what_gained_and_writes_a_command():
-    settings = gpu_plan.SETTINGS
+    settings = plan.SETTINGS
     gains = {"remat=norm": 1.05, "latency hiding": 1.02, "cuBLASLt": 0.9}
     found = {
         name: {"ratios": {f"{name} / default": spreads(pairs_per_second=ratio)}}
         for name, ratio in gains.items()
     }
-    line = gpu_tune.command(found)
+    line = tune.command(found)
     assert line.endswith("pretrain.py:rendered_rn50 --config.model.remat=norm")
-    found[gpu_tune.COMBINED] = {"ratios": {"x": spreads(pairs_per_second=1.08)}}
-    line = gpu_tune.command(found)
+    found[tune.COMBINED] = {"ratios": {"x": spreads(pairs_per_second=1.08)}}
+    line = tune.command(found)
     assert 'XLA_FLAGS="--xla_gpu_enable_latency_hiding_scheduler=true" python main.py' in line
     assert "8.0 % faster" in line
     assert "cublaslt" not in line
-    assert "1 % faster" in gpu_tune.command({"cuBLASLt": found["cuBLASLt"]})
+    assert "1 % faster" in tune.command({"cuBLASLt": found["cuBLASLt"]})
     assert len({setting.name for setting in settings}) == len(settings)
 
 
@@ -249,21 +250,21 @@ def one_block_a_stage(monkeypatch):
     if not harness.missing("torch"):
         import torch
 
-        from benchmarks.peers import torch_twin
+        from benchmarks.peers import torch_network
 
         # Threads that wait for each other on a busy machine take longer than the work.
         torch.set_num_threads(1)
-        block = torch_twin.ARCHITECTURES["resnet18"][0]
-        monkeypatch.setitem(torch_twin.ARCHITECTURES, "resnet18", (block, sizes))
+        block = torch_network.ARCHITECTURES["resnet18"][0]
+        monkeypatch.setitem(torch_network.ARCHITECTURES, "resnet18", (block, sizes))
 
 
 def test_a_toy_run_through_the_real_step(tmp_path, one_block_a_stage):
     patterns = (CEILINGS, "resnet18, 4 pairs", "parts of resnet18, 4 pairs")
-    results, left_out = gpu.measure(TOY, Budget(1e4), patterns=patterns, separate=False)
+    results, left_out = suite.measure(TOY, Budget(1e4), patterns=patterns, separate=False)
     assert tuple(results) == patterns
     environment = {**machine.environment(device="cpu"), "device": "cpu"}
     result = {"environment": environment, "results": results, "left_out": left_out}
-    gpu.write_report(result, TOY, tmp_path, "gpu")
+    suite.write_report(result, TOY, tmp_path, "gpu")
     written = json.loads((tmp_path / "gpu.json").read_text())["results"]
     beside = written["resnet18, 4 pairs"]
     wanted = {"pairs_per_second", "step_ms", "host_percent", "program_mib", "of_matmul_percent"}
@@ -275,21 +276,21 @@ def test_a_toy_run_through_the_real_step(tmp_path, one_block_a_stage):
             assert beside[peer]["views_given_ms"]["median"] > 0
             assert f"{OURS} / {peer}" in beside["ratios"]
     parts = written["parts of resnet18, 4 pairs"][OURS]
-    shares = [parts[f"{part}_percent"]["median"] for part in gpu_report.PARTS]
+    shares = [parts[f"{part}_percent"]["median"] for part in tables.PARTS]
     assert sum(shares) == pytest.approx(100)
 
 
 def test_a_setting_is_measured_beside_the_default(monkeypatch):
     rates = {"default": 10.0, "good": 11.0, "bad": 9.0, "better": 12.0, "good + better": 13.0}
     candidates = lambda setting, *_: Candidate(fake, {"rate": rates[setting.name]})  # noqa: E731
-    monkeypatch.setattr(gpu_plan, "setting_candidate", candidates)
-    settings = [gpu_plan.Setting(name) for name in ("default", "good", "bad", "better")]
-    results, left_out = gpu_tune.measure(TOY, Budget(1e4), settings=settings, separate=False)
+    monkeypatch.setattr(plan, "setting_candidate", candidates)
+    settings = [plan.Setting(name) for name in ("default", "good", "bad", "better")]
+    results, left_out = tune.measure(TOY, Budget(1e4), settings=settings, separate=False)
     assert not left_out
-    gains = {name: gpu_tune.gain(benchmark) for name, benchmark in results.items()}
+    gains = {name: tune.gain(benchmark) for name, benchmark in results.items()}
     assert gains == pytest.approx({"good": 0.1, "bad": -0.1, "better": 0.2, "combined": 0.3})
     results["bad"]["bad"] = {"skipped": "no such flag"}
-    laid_out = gpu_tune.table(results)
+    laid_out = tune.table(results)
     assert list(laid_out.columns[0].cells) == ["combined", "better", "good", "bad"]
     assert list(laid_out.columns[2].cells)[::3] == [
         "1.300 (1.300 to 1.300)",
@@ -300,15 +301,15 @@ def test_a_setting_is_measured_beside_the_default(monkeypatch):
 def test_settings_change_fields_that_the_config_has():
     from configs import pretrain
 
-    for setting in gpu_plan.SETTINGS:
-        sizes = gpu_plan.sizes_of(TOY, "resnet18", 4)
-        config = gpu_ours.make_config(pretrain.get_config("rendered_rn50"), sizes)
+    for setting in plan.SETTINGS:
+        sizes = plan.sizes_of(TOY, "resnet18", 4)
+        config = ours.make_config(pretrain.get_config("rendered_rn50"), sizes)
         known = set(flatten_dict(config.to_dict()))
         config.update_from_flattened_dict(dict(setting.fields))
         assert set(flatten_dict(config.to_dict())) == known, setting.name
 
 
 def test_what_must_be_installed_is_named(monkeypatch):
-    assert gpu.missing_packages() is None
-    monkeypatch.setattr(gpu, "REQUIRED", ("jax", "no_such_package"))
-    assert gpu.missing_packages().startswith("no_such_package cannot be imported: install it by")
+    assert suite.missing_packages() is None
+    monkeypatch.setattr(suite, "REQUIRED", ("jax", "no_such_package"))
+    assert suite.missing_packages().startswith("no_such_package cannot be imported: install it by")

@@ -1,12 +1,12 @@
-"""What `benchmarks.gpu` measures, most valuable first, and the settings that it tries."""
+"""What `benchmarks/gpu.sh` measures, most valuable first, and the settings that it tries."""
 
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from benchmarks import gpu_ceilings, gpu_ours, gpu_peers
-from benchmarks.gpu_ours import Sizes
+from benchmarks.gpu import ceilings, ours, peers
+from benchmarks.gpu.ours import Sizes
 from benchmarks.harness import Candidate, missing
 
 CEILINGS = "ceilings"
@@ -34,7 +34,7 @@ class Scale:
       size, source_size: of views and sources in pixels.
       width: channels of the stem.
       dtype: of our activations.
-      side, copied: of the ceilings, see `gpu_ceilings`.
+      side, copied: of the ceilings, see `ceilings`.
       seconds: to measure a figure for.
       rounds: of candidates in turn.
       device: of PyTorch.
@@ -193,12 +193,12 @@ def setting_candidate(setting: Setting, sizes: Sizes, seconds: float) -> Candida
     """Makes the candidate of a setting, under the switches of this process and its own."""
     kwargs = {"sizes": sizes, "fields": dict(setting.fields), "seconds": seconds}
     flags = f"{os.environ.get('XLA_FLAGS', '')} {setting.flags}".strip()
-    return Candidate(gpu_ours.prepare, kwargs, environment={"XLA_FLAGS": flags})
+    return Candidate(ours.prepare, kwargs, environment={"XLA_FLAGS": flags})
 
 
 def _ceilings(scale: Scale) -> Group:
     kwargs = {"side": scale.side, "copied": scale.copied, "seconds": scale.seconds / 3}
-    attempt = Attempt("", Candidate(gpu_ceilings.prepare, kwargs))
+    attempt = Attempt("", Candidate(ceilings.prepare, kwargs))
     return Group(CEILINGS, {"attained": [attempt]}, scale.rounds, 30.0)
 
 
@@ -214,7 +214,7 @@ def _beside(scale: Scale, architecture: str, pairs: int, names: Sequence[str]) -
         elif name == OPENCV:
             sizes = sizes_of(scale, architecture, pairs)
             opencv = Candidate(
-                gpu_peers.prepare_opencv, {"sizes": sizes, "seconds": scale.seconds}, cores=1
+                peers.prepare_opencv, {"sizes": sizes, "seconds": scale.seconds}, cores=1
             )
             candidates[name] = missing("cv2") or [Attempt("", opencv)]
         else:
@@ -238,7 +238,7 @@ def _parts(scale: Scale, architecture: str, pairs: int) -> Group:
         "fields": {},
         "seconds": scale.seconds / 3,
     }
-    attempt = Attempt("", Candidate(gpu_ours.prepare_parts, kwargs))
+    attempt = Attempt("", Candidate(ours.prepare_parts, kwargs))
     # The whole step is in the cache of programs by then.
     return Group(
         f"parts of {architecture}, {pairs} pairs",
@@ -258,7 +258,7 @@ def _ours(
         "seconds": scale.seconds,
     }
     label = ", ".join(f"{name.split('.')[-1]}={value}" for name, value in fields.items())
-    return Attempt(label, Candidate(gpu_ours.prepare, kwargs))
+    return Attempt(label, Candidate(ours.prepare, kwargs))
 
 
 def _twin(scale: Scale, name: str, architecture: str, pairs: int) -> list[Attempt]:
@@ -271,12 +271,12 @@ def _twin(scale: Scale, name: str, architecture: str, pairs: int) -> list[Attemp
         parts = max(1, pairs // scale.official_pairs)
         official = {**kwargs, "style": "official", "micro_batches": parts}
         label = f"micro_batches={parts}" if parts > 1 else ""
-        return [Attempt(label, Candidate(gpu_peers.prepare, official))]
+        return [Attempt(label, Candidate(peers.prepare, official))]
     best = {**kwargs, "style": "best", "compiled": scale.compiled}
     return [
         Attempt(
             f"micro_batches={parts}" if parts > 1 else "",
-            Candidate(gpu_peers.prepare, {**best, "micro_batches": parts}),
+            Candidate(peers.prepare, {**best, "micro_batches": parts}),
         )
         for parts in (1, 2, 4)
     ]

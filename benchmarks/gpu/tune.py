@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gpu_plan, gpu_run, report
-from benchmarks.gpu_plan import Attempt, Group, Scale, Setting
-from benchmarks.gpu_run import Budget
+from benchmarks import report
+from benchmarks.gpu import plan, turns
+from benchmarks.gpu.plan import Attempt, Group, Scale, Setting
+from benchmarks.gpu.turns import Budget
 from benchmarks.harness import Benchmark, Candidate
 
-DEFAULT = gpu_plan.SETTINGS[0].name
+DEFAULT = plan.SETTINGS[0].name
 COMBINED = "combined"
 # What counts as a gain: less is noise.
 _GAIN = 0.01
@@ -21,7 +22,7 @@ def measure(
     scale: Scale,
     budget: Budget,
     *,
-    settings: Sequence[Setting] = gpu_plan.SETTINGS,
+    settings: Sequence[Setting] = plan.SETTINGS,
     before: Mapping[str, Benchmark] | None = None,
     separate: bool = True,
     console: Console | None = None,
@@ -40,14 +41,14 @@ def measure(
       By the setting's name, its rows and the ratio to the default; and what was left out.
     """
     results, left_out = dict(before or {}), {}
-    sizes = gpu_plan.sizes_of(scale, scale.shallow, scale.usual)
+    sizes = plan.sizes_of(scale, scale.shallow, scale.usual)
     lasted = 0.0
 
     def candidate(setting: Setting) -> Candidate:
-        return gpu_plan.setting_candidate(setting, sizes, scale.seconds / 2)
+        return plan.setting_candidate(setting, sizes, scale.seconds / 2)
 
     with contextlib.ExitStack() as stack:
-        default = gpu_run.start(candidate(settings[0]), budget, stack, separate)
+        default = turns.start(candidate(settings[0]), budget, stack, separate)
 
         def against_default(name: str, setting: Setting) -> None:
             nonlocal lasted
@@ -59,7 +60,7 @@ def measure(
             began = budget.left()
             attempts = {name: [Attempt("", candidate(setting))]}
             group = Group(name, attempts, scale.rounds, 0.0, [(name, DEFAULT)])
-            results[name] = gpu_run.measure(
+            results[name] = turns.measure(
                 group, budget, running={DEFAULT: default}, separate=separate
             )
             lasted = began - budget.left()
@@ -87,9 +88,7 @@ def gain(benchmark: Benchmark) -> float:
     return 0.0
 
 
-def command(
-    results: Mapping[str, Benchmark], settings: Sequence[Setting] = gpu_plan.SETTINGS
-) -> str:
+def command(results: Mapping[str, Benchmark], settings: Sequence[Setting] = plan.SETTINGS) -> str:
     """Writes the best setting as a command to paste."""
     known = {one.name: one for one in settings}
     known[COMBINED] = combine(_gained(results, settings))

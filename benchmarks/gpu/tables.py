@@ -1,12 +1,13 @@
-"""What follows from the figures of `benchmarks.gpu`: utilisation, targets, tables."""
+"""What follows from the figures of `benchmarks/gpu.sh`: utilisation, targets, tables."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
-from benchmarks import harness, report, roofline
-from benchmarks.gpu_plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS
+from benchmarks import harness, report
+from benchmarks.compiled import roofline
+from benchmarks.gpu.plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS
 from benchmarks.harness import Benchmark, Row, Spread
 from benchmarks.report import Column
 
@@ -29,9 +30,9 @@ CAPTION = (
     "cached data set included; of the step: what its program holds at once. "
     "% peak: model FLOP utilisation, of the maker's rate for dense bfloat16; % matmul: the same of "
     "the rate that a large product of matrices attains here; % bytes: the least time in which the "
-    "bytes of the rule 'fused' (benchmarks/roofline.py) pass through memory at the bandwidth of a "
-    "large copy here, of the time taken; % host: by how much a step on a data set cached on the "
-    "device is longer than on one constant batch."
+    "bytes of the rule 'fused' (benchmarks/compiled/passes.py) pass through memory at the "
+    "bandwidth of a large copy here, of the time taken; % host: by how much a step on a data set "
+    "cached on the device is longer than on one constant batch."
 )
 
 

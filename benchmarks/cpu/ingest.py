@@ -1,6 +1,6 @@
 """From image files to batches, next to bare JPEG decoding of the same files.
 
-    python -m benchmarks.ingest [--images DIR]
+    python -m benchmarks.cpu.ingest [--images DIR]
 
 DIR holds JPEGs of the kind that matters to you; a few suffice, they are copied until there are
 `--count`. Without it the files are `--hands` of our rendered hands over clutter, JPEGs of

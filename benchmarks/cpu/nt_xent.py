@@ -1,6 +1,6 @@
 """NT-Xent, forward and backward: ours, whole and in chunks, and Optax's.
 
-    python -m benchmarks.nt_xent [--counts 1024 2048 4096]
+    python -m benchmarks.cpu.nt_xent [--counts 1024 2048 4096]
 
 N images are 2N rows to compare. Three kinds of memory are told apart: what the compiled program
 says it needs beside its inputs, the most the process has held, and what of that it held before.

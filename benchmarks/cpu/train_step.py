@@ -1,6 +1,6 @@
 """One step of pre-training: ours, and the same layers, loss and update in PyTorch.
 
-    python -m benchmarks.train_step [--architectures resnet18 resnet50]
+    python -m benchmarks.cpu.train_step [--architectures resnet18 resnet50]
 
 * ours, whole step: as `main.py` takes it, from uint8 sources: augmentation, forward, loss,
   backward, update; the recipe `paper_rn50` in float32 with `--batch` pairs at a time;

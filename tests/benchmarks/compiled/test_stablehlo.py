@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import hlo
-from benchmarks.hlo import Operand
+from benchmarks.compiled import collectives, stablehlo
+from benchmarks.compiled.operand import Operand
 from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
 
 IMAGES = jax.ShapeDtypeStruct((8, 6, 6, 3), jnp.bfloat16)
@@ -20,7 +20,7 @@ def convolve(images, kernel):
 
 def test_convolutions_of_a_platform_that_is_not_here():
     lowered = jax.jit(convolve).trace(IMAGES, KERNEL).lower(lowering_platforms=("cuda",))
-    (convolution,) = hlo.convolutions(lowered)
+    (convolution,) = stablehlo.convolutions(lowered)
     assert convolution.operands == (Operand("bf16", (8, 6, 6, 3)), Operand("bf16", (3, 3, 3, 4)))
     assert convolution.result == Operand("bf16", (8, 6, 6, 4))
     assert convolution.layout == "b01f_01io->b01f"
@@ -28,15 +28,15 @@ def test_convolutions_of_a_platform_that_is_not_here():
 
 def test_products_and_transposes():
     lowered = jax.jit(lambda x: x.T @ x).lower(jnp.ones((5, 2)))
-    (product,), (transpose,) = hlo.products(lowered), hlo.transposes(lowered)
+    (product,), (transpose,) = stablehlo.products(lowered), stablehlo.transposes(lowered)
     assert product.result == Operand("f32", (2, 2))
-    assert transpose == hlo.Transpose(Operand("f32", (5, 2)), (1, 0))
+    assert transpose == stablehlo.Transpose(Operand("f32", (5, 2)), (1, 0))
 
 
 def test_residuals_are_what_the_backward_pass_reads():
     x = jax.ShapeDtypeStruct((7,), jnp.float32)
-    assert [leaf.shape for leaf in hlo.residuals(jnp.sin, x)] == [(7,)]
-    assert hlo.residuals(lambda x: x + 1, x) == []
+    assert [leaf.shape for leaf in stablehlo.residuals(jnp.sin, x)] == [(7,)]
+    assert stablehlo.residuals(lambda x: x + 1, x) == []
 
 
 @pytest.mark.parametrize("repeated", [1, 3])
@@ -51,7 +51,7 @@ def test_collectives_are_counted_in_loops_too(repeated):
         return jax.lax.scan(step, jnp.ones(5), length=repeated)[0]
 
     program = jax.jit(means, in_shardings=data_sharding(mesh), out_shardings=replicated(mesh))
-    (collective,) = hlo.collectives(program.lower(jnp.ones((8, 5))).compile())
+    (collective,) = collectives.collectives(program.lower(jnp.ones((8, 5))).compile())
     assert (collective.kind, collective.times, collective.bytes) == ("all-reduce", repeated, 20)
     assert collective.sent(4) == 2 * 20 * 3 / 4
 
@@ -59,13 +59,6 @@ def test_collectives_are_counted_in_loops_too(repeated):
 def test_gathering_sends_a_share_to_every_other_device():
     mesh = make_mesh(jax.devices()[:4])
     program = jax.jit(lambda x: x, in_shardings=data_sharding(mesh), out_shardings=replicated(mesh))
-    (collective,) = hlo.collectives(program.lower(jnp.ones((8, 5))).compile())
+    (collective,) = collectives.collectives(program.lower(jnp.ones((8, 5))).compile())
     assert (collective.kind, collective.operands) == ("all-gather", (Operand("f32", (2, 5)),))
     assert collective.sent(4) == 3 * 40
-
-
-def test_traffic_counts_what_a_fusion_reads_and_writes():
-    """Not what it computes on the way."""
-    compiled = jax.jit(lambda x, y: jnp.tanh(x * y) + 1).lower(*jnp.ones((2, 64))).compile()
-    (access,) = hlo.traffic(compiled)
-    assert (access.read, access.written, access.times) == (2 * 256, 256, 1)

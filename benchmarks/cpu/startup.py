@@ -1,6 +1,6 @@
 """Seconds from the start of the quick start to the end of its first optimizer step.
 
-    python -m benchmarks.startup
+    python -m benchmarks.cpu.startup
 
 * cold: nothing has been compiled or rendered before: the user's home is a new folder;
 * warm: the same command again, with what the cold run left there.

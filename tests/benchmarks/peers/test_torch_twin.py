@@ -18,7 +18,7 @@ from peclr_jax.views.spec import ViewSpec
 
 torch = pytest.importorskip("torch")
 
-from benchmarks.peers import torch_twin, torch_views  # noqa: E402
+from benchmarks.peers import torch_network, torch_twin, torch_views  # noqa: E402
 
 # Threads that wait for each other on a busy machine take longer than the work.
 torch.set_num_threads(1)
@@ -28,8 +28,8 @@ DECAY, RATE = 1e-2, 1e-3
 
 
 BLOCKS = {
-    "basic": (resnet.BasicBlock, torch_twin.BasicBlock),
-    "bottleneck": (resnet.Bottleneck, torch_twin.Bottleneck),
+    "basic": (resnet.BasicBlock, torch_network.BasicBlock),
+    "bottleneck": (resnet.Bottleneck, torch_network.Bottleneck),
 }
 
 
@@ -37,9 +37,9 @@ def projectors(block):
     """Ours and the twin's, with one block in every stage: quick to compile."""
     ours, theirs = BLOCKS[block]
     encoder = resnet.ResNet(stage_sizes=(1, 1, 1, 1), block=ours, width=WIDTH)
-    twin = torch_twin.ResNet(theirs, (1, 1, 1, 1), WIDTH)
+    twin = torch_network.ResNet(theirs, (1, 1, 1, 1), WIDTH)
     head = ProjectionHead(HIDDEN, POINTS)
-    return Projector(encoder, head), torch_twin.Projector(twin, HIDDEN, POINTS)
+    return Projector(encoder, head), torch_network.Projector(twin, HIDDEN, POINTS)
 
 
 def state_dict(variables):
@@ -184,7 +184,7 @@ def test_deeper_networks_have_the_same_tensors(architecture):
     network = Projector(encoder, ProjectionHead(HIDDEN, POINTS))
     shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((2, SIZE, SIZE, 3)))
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    twin = torch_twin.Projector(torch_twin.encoder(architecture, WIDTH), HIDDEN, POINTS)
+    twin = torch_network.Projector(torch_network.encoder(architecture, WIDTH), HIDDEN, POINTS)
     ours = {name: tuple(tensor.shape) for name, tensor in state_dict(zeros).items()}
     theirs = {
         name: tuple(tensor.shape)

@@ -1,4 +1,4 @@
-"""Synthetic hands a second: `python -m benchmarks.render [--sizes 64 128]`."""
+"""Synthetic hands a second: `python -m benchmarks.cpu.render [--sizes 64 128]`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Our side of `benchmarks.gpu`: candidates that take the real step of pre-training on one card.
+"""Our side of `benchmarks/gpu.sh`: candidates that take the real step of pre-training on one card.
 
 Each `prepare` function is run in a process of its own. Nothing heavy is imported at the top.
 """
@@ -137,7 +137,8 @@ class _Run:
         import jax
         from flax.traverse_util import flatten_dict
 
-        from benchmarks import roofline
+        from benchmarks.compiled import network as shapes
+        from benchmarks.compiled import passes
         from configs import pretrain as configs
         from peclr_jax.devices.mesh import make_mesh, replicate
         from peclr_jax.runs import initialisation, recipe
@@ -168,18 +169,18 @@ class _Run:
         began = time.perf_counter()
         self._step = train_step.lower(self._state, self.constant_batch(), self._key).compile()
         self.compile_seconds = time.perf_counter() - began
-        network = roofline.trace(self.model, sizes.size)
+        network = shapes.trace(self.model, sizes.size)
         self._counts = {
-            "model_tflop": roofline.model_flops(network, sizes.pairs) / 1e12,
+            "model_tflop": passes.model_flops(network, sizes.pairs) / 1e12,
             **{
                 f"{rule}_gb": sum(
                     one.bytes
-                    for one in roofline.passes(
+                    for one in passes.passes(
                         network, sizes.pairs, rule, source_size=sizes.source_size
                     )
                 )
                 / 1e9
-                for rule in roofline.RULES
+                for rule in passes.RULES
             },
         }
 

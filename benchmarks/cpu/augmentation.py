@@ -1,6 +1,6 @@
 """Two augmented views of every image: ours, and the same recipe in OpenCV.
 
-    python -m benchmarks.augmentation [--output augmentation.json]
+    python -m benchmarks.cpu.augmentation [--output augmentation.json]
 
 * ours: `two_views` with the paper's ranges, from sources of `--source_size`, compiled, on one core;
 * ours, all cores: the same without that bound;

@@ -94,7 +94,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"benchmarks.{name}")
+    return importlib.import_module(f"benchmarks.cpu.{name}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

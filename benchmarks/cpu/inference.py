@@ -1,6 +1,6 @@
 """The features of images by a ResNet-50: ours, and PyTorch's.
 
-    python -m benchmarks.inference [--batches 1 32]
+    python -m benchmarks.cpu.inference [--batches 1 32]
 
 * ours: `model.apply`, compiled for the batch;
 * ours, folded: the same with BatchNorm folded into the convolutions, as `predict` has it;
@@ -69,10 +69,10 @@ def prepare_torch(
 ) -> Callable[[], Figures]:
     import torch
 
-    from benchmarks.peers import torch_twin
+    from benchmarks.peers import torch_network
 
     memory_format = getattr(torch, layout)
-    model = torch_twin.encoder(architecture, width).eval().to(memory_format=memory_format)
+    model = torch_network.encoder(architecture, width).eval().to(memory_format=memory_format)
     images = torch.randn(batch, 3, size, size).contiguous(memory_format=memory_format)
 
     @torch.inference_mode()
