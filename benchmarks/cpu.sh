@@ -3,4 +3,4 @@
 cd "$(dirname "$0")/.." || exit 1
 python=.venv/bin/python
 [ -x "$python" ] || python=python3
-exec "$python" -m benchmarks.cpu "$@"
+exec "$python" -m benchmarks.cpu.suite "$@"

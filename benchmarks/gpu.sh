@@ -40,4 +40,4 @@ if [[ $wheels ]]; then
   done
   export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 fi
-"$python" -m benchmarks.gpu "${arguments[@]+"${arguments[@]}"}"
+"$python" -m benchmarks.gpu.suite "${arguments[@]+"${arguments[@]}"}"

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks import hlo
+from benchmarks.compiled import stablehlo
 from configs import pretrain as recipes
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.runs import recipe
@@ -65,11 +65,11 @@ def lowered(dtype, platform):
 @pytest.mark.parametrize("platform", ["cuda", "cpu"])
 @pytest.mark.parametrize("dtype", NAMES)
 def test_the_network_computes_in_the_configs_type(dtype, platform):
-    convolutions = hlo.convolutions(lowered(dtype, platform))
+    convolutions = stablehlo.convolutions(lowered(dtype, platform))
     # Those of the network: a convolution of size 1 as a product, or the head's dense layers.
     products = [
         product
-        for product in hlo.products(lowered(dtype, platform))
+        for product in stablehlo.products(lowered(dtype, platform))
         if any(len(array.shape) == 4 or HIDDEN in array.shape for array in product.operands)
     ]
     # Forward, for the weights and, but for the images, for the input: 17 layers and 2 of the head.
@@ -83,8 +83,8 @@ def test_activations_stay_channels_last(platform):
     """In memory, rows and columns of an activation are its second and third dimension."""
     program = lowered("bfloat16", platform)
     forward, of_input, of_kernel = "b01f_01io->b01f", "b01f_01oi->b01f", "f01b_i01o->01bf"
-    assert {c.layout for c in hlo.convolutions(program)} == {forward, of_input, of_kernel}
-    moved = [t for t in hlo.transposes(program) if t.operand.dtype == "bf16"]
+    assert {c.layout for c in stablehlo.convolutions(program)} == {forward, of_input, of_kernel}
+    moved = [t for t in stablehlo.transposes(program) if t.operand.dtype == "bf16"]
     assert [t for t in moved if 2 * PAIRS in t.operand.shape and len(t.operand.shape) > 2] == []
 
 
@@ -101,7 +101,7 @@ def test_what_the_backward_pass_needs_of_activations_is_kept_in_their_own_type(d
         return model.apply(state, images, train=True, mutable=["batch_stats"])[0]
 
     images = jax.ShapeDtypeStruct((2 * PAIRS, side, side, 3), jnp.float32)
-    kept = hlo.residuals(points, variables["params"], variables["batch_stats"], images)
+    kept = stablehlo.residuals(points, variables["params"], variables["batch_stats"], images)
     types = {str(array.dtype) for array in kept if array.ndim == 4 and array.shape[0] == 2 * PAIRS}
     assert dtype in types
     # Beside them at most one byte a value: what a ReLU let through, where a maximum was.

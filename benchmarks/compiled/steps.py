@@ -1,0 +1,105 @@
+"""The real step of pre-training over several devices: trained for a while, or compiled alone."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Program(NamedTuple):
+    """A step to compile; `pairs` a device and micro-batch."""
+
+    platform: str
+    devices: int
+    pairs: int
+    micro_batches: int
+
+
+def make_config(changes: tuple[str, ...], **fields: Any) -> Any:
+    """A recipe of configs/pretrain.py, its name first, with changes like "model.width=4"."""
+    from configs import pretrain
+
+    recipe, *flags = changes
+    config = pretrain.get_config(recipe)
+    flat = dict(flag.split("=", 1) for flag in flags)
+    config.update_from_flattened_dict(
+        {name: type(_field(config, name))(value) for name, value in flat.items()} | fields
+    )
+    return config
+
+
+def make_step(config: Any, devices: list[Any]) -> tuple[Any, Callable[[Any], Any], Any]:
+    """The real step, a function from a key to the state before it, and the mesh."""
+    import jax.numpy as jnp
+
+    from peclr_jax.devices import mesh
+    from peclr_jax.runs import recipe
+    from peclr_jax.tasks import pretrain
+    from peclr_jax.training import trainer
+
+    model, spec = recipe.make_projector(config), recipe.view_spec(config)
+    schedule = recipe.make_schedule(config, 100, recipe.sqrt_scaled_peak(config))
+    optimizer = recipe.make_optimizer(config, schedule.learning_rate)
+    gradients = pretrain.make_gradients(config, model, spec)
+    spread = mesh.make_mesh(devices)
+    step = trainer.make_train_step(gradients, optimizer, mesh=spread)
+
+    def state(key: Any) -> Any:
+        return trainer.create_state(
+            model.init(key, jnp.zeros((1, spec.size, spec.size, 3))), optimizer
+        )
+
+    return step, state, spread
+
+
+def train(changes: tuple[str, ...], devices: int, steps: int) -> tuple[list[float], Any, Any]:
+    """The losses of the first steps, and the parameters before and after them.
+
+    Without the bias before BatchNorm: its gradient is zero but for rounding, of which Adam makes
+    steps as long as of any other.
+    """
+    import jax
+    import numpy as np
+
+    from peclr_jax.devices import mesh
+
+    config = make_config(changes)
+    step, start, spread = make_step(config, jax.devices()[:devices])
+    state = jax.jit(start)(jax.random.key(0))
+    before, state = jax.device_get(state.params), mesh.replicate(state, spread)
+    del before["head"]["dense1"]["bias"]
+    shape = (config.batch_size, config.data.source_size, config.data.source_size, 3)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    batch = mesh.shard_batch({"image": images}, spread)
+    losses = []
+    for _ in range(steps):
+        state, metrics = step(state, batch, jax.random.key(0))
+        losses.append(float(metrics["loss"]))
+    after = jax.device_get(state.params)
+    del after["head"]["dense1"]["bias"]
+    return losses, before, after
+
+
+def compile_step(changes: tuple[str, ...], program: Program) -> Any:
+    """Compiles a step without allocating what it works on."""
+    import jax
+    import jax.numpy as jnp
+
+    from benchmarks.compiled import virtual_gpus
+
+    config = make_config(
+        changes,
+        batch_size=program.devices * program.pairs * program.micro_batches,
+        micro_batches=program.micro_batches,
+        negatives="global",
+    )
+    on_gpus = program.platform == "h100"
+    devices = virtual_gpus.h100s(program.devices) if on_gpus else jax.devices("cpu")
+    step, start, _ = make_step(config, devices[: program.devices])
+    shape = (config.batch_size, config.data.source_size, config.data.source_size, 3)
+    state, key = jax.eval_shape(start, jax.random.key(0)), jax.eval_shape(jax.random.key, 0)
+    return step.lower(state, {"image": jax.ShapeDtypeStruct(shape, jnp.uint8)}, key).compile()
+
+
+def _field(config: Any, name: str) -> Any:
+    for key in name.split("."):
+        config = config[key]
+    return config

@@ -1,0 +1,121 @@
+"""Seconds from the start of the quick start to the end of its first optimizer step.
+
+    python -m benchmarks.cpu.startup
+
+* cold: nothing has been compiled or rendered before: the user's home is a new folder;
+* warm: the same command again, with what the cold run left there.
+
+The command is `python main.py --config=configs/pretrain.py --config.num_steps=1`. What it prints
+about the first step is awaited, so this includes the import, the rendering and the compilation.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from benchmarks import harness, report
+from benchmarks.harness import ON_CPU, Benchmark, Figures
+from benchmarks.process import CandidateError
+from benchmarks.report import Column
+from peclr_jax import versions
+
+FIRST_STEP = re.compile(r"step 1/\d+ .*first step after ([\d.]+) s")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`flags` are added to the command, in one string; a round is one cold and one warm run."""
+
+    flags: str = ""
+    rounds: int = 3
+
+
+# A toy run of the whole program is tests/tasks/test_pretrain.py's; here it is ours to time.
+TOY = Settings(
+    "--config.batch_size=2 --config.model.width=4 --config.model.hidden=8 --config.views.size=16 "
+    "--config.data.rendered.count=4 --config.data.rendered.size=16 --config.data.source_size=16 "
+    "--config.data.rendered.held_out=2 --config.evaluation.images=2 --config.log.pairs=1",
+    rounds=1,
+)
+
+
+def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
+    """Runs a training and takes the time when it says that its first step is done.
+
+    Returns:
+      "first_step_seconds" from the start of the process, "of_that_step_seconds" of the step itself
+      (its compilation above all), and "whole_seconds" to the end of the process.
+
+    Raises:
+      CandidateError: the run failed, or never said so.
+    """
+    said, figures = [], {}
+    start = time.perf_counter()
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=versions.ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        for line in process.stdout:
+            said.append(line)
+            if found := FIRST_STEP.search(line):
+                figures["first_step_seconds"] = time.perf_counter() - start
+                figures["of_that_step_seconds"] = float(found[1])
+    figures["whole_seconds"] = time.perf_counter() - start
+    if process.returncode or "first_step_seconds" not in figures:
+        raise CandidateError(f"{' '.join(command)} did not get to a step:\n{''.join(said[-20:])}")
+    return figures
+
+
+def cold_then_warm(flags: str) -> dict[str, Figures]:
+    """Runs the command twice, with caches that are empty at first."""
+    with tempfile.TemporaryDirectory() as scratch:
+        # What is kept from run to run is kept below the user's home.
+        home = {"HOME": f"{scratch}/home", "XDG_CACHE_HOME": f"{scratch}/home/.cache"}
+        Path(home["HOME"]).mkdir()
+        inherited = {name: v for name, v in os.environ.items() if "_CACHE_" not in name}
+        environment = {**inherited, **ON_CPU, **home, "PYTHONUNBUFFERED": "1"}
+        command = [
+            *(sys.executable, "main.py", "--config=configs/pretrain.py"),
+            *("--config.num_steps=1", *flags.split()),
+        ]
+        return {
+            name: first_step([*command, f"--workdir={scratch}/{name}"], environment)
+            for name in ("cold", "warm")
+        }
+
+
+def measure(settings: Settings) -> Benchmark:
+    all_rounds = [cold_then_warm(settings.flags) for _ in range(settings.rounds)]
+    measured: Benchmark = {
+        name: {
+            figure: harness.spread([one[name][figure] for one in all_rounds])
+            for figure in all_rounds[0][name]
+        }
+        for name in all_rounds[0]
+    }
+    return harness.with_ratios(measured, [("cold", "warm", "first_step_seconds")], settings)
+
+
+def table(benchmark: Benchmark) -> Table:
+    columns = [
+        Column("first_step_seconds", "s to the first step", 1),
+        Column("of_that_step_seconds", "s of these in the step", 1),
+        Column("whole_seconds", "s to the end", 1),
+    ]
+    return report.table("Start of the quick start", benchmark, columns)
+
+
+if __name__ == "__main__":
+    report.run_alone(__doc__, Settings(), TOY, measure, table)

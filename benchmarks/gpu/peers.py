@@ -1,0 +1,105 @@
+"""The peers' side of `benchmarks/gpu.sh`: the PyTorch twins, each in a process of its own."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.gpu.ours import Sizes
+from benchmarks.harness import Figures
+
+_MIB = 2**20
+_WARM_UP_STEPS = 3
+
+
+def prepare(
+    style: str,
+    sizes: Sizes,
+    seconds: float,
+    device: str = "cuda",
+    compiled: bool = False,
+    mode: str = "default",
+    micro_batches: int = 1,
+) -> Callable[[], Figures]:
+    """A twin's step on uint8 sources that lie on the device, and on views that are given.
+
+    Args:
+      style: of the twin: "official" or "best".
+      sizes: of the batch and the network; the style chooses the type of the activations.
+      seconds: to measure each of the two for.
+      device: "cuda" or "cpu".
+      compiled: whether to use `torch.compile`, on step and augmentation.
+      mode: of `torch.compile`.
+      micro_batches: parts of a step.
+    """
+    import torch
+
+    from benchmarks.peers import torch_twin
+    from benchmarks.peers.torch_views import TorchViews
+
+    step = torch_twin.make_step(
+        sizes.architecture,
+        style=style,
+        size=sizes.size,
+        device=device,
+        width=sizes.width,
+        compiled=compiled,
+        mode=mode,
+        micro_batches=micro_batches,
+    )
+    # What its autocast would make of them anyway.
+    dtype = torch.bfloat16 if style == "best" else torch.float32
+    views = TorchViews(sizes.size, dtype=dtype, compiled=compiled)
+    shape = (sizes.pairs, sizes.source_size, sizes.source_size, 3)
+    sources = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
+    given = views(sources)
+
+    def wait() -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    def whole() -> Any:
+        return step(*views(sources))
+
+    def seconds_a_call(function: Callable[[], Any]) -> float:
+        wait()
+        calls, began = 0, time.perf_counter()
+        while not calls or time.perf_counter() - began < seconds:
+            function()
+            calls += 1
+            # As ours: the host runs ahead, but not without end.
+            if calls % 3 == 0:
+                wait()
+        wait()
+        return (time.perf_counter() - began) / calls
+
+    for _ in range(_WARM_UP_STEPS):
+        whole()
+    wait()
+
+    def measure() -> Figures:
+        taken, alone = seconds_a_call(whole), seconds_a_call(lambda: step(*given))
+        peak = torch.cuda.max_memory_allocated() / _MIB if device == "cuda" else 0.0
+        return {
+            "pairs_per_second": sizes.pairs / taken,
+            "step_ms": 1000 * taken,
+            "views_given_ms": 1000 * alone,
+            **({"device_peak_mib": peak} if peak else {}),
+        }
+
+    return measure
+
+
+def prepare_opencv(sizes: Sizes, seconds: float) -> Callable[[], Figures]:
+    """The official augmentation on all cores: what one core makes, times the cores.
+
+    That is more than all cores together will make, and nothing is decoded: a bound in the peer's
+    favour.
+    """
+    import os
+
+    from benchmarks.peers import opencv_views
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    photo_side = round(sizes.source_size * 224 / 192)
+    views = opencv_views.prepare("official", 16, photo_side, sizes.size, seconds)
+    return lambda: {"pairs_per_second": (cores or 1) * views()["per_second"] / 2}
