@@ -8,11 +8,12 @@ import optax
 from jaxtyping import Array, Key
 from ml_collections import ConfigDict
 
+from peclr_jax import specs
 from peclr_jax.devices import mesh
 from peclr_jax.errors import UserError
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork
-from peclr_jax.networks import stored
+from peclr_jax.networks.description import read_description
 from peclr_jax.runs import recipe
 from peclr_jax.runs.initialisation import (
     AUTO,
@@ -101,8 +102,8 @@ def resolve(config: ConfigDict) -> tuple[ConfigDict, Initialisation]:
                     "recipe's variant +scratch"
                 )
         return config, RANDOM
-    trained = stored.read(path)
-    match_encoder(config.model, trained.model.to_dict(), f"the checkpoint {path}")
+    trained = read_description(path)
+    match_encoder(config.model, specs.to_dict(trained.model), f"the checkpoint {path}")
     restored = restoring.restore_params(path)
     source = str(restoring.find(path))
     if config.init.parts == "encoder":

@@ -17,16 +17,19 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages
+from peclr_jax import files, pages, specs
 from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
-from peclr_jax.networks import hand_errors, inference
+from peclr_jax.networks import hand_errors, label_statistics
 from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.label_statistics import LabelStatistics
+from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.objectives import pose as losses
-from peclr_jax.runs import label_statistics, memory_advice, monitor, pose_recipe, recipe
+from peclr_jax.photos.looking import LookingRule
+from peclr_jax.runs import memory_advice, monitor, pose_recipe, recipe
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.training import accumulation, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
@@ -80,9 +83,8 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
     )
     schedule = recipe.make_schedule(config, source.steps_per_epoch, config.optimizer.learning_rate)
-    config.statistics = label_statistics.measure(
-        source, config.batch_size, spec, config.data.source_size
-    )
+    statistics = label_statistics.measure(source, config.batch_size, spec, config.data.source_size)
+    config.statistics = specs.to_dict(statistics)
     describe(config, console, source.num_examples, schedule.total_steps, given.source, workdir)
 
     network = pose_recipe.make_pose_network(config)
@@ -111,7 +113,8 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
 
         def score(state: trainer.TrainState) -> dict[str, float]:
             trained = local_copy({"params": state.params, "batch_stats": state.batch_stats})
-            return quick_scores(Estimator(config, network, trained), held_out, config.batch_size)
+            estimator = make_estimator(config, network, trained, statistics)
+            return quick_scores(estimator, held_out, config.batch_size)
 
         state = trainer.fit(
             replicate(trainer.create_state(variables, optimizer), mesh),
@@ -206,6 +209,20 @@ def measure_batch_statistics(
     return {**variables, "batch_stats": local_copy(batch_stats)}
 
 
+def make_estimator(
+    config: ConfigDict, network: PoseNetwork, variables: Variables, statistics: LabelStatistics
+) -> Estimator:
+    """The network as evaluation and prediction ask it."""
+    return Estimator(
+        network,
+        variables,
+        view_size=config.views.size,
+        source_margin=config.data.source_margin,
+        looking=LookingRule(config.data.hand_margin),
+        statistics=statistics,
+    )
+
+
 def quick_scores(
     estimator: Estimator, examples: dict[str, np.ndarray], batch_size: int
 ) -> dict[str, float]:
@@ -223,7 +240,7 @@ def quick_scores(
     totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
-        seen = inference.infer(estimator, batch, "box", batch_size)
+        seen = look_at_batch(estimator, batch, "box", batch_size)
         measured = hand_errors.measure(estimator, batch, seen, "given")
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from peclr_jax import input_pipeline, pages
 from peclr_jax.input_pipeline.memory import Batch
-from peclr_jax.networks import inference
+from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.runs import recipe
 
 PICTURE = "hands.png"
@@ -25,7 +25,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     total, batch = show(config, workdir)
     console = Console()
-    name = inference.describe_data(config.data, config.split)
+    name = describe_data(config.data.source, config.data.names, config.split)
     console.print(f"{name}: {total:,} images", highlight=False, soft_wrap=True)
     table = Table()
     table.add_column(f"of the {len(batch['image'])} shown")
@@ -53,7 +53,7 @@ def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
     rows = spread(split.num_examples, config.count)
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
-    name = inference.describe_data(config.data, config.split)
+    name = describe_data(config.data.source, config.data.names, config.split)
     figure = pages.skeletons(
         batch["image"],
         batch["keypoints_2d"],
