@@ -30,10 +30,10 @@ def cached(
     them find the pool, and the first one keeps it.
 
     Args:
-      folder: of the files, "~" being the user's own; "" keeps nothing.
-      identity: everything that decides what `make` returns, fit for JSON; the renderer's own code
+      folder: Of the files, "~" being the user's own; "" keeps nothing.
+      identity: Everything that decides what `make` returns, fit for JSON; the renderer's own code
         is added to it.
-      make: renders the pool.
+      make: Renders the pool.
 
     Returns:
       The pool.
