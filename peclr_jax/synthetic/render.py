@@ -103,17 +103,6 @@ class Hands(NamedTuple):
     mask: Bool[Array | np.ndarray, "n size size"]
 
 
-def render_batch(key: Key[Array, ""], count: int, spec: RenderSpec) -> Hands:
-    """Renders images 0 to `count` - 1 of `key`.
-
-    Args:
-      key: PRNG key.
-      count: Number of images.
-      spec: What to render.
-    """
-    return render_indices(key, jnp.arange(count), spec)
-
-
 @functools.partial(jax.jit, static_argnames="spec")
 def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec) -> Hands:
     """Renders images by their number.
