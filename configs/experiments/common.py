@@ -93,7 +93,7 @@ def add_arm(
       x: Where it is on the curve.
     """
     changes = [unflatten_dict(dict(flat or {}), sep=".") for flat in (pretrain, finetune)]
-    config.arms[name] = specs.to_config(ArmSpec(label, pretrained, series, x, *changes))
+    config.arms[name] = specs.to_config(ArmSpec(label, pretrained, series, float(x), *changes))
 
 
 def add_comparison(config: ConfigDict, name: str, arm: str, against: str, paper: str = "") -> None:

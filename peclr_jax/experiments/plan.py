@@ -77,7 +77,8 @@ def plan(spec: ExperimentSpec) -> list[Run]:
     Raises:
       UserError: An arm changes a field that is not there, or to an impossible value.
     """
-    return [_run(spec, arm, seed) for seed in spec.seeds for arm in spec.arms]
+    recipes = {name: _recipe(spec, name) for name in spec.arms}
+    return [_run(spec, name, seed, recipes[name]) for seed in spec.seeds for name in spec.arms]
 
 
 def digest(spec: Any) -> str:
@@ -103,22 +104,39 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
     return dataclasses.replace(data, manual_dir=trained_on.manual_dir, data_dir=trained_on.data_dir)
 
 
-def _run(spec: ExperimentSpec, name: str, seed: int) -> Run:
+class _Recipe(NamedTuple):
+    """The trainings of an arm.
+
+    Attributes:
+      pretraining: Of the encoder; None if its weights are random.
+      tuning: The fine-tuning or the probe.
+    """
+
+    pretraining: PretrainSpec | None
+    tuning: FinetuneSpec
+
+
+def _recipe(spec: ExperimentSpec, name: str) -> _Recipe:
     arm, where = spec.arms[name], f"--config.arms.{name}"
-    pretraining = specs.changed(spec.pretrain, {**arm.pretrain, "seed": seed}, f"{where}.pretrain")
-    tuning = specs.changed(spec.finetune, {**arm.finetune, "seed": seed}, f"{where}.finetune")
+    pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
+    tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
     encoder = {field: getattr(pretraining.model, field) for field in ENCODER_FIELDS}
-    # Whether the views are large enough for the encoder is not to be found out after days.
+    # Also where the encoder is pre-trained: days later is late to hear that views are too small.
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
+    return _Recipe(pretraining, tuning) if arm.pretrained else _Recipe(None, resolved)
+
+
+def _run(spec: ExperimentSpec, name: str, seed: int, recipe: _Recipe) -> Run:
     trainings = []
-    if arm.pretrained:
+    tuning = _starting_from(dataclasses.replace(recipe.tuning, seed=seed), "")
+    named = tuning
+    if recipe.pretraining is not None:
+        pretraining = dataclasses.replace(recipe.pretraining, seed=seed)
         start = digest(pretraining)
         workdir = _workdir(spec.networks_dir, f"pretrain-{name}-{seed}", start)
         trainings.append(Training(pretraining, workdir))
         # By its digest, as the folder's name depends on who was first to ask for it.
         named, tuning = _starting_from(tuning, start), _starting_from(tuning, str(workdir))
-    else:
-        named = tuning = _starting_from(resolved, "")
     workdir = _workdir(spec.networks_dir, f"finetune-{name}-{seed}", digest(named))
     trainings.append(Training(tuning, workdir))
     evaluations = {

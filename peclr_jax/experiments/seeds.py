@@ -45,6 +45,6 @@ def compare(errors: Sequence[float], others: Sequence[float]) -> Comparison:
       errors: Of the arm, one a seed.
       others: Of the arm that it is compared with, of the same seeds in the same order.
     """
-    reduction = mean((1 - np.asarray(errors) / np.asarray(others)).tolist())
+    reduction = mean([1 - error / other for error, other in zip(errors, others, strict=True)])
     high, low = mean(errors).high, mean(others).low
     return Comparison(reduction, high is not None and low is not None and high < low)
