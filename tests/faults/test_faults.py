@@ -23,7 +23,6 @@ from configs import pretrain as pretrain_recipes
 from peclr_jax.runs import memory_advice, provenance, recipe
 from peclr_jax.training import trainer
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.failures import (
     LostDataError,
     NonFiniteLossError,
@@ -38,6 +37,7 @@ from peclr_jax.training.restoring import (
     restore_state,
 )
 from peclr_jax.training.trainer import Hook
+from peclr_jax.training.workdir import locked
 
 ROOT = Path(__file__).parents[2]
 toy = SimpleNamespace(**runpy.run_path(str(ROOT / "tests/training/toy_run.py")))
@@ -247,8 +247,8 @@ def test_steps_that_are_not_finite_may_be_skipped_and_are_counted(tmp_path):
 
 def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from peclr_jax.training.claim import claimed\n"
-        "with claimed(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from peclr_jax.training.workdir import locked\n"
+        "with locked(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -261,17 +261,17 @@ def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
         assert holder.stdout.readline() == "mine\n"
         with (
             pytest.raises(ValueError, match=f"used by another run .process {holder.pid} on"),
-            claimed(tmp_path),
+            locked(tmp_path),
         ):
             pass
         holder.send_signal(signal.SIGKILL)
-    with claimed(tmp_path):  # a claim does not outlive its process
+    with locked(tmp_path):  # a claim does not outlive its process
         pass
 
 
 def test_a_workdir_that_cannot_be_written_to_is_named():
     with pytest.raises(OSError, match=r"/proc/nowhere/run cannot be written to .*: choose another"):  # noqa: SIM117
-        with claimed(Path("/proc/nowhere/run")):
+        with locked(Path("/proc/nowhere/run")):
             pass
 
 
@@ -337,7 +337,7 @@ def test_a_read_only_file_system_is_named(small_disk, whole):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with (
         pytest.raises(OSError, match=r"cannot be written to .Read-only file system.: choose anoth"),
-        claimed(workdir),
+        locked(workdir),
     ):
         pass
     with pytest.raises(OSError) as info:

@@ -4,8 +4,7 @@ import json
 import numpy as np
 from rich.console import Console
 
-from peclr_jax.training.metrics_writer import MetricsWriter
-from peclr_jax.training.progress import Progress
+from peclr_jax.training.progress import MetricsWriter, Progress
 
 
 def steps(workdir):
