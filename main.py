@@ -98,7 +98,8 @@ def main(argv: list[str]) -> int:
     except BaseException:
         traceback.print_exc()
     if exit_code:
-        processes.end(exit_code)
+        processes.fail(exit_code)
+    processes.finish()
     return exit_code
 
 

@@ -20,11 +20,10 @@ MISSING = 5
 """Exit code where other processes did not come to the start."""
 # JAX aborts all processes when one has not been heard of for so long.
 _HEARTBEAT_SECONDS = 45
-# A process that is done waits so long for the others, for example for summary and pictures.
-_SHUTDOWN_SECONDS = 300
-# A process that fails waits so long for others that make the same mistake: if process 0 left at
-# once, JAX would abort them before they have named it.
-_FAILURE_SECONDS = 10.0
+# JAX aborts all processes when some have not come to their end so long after the first.
+_SHUTDOWN_SECONDS = 10
+# A process that fails leaves earlier, with its own exit code.
+_FAILURE_SECONDS = 5.0
 
 
 def settings(
@@ -95,11 +94,17 @@ def start(arguments: Mapping[str, Any], seconds: float) -> None:
     _meet()
 
 
-def end(exit_code: int) -> NoReturn:
-    """Ends this process because it has failed; JAX then ends the others.
+def finish() -> None:
+    """Waits until all processes are done."""
+    multihost_utils.sync_global_devices("done")
+    jax.distributed.shutdown()
+
+
+def fail(exit_code: int) -> NoReturn:
+    """Ends this process because it has failed, whereupon JAX ends the others.
 
     Args:
-      exit_code: Exit code of this process. Others that fail alike keep their own.
+      exit_code: Exit code of this process. Others that fail alike within seconds keep their own.
     """
     sys.stdout.flush()
     sys.stderr.flush()

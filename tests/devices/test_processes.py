@@ -65,4 +65,4 @@ def test_what_is_left_open_is_one_sentence(monkeypatch):
         r"cannot start \(Number of processes must be defined\): give --coordinator_address=HOST"
     )
     with pytest.raises(UserError, match=sentence):
-        processes.start(processes.settings({}, "host:1"), 60)
+        processes.start(processes.settings({}, "host:1"), 60.0)
