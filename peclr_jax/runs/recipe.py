@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 
 from peclr_jax.devices import mesh
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError, UserError
 from peclr_jax.models import resnet
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
@@ -250,8 +250,8 @@ def view_spec(config: ConfigDict) -> ViewSpec:
     values: dict[str, Any] = config.views.to_dict()
     try:
         return ViewSpec(**values, source_margin=config.data.source_margin)
-    except ValueError as error:
-        raise UserError(str(error).replace("ViewSpec.", "--config.views.")) from None
+    except FieldError as error:
+        raise UserError(f"--config.views.{error.field} {error.problem}") from None
 
 
 def make_encoder(config: ConfigDict) -> resnet.ResNet:

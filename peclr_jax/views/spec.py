@@ -1,9 +1,11 @@
 """What a view may look like: every range of the augmentation in one frozen record."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from peclr_jax.errors import UserError
+from peclr_jax import specs
+from peclr_jax.errors import FieldError
+from peclr_jax.specs import ELSEWHERE, Between, Fraction, NonNegativeFloat
 from peclr_jax.views.color import ChannelOrder
 
 Range = tuple[float, float]
@@ -20,107 +22,91 @@ class ViewSpec:
     switched off leaves no trace in the compiled program.
 
     Attributes:
-        size: Side of the view in pixels.
-        source_margin: Side of the square source image over the side of the canonical view (the
-            one under the identity transform).
-        rotation_deg: Largest rotation in degrees, either way.
-        scale: Range of the magnification.
-        translation: Range of the displacement along either axis, as a fraction of the side: the
-            paper's 15 px at 128, either way.
-        color_jitter: Whether to jitter colours.
-        color_jitter_probability: Fraction of the views that are jittered.
-        hue: Range of the factor h on the hue angle.
-        saturation: Range of the factor s on the saturation.
-        value_gain: Range of the factor a on the value.
-        value_offset: Range of the term b added to the value, in grey levels of 255.
-        color_drop: Whether to turn views grey.
-        color_drop_probability: Fraction of the views turned grey.
-        blur: Whether to blur with a Gaussian.
-        blur_probability: Fraction of the views that are blurred.
-        blur_sigma: Range of the Gaussian's standard deviation in pixels.
-        blur_kernel: Size of its kernel as a fraction of the side, truncated and made odd.
-        noise: Whether to add Gaussian noise.
-        noise_probability: Fraction of the views that get noise.
-        noise_deviation: The noise's standard deviation in grey levels of 255 (official code: 25).
-        sobel: Whether to replace views by their Sobel response.
-        sobel_probability: Fraction of the views that are replaced.
-        sobel_wrap: Whether the response wraps modulo 256, as in the official code.
-        cutout: Whether to paint over a random square.
-        cutout_probability: Fraction of the views that are painted over.
-        cutout_side: Range of the square's side as a fraction of the view's (official code: up
-            to 0.16). Its centre is uniform in the view, since pre-training has no joints to
-            aim at; the official code aims at a random joint.
-        channel_order: "bgr" measures hue and grey as the official code does, which takes RGB
-            images for BGR.
-        quantize: Whether colour jitter passes through 8-bit HSV, as in the official code.
+      size: Side of the view in pixels.
+      source_margin: Side of the square source image over the side of the canonical view (the
+        one under the identity transform); in a config it is `data.source_margin`.
+      rotation_deg: Largest rotation in degrees, either way.
+      scale: Range of the magnification.
+      translation: Range of the displacement along either axis, as a fraction of the side: the
+        paper's 15 px at 128, either way.
+      color_jitter: Whether to jitter colours.
+      color_jitter_probability: Fraction of the views that are jittered.
+      hue: Range of the factor h on the hue angle.
+      saturation: Range of the factor s on the saturation.
+      value_gain: Range of the factor a on the value.
+      value_offset: Range of the term b added to the value, in grey levels of 255.
+      color_drop: Whether to turn views grey.
+      color_drop_probability: Fraction of the views turned grey.
+      blur: Whether to blur with a Gaussian.
+      blur_probability: Fraction of the views that are blurred.
+      blur_sigma: Range of the Gaussian's standard deviation in pixels.
+      blur_kernel: Size of its kernel as a fraction of the side, truncated and made odd.
+      noise: Whether to add Gaussian noise.
+      noise_probability: Fraction of the views that get noise.
+      noise_deviation: The noise's standard deviation in grey levels of 255 (official code: 25).
+      sobel: Whether to replace views by their Sobel response.
+      sobel_probability: Fraction of the views that are replaced.
+      sobel_wrap: Whether the response wraps modulo 256, as in the official code.
+      cutout: Whether to paint over a random square.
+      cutout_probability: Fraction of the views that are painted over.
+      cutout_side: Range of the square's side as a fraction of the view's (official code: up
+        to 0.16). Its centre is uniform in the view, since pre-training has no joints to
+        aim at; the official code aims at a random joint.
+      channel_order: "bgr" measures hue and grey as the official code does, which takes RGB
+        images for BGR.
+      quantize: Whether colour jitter passes through 8-bit HSV, as in the official code.
     """
 
-    size: int = 128
-    source_margin: float = 1.5
+    size: Annotated[int, Between(1, 4096)] = 128
+    source_margin: Annotated[float, Between(0.1, 100)] = field(default=1.5, metadata=ELSEWHERE)
 
-    rotation_deg: float = 45.0
+    rotation_deg: NonNegativeFloat = 45.0
     scale: Range = (0.6, 2.0)
     translation: Range = (-15 / 128, 15 / 128)
 
     color_jitter: bool = True
-    color_jitter_probability: float = 1.0
+    color_jitter_probability: Fraction = 1.0
     hue: Range = (0.01, 1.0)
     saturation: Range = (0.01, 1.0)
     value_gain: Range = (0.5, 1.0)
     value_offset: Range = (5.0, 20.0)
 
     color_drop: bool = False
-    color_drop_probability: float = 0.5
+    color_drop_probability: Fraction = 0.5
 
     blur: bool = False
-    blur_probability: float = 0.5
+    blur_probability: Fraction = 0.5
     blur_sigma: Range = (0.1, 2.0)
-    blur_kernel: float = 0.1
+    blur_kernel: Annotated[float, Between(0, 2, above=True)] = 0.1
 
     noise: bool = False
-    noise_probability: float = 0.5
-    noise_deviation: float = 25.0
+    noise_probability: Fraction = 0.5
+    noise_deviation: NonNegativeFloat = 25.0
 
     sobel: bool = False
-    sobel_probability: float = 0.5
+    sobel_probability: Fraction = 0.5
     sobel_wrap: bool = False
 
     cutout: bool = False
-    cutout_probability: float = 0.5
+    cutout_probability: Fraction = 0.5
     cutout_side: Range = (0.0, 0.16)
 
     channel_order: ChannelOrder = "rgb"
     quantize: bool = False
 
     def __post_init__(self) -> None:
-        """Checks every range.
+        """Checks every field.
 
         Raises:
-            UserError: If a field cannot be meant; the message names it and what it should be.
+          FieldError: If a field cannot be meant; the message names it and what it should be.
         """
-        for name in ("size", "source_margin", "blur_kernel"):
-            value = getattr(self, name)
-            if not 0 < value < math.inf:
-                raise UserError(f"ViewSpec.{name} must be positive, got {value!r}")
-        for name in ("rotation_deg", "noise_deviation"):
-            value = getattr(self, name)
-            if not 0 <= value < math.inf:
-                raise UserError(f"ViewSpec.{name} must be zero or more, got {value!r}")
+        specs.check(self)
         for name, least in _LEAST.items():
-            _check_range(name, getattr(self, name), least)
-        for name in _PROBABILITIES:
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise UserError(f"ViewSpec.{name} must lie in [0, 1], got {value!r}")
-        if self.blur_kernel >= 2:
-            raise UserError(
-                "ViewSpec.blur_kernel is a fraction of the view's side and must stay below 2, "
-                f"got {self.blur_kernel!r}"
-            )
-        if self.channel_order not in ("rgb", "bgr"):
-            raise UserError(
-                f'ViewSpec.channel_order must be "rgb" or "bgr", got {self.channel_order!r}'
-            )
+            low, high = getattr(self, name)
+            if not least <= low <= high:
+                raise FieldError(
+                    name, f"must satisfy {least:g} <= low <= high, got {(low, high)!r}"
+                )
 
 
 # A transform of scale 0 cannot be undone, and a Gaussian of width 0 is not one.
@@ -135,15 +121,3 @@ _LEAST = {
     "value_offset": -255.0,
     "cutout_side": 0.0,
 }
-_PROBABILITIES = tuple(
-    f"{name}_probability"
-    for name in ("color_jitter", "color_drop", "blur", "noise", "sobel", "cutout")
-)
-
-
-def _check_range(name: str, value: object, least: float) -> None:
-    if not isinstance(value, tuple) or len(value) != 2:
-        raise UserError(f"ViewSpec.{name} must be a tuple (low, high), got {value!r}")
-    low, high = value
-    if not least <= low <= high < math.inf:
-        raise UserError(f"ViewSpec.{name} must satisfy {least:g} <= low <= high, got {value!r}")

@@ -95,3 +95,20 @@ def test_lamb_scales_the_step_of_adam():
 def test_unknown_recipe():
     with pytest.raises(ValueError, match="has no recipe 'papre'"):
         pretrain.get_config("papre")
+
+
+@pytest.mark.parametrize("steps", ["ten", "20:10", "0:5", "10"])
+def test_steps_to_trace_are_checked_before_anything_runs(steps):
+    config = pretrain.get_config("quick")
+    config.profile = steps
+    with pytest.raises(ValueError, match=f"profile='{steps}' names no steps .* example 10:20"):
+        recipe.check_pretraining(config, 1)
+
+
+def test_fields_that_came_later_do_not_keep_an_older_run_from_going_on():
+    config = pretrain.get_config("quick")
+    older = config.to_dict()
+    del older["optimizer"]["skip_nonfinite"], older["profile"]
+    assert recipe.identity(config.to_dict()) == recipe.identity(older)
+    config.optimizer.skip_nonfinite = 3
+    assert recipe.identity(config.to_dict()) != recipe.identity(older)

@@ -1,0 +1,238 @@
+"""Specs of the data: what `config.data` describes."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+from peclr_jax import specs
+from peclr_jax.errors import FieldError
+from peclr_jax.specs import Between, Fraction, NonNegativeInt
+
+RENDERED = "rendered"
+"""The source of rendered hands alone, and what stands for them among the names of data sets."""
+
+Share = Annotated[float, Between(0, 1, above=True)]
+
+
+def as_list(text: str) -> list[str]:
+    """Splits a field of names that are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderedSpec:
+    """Hands rendered on the device.
+
+    Attributes:
+      count: Hands rendered at the start, to be trained on again and again; 0 renders new ones for
+        every batch.
+      held_out: Hands held out for monitoring.
+      versions: Images of each hand, before as many backgrounds; FreiHAND has four. An epoch is all
+        of them. What is held out, or gone through once, is version 0.
+      size: Side of the rendered image, pixels.
+      seed: Seed of the hands themselves (the run's seed only orders them).
+      background: "green" screens as in FreiHAND's recordings, a few "shared" by all images, or
+        "clutter" unique to each, which gives away which views belong together. Of several versions
+        each may have its own, separated by commas, the last one for the rest: "green,clutter", as
+        in FreiHAND.
+      shared_backgrounds: How many backgrounds "shared" has.
+      held: Probability of an object in the hand.
+      occluder: Probability of something before the hand.
+      sleeve: Probability of a sleeve.
+      span: Range of the hand's size, as a fraction of the rendered image's side. Crops take
+        `hand_margin * source_margin` times the hand: what lies outside the rendered image is black.
+      cache_dir: Folder that keeps rendered hands for later runs; "" renders them anew.
+      chunk: Hands rendered at once, over all devices.
+    """
+
+    count: Annotated[int, Between(0, 2**31)] = 4096
+    held_out: Annotated[int, Between(1, 2**31)] = 512
+    versions: Annotated[int, Between(1, 1024)] = 1
+    size: Annotated[int, Between(1, 4096)] = 64
+    seed: NonNegativeInt = 0
+    background: str = "shared"
+    shared_backgrounds: Annotated[int, Between(1, 1024)] = 8
+    held: Fraction = 0.5
+    occluder: Fraction = 0.2
+    sleeve: Fraction = 0.5
+    span: tuple[Share, Share] = (0.4, 0.5)
+    cache_dir: str = ""
+    chunk: Annotated[int, Between(1, 2**16)] = 64
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: A field has an impossible value.
+        """
+        specs.check(self)
+        if self.span[0] > self.span[1]:
+            raise FieldError("span", f"must be (smallest, largest), got {self.span}")
+        named = as_list(self.background)
+        if not 1 <= len(named) <= self.versions:
+            raise FieldError(
+                "background",
+                f"is {self.background!r}, {len(named)} backgrounds for versions={self.versions}: "
+                "name one, or at most one a version",
+            )
+        if not self.count and self.versions > 1:
+            raise FieldError(
+                "versions",
+                f"is {self.versions}, but count=0 renders hands without end, each of them once: "
+                "give a count",
+            )
+
+    @property
+    def backgrounds(self) -> tuple[str, ...]:
+        """The background of each version."""
+        named = as_list(self.background)
+        return (*named, *named[-1:] * (self.versions - len(named)))
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Hands to train or to evaluate on.
+
+    Attributes:
+      source: "rendered": hands rendered on the device (no files, no TensorFlow); "tfds": records.
+      source_size: Side of the square crops delivered, pixels: the view's side times `source_margin`
+        keeps the resolution.
+      hand_margin: Side of the canonical view over the larger side of the hand's box (keypoints).
+      source_margin: Side of the crop over the side of the canonical view: room to rotate, shift and
+        zoom out.
+      cache: Where decoded crops are kept: "none" decodes each time it is needed, "host" and
+        "device" hold all of them in memory (3 * source_size^2 bytes each). Rendered hands are held
+        in memory in any case, where "none" means "device". From records, "none" trains on slightly
+        sharper images: they are resampled once, from the decoded JPEG into the view, and those of a
+        cache twice. Records that are mixed with rendered hands are held as these are.
+      crop: What is cut out: the square around the "hand"'s box, or the central square of the whole
+        "image", for photographs of which no box is known; the margins then mean nothing.
+      pairs: What the two views of pre-training are of: one "image", as in the paper, or two
+        "versions" of its hand, so that the background does not tell which views belong together.
+        Batches then carry a `partner` beside the image, drawn anew each time; a hand of a single
+        version is its own partner.
+      labels: Whether batches carry labels beside the image (fine-tuning).
+      label_fraction: Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), all versions
+        of a hand or none. A smaller fraction is a part of a larger one.
+      label_seed: Seed of that choice.
+      names: TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k". One of
+        several may be "rendered": the hands of `rendered`, mixed with the records. Those of them
+        that are held out come after the records' own.
+      weights: Relative shares of the data sets in a batch, separated by commas; "" for equal
+        shares, as in the paper (Sec. 8).
+      split: TFDS split to train on ("train+validation" is all of FreiHAND's training set).
+      held_out_split: TFDS split that is held out for monitoring.
+      data_dir: Folder of the records; "" for ~/tensorflow_datasets.
+      manual_dir: Folders of the raw files of data sets that must be fetched by hand, one per name
+        ("rendered" has none), separated by commas; records are written on first use. "" uses
+        records that were prepared before.
+      decode_threads: Threads that decode; 0 for one per core.
+      rendered: Of source "rendered", and of "rendered" among the names.
+    """
+
+    source: Literal["rendered", "tfds"] = "rendered"
+    source_size: Annotated[int, Between(1, 8192)] = 96
+    hand_margin: Annotated[float, Between(0.1, 100)] = 1.5
+    source_margin: Annotated[float, Between(0.1, 100)] = 1.5
+    cache: Literal["none", "host", "device"] = "none"
+    crop: Literal["hand", "image"] = "hand"
+    pairs: Literal["image", "versions"] = "image"
+    labels: bool = False
+    label_fraction: Share = 1.0
+    label_seed: NonNegativeInt = 0
+    names: str = "freihand"
+    weights: str = ""
+    split: str = "train"
+    held_out_split: str = "validation"
+    data_dir: str = ""
+    manual_dir: str = ""
+    decode_threads: NonNegativeInt = 0
+    rendered: RenderedSpec = RenderedSpec()
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: A field has an impossible value.
+        """
+        specs.check(self)
+        if self.source == RENDERED:
+            self._check_rendered()
+        else:
+            self._check_records()
+
+    @property
+    def all_names(self) -> list[str]:
+        """The data sets, "rendered" among them where rendered hands are mixed with records."""
+        return as_list(self.names)
+
+    @property
+    def record_names(self) -> list[str]:
+        """The data sets that are read from records."""
+        return [name for name in self.all_names if name != RENDERED]
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether rendered hands are mixed with records."""
+        return self.source == "tfds" and RENDERED in self.all_names
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The weights as numbers; empty for equal shares."""
+        return tuple(map(float, as_list(self.weights)))
+
+    @property
+    def crop_margin(self) -> float | None:
+        """Side of a crop over the larger side of the hand's box; None for the whole image."""
+        return self.hand_margin * self.source_margin if self.crop == "hand" else None
+
+    def _check_rendered(self) -> None:
+        if not self.rendered.count and self.label_fraction < 1:
+            raise FieldError(
+                "label_fraction",
+                f"is {self.label_fraction}, but rendered.count=0 renders hands without end, which "
+                "have no fractions: give a count",
+            )
+        if self.pairs == "versions" and self.rendered.versions == 1:
+            raise FieldError(
+                "pairs",
+                "is 'versions', two images of one hand, of which rendered.versions=1 renders one: "
+                "give 2 or more, and a count",
+            )
+
+    def _check_records(self) -> None:
+        names = self.all_names
+        if not names:
+            raise FieldError("names", "is empty; name a data set, for example 'freihand'")
+        for field, of in (("weights", names), ("manual_dir", self.record_names)):
+            given = as_list(getattr(self, field))
+            if given and len(given) != len(of):
+                raise FieldError(
+                    field,
+                    f"has {len(given)} entries for {len(of)} data sets ({', '.join(of)}); give one "
+                    "each, or leave it empty",
+                )
+        try:
+            shares = self.shares
+        except ValueError:
+            shares = (0.0,)
+        if not all(0 < share < float("inf") for share in shares):
+            raise FieldError(
+                "weights", f"must be positive numbers separated by commas, got {self.weights!r}"
+            )
+        if self.is_mixed:
+            self._check_mixed()
+
+    def _check_mixed(self) -> None:
+        if not self.record_names:
+            raise FieldError(
+                "names",
+                f"is {self.names!r}, which names no records to mix rendered hands with: name a "
+                "data set beside them, or set data.source='rendered'",
+            )
+        if self.all_names.count(RENDERED) > 1:
+            raise FieldError("names", f"has {RENDERED!r} more than once: {self.names!r}")
+        if not self.rendered.count:
+            raise FieldError(
+                "rendered.count",
+                "is 0, hands without end, which cannot be mixed with records: give a count",
+            )

@@ -1,0 +1,171 @@
+"""Specs of the networks: what `config.model` describes, and what it builds."""
+
+import dataclasses
+from typing import Annotated, Literal
+
+import jax.numpy as jnp
+
+from peclr_jax import specs
+from peclr_jax.models import resnet
+from peclr_jax.models.heads import PoseHead, ProjectionHead, RootDepthRefiner
+from peclr_jax.models.pose_network import PoseNetwork
+from peclr_jax.models.projector import Projector
+from peclr_jax.specs import Between
+
+Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
+Stem = Literal["imagenet", "small"]
+Width = Annotated[int, Between(1, 4096)]
+OPEN = "auto"
+"""In place of an encoder's field: what the checkpoint has."""
+ENCODER_FIELDS = ("architecture", "width", "stem")
+"""What makes two encoders the same network."""
+HeadWidth = Annotated[int, Between(1, 2**16)]
+
+_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+# The last stage must not shrink below one pixel.
+_SMALLEST_VIEW = {"imagenet": 32, "small": 16}
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSpec:
+    """A ResNet.
+
+    Attributes:
+      architecture: Its depth.
+      width: Channels of the stem; 64 in the published networks.
+      stem: "imagenet", the published one, or "small", for small views: 1/16 of the side at the end
+        in place of 1/32.
+      dtype: Of the activations; "bfloat16" is for accelerators.
+      remat: What the backward pass computes again to save memory: "none", BatchNorm ("norm"), or
+        every residual block ("block").
+      pointwise: How 1x1 convolutions are computed: as a "dot" product, as a "convolution", or as
+        is best on the "platform".
+    """
+
+    architecture: Architecture = "resnet50"
+    width: Width = 64
+    stem: Stem = "imagenet"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: Literal["none", "norm", "block"] = "none"
+    pointwise: Literal["platform", "dot", "convolution"] = "platform"
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: A network that we do not have.
+        """
+        specs.check(self)
+
+    @property
+    def smallest_view(self) -> int:
+        """Side of the smallest view that the encoder takes, pixels."""
+        return _SMALLEST_VIEW[self.stem]
+
+    def build_encoder(self) -> resnet.ResNet:
+        """Makes the encoder."""
+        return resnet.BY_NAME[self.architecture](
+            width=self.width,
+            stem=self.stem,
+            dtype=_DTYPES[self.dtype],
+            remat=self.remat,
+            pointwise=self.pointwise,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProjectorSpec(EncoderSpec):
+    """The network of pre-training: an encoder and a projection head.
+
+    Attributes:
+      hidden: Width of the projection head (official code: 512).
+      num_points: Points in the plane that the projection is read as (Sec. 3.2).
+    """
+
+    hidden: HeadWidth = 512
+    num_points: HeadWidth = 64
+
+    def build(self) -> Projector:
+        """Makes the network."""
+        head = ProjectionHead(self.hidden, self.num_points, _DTYPES[self.dtype])
+        return Projector(self.build_encoder(), head)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseNetworkSpec(EncoderSpec):
+    """The network of fine-tuning: an encoder and a head for 2.5D poses.
+
+    Attributes:
+      frozen: Whether the head alone is trained (Sec. 4.4).
+      head: "linear", or "mlp" with one hidden layer.
+      hidden: Width of that layer; the paper gives none.
+    """
+
+    frozen: bool = False
+    head: Literal["linear", "mlp"] = "linear"
+    hidden: HeadWidth = 512
+
+    def build(self, *, refine_root_depth: bool) -> PoseNetwork:
+        """Makes the network.
+
+        Args:
+          refine_root_depth: Whether it has a refinement of the root's depth, which is trained
+            where the loss weighs that depth.
+        """
+        return PoseNetwork(
+            self.build_encoder(),
+            PoseHead((self.hidden,) if self.head == "mlp" else ()),
+            RootDepthRefiner() if refine_root_depth else None,
+            frozen_encoder=self.frozen,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseModelSpec:
+    """`PoseNetworkSpec` whose encoder may be left to the checkpoint that training starts from.
+
+    Attributes:
+      architecture: As in `EncoderSpec`, or "auto" for that of the checkpoint.
+      width: As in `EncoderSpec`, or 0 for that of the checkpoint.
+      stem: As in `EncoderSpec`, or "auto" for that of the checkpoint.
+      dtype: As in `EncoderSpec`.
+      remat: As in `EncoderSpec`.
+      pointwise: As in `EncoderSpec`.
+      frozen: As in `PoseNetworkSpec`.
+      head: As in `PoseNetworkSpec`.
+      hidden: As in `PoseNetworkSpec`.
+    """
+
+    architecture: Literal["auto", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = (
+        "auto"
+    )
+    width: Annotated[int, Between(0, 4096)] = 0
+    stem: Literal["auto", "imagenet", "small"] = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: Literal["none", "norm", "block"] = "none"
+    pointwise: Literal["platform", "dot", "convolution"] = "platform"
+    frozen: bool = False
+    head: Literal["linear", "mlp"] = "linear"
+    hidden: HeadWidth = 512
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: An impossible value.
+        """
+        specs.check(self)
+
+    @property
+    def open_fields(self) -> tuple[str, ...]:
+        """The encoder's fields that are left to the checkpoint."""
+        return tuple(name for name in ENCODER_FIELDS if getattr(self, name) in (OPEN, 0))
+
+    @property
+    def network(self) -> PoseNetworkSpec:
+        """The network, once no field is open.
+
+        Raises:
+          FieldError: A field is open.
+        """
+        return PoseNetworkSpec(**specs.to_dict(self))

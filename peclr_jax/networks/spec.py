@@ -1,0 +1,165 @@
+"""Specs of what is asked of a trained network: configs/evaluate.py and configs/equivariance.py."""
+
+import dataclasses
+from typing import Literal
+
+from peclr_jax import specs
+from peclr_jax.errors import FieldError
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationRenderedSpec:
+    """Rendered hands to evaluate on.
+
+    Attributes:
+      held_out: How many; 0 for as many as in training.
+      background: "green", "shared" or "clutter"; "" for that of training.
+      cache_dir: Folder that keeps rendered hands for later runs; "" renders them anew.
+    """
+
+    held_out: NonNegativeInt = 0
+    background: str = ""
+    cache_dir: str = "~/.cache/peclr_jax"
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationDataSpec:
+    """Data to evaluate on; "" and 0 stand for what the network was trained on.
+
+    Places are an exception: "" stands for the usual ones, for a checkpoint may be anybody's and
+    nothing is read at places that it names. How crops are cut is always as in training.
+
+    Attributes:
+      source: "rendered" or "tfds"; "" for "tfds" if `names` or `manual_dir` are given.
+      names: TFDS names, separated by commas.
+      manual_dir: Folders of their raw files, one each, from which records are written.
+      data_dir: Folder of the records.
+      source_size: Side of the crops, pixels.
+      decode_threads: Threads that decode; 0 for one per core.
+      rendered: Of rendered hands.
+    """
+
+    source: Literal["", "rendered", "tfds"] = ""
+    names: str = ""
+    manual_dir: str = ""
+    data_dir: str = ""
+    source_size: NonNegativeInt = 0
+    decode_threads: NonNegativeInt = 0
+    rendered: EvaluationRenderedSpec = EvaluationRenderedSpec()
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchFileSpec:
+    """A network in a file of PyTorch's.
+
+    Attributes:
+      torch_checkpoint: An official fine-tuned release, or what configs/export.py wrote in its
+        layout, in place of `checkpoint`; "" for none.
+    """
+
+    torch_checkpoint: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSpec:
+    """Evaluation of a fine-tuned network on a labelled split.
+
+    Attributes:
+      task: Its name.
+      recipe: Only a name.
+      checkpoint: A fine-tuning run's folder, or one of its steps.
+      init: A network of PyTorch's in its place.
+      data: The data.
+      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other
+        data sets.
+      batch_size: Images at a time; nothing but speed and memory depends on it.
+      crop: What the network is shown: "box", the surroundings of the labelled hand's box, as in
+        training; "two_pass", without a box, the middle of the image and then the surroundings of
+        the network's own estimate, as `predict` does.
+      bone_length: Whose length makes the 3D metric: "given" by the labels, as in FreiHAND's
+        challenge, or the "mean" of the training set.
+      resamples: Of the bootstrap; 0 for no intervals.
+      seed: Of the bootstrap.
+      pictures: Hands in best.png and in worst.png.
+    """
+
+    task: Literal["evaluate"] = "evaluate"
+    recipe: str = "default"
+    checkpoint: str = "runs/finetune"
+    init: TorchFileSpec = TorchFileSpec()
+    data: EvaluationDataSpec = EvaluationDataSpec()
+    split: str = ""
+    batch_size: PositiveInt = 64
+    crop: Literal["box", "two_pass"] = "box"
+    bone_length: Literal["given", "mean"] = "given"
+    resamples: NonNegativeInt = 1000
+    seed: NonNegativeInt = 0
+    pictures: NonNegativeInt = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class EquivarianceSpec:
+    """How equivariant a fine-tuned network is (Sec. 11, Figs. 9 and 10).
+
+    Attributes:
+      task: Its name.
+      recipe: Only a name.
+      checkpoint: A fine-tuning run's folder, or one of its steps.
+      init: A network of PyTorch's in its place.
+      baseline: Another network to compare with; "" for none.
+      data: The data; labels are not needed.
+      split: As in `EvaluateSpec`.
+      batch_size: Images at a time.
+      images: The first of the split; 0 for all (each passes the network 138 times).
+      rotation_deg: Largest rotation, either way (Fig. 9).
+      rotation_step_deg: Step between rotations.
+      translation_px: Largest translation, either way, in pixels of a view of 128 (Fig. 10).
+      translation_step_px: Step between translations.
+    """
+
+    task: Literal["equivariance"] = "equivariance"
+    recipe: str = "default"
+    checkpoint: str = "runs/finetune"
+    init: TorchFileSpec = TorchFileSpec()
+    baseline: str = ""
+    data: EvaluationDataSpec = EvaluationDataSpec()
+    split: str = ""
+    batch_size: PositiveInt = 64
+    images: NonNegativeInt = 256
+    rotation_deg: NonNegativeFloat = 80.0
+    rotation_step_deg: PositiveFloat = 10.0
+    translation_px: NonNegativeFloat = 25.0
+    translation_step_px: PositiveFloat = 5.0
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: An impossible value, or steps that do not meet zero.
+        """
+        specs.check(self)
+        for name, unit in (("rotation", "deg"), ("translation", "px")):
+            largest, step = f"{name}_{unit}", f"{name}_step_{unit}"
+            if getattr(self, largest) % getattr(self, step):
+                raise FieldError(
+                    largest,
+                    f"is {getattr(self, largest)}, no multiple of {step}={getattr(self, step)}, so "
+                    "that no step would leave the image as it is: choose one that is",
+                )

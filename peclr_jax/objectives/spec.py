@@ -1,0 +1,104 @@
+"""Specs of the objectives: what `config.loss` describes, and what it computes."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from jaxtyping import Array, Float
+
+from peclr_jax import specs
+from peclr_jax.errors import FieldError
+from peclr_jax.geometry.affine import Similarity
+from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+# What NT-Xent compares, of the latent points and the views' transformations.
+OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
+    "peclr": contrastive.equivariant_projections,
+    "simclr": contrastive.invariant_projections,
+    "direct_translation": partial(
+        contrastive.equivariant_projections, range_of=contrastive.unit_range
+    ),
+    "attached_range": partial(
+        contrastive.equivariant_projections, range_of=contrastive.attached_range
+    ),
+    "centered": contrastive.centered_projections,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveLossSpec:
+    """NT-Xent of projections.
+
+    Attributes:
+      objective: "peclr" undoes the transformations (Eq. 4); "simclr" does not (Eq. 1);
+        "direct_translation" does not scale the translation by the points' range (Fig. 7). Beyond
+        the paper: "attached_range" lets gradients through the range, "centered" takes points
+        relative to their mean.
+      temperature: The paper gives none; 0.5 is the official code's.
+      chunk: Views compared at a time; 0 for all of them (memory grows with the batch squared).
+    """
+
+    objective: Literal["peclr", "simclr", "direct_translation", "attached_range", "centered"] = (
+        "peclr"
+    )
+    temperature: PositiveFloat = 0.5
+    chunk: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: An impossible value.
+        """
+        specs.check(self)
+
+    def __call__(
+        self, points: Float[Array, "views points 2"], transform: Similarity
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        """Returns the loss of a batch, and its alignment and uniformity.
+
+        Args:
+          points: Latent points of 2N views; rows i and i + N are a pair.
+          transform: Of each view.
+        """
+        projections = OBJECTIVES[self.objective](points, transform)
+        loss = contrastive.nt_xent(projections, self.temperature, chunk=self.chunk or None)
+        return loss, diagnostics.alignment_and_uniformity(projections, loss, self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseLossSpec:
+    """Weights of the terms of the pose loss (Eq. 5).
+
+    Pixels are in halves of the view's side, depths in lengths of the reference bone. A hand of
+    18 cm, drawn 1 / hand_margin of the side, makes half a side some 13 cm; the bone is 3 to 4.5 cm.
+    So 1 : 1/3 weighs errors in the image plane and in depth alike. The root's depth is some 15 bone
+    lengths, its error large and mostly not the pose's fault: a small weight keeps it from drowning
+    the others.
+
+    Attributes:
+      keypoints_2d: Of the keypoints in the image.
+      relative_depth: Of the root-relative depths.
+      root_depth: Of the root's refined depth; 0 leaves the refinement out.
+    """
+
+    keypoints_2d: NonNegativeFloat = 1.0
+    relative_depth: NonNegativeFloat = 0.33
+    root_depth: NonNegativeFloat = 0.01
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: An impossible value.
+        """
+        specs.check(self)
+        if self.keypoints_2d == 0:
+            raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")
+
+    def total(self, terms: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
+        """Returns the weighted sum of the terms, by the names of the fields."""
+        weights = specs.to_dict(self)
+        return sum(weights[name] * term for name, term in terms.items() if weights[name] > 0)

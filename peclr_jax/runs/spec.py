@@ -1,0 +1,316 @@
+"""Specs of whole training runs: what configs/pretrain.py and configs/finetune.py describe."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+import jax
+import numpy as np
+from flax.traverse_util import flatten_dict
+from jaxtyping import Array, Key
+
+from peclr_jax import specs
+from peclr_jax.devices import mesh
+from peclr_jax.errors import FieldError, UserError
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
+from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
+from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.training import profiling
+from peclr_jax.training.optimizer import sqrt_batch_learning_rate, warmup_cosine
+from peclr_jax.training.spec import CheckpointSpec, OptimizerSpec, Schedule
+from peclr_jax.views.spec import ViewSpec
+
+Run = TypeVar("Run", bound="RunSpec")
+
+# Prefixes of the fields that may differ when a run is resumed.
+_NOT_OF_THE_RESULT = (
+    "log.",
+    "checkpoint.",
+    "evaluation.",
+    "statistics.",
+    "data.rendered.cache_dir",
+    "profile",
+)
+# Fields that were added later, with the value that means what runs did before.
+_ADDED_LATER = {"optimizer.skip_nonfinite": 0}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec:
+    """What is measured along the way.
+
+    Attributes:
+      images: Held-out images that are looked at.
+      every_steps: Steps between evaluations; there is one at the end in any case.
+    """
+
+    images: PositiveInt = 256
+    every_steps: PositiveInt = 200
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainLogSpec:
+    """What pre-training shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      pairs: Rows of views.png.
+    """
+
+    every_steps: PositiveInt = 20
+    pairs: PositiveInt = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneLogSpec:
+    """What fine-tuning shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      images: Images of labels.png.
+    """
+
+    every_steps: PositiveInt = 20
+    images: PositiveInt = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchInitSpec:
+    """The weights that pre-training starts from.
+
+    Attributes:
+      torch_checkpoint: Weights of PyTorch: torchvision's, timm's or the official releases'
+        (docs/weights.md says where to get them); "" for random ones.
+      parts: "encoder", or "all" with an official projection head, to go on with it.
+    """
+
+    torch_checkpoint: str = ""
+    parts: Literal["encoder", "all"] = "encoder"
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class InitSpec(TorchInitSpec):
+    """The weights that fine-tuning starts from.
+
+    Attributes:
+      torch_checkpoint: As in `TorchInitSpec`, in place of `checkpoint`.
+      parts: "encoder", or "all" of a fine-tuned network, to go on with other data.
+      checkpoint: A run of pre-training or fine-tuning, or one of its steps; "" for random weights.
+    """
+
+    checkpoint: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSpec:
+    """What pre-training and fine-tuning have in common.
+
+    Attributes:
+      recipe: Only a name, for the log.
+      seed: Of the run: order of the images, augmentation, initialisation.
+      batch_size: Images an optimizer step, over all devices.
+      num_epochs: Length of the run.
+      num_steps: If positive, the length of the run in place of `num_epochs`.
+      data: The hands.
+      views: The augmentation.
+      optimizer: The optimizer and the warm-up.
+      checkpoint: When checkpoints are saved.
+      profile: "10:20" writes an XProf trace of these steps beside TensorBoard's events; "": none.
+      evaluation: What is measured along the way.
+    """
+
+    recipe: str = "quick"
+    seed: NonNegativeInt = 0
+    batch_size: PositiveInt = 64
+    num_epochs: PositiveFloat = 100.0
+    num_steps: NonNegativeInt = 0
+    data: DataSpec = DataSpec()
+    views: ViewSpec = ViewSpec()
+    optimizer: OptimizerSpec = OptimizerSpec()
+    checkpoint: CheckpointSpec = CheckpointSpec()
+    profile: str = ""
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: An impossible value, or two that contradict each other.
+        """
+        specs.check(self)
+        views = dataclasses.replace(self.views, source_margin=self.data.source_margin)
+        object.__setattr__(self, "views", views)
+        profiling.parse_steps(self.profile)
+        warmup, epochs = self.optimizer.warmup_epochs, self.num_epochs
+        if warmup > epochs:
+            raise FieldError(
+                "optimizer.warmup_epochs",
+                f"is {warmup:g}, more than the run of num_epochs={epochs:g}: shorten it",
+            )
+
+    def schedule(self, steps_per_epoch: int | None, peak: float) -> Schedule:
+        """Returns the length of the run and its learning rate.
+
+        Args:
+          steps_per_epoch: Of the data; None if they have no end.
+          peak: Learning rate after the linear warm-up, from which a cosine leads to zero.
+
+        Raises:
+          UserError: Endless data and no `num_steps`, or a warm-up as long as the run.
+        """
+        if self.num_steps > 0:
+            total_steps = self.num_steps
+        elif steps_per_epoch is None:
+            raise UserError(
+                "endless data have no epochs: give the run's length by --config.num_steps=10000"
+            )
+        else:
+            total_steps = max(1, round(self.num_epochs * steps_per_epoch))
+        warmup_steps = round(total_steps * self.optimizer.warmup_epochs / self.num_epochs)
+        return Schedule(total_steps, warmup_cosine(peak, warmup_steps, total_steps))
+
+    def key(self, use: int) -> Key[Array, ""]:
+        """Returns the key of a use of the seed apart from training's, which folds it by step."""
+        return jax.random.fold_in(jax.random.key(self.seed), np.uint32(2**31 + use))
+
+    def _check_view_size(self, smallest: int) -> None:
+        if self.views.size < smallest:
+            raise FieldError(
+                "views.size",
+                f"is {self.views.size}, too small for the encoder's stem, which needs at least "
+                f"{smallest} px",
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainSpec(RunSpec):
+    """Contrastive pre-training (Sec. 3 and 4.2).
+
+    Attributes:
+      task: Its name.
+      init: The weights to start from.
+      model: The network.
+      loss: The objective.
+      micro_batches: Parts that an optimizer step is computed in, to save memory. Meant for
+        accelerators: inside the loop over them XLA's CPU convolutions are some 15 times slower.
+      negatives: "micro", within the micro-batch (the paper's recipe), or "global", of all of the
+        batch, at the same memory and one more forward pass (gradient caching, Gao et al. 2021).
+      log: What is shown.
+    """
+
+    task: Literal["pretrain"] = "pretrain"
+    init: TorchInitSpec = TorchInitSpec()
+    model: ProjectorSpec = ProjectorSpec()
+    loss: ContrastiveLossSpec = ContrastiveLossSpec()
+    micro_batches: PositiveInt = 1
+    negatives: Literal["micro", "global"] = "micro"
+    log: PretrainLogSpec = PretrainLogSpec()
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: An impossible value, or two that contradict each other.
+        """
+        super().__post_init__()
+        self._check_view_size(self.model.smallest_view)
+        if self.batch_size // self.micro_batches < 2:
+            raise FieldError(
+                "micro_batches",
+                f"is {self.micro_batches} for batch_size={self.batch_size}, one image a "
+                "micro-batch, hence no negatives: use fewer micro-batches or a larger batch",
+            )
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after the warm-up: `learning_rate * sqrt(batch_size)` (Sec. 4.2)."""
+        return sqrt_batch_learning_rate(self.optimizer.learning_rate, self.batch_size)
+
+    def check_devices(self, num_devices: int) -> None:
+        """Checks that a batch divides over the devices of all processes.
+
+        Raises:
+          UserError: It does not.
+        """
+        mesh.check_batch_size(self.batch_size, num_devices, self.micro_batches)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneSpec(RunSpec):
+    """Fine-tuning to 2.5D hand poses (Sec. 4.2 and Eq. 5).
+
+    Attributes:
+      task: Its name.
+      init: The weights to start from.
+      model: The network.
+      loss: Weights of the loss's terms.
+      log: What is shown.
+    """
+
+    task: Literal["finetune"] = "finetune"
+    init: InitSpec = InitSpec()
+    model: PoseModelSpec = PoseModelSpec()
+    loss: PoseLossSpec = PoseLossSpec()
+    log: FinetuneLogSpec = FinetuneLogSpec()
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: An impossible value, or two that contradict each other.
+        """
+        super().__post_init__()
+        if not self.model.open_fields:
+            self._check_view_size(self.model.network.smallest_view)
+        if self.data.pairs != "image":
+            raise FieldError(
+                "data.pairs",
+                f"is {self.data.pairs!r}, which is for pre-training: fine-tuning looks at one view "
+                "at a time; leave it at 'image'",
+            )
+
+    @property
+    def refine_root_depth(self) -> bool:
+        """Whether the network has a refinement of the root's depth."""
+        return self.loss.root_depth > 0
+
+    def check_devices(self, num_devices: int) -> None:
+        """Checks that a batch divides over the devices of all processes.
+
+        Raises:
+          UserError: It does not.
+        """
+        mesh.check_batch_size(self.batch_size, num_devices)
+
+
+def identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the fields that decide what a run comes to, by their dotted names, fit for JSON.
+
+    Args:
+      config: A run's spec as a mapping, of this version or an earlier one.
+    """
+    fields = flatten_dict(json.loads(json.dumps(config)), sep=".")
+    return {
+        name: value
+        for name, value in fields.items()
+        if not name.startswith(_NOT_OF_THE_RESULT)
+        and not (name in _ADDED_LATER and value == _ADDED_LATER[name])
+    }

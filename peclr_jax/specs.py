@@ -1,0 +1,270 @@
+"""Specs: frozen dataclasses that document, check and build what a config describes.
+
+A spec is the default of its section in `configs/`. This module holds the one conversion between
+specs and the mappings that people and files write: flags (`ConfigDict`), the JSON inside of a
+checkpoint, the arms of an experiment. Values are checked for their type, and against the bounds
+that a field's annotation gives; unknown names are told with the nearest known one.
+
+    @dataclasses.dataclass(frozen=True)
+    class ExampleSpec:
+        width: Annotated[int, Between(1, 4096)] = 64
+        stem: Literal["imagenet", "small"] = "imagenet"
+
+        def __post_init__(self) -> None:
+            specs.check(self)
+"""
+
+import dataclasses
+import functools
+import math
+import numbers
+import types
+import typing
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+from ml_collections import ConfigDict
+
+from peclr_jax.errors import FieldError, UserError, nearest
+
+Spec = TypeVar("Spec")
+
+# A field that a config gives elsewhere; it is neither read from a mapping nor written to one.
+ELSEWHERE = types.MappingProxyType({"elsewhere": True})
+_LONGEST_SHOWN = 60
+_DEEPEST = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Between:
+    """Bounds of a number, both included unless `above` says otherwise.
+
+    Attributes:
+      least: Smallest value.
+      most: Largest value.
+      above: Whether `least` itself is excluded.
+    """
+
+    least: int | float = -math.inf
+    most: int | float = math.inf
+    above: bool = False
+
+    def problem(self, value: int | float) -> str | None:
+        """Returns what is wrong with a value, None if it lies within the bounds."""
+        if (self.least < value if self.above else self.least <= value) and value <= self.most:
+            return None
+        if self.most < math.inf:
+            low = "(" if self.above else "["
+            return f"must lie in {low}{self.least:g}, {self.most:g}], got {value!r}"
+        if self.least == 0:
+            return f"must be {'positive' if self.above else 'zero or more'}, got {value!r}"
+        return f"must be {'more than' if self.above else 'at least'} {self.least:g}, got {value!r}"
+
+
+PositiveInt = Annotated[int, Between(1)]
+PositiveFloat = Annotated[float, Between(0, above=True)]
+NonNegativeInt = Annotated[int, Between(0)]
+NonNegativeFloat = Annotated[float, Between(0)]
+Fraction = Annotated[float, Between(0, 1)]
+
+
+def from_config(cls: type[Spec], config: ConfigDict) -> Spec:
+    """Makes a spec of a task's config: the first line of every task.
+
+    Args:
+      cls: The spec's class.
+      config: From a file in `configs/`, with the flags applied.
+
+    Raises:
+      UserError: A field is unknown, of the wrong type or impossible; one sentence that names it.
+    """
+    return from_mapping(cls, config.to_dict(), "--config")
+
+
+def from_mapping(cls: type[Spec], values: Mapping[str, Any], where: str) -> Spec:
+    """Makes a spec of a mapping; fields that it lacks take their defaults.
+
+    Args:
+      cls: The spec's class.
+      values: Nested as the spec is.
+      where: What holds the mapping, which names of fields are appended to: "--config".
+
+    Raises:
+      UserError: As `from_config`.
+    """
+    try:
+        return _make(cls, values, "", 0)
+    except FieldError as error:
+        raise UserError(f"{where}.{error.field} {error.problem}") from None
+
+
+def to_dict(spec: Any) -> dict[str, Any]:
+    """Returns a spec as nested dictionaries, the inverse of `from_mapping`."""
+    return {
+        field.name: _plain(getattr(spec, field.name))
+        for field in dataclasses.fields(spec)
+        if not field.metadata.get("elsewhere")
+    }
+
+
+def to_config(spec: Any) -> ConfigDict:
+    """Returns a spec as a config whose fields flags can change, for the files in `configs/`."""
+    return ConfigDict(to_dict(spec), sort_keys=False)
+
+
+def changed(spec: Spec, changes: Mapping[str, Any], where: str) -> Spec:
+    """Returns a copy of a spec with some fields changed.
+
+    Args:
+      spec: The spec.
+      changes: Field to value; nested mappings, dotted names, or both.
+      where: What asks for the changes, for messages.
+
+    Raises:
+      UserError: A field is unknown, of the wrong type or impossible.
+    """
+    values = to_dict(spec)
+    for name, value in _flat(changes).items():
+        *path, last = name.split(".")
+        node: Any = values
+        for part in path:
+            node = node.get(part) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or last not in node:
+            known = _flat(to_dict(spec))
+            raise UserError(f"{where} changes {name}, which is no field{nearest(name, known)}")
+        node[last] = value
+    return from_mapping(type(spec), values, where)
+
+
+def check(spec: Any) -> None:
+    """Checks the types and bounds of a spec's fields; to be called in `__post_init__`.
+
+    Lists become tuples, and whole numbers floats, where the annotation says so.
+
+    Raises:
+      FieldError: A value of another type, or beyond the bounds of its annotation.
+    """
+    cls: Any = type(spec)
+    for name, hint in _hints(cls).items():
+        object.__setattr__(spec, name, _read(getattr(spec, name), hint, name, 0))
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return {
+        name: hint
+        for name, hint in typing.get_type_hints(cls, include_extras=True).items()
+        if name in cls.__dataclass_fields__  # type: ignore[attr-defined]
+    }
+
+
+def _make(cls: Any, values: Any, path: str, depth: int) -> Any:
+    if not isinstance(values, Mapping):
+        raise FieldError(path.rstrip(".") or "itself", f"is {_shown(values)}, no section of fields")
+    if depth > _DEEPEST:
+        raise FieldError(path.rstrip("."), f"is nested more than {_DEEPEST} times")
+    hints = {
+        field.name: _hints(cls)[field.name]
+        for field in dataclasses.fields(cls)
+        if not field.metadata.get("elsewhere")
+    }
+    for name in values:
+        if name not in hints:
+            known = nearest(str(name), hints)
+            raise FieldError(f"{path}{_shown(name).strip(chr(39))}", f"is no field{known}")
+    found = {
+        name: _read(values[name], hint, f"{path}{name}", depth)
+        for name, hint in hints.items()
+        if name in values
+    }
+    try:
+        return cls(**found)
+    except FieldError as error:
+        raise FieldError(f"{path}{error.field}", error.problem) from None
+
+
+def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
+    """Returns a value as its annotation wants it."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin is Annotated:
+        value = _read(value, arguments[0], name, depth)
+        for bounds in arguments[1:]:
+            if problem := bounds.problem(value):
+                raise FieldError(name, problem)
+        return value
+    if origin is Literal:
+        if not isinstance(value, type(arguments[0])) or value not in arguments:
+            choices = ", ".join(map(repr, arguments))
+            raise FieldError(name, f"is {_shown(value)}; choose one of {choices}")
+        return value
+    if origin in (Union, types.UnionType):  # X | None
+        inner = next(part for part in arguments if part is not type(None))
+        return None if value is None else _read(value, inner, name, depth)
+    if origin is tuple:
+        return _read_tuple(value, arguments, name, depth)
+    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
+        if not isinstance(value, Mapping):
+            raise FieldError(name, f"is {_shown(value)}, no section of fields")
+        return {
+            key: _read(item, arguments[1], f"{name}.{key}", depth + 1)
+            for key, item in value.items()
+        }
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else _make(hint, value, f"{name}.", depth + 1)  # type: ignore[arg-type]
+    return _read_scalar(value, hint, name)
+
+
+def _read_tuple(value: Any, kinds: tuple[Any, ...], name: str, depth: int) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise FieldError(name, f"is {_shown(value)}, no list of values")
+    if kinds[1:] == (...,):
+        kinds = (kinds[0],) * len(value)
+    if len(value) != len(kinds):
+        raise FieldError(name, f"has {len(value)} values, not {len(kinds)}: {_shown(value)}")
+    return tuple(_read(item, kind, name, depth) for item, kind in zip(value, kinds, strict=True))
+
+
+_CALLED = {bool: "True or False", int: "a whole number", float: "a number", str: "text"}
+
+
+def _read_scalar(value: Any, kind: Any, name: str) -> Any:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    fits = {
+        bool: isinstance(value, bool),
+        int: number and isinstance(value, numbers.Integral),
+        float: number,
+        str: isinstance(value, str),
+    }
+    if kind not in fits:
+        return value
+    if not fits[kind]:
+        raise FieldError(name, f"is {_shown(value)}, not {_CALLED[kind]}")
+    # Larger integers than floats can be are never meant.
+    if number and not (abs(value) < 2**63 and math.isfinite(value)):
+        raise FieldError(name, f"is {_shown(value)}, not a finite number")
+    return kind(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return to_dict(value)
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,93 @@
+"""Specs of the optimization: what `config.optimizer` and the run's length describe."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import optax
+
+from peclr_jax import specs
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.training import optimizer
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    "lars_adam": optimizer.lars_adam,
+    "lamb": lambda schedule, weight_decay, mask: optax.lamb(
+        schedule, weight_decay=weight_decay, mask=mask
+    ),
+    # L2 decay through the gradient, as PyTorch's Adam (the official runs without LARS).
+    "adam": lambda schedule, weight_decay, mask: optax.chain(
+        optax.add_decayed_weights(weight_decay, mask), optax.adam(schedule)
+    ),
+}
+DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
+    "kernels": optimizer.decay_mask,
+    "official": optimizer.official_decay_mask,
+}
+
+
+class Schedule(NamedTuple):
+    """How long a run is and how fast it learns.
+
+    Attributes:
+      total_steps: Optimizer steps of the run.
+      learning_rate: From step to learning rate.
+    """
+
+    total_steps: int
+    learning_rate: optax.Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerSpec:
+    """The optimizer.
+
+    Attributes:
+      name: "lars_adam" (the official code's order), "lamb", or "adam".
+      learning_rate: After the warm-up; pre-training multiplies it by sqrt(batch_size) (Sec. 4.2).
+      weight_decay: Strength; not in the paper, 1e-6 is the official code's for pre-training.
+      decay_mask: What is decayed: "kernels", or "official", its omissions by name.
+      warmup_epochs: Of linear warm-up; scaled with `num_steps` where that is given.
+      skip_nonfinite: Steps that may be skipped because their loss or gradient is not finite; 0
+        ends the run at the first.
+    """
+
+    name: Literal["lars_adam", "lamb", "adam"] = "lars_adam"
+    learning_rate: PositiveFloat = 1e-4
+    weight_decay: NonNegativeFloat = 1e-6
+    decay_mask: Literal["kernels", "official"] = "kernels"
+    warmup_epochs: NonNegativeFloat = 10.0
+    skip_nonfinite: NonNegativeInt = 0
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: An impossible value.
+        """
+        specs.check(self)
+
+    def build(self, learning_rate: optax.Schedule) -> optax.GradientTransformation:
+        """Makes the optimizer of a learning rate schedule."""
+        return OPTIMIZERS[self.name](learning_rate, self.weight_decay, DECAY_MASKS[self.decay_mask])
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointSpec:
+    """When checkpoints are saved.
+
+    Attributes:
+      every_steps: Steps between them.
+      keep: How many of the newest are kept.
+    """
+
+    every_steps: PositiveInt = 200
+    keep: PositiveInt = 2
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: An impossible value.
+        """
+        specs.check(self)
