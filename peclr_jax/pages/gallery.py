@@ -13,11 +13,11 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.files import write_bytes, writing
+from peclr_jax.geometry.crop import Square
 from peclr_jax.hands.skeleton import FINGER_COLORS
 from peclr_jax.pages import Page, image_tag, skeleton_widget, table
 from peclr_jax.pages.overlay import draw_skeleton, jpeg
 from peclr_jax.photos.boxes import Hand
-from peclr_jax.photos.crop import Square
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
