@@ -14,10 +14,10 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.files import write_bytes, writing
+from peclr_jax.geometry.crop import Square
 from peclr_jax.pages.html import image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
-from peclr_jax.photos.crop import Square
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
