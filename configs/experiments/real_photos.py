@@ -3,9 +3,9 @@
     python main.py --config=configs/experiments/real_photos.py:cpu --config.photos=DIR
 
 DIR holds labelled photographs in FreiHAND's layout, with a training and an evaluation split. It has
-no default, as none are part of this repository. From scratch and from an encoder that PeCLR, by best.py's recipe, has pre-trained on
-rendered hands, networks are fine-tuned with the domain randomisation of
-configs/finetune.py:...+photos
+no default, as none are part of this repository. From scratch and from an encoder that PeCLR, by
+best.py's recipe, has pre-trained on rendered hands, networks are fine-tuned with the domain
+randomisation of configs/finetune.py:...+photos
 
     rendered    on rendered hands alone: the photographs are never seen
     mixed       on rendered hands and the training photographs, three to one
@@ -86,7 +86,7 @@ def _fill(config: ConfigDict) -> None:
 
 def _freihand(config: ConfigDict) -> None:
     raise UserError(
-        "real_photos.py is about rendered hands, which it fine-tunes on, and has no variant "
+        "configs/experiments/real_photos.py fine-tunes on rendered hands and has no variant "
         "'freihand': for FreiHAND's photographs give --config.photos=DIR"
     )
 
