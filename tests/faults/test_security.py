@@ -274,7 +274,7 @@ def test_json_that_is_nested_deep_takes_no_memory(tmp_path):
     path = tmp_path / "training_xyz.json"
     path.write_bytes(b"[" * 100_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match=r"training_xyz\.json is not one of labels .*100 times"):
+    with pytest.raises(ValueError, match=r"training_xyz\.json is not a file of labels .*100 times"):
         validation.read_label_file(path, (21, 3), "Fetch it again.")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
     path.write_bytes(b'{"a": ' + b"[" * 100_000)
