@@ -89,9 +89,7 @@ def test_paths_may_be_relative(workdir, monkeypatch):
 
 def test_a_step_may_be_chosen(workdir):
     assert restoring.restore_state(restoring.find(workdir, step=20), state_of()).step == 20
-    with pytest.raises(
-        FileNotFoundError, match=r"no checkpoint of step 30: choose one of \[20"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 30: choose one of \[20"):
         restoring.find(workdir, step=30)
 
 
