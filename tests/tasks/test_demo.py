@@ -50,6 +50,7 @@ def config():
     return config
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
 def test_from_nothing_to_a_report(config, tmp_path, capsys):
     demo.run(config, tmp_path)
