@@ -3,20 +3,22 @@
 Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
-data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
-some of the input; 5 another process of the run failed or is gone; 130 interrupted, state saved.
-SIGTERM, by which schedulers ask for an end, saves the state and exits with 0: whether a run is
-finished is told by its summary.json.
+data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, except for
+some of the input; 5 other processes of the run did not start in time; 130 interrupted, state saved;
+134 aborted by JAX because another process of the run is gone (docs/many_hosts.md). SIGTERM, by
+which schedulers stop a program, saves the state and exits with 0: a run is finished when its
+summary.json is there.
 """
 
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The recipe, FILE or FILE:RECIPE; any of its fields by --config.FIELD=VALUE."
@@ -31,14 +33,14 @@ WORKDIR = flags.DEFINE_string(
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     "~/.cache/peclr_jax",
-    "Folder where compiled programs are kept, so that later runs start sooner; '' keeps none.",
+    "Folder of compiled programs, with which later runs start sooner; '' for none.",
 )
 
 COORDINATOR_ADDRESS = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "HOST:PORT of process 0 in a run of several processes (docs/many_hosts.md); SLURM tells this "
-    "and the next two by itself.",
+    "HOST:PORT of process 0 in a run of several processes (docs/many_hosts.md); under SLURM this "
+    "and the next two are known.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", None, "Processes of the run, over all hosts.", lower_bound=1
@@ -56,7 +58,7 @@ SHARED_TASKS = ("pretrain", "finetune")
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
     False,
-    "Whether a GPU is to compute the same bits in every run, at some cost; a CPU does so anyway.",
+    "Whether a GPU computes the same bits in every run, at some cost; a CPU always does.",
 )
 
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
@@ -67,13 +69,18 @@ ROOT = Path(__file__).resolve().parent
 
 
 def main(argv: list[str]) -> int:
-    """Runs the task that the config names; returns the exit code."""
+    """Starts the processes and runs the config's task.
+
+    Args:
+      argv: The program and the arguments that are no flags, of which there must be none.
+
+    Returns:
+      The exit code.
+    """
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    from peclr_jax.devices import cluster, distributed
+    from peclr_jax.devices import processes
     from peclr_jax.errors import UserError
-    from peclr_jax.training.failures import NonFiniteLossError, explain
-    from peclr_jax.training.preemption import Preempted
 
     if DETERMINISTIC.value:
         ask_for_determinism()
@@ -82,34 +89,64 @@ def main(argv: list[str]) -> int:
     config = CONFIG.value
     workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
     try:
-        place = cluster.find(
+        several = processes.settings(
             os.environ, COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
         )
+        if several is None:
+            return run(config, workdir)
+        if config.task not in SHARED_TASKS:
+            fail(f"the task {config.task!r} is done by one process: start but one")
+        processes.start(several, INITIALIZATION_TIMEOUT.value)
     except UserError as error:
         fail(str(error))
-    run = distributed.start(place, INITIALIZATION_TIMEOUT.value)
-    if run.count > 1 and config.task not in SHARED_TASKS:
-        return run.fail(f"the task {config.task!r} is done by one process: start but one", 2)
-    task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
+    exit_code = 1
     try:
-        exit_code = task.run(config, workdir) or 0
-    except Preempted as stop:
-        print(stop, file=sys.stderr)
-        exit_code = stop.exit_code
-    except NonFiniteLossError as error:
-        return run.fail(str(error), 3)
-    except BaseException as error:
-        sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
-        if sentence is None:
-            run.crash(error)
-            raise
-        return run.fail(sentence, 2)
-    run.leave()
+        exit_code = run(config, workdir)
+    except BaseException:
+        traceback.print_exc()
+    if exit_code:
+        processes.fail(exit_code)
+    processes.finish()
     return exit_code
 
 
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Runs the config's task; an error that the user can mend is printed in one sentence.
+
+    Args:
+      config: The recipe.
+      workdir: The run's directory.
+
+    Returns:
+      The exit code.
+    """
+    from peclr_jax.errors import UserError
+    from peclr_jax.training.failures import NonFiniteLossError, explain
+    from peclr_jax.training.preemption import Preempted
+
+    task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
+    try:
+        return task.run(config, workdir) or 0
+    except Preempted as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_code
+    except NonFiniteLossError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 3
+    except BaseException as error:
+        sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
+
+
 def keep_compiled_programs(folder: str) -> None:
-    """Has JAX keep what it compiles, unless it was told where to by its own means."""
+    """Makes JAX keep what it compiles, unless its own settings name a place.
+
+    Args:
+      folder: Folder of the compiled programs; "" for none.
+    """
     import jax
 
     if folder and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
@@ -120,29 +157,40 @@ def keep_compiled_programs(folder: str) -> None:
 
 
 def ask_for_determinism() -> None:
-    """Has XLA leave out programs whose sums depend on timing, and the choice among them by speed.
+    """Makes XLA leave out sums in an order that depends on timing, and choices by speed.
 
-    To be called before the first use of a device, which is when XLA reads its flags.
+    To be called before the first use of a device, when XLA reads its flags.
     """
     given = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
 
 
 def default_name() -> str:
-    """The name of a run that was given none: its file's, and the recipe if one was asked for."""
+    """Returns the name of a run without --workdir: FILE or FILE_RECIPE."""
     file, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     name = Path(file).stem
     return f"{name}_{recipe}" if recipe else name
 
 
 def fail(sentence: str) -> NoReturn:
-    """Ends the program over a mistake of the user's."""
+    """Ends the program with exit code 2.
+
+    Args:
+      sentence: What is wrong, and the remedy.
+    """
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; every mistake in it ends in one sentence."""
+    """Parses the command line; a mistake in it ends the program with one sentence.
+
+    Args:
+      argv: The command line.
+
+    Returns:
+      The program and the arguments that are no flags.
+    """
     try:
         rest = flags.FLAGS(argv)
         if CONFIG.value is None:

@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import affine, camera, crop
 from peclr_jax.models.folding import fold
 from peclr_jax.models.pose_network import to_pixels
 from peclr_jax.networks.label_statistics import LabelStatistics
@@ -148,7 +148,7 @@ def canonical_matrix(
       source_side: Side of the source crops, pixels.
       batch: How many.
     """
-    matrix = affine.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
+    matrix = crop.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
     return jnp.tile(matrix, (batch, 1, 1))
 
 

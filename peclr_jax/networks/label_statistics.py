@@ -13,7 +13,7 @@ from jaxtyping import Float
 from peclr_jax import specs
 from peclr_jax.devices.mesh import gather
 from peclr_jax.errors import FieldError, UserError
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import camera, crop
 from peclr_jax.hands import metrics
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
@@ -78,7 +78,7 @@ def measure(source: Source, batch_size: int, view: ViewSpec, source_size: int) -
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
-            matrix = affine.source_to_canonical(source_size, view.size, view.source_margin)
+            matrix = crop.source_to_canonical(source_size, view.size, view.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
             on_device = jax.tree.map(jnp.asarray, labels)
             target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(view.size))

@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from PIL import Image
 
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import affine, camera, crop
+from peclr_jax.geometry.crop import Square
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.networks.estimator import Estimate, Estimator
-from peclr_jax.photos import crop
-from peclr_jax.photos.crop import Square, Window
+from peclr_jax.photos.crop import Window, cut_out
 
 
 class Sight(NamedTuple):
@@ -140,28 +140,24 @@ def _pass(
     size = estimator.view_size
     views = np.stack(
         [
-            crop.cut_out(sight.window, square, size, mirror=sight.mirrored)
+            cut_out(sight.window, square, size, mirror=sight.mirrored)
             for sight, square in zip(sights, squares, strict=True)
         ]
     )
-    to_view = np.stack(
-        [
-            np.vstack([square.to_crop(size, mirror=sight.mirrored), [0, 0, 1]])
-            for sight, square in zip(sights, squares, strict=True)
-        ]
-    )
-    # A mirrored camera's x points the other way, which leaves its focal length positive.
-    sides = np.array([[-1.0 if sight.mirrored else 1.0, 1.0, 1.0] for sight in sights])
-    cameras = to_view @ np.stack([sight.intrinsics for sight in sights]) * sides[:, None, :]
+    mirrored = np.array([sight.mirrored for sight in sights])
+    matrix = np.stack([crop.to_matrix(square, size) for square in squares])
+    labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
+    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, size)
+    to_view = crop.mirror_matrix(matrix, mirrored, size)
     # The view is cut out already, so that the network is shown all of it.
     identity = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (rows, 2, 3))
-    answer = estimator(fill(views, rows), identity, fill(cameras, rows).astype(np.float32))
+    cameras = labels["intrinsics"].astype(np.float32)
+    answer = estimator(fill(views, rows), identity, fill(cameras, rows))
     pose = np.array(answer.pose[: len(sights)])
-    back = np.linalg.inv(to_view)[:, :2]
-    pose[..., :2] = pose[..., :2] @ back[..., :2].swapaxes(1, 2) + back[:, None, :, 2]
+    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
     return pose, np.asarray(answer.root_depth[: len(sights)])
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:
     """Returns the matrices from an image's pixels to views of its squares."""
-    return jnp.asarray(np.stack([square.to_crop(size) for square in squares]), jnp.float32)
+    return jnp.asarray(np.stack([crop.to_matrix(square, size) for square in squares]), jnp.float32)

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from peclr_jax.geometry.crop import Square
 from peclr_jax.photos import crop
 from peclr_jax.photos.boxes import Hand, Request
-from peclr_jax.photos.crop import Square, Window
+from peclr_jax.photos.crop import Window
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.read import (
     Photo,

@@ -1,32 +1,116 @@
-"""How a run is doing, for the person who watches it and for the files in its directory."""
+"""Reports of a run: on the terminal, in its log, as JSON lines and for TensorBoard."""
 
 import datetime
-import pathlib
+import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, SupportsFloat
 
 import jax
+import numpy as np
+from jaxtyping import UInt8
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from peclr_jax.devices.memory import memory_in_use
-from peclr_jax.training.metrics_writer import TENSORBOARD, MetricsWriter
+
+TENSORBOARD = "tensorboard"
+# Flushing waits for the disk, which may be far away.
+_FLUSH_SECONDS = 30.0
+
+
+class MetricsWriter:
+    """Writes metrics of a run that may have been interrupted.
+
+    Records of steps after `start_step`, which are taken again, are dropped from `metrics.jsonl` and
+    hidden from TensorBoard.
+    """
+
+    def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
+        """Opens `workdir/metrics.jsonl` and `workdir/tensorboard`.
+
+        Args:
+          workdir: The run's directory; created if missing.
+          start_step: Steps already taken.
+        """
+        root = Path(workdir)
+        root.mkdir(parents=True, exist_ok=True)
+        path = root / "metrics.jsonl"
+        kept = [record for record in _read(path) if record["step"] <= start_step]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        os.replace(partial, path)  # killed in between, the run keeps its records
+        self._lines = path.open("a", buffering=1)
+        # Imported here, so that a training step can be timed without it.
+        from tensorboardX import event_file_writer, summary
+        from tensorboardX.proto import event_pb2
+
+        self._event, self._summary = event_pb2.Event, summary
+        (root / TENSORBOARD).mkdir(exist_ok=True)
+        # Not SummaryWriter, whose thread dies of a full disk and leaves the run waiting for it.
+        self._events = event_file_writer.EventsWriter(str(root / TENSORBOARD / "events"))
+        self._flushed = time.monotonic()
+        log = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._write(start_step + 1, session_log=log)
+
+    def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+        """Writes one record of numbers.
+
+        Args:
+          step: Steps taken.
+          values: Numbers by name.
+        """
+        numbers = {name: float(value) for name, value in values.items()}
+        self._lines.write(json.dumps({"step": step, **numbers}) + "\n")
+        for name, value in numbers.items():
+            self._write(step, summary=self._summary.scalar(name, value))
+
+    def images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
+        """Writes pictures to TensorBoard.
+
+        Args:
+          step: Steps taken.
+          images: Pictures by name.
+        """
+        for name, image in images.items():
+            self._write(step, summary=self._summary.image(name, image, dataformats="HWC"))
+        self._events.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self._lines.close()
+        self._events.close()
+
+    def _write(self, step: int, **content: Any) -> None:
+        self._events.write_event(self._event(step=step, wall_time=time.time(), **content))
+        if time.monotonic() - self._flushed > _FLUSH_SECONDS:
+            self._events.flush()
+            self._flushed = time.monotonic()
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    lines = path.read_text().splitlines(keepends=True)
+    # The last line is incomplete where the process was killed while writing it.
+    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 class Progress:
-    """Shows and records the metrics of some steps.
+    """Shows and records the metrics of a run.
 
-    On a terminal: a bar with loss, images/s and remaining time. Elsewhere: one plain line per
-    report. In `workdir` always: the plain lines in `train.log`, the numbers in `metrics.jsonl` and
-    TensorBoard. Only the first process of several shows and writes anything.
+    A terminal shows a bar with loss, images/s and remaining time; any other output gets one plain
+    line per report. The plain lines are also written to `workdir/train.log`, the numbers to
+    `metrics.jsonl` and TensorBoard. Only process 0 shows and writes anything.
     """
 
     def __init__(
         self,
-        workdir: str | pathlib.Path,
+        workdir: str | Path,
         *,
         total_steps: int,
         images_per_step: int,
@@ -40,10 +124,10 @@ class Progress:
           total_steps: Steps of the whole run.
           images_per_step: Images (not views) in the global batch, for images/s.
           log_every: Steps between reports.
-          console: Where to show; standard output by default.
+          console: Console to print to; standard output by default.
         """
         self.log_every = log_every
-        self._workdir = pathlib.Path(workdir)
+        self._workdir = Path(workdir)
         self._total_steps = total_steps
         self._images_per_step = images_per_step
         self._console = console or Console(quiet=jax.process_index() > 0)
@@ -54,13 +138,20 @@ class Progress:
         self._waited = 0.0  # for batches, since the last report
 
     @property
-    def tensorboard(self) -> pathlib.Path:
-        """The folder of what TensorBoard shows."""
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard's events."""
         return self._workdir / TENSORBOARD
 
     @contextmanager
     def running(self, start_step: int) -> Iterator["Progress"]:
-        """Opens bar and files for a run that goes on after `start_step` steps."""
+        """Opens bar and files while the context is open.
+
+        Args:
+          start_step: Steps already taken.
+
+        Yields:
+          This object.
+        """
         self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
             self._writer = MetricsWriter(self._workdir, start_step)
@@ -87,11 +178,15 @@ class Progress:
                 self._writer = None
 
     def is_due(self, step: int) -> bool:
-        """Whether this step's metrics are to be fetched and reported."""
+        """Tells whether a step's metrics are reported.
+
+        Args:
+          step: Steps taken.
+        """
         return step % self.log_every == 0 or step == self._total_steps
 
     def report(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Shows and writes the metrics of a step that has just been completed.
+        """Shows and writes the metrics of a step that is complete.
 
         Args:
           step: Steps taken.
@@ -120,27 +215,45 @@ class Progress:
         self.scalars(step, written)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes numbers without showing them."""
+        """Writes numbers without showing them.
+
+        Args:
+          step: Steps taken.
+          values: Numbers by name.
+        """
         if self._writer is not None:
             self._writer.scalars(step, values)
 
     def images(self, step: int, images: Mapping[str, Any]) -> None:
-        """Writes pictures, uint8 `(height, width, 3)`, to TensorBoard."""
+        """Writes pictures to TensorBoard.
+
+        Args:
+          step: Steps taken.
+          images: Pictures by name, uint8 `(height, width, 3)`.
+        """
         if self._writer is not None:
             self._writer.images(step, images)
 
     def note(self, text: str) -> None:
-        """Shows a sentence, and adds it to `train.log`."""
+        """Shows a sentence and adds it to `train.log`.
+
+        Args:
+          text: The sentence.
+        """
         self._log(text, show=True)
 
     def log(self, lines: Sequence[str]) -> None:
-        """Adds lines to `train.log` that nobody needs to see now."""
+        """Adds lines to `train.log` without showing them.
+
+        Args:
+          lines: Lines without their ends.
+        """
         for line in lines:
             self._log(line, show=False)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Counts what happens inside as time spent waiting for a batch."""
+        """Counts the block's time as time spent waiting for a batch."""
         began = time.perf_counter()
         try:
             yield
@@ -149,7 +262,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Keeps what happens inside (a checkpoint, an evaluation) out of the images/s."""
+        """Leaves the block's time (a checkpoint, an evaluation) out of the images/s."""
         began = time.perf_counter()
         try:
             yield

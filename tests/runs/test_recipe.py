@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import pytest
 
 from configs import pretrain
@@ -78,6 +79,17 @@ def test_endless_data_need_a_number_of_steps():
         recipe.make_schedule(config, None, 1.0)
     config.num_steps = 50
     assert recipe.make_schedule(config, None, 1.0).total_steps == 50
+
+
+def test_lamb_scales_the_step_of_adam():
+    config = pretrain.get_config()
+    config.optimizer.name = "lamb"
+    params, gradients = {"kernel": jnp.arange(1.0, 5.0)}, {"kernel": jnp.array([0.1, -2, 3, 0.5])}
+    updates, _ = recipe.make_optimizer(config, lambda step: 0.1).update(
+        gradients, recipe.make_optimizer(config, lambda step: 0.1).init(params), params
+    )
+    # The step has the length of the tensor, times the learning rate.
+    assert jnp.linalg.norm(updates["kernel"]) == pytest.approx(0.1 * 30**0.5, rel=1e-3)
 
 
 def test_unknown_recipe():

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.failures import explain
 from peclr_jax.training.restoring import restore_params
+from peclr_jax.training.workdir import locked
 from tests.training import toy_run as toy
 from tests.training.toy_run import StoppedError, assert_equal, saved_steps, stop_at
 
@@ -62,7 +62,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(small_disk, whole):
 
 def test_a_disk_without_room_for_a_checkpoint_is_named_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**10))
-    with pytest.raises(OSError, match=r"A checkpoint takes up to .* 0 MiB left: free some space"):
+    with pytest.raises(OSError, match=r"a checkpoint takes up to .* 0 MiB left: free some space"):
         toy.train(tmp_path, 12)
     assert not saved_steps(tmp_path)
 
@@ -81,7 +81,7 @@ def test_a_read_only_file_system_is_named(small_disk, whole):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with (
         pytest.raises(OSError, match=r"cannot be written to .Read-only file system.: choose anoth"),
-        claimed(workdir),
+        locked(workdir),
     ):
         pass
     with pytest.raises(OSError) as info:
