@@ -197,7 +197,7 @@ def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
     if origin is Literal:
         if not isinstance(value, type(arguments[0])) or value not in arguments:
             choices = ", ".join(map(repr, arguments))
-            raise FieldError(name, f"is {_shown(value)}; choose one of {choices}")
+            raise FieldError(name, f"is {_shown(value)}, none of {choices}")
         return value
     if origin in (Union, types.UnionType):  # X | None
         inner = next(part for part in arguments if part is not type(None))

@@ -19,7 +19,14 @@ from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
 from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt
 from peclr_jax.training import profiling
 from peclr_jax.training.optimizer import sqrt_batch_learning_rate, warmup_cosine
-from peclr_jax.training.spec import CheckpointSpec, OptimizerSpec, Schedule
+from peclr_jax.training.spec import (
+    CheckpointSpec,
+    EvaluationSpec,
+    FinetuneLogSpec,
+    OptimizerSpec,
+    PretrainLogSpec,
+    Schedule,
+)
 from peclr_jax.views.spec import ViewSpec
 
 Run = TypeVar("Run", bound="RunSpec")
@@ -35,57 +42,6 @@ _NOT_OF_THE_RESULT = (
 )
 # Fields that were added later, with the value that means what runs did before.
 _ADDED_LATER = {"optimizer.skip_nonfinite": 0}
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluationSpec:
-    """What is measured along the way.
-
-    Attributes:
-      images: Held-out images that are looked at.
-      every_steps: Steps between evaluations; there is one at the end in any case.
-    """
-
-    images: PositiveInt = 256
-    every_steps: PositiveInt = 200
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class PretrainLogSpec:
-    """What pre-training shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      pairs: Rows of views.png.
-    """
-
-    every_steps: PositiveInt = 20
-    pairs: PositiveInt = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class FinetuneLogSpec:
-    """What fine-tuning shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      images: Images of labels.png.
-    """
-
-    every_steps: PositiveInt = 20
-    images: PositiveInt = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 @dataclasses.dataclass(frozen=True)

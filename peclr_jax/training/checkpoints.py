@@ -1,9 +1,10 @@
 """Checkpoints of a run: written in the background by Orbax, kept by a policy, resumed from.
 
-A checkpoint is a directory `workdir/checkpoints/<step>` with two items: `state`, the arrays of the
-training state, and `config`, the JSON of the configuration that made it. Orbax writes it under a
-temporary name and renames it when complete, so a run that is killed while saving leaves the last
-complete one. Random keys are not stored: they are derived from seed and step.
+A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
+the training state; `config`, the JSON of the config that made it; and `results`, the JSON of what the
+run has found out. Orbax writes it under a temporary name and renames it when complete, so a run
+that is killed while saving leaves the last complete one. Random keys are not stored: they are
+derived from seed and step.
 """
 
 import shutil
@@ -44,6 +45,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         *,
         save_every: int,
+        results: Mapping[str, Any] | None = None,
         keep_last: int = 2,
         keep_every: int | None = None,
     ) -> None:
@@ -54,6 +56,8 @@ class Checkpoints:
           config: The run's configuration, stored inside every checkpoint. Values that JSON does
             not know as they are change on the way: tuples return as lists.
           save_every: Steps between checkpoints.
+          results: What the run has found out that its network needs, stored inside every
+            checkpoint; fit for JSON.
           keep_last: How many of the newest checkpoints to keep.
           keep_every: Keep also every checkpoint whose step is a multiple of this, for good.
         """
@@ -64,7 +68,7 @@ class Checkpoints:
         keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
         if keep_every is not None:
             keep.append(policies.EveryNSteps(keep_every))
-        self._config = dict(config)
+        self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
             absolute(workdir) / DIRECTORY,
@@ -91,7 +95,11 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return False
-        items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(self._config)}
+        items = {
+            "state": ocp.args.StandardSave(state),
+            "config": ocp.args.JsonSave(self._config),
+            "results": ocp.args.JsonSave(self._results),
+        }
         args = ocp.args.Composite(**items)
         with _timed_by_the_wall_clock():
             return self._manager.save(step, args=args, force=True)

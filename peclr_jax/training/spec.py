@@ -1,4 +1,4 @@
-"""Specs of the optimization: what `config.optimizer` and the run's length describe."""
+"""Specs of sections that training runs share: optimizer, checkpoints, log, evaluation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -90,4 +90,55 @@ class CheckpointSpec:
         Raises:
           FieldError: An impossible value.
         """
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec:
+    """What is measured along the way.
+
+    Attributes:
+      images: Held-out images that are looked at.
+      every_steps: Steps between evaluations; there is one at the end in any case.
+    """
+
+    images: PositiveInt = 256
+    every_steps: PositiveInt = 200
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainLogSpec:
+    """What pre-training shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      pairs: Rows of views.png.
+    """
+
+    every_steps: PositiveInt = 20
+    pairs: PositiveInt = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneLogSpec:
+    """What fine-tuning shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      images: Images of labels.png.
+    """
+
+    every_steps: PositiveInt = 20
+    images: PositiveInt = 8
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
         specs.check(self)
