@@ -5,6 +5,7 @@ import gc
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -37,6 +38,7 @@ import matplotlib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from PIL import Image
 
 # Compilation makes the first example slow, and the machines that test us are shared.
 settings.register_profile(
@@ -99,6 +101,43 @@ def shared() -> Path:
     if not (SHARED / "fixtures").is_dir():
         pytest.skip("real sample files are not beside this checkout (../shared/fixtures)")
     return SHARED
+
+
+class Exploit:
+    """A pickle of it makes a file, wherever it is read without care."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.fixture
+def exploit(tmp_path) -> Iterator[Exploit]:
+    """An object whose pickle must not be believed; that it was not is checked at the end."""
+    exploit = Exploit(tmp_path / "touched")
+    yield exploit
+    assert not exploit.path.exists()
+
+
+@pytest.fixture
+def started(monkeypatch) -> list:
+    """Programs that were to be started while the test ran; none is."""
+    started: list = []
+    for name in ("check_call", "Popen"):
+        monkeypatch.setattr(subprocess, name, lambda *args, **_: started.append(args))
+    return started
+
+
+@pytest.fixture(params=["photo.jpg", "frame.png", "Color_0001.bmp"])
+def postscript(request, tmp_path) -> Path:
+    """A file that Pillow hands to Ghostscript, whatever it is called."""
+    path = tmp_path / request.param
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n%%EOF\n")
+    with Image.open(path) as image:
+        assert image.format == "EPS"
+    return path
 
 
 class FakeHands(NamedTuple):

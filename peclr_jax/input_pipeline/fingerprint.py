@@ -8,7 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from peclr_jax.input_pipeline.config import is_mixed
-from peclr_jax.input_pipeline.rendered_cache import renderer_fingerprint
+from peclr_jax.synthetic import RENDERER_VERSION
 
 _DIGITS = 16
 
@@ -27,7 +27,7 @@ def fingerprint(config: ConfigDict) -> str:
     parts = []
     if config.source == "rendered" or is_mixed(config):
         fields = {name: value for name, value in config.rendered.items() if name != "cache_dir"}
-        parts.append(_digest("rendered", [renderer_fingerprint(), fields]))
+        parts.append(_digest("rendered", [RENDERER_VERSION, fields]))
     if config.source == "tfds":
         # Imported here because this is what brings TensorFlow in.
         from peclr_jax.input_pipeline import datasets

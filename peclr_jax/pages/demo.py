@@ -22,9 +22,9 @@ def write(config: ConfigDict, workdir: Path, probes: dict[str, Any]) -> None:
     """Writes report.html from what the parts have left in their folders.
 
     Args:
-      config: the demo's, prepared.
-      workdir: of the demo.
-      probes: from `demo.probe_scores`.
+      config: The demo's, prepared.
+      workdir: Of the demo.
+      probes: From `demo.probe_scores`.
     """
     found = {
         name: json.loads((workdir / name / file).read_text(encoding="utf-8"))

@@ -20,8 +20,8 @@ def pck(curves: Mapping[str, tuple[Points, Points, float]], *, unit: str = "m") 
     """Draws PCK curves, the AUC of each in the legend.
 
     Args:
-      curves: label to (thresholds, fractions of correct keypoints, AUC).
-      unit: of the thresholds, "m" (shown in centimetres) or "px".
+      curves: Label to (thresholds, fractions of correct keypoints, AUC).
+      unit: Of the thresholds, "m" (shown in centimetres) or "px".
     """
     figure, axes = _axes()
     factor, shown = (100, "cm") if unit == "m" else (1, unit)
@@ -40,9 +40,9 @@ def equivariance_curve(
     """Draws a measure over the angle by which the image was rotated (Fig. 9).
 
     Args:
-      angles_deg: angles in degrees.
-      values: name of a network to its value at each angle.
-      label: what is measured, with its unit.
+      angles_deg: Angles in degrees.
+      values: Name of a network to its value at each angle.
+      label: What is measured, with its unit.
     """
     figure, axes = _axes()
     for name, measured in values.items():
@@ -63,9 +63,9 @@ def equivariance_map(
     """Draws a measure over the translation of the image (Fig. 10).
 
     Args:
-      translations_px: translations in pixels, evenly spaced, of both axes.
-      grid: the measure, a row for each vertical and a column for each horizontal translation.
-      label: what is measured, with its unit.
+      translations_px: Translations in pixels, evenly spaced, of both axes.
+      grid: The measure, a row for each vertical and a column for each horizontal translation.
+      label: What is measured, with its unit.
 
     Returns:
       The figure. Values on both sides of 0 are drawn in two colours that meet there.

@@ -16,7 +16,7 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
     """Draws arms beside each other, with intervals, a panel for each quantity.
 
     Args:
-      panels: quantity with its unit to its arms' values and to what is drawn as a line across them,
+      panels: Quantity with its unit to its arms' values and to what is drawn as a line across them,
         by their labels.
     """
     rows = max(len(arms) for arms, _ in panels.values())
@@ -51,9 +51,9 @@ def curves(
     """Draws quantities over another one, with intervals.
 
     Args:
-      panels: quantity with its unit to its series; of each the points (x, value, low, high), the
+      panels: Quantity with its unit to its series; of each the points (x, value, low, high), the
         ends being None where there is no interval.
-      x_label: what x is.
+      x_label: What x is.
     """
     figure = Figure(figsize=(0.6 + 3.6 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]

@@ -18,8 +18,8 @@ def image_grid(columns: Mapping[str, Images], *, cell_inches: float = 1.4) -> Fi
     """Draws images side by side, a titled column for each entry and a row for each image.
 
     Args:
-      columns: title to (N, H, W, 3) RGB images in [0, 255]; all with the same N.
-      cell_inches: side of one cell.
+      columns: Title to (N, H, W, 3) RGB images in [0, 255]; all with the same N.
+      cell_inches: Side of one cell.
 
     Returns:
       The figure, which no global state refers to.

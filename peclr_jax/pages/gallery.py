@@ -30,10 +30,10 @@ class Prediction(NamedTuple):
     """A hand.
 
     Attributes:
-      hand: what the user said about it.
-      square: what the network saw, at its last look.
-      keypoints_2d: in pixels of the upright photo.
-      keypoints_3d: camera space, metres.
+      hand: What the user said about it.
+      square: What the network saw, at its last look.
+      keypoints_2d: In pixels of the upright photo.
+      keypoints_3d: Camera space, metres.
     """
 
     hand: Hand
@@ -55,11 +55,11 @@ class Gallery:
         """Prepares the files.
 
         Args:
-          folder: where they go.
-          title: of the page.
-          meta: what holds for all images; the first entry of the JSON file. Its "notes", sentences,
+          folder: Where they go.
+          title: Of the page.
+          meta: What holds for all images; the first entry of the JSON file. Its "notes", sentences,
             stand at the top of the page.
-          thumbnail_side: longer side of the page's images in pixels, at most.
+          thumbnail_side: Longer side of the page's images in pixels, at most.
         """
         self._folder, self._meta, self._thumbnail_side = folder, meta, thumbnail_side
         self._page = Page(folder / PAGE, title)
@@ -151,7 +151,7 @@ def card(entry: Mapping[str, Any], picture: bytes) -> str:
     """Returns the HTML of one image: its picture, and its hands to be turned.
 
     Args:
-      entry: of the JSON file.
+      entry: Of the JSON file.
       picture: PNG or JPEG.
     """
     name = printable(Path(entry["file"]))

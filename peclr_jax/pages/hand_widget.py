@@ -13,12 +13,12 @@ def skeleton_widget(keypoints_3d: Float[np.ndarray, "21 3"], label: str = "3D ha
     """Returns the HTML of one hand; `page` and `Page` add the script that draws it.
 
     Args:
-      keypoints_3d: metres, x right, y down, z forward. Where the hand is does not matter: it is
+      keypoints_3d: Metres, x right, y down, z forward. Where the hand is does not matter: it is
         shown around its centre, first as the camera saw it.
-      label: for those who cannot see it; plain text.
+      label: For those who cannot see it; plain text.
 
     Raises:
-      UserError: a coordinate is not a number.
+      UserError: A coordinate is not a number.
     """
     if not np.isfinite(keypoints_3d).all():
         raise UserError("the hand's coordinates must be finite to be drawn")

@@ -31,13 +31,13 @@ class HandPanel(NamedTuple):
 
     Attributes:
       image: RGB in [0, 255].
-      title: stands over the row, with the error.
-      predicted_2d: pixels of `image`.
-      target_2d: the truth, pixels of `image`.
-      target_2d_valid: which of its joints are labelled; all by default.
-      predicted_3d: camera space, metres, aligned as the error in the title is.
-      target_3d: the truth, camera space, metres.
-      target_3d_valid: which of its joints are labelled; all by default.
+      title: Stands over the row, with the error.
+      predicted_2d: Pixels of `image`.
+      target_2d: The truth, pixels of `image`.
+      target_2d_valid: Which of its joints are labelled; all by default.
+      predicted_3d: Camera space, metres, aligned as the error in the title is.
+      target_3d: The truth, camera space, metres.
+      target_3d_valid: Which of its joints are labelled; all by default.
     """
 
     image: Shaped[np.ndarray, "height width 3"]
@@ -63,11 +63,11 @@ def draw_skeleton(
 
     Args:
       axes: Matplotlib's, in which an image may be shown already.
-      keypoints_2d: positions in the axes' units; pixels for an image that `imshow` drew.
-      valid: joints to draw; a bone needs both of its own. All by default.
-      color: of the whole hand; by default every finger has its own.
-      linewidth: of the bones, in points.
-      linestyle: of the bones.
+      keypoints_2d: Positions in the axes' units; pixels for an image that `imshow` drew.
+      valid: Joints to draw; a bone needs both of its own. All by default.
+      color: Of the whole hand; by default every finger has its own.
+      linewidth: Of the bones, in points.
+      linestyle: Of the bones.
     """
     drawn = np.ones(len(keypoints_2d), bool) if valid is None else valid
     colors = [color or tuple(np.divide(rgb, 255)) for rgb in JOINT_COLORS]
@@ -107,13 +107,13 @@ def skeletons(
 
     Args:
       images: RGB in [0, 255].
-      keypoints_2d: pixels of each image.
-      valid: joints to draw; all by default.
-      boxes: x0, y0, x1, y1 in pixels of each image; NaN where there is none.
-      titles: one an image.
-      title: stands over all of them.
-      columns: images in a row.
-      cell_inches: side of one image.
+      keypoints_2d: Pixels of each image.
+      valid: Joints to draw; all by default.
+      boxes: X0, y0, x1, y1 in pixels of each image; NaN where there is none.
+      titles: One an image.
+      title: Stands over all of them.
+      columns: Images in a row.
+      cell_inches: Side of one image.
     """
     count = len(images)
     columns = min(columns, count)
@@ -140,9 +140,9 @@ def overlay(
 
     Args:
       image: RGB.
-      keypoints_2d: of one hand, or of any number; pixels, origin at the centre of the top-left one.
+      keypoints_2d: Of one hand, or of any number; pixels, origin at the centre of the top-left one.
         They may lie outside.
-      valid: joints to draw; all by default.
+      valid: Joints to draw; all by default.
     """
     height, width = image.shape[:2]
     canvas = Image.fromarray(image)
@@ -206,8 +206,8 @@ def hand_panels(rows: Sequence[HandPanel], *, cell_inches: float = 2.1) -> Figur
     on the left: z grows to the right. Both show the same length.
 
     Args:
-      rows: the hands.
-      cell_inches: side of one picture.
+      rows: The hands.
+      cell_inches: Side of one picture.
     """
     head, foot, gap = 0.85, 0.4, 0.7
     width = 1.12 * cell_inches * len(_COLUMNS)

@@ -26,8 +26,8 @@ class Page:
         """Prepares a page.
 
         Args:
-          path: the file to write.
-          title: of the browser's tab and at the top of the page; plain text.
+          path: The file to write.
+          title: Of the browser's tab and at the top of the page; plain text.
         """
         self._path = path
         self._title = title
@@ -57,7 +57,7 @@ def page(title: str, body_parts: Iterable[str]) -> str:
     """Returns a whole page.
 
     Args:
-      title: plain text.
+      title: Plain text.
       body_parts: HTML.
     """
     return "\n".join([_head(title), *body_parts, _tail()])
@@ -67,12 +67,12 @@ def image_tag(image: bytes | Path, *, alt: str = "", width: int | None = None) -
     """Returns an image that is part of the page.
 
     Args:
-      image: a PNG or JPEG, or the path of one.
-      alt: what it shows, for those who cannot see it; plain text.
-      width: at which it is shown, in CSS pixels; by default its own, or the page's if that is less.
+      image: A PNG or JPEG, or the path of one.
+      alt: What it shows, for those who cannot see it; plain text.
+      width: At which it is shown, in CSS pixels; by default its own, or the page's if that is less.
 
     Raises:
-      UserError: neither PNG nor JPEG.
+      UserError: Neither PNG nor JPEG.
     """
     content = image.read_bytes() if isinstance(image, Path) else image
     kind = next((kind for start, kind in _TYPES.items() if content.startswith(start)), None)
@@ -95,10 +95,10 @@ def table(
     """Returns a table; numbers are set to the right.
 
     Args:
-      rows: the cells; anything that `str` makes readable, floats at four significant digits,
+      rows: The cells; anything that `str` makes readable, floats at four significant digits,
         None empty.
-      header: of the columns.
-      caption: plain text.
+      header: Of the columns.
+      caption: Plain text.
     """
     parts = ["<table>"]
     if caption:

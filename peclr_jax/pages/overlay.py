@@ -22,7 +22,7 @@ def draw_skeleton(image: Image.Image, keypoints: Float[np.ndarray, "21 2"]) -> N
 
     Args:
       image: RGB.
-      keypoints: in pixels of `image`, origin at the centre of the top-left one; joints may lie
+      keypoints: In pixels of `image`, origin at the centre of the top-left one; joints may lie
         outside.
     """
     # Far outside is as good as farther, and does not overflow the drawing.
@@ -59,8 +59,8 @@ def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None
 
     Args:
       image: RGB.
-      side: shrinks it so that its longer side is at most this.
-      most: bytes at most; the quality gives way.
+      side: Shrinks it so that its longer side is at most this.
+      most: Bytes at most; the quality gives way.
     """
     if side is not None and max(image.size) > side:
         image = image.copy()

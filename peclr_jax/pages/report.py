@@ -17,7 +17,7 @@ class Section(NamedTuple):
     """A part of a report.
 
     Attributes:
-      title: plain text.
+      title: Plain text.
       parts: HTML, in order; see `peclr_jax.pages` and `paragraph`.
     """
 
@@ -29,9 +29,9 @@ def write_report(path: Path, title: str, sections: Iterable[Section]) -> None:
     """Writes a report that can be mailed: one HTML file with everything in it.
 
     Args:
-      path: of the file.
-      title: plain text.
-      sections: in order.
+      path: Of the file.
+      title: Plain text.
+      sections: In order.
     """
     sections = list(sections)
     with Page(path, title) as page:
@@ -55,12 +55,12 @@ def prediction_cards(folder: Path, *, most: int = 24, thumbnail_side: int = 480)
     """Returns what a prediction found, as on its own page: pictures, and 3D hands to turn.
 
     Args:
-      folder: the prediction's workdir.
-      most: images at most; the first ones.
-      thumbnail_side: longer side of a picture in pixels, at most.
+      folder: The prediction's workdir.
+      most: Images at most; the first ones.
+      thumbnail_side: Longer side of a picture in pixels, at most.
 
     Raises:
-      FileNotFoundError: there is no prediction in the folder.
+      FileNotFoundError: There is no prediction in the folder.
     """
     found = json.loads((folder / JSON).read_text(encoding="utf-8"))
     cards = []

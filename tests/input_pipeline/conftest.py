@@ -1,5 +1,6 @@
 """Small records of our own."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline import default_config
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
+REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +41,9 @@ def rendered_config(cheap_rendering):
     config.rendered.held_out = 24
     config.rendered.chunk = 12
     return config
+
+
+@pytest.fixture(scope="session")
+def recorded_draws():
+    """What was drawn before; the same seed must give the same batches for ever."""
+    return json.loads((REFERENCE / "recorded_draws.json").read_text())

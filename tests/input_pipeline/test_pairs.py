@@ -189,3 +189,9 @@ def test_records_without_versions_cannot_be_paired(record_config, open_source, m
     record_config.pairs = "versions"
     with pytest.raises(ValueError, match=r"each hand of freihand .* has but one"):
         open_source(record_config)
+
+
+def test_the_partners_are_the_recorded_ones(recorded_draws):
+    partners = Partners(tiled(np.arange(10), 4), (40,), 3)
+    found = [partners.indices(np.arange(0, 40, 3), step).tolist() for step in (0, 1, 99)]
+    assert found == recorded_draws["partners"]

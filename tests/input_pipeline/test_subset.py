@@ -121,3 +121,8 @@ def test_endless_hands_have_no_fraction(rendered_config, mesh):
     rendered_config.rendered.count, rendered_config.label_fraction = 0, 0.5
     with pytest.raises(ValueError, match="without end, which have no fractions: give a count"):
         make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
+
+
+def test_the_subsets_are_the_recorded_ones(recorded_draws):
+    chosen = {str(f): subset.choose(np.arange(50), f, 3).tolist() for f in (0.1, 0.25, 0.5)}
+    assert chosen == recorded_draws["subset"]

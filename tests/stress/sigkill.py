@@ -1,7 +1,7 @@
 """Kills a run again and again, and compares what it comes to with a run that nobody killed.
 
-    python tests/faults/sigkill.py                  # 20 kills, about ten minutes on two cores
-    python tests/faults/sigkill.py --kills=3 --seed=1
+    python tests/stress/sigkill.py                  # 20 kills, about ten minutes on two cores
+    python tests/stress/sigkill.py --kills=3 --seed=1
 
 Kills come at random moments: while hands are rendered, while the step is compiled, between steps
 and while a checkpoint is written. After the last one the run is started once more and left alone.

@@ -1,6 +1,6 @@
 """Whether a checkpoint of the oldest supported versions is read by the newest, and back.
 
-    python tests/faults/mixed_versions.py      # downloads some 2 GB into a temporary folder
+    python tests/stress/mixed_versions.py      # downloads some 2 GB into a temporary folder
 
 Makes two virtual environments from the bounds in pyproject.toml, without TensorFlow, which rendered
 hands do not need. In one, a small run is begun; in the other its parameters are read and the run is

@@ -1,4 +1,4 @@
-"""A bounded part of the fuzz; `python tests/faults/fuzz.py --cases 2000` is all of it."""
+"""A bounded part of the fuzz; `python tests/stress/fuzz.py --cases 2000` is all of it."""
 
 import random
 import re

@@ -1,6 +1,6 @@
 """Feeds damaged files and impossible values to all that reads what others wrote.
 
-    python tests/faults/fuzz.py --cases 2000 --seed 0
+    python tests/stress/fuzz.py --cases 2000 --seed 0
 
 Every case must succeed, or fail as a mistake of the user's: an error that our own code raised, in
 one sentence. It must not hang or take much memory. Prints a table of what came out; each leak is
@@ -34,6 +34,8 @@ for place in (Path(__file__).parent, ROOT):
     sys.path.insert(0, str(place))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from peclr_jax.errors import UserError  # noqa: E402
 
 SECONDS = 5.0
 """That a case may take."""
@@ -121,9 +123,7 @@ def run(cases: int, seed: int, only: str | None = None, first: int = 0) -> Resul
                 case = makers[name](folder)
                 counts[name] = Counter()
                 for number in range(first, first + share):
-                    judge = functools.partial(
-                        _judged, name, number, seed, case, main, scratch / "case"
-                    )
+                    judge = functools.partial(_judged, name, number, seed, case, scratch / "case")
                     if (leak := judge()).outcome == "hung":
                         leak = judge()  # perhaps only for what else the machine had to do
                     counts[name][leak.outcome] += 1
@@ -139,7 +139,6 @@ def _judged(
     number: int,
     seed: int,
     case: Callable[[random.Random, Path], None],
-    main: ModuleType,
     folder: Path,
 ) -> Leak:
     shutil.rmtree(folder, ignore_errors=True)
@@ -153,7 +152,7 @@ def _judged(
     except SystemExit as stop:
         return Leak(name, number, "refused" if stop.code == 2 else "leaked", traceback.format_exc())
     except Exception as error:
-        ours = main.is_users_mistake(error) and is_a_sentence(str(error))
+        ours = isinstance(error, UserError) and is_a_sentence(str(error))
         return Leak(name, number, "refused" if ours else "leaked", traceback.format_exc())
     return Leak(name, number, "read", "")
 

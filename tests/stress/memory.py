@@ -1,6 +1,6 @@
 """Whether memory stays flat over long runs: 2,000 training steps, 10,000 batches of records.
 
-    python tests/faults/memory.py        # some ten minutes on two cores
+    python tests/stress/memory.py        # some ten minutes on two cores
 
 Prints the memory of the process along the way, and exits with 1 if it grows by more than 2 % after
 the first tenth.
