@@ -27,7 +27,7 @@ _MODULES = {
     "open_network": "networks.opening",
 }
 
-__all__ = [  # noqa: F822
+__all__ = [
     "Similarity",
     "ViewSpec",
     "equivariant_nt_xent",

@@ -1,5 +1,9 @@
 """Recipes as specs: what the paper says, what is impossible, what decides a run's identity."""
 
+import hashlib
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +12,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
 
+REFERENCE = Path(__file__).parents[1] / "reference"
 TASKS = {"pretrain": (pretrain, PretrainSpec), "finetune": (finetune, FinetuneSpec)}
 
 
@@ -83,7 +88,11 @@ def test_paper_finetuning_is_the_papers():
         ("pretrain", {"num_steps": -1}, r"--config\.num_steps must be zero or more"),
         ("pretrain", {"negatives": "all"}, "negatives is 'all', none of 'micro', 'global'"),
         ("pretrain", {"data.label_fraction": 0.0}, r"--config\.data\.label_fraction must lie in"),
-        ("pretrain", {"profile": "20:10"}, r"--config\.profile='20:10' names no steps"),
+        *(
+            ("pretrain", {"profile": steps}, f"profile='{steps}' names no steps .* example 10:20")
+            for steps in ("ten", "20:10", "0:5", "10")
+        ),
+        ("finetune", {"optimizer.decay_mask": "-1"}, "decay_mask is '-1', none of 'kernels'"),
         ("finetune", {"model.head": "deep"}, "'linear', 'mlp'"),
         ("finetune", {"loss.root_depth": -1.0}, "loss.root_depth must be zero or more"),
         ("finetune", {"loss.keypoints_2d": 0.0}, "nothing to find the hand by"),
@@ -135,5 +144,16 @@ def test_only_what_decides_the_result_is_a_runs_identity():
         assert identity_of(**other) != identity_of()
     # A field that older runs lack, at the value that means what they did.
     older = specs.to_dict(spec_of("pretrain"))
-    del older["optimizer"]["skip_nonfinite"]
+    del older["optimizer"]["skip_nonfinite"], older["profile"]
     assert identity(older) == identity_of()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "recorded"),
+    json.loads((REFERENCE / "recorded_digests.json").read_text())["identities"].items(),
+)
+def test_identities_are_those_of_earlier_versions(recipe, recorded):
+    """Otherwise none of their runs could be resumed."""
+    found = identity(specs.to_dict(spec_of(*recipe.split(":"))))
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == recorded
