@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 
 from data import schema
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 
 REMEDY = "Fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)."
@@ -87,7 +88,7 @@ def read_frames(root: Path) -> Frames:
         tips.append(_read_tips(labels))
         images += _list_images(folder / "color", len(tips[-1]), labels)
     points, valid = to_color_camera(np.concatenate(tips))
-    keypoints_2d = project(points)
+    keypoints_2d = camera.project(points, INTRINSICS)
     shape = (len(images), schema.NUM_JOINTS)
     frames = Frames(
         images=tuple(images),
@@ -120,12 +121,6 @@ def to_color_camera(
     return np.where(valid[..., None], points / 1000, np.nan), valid
 
 
-def project(points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 2"]:
-    """Returns the pixels of the colour image at which points of its camera's space are seen."""
-    projected = points @ INTRINSICS.T
-    return projected[..., :2] / projected[..., 2:]
-
-
 def around(
     points: Float[np.ndarray, "frames 5 3"], valid: Bool[np.ndarray, "frames 5"]
 ) -> Float[np.ndarray, "frames 4"]:
@@ -142,7 +137,7 @@ def around(
     total = np.where(valid[..., None], points, 0).sum(1)
     center = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
     half = RADIUS_M * INTRINSICS[[0, 1], [0, 1]] / center[:, 2:]
-    middle = project(center)
+    middle = camera.project(center[:, None], INTRINSICS)[:, 0]
     return np.concatenate([middle - half, middle + half], axis=-1)
 
 

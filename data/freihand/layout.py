@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from data import validation
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 
 REMEDY = "Fetch the file again from the FreiHAND archive (see data/freihand/README.md)."
 # Label file's suffix -> shape of one entry. `uv` is not official: 2D joints of samples without 3D.
@@ -158,5 +159,4 @@ def _project(
             f"{path}: entry {behind[0][0]}, joint {behind[0][1]} lies behind the camera "
             f"(z = {points[tuple(behind[0])][2]} m). {REMEDY}"
         )
-    projected = np.einsum("nij,nkj->nki", intrinsics, points)
-    return projected[..., :2] / projected[..., 2:]
+    return camera.project(points, intrinsics)

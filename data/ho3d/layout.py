@@ -21,6 +21,7 @@ from tqdm import auto as tqdm
 
 from data import pickles, schema, validation
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 
 REMEDY = "Fetch the file again from the HO-3D archive (see data/ho3d/README.md)."
@@ -228,8 +229,7 @@ def _convert(
             f"{_meta(images[frame])}: joint {joint} lies behind the camera "
             f"(z = {points[frame, joint, 2]} m in OpenCV's axes). {REMEDY}"
         )
-    projected = np.einsum("nij,nkj->nki", intrinsics, points)
-    keypoints_2d = projected[..., :2] / projected[..., 2:]
+    keypoints_2d = camera.project(points, intrinsics)
     labelled = np.arange(schema.NUM_JOINTS) < count
     padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
     return Frames(

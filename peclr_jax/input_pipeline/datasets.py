@@ -8,7 +8,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from data import build
-from peclr_jax.devices.distributed import first_process_first
+from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.config import as_list, record_names
 
@@ -23,7 +23,7 @@ def open_datasets(config: ConfigDict) -> list[Any]:
     names = record_names(config.names)
     manual_dirs = as_list(config.manual_dir) or [""] * len(names)
     # Which writes them if they are not there.
-    with first_process_first("records opened"):
+    with process_zero_first("records opened"):
         return [
             _open(name, config.data_dir, manual_dir)
             for name, manual_dir in zip(names, manual_dirs, strict=True)

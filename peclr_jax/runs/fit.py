@@ -13,7 +13,6 @@ from jax.sharding import Mesh
 from rich.console import Console
 
 from peclr_jax import pages, specs
-from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, replicate
 from peclr_jax.input_pipeline import Source, fingerprint
 from peclr_jax.runs import memory_advice, provenance
@@ -22,9 +21,9 @@ from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.progress import Progress
 from peclr_jax.training.spec import Schedule
+from peclr_jax.training.workdir import locked
 
 Variables = dict[str, Any]
 # What is measured of a network after a step: (variables, step, progress) -> numbers.
@@ -43,9 +42,8 @@ def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[Non
       UserError: Another process uses the folder, or it holds a run of another config.
       OutOfDeviceMemoryError: From what happens inside, with advice on what to make smaller.
     """
-    with claimed(workdir), memory_advice.advising(spec):
+    with locked(workdir), memory_advice.advising(spec):
         check_resumable(spec, workdir)
-        distributed.check_shared(workdir)
         yield
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
+from peclr_jax import trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
 from peclr_jax.models.spec import ENCODER_FIELDS, PoseModelSpec, ProjectorSpec
@@ -45,8 +46,7 @@ class Initialisation(NamedTuple):
         filled = {collection: dict(parts) for collection, parts in variables.items()}
         for collection, parts in self.variables.items():
             for part, tensors in parts.items():
-                wanted = filled[collection].get(part)
-                if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, tensors):
+                if trees.first_difference(tensors, filled[collection].get(part)):
                     raise UserError(
                         f"the {part} in {self.source} has not the tensors that this config asks "
                         "for: use the model's fields of that run, or --config.init.parts=encoder"

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.errors import FieldError
+from peclr_jax.geometry import camera
 from peclr_jax.synthetic import background
 from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
@@ -236,11 +237,11 @@ def _label(scene: Scene, foreground: Foreground, images: UInt8[Array, "n size si
     joints = jnp.moveaxis(scene.joints, -1, 0)
     focal = (scene.focal * size)[:, None]
     center = (size - 1) / 2
-    keypoints = joints[..., :2] / joints[..., 2:] * focal[..., None] + center
     zero, one = jnp.zeros_like(focal[:, 0]), jnp.ones_like(focal[:, 0])
     intrinsics = jnp.stack(
         [focal[:, 0], zero, center * one, zero, focal[:, 0], center * one, zero, zero, one], axis=-1
     ).reshape(-1, 3, 3)
+    keypoints = camera.project(joints, intrinsics)
 
     mask = foreground.skin & (foreground.coverage >= 0.5)
     nearest = jnp.round(keypoints).astype(jnp.int32)

@@ -9,6 +9,7 @@ import pytest
 from data import build, schema
 from data.dexter_object import layout
 from data.dexter_object.dexter_object_dataset_builder import Builder
+from peclr_jax.geometry import camera
 
 DUMMY = Path(layout.__file__).parent / "dummy_data"
 TIPS = [4, 8, 12, 16, 20]
@@ -85,7 +86,7 @@ def test_a_known_point_lies_where_the_calibration_puts_it():
         587.45209 * expected[0] / expected[2] + 325,
         600.67456 * expected[1] / expected[2] + 249,
     ]
-    np.testing.assert_allclose(layout.project(points)[0, 0], pixel, rtol=1e-12)
+    np.testing.assert_allclose(camera.project(points, layout.INTRINSICS)[0, 0], pixel, rtol=1e-12)
 
 
 @pytest.mark.parametrize("depth", [32001.0, 0.0, -300.0])
@@ -106,9 +107,8 @@ def test_boxes_are_a_hands_size_around_the_tips(records):
         x0, y0, x1, y1 = record["hand_box"]
         np.testing.assert_allclose((x1 - x0) / 2, 0.1 * 587.45209 / center[2], rtol=1e-4)
         np.testing.assert_allclose((y1 - y0) / 2, 0.1 * 600.67456 / center[2], rtol=1e-4)
-        np.testing.assert_allclose(
-            [(x0 + x1) / 2, (y0 + y1) / 2], layout.project(center), rtol=1e-4
-        )
+        middle = camera.project(center[None], layout.INTRINSICS)[0]
+        np.testing.assert_allclose([(x0 + x1) / 2, (y0 + y1) / 2], middle, rtol=1e-4)
 
 
 def test_corrected_labels_are_preferred(records, raw):

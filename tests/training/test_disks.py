@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.failures import explain
 from peclr_jax.training.restoring import restore_params
+from peclr_jax.training.workdir import locked
 from tests.training import toy_run as toy
 from tests.training.toy_run import StoppedError, assert_equal, saved_steps, stop_at
 
@@ -81,7 +81,7 @@ def test_a_read_only_file_system_is_named(small_disk, whole):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     with (
         pytest.raises(OSError, match=r"cannot be written to .Read-only file system.: choose anoth"),
-        claimed(workdir),
+        locked(workdir),
     ):
         pass
     with pytest.raises(OSError) as info:

