@@ -150,7 +150,7 @@ def test_frames_outside_of_their_folder_are_refused(name, tmp_path):
 
 def test_formats_that_start_programs_are_not_opened(postscript, started):
     with pytest.raises(ValueError, match="is not an image"):
-        images.as_jpeg(postscript, "Fetch it again.")
+        images.as_jpeg(postscript, "fetch it again")
     with pytest.raises(ValueError, match="is not an image"):
         youtube._read_size(postscript)
     assert "not a JPEG" in validation.check_jpeg(postscript)
@@ -171,6 +171,6 @@ def test_json_that_is_nested_deep_takes_no_memory(tmp_path):
     path = tmp_path / "training_xyz.json"
     path.write_bytes(b"[" * 100_000)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ValueError, match=r"training_xyz\.json is not one of labels .*100 times"):
-        validation.read_label_file(path, (21, 3), "Fetch it again.")
+    with pytest.raises(ValueError, match=r"training_xyz\.json is not a file of labels .*100 times"):
+        validation.read_label_file(path, (21, 3), "fetch it again")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB

@@ -349,7 +349,7 @@ def photos(folder: Path) -> Case:
         if isinstance(prepared, prepare.Prepared):
             for subject in prepared.subjects:
                 crop.cut_out(subject.window, subject.square, options.view_size)
-        images.as_jpeg(path, "Fetch it again.")
+        images.as_jpeg(path, "fetch it again")
 
     return case
 
