@@ -11,18 +11,18 @@ from peclr_jax.specs import Between, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True)
-class Inner:
+class Inner(specs.Spec):
     span: tuple[float, float] = (0.0, 1.0)
     margin: float = dataclasses.field(default=1.5, metadata=specs.ELSEWHERE)
 
     def __post_init__(self):
-        specs.check(self)
+        super().__post_init__()
         if self.span[0] > self.span[1]:
             raise FieldError("span", "must be ordered")
 
 
 @dataclasses.dataclass(frozen=True)
-class Outer:
+class Outer(specs.Spec):
     count: PositiveInt = 1
     share: Annotated[float, Between(0, 1, above=True)] = 1.0
     kind: Literal["a", "b"] = "a"
@@ -32,9 +32,6 @@ class Outer:
     maybe: int | None = None
     inner: Inner = Inner()
     several: dict[str, Inner] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self):
-        specs.check(self)
 
 
 def test_a_config_and_its_spec_say_the_same():

@@ -16,8 +16,8 @@ from peclr_jax.networks import stored
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 
-Run = TypeVar("Run", PretrainSpec, FinetuneSpec)
-Model = TypeVar("Model", ProjectorSpec, PoseModelSpec)
+Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
+Model = TypeVar("Model", bound=ProjectorSpec | PoseModelSpec)
 # The layout of a PyTorch file that holds all of the network that a task trains.
 _WHOLE = {"pretrain": "hybrid2", "finetune": ""}
 

@@ -2,16 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from rich.console import Console
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.runs.spec import RunSpec, identity
+from peclr_jax.runs import initialisation
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
 from peclr_jax.training import restoring
-
-Spec = TypeVar("Spec", bound=RunSpec)
 
 SUMMARY = "summary.json"
 """The last file that a training writes."""
@@ -44,7 +43,10 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
 
 
 def run_unless_finished(
-    train: Callable[[Any, Path], None], spec: RunSpec, workdir: Path, console: Console
+    train: Callable[[Any, Path], None],
+    spec: PretrainSpec | FinetuneSpec,
+    workdir: Path,
+    console: Console,
 ) -> None:
     """Runs a training that is a part of something larger, unless it is finished.
 
@@ -63,11 +65,5 @@ def run_unless_finished(
     if not (workdir / SUMMARY).exists():
         train(spec, workdir)
         return
-    check_resumable(_resolved(spec), workdir)
+    check_resumable(initialisation.resolve(spec)[0], workdir)
     console.print(f"finished before: {workdir}", highlight=False, soft_wrap=True)
-
-
-def _resolved(spec: RunSpec) -> RunSpec:
-    from peclr_jax.runs import initialisation  # imports this module's neighbours
-
-    return initialisation.resolve(spec)[0]

@@ -10,13 +10,12 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Key
 
-from peclr_jax import specs
 from peclr_jax.devices import mesh
 from peclr_jax.errors import FieldError, UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
-from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import profiling
 from peclr_jax.training.optimizer import sqrt_batch_learning_rate, warmup_cosine
 from peclr_jax.training.spec import (
@@ -45,7 +44,7 @@ _ADDED_LATER = {"optimizer.skip_nonfinite": 0}
 
 
 @dataclasses.dataclass(frozen=True)
-class TorchInitSpec:
+class TorchInitSpec(Spec):
     """The weights that pre-training starts from.
 
     Attributes:
@@ -56,10 +55,6 @@ class TorchInitSpec:
 
     torch_checkpoint: str = ""
     parts: Literal["encoder", "all"] = "encoder"
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +71,7 @@ class InitSpec(TorchInitSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSpec:
+class RunSpec(Spec):
     """What pre-training and fine-tuning have in common.
 
     Attributes:
@@ -111,7 +106,7 @@ class RunSpec:
         Raises:
           FieldError: An impossible value, or two that contradict each other.
         """
-        specs.check(self)
+        super().__post_init__()
         views = dataclasses.replace(self.views, source_margin=self.data.source_margin)
         object.__setattr__(self, "views", views)
         profiling.parse_steps(self.profile)

@@ -1,8 +1,8 @@
 """Checkpoints of a run: written in the background by Orbax, kept by a policy, resumed from.
 
 A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
-the training state; `config`, the JSON of the config that made it; and `results`, the JSON of what the
-run has found out. Orbax writes it under a temporary name and renames it when complete, so a run
+the training state; `config`, the JSON of the config that made it; and `results`, the JSON of what
+the run has found out. Orbax writes it under a temporary name and renames it when complete, so a run
 that is killed while saving leaves the last complete one. Random keys are not stored: they are
 derived from seed and step.
 """

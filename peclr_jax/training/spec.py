@@ -6,8 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
-from peclr_jax import specs
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import optimizer
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -39,7 +38,7 @@ class Schedule(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerSpec:
+class OptimizerSpec(Spec):
     """The optimizer.
 
     Attributes:
@@ -59,21 +58,13 @@ class OptimizerSpec:
     warmup_epochs: NonNegativeFloat = 10.0
     skip_nonfinite: NonNegativeInt = 0
 
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
-
     def build(self, learning_rate: optax.Schedule) -> optax.GradientTransformation:
         """Makes the optimizer of a learning rate schedule."""
         return OPTIMIZERS[self.name](learning_rate, self.weight_decay, DECAY_MASKS[self.decay_mask])
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckpointSpec:
+class CheckpointSpec(Spec):
     """When checkpoints are saved.
 
     Attributes:
@@ -84,17 +75,9 @@ class CheckpointSpec:
     every_steps: PositiveInt = 200
     keep: PositiveInt = 2
 
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSpec:
+class EvaluationSpec(Spec):
     """What is measured along the way.
 
     Attributes:
@@ -105,13 +88,9 @@ class EvaluationSpec:
     images: PositiveInt = 256
     every_steps: PositiveInt = 200
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class PretrainLogSpec:
+class PretrainLogSpec(Spec):
     """What pre-training shows.
 
     Attributes:
@@ -122,13 +101,9 @@ class PretrainLogSpec:
     every_steps: PositiveInt = 20
     pairs: PositiveInt = 8
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class FinetuneLogSpec:
+class FinetuneLogSpec(Spec):
     """What fine-tuning shows.
 
     Attributes:
@@ -138,7 +113,3 @@ class FinetuneLogSpec:
 
     every_steps: PositiveInt = 20
     images: PositiveInt = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
