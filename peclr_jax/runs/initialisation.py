@@ -7,12 +7,12 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from peclr_jax import trees
+from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
 from peclr_jax.models.spec import ENCODER_FIELDS, PoseModelSpec, ProjectorSpec
 from peclr_jax.models.torch_weights import TorchWeights
-from peclr_jax.networks import stored
+from peclr_jax.networks.description import read_description
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 
@@ -80,7 +80,7 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
     return spec, RANDOM
 
 
-def _closed(spec: FinetuneSpec) -> FinetuneSpec:
+def _closed(spec: FinetuneSpec) -> Any:
     """Returns the spec of a run from random weights, which must name its encoder."""
     for field in spec.model.open_fields:
         raise UserError(
@@ -91,7 +91,7 @@ def _closed(spec: FinetuneSpec) -> FinetuneSpec:
     return spec
 
 
-def _from_torch(spec: Run) -> tuple[Run, Initialisation]:
+def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
     spec = dataclasses.replace(spec, model=_match_encoder(spec.model, weights._asdict(), path))
@@ -107,10 +107,11 @@ def _from_torch(spec: Run) -> tuple[Run, Initialisation]:
     return spec, Initialisation(weights.variables, source)
 
 
-def _from_checkpoint(spec: FinetuneSpec) -> tuple[FinetuneSpec, Initialisation]:
+def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     path = spec.init.checkpoint
-    trained = stored.read(path)
-    model = _match_encoder(spec.model, trained.model.to_dict(), f"the checkpoint {path}")
+    trained = read_description(path)
+    found = specs.to_dict(trained.model)
+    model = _match_encoder(spec.model, found, f"the checkpoint {path}")
     spec = dataclasses.replace(spec, model=model)
     restored = restoring.restore_params(path)
     if spec.init.parts == "encoder":

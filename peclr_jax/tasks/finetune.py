@@ -22,9 +22,10 @@ from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
+from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
-from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.objectives import pose as losses
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.finetune_evaluation import draw_labels, mean_errors
 from peclr_jax.runs.fit import Variables, draw_loss, fit, say, workdir_of
@@ -72,7 +73,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.optimizer.learning_rate)
-        statistics = LabelStatistics.measure(
+        statistics = label_statistics.measure(
             source, spec.batch_size, spec.views, spec.data.source_size
         )
         say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
@@ -91,10 +92,10 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             estimator = Estimator(
                 network,
                 variables,
-                view_size=spec.views.size,
-                hand_margin=spec.data.hand_margin,
-                source_margin=spec.data.source_margin,
-                statistics=statistics,
+                spec.views.size,
+                spec.data.source_margin,
+                LookingRule(spec.data.hand_margin),
+                statistics,
             )
             return mean_errors(estimator, held_out, spec.batch_size)
 
