@@ -29,7 +29,8 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from configs.composition import compose
-from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax import specs
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.views.spec import ViewSpec
 
 
@@ -64,9 +65,9 @@ def _quick() -> ConfigDict:
     config.model.head = "linear"  # "linear", or "mlp" with one hidden layer
     config.model.hidden = 512  # its width; the paper gives none
 
-    # Every field is explained where it is checked: peclr_jax/input_pipeline/config.py. Those of the
+    # Every field is explained in peclr_jax/input_pipeline/spec.py. Those of the
     # rendered hands are the quick start's of pre-training: the same hands, now with labels.
-    config.data = default_data_config()
+    config.data = specs.to_config(DataSpec())
     config.data.labels = True
     config.data.source = "rendered"
     config.data.source_size = 72  # px

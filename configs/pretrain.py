@@ -46,8 +46,9 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from configs.composition import compose
+from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.views.spec import ViewSpec
 
 
@@ -78,8 +79,8 @@ def _quick() -> ConfigDict:
     config.model.hidden = 512  # width of the projection head (official code)
     config.model.num_points = 64  # points in the plane that the projection is read as (Sec. 3.2)
 
-    # Every field is explained where it is checked: peclr_jax/input_pipeline/config.py.
-    config.data = default_data_config()
+    # Every field is explained in peclr_jax/input_pipeline/spec.py.
+    config.data = specs.to_config(DataSpec())
     config.data.source = "rendered"  # "rendered": on the device, no files; "tfds": data sets
     config.data.source_size = 72  # px, side of the square crop around the hand
     config.data.rendered.count = 3072  # hands rendered once and kept; 0: fresh ones every step

@@ -15,8 +15,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages
-from peclr_jax.input_pipeline import fingerprint
+from peclr_jax import files, pages, specs
+from peclr_jax.input_pipeline import DataSpec, fingerprint
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.runs import provenance
@@ -103,7 +103,9 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
 
 def keep_provenance(config: ConfigDict, workdir: Path, progress: Progress) -> None:
     """Writes what the run is started with to provenance.jsonl, and atop its log."""
-    data = fingerprint(config.data)  # for which all processes open the data
+    data = fingerprint(
+        specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
+    )  # for which all processes open the data
     if jax.process_index() > 0:
         return
     described = provenance.describe(config.to_dict(), data)

@@ -8,13 +8,14 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import input_pipeline
+from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.experiments import metrics as experiment_metrics
 from peclr_jax.experiments import page as experiment_page
 from peclr_jax.experiments import plan as experiment_plan
 from peclr_jax.experiments import results as experiment_results
 from peclr_jax.experiments.plan import Evaluation, Run
+from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import ENCODER_FIELDS
 from peclr_jax.runs.once import run_once
@@ -103,9 +104,8 @@ def check_data(config: ConfigDict) -> None:
         # Imported here because this is what brings TensorFlow in.
         from peclr_jax.input_pipeline import datasets
 
-        data = input_pipeline.default_config()
-        for name in ("names", "manual_dir", "data_dir"):
-            data[name] = wanted[name] or data[name]
+        given = {name: wanted[name] for name in ("names", "manual_dir", "data_dir") if wanted[name]}
+        data = specs.from_mapping(DataSpec, {"source": "tfds", **given}, "--config.data")
         datasets.open_datasets(data)
 
 

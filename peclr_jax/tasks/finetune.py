@@ -17,11 +17,11 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages
+from peclr_jax import files, pages, specs
 from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline import Source, make_source
+from peclr_jax.input_pipeline import DataSpec, Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import hand_errors, inference
 from peclr_jax.networks.estimator import Estimator
@@ -77,7 +77,11 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
     mesh = make_mesh()
     spec = recipe.view_spec(config)
     source = make_source(
-        config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
+        specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data"),
+        train=True,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        mesh=mesh,
     )
     schedule = recipe.make_schedule(config, source.steps_per_epoch, config.optimizer.learning_rate)
     config.statistics = label_statistics.measure(

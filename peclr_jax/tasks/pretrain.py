@@ -10,11 +10,11 @@ from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import pages
+from peclr_jax import pages, specs
 from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline import make_source
+from peclr_jax.input_pipeline import DataSpec, make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.runs import initialisation, memory_advice, monitor, recipe
@@ -72,7 +72,11 @@ def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
         keep_last=config.checkpoint.keep,
     ) as checkpoints:
         train_source = make_source(
-            config.data, train=True, batch_size=config.batch_size, seed=config.seed, mesh=mesh
+            specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data"),
+            train=True,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            mesh=mesh,
         )
         schedule = recipe.make_schedule(
             config, train_source.steps_per_epoch, recipe.sqrt_scaled_peak(config)

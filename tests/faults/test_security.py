@@ -23,7 +23,8 @@ from data import archives, images, pickles, validation
 from data.image_folder import layout as image_folder
 from data.youtube_3d_hands import layout as youtube
 from data.youtube_3d_hands import mano
-from peclr_jax import files, input_pipeline
+from peclr_jax import files, specs
+from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.models import torch_file
 from peclr_jax.networks import estimator, inference, stored, trained
 from peclr_jax.pages import figure, gallery, table
@@ -291,11 +292,8 @@ def test_boxes_are_numbers_that_photos_can_have(box, tmp_path):
 
 @pytest.mark.parametrize("size", [10**30, float("inf"), float("nan")])
 def test_sizes_beyond_floats_are_refused(size):
-    config = input_pipeline.default_config()
-    with config.ignore_type():
-        config.source_size = size
-    with pytest.raises(ValueError, match=r"data\.source_size must be positive"):
-        input_pipeline.config.check(config)
+    with pytest.raises(ValueError, match=r"data\.source_size is .*, not a (finite|whole) number"):
+        specs.from_mapping(DataSpec, {"source_size": size}, "--config.data")
 
 
 def test_an_unknown_mask_of_the_decay_is_refused():

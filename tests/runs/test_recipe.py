@@ -1,8 +1,8 @@
 import pytest
 
 from configs import pretrain
-from peclr_jax.input_pipeline.config import backgrounds
-from peclr_jax.input_pipeline.config import check as check_data
+from peclr_jax import specs
+from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.runs import recipe
 
 
@@ -18,12 +18,12 @@ def test_every_recipe_is_possible_on_one_and_on_eight_devices(name):
 def test_versions_are_paired(base):
     config = pretrain.get_config(f"{base}+versions")
     recipe.check_pretraining(config, num_devices=1)
-    check_data(config.data)
+    spec = specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
     rendered = config.data.source == "rendered"
     assert config.data.pairs == "versions"
     assert config.data.rendered.versions == (4 if rendered else 1)
     if rendered:
-        assert backgrounds(config.data.rendered) == ("green", "clutter", "clutter", "clutter")
+        assert spec.rendered.backgrounds == ("green", "clutter", "clutter", "clutter")
 
 
 def test_the_papers_recipe():

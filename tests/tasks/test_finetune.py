@@ -11,9 +11,10 @@ from flax.traverse_util import flatten_dict
 
 from configs import finetune as recipes
 from configs import pretrain as pretraining
+from peclr_jax import specs
 from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline import make_source
+from peclr_jax.input_pipeline import DataSpec, make_source
 from peclr_jax.networks import estimator
 from peclr_jax.objectives.pose import target_in_view
 from peclr_jax.runs import label_statistics, pose_recipe, recipe
@@ -39,6 +40,10 @@ def pretrained(tmp_path_factory, shallow_throughout):
     with Checkpoints(workdir, config.to_dict(), save_every=1) as checkpoints:
         checkpoints.save(1, dict(variables))
     return workdir
+
+
+def data_spec(config):
+    return specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
 
 
 def small(name: str, data_dir, checkpoint="", **change):
@@ -188,7 +193,7 @@ def test_paper_recipe_is_the_papers():
 
 def test_statistics_of_labels(records):
     config = small("quick+scratch", records)
-    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(data_spec(config), train=True, batch_size=8, seed=0, mesh=make_mesh())
     statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
     assert np.shape(statistics["mean_pose"]) == (21, 3)
     assert np.abs(np.asarray(statistics["mean_pose"])[:, :2]).max() < 1
@@ -267,7 +272,7 @@ def test_canvases_and_crops_are_seen_alike(name, records):
         )
         spec = recipe.view_spec(config)
         mesh = make_mesh(jax.devices()[:1])
-        source = make_source(config.data, train=True, batch_size=4, seed=0, mesh=mesh)
+        source = make_source(data_spec(config), train=True, batch_size=4, seed=0, mesh=mesh)
         batches = source.batches(0)
         batch = next(batches)
         batches.close()
@@ -287,7 +292,7 @@ def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
     """Labels are warped, masked means taken and BatchNorm measured over all devices' hands."""
     config, _ = pose_recipe.resolve(small("quick+scratch", records))
     spec = recipe.view_spec(config)
-    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(data_spec(config), train=True, batch_size=8, seed=0, mesh=make_mesh())
     batch = jax.tree.map(np.asarray, next(iter(source.batches(0))))
     # Unequal shares of what is labelled: the mean of the devices' means would be another number.
     batch["keypoints_2d_valid"] = batch["keypoints_2d_valid"] & (np.arange(8)[:, None] < 3)
