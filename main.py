@@ -4,19 +4,21 @@ Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
 data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
-some of the input; 5 another process of the run failed or is gone; 130 interrupted, state saved.
-SIGTERM, by which schedulers ask for an end, saves the state and exits with 0: whether a run is
-finished is told by its summary.json.
+some of the input; 5 other processes of the run did not come to its start; 130 interrupted, state
+saved; 134 ended by JAX, because another process of the run is gone (docs/many_hosts.md). SIGTERM,
+by which schedulers ask for an end, saves the state and exits with 0: whether a run is finished is
+told by its summary.json.
 """
 
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "The recipe, FILE or FILE:RECIPE; any of its fields by --config.FIELD=VALUE."
@@ -37,8 +39,8 @@ CACHE_DIR = flags.DEFINE_string(
 COORDINATOR_ADDRESS = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "HOST:PORT of process 0 in a run of several processes (docs/many_hosts.md); SLURM tells this "
-    "and the next two by itself.",
+    "HOST:PORT of process 0 in a run of several processes (docs/many_hosts.md); under SLURM this "
+    "and the next two are known.",
 )
 NUM_PROCESSES = flags.DEFINE_integer(
     "num_processes", None, "Processes of the run, over all hosts.", lower_bound=1
@@ -70,10 +72,8 @@ def main(argv: list[str]) -> int:
     """Runs the task that the config names; returns the exit code."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    from peclr_jax.devices import cluster, distributed
+    from peclr_jax.devices import processes
     from peclr_jax.errors import UserError
-    from peclr_jax.training.failures import NonFiniteLossError, explain
-    from peclr_jax.training.preemption import Preempted
 
     if DETERMINISTIC.value:
         ask_for_determinism()
@@ -82,30 +82,48 @@ def main(argv: list[str]) -> int:
     config = CONFIG.value
     workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
     try:
-        place = cluster.find(
+        several = processes.settings(
             os.environ, COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
         )
+        if several is None:
+            return run(config, workdir)
+        if config.task not in SHARED_TASKS:
+            fail(f"the task {config.task!r} is done by one process: start but one")
+        processes.start(several, INITIALIZATION_TIMEOUT.value)
     except UserError as error:
         fail(str(error))
-    run = distributed.start(place, INITIALIZATION_TIMEOUT.value)
-    if run.count > 1 and config.task not in SHARED_TASKS:
-        return run.fail(f"the task {config.task!r} is done by one process: start but one", 2)
+    exit_code = 1
+    try:
+        exit_code = run(config, workdir)
+    except BaseException:
+        traceback.print_exc()
+    if exit_code:
+        processes.fail(exit_code)
+    processes.finish()
+    return exit_code
+
+
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Runs the config's task; prints the sentence that ends it and returns the exit code."""
+    from peclr_jax.errors import UserError
+    from peclr_jax.training.failures import NonFiniteLossError, explain
+    from peclr_jax.training.preemption import Preempted
+
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
     try:
-        exit_code = task.run(config, workdir) or 0
+        return task.run(config, workdir) or 0
     except Preempted as stop:
         print(stop, file=sys.stderr)
-        exit_code = stop.exit_code
+        return stop.exit_code
     except NonFiniteLossError as error:
-        return run.fail(str(error), 3)
+        print(f"error: {error}", file=sys.stderr)
+        return 3
     except BaseException as error:
         sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
         if sentence is None:
-            run.crash(error)
             raise
-        return run.fail(sentence, 2)
-    run.leave()
-    return exit_code
+        print(f"error: {sentence}", file=sys.stderr)
+        return 2
 
 
 def keep_compiled_programs(folder: str) -> None:

@@ -39,9 +39,9 @@ class Candidate(NamedTuple):
     Attributes:
       prepare: `prepare(**kwargs)` returns the measurement; importable by name, to be run in
         another process.
-      kwargs: its arguments, picklable.
-      cores: that the process may run on; None for all.
-      environment: variables set before the process imports anything.
+      kwargs: Its arguments, picklable.
+      cores: That the process may run on; None for all.
+      environment: Variables set before the process imports anything.
     """
 
     prepare: Callable[..., Measurement]
@@ -60,10 +60,10 @@ def timed(function: Callable[[], Any], seconds: float, units: int, warm_up: bool
     """Calls a function until the time has gone by.
 
     Args:
-      function: returns when its work is done.
-      seconds: at least one call is timed, however long it takes.
-      units: of work in a call, as images.
-      warm_up: whether a call goes before that does not count.
+      function: Returns when its work is done.
+      seconds: At least one call is timed, however long it takes.
+      units: Of work in a call, as images.
+      warm_up: Whether a call goes before that does not count.
 
     Returns:
       "per_second" and "per_core_second" (units), "median_ms" (of a call).
@@ -131,8 +131,8 @@ def measure_in_turn(
     """Measures candidates in turn, each in a process of its own.
 
     Args:
-      candidates: by name; a string says why there is none.
-      rounds: how often each is called.
+      candidates: By name; a string says why there is none.
+      rounds: How often each is called.
       separate: False runs all of them in this process, without their `cores` and `environment`:
         for tests.
 
@@ -166,9 +166,9 @@ def with_ratios(
     """Adds the ratios between rows, and the settings.
 
     Args:
-      benchmark: the rows.
+      benchmark: The rows.
       pairs: (row, row to divide by, figure); left out where one of the rows was skipped.
-      settings: a dataclass.
+      settings: A dataclass.
 
     Returns:
       The rows, "ratios" by "row / row" and figure, and "settings".

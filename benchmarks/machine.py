@@ -19,8 +19,8 @@ def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -
     """Says where, when and with what something is measured.
 
     Args:
-      packages: names of distributions, or of the modules they install.
-      device: what JAX calls its first device; None to ask it, in a process of its own, because who
+      packages: Names of distributions, or of the modules they install.
+      device: What JAX calls its first device; None to ask it, in a process of its own, because who
         asks here would hold the accelerator.
     """
     changes = ask_git("status", "--porcelain")

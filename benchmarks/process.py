@@ -43,13 +43,13 @@ class Process:
     only shown if it fails.
 
     Args:
-      prepare: see `Candidate`.
-      cores: see `Candidate`.
-      environment: see `Candidate`.
-      **kwargs: of `prepare`.
+      prepare: See `Candidate`.
+      cores: See `Candidate`.
+      environment: See `Candidate`.
+      **kwargs: Of `prepare`.
 
     Raises:
-      CandidateError: by `with` or a call: preparing or measuring failed, or the process ended.
+      CandidateError: If by `with` or a call: preparing or measuring failed, or the process ended.
     """
 
     def __init__(

@@ -29,9 +29,9 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-      figure: its name in the rows.
-      heading: what stands above.
-      digits: behind the point.
+      figure: Its name in the rows.
+      heading: What stands above.
+      digits: Behind the point.
     """
 
     figure: str
@@ -43,8 +43,8 @@ class Change(NamedTuple):
     """A figure now and in an earlier result.
 
     Attributes:
-      benchmark, row, figure: where it stands.
-      before, now: medians.
+      benchmark, row, figure: Where it stands.
+      before, now: Medians.
       verdict: "faster" or "slower" (of memory: "less" or "more") where the medians differ by more
         than 5 % and the ranges over the rounds do not touch; else "same".
     """
@@ -125,8 +125,8 @@ def compare(result: Mapping[str, Any], before: Mapping[str, Any] | None) -> list
     """Sets every figure beside that of an earlier result.
 
     Args:
-      result: with "environment" and "results".
-      before: the same of earlier; None if there is none.
+      result: With "environment" and "results".
+      before: The same of earlier; None if there is none.
 
     Returns:
       One entry for every figure that both hold; none if they were measured on different machines.

@@ -1,7 +1,6 @@
-"""Official archives as they were downloaded: unpacked beside the records, safely, whole or not."""
+"""Unpacks official archives beside the records: safely, and as a whole or not at all."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -14,35 +13,35 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
-from peclr_jax.errors import MachineError, UserError
+from peclr_jax.errors import MachineError, UserError, is_machine_fault
 
-# Images are compressed already, texts shrink to a tenth: what grows more is meant to fill a disk.
+# Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
 _LARGEST_GROWTH = 100
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_SMALL = 1 << 26  # bytes that do no harm, however little they were
+_HARMLESS_BYTES = 1 << 26  # unpacked size that is accepted whatever the growth
+_REMEDY = "download it again from the data set's own page"
 
 
 def unpacked(
     dl_manager: tfds.download.DownloadManager, manual_dir: Path, names: Sequence[str]
 ) -> Path:
-    """Returns a directory with the content of the zip archives that lie in ``manual_dir``.
+    """Returns a directory with the content of the zip archives in `manual_dir`.
 
-    The archives that are there become one directory under the download directory, a later one
-    adding to an earlier one. It is kept and found again as long as the archives stay the same. A
-    single folder of the archive's own name around all of its content is left out: of
-    ``HO3D_v2.zip`` both ``HO3D_v2/train`` and ``train`` become ``train``.
+    All archives are unpacked into one directory below the download directory, in the given order.
+    It is used again as long as the archives stay the same. A single folder of the archive's own
+    name around all of its content is left out: of `HO3D_v2.zip` both `HO3D_v2/train` and `train`
+    become `train`.
 
     Args:
-      dl_manager: as TFDS hands it to the builder.
-      manual_dir: where the user put the archives.
-      names: their official file names.
+      dl_manager: As TFDS hands it to the builder.
+      manual_dir: Where the user put the archives.
+      names: Their official file names.
 
     Returns:
-      That directory; ``manual_dir`` itself if none of the archives is there.
+      That directory; `manual_dir` itself if none of the archives is there.
 
     Raises:
-      UserError: an archive is broken or a bomb, or a name in it leads out of the directory.
-      MachineError: there is not enough space.
+      UserError: If an archive is broken or a bomb, or has a name that leads out of the directory.
+      MachineError: If there is not enough space.
     """
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.
@@ -74,7 +73,7 @@ def _fingerprint(archives: Sequence[Path]) -> str:
 
 def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
     """Returns the archive's files by the relative path at which each is to lie."""
-    with _naming(archive), zipfile.ZipFile(archive) as content:
+    with _damage_named(archive), zipfile.ZipFile(archive) as content:
         files = [member for member in content.infolist() if not member.is_dir()]
     for member in files:
         _check_member(archive, member)
@@ -91,24 +90,24 @@ def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:
     name = member.filename
     # Windows reads "\\" and "C:" as parts of a path, whoever wrote the archive.
     if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-        problem = "which leads out of the directory it is unpacked to"
+        problem = "which leads out of the directory that it is unpacked to"
     elif stat.S_ISLNK(member.external_attr >> 16):
         problem = "which is a link"
     else:
         return
     raise UserError(
-        f"{archive} holds {name!r}, {problem}: it is not the official archive, and nothing of it "
-        "was unpacked. Download it again from the data set's own page."
+        f"{archive} holds {name!r}, {problem}; it is not the official archive, and nothing of it "
+        f"was unpacked: {_REMEDY}"
     )
 
 
 def _check_growth(archive: Path, unpacked: int) -> None:
     size = archive.stat().st_size
-    if unpacked > max(_SMALL, _LARGEST_GROWTH * size):
+    if unpacked > max(_HARMLESS_BYTES, _LARGEST_GROWTH * size):
         raise UserError(
             f"{archive} has {size / 1e6:.1f} MB and would become {unpacked / 1e6:.0f} MB, which no "
-            "archive of images does: it is not the official one, and nothing of it was unpacked. "
-            "Download it again from the data set's own page."
+            "archive of images does; it is not the official one, and nothing of it was unpacked: "
+            f"{_REMEDY}"
         )
 
 
@@ -118,8 +117,8 @@ def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) 
     if needed > free:
         listed = " and ".join(str(archive) for archive in members)
         raise MachineError(
-            f"Unpacking {listed} needs {needed / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are "
-            f"free in {folder}: make room, or pass another --data_dir."
+            f"{listed} would take {needed / 1e9:.1f} GB when unpacked, but only {free / 1e9:.1f} "
+            f"GB are free in {folder}: make room, or pass another --data_dir"
         )
 
 
@@ -127,7 +126,7 @@ def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) ->
     progress = tqdm.tqdm(
         members.items(), desc=f"Unpacking {archive.name}", unit=" files", leave=False
     )
-    with _naming(archive), zipfile.ZipFile(archive) as content:
+    with _damage_named(archive), zipfile.ZipFile(archive) as content:
         for path, member in progress:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -137,15 +136,13 @@ def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) ->
 
 
 @contextlib.contextmanager
-def _naming(archive: Path) -> Iterator[None]:
+def _damage_named(archive: Path) -> Iterator[None]:
     try:
         yield
-    # Broken, encrypted and unknown members are met with errors of every kind.
+    # `zipfile` raises errors of every kind over damaged, encrypted and unknown members.
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _FULL:
-            raise MachineError(
-                f"Unpacking {archive} filled the disk: make room, or pass another --data_dir."
-            ) from error
+        if is_machine_fault(error):
+            raise
         raise UserError(
-            f"{archive} is not a zip archive, corrupt or truncated ({error}). Download it again."
+            f"{archive} is not a zip archive, corrupt or truncated ({error}): {_REMEDY}"
         ) from error

@@ -1,4 +1,4 @@
-"""What all builders here share: one record, random access, small shards, the raw files' place."""
+"""The builder that all data sets share: one record schema, random access and small shards."""
 
 import dataclasses
 from pathlib import Path
@@ -20,7 +20,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     ArrayRecord gives random access, which the input pipeline's stateless shuffle needs.
 
     Attributes:
-      HOMEPAGE: the data set's page; empty if it has none.
+      HOMEPAGE: The data set's page; empty if it has none.
     """
 
     HOMEPAGE = ""
@@ -40,9 +40,12 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         )
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the directory of the raw files, and notes which they are in the metadata.
+        """Returns the directory of the raw files, and records in the metadata which they are.
 
-        So a later run notices when it is pointed at other files than these records' own.
+        A later run then notices raw files other than those of the records.
+
+        Args:
+          dl_manager: As TFDS passes it to the builder.
         """
         manual_dir = Path(dl_manager.manual_dir)
         self.info.metadata["manual_dir"] = self.identify(manual_dir)
@@ -50,16 +53,24 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
 
     @staticmethod
     def identify(manual_dir: Path) -> str:
-        """Returns what tells raw files from others: their place, for they are not meant to change.
+        """Returns a text that tells raw files from others: here their path.
 
-        Builders of files that do say more.
+        Builders of files that change override it.
+
+        Args:
+          manual_dir: The directory of the raw files.
         """
         return str(manual_dir.expanduser().resolve())
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any
     ) -> None:
-        """Writes the records; as the parent's, with smaller shards."""
+        """Writes the records, in smaller shards than TFDS's own.
+
+        Args:
+          download_config: Where the raw files lie, and how to read them.
+          **kwargs: Passed on.
+        """
         config = download_config or tfds.download.DownloadConfig()
         if config.min_shard_size == tfds.download.DownloadConfig.min_shard_size:
             config = dataclasses.replace(config, min_shard_size=_SHARD_BYTES)

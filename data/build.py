@@ -1,12 +1,23 @@
-"""Writes the records of one data set: ``python -m data.build freihand --manual_dir DIR``."""
+"""Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
 import argparse
 import importlib
+import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import (
+    MachineError,
+    MissingFileError,
+    UserError,
+    chain,
+    explain_machine_fault,
+    is_machine_fault,
+    nearest,
+)
 
 DATA_SETS = (
     "freihand",
@@ -19,70 +30,135 @@ DATA_SETS = (
 
 
 def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
-    """Returns the TFDS builder of ``name`` or ``name/config``.
+    """Returns the TFDS builder of a data set.
 
     Args:
-      name: a folder of ``data/``, with a configuration after a slash where it has several.
-      data_dir: where records are kept; ``None`` or "" for ``~/tensorflow_datasets``.
+      name: A folder of `data/`, with a configuration after a slash where it has several.
+      data_dir: Where records are kept; `None` or "" for `~/tensorflow_datasets`.
 
     Raises:
-      UserError: there is no such data set or configuration.
+      UserError: If there is no such data set or configuration, or its records are broken.
     """
     folder, _, config = name.partition("/")
     if folder not in DATA_SETS:
-        raise UserError(f"Unknown data set {folder!r}; there are: {', '.join(DATA_SETS)}.")
-    module = importlib.import_module(f"data.{folder}.{folder}_dataset_builder")
-    configs = [known.name for known in module.Builder.BUILDER_CONFIGS]
+        raise UserError(
+            f"unknown data set {folder!r}{nearest(folder, DATA_SETS)}; there are: "
+            f"{', '.join(DATA_SETS)}"
+        )
+    builder = importlib.import_module(f"data.{folder}.{folder}_dataset_builder").Builder
+    configs = [known.name for known in builder.BUILDER_CONFIGS]
     if config and config not in configs:
         raise UserError(
-            f"{folder} has no configuration {config!r}; it has: {', '.join(configs) or 'none'}."
+            f"{folder} has no configuration {config!r}{nearest(config, configs)}; it has: "
+            f"{', '.join(configs) or 'none'}"
         )
-    return module.Builder(data_dir=data_dir or None, config=config or None)
+    try:
+        opened = builder(data_dir=data_dir or None, config=config or None)
+        if opened.info.splits:
+            opened.info.metadata.keys()  # reads them
+        return opened
+    # TFDS raises errors of every kind over broken records.
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"the records of {name} in {data_dir or '~/tensorflow_datasets'} cannot be read "
+            f"({reason}): delete them and write them again"
+        ) from error
 
 
 def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
     """Checks the raw files and writes the records, showing progress; nothing if they exist.
 
     Args:
-      builder: as returned by ``make_builder``.
-      manual_dir: the raw files of a data set that cannot be downloaded.
+      builder: As returned by `make_builder`.
+      manual_dir: The raw files of a data set that cannot be downloaded.
 
     Raises:
-      MissingFileError: ``manual_dir`` is needed and not given, or does not exist.
+      MissingFileError: If `manual_dir` is needed and not given, empty or not there.
+      UserError: If the raw files are broken.
+      MachineError: If files cannot be read or written.
     """
     import tensorflow_datasets as tfds
 
-    manual_dir = manual_dir and Path(manual_dir).expanduser()
-    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not (manual_dir and manual_dir.is_dir()):
-        raise MissingFileError(
-            f"{builder.name} needs its raw files, but manual_dir is {str(manual_dir or '')!r}"
-            f"{', which is not a directory' if manual_dir else ''}. "
-            f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
+    manual_dir = os.path.expanduser(manual_dir or "")
+    exists = bool(builder.info.splits)
+    with _explained(builder):
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or not exists):
+            _check_manual_dir(builder, manual_dir, exists)
+        if exists:
+            return
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=manual_dir or None, try_download_gcs=False
+            )
         )
-    if manual_dir and not any(manual_dir.iterdir()):
-        raise MissingFileError(
-            f"{builder.name} needs its raw files, but manual_dir {manual_dir} is empty. "
-            f"{builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
-        )
-    builder.download_and_prepare(
-        download_config=tfds.download.DownloadConfig(
-            manual_dir=str(manual_dir) if manual_dir else None, try_download_gcs=False
-        )
+
+
+def _check_manual_dir(builder: Any, manual_dir: str, exists: bool) -> None:
+    if not manual_dir:
+        problem = "no manual_dir is given"
+    elif not os.path.isdir(manual_dir):
+        problem = f"{manual_dir} is {'no folder' if os.path.exists(manual_dir) else 'not there'}"
+    elif not os.listdir(manual_dir):
+        problem = f"{manual_dir} is empty"
+    else:
+        written = builder.info.metadata.get("manual_dir") if exists else None
+        if written and written != builder.identify(Path(manual_dir)):
+            raise UserError(
+                f"the records in {builder.data_dir} are of other files, {written}: delete them, "
+                "or pass another --data_dir"
+            )
+        return
+    raise MissingFileError(
+        f"{builder.name} needs its raw files, but {problem}: {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
     )
 
 
-def main() -> int:
-    """Reads the command line and prepares one data set; returns the exit code."""
+@contextmanager
+def _explained(builder: Any) -> Iterator[None]:
+    """Raises what TFDS wraps of our errors as it was, and faults of files as `MachineError`."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError):
+            raise
+        for cause in chain(error):
+            if isinstance(cause, UserError):
+                raise cause from None
+        root = builder._data_dir_root
+        if is_machine_fault(error):
+            again = "run the same command again"
+            raise MachineError(explain_machine_fault(error, root, again)) from error
+        if isinstance(error, OSError):
+            raise MachineError(
+                f"{error.filename or root} cannot be read or written ({error.strerror or error}): "
+                f"check the raw files and the folder of the records, {root}"
+            ) from error
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Reads the command line and prepares one data set.
+
+    Args:
+      arguments: Those of the command; by default `sys.argv`'s.
+
+    Returns:
+      The exit code.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(DATA_SETS)}, or NAME/CONFIG")
     parser.add_argument("--manual_dir", help="where the raw files lie")
     parser.add_argument("--data_dir", help="where to keep the records")
-    arguments = parser.parse_args()
+    flags = parser.parse_args(arguments)
+    problem = None
     try:
-        builder = make_builder(arguments.name, arguments.data_dir)
-        prepare(builder, arguments.manual_dir)
+        builder = make_builder(flags.name, flags.data_dir)
+        prepare(builder, flags.manual_dir)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        problem = f"error: {error}"
+    if problem:  # here the error is gone, and with its frames the progress bars
+        print(problem, file=sys.stderr)
         return 2
     for split, info in builder.info.splits.items():
         print(f"{split}: {info.num_examples} images")

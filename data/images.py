@@ -1,4 +1,4 @@
-"""Images of any kind as the JPEGs that records hold."""
+"""Encodes images of any kind as the JPEGs that records hold."""
 
 import io
 import os
@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from PIL import Image
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 from peclr_jax.photos import read
 
 QUALITY = 95
-# Of all that Pillow knows: some of its other formats start programs, or read what no photo is.
+# Of all formats that Pillow knows: some of the others start programs.
 FORMATS = (*read.FORMATS, "BMP")
 
 Item = TypeVar("Item")
@@ -23,7 +23,11 @@ Result = TypeVar("Result")
 
 
 def encode(pixels: Image.Image) -> bytes:
-    """Encodes RGB pixels, all colours at full resolution: hands are small."""
+    """Encodes RGB pixels, with colours at full resolution because hands are small.
+
+    Args:
+      pixels: An RGB image.
+    """
     buffer = io.BytesIO()
     pixels.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -33,12 +37,12 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
     """Returns a JPEG file byte for byte, and any other image encoded as one.
 
     Args:
-      path: an image of one of `FORMATS`; of JPEGs one that stands upright as it is stored.
-      remedy: what to do about a broken file, a full sentence.
+      path: An image of one of `FORMATS`; JPEGs must be stored upright.
+      remedy: What to do about a broken file, to follow a colon.
 
     Raises:
-      MissingFileError: there is no such file.
-      UserError: it is not an image, corrupt or truncated.
+      MissingFileError: If there is no such file.
+      UserError: If it is not an image, corrupt or truncated.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -47,21 +51,33 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
                 return path.read_bytes()
             return encode(read.to_rgb(image))
     except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing. {remedy}") from None
+        raise MissingFileError(f"{path} is missing: {remedy}") from None
     except Exception as error:
-        # Decoders meet broken files with errors of every kind.
-        raise UserError(f"{path} is not an image, corrupt or truncated ({error}). {remedy}") from (
+        # Decoders raise errors of every kind over broken files.
+        if is_machine_fault(error):
+            raise
+        raise UserError(f"{path} is not an image, corrupt or truncated ({error}): {remedy}") from (
             error
         )
 
 
 def as_jpegs(paths: Iterable[Path], remedy: str) -> Iterator[bytes]:
-    """Yields `as_jpeg` of each path in order, a few of them ahead."""
+    """Yields `as_jpeg` of each path in order, computed a few ahead.
+
+    Args:
+      paths: As for `as_jpeg`.
+      remedy: As for `as_jpeg`.
+    """
     return ahead(lambda path: as_jpeg(path, remedy), paths)
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yields a function of each item in order, a few of them ahead, one thread per core."""
+    """Yields the results of a function in order, computed a few ahead with one thread per core.
+
+    Args:
+      function: Is called with one item.
+      items: In the order of the results.
+    """
     workers = os.cpu_count() or 1
     items = iter(items)
     with futures.ThreadPoolExecutor(workers) as pool:

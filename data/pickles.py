@@ -1,4 +1,4 @@
-"""Pickles of arrays and plain values, which may come from anywhere: nothing in them is run."""
+"""Reads pickles of arrays and plain values from anywhere; nothing in them is run."""
 
 import io
 import math
@@ -11,17 +11,17 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 
 _HOLDERS = (str, bytes, bytearray, list, tuple, set, frozenset)
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class Inert:
-    """Stands for an object of a package that is not needed: holds what was stored of it.
+    """Stand-in for an object of a package that is not needed; holds the stored state.
 
     Attributes:
-      state: as the pickle has it, for most classes the dictionary of the attributes.
+      state: As the pickle has it, for most classes the dictionary of the attributes.
     """
 
     state: Any = None
@@ -40,46 +40,50 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
     booleans, numbers, texts or what the pickle itself may hold, but no records.
 
     Args:
-      path: the file.
-      inert: packages of which objects may be in it; each is read as an `Inert` one.
+      path: The file.
+      inert: Packages of which objects may be in it; each is read as an `Inert` one.
 
     Raises:
-      MissingFileError: there is no such file.
-      UserError: it is no pickle, is truncated, or needs anything else to be read.
+      MissingFileError: If there is no such file.
+      UserError: If it is no pickle, is truncated, or needs anything else to be read.
     """
     try:
         content = path.read_bytes()
         _check_numbers(content)
         return _Unpickler(io.BytesIO(content), inert).load()
     except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing.") from None
+        raise MissingFileError(f"{path} is missing: check the folder") from None
     except _RefusedError as refused:
         raise UserError(
             f"{path} refers to {refused}, which arrays and plain values do not need; nothing of it "
-            "was run. Fetch the file again from its official source."
+            "was run: fetch the file again from its official source"
         ) from None
     except Exception as error:
-        # Broken pickles fail in every way there is.
+        # Reading a broken pickle raises errors of every kind.
+        if is_machine_fault(error):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{path} is not a pickle, corrupt or truncated ({reason}).") from error
+        raise UserError(
+            f"{path} is not a pickle, corrupt or truncated ({reason}): fetch the file again"
+        ) from error
 
 
 def as_numbers(value: Any, most: int) -> np.ndarray:
     """Returns what a pickle holds as an array of numbers.
 
     Args:
-      value: an array, or lists of numbers: each may be in the other many times, so that a short
+      value: An array, or lists of numbers: each may be in the other many times, so that a short
         pickle may stand for more numbers than any memory holds.
-      most: how many there may be.
+      most: How many there may be.
 
     Raises:
-      UserError: more numbers, or none.
+      UserError: If it holds more numbers, or anything else.
     """
     if not isinstance(value, np.ndarray):
         _count(value, most)
     try:
         array = np.asarray(value, np.float64)
-    except (TypeError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UserError(f"it does not hold numbers ({error})") from error
     if array.size > most:
         raise UserError(f"it holds {array.size} numbers")
@@ -103,7 +107,7 @@ def _count(value: Any, most: int, depth: int = 0) -> int:
 
 
 def _check_numbers(content: bytes) -> None:
-    """Raises ValueError where values are numbered far beyond how many there are."""
+    """Refuses pickles that number their values far beyond their count."""
     file = io.BytesIO(content)
     while code := file.read(1):
         instruction = pickletools.code2op.get(code.decode("latin1"))

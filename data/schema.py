@@ -1,7 +1,7 @@
 """The one record that every data set of hands is stored as.
 
 A label that a data set lacks is expressed by its validity mask, never by a made-up value: the
-numbers under a false mask are zero and mean nothing. Conventions (see docs of ``peclr_jax.hands``):
+numbers under a false mask are zero and mean nothing. Conventions (see docs of `peclr_jax.hands`):
 pixels (x, y) with the origin at the centre of the top-left pixel; camera space in metres, x right,
 y down, z forward; the 21 joints in FreiHAND's order.
 """
@@ -40,12 +40,12 @@ def features() -> tfds.features.FeaturesDict:
       image: RGB JPEG, any size.
       sample_id: the hand; images of one hand before several backgrounds share it.
       version: which of those images, 0 where there is but one.
-      keypoints_2d [px], keypoints_3d [m]: joints, each with a per-joint mask ``*_valid``.
+      keypoints_2d [px], keypoints_3d [m]: joints, each with a per-joint mask `*_valid`.
       intrinsics [px]: the camera matrix K.
-      bone_length [m]: length of ``REFERENCE_BONE``.
+      bone_length [m]: length of `REFERENCE_BONE`.
       hand_box [px]: x0, y0, x1, y1, the tight box of the valid 2D joints or the data set's own.
-      visible: whether a joint is seen, not hidden; ``visible_valid`` where that is known.
-      handedness: one of ``HANDEDNESS``.
+      visible: whether a joint is seen, not hidden; `visible_valid` where that is known.
+      handedness: one of `HANDEDNESS`.
       hand_mask: encoded PNG or JPEG of the image's size, hand where above 127; empty if absent.
     """
     fields: dict[str, Any] = {
@@ -65,22 +65,22 @@ def features() -> tfds.features.FeaturesDict:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One image of a hand and what is known of it; ``None`` is a label the data set lacks.
+    """One image of a hand and what is known of it; `None` is a label the data set lacks.
 
     Attributes:
-      image: the encoded JPEG, stored byte for byte.
-      sample_id: the hand that the image shows.
-      version: which image of that hand.
-      keypoints_2d: joints in pixels.
-      keypoints_2d_valid: which of them are labelled; ``None`` means all.
-      keypoints_3d: joints in camera space, metres.
-      keypoints_3d_valid: which of them are labelled; ``None`` means all.
-      intrinsics: camera matrix, pixels.
-      bone_length: length of ``REFERENCE_BONE`` in metres.
-      hand_box: x0, y0, x1, y1 in pixels; ``None`` derives it from the valid 2D joints.
-      visible: which joints are seen.
-      handedness: one of ``HANDEDNESS``.
-      hand_mask: encoded PNG or JPEG.
+      image: The encoded JPEG, stored byte for byte.
+      sample_id: The hand that the image shows.
+      version: Which image of that hand.
+      keypoints_2d: Joints in pixels.
+      keypoints_2d_valid: Which of them are labelled; `None` means all.
+      keypoints_3d: Joints in camera space, metres.
+      keypoints_3d_valid: Which of them are labelled; `None` means all.
+      intrinsics: Camera matrix, pixels.
+      bone_length: Length of `REFERENCE_BONE` in metres.
+      hand_box: Box (x0, y0, x1, y1) in pixels; `None` derives it from the valid 2D joints.
+      visible: Which joints are seen.
+      handedness: One of `HANDEDNESS`.
+      hand_mask: Encoded PNG or JPEG.
     """
 
     image: bytes
@@ -101,7 +101,7 @@ class Record:
         """Returns the example to hand to TFDS.
 
         Raises:
-          UserError: a label has the wrong shape or a valid value that is not finite.
+          UserError: If a label has the wrong shape or a valid value that is not finite.
         """
         example: dict[str, Any] = {
             "image": io.BytesIO(self.image),
@@ -137,16 +137,16 @@ class Record:
         where = f"sample {self.sample_id}, version {self.version}"
         value = np.asarray(value, np.float32)
         if value.shape != shape:
-            raise UserError(f"{name} of {where} has shape {value.shape}, expected {shape}.")
+            raise UserError(f"{name} of {where} has shape {value.shape}, expected {shape}")
         valid = np.ones(valid_shape, bool) if valid is None else np.asarray(valid)
         if valid.shape != valid_shape:
             raise UserError(
-                f"{name}_valid of {where} has shape {valid.shape}, expected {valid_shape}."
+                f"{name}_valid of {where} has shape {valid.shape}, expected {valid_shape}"
             )
         # The mask of the joints is (21,), their coordinates (21, 2 or 3).
         by_value = valid.reshape(valid.shape + (1,) * (value.ndim - valid.ndim))
         if not np.isfinite(np.where(by_value, value, 0)).all():
             raise UserError(
-                f"{name} of {where} holds NaN or infinity; mark the missing joints as not valid."
+                f"{name} of {where} holds NaN or infinity: mark the missing joints as not valid"
             )
         return {name: np.where(by_value, value, 0).astype(np.float32), f"{name}_valid": valid}

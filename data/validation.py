@@ -16,14 +16,14 @@ from jaxtyping import Float
 from PIL import Image
 from tqdm import auto as tqdm
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
 
-# NaN and infinity are no JSON, but Python's writer and others' produce them.
+# NaN and infinity are not JSON, but Python's writer and others produce them.
 _NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
 _CHUNK_BYTES = 1 << 16
-# What is told by its name where a JPEG is wanted; Pillow's other formats are not even looked at.
+# Formats that are named where a JPEG is expected; Pillow's others are not tried.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-# Brackets that may be open; labels have a few.
+# Depth of nested brackets; labels have a few.
 _DEEPEST = 100
 _BRACKETS = (b"[{", b"]}")
 
@@ -32,17 +32,17 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
     """Yields the parts of a JSON file one by one, however large the file.
 
     Args:
-      path: the JSON file.
-      prefix: which parts, in ijson's notation: "item" for those of a list, "images.item" for those
+      path: The JSON file.
+      prefix: Which parts, in ijson's notation: "item" for those of a list, "images.item" for those
         of the list named "images".
-      remedy: what to do about a broken file, a full sentence.
+      remedy: What to do about a broken file, to follow a colon.
 
     Yields:
-      Each part as ``json.load`` returns it, but NaN and infinity as the strings "NaN" and
+      Each part as `json.load` returns it, but NaN and infinity as the strings "NaN" and
       "Infinity", which NumPy reads as numbers.
 
     Raises:
-      UserError: broken JSON; parts before the place where it breaks have been yielded.
+      UserError: If broken JSON; parts before the place where it breaks have been yielded.
     """
     count = 0
     try:
@@ -52,16 +52,16 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
                 count += 1
         return
     except _TooDeepError as error:
-        raise UserError(f"{path} is not one of labels ({error}). {remedy}") from error
+        raise UserError(f"{path} is not a file of labels ({error}): {remedy}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].strip()
-    # Perhaps only for a NaN, which the reader is to see: on with it from that part.
+    # Perhaps because of a NaN, which the caller reports: read on from that part.
     try:
         with path.open("rb") as file:
             parts = ijson.items(_NotFiniteAsText(file), prefix, use_float=True)
             yield from itertools.islice(parts, count, None)
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({reason}). {remedy}") from error
+        raise UserError(f"{path} is not valid JSON ({reason}): {remedy}") from error
 
 
 class _TooDeepError(Exception):
@@ -69,7 +69,7 @@ class _TooDeepError(Exception):
 
 
 class _Shallow:
-    """A binary file of JSON that ends with an error before it is nested too deep.
+    """A binary file of JSON whose reading fails before it is nested too deep.
 
     The reader's memory grows with the square of the depth: a file of some kilobytes could fill it.
     """
@@ -93,14 +93,14 @@ class _Shallow:
 
 
 class _NotFiniteAsText:
-    """A binary file, with quotes around what is written of NaN and infinity."""
+    """A binary file of JSON with quotes put around NaN and infinity."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
         self._rest = b""
 
     def read(self, size: int = -1) -> bytes:
-        """Returns some more bytes, none at the end; ``size`` is ignored, except zero."""
+        """Returns some more bytes, none at the end; `size` is ignored, except zero."""
         if size == 0:
             return b""
         while chunk := self._file.read(_CHUNK_BYTES):
@@ -119,31 +119,31 @@ def read_label_file(
     """Reads a JSON list with one array of numbers per sample, needing little more than the result.
 
     Args:
-      path: the JSON file.
-      shape: the shape of one sample's entry.
-      remedy: what to do about a broken file, a full sentence.
+      path: The JSON file.
+      shape: The shape of one sample's entry.
+      remedy: What to do about a broken file, to follow a colon.
 
     Returns:
-      float64 array of shape ``(samples, *shape)``.
+      Float64 array of shape `(samples, *shape)`.
 
     Raises:
-      UserError: broken JSON, an entry of another shape, NaN or infinity.
+      UserError: If broken JSON, an entry of another shape, NaN or infinity.
     """
     numbers = array.array("d")
     for index, entry in enumerate(stream(path, "item", remedy) if _is_list(path) else ()):
         values, found = _as_array(entry)
         if found != shape:
-            raise UserError(f"{path}: entry {index} has shape {found}, expected {shape}. {remedy}")
+            raise UserError(f"{path}: entry {index} has shape {found}, expected {shape}: {remedy}")
         numbers.frombytes(values.tobytes())
     if not numbers:
-        raise UserError(f"{path} must be a JSON list with one entry per sample. {remedy}")
+        raise UserError(f"{path} must be a JSON list with one entry per sample: {remedy}")
     entries = np.frombuffer(numbers, np.float64).reshape(-1, *shape)
     bad = np.argwhere(~np.isfinite(entries))
     if bad.size:
         index = bad[0].tolist()
         joint = f", joint {index[1]}" if entries.ndim > 1 and shape[0] == 21 else ""
         raise UserError(
-            f"{path}: entry {index[0]}{joint} is {entries[tuple(index)]}, not a finite number. "
+            f"{path}: entry {index[0]}{joint} is {entries[tuple(index)]}, not a finite number: "
             f"{remedy}"
         )
     return entries
@@ -166,22 +166,29 @@ def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] 
 def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
     """Returns the common number of entries of several label files.
 
+    Args:
+      labels: The entries of each file.
+      remedy: What to do about a broken file, to follow a colon.
+
     Raises:
-      UserError: the files have different numbers of entries.
+      UserError: If the files have different numbers of entries.
     """
     lengths = {path: len(array) for path, array in labels.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path.name} has {length}" for path, length in lengths.items())
         folder = next(iter(lengths)).parent
-        raise UserError(f"Label files in {folder} differ in length: {listed}. {remedy}")
+        raise UserError(f"label files in {folder} differ in length ({listed}): {remedy}")
     return next(iter(lengths.values()))
 
 
 def check_jpeg(path: Path) -> str | None:
     """Decodes a JPEG to its last byte.
 
+    Args:
+      path: The file.
+
     Returns:
-      What is wrong with it, or ``None``.
+      What is wrong with it, to follow its name; `None` if nothing is.
     """
     try:
         data = path.read_bytes()
@@ -192,18 +199,25 @@ def check_jpeg(path: Path) -> str | None:
             # a truncated file, at half the time.
             image.draft("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
             image.load()
-    # Decoders meet broken files with errors of every kind.
+    # Decoders raise errors of every kind over broken files.
     except Exception as error:
+        if is_machine_fault(error):
+            raise
         reason = "not a JPEG" if "cannot identify" in str(error) else str(error)
         return f"is corrupt or truncated ({reason})"
     return None
 
 
 def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
-    """Decodes every file, showing progress, and fails with the first few that are broken.
+    """Decodes every file, showing progress.
+
+    Args:
+      paths: The files.
+      description: Shown beside the progress.
+      remedy: What to do about a broken file, to follow a colon.
 
     Raises:
-      UserError: at least one file is missing, corrupt or truncated.
+      UserError: If at least one file is missing, corrupt or truncated.
     """
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = tqdm.tqdm(
@@ -216,5 +230,5 @@ def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
         broken = [(path, problem) for path, problem in zip(paths, found, strict=True) if problem]
     if broken:
         path, problem = broken[0]
-        others = f" So are {len(broken) - 1} others." if len(broken) > 1 else ""
-        raise UserError(f"{path} {problem}.{others} {remedy}")
+        others = f", and {len(broken) - 1} other files are broken" if len(broken) > 1 else ""
+        raise UserError(f"{path} {problem}{others}: {remedy}")

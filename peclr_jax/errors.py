@@ -5,7 +5,19 @@ and keeps its traceback. `main.py` and `data.build` end with exit code 2 on thes
 """
 
 import difflib
-from collections.abc import Iterable
+import errno
+import os
+import re
+from collections.abc import Iterable, Iterator
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_RIGHT = (errno.EACCES, errno.EPERM)
+# Of the machine or the network: the same file may be read in a minute.
+_OUT_OF_REACH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+# TensorStore tells the system's code in a field, ArrayRecord in the words of the system call.
+_CODE = re.compile(r"os_error_code='(\d+)'")
+_CALL = re.compile(r"\w\(\) failed: ([^;]+)")
+_CODES_BY_WORDS = {os.strerror(code): code for code in errno.errorcode}
 
 
 class UserError(ValueError):
@@ -42,3 +54,64 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """Returns "; did you mean ...?" for the most similar known name, "" if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error and, one after the other, those that it was raised from.
+
+    Args:
+      error: The error that was caught.
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def system_code(error: BaseException) -> int | None:
+    """Returns the system's code (`errno`) of the fault that an error came of.
+
+    Args:
+      error: What was raised, by whatever library.
+
+    Returns:
+      The code of the first error in the chain that has one; `None` if none has.
+    """
+    for one in chain(error):
+        if isinstance(one, OSError) and one.errno is not None:
+            return one.errno
+        if found := _CODE.search(str(one)):
+            return int(found[1])
+        if (found := _CALL.search(str(one))) and found[1] in _CODES_BY_WORDS:
+            return _CODES_BY_WORDS[found[1]]
+    return None
+
+
+def is_machine_fault(error: BaseException) -> bool:
+    """Whether an error came of rights, a disk or memory, not of what the files hold."""
+    return system_code(error) in (*_FULL, *_NO_RIGHT, *_OUT_OF_REACH, errno.EROFS)
+
+
+def explain_machine_fault(error: BaseException, folder: str | os.PathLike[str], again: str) -> str:
+    """Says in one sentence what a fault of the machine was about.
+
+    Args:
+      error: One of which `is_machine_fault` is true.
+      folder: Where the program writes.
+      again: What to do after the remedy.
+    """
+    code, place = system_code(error), _place(error)
+    name = errno.errorcode.get(code or 0, "")
+    if code in _FULL:
+        return f"the disk that holds {folder} is full ({place}): free some space and {again}"
+    if code == errno.EROFS:
+        return (
+            f"{place} may not be written to (EROFS), its file system being read-only: have it "
+            f"mounted for writing and {again}"
+        )
+    if code in _NO_RIGHT:
+        return f"{place} may not be opened ({name}): see to its rights and {again}"
+    return f"{place} cannot be reached now ({name}): see to the machine and {again}"
+
+
+def _place(error: BaseException) -> str:
+    return str(getattr(error, "filename", None) or " ".join(str(error).split())[:120])

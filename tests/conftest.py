@@ -5,10 +5,10 @@ import gc
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 # Before the first import of jax: the sharding tests need more than one device, and what is run here
 # takes less time than optimising it would. The fusion emitters would take half of all compilation;
@@ -31,12 +31,13 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
-import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from PIL import Image
+
+from tests.stand_ins import fake_versions
 
 # Compilation makes the first example slow, and the machines that test us are shared.
 settings.register_profile(
@@ -101,39 +102,41 @@ def shared() -> Path:
     return SHARED
 
 
-class FakeHands(NamedTuple):
-    images: jax.Array
-    keypoints_2d: jax.Array
-    keypoints_3d: jax.Array
-    intrinsics: jax.Array
-    visible: jax.Array
-    mask: jax.Array
+class Exploit:
+    """A pickle of it makes a file, wherever it is read without care."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
 
 
-def fake_render(key, indices, size=32):
-    """Images whose grey level is the index, with joints drawn from the key."""
-
-    def one(index):
-        joints = jax.random.uniform(jax.random.fold_in(key, index), (21, 3))
-        joints = joints * 0.1 + jnp.array([-0.05, -0.05, 0.5])
-        intrinsics = jnp.array([[100.0, 0, 15.5], [0, 100.0, 15.5], [0, 0, 1]])
-        projected = joints @ intrinsics.T
-        return FakeHands(
-            images=jnp.full((size, size, 3), index, jnp.uint8),
-            keypoints_2d=projected[:, :2] / projected[:, 2:],
-            keypoints_3d=joints,
-            intrinsics=intrinsics,
-            visible=jnp.ones(21, bool),
-            mask=jnp.ones((size, size), bool),
-        )
-
-    return jax.vmap(one)(indices)
+@pytest.fixture
+def exploit(tmp_path) -> Iterator[Exploit]:
+    """An object whose pickle must not be believed; that it was not is checked at the end."""
+    exploit = Exploit(tmp_path / "touched")
+    yield exploit
+    assert not exploit.path.exists()
 
 
-def fake_versions(key, indices, count=1):
-    """Versions of the hands of `fake_render`, each 64 grey levels above the one before."""
-    hands = fake_render(key, indices)
-    return [hands._replace(images=hands.images + jnp.uint8(64 * i)) for i in range(count)]
+@pytest.fixture
+def started(monkeypatch) -> list:
+    """Programs that were to be started while the test ran; none is."""
+    started: list = []
+    for name in ("check_call", "Popen"):
+        monkeypatch.setattr(subprocess, name, lambda *args, **_: started.append(args))
+    return started
+
+
+@pytest.fixture(params=["photo.jpg", "frame.png", "Color_0001.bmp"])
+def postscript(request, tmp_path) -> Path:
+    """A file that Pillow hands to Ghostscript, whatever it is called."""
+    path = tmp_path / request.param
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\n%%EOF\n")
+    with Image.open(path) as image:
+        assert image.format == "EPS"
+    return path
 
 
 @pytest.fixture

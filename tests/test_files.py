@@ -28,3 +28,15 @@ def test_a_folder_is_whole_or_absent(tmp_path):
         (folder / "second").write_text("2")
     assert [p.name for p in path.iterdir()] == ["second"]
     assert [p.name for p in path.parent.iterdir()] == ["folder"]
+
+
+def test_files_are_not_written_through_links(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("precious")
+    for name in ("a.json", "b.json"):
+        (tmp_path / f"{name}.partial").symlink_to(outside)
+    with writing(tmp_path / "a.json") as file:
+        file.write("{}")
+    write_bytes(tmp_path / "b.json", b"{}")
+    assert outside.read_text() == "precious"
+    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text() == "{}"

@@ -27,7 +27,12 @@ MOST_LINES = 300
 MOST_FILES = 14
 MOST_WITH_CONFIG = 13
 # Modules without a test file of their own, and where they are tested.
-MIRRORED_ELSEWHERE: dict[str, str] = {}
+MIRRORED_ELSEWHERE = {
+    "peclr_jax.pages.demo": "tests/tasks/test_demo.py",
+    "peclr_jax.synthetic.shading": "tests/synthetic/test_render.py",
+    "peclr_jax.synthetic.skin": "tests/synthetic/test_render.py",
+    "peclr_jax.synthetic.tracing": "tests/synthetic/test_render.py",
+}
 
 
 @functools.cache

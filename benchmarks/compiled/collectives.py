@@ -24,9 +24,9 @@ class Collective(NamedTuple):
 
     Attributes:
       kind: "all-reduce", "all-gather", "reduce-scatter", "all-to-all" or "collective-permute".
-      operands: what every device puts in.
-      times: how often a step runs it; more than once within loops.
-      name: the operation of the program that it was made for, as JAX names it.
+      operands: What every device puts in.
+      times: How often a step runs it; more than once within loops.
+      name: The operation of the program that it was made for, as JAX names it.
     """
 
     kind: str

@@ -16,12 +16,12 @@ class Layer(NamedTuple):
     """A layer with parameters, or a residual block, for one view.
 
     Attributes:
-      name: path of the module.
+      name: Path of the module.
       kind: "convolution", "dense", "block", "norm" (which a ReLU follows) or "branch norm" (which
         the block's sum follows).
-      inputs: elements read.
-      outputs: elements written.
-      flops: of the forward pass: two for every multiplication and addition.
+      inputs: Elements read.
+      outputs: Elements written.
+      flops: Of the forward pass: two for every multiplication and addition.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Network(NamedTuple):
     """What the counts are taken from.
 
     Attributes:
-      layers: in the order of the forward pass; a block follows what it is made of.
-      parameters: their number.
-      size: side of the views in pixels.
-      pooled: whether the stem ends in max-pooling.
-      features: numbers of a projection.
+      layers: In the order of the forward pass; a block follows what it is made of.
+      parameters: Their number.
+      size: Side of the views in pixels.
+      pooled: Whether the stem ends in max-pooling.
+      features: Numbers of a projection.
     """
 
     layers: tuple[Layer, ...]
@@ -100,8 +100,8 @@ def network_of(architecture: str, size: int, **fields: Any) -> Network:
     """Traces the pre-training network of an architecture by name.
 
     Args:
-      architecture: a key of `resnet.BY_NAME`.
-      size: side of the views in pixels.
-      **fields: of the `ResNet`.
+      architecture: A key of `resnet.BY_NAME`.
+      size: Side of the views in pixels.
+      **fields: Of the `ResNet`.
     """
     return trace(Projector(BY_NAME[architecture](**fields), ProjectionHead()), size)

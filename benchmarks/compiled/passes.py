@@ -27,10 +27,10 @@ class Pass(NamedTuple):
     """One reading and writing of activations.
 
     Attributes:
-      name: of the layer, and what is done to it.
+      name: Of the layer, and what is done to it.
       part: "augmentation", "forward", "loss", "backward" or "optimiser".
-      flops: floating point operations of the whole batch.
-      bytes: read and written.
+      flops: Floating point operations of the whole batch.
+      bytes: Read and written.
     """
 
     name: str
@@ -56,14 +56,14 @@ def passes(
     """Lists the passes of a training step.
 
     Args:
-      network: from `trace`.
-      pairs: images in a batch; each gives two views.
-      rule: one of `RULES`.
-      itemsize: bytes of an activation.
-      source_size: side of the uint8 sources in pixels; by default 1.5 views.
+      network: From `trace`.
+      pairs: Images in a batch; each gives two views.
+      rule: One of `RULES`.
+      itemsize: Bytes of an activation.
+      source_size: Side of the uint8 sources in pixels; by default 1.5 views.
 
     Raises:
-      ValueError: an unknown rule.
+      ValueError: If an unknown rule.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; choose from {', '.join(RULES)}")

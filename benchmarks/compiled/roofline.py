@@ -33,8 +33,8 @@ class Machine(NamedTuple):
     """What a processor can do.
 
     Attributes:
-      flops: bfloat16 operations a second.
-      bandwidth: bytes a second to and from its memory.
+      flops: Bfloat16 operations a second.
+      bandwidth: Bytes a second to and from its memory.
     """
 
     flops: float
@@ -45,9 +45,9 @@ class Bounds(NamedTuple):
     """The least time of a step, in seconds.
 
     Attributes:
-      arithmetic: all operations at the full rate.
-      bandwidth: all bytes at the full bandwidth.
-      passes: the sum over the passes of the larger of the two.
+      arithmetic: All operations at the full rate.
+      bandwidth: All bytes at the full bandwidth.
+      passes: The sum over the passes of the larger of the two.
     """
 
     arithmetic: float

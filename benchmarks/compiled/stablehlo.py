@@ -18,9 +18,9 @@ class Convolution(NamedTuple):
     """A convolution of a lowered program.
 
     Attributes:
-      operands: what is convolved, and with what.
-      result: its result.
-      layout: the roles of the dimensions, in the notation of XLA, "b01f_01io->b01f": batch, spatial
+      operands: What is convolved, and with what.
+      result: Its result.
+      layout: The roles of the dimensions, in the notation of XLA, "b01f_01io->b01f": batch, spatial
         dimensions, features in (or of an image) and out.
     """
 
@@ -78,8 +78,8 @@ def residuals(function: Callable[..., Any], *arguments: Any) -> list[jax.ShapeDt
     """What is kept from a function's forward to its backward pass, were nothing optimised.
 
     Args:
-      function: of arrays, to be derived by its first argument.
-      arguments: arrays or `jax.ShapeDtypeStruct`s, in pytrees.
+      function: Of arrays, to be derived by its first argument.
+      arguments: Arrays or `jax.ShapeDtypeStruct`s, in pytrees.
     """
 
     def pull_back(first: Any, *others: Any) -> Any:

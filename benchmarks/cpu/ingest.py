@@ -116,11 +116,12 @@ def _rendered(hands: int, size: int, folder: Path) -> list[Path]:
     import numpy as np
     from PIL import Image
 
-    from peclr_jax.synthetic.render import RenderSpec, render_batch
+    from peclr_jax.synthetic.render import RenderSpec, render_indices
 
     spec = RenderSpec(size=size, background="clutter")
     files = []
-    for number, image in enumerate(np.asarray(render_batch(jax.random.key(0), hands, spec).images)):
+    rendered = render_indices(jax.random.key(0), jax.numpy.arange(hands), spec)
+    for number, image in enumerate(np.asarray(rendered.images)):
         files.append(folder / f"{number}.jpg")
         Image.fromarray(image).save(files[-1], quality=QUALITY)
     return files

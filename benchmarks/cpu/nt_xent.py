@@ -41,7 +41,7 @@ def value_and_gradient(candidate: str, temperature: float) -> Callable[[Any], tu
 
     Args:
       candidate: "optax", "ours", or "ours, chunk C".
-      temperature: of the loss.
+      temperature: Of the loss.
     """
     import jax
     import jax.numpy as jnp

@@ -55,7 +55,7 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
       (its compilation above all), and "whole_seconds" to the end of the process.
 
     Raises:
-      CandidateError: the run failed, or never said so.
+      CandidateError: If the run failed, or never said so.
     """
     said, figures = [], {}
     start = time.perf_counter()

@@ -39,9 +39,9 @@ def measure(name: str, toy: bool, options: Mapping[str, Any]) -> harness.Benchma
     """Runs one benchmark.
 
     Args:
-      name: one of `BENCHMARKS`.
-      toy: whether at its smallest sizes.
-      options: fields of its `Settings`; those that it does not have are left out.
+      name: One of `BENCHMARKS`.
+      toy: Whether at its smallest sizes.
+      options: Fields of its `Settings`; those that it does not have are left out.
     """
     module = _module(name)
     settings = module.TOY if toy else module.Settings()
@@ -54,7 +54,7 @@ def merge(result: dict[str, Any], path: Path) -> dict[str, Any]:
     """Keeps what the file holds of benchmarks that were not run now.
 
     Raises:
-      ValueError: it was measured elsewhere or with other versions.
+      ValueError: If it was measured elsewhere or with other versions.
     """
     if not path.exists() or set(result["results"]) == set(BENCHMARKS):
         return result

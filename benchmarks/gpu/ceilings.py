@@ -11,9 +11,9 @@ def prepare(side: int, copied: int, seconds: float) -> Callable[[], Figures]:
     """Measures bfloat16 products of random square matrices, and copies within the memory.
 
     Args:
-      side: of the matrices.
-      copied: bytes of the array that is read and written.
-      seconds: to measure each for.
+      side: Of the matrices.
+      copied: Bytes of the array that is read and written.
+      seconds: To measure each for.
     """
     import jax
     import jax.numpy as jnp

@@ -17,12 +17,12 @@ class Sizes(NamedTuple):
     """What a step works on; a width other than 64 is a toy.
 
     Attributes:
-      architecture: a key of `resnet.BY_NAME`.
-      pairs: images in a batch.
-      size: side of the views in pixels.
-      source_size: side of the uint8 sources in pixels.
-      width: channels of the stem.
-      dtype: of the activations.
+      architecture: A key of `resnet.BY_NAME`.
+      pairs: Images in a batch.
+      size: Side of the views in pixels.
+      source_size: Side of the uint8 sources in pixels.
+      width: Channels of the stem.
+      dtype: Of the activations.
     """
 
     architecture: str
@@ -40,9 +40,9 @@ def prepare(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable
     host's doing.
 
     Args:
-      sizes: of the batch and the network.
-      fields: of the config to change, as {"model.remat": "norm"}.
-      seconds: to measure each of the two for.
+      sizes: Of the batch and the network.
+      fields: Of the config to change, as {"model.remat": "norm"}.
+      seconds: To measure each of the two for.
     """
     run = _Run(sizes, fields)
     batches, constant = run.cached_batches(), run.constant_batch()

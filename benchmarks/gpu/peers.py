@@ -23,13 +23,13 @@ def prepare(
     """A twin's step on uint8 sources that lie on the device, and on views that are given.
 
     Args:
-      style: of the twin: "official" or "best".
-      sizes: of the batch and the network; the style chooses the type of the activations.
-      seconds: to measure each of the two for.
+      style: Of the twin: "official" or "best".
+      sizes: Of the batch and the network; the style chooses the type of the activations.
+      seconds: To measure each of the two for.
       device: "cuda" or "cpu".
-      compiled: whether to use `torch.compile`, on step and augmentation.
-      mode: of `torch.compile`.
-      micro_batches: parts of a step.
+      compiled: Whether to use `torch.compile`, on step and augmentation.
+      mode: Of `torch.compile`.
+      micro_batches: Parts of a step.
     """
     import torch
 

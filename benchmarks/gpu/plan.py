@@ -25,20 +25,20 @@ class Scale:
     """Sizes of everything.
 
     Attributes:
-      shallow, deep: architectures.
-      few, usual, most: pairs in a batch.
-      others, deep_others: more sizes of batches, if there is time.
-      micro_pairs: pairs in a micro-batch, where gradients are cached.
-      official_pairs: pairs in a micro-batch of the official code.
-      together: pairs of the shallow network that three processes can hold at once.
-      size, source_size: of views and sources in pixels.
-      width: channels of the stem.
-      dtype: of our activations.
-      side, copied: of the ceilings, see `ceilings`.
-      seconds: to measure a figure for.
-      rounds: of candidates in turn.
-      device: of PyTorch.
-      compiled: whether the best twin is compiled.
+      shallow, deep: Architectures.
+      few, usual, most: Pairs in a batch.
+      others, deep_others: More sizes of batches, if there is time.
+      micro_pairs: Pairs in a micro-batch, where gradients are cached.
+      official_pairs: Pairs in a micro-batch of the official code.
+      together: Pairs of the shallow network that three processes can hold at once.
+      size, source_size: Of views and sources in pixels.
+      width: Channels of the stem.
+      dtype: Of our activations.
+      side, copied: Of the ceilings, see `ceilings`.
+      seconds: To measure a figure for.
+      rounds: Of candidates in turn.
+      device: Of PyTorch.
+      compiled: Whether the best twin is compiled.
     """
 
     shallow: str = "resnet50"
@@ -89,8 +89,8 @@ class Attempt(NamedTuple):
     """A candidate, and what to call it: the first that fits into memory counts.
 
     Attributes:
-      label: what is unusual about it; "" for nothing.
-      candidate: to measure.
+      label: What is unusual about it; "" for nothing.
+      candidate: To measure.
     """
 
     label: str
@@ -101,12 +101,12 @@ class Group(NamedTuple):
     """Candidates that are measured in turn.
 
     Attributes:
-      name: of the group in the result.
-      candidates: by name, each a few attempts; a string says why there is none.
-      rounds: of calls in turn.
-      expected: seconds that it will take.
-      ratios: pairs of names.
-      together: whether the card's memory holds all of them at once; else one follows the other.
+      name: Of the group in the result.
+      candidates: By name, each a few attempts; a string says why there is none.
+      rounds: Of calls in turn.
+      expected: Seconds that it will take.
+      ratios: Pairs of names.
+      together: Whether the card's memory holds all of them at once; else one follows the other.
     """
 
     name: str
@@ -121,9 +121,9 @@ class Setting(NamedTuple):
     """A way of running the same step.
 
     Attributes:
-      name: in the table.
-      flags: of XLA.
-      fields: of the config.
+      name: In the table.
+      flags: Of XLA.
+      fields: Of the config.
     """
 
     name: str
@@ -153,8 +153,8 @@ def groups(scale: Scale, *, cached: bool = False) -> list[Group]:
     """Lists everything, most valuable first.
 
     Args:
-      scale: the sizes.
-      cached: whether the programs are likely in a cache.
+      scale: The sizes.
+      cached: Whether the programs are likely in a cache.
     """
     shallow, deep = scale.shallow, scale.deep
     beside = (OURS, BEST, OFFICIAL)

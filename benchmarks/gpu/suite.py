@@ -66,13 +66,13 @@ def measure(
     """Measures what the time allows.
 
     Args:
-      scale: the sizes.
-      budget: the time.
-      patterns: names of the groups to measure, with "*".
-      cached: whether the programs are likely in a cache.
-      before: groups that were measured already, to keep.
+      scale: The sizes.
+      budget: The time.
+      patterns: Names of the groups to measure, with "*".
+      cached: Whether the programs are likely in a cache.
+      before: Groups that were measured already, to keep.
       separate: False runs everything in this process: for tests.
-      console: where to say what is being measured.
+      console: Where to say what is being measured.
 
     Returns:
       The groups' rows, and why groups were left out.
@@ -202,7 +202,7 @@ def earlier(path: Path, environment: Mapping[str, Any]) -> dict[str, Benchmark]:
     """Returns what was measured before, of the same code on the same machine.
 
     Raises:
-      SystemExit: the file is of another machine or commit.
+      SystemExit: If the file is of another machine or commit.
     """
     if not path.is_file():
         return {}

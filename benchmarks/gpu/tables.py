@@ -40,8 +40,8 @@ def derive(results: Mapping[str, Benchmark], device: str) -> dict[str, Benchmark
     """Adds the figures that follow from others, round by round.
 
     Args:
-      results: groups of rows, as measured.
-      device: its name, which says what its maker promises.
+      results: Groups of rows, as measured.
+      device: Its name, which says what its maker promises.
     """
     ceilings = results.get(CEILINGS, {}).get("attained", {})
     promised = roofline.datasheet(device)

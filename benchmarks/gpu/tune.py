@@ -30,12 +30,12 @@ def measure(
     """Measures each setting in turn with the default, then all that gained together.
 
     Args:
-      scale: the sizes.
-      budget: the time; what does not fit is left out.
-      settings: to try, the default first.
-      before: settings that were measured already, to keep.
+      scale: The sizes.
+      budget: The time; what does not fit is left out.
+      settings: To try, the default first.
+      before: Settings that were measured already, to keep.
       separate: False runs everything in this process, without XLA's switches: for tests.
-      console: where to say what is being measured.
+      console: Where to say what is being measured.
 
     Returns:
       By the setting's name, its rows and the ratio to the default; and what was left out.

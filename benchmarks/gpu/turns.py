@@ -21,8 +21,8 @@ class Budget:
     """A time that is running out.
 
     Args:
-      seconds: from now on.
-      clock: to read it from.
+      seconds: From now on.
+      clock: To read it from.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic):
@@ -43,9 +43,9 @@ def measure(
     """Prepares the candidates of a group, then calls them in turn.
 
     Args:
-      group: what to measure.
-      budget: processes that outlast it are ended.
-      running: further candidates, prepared already.
+      group: What to measure.
+      budget: Processes that outlast it are ended.
+      running: Further candidates, prepared already.
       separate: False runs all in this process: for tests.
 
     Returns:

@@ -37,8 +37,8 @@ class Parameters(NamedTuple):
     Attributes:
         rotation: 2x3 matrix, whole image to whole image, pixels.
         box: (x, y, side) of the crop in the rotated image, pixels.
-        hue, saturation: factors.
-        value_gain, value_offset: of the value, in grey levels of 255.
+        hue, saturation: Factors.
+        value_gain, value_offset: Of the value, in grey levels of 255.
     """
 
     rotation: np.ndarray

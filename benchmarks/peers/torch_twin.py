@@ -33,7 +33,7 @@ def peclr_loss(points: Tensor, rotation: Tensor, translation: Tensor, temperatur
       points: (2N, m, 2); i and i + N are the two views of one image.
       rotation: (2N,) radians, source to view.
       translation: (2N, 2), as a fraction of the view's side.
-      temperature: divides the cosine similarities.
+      temperature: Divides the cosine similarities.
     """
     with torch.autocast(points.device.type, enabled=False):
         views = len(points)
@@ -55,12 +55,12 @@ class LarsAdam:
     """Adam on gradients scaled by LARS, in the arithmetic of our `optimizer.lars_adam`.
 
     Args:
-      parameters: to update; those of more than one axis are decayed.
-      learning_rate: constant.
-      weight_decay: added to the gradient before it is scaled.
-      at_once: all parameters in a few fused operations; else one after the other, as the wrapper
+      parameters: To update; those of more than one axis are decayed.
+      learning_rate: Constant.
+      weight_decay: Added to the gradient before it is scaled.
+      at_once: All parameters in a few fused operations; else one after the other, as the wrapper
         that the official code takes from Lightning's bolts.
-      compiled: whether to hand the scaling to `torch.compile`.
+      compiled: Whether to hand the scaling to `torch.compile`.
     """
 
     trust_coefficient, epsilon = 0.02, 1e-8
@@ -134,27 +134,27 @@ def make_step(
     For "best" it switches on cuDNN's search for algorithms and TF32 in the whole process.
 
     Args:
-      architecture: a key of `ARCHITECTURES`.
-      style: one of `STYLES`.
-      size: side of the views in pixels.
+      architecture: A key of `ARCHITECTURES`.
+      style: One of `STYLES`.
+      size: Side of the views in pixels.
       device: "cpu" or "cuda".
-      batch: pairs a step; if given, one step on noise is taken here, so that what compiles or
+      batch: Pairs a step; if given, one step on noise is taken here, so that what compiles or
         searches at the first call has done so.
-      width: channels of the stem.
-      hidden: width of the projection head.
-      num_points: m.
-      micro_batches: parts of a step, negatives within each, as the official code accumulates.
-      temperature: of the loss.
-      learning_rate: constant.
-      compiled: whether to use `torch.compile`; by default in the style "best".
-      mode: of `torch.compile`.
+      width: Channels of the stem.
+      hidden: Width of the projection head.
+      num_points: M.
+      micro_batches: Parts of a step, negatives within each, as the official code accumulates.
+      temperature: Of the loss.
+      learning_rate: Constant.
+      compiled: Whether to use `torch.compile`; by default in the style "best".
+      mode: Of `torch.compile`.
 
     Returns:
       A step of (2N, 3, S, S) float standardised images, (2N,) rotations and (2N, 2) translations,
       where i and i + N are the views of one image. It returns the loss and does not wait for it.
 
     Raises:
-      ValueError: an unknown style or architecture.
+      ValueError: If an unknown style or architecture.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; choose from {', '.join(STYLES)}")

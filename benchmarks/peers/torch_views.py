@@ -60,9 +60,9 @@ def render(sources: Tensor, draw: Draw, size: int, source_margin: float = 1.5) -
 
     Args:
       sources: (B, Q, Q, 3) uint8 RGB.
-      draw: what to do to them.
-      size: side of the views, S.
-      source_margin: side of the source over that of the canonical view.
+      draw: What to do to them.
+      size: Side of the views, S.
+      source_margin: Side of the source over that of the canonical view.
 
     Returns:
       (B, 3, S, S) float32, standardised by ImageNet's mean and deviation; channels last in memory.
@@ -129,9 +129,9 @@ class TorchViews:
     """Draws two views of every source, and says what was done to them.
 
     Args:
-      size: side of the views in pixels.
-      dtype: of the views.
-      compiled: whether to hand the drawing to `torch.compile`.
+      size: Side of the views in pixels.
+      dtype: Of the views.
+      compiled: Whether to hand the drawing to `torch.compile`.
     """
 
     def __init__(self, size: int, *, dtype: torch.dtype = torch.float32, compiled: bool = False):

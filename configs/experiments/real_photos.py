@@ -26,7 +26,6 @@ from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
 from peclr_jax.errors import UserError
 
-_PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
 _DUMMY = str(Path(__file__).parents[2] / "data/freihand/dummy_data")
 
 
@@ -34,7 +33,7 @@ def _fill(config: ConfigDict) -> None:
     config.title = "From rendered hands to photographs"
     config.claim = "nothing; it has no such experiment."
     config.data_name = "photographs in FreiHAND's layout, not FreiHAND's own"
-    config.photos = _DUMMY if config.recipe == "smoke" else _PHOTOS  # folder of the photographs
+    config.photos = _DUMMY if config.recipe == "smoke" else ""
     for training in (config.pretrain, config.finetune):
         training.data.source = "rendered"  # at every scale
     finetune.VARIANTS["photos"](config.finetune)

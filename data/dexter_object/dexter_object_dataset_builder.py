@@ -24,9 +24,9 @@ class Builder(base.HandDatasetBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Accept the terms and download Dexter+Object from https://handtracker.mpi-inf.mpg.de/"
+        "accept the terms and download Dexter+Object from https://handtracker.mpi-inf.mpg.de/"
         "projects/RealtimeHO/dexter+object.htm, unpack it and pass the directory that holds data/ "
-        "as manual_dir."
+        "as manual_dir"
     )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:

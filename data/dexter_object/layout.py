@@ -1,7 +1,7 @@
 """Reads and checks the official file layout of Dexter+Object.
 
-``data/SEQ/color/Color_%04d.bmp`` (numbered from 1) beside ``data/SEQ/annotations/SEQ3D.txt``, one
-line a frame: fields that end in ``;``, of which the first five are the tips ``x, y, z`` of thumb,
+`data/SEQ/color/Color_%04d.bmp` (numbered from 1) beside `data/SEQ/annotations/SEQ3D.txt`, one
+line a frame: fields that end in `;`, of which the first five are the tips `x, y, z` of thumb,
 index, middle, ring and little finger in millimetres, seen from the depth camera, x left and y up.
 """
 
@@ -14,9 +14,10 @@ from jaxtyping import Bool, Float
 
 from data import schema
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 
-REMEDY = "Fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)."
+REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
 SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
 INVALID = 32001.0  # what the depth camera says where it sees no depth
 
@@ -25,21 +26,21 @@ INTRINSICS = np.array([[587.45209, 0.0, 325.0], [0.0, 600.67456, 249.0], [0.0, 0
 ROTATION = np.array([[0.9999, 0.0034, 0.0161], [-0.0033, 1.0, -0.0079], [-0.0162, 0.0079, 0.9998]])
 TRANSLATION_MM = np.array([19.0473, -1.8514, -4.7501])
 
-# Of the sphere around the tips' mean that is taken to hold the hand.
+# Radius of the sphere around the mean of the tips that is taken to hold the hand.
 RADIUS_M = 0.1
 _TIPS = list(skeleton.FINGERTIPS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """The frames of all sequences that are there, in the order of ``SEQUENCES``.
+    """The frames of all sequences that are there, in the order of `SEQUENCES`.
 
     Attributes:
-      images: one path per frame.
-      keypoints_3d: joints in metres in the colour camera's space; zero where not valid.
-      keypoints_2d: their projections in pixels of the colour image; zero where not valid.
-      valid: joints that are labelled: fingertips at most.
-      hand_box: x0, y0, x1, y1 in pixels; NaN where no tip is labelled.
+      images: One path per frame.
+      keypoints_3d: Joints in metres in the colour camera's space; zero where not valid.
+      keypoints_2d: Their projections in pixels of the colour image; zero where not valid.
+      valid: Joints that are labelled: fingertips at most.
+      hand_box: Boxes (x0, y0, x1, y1) in pixels; NaN where no tip is labelled.
     """
 
     images: tuple[Path, ...]
@@ -52,9 +53,11 @@ class Frames:
 def find_root(manual_dir: Path) -> Path:
     """Returns the directory that holds the sequences.
 
+    Args:
+      manual_dir: That directory, or one above it.
+
     Raises:
-      MissingFileError: neither ``manual_dir`` nor ``data`` in it, or in the archive's own folder
-        in it, holds one.
+      MissingFileError: If there is no sequence.
     """
     for name in (".", "data", "dexter+object", "dexter+object/data"):
         if any((manual_dir / name / sequence / "color").is_dir() for sequence in SEQUENCES):
@@ -62,7 +65,7 @@ def find_root(manual_dir: Path) -> Path:
     raise MissingFileError(
         f"{manual_dir} holds none of the sequences ({', '.join(SEQUENCES)}), nor does data in it: "
         "unpack the archives of Dexter+Object there, or pass the directory they were unpacked to "
-        "as manual_dir."
+        "as manual_dir"
     )
 
 
@@ -70,11 +73,11 @@ def read_frames(root: Path) -> Frames:
     """Reads and checks the labels of all sequences; images are only looked for.
 
     Args:
-      root: as found by ``find_root``.
+      root: As found by `find_root`.
 
     Raises:
-      UserError: a label file is broken or does not fit the images.
-      MissingFileError: an image or a label file is missing.
+      UserError: If a label file is broken or does not fit the images.
+      MissingFileError: If an image or a label file is missing.
     """
     images: list[Path] = []
     tips: list[np.ndarray] = []
@@ -87,7 +90,7 @@ def read_frames(root: Path) -> Frames:
         tips.append(_read_tips(labels))
         images += _list_images(folder / "color", len(tips[-1]), labels)
     points, valid = to_color_camera(np.concatenate(tips))
-    keypoints_2d = project(points)
+    keypoints_2d = camera.project(points, INTRINSICS)
     shape = (len(images), schema.NUM_JOINTS)
     frames = Frames(
         images=tuple(images),
@@ -108,7 +111,7 @@ def to_color_camera(
     """Returns the tips in metres in the colour camera's space, and which are labelled.
 
     Args:
-      tips: millimetres in the label files' axes.
+      tips: Millimetres in the label files' axes.
 
     Returns:
       The points, NaN where there is no label, and where there is one.
@@ -120,36 +123,30 @@ def to_color_camera(
     return np.where(valid[..., None], points / 1000, np.nan), valid
 
 
-def project(points: Float[np.ndarray, "... 3"]) -> Float[np.ndarray, "... 2"]:
-    """Returns the pixels of the colour image at which points of its camera's space are seen."""
-    projected = points @ INTRINSICS.T
-    return projected[..., :2] / projected[..., 2:]
-
-
 def around(
     points: Float[np.ndarray, "frames 5 3"], valid: Bool[np.ndarray, "frames 5"]
 ) -> Float[np.ndarray, "frames 4"]:
     """Returns a box that holds the hand: that of a sphere around the mean of the labelled tips.
 
-    The palm is not labelled, and the box of the tips alone would cut it off; of one or two tips it
-    would be next to nothing. The choice is ours.
+    The palm is not labelled. The box of the tips alone would cut it off, and would be nearly empty
+    for one or two tips. The sphere is our choice.
 
     Args:
-      points: the tips in the colour camera's space, metres.
-      valid: which of them are labelled.
+      points: The tips in the colour camera's space, metres.
+      valid: Which of them are labelled.
     """
     count = valid.sum(-1)[:, None]
     total = np.where(valid[..., None], points, 0).sum(1)
     center = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
     half = RADIUS_M * INTRINSICS[[0, 1], [0, 1]] / center[:, 2:]
-    middle = project(center)
+    middle = camera.project(center[:, None], INTRINSICS)[:, 0]
     return np.concatenate([middle - half, middle + half], axis=-1)
 
 
 def _find_labels(folder: Path) -> Path:
     """Returns the label file of a sequence, preferring the corrected one of other authors.
 
-    It may also lie in a folder of annotations beside the sequences, as some copies have it.
+    In some copies it lies in a folder of annotations beside the sequences.
     """
     official = folder / "annotations" / f"{folder.name}3D.txt"
     places = (official.parent, folder.parent / "annotations", folder.parent.parent / "annotations")
@@ -157,9 +154,7 @@ def _find_labels(folder: Path) -> Path:
         for place in places:
             if (path := place / name).is_file():
                 return path
-    raise MissingFileError(
-        f"{official} is missing: it holds the labels of {folder / 'color'}. {REMEDY}"
-    )
+    raise MissingFileError(f"{official} with the labels of {folder / 'color'} is missing: {REMEDY}")
 
 
 def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
@@ -172,7 +167,7 @@ def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
             tips[number - 1] = points.reshape(len(_TIPS), 3)  # which does not broadcast
         except ValueError:
             raise UserError(
-                f"{path}: line {number} does not begin with five points 'x, y, z' that end in ';'. "
+                f"{path}: line {number} does not begin with five points 'x, y, z' that end in ';': "
                 f"{REMEDY}"
             ) from None
     bad = np.argwhere(~np.isfinite(tips))
@@ -180,7 +175,7 @@ def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
         frame, tip, axis = bad[0]
         raise UserError(
             f"{path}: line {frame + 1}, point {tip} holds {tips[frame, tip, axis]}, not a finite "
-            f"number. {REMEDY}"
+            f"number: {REMEDY}"
         )
     return tips
 
@@ -190,12 +185,12 @@ def _list_images(color: Path, count: int, labels: Path) -> list[Path]:
     if found != count or not count:
         raise UserError(
             f"{color} holds {found} images, but {labels.name} has {count} lines, expected one an "
-            f"image. {REMEDY}"
+            f"image: {REMEDY}"
         )
     images = [color / f"Color_{number:04d}.bmp" for number in range(1, count + 1)]
     for path in images:
         if not path.is_file():
             raise MissingFileError(
-                f"{path} is missing: images must be numbered 1 to {count} without a gap. {REMEDY}"
+                f"{path} is missing; images must be numbered 1 to {count} without a gap: {REMEDY}"
             )
     return images

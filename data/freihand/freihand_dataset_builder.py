@@ -21,17 +21,17 @@ from peclr_jax.errors import MissingFileError
 class Builder(base.HandDatasetBuilder):
     """Splits: train and validation (90/10 of the training samples), evaluation.
 
-    The whole training set is ``train+validation``.
+    The whole training set is `train+validation`.
     """
 
     HOMEPAGE = "https://lmb.informatik.uni-freiburg.de/projects/freihand/"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Accept the terms and download FreiHAND_pub_v2.zip (and, for the labels of the evaluation "
+        "accept the terms and download FreiHAND_pub_v2.zip (and, for the labels of the evaluation "
         "images, FreiHAND_pub_v2_eval.zip) from https://lmb.informatik.uni-freiburg.de/resources/"
         "datasets/FreihandDataset.en.html into one directory and pass it as manual_dir; the "
-        "archives may also be unpacked there."
+        "archives may also be unpacked there"
     )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class Builder(base.HandDatasetBuilder):
             raise MissingFileError(
                 f"{manual_dir} holds neither training/rgb nor evaluation/rgb: put "
                 f"{layout.ARCHIVES[0]} there, or pass the directory it was unpacked to as "
-                "manual_dir."
+                "manual_dir"
             )
         splits = {}
         if training := layout.read_folder(root, "training"):

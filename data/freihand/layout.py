@@ -1,7 +1,7 @@
 """Reads and checks the official FreiHAND v2 file layout.
 
-``{training,evaluation}/rgb/%08d.jpg`` beside ``{training,evaluation}_{K,xyz,scale}.json``. An image
-shows the hand ``index % samples`` in version ``index // samples``, ``samples`` being the number of
+`{training,evaluation}/rgb/%08d.jpg` beside `{training,evaluation}_{K,xyz,scale}.json`. An image
+shows the hand `index % samples` in version `index // samples`, `samples` being the number of
 entries of the label files (32,560 for the official training set, but small copies exist).
 """
 
@@ -14,9 +14,10 @@ from jaxtyping import Float
 
 from data import validation
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 
-REMEDY = "Fetch the file again from the FreiHAND archive (see data/freihand/README.md)."
-# Label file's suffix -> shape of one entry. `uv` is not official: 2D joints of samples without 3D.
+REMEDY = "fetch the file again from the FreiHAND archive (see data/freihand/README.md)"
+# Label file's suffix -> shape of one entry. `uv` is ours: 2D joints of samples without 3D labels.
 _LABEL_SHAPES: dict[str, tuple[int, ...]] = {
     "K": (3, 3),
     "xyz": (21, 3),
@@ -30,16 +31,16 @@ _NESTED = ("FreiHAND_pub_v2", "freihand")
 
 @dataclasses.dataclass(frozen=True)
 class Folder:
-    """The images of ``training`` or ``evaluation`` and the labels that exist for them.
+    """The images of `training` or `evaluation` and the labels that exist for them.
 
     Attributes:
-      images: one path per image, by image index.
-      masks: one path per sample, or empty.
-      num_samples: number of different hands.
-      intrinsics: camera matrices in pixels, or ``None``.
-      keypoints_3d: joints in metres, or ``None``.
-      keypoints_2d: joints in pixels, projected from 3D or read from ``*_uv.json``, or ``None``.
-      bone_length: length of the reference bone in metres, or ``None``.
+      images: One path per image, by image index.
+      masks: One path per sample, or empty.
+      num_samples: Number of different hands.
+      intrinsics: Camera matrices in pixels, or `None`.
+      keypoints_3d: Joints in metres, or `None`.
+      keypoints_2d: Joints in pixels, projected from 3D or read from `*_uv.json`, or `None`.
+      bone_length: Length of the reference bone in metres, or `None`.
     """
 
     images: tuple[Path, ...]
@@ -52,9 +53,13 @@ class Folder:
 
 
 def find_root(manual_dir: Path) -> Path | None:
-    """Returns the directory that holds ``training`` or ``evaluation``.
+    """Returns the directory that holds `training` or `evaluation`.
 
-    That is ``manual_dir`` or a known folder in it; ``None`` if neither does.
+    Args:
+      manual_dir: That directory, or the one above it.
+
+    Returns:
+      The directory, or `None` if there is none.
     """
     for root in (manual_dir, *(manual_dir / name for name in _NESTED)):
         if any((root / name / "rgb").is_dir() for name in ("training", "evaluation")):
@@ -66,15 +71,15 @@ def read_folder(root: Path, name: str) -> Folder | None:
     """Reads the labels of one folder, lists its images and checks both, pixels included.
 
     Args:
-      root: as found by ``find_root``.
+      root: As found by `find_root`.
       name: "training" or "evaluation".
 
     Returns:
-      The folder, or ``None`` where there are no images of that name.
+      The folder, or `None` where there are no images of that name.
 
     Raises:
-      UserError: files contradict each other or are broken.
-      MissingFileError: an image is missing from the sequence, or there are no labels.
+      UserError: If files contradict each other or are broken.
+      MissingFileError: If an image is missing from the sequence, or there are no labels.
     """
     rgb = root / name / "rgb"
     if not rgb.is_dir():
@@ -89,8 +94,8 @@ def read_folder(root: Path, name: str) -> Folder | None:
     if not labels:
         raise MissingFileError(
             f"{root} has images in {name}/rgb but no {name}_K.json, {name}_xyz.json, "
-            f"{name}_scale.json or {name}_uv.json, whose length tells the images of one hand "
-            f"apart. {REMEDY}"
+            f"{name}_scale.json or {name}_uv.json, whose length tells which images show one hand: "
+            f"{REMEDY}"
         )
     num_samples = validation.check_equal_lengths(
         {paths[key]: array for key, array in labels.items()}, REMEDY
@@ -122,14 +127,14 @@ def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, 
     if count == 0 or (count % num_samples if repeated else count != num_samples):
         raise UserError(
             f"{rgb} holds {count} images, expected {expected}, the number of entries in the "
-            f"label files. {REMEDY}"
+            f"label files: {REMEDY}"
         )
     images = tuple(rgb / f"{index:08d}.jpg" for index in range(count))
     for index, path in enumerate(images):
         if not path.is_file():
             raise MissingFileError(
-                f"{path} is missing: images must be numbered 0 to {count - 1} without a gap, and "
-                f"index {index} is absent. {REMEDY}"
+                f"{path} is missing; images must be numbered 0 to {count - 1} without a gap, and "
+                f"index {index} is absent: {REMEDY}"
             )
     return images
 
@@ -141,8 +146,8 @@ def _list_masks(folder: Path, num_samples: int) -> tuple[Path, ...]:
     for path in masks:
         if not path.is_file():
             raise MissingFileError(
-                f"{path} is missing: {folder} must hold one mask per sample ({num_samples}). "
-                f"{REMEDY} Or remove the whole folder: masks are optional."
+                f"{path} is missing; {folder} must hold one mask per sample ({num_samples}): "
+                f"{REMEDY}, or remove the whole folder, as masks are optional"
             )
     return masks
 
@@ -156,7 +161,6 @@ def _project(
     if behind.size:
         raise UserError(
             f"{path}: entry {behind[0][0]}, joint {behind[0][1]} lies behind the camera "
-            f"(z = {points[tuple(behind[0])][2]} m). {REMEDY}"
+            f"(z = {points[tuple(behind[0])][2]} m): {REMEDY}"
         )
-    projected = np.einsum("nij,nkj->nki", intrinsics, points)
-    return projected[..., :2] / projected[..., 2:]
+    return camera.project(points, intrinsics)

@@ -29,10 +29,10 @@ class Builder(base.HandDatasetBuilder):
         for version in layout.SUFFIXES
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Accept the terms and download HO3D_v2.zip or HO3D_v3.zip (and, for the labels of the "
+        "accept the terms and download HO3D_v2.zip or HO3D_v3.zip (and, for the labels of the "
         "evaluation frames, that version's evaluation_xyz.json) by way of "
         "https://github.com/shreyashampali/ho3d, and pass the directory they lie in, or the one "
-        "that the archive was unpacked to, as manual_dir."
+        "that the archive was unpacked to, as manual_dir"
     )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Builder(base.HandDatasetBuilder):
         if root is None:
             raise MissingFileError(
                 f"{manual_dir} holds neither train nor evaluation: put {archive} there, or pass "
-                "the directory it was unpacked to as manual_dir."
+                "the directory it was unpacked to as manual_dir"
             )
         frames = {
             "train": layout.read_train(root, version),

@@ -1,9 +1,8 @@
 """Reads and checks the official file layout of HO-3D v2 and v3.
 
-``{train,evaluation}/SEQ/rgb/%04d.{png,jpg}`` beside ``{train,evaluation}/SEQ/meta/%04d.pkl``, of
-which those frames count that ``train.txt`` and ``evaluation.txt`` list as ``SEQ/%04d``. The files
-have OpenGL's axes (x right, y up, z backward) and MANO's order of the joints; what is returned has
-ours.
+`{train,evaluation}/SEQ/rgb/%04d.{png,jpg}` beside `{train,evaluation}/SEQ/meta/%04d.pkl`, of
+which the frames count that `train.txt` and `evaluation.txt` list as `SEQ/%04d`. The files have
+OpenGL's axes (x right, y up, z backward) and MANO's order of the joints; what is returned has ours.
 """
 
 import dataclasses
@@ -21,30 +20,31 @@ from tqdm import auto as tqdm
 
 from data import pickles, schema, validation
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 
-REMEDY = "Fetch the file again from the HO-3D archive (see data/ho3d/README.md)."
+REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
 SUFFIXES = {"v2": ".png", "v3": ".jpg"}
 GROUND_TRUTH = "evaluation_xyz.json"
 FROM_OPENGL = np.array([1.0, -1.0, -1.0])
 
 _FRAME = re.compile(r"([\w-]+)/(\d+)", re.ASCII)
-# The two files that tell of the same root were rounded differently.
+# The two files that give the same root were rounded differently.
 _ROOT_TOLERANCE_M = 1e-3
-_MOST_NUMBERS = 1000  # of a label
+_MOST_NUMBERS = 1000  # in a label
 
 
 @dataclasses.dataclass(frozen=True)
 class Frames:
-    """The listed frames of ``train`` or ``evaluation``, in the order of the list.
+    """The listed frames of `train` or `evaluation`, in the order of the list.
 
     Attributes:
-      images: one path per frame.
-      intrinsics: camera matrices in pixels.
-      keypoints_3d: joints in metres, FreiHAND order, OpenCV's axes; zero where not valid.
-      keypoints_2d: their projections in pixels; zero where not valid.
-      valid: joints that are labelled: all, or the wrist alone.
-      hand_box: x0, y0, x1, y1 in pixels, or ``None`` where the data set has none.
+      images: One path per frame.
+      intrinsics: Camera matrices in pixels.
+      keypoints_3d: Joints in metres, FreiHAND order, OpenCV's axes; zero where not valid.
+      keypoints_2d: Their projections in pixels; zero where not valid.
+      valid: Joints that are labelled: all, or the wrist alone.
+      hand_box: Boxes (x0, y0, x1, y1) in pixels, or `None` where the data set has none.
     """
 
     images: tuple[Path, ...]
@@ -56,9 +56,14 @@ class Frames:
 
 
 def find_root(manual_dir: Path, version: str) -> Path | None:
-    """Returns the directory that holds ``train`` or ``evaluation``.
+    """Returns the directory that holds `train` or `evaluation`.
 
-    That is ``manual_dir`` or the version's folder in it; ``None`` if neither does.
+    Args:
+      manual_dir: That directory, or the one above it.
+      version: "v2" or "v3".
+
+    Returns:
+      The directory, or `None` if there is none.
     """
     for root in (manual_dir, manual_dir / f"HO3D_{version}"):
         if any((root / name).is_dir() for name in ("train", "evaluation")):
@@ -70,15 +75,15 @@ def read_train(root: Path, version: str) -> Frames | None:
     """Reads and checks the labels of the training frames; images are only looked for.
 
     Args:
-      root: as found by ``find_root``.
+      root: As found by `find_root`.
       version: "v2" or "v3".
 
     Returns:
-      The frames, or ``None`` where there is no folder of them.
+      The frames, or `None` where there is no folder of them.
 
     Raises:
-      UserError: a file is broken, or lacks a label.
-      MissingFileError: the list or a file of a listed frame is missing.
+      UserError: If a file is broken, or lacks a label.
+      MissingFileError: If the list or a file of a listed frame is missing.
     """
     images = _list_images(root, "train", version)
     if not images:
@@ -91,16 +96,16 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
     """Reads and checks the labels of the evaluation frames: roots and boxes, or all there is.
 
     Args:
-      root: as found by ``find_root``.
+      root: As found by `find_root`.
       version: "v2" or "v3".
-      manual_dir: besides ``root`` where ``evaluation_xyz.json``, published years later, may lie.
+      manual_dir: Besides `root` where `evaluation_xyz.json`, published years later, may lie.
 
     Returns:
-      The frames, or ``None`` where there is no folder of them.
+      The frames, or `None` where there is no folder of them.
 
     Raises:
-      UserError: a file is broken, lacks a label, or contradicts another.
-      MissingFileError: the list or a file of a listed frame is missing.
+      UserError: If a file is broken, lacks a label, or contradicts another.
+      MissingFileError: If the list or a file of a listed frame is missing.
     """
     images = _list_images(root, "evaluation", version)
     if not images:
@@ -111,7 +116,7 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
     if empty.size:
         raise UserError(
             f"{_meta(images[empty[0]])}: handBoundingBox is {boxes[empty[0]].tolist()}, expected "
-            f"x0, y0, x1, y1 with x0 < x1 and y0 < y1. {REMEDY}"
+            f"x0, y0, x1, y1 with x0 < x1 and y0 < y1: {REMEDY}"
         )
     published = [path for place in (root, manual_dir) if (path := place / GROUND_TRUTH).is_file()]
     joints = _read_ground_truth(published[0], roots) if published else roots
@@ -126,28 +131,26 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
         return ()
     if not listed.is_file():
         raise MissingFileError(
-            f"{listed} is missing: it says which frames of {folder} count. {REMEDY}"
+            f"{listed} is missing, which says which frames of {folder} count: {REMEDY}"
         )
     lines = listed.read_text(errors="replace").split()
     if not lines:
-        raise UserError(f"{listed} lists no frame. {REMEDY}")
+        raise UserError(f"{listed} lists no frame: {REMEDY}")
     suffix = SUFFIXES[version]
     images = []
     for number, line in enumerate(lines):
         if not (frame := _FRAME.fullmatch(line)):
             raise UserError(
-                f"{listed}: entry {number} is {line!r}, expected SEQUENCE/FRAME as in 'ABF10/0000'."
-                f" {REMEDY}"
+                f"{listed}: entry {number} is {line!r}, expected SEQUENCE/FRAME as in "
+                f"'ABF10/0000': {REMEDY}"
             )
         image = folder / frame[1] / "rgb" / f"{frame[2]}{suffix}"
         if not image.is_file():
-            others = [
-                v for v, s in SUFFIXES.items() if s != suffix and image.with_suffix(s).exists()
-            ]
-            hint = (
-                f"There is one of HO-3D {others[0]}: choose ho3d/{others[0]}." if others else REMEDY
-            )
-            raise MissingFileError(f"{image} is missing, entry {number} of {listed}. {hint}")
+            remedy = REMEDY
+            for other, kind in SUFFIXES.items():
+                if kind != suffix and image.with_suffix(kind).exists():
+                    remedy = f"there is one of HO-3D {other}, so choose ho3d/{other}"
+            raise MissingFileError(f"{image} is missing, entry {number} of {listed}: {remedy}")
         images.append(image)
     return tuple(images)
 
@@ -161,14 +164,16 @@ def _read_meta(
 ) -> dict[str, Float[np.ndarray, "frames ..."]]:
     """Reads the labels of the given names and shapes from every image's pickle."""
     paths = [_meta(image) for image in images]
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        contents = tqdm.tqdm(
+    with (
+        futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm.tqdm(
             pool.map(pickles.load, paths, chunksize=64),
             total=len(paths),
             desc=f"Reading {images[0].parents[2].name}/*/meta",
             unit=" frames",
             leave=False,
-        )
+        ) as contents,
+    ):
         rows = [
             [_label(path, content, name, shape) for name, shape in shapes.items()]
             for path, content in zip(paths, contents, strict=True)
@@ -181,15 +186,15 @@ def _read_meta(
 def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     value = content.get(name) if isinstance(content, dict) else None
     if value is None:
-        raise UserError(f"{path} has no {name}, which every listed frame has. {REMEDY}")
+        raise UserError(f"{path} has no {name}, which every listed frame has: {REMEDY}")
     try:
         array = pickles.as_numbers(value, _MOST_NUMBERS)
-    except ValueError as error:
-        raise UserError(f"{path}: {name} does not hold numbers ({error}). {REMEDY}") from None
+    except UserError as error:
+        raise UserError(f"{path}: {name} does not hold numbers ({error}): {REMEDY}") from None
     if array.size != np.prod(shape) or array.shape[-1:] != shape[-1:]:
-        raise UserError(f"{path}: {name} has shape {array.shape}, expected {shape}. {REMEDY}")
+        raise UserError(f"{path}: {name} has shape {array.shape}, expected {shape}: {REMEDY}")
     if not np.isfinite(array).all():
-        raise UserError(f"{path}: {name} holds NaN or infinity. {REMEDY}")
+        raise UserError(f"{path}: {name} holds NaN or infinity: {REMEDY}")
     return array.reshape(shape)
 
 
@@ -199,15 +204,15 @@ def _read_ground_truth(
     joints = validation.read_label_file(path, (21, 3), REMEDY)
     if len(joints) != len(roots):
         raise UserError(
-            f"{path} has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames: they "
-            f"are of different versions of HO-3D. {REMEDY}"
+            f"{path} has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames; they "
+            f"are of different versions of HO-3D: {REMEDY}"
         )
     apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
     worst = int(apart.argmax())
     if apart[worst] > _ROOT_TOLERANCE_M:
         raise UserError(
             f"{path}: the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root "
-            f"that the frame's own file gives: they are of different versions of HO-3D. {REMEDY}"
+            f"that the frame's own file gives; they are of different versions of HO-3D: {REMEDY}"
         )
     return joints
 
@@ -226,10 +231,9 @@ def _convert(
         frame, joint = behind[0]
         raise UserError(
             f"{_meta(images[frame])}: joint {joint} lies behind the camera "
-            f"(z = {points[frame, joint, 2]} m in OpenCV's axes). {REMEDY}"
+            f"(z = {points[frame, joint, 2]} m in OpenCV's axes): {REMEDY}"
         )
-    projected = np.einsum("nij,nkj->nki", intrinsics, points)
-    keypoints_2d = projected[..., :2] / projected[..., 2:]
+    keypoints_2d = camera.project(points, intrinsics)
     labelled = np.arange(schema.NUM_JOINTS) < count
     padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
     return Frames(

@@ -22,10 +22,10 @@ from peclr_jax.photos.boxes import Hand
 
 @dataclasses.dataclass(kw_only=True)
 class PhotoConfig(tfds.core.BuilderConfig):
-    """How large photos are stored.
+    """Size at which photos are stored.
 
     Attributes:
-      longest: the longer side in pixels, at most; ``None`` for no limit.
+      longest: The longer side in pixels, at most; `None` for no limit.
     """
 
     longest: int | None
@@ -34,7 +34,7 @@ class PhotoConfig(tfds.core.BuilderConfig):
 class Builder(base.HandDatasetBuilder):
     """Splits: train and validation (90/10 of the photos), one record a hand.
 
-    The metadata say how many ``unreadable_files`` were left out.
+    The metadata say how many `unreadable_files` were left out.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -52,13 +52,17 @@ class Builder(base.HandDatasetBuilder):
         ),
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Pass a folder of your own JPEG, PNG or WebP images as manual_dir; folders in it are "
-        "searched as well, and a boxes.json in it may say where the hands are."
+        "pass a folder of your own JPEG, PNG or WebP images as manual_dir; folders in it are "
+        "searched as well, and a boxes.json in it may say where the hands are"
     )
 
     @staticmethod
     def identify(manual_dir: Path) -> str:
-        """Returns the folder's place and a sum of its files' names, sizes and dates."""
+        """Returns the folder's path and a checksum of its files' names, sizes and dates.
+
+        Args:
+          manual_dir: The folder of the photos.
+        """
         return f"{base.HandDatasetBuilder.identify(manual_dir)} ({layout.checksum(manual_dir)})"
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:

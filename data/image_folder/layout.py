@@ -1,4 +1,4 @@
-"""Finds the photos in a folder and below it, and what ``boxes.json`` says about them."""
+"""Finds the photos in a folder and below it, and what `boxes.json` says about them."""
 
 import collections
 import glob
@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from tqdm import auto as tqdm
 
 from data import images
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 from peclr_jax.photos import boxes, find, read
 
 BOXES_FILE = "boxes.json"
@@ -26,10 +26,10 @@ class Photo(NamedTuple):
     """A readable photo.
 
     Attributes:
-      path: its file.
-      width: in pixels, of the photo as it is seen.
-      height: in pixels, of the photo as it is seen.
-      hands: the hands that it shows, as far as is known.
+      path: Its file.
+      width: In pixels, of the photo as it is seen.
+      height: In pixels, of the photo as it is seen.
+      hands: The hands that it shows, as far as is known.
     """
 
     path: Path
@@ -42,8 +42,8 @@ class Folder(NamedTuple):
     """What a folder holds.
 
     Attributes:
-      photos: those that show a hand, or may do so.
-      unreadable: how many files are broken.
+      photos: Those that show a hand, or may do so.
+      unreadable: How many files are broken.
     """
 
     photos: tuple[Photo, ...]
@@ -51,13 +51,16 @@ class Folder(NamedTuple):
 
 
 def read_folder(root: Path) -> Folder:
-    """Lists the photos in a folder and below it, decodes each once, and reads ``boxes.json``.
+    """Lists the photos in a folder and below it, decodes each once, and reads `boxes.json`.
 
-    Hidden files and folders are left out, and, with a warning, what cannot be decoded.
+    Hidden files and folders are left out, and so is, with a warning, what cannot be decoded.
+
+    Args:
+      root: The folder.
 
     Raises:
-      MissingFileError: there is no readable photo.
-      UserError: ``boxes.json`` is broken or does not fit the photos, or says that none shows a
+      MissingFileError: If there is no readable photo.
+      UserError: If `boxes.json` is broken or does not fit the photos, or says that none shows a
         hand.
     """
     paths = _list_images(root)
@@ -71,7 +74,7 @@ def read_folder(root: Path) -> Folder:
     if not photos:
         raise UserError(
             f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
-            "hands, or leave out the photos that it does not need to mention."
+            "hands, or leave out photos whose hands are unknown"
         )
     for photo in photos:
         _check_boxes(photo, root / BOXES_FILE)
@@ -79,7 +82,11 @@ def read_folder(root: Path) -> Folder:
 
 
 def checksum(root: Path) -> str:
-    """Returns a number that changes when photos are added, removed or edited, or ``boxes.json``."""
+    """Returns a number that changes when photos or `boxes.json` are added, removed or edited.
+
+    Args:
+      root: The folder.
+    """
     files = [*_list_images(root), root / BOXES_FILE]
     facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
@@ -89,11 +96,11 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
     """Returns a photo, as it is seen, as a JPEG; byte for byte if it is such a one already.
 
     Args:
-      photo: as listed by ``read_folder``.
-      longest: the longer side in pixels, at most; ``None`` for no limit.
+      photo: As listed by `read_folder`.
+      longest: The longer side in pixels, at most; `None` for no limit.
 
     Raises:
-      UserError: the file has changed, and cannot be decoded any more.
+      UserError: If the file has changed, and cannot be decoded any more.
     """
     size = scaled_size(photo, longest)
     try:
@@ -103,7 +110,9 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
                 return photo.path.read_bytes()
         pixels = read.read(photo.path, smallest=float(min(size))).pixels
     except (OSError, ValueError) as error:
-        raise UserError(f"{photo.path} cannot be read any more ({error}): start again.") from error
+        if is_machine_fault(error):
+            raise
+        raise UserError(f"{photo.path} cannot be read any more ({error}): start again") from error
     seen = pixels.image
     if seen.size != size:
         # Decoded at a fraction of its size, its last pixels may reach over the border.
@@ -115,7 +124,12 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
 
 
 def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
-    """Returns a photo's width and height after its longer side was limited."""
+    """Returns a photo's width and height after its longer side was limited.
+
+    Args:
+      photo: As listed by `read_folder`.
+      longest: The longer side in pixels, at most; `None` for no limit.
+    """
     side = max(photo.width, photo.height)
     shrink = min(1.0, (longest or side) / side)
     return max(1, round(shrink * photo.width)), max(1, round(shrink * photo.height))
@@ -124,7 +138,13 @@ def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
 def scale_points(
     points: Float[np.ndarray, "points 2"], photo: Photo, longest: int | None
 ) -> Float[np.ndarray, "points 2"]:
-    """Moves pixels (x, y) of a photo to where they lie once its longer side was limited."""
+    """Scales pixels (x, y) of a photo along with its limited longer side.
+
+    Args:
+      points: Pixels of the original photo.
+      photo: As listed by `read_folder`.
+      longest: The longer side in pixels, at most; `None` for no limit.
+    """
     factors = np.array(scaled_size(photo, longest)) / (photo.width, photo.height)
     # A pixel's centre is at a whole number, its edges are half a pixel away.
     return (points + 0.5) * factors - 0.5
@@ -136,12 +156,12 @@ def _list_images(root: Path) -> list[Path]:
     except FileNotFoundError:
         raise MissingFileError(
             f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
-            "manual_dir, and convert files of other kinds."
+            "manual_dir, and convert files of other kinds"
         ) from None
 
 
 def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
-    """Returns the hands of every photo: a single one somewhere where nobody says otherwise."""
+    """Returns the hands of every photo: a single one somewhere in those not mentioned."""
     file = root / BOXES_FILE
     if not file.is_file():
         return [(boxes.Hand("unknown"),)] * len(paths)
@@ -158,13 +178,13 @@ def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Pa
     for path, key in keys.items():
         if key in known and uses[key] > 1:
             raise UserError(
-                f"{file}: {key!r} may be any of {uses[key]} photos of that name; give the path, "
+                f"{file}: {key!r} may be any of {uses[key]} photos of that name: give the path, "
                 f"such as {path.as_posix()!r}"
             )
     unused = [key for key in known if key not in uses]
     if known and len(unused) == len(known):
         raise UserError(
-            f"{file} mentions none of the photos, its first key is {unused[0]!r}; a key is a file "
+            f"{file} mentions none of the photos, its first key is {unused[0]!r}: a key is a file "
             f"name or a path such as {next(iter(keys)).as_posix()!r}"
         )
     if unused:
@@ -184,7 +204,8 @@ def _readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
     if len(problems) == len(paths):
         raise MissingFileError(
-            f"None of {len(paths)} photos can be read, the first is {problems[0]}."
+            f"{len(paths)} photos were found, but none can be read, the first being {problems[0]}: "
+            "check manual_dir"
         )
     if problems:
         logging.warning("%d photos cannot be read and are left out: %s", *_some(problems))

@@ -31,10 +31,10 @@ class HandsConfig(tfds.core.BuilderConfig):
     """What to render.
 
     Attributes:
-      size: side of the square images in pixels.
-      count: images of the train split.
-      held_out: images of the validation and of the test split.
-      background: as in `peclr_jax.synthetic.render.RenderSpec`.
+      size: Side of the square images in pixels.
+      count: Images of the train split.
+      held_out: Images of the validation and of the test split.
+      background: As in `peclr_jax.synthetic.render.RenderSpec`.
     """
 
     size: int = 64

@@ -1,7 +1,7 @@
 """Reads and checks the official YouTube3DHands file layout.
 
-``youtube_{train,val,test}.json`` with two lists: of ``images``, video frames at
-``youtube/VIDEO_ID/video/frames/FRAME_ID.png``, and of ``annotations``, meshes of 778 vertices in
+`youtube_{train,val,test}.json` with two lists: of `images`, video frames at
+`youtube/VIDEO_ID/video/frames/FRAME_ID.png`, and of `annotations`, meshes of 778 vertices in
 pixels of one of those images. A file has up to two gigabytes and is never in memory as a whole.
 """
 
@@ -20,12 +20,12 @@ from tqdm import auto as tqdm
 
 from data import images, validation
 from data.youtube_3d_hands import mano
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
 
-REMEDY = "Fetch the file again (see data/youtube_3d_hands/README.md)."
+REMEDY = "fetch the file again (see data/youtube_3d_hands/README.md)"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
-# Frames are PNGs by name, but the files that people have extracted from videos are often JPEGs.
 _LONGEST_NAME = 200
+# Frames are PNGs by name, but those that people have extracted from videos are often JPEGs.
 _SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
@@ -33,9 +33,9 @@ class Frame(NamedTuple):
     """An image as the JSON describes it.
 
     Attributes:
-      name: path below the directory of the JSON files.
-      width: in pixels.
-      height: in pixels.
+      name: Path below the directory of the JSON files.
+      width: In pixels.
+      height: In pixels.
     """
 
     name: str
@@ -48,13 +48,13 @@ class Split:
     """The hands of which the frame exists, and how many frames do not.
 
     Attributes:
-      images: the frame of each hand.
-      sample_ids: each hand's index in the JSON.
-      keypoints_2d: joints in pixels.
-      valid: which of the joints are known, for all hands alike.
-      hand_boxes: tight boxes of all vertices: x0, y0, x1, y1 in pixels.
-      is_left: which are left hands.
-      missing_frames: how many frames that show a hand are not there.
+      images: The frame of each hand.
+      sample_ids: Each hand's index in the JSON.
+      keypoints_2d: Joints in pixels.
+      valid: Which of the joints are known, for all hands alike.
+      hand_boxes: Tight boxes of all vertices: x0, y0, x1, y1 in pixels.
+      is_left: Which are left hands.
+      missing_frames: How many frames that show a hand are not there.
     """
 
     images: tuple[Path, ...]
@@ -70,15 +70,15 @@ def read_split(root: Path, name: str, regressor: mano.Regressor | None) -> Split
     """Reads one JSON file, looks for its frames and checks both.
 
     Args:
-      root: the directory of the JSON files and of the folder ``youtube``.
-      name: one of ``SPLITS``.
-      regressor: as ``mano.read_regressor`` returns it.
+      root: The directory of the JSON files and of the folder `youtube`.
+      name: One of `SPLITS`.
+      regressor: As `mano.read_regressor` returns it.
 
     Returns:
-      The split, or ``None`` if there is no such JSON file.
+      The split, or `None` if there is no such JSON file.
 
     Raises:
-      UserError: the JSON or an image is broken, or they contradict each other.
+      UserError: If the JSON or an image is broken, or they contradict each other.
     """
     path = root / f"youtube_{SPLITS[name]}.json"
     if not path.is_file():
@@ -118,15 +118,15 @@ def _read_frames(path: Path) -> dict[Any, Frame]:
             _field(entry, "name", (str,), where),
         )
         if image_id in frames:
-            raise UserError(f"{where} has the id {image_id!r} of an earlier one. {REMEDY}")
+            raise UserError(f"{where} has the id {image_id!r} of an earlier one: {REMEDY}")
         if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-            raise UserError(f"{where} is {name!r}, which leads out of {path.parent}. {REMEDY}")
+            raise UserError(f"{where} is {name!r}, which leads out of {path.parent}: {REMEDY}")
         if not Path(name).name or "\0" in name or len(name) > _LONGEST_NAME:
-            raise UserError(f"{where} is {name[:40]!r}, which is no file's name. {REMEDY}")
+            raise UserError(f"{where} is {name[:40]!r}, which is no file's name: {REMEDY}")
         width, height = (_field(entry, side, (int,), where) for side in ("width", "height"))
         frames[image_id] = Frame(name, width, height)
     if not frames:
-        raise UserError(f'{path} has no list of "images". {REMEDY}')
+        raise UserError(f'{path} has no list of "images": {REMEDY}')
     return frames
 
 
@@ -149,7 +149,7 @@ def _read_hands(
         where = f"{path}: annotation {index}"
         image_id = _field(entry, "image_id", (int, str), where)
         if image_id not in frames:
-            raise UserError(f"{where} is of image_id {image_id!r}, which no image has. {REMEDY}")
+            raise UserError(f"{where} is of image_id {image_id!r}, which no image has: {REMEDY}")
         pixels = _vertices(entry, where)[:, :2]
         hands.append(
             _Hand(
@@ -160,7 +160,7 @@ def _read_hands(
             )
         )
     if not hands:
-        raise UserError(f'{path} has no list of "annotations". {REMEDY}')
+        raise UserError(f'{path} has no list of "annotations": {REMEDY}')
     return hands
 
 
@@ -168,7 +168,7 @@ def _field(entry: Any, name: str, kinds: tuple[type, ...], where: str) -> Any:
     value = entry.get(name) if isinstance(entry, dict) else None
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        raise UserError(f'{where} must have a field "{name}" of type {wanted}. {REMEDY}')
+        raise UserError(f'{where} must have a field "{name}" of type {wanted}: {REMEDY}')
     return value
 
 
@@ -180,12 +180,12 @@ def _vertices(entry: dict[str, Any], where: str) -> Float[np.ndarray, "778 3"]:
         vertices, found = np.empty(0), "ragged or not numeric"
     if found != (mano.NUM_VERTICES, 3):
         raise UserError(
-            f"{where} has vertices of shape {found}, expected {(mano.NUM_VERTICES, 3)}. {REMEDY}"
+            f"{where} has vertices of shape {found}, expected {(mano.NUM_VERTICES, 3)}: {REMEDY}"
         )
     bad = np.argwhere(~np.isfinite(vertices))
     if bad.size:
         value = vertices[tuple(bad[0])]
-        raise UserError(f"{where}, vertex {bad[0][0]} is {value}, not a finite number. {REMEDY}")
+        raise UserError(f"{where}, vertex {bad[0][0]} is {value}, not a finite number: {REMEDY}")
     return vertices
 
 
@@ -201,7 +201,7 @@ def _check_sizes(expected: dict[Path, Frame], path: Path) -> None:
             if size != (frame.width, frame.height):
                 raise UserError(
                     f"{file} has {size[0]}x{size[1]} px, but {path} says "
-                    f"{frame.width}x{frame.height}: extract the frames from the video in that size."
+                    f"{frame.width}x{frame.height}: extract the frames from the video in that size"
                 )
 
 
@@ -209,6 +209,8 @@ def _read_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file, formats=images.FORMATS) as image:
             return image.size
-    # Decoders meet broken files with errors of every kind.
+    # Decoders raise errors of every kind over broken files.
     except Exception as error:
-        raise UserError(f"{file} is not an image ({error}). Extract the frame again.") from error
+        if is_machine_fault(error):
+            raise
+        raise UserError(f"{file} is not an image ({error}): extract the frame again") from error

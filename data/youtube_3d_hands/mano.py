@@ -18,19 +18,19 @@ NUM_REGRESSED = 16
 TIP_VERTICES = (744, 320, 443, 555, 672)
 # MANO's own model, its regressor alone as an array, and the one in the official PeCLR code.
 FILES = ("MANO_RIGHT.pkl", "mano/MANO_RIGHT.pkl", "J_regressor.npy", "mano_mesh_to_joints_mat.pth")
-_REMEDY = f"Replace or remove it; without any of {', '.join(FILES)} only fingertips are read."
+_REMEDY = f"replace or remove it; without any of {', '.join(FILES)} only fingertips are read"
 
 Regressor = Float[np.ndarray, "16 778"]
 
 
 def read_regressor(folder: Path) -> Regressor | None:
-    """Returns the matrix from vertices to MANO's 16 joints; ``None`` if there is no file of it.
+    """Returns the matrix from vertices to MANO's 16 joints; `None` if there is no file of it.
 
     Args:
-      folder: where one of ``FILES`` may lie; the first that does counts.
+      folder: Where one of `FILES` may lie; the first that does counts.
 
     Raises:
-      UserError: the file is broken, or is not such a matrix.
+      UserError: If the file is broken, or is not such a matrix.
     """
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
@@ -40,18 +40,23 @@ def read_regressor(folder: Path) -> Regressor | None:
     if matrix.shape != expected or matrix.dtype.kind not in "fiu":
         raise UserError(
             f"{path} has a joint regressor of shape {matrix.shape}, type {matrix.dtype}; expected "
-            f"{expected} numbers. {_REMEDY}"
+            f"{expected} numbers: {_REMEDY}"
         )
     # A joint is a weighted mean of vertices, so that it moves along with them.
     if not np.allclose(matrix.sum(1), 1, atol=1e-2):
-        raise UserError(f"{path}: the weights of a joint do not add up to 1. {_REMEDY}")
+        raise UserError(f"{path}: the weights of a joint do not add up to 1: {_REMEDY}")
     return matrix.astype(np.float64)
 
 
 def joints(
     vertices: Float[np.ndarray, "778 axes"], regressor: Regressor | None
 ) -> Float[np.ndarray, "21 axes"]:
-    """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none."""
+    """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none.
+
+    Args:
+      vertices: Of MANO's mesh.
+      regressor: As `read_regressor` returns it.
+    """
     tips = vertices[list(TIP_VERTICES)]
     others = (
         np.zeros((NUM_REGRESSED, vertices.shape[1]))
@@ -62,7 +67,11 @@ def joints(
 
 
 def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
-    """Says which joints are known: all with a regressor, else the fingertips."""
+    """Returns which joints are known: all with a regressor, else the fingertips.
+
+    Args:
+      regressor: As `read_regressor` returns it.
+    """
     return np.full(skeleton.NUM_JOINTS, regressor is not None) | np.isin(
         np.arange(skeleton.NUM_JOINTS), skeleton.FINGERTIPS
     )
@@ -76,13 +85,13 @@ def _from_pickle(path: Path) -> np.ndarray:
     try:
         return _dense(matrix.state)  # type: ignore[union-attr]
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
-        raise UserError(f"{path} holds no J_regressor as MANO has it ({error}). {_REMEDY}") from (
+        raise UserError(f"{path} holds no J_regressor as MANO has it ({error}): {_REMEDY}") from (
             error
         )
 
 
 def _dense(state: dict[str, Any]) -> np.ndarray:
-    """Rebuilds the matrix of which SciPy has pickled the columns."""
+    """Rebuilds a matrix that SciPy has pickled column by column."""
     values, *places = (
         pickles.as_numbers(state[name], NUM_REGRESSED * NUM_VERTICES)
         for name in ("data", "indices", "indptr")
@@ -99,18 +108,18 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 def _from_array(path: Path) -> np.ndarray:
     try:
         matrix = np.load(path, allow_pickle=False)
-    # Damaged headers are met with errors of every kind.
+    # NumPy raises errors of every kind over damaged headers.
     except Exception as error:
-        raise UserError(f"{path} is not an array of NumPy ({error}). {_REMEDY}") from error
+        raise UserError(f"{path} is not an array of NumPy ({error}): {_REMEDY}") from error
     if not isinstance(matrix, np.ndarray):
-        raise UserError(f"{path} holds several arrays, expected one. {_REMEDY}")
+        raise UserError(f"{path} holds several arrays, expected one: {_REMEDY}")
     return matrix
 
 
 def _from_torch(path: Path) -> np.ndarray:
     tensors = torch_file.read(path)
     if len(tensors) != 1:
-        raise UserError(f"{path} holds {len(tensors)} tensors, expected one. {_REMEDY}")
+        raise UserError(f"{path} holds {len(tensors)} tensors, expected one: {_REMEDY}")
     return next(iter(tensors.values()))
 
 

@@ -20,17 +20,17 @@ from peclr_jax.errors import MissingFileError
 class Builder(base.HandDatasetBuilder):
     """Splits: train, validation and test, as far as their files are there.
 
-    The metadata say how many ``missing_frames`` each split has: their hands are left out.
+    The metadata say how many `missing_frames` each split has: their hands are left out.
     """
 
     HOMEPAGE = "https://www.arielai.com/mesh_hands/"
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "Ask for access at https://github.com/arielai/youtube_3d_hands, put youtube_train.json, "
+        "ask for access at https://github.com/arielai/youtube_3d_hands, put youtube_train.json, "
         "youtube_val.json and youtube_test.json into one directory, the frames of the videos "
         "beside them at youtube/VIDEO_ID/video/frames/FRAME_ID.png (or .jpg), and pass it as "
-        "manual_dir."
+        "manual_dir"
     )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Builder(base.HandDatasetBuilder):
                 if splits
                 else ("no youtube_train.json, youtube_val.json or youtube_test.json")
             )
-            raise MissingFileError(f"{root} holds {what}. {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
+            raise MissingFileError(f"{root} holds {what}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()
         }

@@ -9,11 +9,14 @@ Pixel coordinates are (x, y), x right, y down, with the origin at the CENTRE of 
 the centre of a side-S image is (S - 1) / 2. A matrix always maps source points to view points.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, Num
+
+from peclr_jax.geometry.arrays import Values, namespace
 
 
 class Similarity(NamedTuple):
@@ -110,69 +113,21 @@ def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
     )
 
 
-def source_to_canonical(
-    source_side: int, view_side: int, source_margin: float
-) -> Float[Array, "2 3"]:
-    """Returns the matrix from a square source image's pixels to the canonical view's.
-
-    The source shares its centre with the canonical view and covers more of the scene, so that a
-    rotated or shifted view still finds content at its corners.
-
-    Args:
-        source_side: Side of the source in pixels.
-        view_side: Side of the view in pixels.
-        source_margin: Side of the source over the side of the canonical view, both measured in
-            the scene.
-    """
-    factor = jnp.float32(view_side * source_margin / source_side)
-    shift = (view_side - 1) / 2 - factor * (source_side - 1) / 2
-    zero = jnp.zeros_like(factor)
-    return _assemble((factor, zero, shift), (zero, factor, shift))
-
-
-def rotation_about(
-    angle: Float[Array, "*batch"], center: Float[Array, "*batch 2"]
-) -> Float[Array, "*batch 2 3"]:
-    """Returns the rotation by `angle` radians about the pixel `center` (x, y)."""
-    cosine, sine = jnp.cos(angle), jnp.sin(angle)
-    x, y = center[..., 0], center[..., 1]
-    return _assemble(
-        (cosine, -sine, x - cosine * x + sine * y), (sine, cosine, y - sine * x - cosine * y)
-    )
-
-
-def crop_and_resize(
-    box: Num[Array, "*batch 4"], size: int, *, half_pixel: bool = True
-) -> Float[Array, "*batch 2 3"]:
-    """Returns the map from an image to a box of it, resized to a square.
-
-    Args:
-        box: (x, y, width, height) in pixels: the box's first pixel, and how many it spans.
-        size: Side of the result in pixels.
-        half_pixel: Whether edges map to edges, which is how images are resized. The official
-            code maps first pixel to first pixel in its label matrices instead, up to half an
-            output pixel away from what its images show.
-    """
-    origin, extent = box[..., :2].astype(jnp.float32), box[..., 2:].astype(jnp.float32)
-    factor = size / extent
-    shift = -origin * factor
-    if half_pixel:
-        shift = shift + (factor - 1) / 2
-    zero = jnp.zeros_like(factor[..., 0])
-    return _assemble((factor[..., 0], zero, shift[..., 0]), (zero, factor[..., 1], shift[..., 1]))
-
-
 def compose_matrices(
-    first: Float[Array, "*#batch 2 3"], second: Float[Array, "*#batch 2 3"]
-) -> Float[Array, "*#batch 2 3"]:
-    """Returns the matrix that applies `first`, then `second`; leading axes broadcast."""
-    linear = _multiply(second[..., :2], first[..., :2])
-    shift = apply_to_points(second, first[..., None, :, 2])[..., 0, :]
-    return jnp.concatenate([linear, shift[..., None]], axis=-1)
+    first: Float[Any, "*#batch 2 3"], second: Float[Any, "*#batch 2 3"]
+) -> Float[Any, "*#batch 2 3"]:
+    """Returns the matrix that applies `first`, then `second`; leading axes broadcast.
+
+    NumPy, JAX or TensorFlow, in the precision of the arguments.
+    """
+    across, down, shift = second[..., :1], second[..., 1:2], second[..., 2:]
+    # Products and sums: accelerators multiply matrices with fewer bits.
+    linear = across * first[..., :1, :] + down * first[..., 1:, :]
+    return linear + shift * np.array([0, 0, 1], np.float32)
 
 
-def invert_matrix(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 3"]:
-    """Returns the matrix that undoes `matrix`; a singular one gives infinities."""
+def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 2 3"]:
+    """Returns the matrix that undoes `matrix` (NumPy or JAX); a singular one gives infinities."""
     a, b, shift_x = (matrix[..., 0, column] for column in range(3))
     c, d, shift_y = (matrix[..., 1, column] for column in range(3))
     determinant = a * d - b * c
@@ -181,19 +136,20 @@ def invert_matrix(matrix: Float[Array, "*batch 2 3"]) -> Float[Array, "*batch 2 
 
 
 def apply_to_points(
-    matrix: Float[Array, "*#batch 2 3"], points: Float[Array, "*#batch points 2"]
-) -> Float[Array, "*#batch points 2"]:
+    matrix: Float[Any, "*#batch 2 3"], points: Float[Any, "*#batch points 2"]
+) -> Float[Any, "*#batch points 2"]:
     """Maps source points to view points.
 
     Args:
-        matrix: Source pixels to view pixels; leading axes broadcast against those of `points`.
-        points: (x, y) in source pixels.
+      matrix: Source pixels to view pixels (NumPy, JAX or TensorFlow, as the points); leading axes
+        broadcast against those of `points`.
+      points: (x, y) in source pixels.
 
     Returns:
-        (x, y) in view pixels.
+      (x, y) in view pixels.
     """
-    linear, shift = matrix[..., :2], matrix[..., 2]
-    return _multiply(points, jnp.swapaxes(linear, -1, -2)) + shift[..., None, :]
+    across, down, shift = (matrix[..., None, :, column] for column in range(3))
+    return across * points[..., :1] + down * points[..., 1:] + shift
 
 
 def apply_to_images(
@@ -246,10 +202,6 @@ def apply_to_images(
     )
 
 
-def _assemble(*rows: tuple[Array, ...]) -> Array:
-    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
-
-
-def _multiply(a: Array, b: Array) -> Array:
-    """Multiplies small matrices in full float32, which accelerators do not do unless told."""
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+def _assemble(*rows: tuple[Values, ...]) -> Values:
+    xp = namespace(*rows[0])
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)

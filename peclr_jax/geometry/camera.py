@@ -9,10 +9,13 @@ from the pose (Iqbal et al., Eq. 6-7).
 Leading axes are free, and those of the intrinsics broadcast against those of the joints.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from peclr_jax.geometry.arrays import AnyArray, Values, namespace
 from peclr_jax.hands.skeleton import MIDDLE_MCP, MIDDLE_PIP, WRIST
 
 REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
@@ -22,9 +25,9 @@ uses (WRIST, INDEX_MCP) instead."""
 
 
 def project(
-    points: Float[Array, "*batch points 3"], intrinsics: Float[Array, "*#batch 3 3"]
-) -> Float[Array, "*batch points 2"]:
-    """Projects camera-space points to pixels.
+    points: Float[Values, "*batch points 3"], intrinsics: Float[AnyArray, "*#batch 3 3"]
+) -> Float[Values, "*batch points 2"]:
+    """Projects camera-space points to pixels (NumPy or JAX).
 
     Args:
         points: Points in front of the camera (z > 0); any unit of length.
@@ -32,7 +35,8 @@ def project(
     """
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     x, y = points[..., 0] / points[..., 2], points[..., 1] / points[..., 2]
-    return jnp.stack([fx * x + skew * y + cx, fy * y + cy], axis=-1)
+    xp = namespace(points, intrinsics)
+    return xp.stack([fx * x + skew * y + cx, fy * y + cy], axis=-1)
 
 
 def back_project(
@@ -216,7 +220,7 @@ def warp_intrinsics(
     )
 
 
-def _parameters(intrinsics: Float[Array, "*batch 3 3"]) -> tuple[Array, ...]:
+def _parameters(intrinsics: Float[AnyArray, "*batch 3 3"]) -> tuple[Any, ...]:
     """Returns fx, skew, cx, fy, cy, each with an axis of one for the points."""
     entries = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2))
     return tuple(intrinsics[..., row, column, None] for row, column in entries)

@@ -9,19 +9,13 @@ the official PeCLR repository measures otherwise is told in docs/metrics.md.
 """
 
 from types import ModuleType
-from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
+from peclr_jax.geometry.arrays import AnyArray, Values, namespace
 from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST
-
-AnyArray = Array | np.ndarray
-
-Values = TypeVar("Values", Array, np.ndarray)
-"""The result is NumPy's where every argument is, else JAX's."""
 
 
 def _thresholds(largest: float) -> np.ndarray:
@@ -41,7 +35,7 @@ def joint_errors(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints"]:
     """Returns the Euclidean distance of every joint, in the unit of the joints (2D or 3D)."""
-    return _namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
+    return namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
 
 
 def epe(
@@ -56,7 +50,7 @@ def epe(
         target: The true joints, in the same unit.
         valid: Which joints count; all by default. If none does, the result is NaN.
     """
-    xp = _namespace(predicted, target)
+    xp = namespace(predicted, target)
     errors = joint_errors(predicted, target)
     if valid is None:
         return xp.asarray(xp.mean(errors))
@@ -88,7 +82,7 @@ def procrustes_align(
         The aligned prediction. Where all predicted joints coincide they are placed on the mean of
         the true ones.
     """
-    xp = _namespace(predicted, target)
+    xp = namespace(predicted, target)
     center, centered = _center(xp, predicted, valid)
     target_center, target_centered = _center(xp, target, valid)
     size = xp.sum(centered**2, axis=(-2, -1))
@@ -140,7 +134,7 @@ def scale_align(
     Returns:
         The aligned prediction. Where the two predicted joints coincide it is moved only.
     """
-    xp = _namespace(predicted, target)
+    xp = namespace(predicted, target)
     length = xp.linalg.norm(predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :], axis=-1)
     true_length = xp.linalg.norm(target[..., MIDDLE_MCP, :] - target[..., WRIST, :], axis=-1)
     scale = xp.where(length > 0, true_length / xp.where(length > 0, length, 1), 1)
@@ -166,7 +160,7 @@ def pck_curve(
         thresholds: In the unit of the errors.
         valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
     """
-    xp = _namespace(errors, thresholds)
+    xp = namespace(errors, thresholds)
     joints = errors.shape[-1]
     errors = errors.reshape(-1, joints)
     valid = xp.ones(errors.shape, bool) if valid is None else valid.reshape(-1, joints)
@@ -185,15 +179,10 @@ def auc(
     pck: Float[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
 ) -> Float[Values, ""]:
     """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one."""
-    xp = _namespace(pck)
+    xp = namespace(pck)
     thresholds = xp.asarray(thresholds, pck.dtype)
     area = xp.trapezoid(pck, thresholds)
     return xp.asarray(area / (thresholds[-1] - thresholds[0]), pck.dtype)
-
-
-def _namespace(*arrays: Any) -> ModuleType:
-    """Returns jax.numpy if any array is JAX's, else numpy."""
-    return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
 
 def _center(

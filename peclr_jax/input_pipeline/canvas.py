@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from peclr_jax.geometry.crop import mirror_matrix, scaling
 from peclr_jax.input_pipeline import crop
 from peclr_jax.input_pipeline.crop import Window
 
@@ -69,12 +70,9 @@ def lay_out(
     shift = tf.cast(border[..., 0], tf.float32) * ratio + 0.5 * scale - 0.5
     beyond = tf.reduce_any(border < 0, (-2, -1))
     shift = tf.where(beyond[..., None], _FAR * size, shift)
-    zero = tf.zeros_like(scale[..., 0])
-    row_x = tf.stack([scale[..., 1], zero, shift[..., 1]], -1)
-    row_x = tf.where(mirrored[..., None], [0.0, 0.0, size - 1.0] - row_x, row_x)
-    row_y = tf.stack([zero, scale[..., 0], shift[..., 0]], -1)
+    matrix = scaling(scale[..., 1], scale[..., 0], shift[..., 1], shift[..., 0])
     layout = Layout(window.halvings, part, fits, tf.cast(on_canvas, tf.int32) * [1, 3])
-    return layout, tf.stack([row_x, row_y], -2)
+    return layout, mirror_matrix(matrix, mirrored, size)
 
 
 def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:

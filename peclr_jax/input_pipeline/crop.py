@@ -7,9 +7,11 @@ p of the image (pixels, origin at the centre of the top-left pixel) lies at `sca
 the crop.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from peclr_jax.geometry import crop as cropping
 
 # A hand that fills the image, times any sensible margins, stays far below this many image sides.
 _LARGEST_SIDE = 8.0
@@ -63,12 +65,12 @@ def window_around(
       The windows; they may reach over the image's border.
     """
     width_height = tf.cast(shape[..., ::-1], tf.float32)
-    side = margin * tf.reduce_max(box[..., 2:] - box[..., :2], -1)
-    side = tf.clip_by_value(side, 2.0, _LARGEST_SIDE * tf.reduce_max(width_height, -1))
-    side = tf.where(valid, side, tf.reduce_min(width_height, -1))
+    most = _LARGEST_SIDE * tf.reduce_max(width_height, -1)
+    hand = cropping.around(box, margin, least=2.0, most=most)
+    middle = cropping.central(width_height[..., 0], width_height[..., 1])
+    x, y, side = (tf.where(valid, *choice) for choice in zip(hand, middle, strict=True))
     # From here on from edge to edge, half a pixel beyond the centres of the outermost pixels.
-    center = (box[..., :2] + box[..., 2:] + 1) / 2
-    center = tf.where(valid[..., None], center, width_height / 2)
+    center = tf.stack([x, y], -1) + 0.5
     halvings = tf.cast(tf.round(tf.math.log(side / size) / tf.math.log(2.0)), tf.int32)
     halvings = tf.clip_by_value(halvings, 0, _HALVINGS)
     ratio = _ratio(halvings)
@@ -77,12 +79,13 @@ def window_around(
     return Window(halvings, tf.cast(origin, tf.int32), tf.cast(whole_side, tf.int32))
 
 
-def scale_and_shift(window: Window, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns `scale` (...) and `shift` (..., 2) of windows' crops, see the module's docstring."""
+def to_matrix(window: Window, size: int) -> tf.Tensor:
+    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops."""
     ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
     first = tf.cast(window.origin, tf.float32)
     shift = (0.5 / ratio[..., None] - first) * (size / side)[..., None] - 0.5
-    return size / (side * ratio), shift
+    scale = size / (side * ratio)
+    return cropping.scaling(scale, scale, shift[..., 0], shift[..., 1])
 
 
 def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
@@ -180,65 +183,3 @@ def cut_out(
 
 def _ratio(halvings: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.bitwise.left_shift(1, halvings), tf.float32)
-
-
-def adapt_labels(labels: dict[str, Any], scale: tf.Tensor, shift: tf.Tensor) -> dict[str, Any]:
-    """Moves the labels of a batch from image pixels to crop pixels.
-
-    Args:
-      labels: keypoints_2d (B, 21, 2), intrinsics (B, 3, 3), hand_box (B, 4); others are kept.
-      scale: (B,) as from `scale_and_shift`.
-      shift: (B, 2) as from `scale_and_shift`.
-
-    Returns:
-      The labels; where they are not valid they mean as little as before.
-    """
-    zeros, ones = tf.zeros_like(scale), tf.ones_like(scale)
-    rows = (
-        tf.stack([scale, zeros, shift[:, 0]], -1),
-        tf.stack([zeros, scale, shift[:, 1]], -1),
-        tf.stack([zeros, zeros, ones], -1),
-    )
-    return labels | {
-        "keypoints_2d": labels["keypoints_2d"] * scale[:, None, None] + shift[:, None],
-        "hand_box": labels["hand_box"] * scale[:, None] + tf.tile(shift, (1, 2)),
-        "intrinsics": tf.stack(rows, 1) @ labels["intrinsics"],
-    }
-
-
-def mirror_labels(labels: dict[str, Any], mirrored: tf.Tensor, size: int) -> dict[str, Any]:
-    """Exchanges left and right in the labels of a batch, so that left hands become right ones.
-
-    The camera space is mirrored as well (x becomes -x), and the intrinsics stay those of a camera:
-    the focal length keeps its sign.
-
-    Args:
-      labels: keypoints_2d (B, 21, 2), keypoints_3d (B, 21, 3), intrinsics (B, 3, 3) and hand_box
-        (B, 4), in crop pixels; others are kept.
-      mirrored: (B,) bool, whose labels.
-      size: side of the crops, pixels.
-
-    Returns:
-      The labels; where they are not valid they mean as little as before.
-    """
-    last = float(size - 1)
-    sign, keep = tf.constant([-1.0, 1.0]), tf.constant([last, 0.0])
-    box, intrinsics = labels["hand_box"], labels["intrinsics"]
-    flipped = {
-        "keypoints_2d": labels["keypoints_2d"] * sign + keep,
-        "keypoints_3d": labels["keypoints_3d"] * tf.constant([-1.0, 1.0, 1.0]),
-        "hand_box": tf.stack([last - box[:, 2], box[:, 1], last - box[:, 0], box[:, 3]], -1),
-        "intrinsics": tf.concat(
-            [
-                intrinsics[:, :1] * tf.constant([1.0, -1.0, -1.0]) + [0.0, 0.0, last],
-                intrinsics[:, 1:],
-            ],
-            1,
-        ),
-    }
-    return labels | {
-        name: tf.where(
-            tf.reshape(mirrored, (-1, *[1] * (label.shape.rank - 1))), label, labels[name]
-        )
-        for name, label in flipped.items()
-    }

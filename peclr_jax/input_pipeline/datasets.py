@@ -7,7 +7,7 @@ from typing import Any
 from absl import logging
 
 from data import build
-from peclr_jax.devices.distributed import first_process_first
+from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 
@@ -22,7 +22,7 @@ def open_datasets(spec: DataSpec) -> list[Any]:
     names = spec.record_names
     manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
     # Which writes them if they are not there.
-    with first_process_first("records opened"):
+    with process_zero_first("records opened"):
         return [
             _open(name, spec.data_dir, manual_dir)
             for name, manual_dir in zip(names, manual_dirs, strict=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from peclr_jax import specs
-from peclr_jax.input_pipeline.rendered_cache import renderer_fingerprint
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
+from peclr_jax.synthetic import RENDERER_VERSION
 
 _DIGITS = 16
 
@@ -27,7 +27,7 @@ def fingerprint(spec: DataSpec) -> str:
     if spec.source == RENDERED or spec.is_mixed:
         fields = specs.to_dict(spec.rendered)
         del fields["cache_dir"]
-        parts.append(_digest("rendered", [renderer_fingerprint(), fields]))
+        parts.append(_digest("rendered", [RENDERER_VERSION, fields]))
     if spec.source == "tfds":
         # Imported here because this is what brings TensorFlow in.
         from peclr_jax.input_pipeline import datasets

@@ -11,6 +11,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from data import schema
+from peclr_jax.geometry.crop import mirror_labels, warp_labels
 from peclr_jax.input_pipeline import allocator
 from peclr_jax.input_pipeline.memory import Batch, Identities
 from peclr_jax.input_pipeline.reporting import report
@@ -171,10 +172,10 @@ class RecordStore:
         else:
             result["cut"] = window, crop.inside(window, shape), mirrored
         if self._labels:
-            scale, shift = crop.scale_and_shift(window, self._size)
-            labels = crop.adapt_labels(example, scale, shift)
-            labels = crop.mirror_labels(labels, mirrored, self._size)
-            result |= labels | {"crop_scale": scale, "crop_shift": shift, "mirrored": mirrored}
+            matrix = crop.to_matrix(window, self._size)
+            labels = mirror_labels(warp_labels(example, matrix), mirrored, self._size)
+            place = {"crop_scale": matrix[:, 0, 0], "crop_shift": matrix[:, :, 2]}
+            result |= labels | place | {"mirrored": mirrored}
         return result
 
     def _decode(self, example: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
+from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memory
 from peclr_jax.input_pipeline.reporting import report
 
@@ -185,38 +186,41 @@ def _example(
     margin: float | None,
     labels: bool,
 ) -> dict[str, Array]:
-    box = jnp.concatenate([hands.keypoints_2d.min(1), hands.keypoints_2d.max(1)], -1)
+    box = cropping.bounding_box(hands.keypoints_2d)
     if margin is None:
-        image, scale, shift = crop(hands.images, _whole(hands.images), size, 1.0)
+        height, width = hands.images.shape[1:3]
+        square = cropping.central(width, height)
     else:
-        image, scale, shift = crop(hands.images, box, size, margin)
+        square = cropping.around(box, margin)
+    matrix = jnp.asarray(cropping.to_matrix(square, size), jnp.float32)
+    matrix = jnp.broadcast_to(matrix, (len(indices), 2, 3))
+    image = crop(hands.images, matrix, size)
     if not labels:
         return {"image": image}
     count = len(indices)
     per_joint, per_hand = jnp.ones((count, 21), bool), jnp.ones(count, bool)
-    to_source = (
-        jnp.zeros((count, 3, 3))
-        .at[:, jnp.arange(3), jnp.arange(3)]
-        .set(jnp.stack([scale, scale, jnp.ones_like(scale)], -1))
-        .at[:, :2, 2]
-        .set(shift)
+    in_crop = cropping.warp_labels(
+        {
+            "keypoints_2d": hands.keypoints_2d,
+            "hand_box": box,
+            "intrinsics": hands.intrinsics,
+        },
+        matrix,
     )
     first, second = _REFERENCE_BONE
     bone = hands.keypoints_3d[:, first] - hands.keypoints_3d[:, second]
     return {
         "image": image,
-        "crop_scale": scale,
-        "crop_shift": shift,
+        **in_crop,
+        "crop_scale": matrix[:, 0, 0],
+        "crop_shift": matrix[:, :, 2],
         "mirrored": ~per_hand,
-        "keypoints_2d": hands.keypoints_2d * scale[:, None, None] + shift[:, None],
         "keypoints_2d_valid": per_joint,
         "keypoints_3d": hands.keypoints_3d,
         "keypoints_3d_valid": per_joint,
-        "intrinsics": to_source @ hands.intrinsics,
         "intrinsics_valid": per_hand,
         "bone_length": jnp.linalg.norm(bone, axis=-1),
         "bone_length_valid": per_hand,
-        "hand_box": box * scale[:, None] + jnp.tile(shift, (1, 2)),
         "hand_box_valid": per_hand,
         "visible": hands.visible,
         "visible_valid": per_joint,
@@ -226,39 +230,21 @@ def _example(
     }
 
 
-def _whole(images: UInt8[Array, "batch height width 3"]) -> Float[Array, "batch 4"]:
-    """Returns the box whose crop of margin 1 is the image's central square."""
-    height, width = images.shape[1:3]
-    side = min(height, width)
-    center = jnp.array([width - 1, height - 1, width - 1, height - 1]) / 2
-    offset = side / 2 * jnp.array([-1.0, -1.0, 1.0, 1.0])
-    return jnp.broadcast_to(center + offset, (len(images), 4))
-
-
 def crop(
-    images: UInt8[Array, "batch height width 3"],
-    box: Float[Array, "batch 4"],
-    size: int,
-    margin: float,
-) -> tuple[UInt8[Array, "batch size size 3"], Float[Array, " batch"], Float[Array, "batch 2"]]:
-    """Cuts squares out around boxes, antialiased, black outside the image.
+    images: UInt8[Array, "batch height width 3"], matrix: Float[Array, "batch 2 3"], size: int
+) -> UInt8[Array, "batch {size} {size} 3"]:
+    """Cuts squares out, antialiased, black outside the image.
 
     Args:
-      images: pictures of hands.
-      box: x0, y0, x1, y1 in pixels (origin at the centre of the top-left pixel).
-      size: side of the result in pixels.
-      margin: side of the square over the larger side of the box.
-
-    Returns:
-      The crops, and `scale` and `shift` such that a point p lies at `scale * p + shift` in them.
+      images: Pictures of hands.
+      matrix: Image pixels to crop pixels, without rotation, equal along both axes.
+      size: Side of the crops in pixels.
     """
-    center, extent = (box[:, :2] + box[:, 2:]) / 2, jnp.max(box[:, 2:] - box[:, :2], -1)
-    scale = size / (margin * jnp.maximum(extent, 1.0))
-    shift = (size - 1) / 2 - scale[:, None] * center
 
     def resample(
-        image: UInt8[Array, "height width 3"], scale: Float[Array, ""], shift: Float[Array, "2"]
+        image: UInt8[Array, "height width 3"], matrix: Float[Array, "2 3"]
     ) -> Float[Array, "size size 3"]:
+        scale, shift = matrix[0, 0], matrix[:, 2]
         # JAX measures from the corner of the first pixel, we from its centre.
         corner = shift + 0.5 - 0.5 * scale
         return jax.image.scale_and_translate(
@@ -270,5 +256,5 @@ def crop(
             method="linear",
         )
 
-    pixels = jax.vmap(resample)(images, scale, shift)
-    return jnp.round(jnp.clip(pixels, 0, 255)).astype(jnp.uint8), scale, shift
+    pixels = jax.vmap(resample)(images, matrix)
+    return jnp.round(jnp.clip(pixels, 0, 255)).astype(jnp.uint8)

@@ -1,6 +1,5 @@
 """Rendered hands kept on disk, for runs that begin with the same ones."""
 
-import functools
 import hashlib
 import io
 import json
@@ -13,37 +12,38 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 
-from peclr_jax import files, synthetic
+from peclr_jax import files
 from peclr_jax.input_pipeline.memory import MemoryStore
+from peclr_jax.synthetic import RENDERER_VERSION
 
-# Bytes that may pile up on a user's disk with every set of hands.
+# Bytes of the largest set of hands that is kept: each set stays on the user's disk.
 _LARGEST_KEPT = 2**30
 
 
 def cached(
     folder: str, identity: Mapping[str, Any], make: Callable[[], MemoryStore]
 ) -> MemoryStore:
-    """Reads a pool of hands from `folder`, where it is put when it is first asked for.
+    """Reads a pool of hands from a folder, or renders it and writes it there.
 
-    A folder that cannot be written to is no reason to stop: the pool is then not kept, which is
-    logged. Neither is one of more than a gibibyte. Several processes render together unless all of
-    them find the pool, and the first one keeps it.
+    The pool is not kept, and the run goes on, where it has more than a gibibyte or the folder
+    cannot be written (which is logged). Several processes render together unless all of them find
+    the pool; the first one writes it.
 
     Args:
-      folder: of the files, "~" being the user's own; "" keeps nothing.
-      identity: everything that decides what `make` returns, fit for JSON; the renderer's own code
-        is added to it.
-      make: renders the pool.
+      folder: Folder of the files, "~" being the user's own; "" keeps nothing.
+      identity: Everything that decides what `make` returns, except for the renderer's version, as
+        JSON takes it.
+      make: Renders the pool.
 
     Returns:
       The pool.
     """
     if not folder:
         return make()
-    name = json.dumps([renderer_fingerprint(), identity], sort_keys=True)
+    name = json.dumps([RENDERER_VERSION, identity], sort_keys=True)
     path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     kept = _read(path)
-    if _all(kept is not None) and kept is not None:
+    if _in_all_processes(kept is not None) and kept is not None:
         return kept
     store = make()
     too_large = sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT
@@ -66,24 +66,14 @@ def _read(path: Path) -> MemoryStore | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return MemoryStore(dict(arrays))
-    # Damaged archives are met with errors of every kind.
+    # Damaged archives raise errors of every kind.
     except Exception as error:
         logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
         return None
 
 
-def _all(here: bool) -> bool:
-    """Whether it is so in all processes."""
+def _in_all_processes(condition: bool) -> bool:
+    """Returns whether a condition holds in all processes."""
     if jax.process_count() == 1:
-        return here
-    return bool(np.all(multihost_utils.process_allgather(np.int32(here))))
-
-
-@functools.cache
-def renderer_fingerprint() -> str:
-    """Changes with every edit of the renderer, or of what makes examples of its hands."""
-    digest = hashlib.sha256()
-    renderer = sorted(Path(synthetic.__path__[0]).glob("*.py"))
-    for path in (*renderer, Path(__file__).with_name("rendered.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
+        return condition
+    return bool(np.all(multihost_utils.process_allgather(np.int32(condition))))

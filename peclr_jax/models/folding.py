@@ -16,8 +16,8 @@ def fold(network: nn.Module, variables: Variables) -> tuple[nn.Module, Variables
     The outputs are the same up to rounding, at fewer passes over the activations.
 
     Args:
-      network: one with an `encoder`, a `ResNet`.
-      variables: its parameters and running statistics.
+      network: One with an `encoder`, a `ResNet`.
+      variables: Its parameters and running statistics.
 
     Returns:
       The network without BatchNorm in its encoder, and its variables.

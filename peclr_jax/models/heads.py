@@ -21,9 +21,9 @@ class ProjectionHead(nn.Module):
     gives none. The reading as m points of R^2 is the paper's Sec. 3.2.
 
     Attributes:
-      hidden: width of the hidden layer.
-      num_points: m.
-      dtype: of the hidden layer's activations.
+      hidden: Width of the hidden layer.
+      num_points: M.
+      dtype: Of the hidden layer's activations.
     """
 
     hidden: int = 512
@@ -38,7 +38,7 @@ class ProjectionHead(nn.Module):
 
         Args:
           features: (B, C), the encoder's output.
-          train: use and update the statistics of the batch.
+          train: Use and update the statistics of the batch.
 
         Returns:
           (B, m, 2) float32, (x, y) interleaved as in the official code; not normalised.
@@ -57,7 +57,7 @@ class PoseHead(nn.Module):
     that probes a frozen encoder (Sec. 4.4; the paper does not give its width).
 
     Attributes:
-      hidden: widths of the hidden layers, each followed by a ReLU.
+      hidden: Widths of the hidden layers, each followed by a ReLU.
     """
 
     hidden: tuple[int, ...] = ()
@@ -87,7 +87,7 @@ class RootDepthRefiner(nn.Module):
     the released networks.
 
     Attributes:
-      hidden: width of the two hidden layers.
+      hidden: Width of the two hidden layers.
     """
 
     hidden: int = 128
@@ -103,10 +103,10 @@ class RootDepthRefiner(nn.Module):
         """Returns the correction to the root depth, in bone lengths.
 
         Args:
-          relative_depth: root-relative depth, bone lengths.
-          rays: x and y of the joints on the plane at depth one, from pixels and intrinsics.
-          root_depth: the estimate to correct, bone lengths.
-          train: use and update the statistics of the batch.
+          relative_depth: Root-relative depth, bone lengths.
+          rays: X and y of the joints on the plane at depth one, from pixels and intrinsics.
+          root_depth: The estimate to correct, bone lengths.
+          train: Use and update the statistics of the batch.
         """
         flat_rays = rays.reshape(-1, 2 * NUM_JOINTS)
         x = jnp.concatenate([relative_depth, flat_rays, root_depth[:, None]], axis=-1)

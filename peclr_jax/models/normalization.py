@@ -24,11 +24,11 @@ class BatchNorm(nn.Module):
     hand: see `standardize`.
 
     Attributes:
-      use_running_average: normalise by the running statistics (evaluation).
-      relu: end with a ReLU.
-      momentum: of the running statistics, the weight of their past.
-      epsilon: added to the variance.
-      dtype: of the result; the input's if None.
+      use_running_average: Normalise by the running statistics (evaluation).
+      relu: End with a ReLU.
+      momentum: Of the running statistics, the weight of their past.
+      epsilon: Added to the variance.
+      dtype: Of the result; the input's if None.
     """
 
     use_running_average: bool
@@ -46,14 +46,14 @@ class BatchNorm(nn.Module):
         """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set.
 
         Args:
-          x: activations, any float type; statistics are float32.
-          shortcut: what to add to the normalised, scaled and shifted activations.
+          x: Activations, any float type; statistics are float32.
+          shortcut: What to add to the normalised, scaled and shifted activations.
 
         Returns:
           The result, in `dtype`.
 
         Raises:
-          UserError: a training batch with one value a channel, whose variance is undefined.
+          UserError: A training batch with one value a channel, whose variance is undefined.
         """
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -106,13 +106,13 @@ def standardize(
     the rectified gradient written out between them, and float32 copies of x are kept.
 
     Args:
-      x: activations, any float type; at least two values a channel.
-      scale: gamma.
-      bias: beta.
-      shortcut: added after the normalisation, if given.
-      epsilon: added to the variance.
-      relu: whether to end with a ReLU.
-      dtype: of the result.
+      x: Activations, any float type; at least two values a channel.
+      scale: Gamma.
+      bias: Beta.
+      shortcut: Added after the normalisation, if given.
+      epsilon: Added to the variance.
+      relu: Whether to end with a ReLU.
+      dtype: Of the result.
 
     Returns:
       The result, and the batch's mean and biased variance, float32; no gradient flows through

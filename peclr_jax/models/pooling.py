@@ -20,7 +20,7 @@ def max_pool(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:
     (first) maximum, and every pixel looks up the windows that it lies in.
 
     Args:
-      x: activations, any float type.
+      x: Activations, any float type.
 
     Returns:
       The maxima; odd sides are rounded up.

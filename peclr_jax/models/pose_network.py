@@ -22,8 +22,8 @@ class PoseOutput(NamedTuple):
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      root_depth: of the wrist, refined, in bone lengths.
-      root_depth_estimate: before the refinement: what follows from `pose` (Iqbal et al. 2018).
+      root_depth: Of the wrist, refined, in bone lengths.
+      root_depth_estimate: Before the refinement: what follows from `pose` (Iqbal et al. 2018).
     """
 
     pose: Float[Array, "batch 21 3"]
@@ -38,10 +38,10 @@ class PoseNetwork(nn.Module):
     view's side and starts near the right size.
 
     Attributes:
-      encoder: images to pooled features, as pre-trained.
-      head: features to a normalised pose.
-      refiner: of the root depth; None leaves the estimate as it is.
-      frozen_encoder: use the encoder as it is: its statistics fixed, no gradient (Sec. 4.4).
+      encoder: Images to pooled features, as pre-trained.
+      head: Features to a normalised pose.
+      refiner: Of the root depth; None leaves the estimate as it is.
+      frozen_encoder: Use the encoder as it is: its statistics fixed, no gradient (Sec. 4.4).
     """
 
     encoder: ResNet
@@ -59,8 +59,8 @@ class PoseNetwork(nn.Module):
 
         Args:
           images: ImageNet-standardised views.
-          intrinsics: of the views, pixels.
-          train: use and update the statistics of the batch (collection "batch_stats").
+          intrinsics: Of the views, pixels.
+          train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
           2.5D poses in view pixels, and root depths.
@@ -83,9 +83,9 @@ def place(
 
     Args:
       pose: (x px, y px, root-relative depth in reference bone lengths).
-      intrinsics: of the views, pixels.
-      refiner: of the root depth, bound to its parameters; None leaves the estimate as it is.
-      train: use and update the statistics of the batch.
+      intrinsics: Of the views, pixels.
+      refiner: Of the root depth, bound to its parameters; None leaves the estimate as it is.
+      train: Use and update the statistics of the batch.
     """
     # The released networks stop the gradient here: the quadratic's derivative is wild where
     # its discriminant or leading coefficient is small.

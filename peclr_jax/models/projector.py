@@ -11,8 +11,8 @@ class Projector(nn.Module):
     """Images to latent points; parameters lie under "encoder" and "head".
 
     Attributes:
-      encoder: images to pooled features; what is kept after pre-training.
-      head: features to points; thrown away.
+      encoder: Images to pooled features; what is kept after pre-training.
+      head: Features to points; thrown away.
     """
 
     encoder: ResNet
@@ -25,7 +25,7 @@ class Projector(nn.Module):
 
         Args:
           images: (B, S, S, 3).
-          train: use and update the statistics of the batch (collection "batch_stats").
+          train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
           (B, m, 2) float32, not normalised.

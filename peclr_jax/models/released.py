@@ -43,8 +43,8 @@ class ReleasedPoseNetwork(nn.Module):
     order is permuted when weights are read (`torch_weights.py`).
 
     Attributes:
-      encoder: images to pooled features.
-      palm_root: whether the root that the weights know, joint 0, is the palm, as in the releases;
+      encoder: Images to pooled features.
+      palm_root: Whether the root that the weights know, joint 0, is the palm, as in the releases;
         else the wrist. The palm lies half way from the wrist to the middle finger's MCP joint.
     """
 
@@ -67,8 +67,8 @@ class ReleasedPoseNetwork(nn.Module):
         Args:
           images: ImageNet-standardised views, of the side that the weights were trained on
             (`VIEW_SIDE` for the releases): the layer gives its pixels.
-          intrinsics: of the views, pixels.
-          train: use and update the statistics of the batch (collection "batch_stats").
+          intrinsics: Of the views, pixels.
+          train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
           2.5D poses in view pixels, rooted at the wrist, and root depths.
@@ -84,8 +84,8 @@ def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> 
     The official rule, in camera space: wrist = 2 palm - middle MCP.
 
     Args:
-      output: rooted at the palm, which is joint 0.
-      intrinsics: of the views, pixels.
+      output: Rooted at the palm, which is joint 0.
+      intrinsics: Of the views, pixels.
     """
     # The palm is half way, so the wrist is as far before it as the knuckle is behind it.
     knuckle = output.pose[:, MIDDLE_MCP, 2]
@@ -104,11 +104,11 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
     zero, and a network without refinement gets one that corrects nothing.
 
     Args:
-      variables: of a network with a linear head.
-      view_side: of its views, pixels.
+      variables: Of a network with a linear head.
+      view_side: Of its views, pixels.
 
     Raises:
-      UserError: the head is not linear.
+      UserError: The head is not linear.
     """
     params, statistics = variables["params"], variables["batch_stats"]
     if set(params.get("head", ())) != {"pose"}:

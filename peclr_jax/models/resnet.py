@@ -96,8 +96,8 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions (ResNet-18 and -34).
 
     Attributes:
-      features: channels of the first convolution.
-      strides: stride of the first convolution and of the shortcut.
+      features: Channels of the first convolution.
+      strides: Stride of the first convolution and of the shortcut.
       conv: `(features, size, strides, name=) -> layer`.
       norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
     """
@@ -124,8 +124,8 @@ class Bottleneck(nn.Module):
     """1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper).
 
     Attributes:
-      features: channels of the first two convolutions; the last has four times as many.
-      strides: stride of the 3x3 convolution and of the shortcut.
+      features: Channels of the first two convolutions; the last has four times as many.
+      strides: Stride of the 3x3 convolution and of the shortcut.
       conv: `(features, size, strides, name=) -> layer`.
       norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
     """
@@ -154,14 +154,14 @@ class ResNet(nn.Module):
     """A ResNet without its classifier.
 
     Attributes:
-      stage_sizes: residual blocks in each of the four stages.
+      stage_sizes: Residual blocks in each of the four stages.
       block: `BasicBlock` or `Bottleneck`.
-      width: channels of the stem; 64 in every published ResNet.
+      width: Channels of the stem; 64 in every published ResNet.
       stem: "imagenet" (7x7 stride 2, then 3x3 max-pooling: 1/32 of the side at the end) or
         "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
-      dtype: of the activations; parameters and statistics are float32.
+      dtype: Of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
-      pointwise: how convolutions of size 1 are computed: as a "dot" product of matrices, as a
+      pointwise: How convolutions of size 1 are computed: as a "dot" product of matrices, as a
         "convolution", or as is best on the "platform" that the program is compiled for.
       folded: BatchNorm is part of the convolutions, see `folding`; for inference only.
     """
@@ -183,14 +183,14 @@ class ResNet(nn.Module):
 
         Args:
           images: RGB, standardised by ImageNet's mean and deviation.
-          train: use and update the statistics of the batch (collection "batch_stats").
+          train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
           The average-pooled features of the last stage, float32; 512 of them for ResNet-18 and
           -34, 2,048 for the others (at width 64).
 
         Raises:
-          UserError: an unknown `stem`, `remat` or `pointwise`, or training a folded network.
+          UserError: An unknown `stem`, `remat` or `pointwise`, or training a folded network.
         """
         if self.stem not in STEMS:
             raise UserError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")

@@ -57,15 +57,15 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     data-parallel training puts before every name, is dropped.
 
     Args:
-      path: a file that `torch.save` wrote, in either of its formats, or a safetensors file.
+      path: A file that `torch.save` wrote, in either of its formats, or a safetensors file.
 
     Returns:
       Tensor name to array, to be read only; bfloat16 and float16 are float32. A file that is one
       lone tensor gives it the empty name.
 
     Raises:
-      MissingFileError: there is no such file.
-      UserError: it is not one of weights, damaged, or asks for anything that weights do not need.
+      MissingFileError: There is no such file.
+      UserError: It is not one of weights, damaged, or asks for anything that weights do not need.
     """
     path = _existing(path)
     try:
@@ -83,15 +83,15 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
     """Reads a string that `write` put beside the tensors; nothing in the file is run.
 
     Args:
-      path: a file of weights.
-      name: of the string.
+      path: A file of weights.
+      name: Of the string.
 
     Returns:
       The string; None where there is none of that name, as in anybody else's files.
 
     Raises:
-      MissingFileError: there is no such file.
-      UserError: it is damaged.
+      MissingFileError: There is no such file.
+      UserError: It is damaged.
     """
     path = _existing(path)
     try:
@@ -110,11 +110,11 @@ def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Writes a file that `torch.load(path, weights_only=True)` opens, all of it or nothing.
 
     Args:
-      path: where to write; an older file is replaced.
-      content: names to arrays, strings, integers, or further such mappings.
+      path: Where to write; an older file is replaced.
+      content: Names to arrays, strings, integers, or further such mappings.
 
     Raises:
-      UserError: a value that is none of these, or an array of a type that PyTorch has not.
+      UserError: A value that is none of these, or an array of a type that PyTorch has not.
     """
     pickled, storages = dump(content)
     records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}
@@ -133,9 +133,9 @@ def write_safetensors(
     """Writes a safetensors file, all of it or nothing.
 
     Args:
-      path: where to write; an older file is replaced.
-      state_dict: tensor name to array.
-      metadata: what else to say in the file's header.
+      path: Where to write; an older file is replaced.
+      state_dict: Tensor name to array.
+      metadata: What else to say in the file's header.
     """
     tensors = {name: np.asarray(tensor, order="C") for name, tensor in state_dict.items()}
     files.write_bytes(Path(path), safetensors_numpy.save(tensors, dict(metadata)))

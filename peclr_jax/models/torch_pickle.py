@@ -58,10 +58,10 @@ class Storage(NamedTuple):
     """Numbers in a file that tensors are views of.
 
     Attributes:
-      key: its name in the file.
-      dtype: of the numbers.
-      size: how many there are.
-      start: where a tensor's offset counts from.
+      key: Its name in the file.
+      dtype: Of the numbers.
+      size: How many there are.
+      start: Where a tensor's offset counts from.
     """
 
     key: str
@@ -200,8 +200,8 @@ def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
     """Reads one pickle.
 
     Args:
-      file: stands at its beginning, and afterwards behind it.
-      storages: takes those that it refers to, by key.
+      file: Stands at its beginning, and afterwards behind it.
+      storages: Takes those that it refers to, by key.
     """
     start = file.tell()
     try:
@@ -226,7 +226,7 @@ def dump(content: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
       The pickle, and the arrays that it refers to as storages "0", "1", ...
 
     Raises:
-      UserError: a value that is none of these, or an array of a type that PyTorch has not.
+      UserError: A value that is none of these, or an array of a type that PyTorch has not.
     """
     storages: list[np.ndarray] = []
     instructions = _pickled(content, storages)

@@ -53,9 +53,9 @@ class TorchWeights(NamedTuple):
     Attributes:
       layout: "torchvision" (the variables are a `ResNet`'s), "hybrid2" (a `Projector`'s) or
         "released" (a `ReleasedPoseNetwork`'s).
-      architecture: of the encoder, a key of `resnet.BY_NAME`.
-      width: of the encoder's stem.
-      stem: of the encoder, one of `resnet.STEMS`.
+      architecture: Of the encoder, a key of `resnet.BY_NAME`.
+      width: Of the encoder's stem.
+      stem: Of the encoder, one of `resnet.STEMS`.
       variables: {"params", "batch_stats"} of NumPy arrays.
     """
 
@@ -70,11 +70,11 @@ class _Slot(NamedTuple):
     """Where a tensor of a file belongs.
 
     Attributes:
-      shape: in PyTorch.
-      path: in our variables; None for what we do not hold, which is written as zeros and need not
+      shape: In PyTorch.
+      path: In our variables; None for what we do not hold, which is written as zeros and need not
         be there to be read.
-      order: ours from the file's along `axis`, if the two differ.
-      axis: of PyTorch's tensor.
+      order: Ours from the file's along `axis`, if the two differ.
+      axis: Of PyTorch's tensor.
     """
 
     shape: tuple[int, ...]
@@ -93,8 +93,8 @@ def read_weights(path: str | os.PathLike[str]) -> TorchWeights:
       path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
 
     Raises:
-      MissingFileError: there is no such file.
-      UserError: the file cannot be read, or its tensors are not those of a known network.
+      MissingFileError: There is no such file.
+      UserError: The file cannot be read, or its tensors are not those of a known network.
     """
     tensors = torch_file.read(path)
     try:
@@ -112,7 +112,7 @@ def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Maps a state dict to the variables of our network.
 
     Args:
-      state_dict: tensor name to array, as PyTorch lays them out (convolutions: out, in, height,
+      state_dict: Tensor name to array, as PyTorch lays them out (convolutions: out, in, height,
         width), in any of the layouts. The classifier (`fc`) and `num_batches_tracked` are left out.
 
     Returns:
@@ -120,7 +120,7 @@ def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
       `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
 
     Raises:
-      UserError: unknown, missing or misshapen tensors, or values that are not finite.
+      UserError: Unknown, missing or misshapen tensors, or values that are not finite.
 
     Example:
       >>> variables = from_state_dict(arrays)                     # doctest: +SKIP
@@ -133,7 +133,7 @@ def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
     """Maps a state dict to the variables of our network, and says which network that is.
 
     Raises:
-      UserError: as `from_state_dict`.
+      UserError: As `from_state_dict`.
     """
     layout = _layout(state_dict)
     if layout == "torchvision":
@@ -180,7 +180,7 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
       torchvision's classifier; what we do not hold is zero.
 
     Raises:
-      UserError: variables of none of these networks.
+      UserError: Variables of none of these networks.
     """
     layout, encoder, sizes = _describe(variables)
     slots = dict(_slots(layout, encoder, sizes))
@@ -369,7 +369,7 @@ def _finite(name: str, tensor: Any) -> np.ndarray:
     """Returns a tensor as float32.
 
     Raises:
-      UserError: it is not of floating point, or holds a value that is not finite.
+      UserError: It is not of floating point, or holds a value that is not finite.
     """
     array = np.asarray(tensor)
     if not jnp.issubdtype(array.dtype, jnp.floating):

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import affine, camera, crop
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
 from peclr_jax.models.folding import fold
@@ -245,7 +245,7 @@ def canonical_matrix(
       source_side: side of the source crops, pixels.
       batch: how many.
     """
-    matrix = affine.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
+    matrix = crop.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
     return jnp.tile(matrix, (batch, 1, 1))
 
 
@@ -259,12 +259,7 @@ def around(
       view_size: side of the views, pixels.
       hand_margin: side of a view over the larger side of the box.
     """
-    low, high = keypoints_2d.min(1), keypoints_2d.max(1)
-    extent = jnp.maximum((high - low).max(-1), 1.0)
-    scale = view_size / (hand_margin * extent)
-    shift = (view_size - 1) / 2 - scale[:, None] * (low + high) / 2
-    linear = scale[:, None, None] * jnp.eye(2)
-    return jnp.concatenate([linear, shift[..., None]], axis=-1)
+    return crop.to_matrix(crop.around(crop.bounding_box(keypoints_2d), hand_margin), view_size)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline import Split
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
@@ -197,10 +198,9 @@ def central_matrix(estimator: Estimator, side: int, batch: int) -> Float[Array, 
       side: of the square images, pixels.
       batch: how many.
     """
-    half = CENTRAL_BOX * side / 2
-    corners = (side - 1) / 2 + jnp.array([[-half, -half], [half, half]])
-    matrix = around(corners[None], estimator.view_size, estimator.hand_margin)
-    return jnp.tile(matrix, (batch, 1, 1))
+    square = cropping.central(side, side, CENTRAL_BOX * estimator.hand_margin)
+    matrix = cropping.to_matrix(square, estimator.view_size)
+    return jnp.tile(jnp.asarray(matrix, jnp.float32), (batch, 1, 1))
 
 
 def fill(array: np.ndarray, rows: int) -> np.ndarray:

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from peclr_jax.geometry import camera
+from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import crop as cropping
+from peclr_jax.geometry.crop import Square
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos import crop
-from peclr_jax.photos.crop import Square
 from peclr_jax.photos.prepare import Subject
 
 # A look is at most so much closer or wider than the one before: training shows hands at 0.7 to 1.3
@@ -87,23 +88,17 @@ def _look_once(
             for item, square, mirror in zip(looks, squares, mirrored, strict=True)
         ]
     )
-    to_crop = np.stack(
-        [
-            np.vstack([square.to_crop(size, mirror=mirror), [0, 0, 1]])
-            for square, mirror in zip(squares, mirrored, strict=True)
-        ]
-    )
-    # A mirrored camera's x points the other way, which leaves its focal length positive.
-    sides = np.array([[-1.0 if mirror else 1.0, 1.0, 1.0] for mirror in mirrored])
-    cameras = to_crop @ intrinsics * sides[:, None, :]
+    matrix = np.stack([cropping.to_matrix(square, size) for square in squares])
+    labels = cropping.warp_labels({"intrinsics": intrinsics}, matrix)
+    cameras = cropping.mirror_labels(labels, np.array(mirrored), size)["intrinsics"]
+    to_crop = cropping.mirror_matrix(matrix, np.array(mirrored), size)
 
     fill = np.arange(batch_size) % len(looks)  # the last batch is filled up with more of the same
     # A crop is the view already: cut out by Pillow, whose low-pass filter suits any size of photo.
     nothing = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (batch_size, 2, 3))
     answer = estimator(crops[fill], nothing, cameras[fill].astype(np.float32))
     pose = np.array(answer.pose[: len(looks)])
-    back = np.linalg.inv(to_crop)[:, :2]
-    pose[..., :2] = pose[..., :2] @ back[..., :2].swapaxes(1, 2) + back[:, None, :, 2]
+    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_crop), pose[..., :2])
     return pose, np.asarray(answer.root_depth[: len(looks)])
 
 
@@ -113,8 +108,11 @@ def _closer(
     """Returns where to look next; the same again if the keypoints make no sense."""
     if not np.isfinite(keypoints).all():
         return square
-    (x0, y0), (x1, y1) = keypoints.min(0).tolist(), keypoints.max(0).tolist()
-    x, y, side = crop.around((x0, y0, x1, y1), hand_margin)
-    if not (0 <= x < item.width and 0 <= y < item.height):
-        return square
-    return Square(x, y, float(np.clip(side, _CLOSEST * square.side, _WIDEST * square.side)))
+    closer = cropping.around(
+        cropping.bounding_box(keypoints.astype(np.float64)),
+        hand_margin,
+        least=_CLOSEST * square.side,
+        most=_WIDEST * square.side,
+    )
+    inside = 0 <= closer.x < item.width and 0 <= closer.y < item.height
+    return closer if inside else square

@@ -13,10 +13,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from peclr_jax import specs
+from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.runs import recipe
@@ -107,26 +106,13 @@ def check_variables(
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
     inputs = (images, cameras) if config.task == "finetune" else (images,)
-    wanted = _shapes(jax.eval_shape(network.init, jax.random.key(0), *inputs))
-    found = _shapes(variables)
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise UserError(
-                f"{source} holds {name} as {found.get(name)}, but the network that its config "
-                f"describes has {wanted.get(name)}: it is damaged, or put together from several; "
-                "get it again from where it was made"
-            )
-
-
-def _shapes(variables: Mapping[str, Any]) -> dict[str, tuple[int, ...] | str]:
-    return {
-        name: (
-            tuple(leaf.shape)
-            if jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating)
-            else "no floating-point numbers"
+    wanted = jax.eval_shape(network.init, jax.random.key(0), *inputs)
+    if difference := trees.first_difference(dict(variables), wanted):
+        raise UserError(
+            f"{source} holds {difference.name} as {difference.found}, but the network that its "
+            f"config describes has {difference.wanted}: it is damaged, or put together from "
+            "several; get it again from where it was made"
         )
-        for name, leaf in flatten_dict(dict(variables), sep="/").items()
-    }
 
 
 def _plain(value: Any, depth: int = 0) -> Any:

@@ -1,30 +1,20 @@
 """Every picture and page that we draw."""
 
-from peclr_jax.pages.evaluation import equivariance_curve, equivariance_map, pck
-from peclr_jax.pages.experiments import bars, curves
-from peclr_jax.pages.figures import as_image, curve, image_grid, save, view_pairs
-from peclr_jax.pages.hand_widget import skeleton_widget
-from peclr_jax.pages.hands import HandPanel, draw_skeleton, hand_panels, skeletons
-from peclr_jax.pages.html import Page, figure, image_tag, table
+from peclr_jax.pages.charts import bars, curve, curves, equivariance_curve, equivariance_map, pck
+from peclr_jax.pages.figures import as_image, save, skeletons, view_pairs
+from peclr_jax.pages.hand_panels import HandPanel, hand_panels
 
 __all__ = [
     "HandPanel",
-    "Page",
     "as_image",
     "bars",
     "curve",
     "curves",
-    "draw_skeleton",
     "equivariance_curve",
     "equivariance_map",
-    "figure",
     "hand_panels",
-    "image_grid",
-    "image_tag",
     "pck",
     "save",
-    "skeleton_widget",
     "skeletons",
-    "table",
     "view_pairs",
 ]

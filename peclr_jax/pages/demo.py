@@ -1,15 +1,14 @@
-"""The demo's report: what each part came to, and what to look at."""
+"""The demo's report: numbers and pictures of every part."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
+from peclr_jax.pages.html import figure, paragraph, table
+from peclr_jax.pages.report import Section, prediction_cards, write_report
 
-from peclr_jax.pages import figure, table
-from peclr_jax.pages.report import Section, paragraph, prediction_cards, write_report
-
-# Kind of error -> how it is called, its unit's factor and digits.
+# Kind of error -> its name with the unit, the factor from metres or pixels, digits.
 _ERRORS = {
     "2d_view": ("2D EPE, px of the view", 1.0, 2),
     "pa": ("PA-EPE, cm", 100.0, 2),
@@ -18,14 +17,34 @@ _ERRORS = {
 }
 
 
-def write(config: ConfigDict, workdir: Path, probes: dict[str, Any]) -> None:
-    """Writes report.html from what the parts have left in their folders.
+class Demo(NamedTuple):
+    """What the report says about how the demo was run.
+
+    Attributes:
+      workdir: Folder with a folder of each part.
+      hands: Number of hands rendered for training.
+      held_out: Number of hands rendered for testing.
+      head: Kind of the fine-tuned head.
+      probe_seeds: Seed of each frozen probe.
+      own_photos: Whether the predicted photos are the user's; else they are rendered hands.
+    """
+
+    workdir: Path
+    hands: int
+    held_out: int
+    head: str
+    probe_seeds: Sequence[int]
+    own_photos: bool
+
+
+def write(demo: Demo, probes: dict[str, Any]) -> None:
+    """Writes report.html from the files in the folders of the parts.
 
     Args:
-      config: the demo's, prepared.
-      workdir: of the demo.
-      probes: from `demo.probe_scores`.
+      demo: How the demo was run.
+      probes: Scores, from `tasks.demo.probe_scores`.
     """
+    workdir = demo.workdir
     found = {
         name: json.loads((workdir / name / file).read_text(encoding="utf-8"))
         for name, file in (
@@ -38,18 +57,18 @@ def write(config: ConfigDict, workdir: Path, probes: dict[str, Any]) -> None:
         workdir / "report.html",
         "peclr_jax: from rendered hands to 3D hands in photos",
         [
-            _overview(config, found, probes),
+            _overview(demo, found, probes),
             _pretraining(found["pretrain"], workdir / "pretrain"),
-            _finetuning(config, found["finetune"], workdir / "finetune"),
+            _finetuning(demo.head, found["finetune"], workdir / "finetune"),
             _evaluation(found["evaluate"], workdir / "evaluate"),
-            _probes(config, probes),
+            _probes(demo.probe_seeds, probes),
             _equivariance(workdir / "equivariance"),
-            _photos(config, workdir / "predict"),
+            _photos(demo.own_photos, workdir / "predict"),
         ],
     )
 
 
-def _overview(config: ConfigDict, found: dict[str, Any], probes: dict[str, Any]) -> Section:
+def _overview(demo: Demo, found: dict[str, Any], probes: dict[str, Any]) -> Section:
     relative = found["evaluate"]["relative"]
     rows = [
         (
@@ -79,17 +98,16 @@ def _overview(config: ConfigDict, found: dict[str, Any], probes: dict[str, Any])
             _percent(probes["reduction"]),
         ),
     ]
-    hands = config.finetune.data.rendered
     return Section(
         "In short",
         [
             paragraph(
-                f"{hands.count} hands were rendered and seen without labels first (PeCLR), then "
-                f"with them. All errors are on {hands.held_out} other rendered hands that were "
+                f"{demo.hands} hands were rendered and seen without labels first (PeCLR), then "
+                f"with them. All errors are on {demo.held_out} other rendered hands that were "
                 "never trained on. Everything is small, to fit two CPU cores and minutes: this "
                 "shows that the parts work together, not how good the method is."
             ),
-            table(rows, header=("what", "compare with", "result")),
+            table(rows, ("what", "compare with", "result")),
         ],
     )
 
@@ -111,7 +129,7 @@ def _pretraining(summary: dict[str, Any], folder: Path) -> Section:
     return Section(
         "Pre-training without labels",
         [
-            table(rows, header=("", "before", "after")),
+            table(rows, ("", "before", "after")),
             figure(
                 folder / "views.png",
                 "What the objective compares: two views of a hand, and the second moved back onto "
@@ -123,12 +141,12 @@ def _pretraining(summary: dict[str, Any], folder: Path) -> Section:
     )
 
 
-def _finetuning(config: ConfigDict, summary: dict[str, Any], folder: Path) -> Section:
+def _finetuning(head: str, summary: dict[str, Any], folder: Path) -> Section:
     return Section(
         "Fine-tuning to 2.5D poses",
         [
             paragraph(
-                f"The projection head makes way for a {config.finetune.model.head} layer; encoder "
+                f"The projection head makes way for a {head} layer; encoder "
                 "and head are trained together on labels that are warped with the images."
             ),
             figure(folder / "labels.png", "Augmented views and their labels."),
@@ -166,13 +184,12 @@ def _evaluation(metrics: dict[str, Any], folder: Path) -> Section:
         [
             table(
                 rows,
-                header=("", "network: mean [95 % interval]", "median", "mean pose", "mean hand"),
+                ("", "network: mean [95 % interval]", "median", "mean pose", "mean hand"),
             ),
             paragraph(
                 "The mean pose is the average 2.5D label, lifted to 3D; the mean hand the average "
-                "shape once all hands are turned alike. Procrustes alignment (PA) forgives the "
-                "mean hand that it does not know where the hand points, so it is hard to beat "
-                "there.",
+                "shape once all hands are turned alike. Procrustes alignment (PA) ignores where "
+                "a hand points, so the mean hand is hard to beat there.",
                 note=True,
             ),
             *(paragraph(note, note=True) for note in metrics["notes"]),
@@ -181,25 +198,25 @@ def _evaluation(metrics: dict[str, Any], folder: Path) -> Section:
     )
 
 
-def _probes(config: ConfigDict, probes: dict[str, Any]) -> Section:
+def _probes(seeds: Sequence[int], probes: dict[str, Any]) -> Section:
     rows = [
         (f"seed {seed}", pretrained, random, _percent(1 - pretrained / random))
         for seed, pretrained, random in zip(
-            config.probe_seeds, probes["pretrained"], probes["random"], strict=True
+            seeds, probes["pretrained"], probes["random"], strict=True
         )
     ]
     interval = probes["reduction_interval"]
     within = "" if interval is None else f" [{_percent(interval[0])}, {_percent(interval[1])}]"
     return Section(
-        "What pre-training has taught: frozen encoders",
+        "What pre-training has learned: frozen encoders",
         [
             paragraph(
                 "The encoder is frozen and only a two-layer perceptron is trained on it. 2D EPE "
                 f"in px of the view; the mean pose has {probes['mean_pose']:.2f}. The seeds are "
-                "those of the heads and of the random encoders; the pre-trained one is one and "
-                "the same."
+                "those of the heads and of the random encoders; the pre-trained encoder is the "
+                "same throughout."
             ),
-            table(rows, header=("", "pre-trained", "random", "reduction")),
+            table(rows, ("", "pre-trained", "random", "reduction")),
             paragraph(
                 f"Mean reduction and its 95 % interval (Student's t): "
                 f"{_percent(probes['reduction'])}{within}."
@@ -222,17 +239,16 @@ def _equivariance(folder: Path) -> Section:
     )
 
 
-def _photos(config: ConfigDict, folder: Path) -> Section:
-    rendered = config.predict.images != config.photos
+def _photos(own: bool, folder: Path) -> Section:
     return Section(
-        "Rendered hands in place of photos" if rendered else "Photos",
+        "Photos" if own else "Rendered hands in place of photos",
         [
             paragraph(
-                "Rendered hands that were never trained on; name photos of your own by "
+                "The network has only seen a few thousand small rendered hands: expect little of "
+                "it on real photos."
+                if own
+                else "Rendered hands that were never trained on; name photos of your own by "
                 "--config.photos."
-                if rendered
-                else "The network has only ever seen a few thousand rendered hands, small ones "
-                "too: on real photos expect little of it."
             ),
             *prediction_cards(folder),
         ],

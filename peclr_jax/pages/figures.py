@@ -1,84 +1,131 @@
-"""Figures as such: grids of images, a curve, and writing them."""
+"""Figures of images: views side by side, hands on their images; writing figures."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from peclr_jax import files
+from peclr_jax.pages.skeleton import draw_on_axes
 
 # Sources and views differ in size.
 Images = Shaped[np.ndarray, "rows _ _ 3"]
 
 
-def image_grid(columns: Mapping[str, Images], *, cell_inches: float = 1.4) -> Figure:
-    """Draws images side by side, a titled column for each entry and a row for each image.
+def view_pairs(sources: Images, first: Images, second: Images, second_on_first: Images) -> Figure:
+    """Draws what the objective compares: two views of every image, and that they agree.
 
     Args:
-      columns: title to (N, H, W, 3) RGB images in [0, 255]; all with the same N.
-      cell_inches: side of one cell.
-
-    Returns:
-      The figure, which no global state refers to.
+      sources: RGB in [0, 255].
+      first: The first views, RGB in [0, 255].
+      second: The second views.
+      second_on_first: The second views moved into the frame of the first; where both see the hand,
+        its outline must be that of the first view.
     """
-    rows = len(next(iter(columns.values())))
-    figure = Figure(figsize=(cell_inches * len(columns), cell_inches * rows + 0.3))
+    columns = {
+        "source": sources,
+        "view 1": first,
+        "view 2": second,
+        "view 2 on view 1": second_on_first,
+        "both": (np.asarray(first, np.float32) + np.asarray(second_on_first, np.float32)) / 2,
+    }
+    side = 1.4
+    rows = len(sources)
+    figure = Figure(figsize=(side * len(columns), side * rows + 0.3))
     axes = figure.subplots(rows, len(columns), squeeze=False)
-    for column, (title, images) in enumerate(columns.items()):
-        axes[0, column].set_title(title, fontsize=8)
-        for row, image in enumerate(images):
-            axes[row, column].imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
-            axes[row, column].set_axis_off()
+    for cells, (title, images) in zip(axes.T, columns.items(), strict=True):
+        cells[0].set_title(title, fontsize=8)
+        for cell, image in zip(cells, images, strict=True):
+            show_image(cell, image)
     figure.tight_layout(pad=0.3)
     return figure
 
 
-def view_pairs(sources: Images, first: Images, second: Images, second_on_first: Images) -> Figure:
-    """Draws what the objective compares: two views of every image, and that they do agree.
+def skeletons(
+    images: Shaped[np.ndarray, "images _ _ 3"],
+    keypoints_2d: Float[np.ndarray, "images 21 2"],
+    valid: Bool[np.ndarray, "images 21"] | None = None,
+    *,
+    boxes: Float[np.ndarray, "images 4"] | None = None,
+    titles: Sequence[str] | None = None,
+    title: str | None = None,
+    columns: int = 4,
+) -> Figure:
+    """Draws one hand on each image, row by row.
 
     Args:
-      sources: (N, Q, Q, 3) RGB in [0, 255].
-      first: (N, S, S, 3), the first view.
-      second: (N, S, S, 3), the second view.
-      second_on_first: (N, S, S, 3), the second view moved into the frame of the first; where both
-        see the hand, its outline must be that of the first view.
+      images: RGB in [0, 255].
+      keypoints_2d: Pixels of each image.
+      valid: Joints to draw; all by default.
+      boxes: (x0, y0, x1, y1) in pixels of each image; NaN where there is none.
+      titles: One title for each image.
+      title: Title above all images.
+      columns: Images in a row.
     """
-    return image_grid(
-        {
-            "source": sources,
-            "view 1": first,
-            "view 2": second,
-            "view 2 on view 1": second_on_first,
-            "both": (np.asarray(first, np.float32) + np.asarray(second_on_first, np.float32)) / 2,
-        }
-    )
-
-
-def curve(
-    steps: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"], label: str
-) -> Figure:
-    """Draws one quantity over the steps of a run."""
-    figure = Figure(figsize=(6, 3.2))
-    axes = figure.subplots()
-    axes.plot(steps, values, linewidth=1)
-    axes.set(xlabel="step", ylabel=label)
-    axes.grid(alpha=0.3)
-    figure.tight_layout()
+    count = len(images)
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(2.0 * columns, 2.0 * rows), layout="constrained")
+    for i, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
+        if i >= count:
+            axes.set_axis_off()
+            continue
+        show_image(axes, images[i], keypoints_2d[i], None if valid is None else valid[i])
+        if boxes is not None and np.isfinite(boxes[i]).all():
+            x0, y0, x1, y1 = boxes[i]
+            box = Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, edgecolor="white", linewidth=1)
+            axes.add_patch(box)
+        axes.set_title(titles[i] if titles else "", fontsize=8)
+    if title:
+        figure.suptitle(title, fontsize=10)
     return figure
 
 
+def show_image(
+    axes: Axes,
+    image: Shaped[np.ndarray, "height width 3"],
+    keypoints_2d: Float[np.ndarray, "21 2"] | None = None,
+    valid: Bool[np.ndarray, "21"] | None = None,
+) -> None:
+    """Fills axes with an image and the hand on it.
+
+    Args:
+      axes: Axes to fill.
+      image: RGB in [0, 255].
+      keypoints_2d: Pixels of the image; None draws no hand.
+      valid: Joints to draw; all by default.
+    """
+    axes.set_axis_off()
+    axes.imshow(np.clip(np.asarray(image), 0, 255).astype(np.uint8))
+    if keypoints_2d is not None:
+        draw_on_axes(axes, keypoints_2d, valid)
+    # Joints outside the image must not shrink it.
+    axes.set(xlim=(-0.5, image.shape[1] - 0.5), ylim=(image.shape[0] - 0.5, -0.5))
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG, all of it or nothing."""
+    """Writes a PNG, whole or not at all.
+
+    Args:
+      figure: The figure.
+      path: The file to write.
+    """
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     files.write_bytes(path, picture.getvalue())
 
 
 def as_image(figure: Figure) -> Shaped[np.ndarray, "height width 3"]:
-    """Rasterises a figure, for TensorBoard."""
+    """Rasterises a figure, for TensorBoard.
+
+    Args:
+      figure: The figure.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

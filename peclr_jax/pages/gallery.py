@@ -1,6 +1,7 @@
 """What a prediction leaves behind: one JSON file, overlays, and a page to look at."""
 
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -13,11 +14,10 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.files import write_bytes, writing
-from peclr_jax.hands.skeleton import FINGER_COLORS
-from peclr_jax.pages import Page, image_tag, skeleton_widget, table
-from peclr_jax.pages.overlay import draw_skeleton, jpeg
+from peclr_jax.geometry.crop import Square
+from peclr_jax.pages.html import image_tag, page, paragraph, table
+from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
-from peclr_jax.photos.crop import Square
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
@@ -27,13 +27,13 @@ THUMBNAIL_BYTES = 40_000
 
 
 class Prediction(NamedTuple):
-    """A hand.
+    """A predicted hand.
 
     Attributes:
-      hand: what the user said about it.
-      square: what the network saw, at its last look.
-      keypoints_2d: in pixels of the upright photo.
-      keypoints_3d: camera space, metres.
+      hand: What the user said about it.
+      square: Crop of the network's last pass.
+      keypoints_2d: Pixels of the upright photo.
+      keypoints_3d: Camera space, metres.
     """
 
     hand: Hand
@@ -55,14 +55,14 @@ class Gallery:
         """Prepares the files.
 
         Args:
-          folder: where they go.
-          title: of the page.
-          meta: what holds for all images; the first entry of the JSON file. Its "notes", sentences,
+          folder: Folder of the files.
+          title: Title of the page.
+          meta: What holds for all images; the first entry of the JSON file. Its "notes", sentences,
             stand at the top of the page.
-          thumbnail_side: longer side of the page's images in pixels, at most.
+          thumbnail_side: Largest length of the longer side of the page's images, pixels.
         """
-        self._folder, self._meta, self._thumbnail_side = folder, meta, thumbnail_side
-        self._page = Page(folder / PAGE, title)
+        self._folder, self._title, self._meta = folder, title, meta
+        self._thumbnail_side = thumbnail_side
         self._skipped: list[Skipped] = []
         self._names: set[str] = set()
         self._separator = "\n"
@@ -70,26 +70,38 @@ class Gallery:
 
     def __enter__(self) -> "Gallery":
         self._json = self._stack.enter_context(writing(self._folder / JSON))
-        self._stack.enter_context(self._page)
+        self._add_html = self._stack.enter_context(page(self._folder / PAGE, self._title))
         self._json.write(f'{{"meta": {json.dumps(self._meta, indent=1)},\n"images": [')
         for note in self._meta["notes"]:
-            self._page.add(f"<p>{html.escape(note)}</p>")
-        self._page.add(f"{legend()}\n<div class=cards>")
+            self._add_html(paragraph(note))
+        self._add_html(f"{legend()}\n<div class=cards>")
         return self
 
     def add(self, photo: Prepared, predictions: Sequence[Prediction]) -> None:
-        """Writes one image, its overlay and its card."""
+        """Writes one image, its overlay and its card.
+
+        Args:
+          photo: The image.
+          predictions: Its hands.
+        """
         overlay = self._unused_name(photo.path.stem) + ".jpg"
-        picture = draw(photo, predictions)
+        picture = photo.preview.copy()
+        scale = np.array(picture.size) / (photo.width, photo.height)
+        for prediction in predictions:
+            draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
         write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
-        entry = describe(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        entry = _json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
         self._json.write(self._separator + json.dumps(entry))
         self._separator = ",\n"
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
-        self._page.add(card(entry, thumbnail))
+        self._add_html(card(entry, thumbnail))
 
     def skip(self, skipped: Skipped) -> None:
-        """Notes an image that could not be done."""
+        """Notes an image that could not be read.
+
+        Args:
+          skipped: The image and the reason.
+        """
         self._skipped.append(skipped)
 
     def __exit__(
@@ -101,10 +113,10 @@ class Gallery:
         if error is None:
             skipped = [{"file": s.path.as_posix(), "reason": s.reason} for s in self._skipped]
             self._json.write(f'\n],\n"skipped": {json.dumps(skipped, indent=1)}}}\n')
-            self._page.add("</div>")
+            self._add_html("</div>")
             if skipped:
                 rows = [(printable(s.path), s.reason) for s in self._skipped]
-                self._page.add(f"<h2>Skipped</h2>{table(rows, header=('file', 'reason'))}")
+                self._add_html(f"<h2>Skipped</h2>{table(rows, ('file', 'reason'))}")
         self._stack.__exit__(kind, error, traceback)
 
     def _unused_name(self, stem: str) -> str:
@@ -117,8 +129,55 @@ class Gallery:
         return name
 
 
-def describe(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """Returns an image's entry of the JSON file."""
+def card(entry: Mapping[str, Any], picture: bytes) -> str:
+    """Returns the HTML of one image: its picture, and its hands to be turned.
+
+    Args:
+      entry: Entry of the image in the JSON file.
+      picture: PNG or JPEG.
+    """
+    name = printable(Path(entry["file"]))
+    hands = []
+    for hand in entry["hands"]:
+        label = f"{hand['handedness']} hand"
+        widget = skeleton_widget(np.asarray(hand["keypoints_3d"], np.float64), f"{name}, {label}")
+        hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
+    body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
+    title = html.escape(Path(name).name)
+    image = image_tag(picture, alt=f"{name} with its hands")
+    return f'<div class=card title="{html.escape(name)}"><h3>{title}</h3>{image}{body}</div>'
+
+
+def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None) -> bytes:
+    """Encodes an image.
+
+    Args:
+      image: RGB.
+      side: Largest length of its longer side, pixels; a larger image is shrunk.
+      most: Largest number of bytes; the quality is lowered to keep it.
+    """
+    if side is not None and max(image.size) > side:
+        image = image.copy()
+        image.thumbnail((side, side), reducing_gap=3.0)
+    for quality in (88, 80, 70, 55, 40, 25, 10):
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
+        if most is None or buffer.tell() <= most:
+            break
+    return buffer.getvalue()
+
+
+def printable(path: Path) -> str:
+    """Returns a path as text without characters that steer a terminal or a page.
+
+    Args:
+      path: The path.
+    """
+    text = path.as_posix().encode(errors="replace").decode()
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
     return {
         "file": photo.path.as_posix(),
         "width": photo.width,
@@ -136,49 +195,3 @@ def describe(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, An
             for prediction in predictions
         ],
     }
-
-
-def draw(photo: Prepared, predictions: Sequence[Prediction]) -> Image.Image:
-    """Draws the hands on a copy of the photo's preview."""
-    picture = photo.preview.copy()
-    scale = np.array(picture.size) / (photo.width, photo.height)
-    for prediction in predictions:
-        draw_skeleton(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
-    return picture
-
-
-def card(entry: Mapping[str, Any], picture: bytes) -> str:
-    """Returns the HTML of one image: its picture, and its hands to be turned.
-
-    Args:
-      entry: of the JSON file.
-      picture: PNG or JPEG.
-    """
-    name = printable(Path(entry["file"]))
-    hands = []
-    for hand in entry["hands"]:
-        label = f"{hand['handedness']} hand"
-        widget = skeleton_widget(np.asarray(hand["keypoints_3d"], np.float64), f"{name}, {label}")
-        hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
-    body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
-    title = html.escape(Path(name).name)
-    image = image_tag(picture, alt=f"{name} with its hands")
-    return f'<div class=card title="{html.escape(name)}"><h3>{title}</h3>{image}{body}</div>'
-
-
-def legend() -> str:
-    """Returns the HTML that says which colour is which finger, and how to turn a hand."""
-    names = "".join(
-        f'<span><i style="background:rgb{color}"></i>{finger}</span>'
-        for finger, color in FINGER_COLORS.items()
-    )
-    return (
-        f'<p class="legend note">{names}</p>\n<p class=note>Drag a hand to turn it, or use the '
-        "arrow keys; a double click shows it again as the camera saw it.</p>"
-    )
-
-
-def printable(path: Path) -> str:
-    """Returns a path as text that any terminal and page can show, and that steers neither."""
-    text = path.as_posix().encode(errors="replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in text)

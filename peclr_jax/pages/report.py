@@ -1,66 +1,55 @@
-"""One page that tells of a whole run: every picture and number in a single file."""
+"""A page about a whole run: every picture and number in a single file."""
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
-from peclr_jax.pages import Page
-from peclr_jax.pages.gallery import JSON, THUMBNAIL_BYTES, card, legend
-from peclr_jax.pages.overlay import jpeg
+from peclr_jax.pages.gallery import JSON, THUMBNAIL_BYTES, card, jpeg
+from peclr_jax.pages.html import page, paragraph
+from peclr_jax.pages.skeleton import legend
 
 
 class Section(NamedTuple):
     """A part of a report.
 
     Attributes:
-      title: plain text.
-      parts: HTML, in order; see `peclr_jax.pages` and `paragraph`.
+      title: Plain text.
+      parts: HTML, in order; see `pages.html`.
     """
 
     title: str
     parts: Sequence[str]
 
 
-def write_report(path: Path, title: str, sections: Iterable[Section]) -> None:
+def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
     """Writes a report that can be mailed: one HTML file with everything in it.
 
     Args:
-      path: of the file.
-      title: plain text.
-      sections: in order.
+      path: The file to write.
+      title: Plain text.
+      sections: Parts of the report, in order.
     """
-    sections = list(sections)
-    with Page(path, title) as page:
-        links = "".join(
-            f'<li><a href="#section-{i}">{html.escape(section.title)}</a></li>'
-            for i, section in enumerate(sections)
-        )
-        page.add(f"<nav><ul>{links}</ul></nav>")
+    titles = [html.escape(section.title) for section in sections]
+    with page(path, title) as add:
+        links = "".join(f'<li><a href="#section-{i}">{t}</a></li>' for i, t in enumerate(titles))
+        add(f"<nav><ul>{links}</ul></nav>")
         for i, section in enumerate(sections):
-            page.add(f'<h2 id="section-{i}">{html.escape(section.title)}</h2>')
+            add(f'<h2 id="section-{i}">{titles[i]}</h2>')
             for part in section.parts:
-                page.add(part)
-
-
-def paragraph(text: str, *, note: bool = False) -> str:
-    """Returns a paragraph of plain text; a note is set smaller."""
-    return f"<p{' class=note' * note}>{html.escape(text)}</p>"
+                add(part)
 
 
 def prediction_cards(folder: Path, *, most: int = 24, thumbnail_side: int = 480) -> list[str]:
     """Returns what a prediction found, as on its own page: pictures, and 3D hands to turn.
 
     Args:
-      folder: the prediction's workdir.
-      most: images at most; the first ones.
-      thumbnail_side: longer side of a picture in pixels, at most.
-
-    Raises:
-      FileNotFoundError: there is no prediction in the folder.
+      folder: Workdir of the prediction.
+      most: Largest number of images; the first ones are taken.
+      thumbnail_side: Largest length of a picture's longer side, pixels.
     """
     found = json.loads((folder / JSON).read_text(encoding="utf-8"))
     cards = []

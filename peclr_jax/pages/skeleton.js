@@ -1,4 +1,4 @@
-// Hands that turn. HAND holds the bones and the joints' colours.
+// Hands that turn. HAND holds bones, colours and widths: see skeleton.py.
 (() => {
   "use strict";
   const RULER = 50; // mm
@@ -70,19 +70,19 @@
     const thick = Math.max(2, side / 60);
     context.lineCap = "round";
     for (const { color, from, to, dot } of strokes) {
-      const distance = dot ? depth(dot) : (depth(from) + depth(to)) / 2;
-      const size = thick * (1.35 - 0.7 * distance);
-      context.globalAlpha = 1 - 0.45 * distance;
-      context.strokeStyle = context.fillStyle = color;
-      context.beginPath();
-      if (dot) {
-        context.arc(...place(dot), size, 0, 2 * Math.PI);
-        context.fill();
-      } else {
-        context.lineWidth = size;
-        context.moveTo(...place(from));
-        context.lineTo(...place(to));
-        context.stroke();
+      const width = thick * (1.35 - 0.7 * (dot ? depth(dot) : (depth(from) + depth(to)) / 2));
+      for (const [style, rim] of [[HAND.rimColor, 2 * HAND.rim], [color, 0]]) {
+        context.strokeStyle = context.fillStyle = style;
+        context.beginPath();
+        if (dot) {
+          context.arc(...place(dot), (width * (HAND.dotDiameter + rim)) / 2, 0, 2 * Math.PI);
+          context.fill();
+        } else {
+          context.lineWidth = width * (1 + rim);
+          context.moveTo(...place(from));
+          context.lineTo(...place(to));
+          context.stroke();
+        }
       }
     }
     context.globalAlpha = 0.7;

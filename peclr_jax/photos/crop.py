@@ -7,44 +7,11 @@ top-left pixel, whatever the size at which it was decoded.
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from peclr_jax.errors import UserError
-
-
-class Square(NamedTuple):
-    """A square region of a photo, in its pixels; it may reach over the border.
-
-    Attributes:
-      x: of the centre.
-      y: of the centre.
-      side: length of the side.
-    """
-
-    x: float
-    y: float
-    side: float
-
-    @property
-    def edges(self) -> tuple[float, float, float, float]:
-        """x0, y0, x1, y1."""
-        half = self.side / 2
-        return self.x - half, self.y - half, self.x + half, self.y + half
-
-    def to_crop(self, size: int, *, mirror: bool = False) -> Float[np.ndarray, "2 3"]:
-        """Returns the matrix from the photo's pixels to those of a crop of this region.
-
-        Args:
-          size: side of the crop in its own pixels.
-          mirror: whether left and right of the crop are exchanged.
-        """
-        scale = size / self.side
-        middle = (size - 1) / 2
-        across = -scale if mirror else scale
-        return np.array(
-            [[across, 0, middle - across * self.x], [0, scale, middle - scale * self.y]], np.float64
-        )
+from peclr_jax.geometry.crop import Square
 
 
 class Window(NamedTuple):
@@ -61,17 +28,6 @@ class Window(NamedTuple):
     left: float
     top: float
     scale: tuple[float, float]
-
-
-def central(width: int, height: int, share: float) -> Square:
-    """Returns the square in the middle of a photo, `share` of its shorter side large."""
-    return Square((width - 1) / 2, (height - 1) / 2, share * min(width, height))
-
-
-def around(box: tuple[float, float, float, float], margin: float) -> Square:
-    """Returns the square about a box's centre, its side `margin` times the box's larger one."""
-    x0, y0, x1, y1 = box
-    return Square((x0 + x1) / 2, (y0 + y1) / 2, margin * max(x1 - x0, y1 - y0))
 
 
 def keep(photo: Window, square: Square, most: int) -> Window:
@@ -119,7 +75,8 @@ def cut_out(
       mirror: whether to exchange left and right.
 
     Returns:
-      RGB; its pixels are where `square.to_crop(size, mirror=mirror)` says.
+      RGB; its pixels are where the matrix says that `geometry.crop.to_matrix` gives for the square,
+      mirrored by `mirror_matrix`.
     """
     x0, y0, x1, y1 = _inside(photo, square)
     left, top = int(np.floor(x0)), int(np.floor(y0))

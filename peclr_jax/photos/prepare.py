@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from peclr_jax.geometry.crop import Square, around, central
 from peclr_jax.photos import crop
 from peclr_jax.photos.boxes import Hand, Request
-from peclr_jax.photos.crop import Square, Window
+from peclr_jax.photos.crop import Window
 from peclr_jax.photos.read import (
     Photo,
     UnreadableImageError,
@@ -156,7 +157,7 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
             share = options.central_box * options.hand_margin
             smallest = max(smallest, _CLOSER_UNKNOWN * options.view_size / share)
         else:
-            side = crop.around(hand.box, options.hand_margin).side
+            side = around(np.array(hand.box), options.hand_margin).side
             reduction = min(reduction, max(1.0, side / (_CLOSER_BOX * options.view_size)))
     return {"smallest": smallest, "reduction": reduction}
 
@@ -164,9 +165,9 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
 def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
     if hand.box is None:
         share = options.central_box * options.hand_margin
-        square, closer = crop.central(photo.width, photo.height, share), _CLOSER_UNKNOWN
+        square, closer = central(photo.width, photo.height, share), _CLOSER_UNKNOWN
     else:
-        square, closer = crop.around(hand.box, options.hand_margin), _CLOSER_BOX
+        square, closer = around(np.array(hand.box), options.hand_margin), _CLOSER_BOX
         x0, y0, x1, y1 = hand.box
         if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
             raise UnreadableImageError(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from peclr_jax import trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
 from peclr_jax.models.torch_weights import TorchWeights
@@ -104,8 +105,7 @@ def fill(variables: Mapping[str, Any], given: Initialisation) -> dict[str, Any]:
     filled = {collection: dict(parts) for collection, parts in variables.items()}
     for collection, parts in given.variables.items():
         for part, tensors in parts.items():
-            wanted = filled[collection].get(part)
-            if jax.tree.map(jnp.shape, wanted) != jax.tree.map(jnp.shape, tensors):
+            if trees.first_difference(tensors, filled[collection].get(part)):
                 raise UserError(
                     f"the {part} in {given.source} has not the tensors that this config asks for: "
                     "use the model's fields of that run, or --config.init.parts=encoder"

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from peclr_jax.devices.mesh import gather
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import camera, crop
 from peclr_jax.hands import metrics
 from peclr_jax.hands.skeleton import WRIST
 from peclr_jax.input_pipeline import Source
@@ -49,7 +49,7 @@ def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
-            matrix = affine.source_to_canonical(source_size, spec.size, spec.source_margin)
+            matrix = crop.source_to_canonical(source_size, spec.size, spec.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
             on_device = jax.tree.map(jnp.asarray, labels)
             target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(spec.size))

@@ -38,7 +38,9 @@ OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
 }
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lars_adam": optimizer.lars_adam,
-    "lamb": optimizer.lamb,
+    "lamb": lambda schedule, weight_decay, mask: optax.lamb(
+        schedule, weight_decay=weight_decay, mask=mask
+    ),
     # L2 decay through the gradient, as PyTorch's Adam (the official runs without LARS).
     "adam": lambda schedule, weight_decay, mask: optax.chain(
         optax.add_decayed_weights(weight_decay, mask), optax.adam(schedule)

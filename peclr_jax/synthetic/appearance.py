@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from peclr_jax.synthetic.draws import Numbers, between, gaussian, named
-from peclr_jax.synthetic.vectors import normalize
+from peclr_jax.synthetic.sampling import Numbers, between, gaussian, named, normalize
 
 WAVES = 6
 # sRGB skin tones from dark to light, evenly drawn; about the six Fitzpatrick types.
@@ -34,17 +33,17 @@ class Appearance(NamedTuple):
     """Materials.
 
     Attributes:
-        lightness: place of the skin on `SKIN_TONES`, 0 dark to 1 light.
-        skin: albedo of the back of the hand.
-        palm_redness: how strongly blood shows in the pads of palm and fingers.
-        crease_depth: darkness of lines and wrinkles.
-        gloss: strength of the skin's highlight.
-        wave_vectors: directions and frequencies (1/mm) of the waves that mottle every surface.
-        wave_phases: their phases, radians.
-        object_colors: two colours of the objects' pattern.
-        sleeve_colors: two colours of the sleeve's pattern.
-        pattern: frequency (1/mm) and contrast of those patterns.
-        object_gloss: strength of the objects' highlight.
+      lightness: Place of the skin on `SKIN_TONES`, 0 dark to 1 light.
+      skin: Albedo of the back of the hand.
+      palm_redness: How strongly blood shows in the pads of palm and fingers.
+      crease_depth: Darkness of lines and wrinkles.
+      gloss: Strength of the skin's highlight.
+      wave_vectors: Directions and frequencies (1/mm) of the waves that mottle every surface.
+      wave_phases: Phases of these waves, radians.
+      object_colors: Two colours of the objects' pattern.
+      sleeve_colors: Two colours of the sleeve's pattern.
+      pattern: Frequency (1/mm) and contrast of the patterns.
+      object_gloss: Strength of the objects' highlight.
     """
 
     lightness: Float[Array, "*scenes"]
@@ -64,12 +63,12 @@ class Lights(NamedTuple):
     """A shadow-casting key light, a fill light and light from all sides.
 
     Attributes:
-        key_direction: unit vector toward the key light.
-        key_color: its colour.
-        fill_direction: unit vector toward the fill light.
-        fill_color: its colour.
-        ambient: light from all sides.
-        exposure: gain of the camera.
+      key_direction: Unit vector toward the key light.
+      key_color: Colour of the key light.
+      fill_direction: Unit vector toward the fill light.
+      fill_color: Colour of the fill light.
+      ambient: Light from all sides.
+      exposure: Gain of the camera.
     """
 
     key_direction: Float[Array, "3 *scenes"]
@@ -81,12 +80,20 @@ class Lights(NamedTuple):
 
 
 def to_linear(srgb: Float[Array, "*shape"] | np.ndarray) -> Float[Array, "*shape"]:
-    """Undoes the display curve."""
+    """Undoes the display curve.
+
+    Args:
+      srgb: Colours as displays take them, 0 to 1.
+    """
     return jnp.asarray(srgb) ** 2.2
 
 
 def sample_appearance(numbers: Numbers) -> Appearance:
-    """Draws materials; skin tones are uniform from dark to light."""
+    """Draws materials; skin tones are uniform from dark to light.
+
+    Args:
+      numbers: U(0, 1) numbers.
+    """
     u = named(
         numbers, lightness=(), redness=(), creases=(), gloss=(), phases=(WAVES,), colors=(4, 3),
         grey=(4, 1), pattern=(2,), object_gloss=(), skin=(3,), waves=(3, WAVES),
@@ -114,7 +121,11 @@ def sample_appearance(numbers: Numbers) -> Appearance:
 
 
 def sample_lights(numbers: Numbers) -> Lights:
-    """Draws lights; the key light mostly comes from above and from the camera's side."""
+    """Draws lights; the key light mostly comes from above and from the camera's side.
+
+    Args:
+      numbers: U(0, 1) numbers.
+    """
     u = named(
         numbers, warmth=(), key=(), fill=(), ambient=(), exposure=(), key_offset=(3,),
         fill_offset=(3,), fill_tint=(3,), ambient_tint=(3,),

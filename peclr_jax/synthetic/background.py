@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from peclr_jax.synthetic.appearance import SKIN_TONES, to_linear
-from peclr_jax.synthetic.draws import between
+from peclr_jax.synthetic.sampling import between
 
 _OCTAVES = (3, 6, 13, 29)
 _SHAPES = 8
@@ -21,7 +21,12 @@ _GREEN = np.array([0.12, 0.42, 0.16], np.float32)
 
 
 def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
-    """A green screen, unevenly lit."""
+    """Draws a green screen, unevenly lit.
+
+    Args:
+      key: PRNG key.
+      size: Side of the image, pixels.
+    """
     u = jax.random.uniform(key, (6,))
     ramp = np.linspace(-1.0, 1.0, size, dtype=np.float32)
     light = 1 + 0.25 * ((u[0] - 0.5) * ramp[None] + (u[1] - 0.5) * ramp[:, None])
@@ -30,7 +35,12 @@ def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 
 
 
 def clutter(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
-    """Clouds of three colours, and eight soft or sharp shapes, some striped or coloured as skin."""
+    """Draws clouds and eight soft or sharp shapes, some of them striped or coloured as skin.
+
+    Args:
+      key: PRNG key.
+      size: Side of the image, pixels.
+    """
     noise = [(2, n, n) for n in _OCTAVES]
     sizes = [math.prod(shape) for shape in noise]
     u = jax.random.uniform(key, (sum(sizes) + 16 + _SHAPES * _NUMBERS_PER_SHAPE,))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from peclr_jax.synthetic import anatomy
 from peclr_jax.synthetic.kinematics import HandShape, Skeleton
-from peclr_jax.synthetic.vectors import normalize
+from peclr_jax.synthetic.sampling import normalize
 
 DIGIT_BONES = slice(0, 15)
 METACARPALS = slice(15, 19)
@@ -36,9 +36,9 @@ class RoundCones(NamedTuple):
     """Convex hulls of two balls each.
 
     Attributes:
-        start: centre of the first ball.
-        end: centre of the second ball.
-        radii: radius of both.
+      start: Centre of the first ball.
+      end: Centre of the second ball.
+      radii: Radii of both balls.
     """
 
     start: Float[Array, "cones 3"]
@@ -50,10 +50,10 @@ class Arm(NamedTuple):
     """Forearm and what covers it.
 
     Attributes:
-        direction: unit vector from the wrist to the elbow, hand frame.
-        length: millimetres.
-        sleeve_start: distance of the cuff from the wrist, millimetres.
-        sleeved: whether there is a sleeve.
+      direction: Unit vector from the wrist to the elbow, hand frame.
+      length: Length of the forearm, millimetres.
+      sleeve_start: Distance of the cuff from the wrist, millimetres.
+      sleeved: Whether there is a sleeve.
     """
 
     direction: Float[Array, "3"]
@@ -63,7 +63,13 @@ class Arm(NamedTuple):
 
 
 def hand_cones(shape: HandShape, skeleton: Skeleton, arm: Arm) -> RoundCones:
-    """Hand, forearm and sleeve, in the order of this module's indices."""
+    """Returns the cones of hand, forearm and sleeve, in the order of this module's indices.
+
+    Args:
+      shape: Size and girth of the hand.
+      skeleton: The posed bones.
+      arm: Forearm and sleeve.
+    """
     parts = [
         _digits(shape, skeleton),
         _metacarpals(shape, skeleton),
@@ -75,7 +81,11 @@ def hand_cones(shape: HandShape, skeleton: Skeleton, arm: Arm) -> RoundCones:
 
 
 def joint_radii(shape: HandShape) -> Float[Array, "21"]:
-    """Half the thickness of the hand at every keypoint, millimetres."""
+    """Returns half the thickness of the hand at every keypoint, millimetres.
+
+    Args:
+      shape: Size and girth of the hand.
+    """
     radii = np.concatenate([[anatomy.WRIST_RADIUS], anatomy.JOINT_RADIUS.ravel()])
     return jnp.asarray(radii, jnp.float32) * shape.thickness * shape.scale
 

@@ -29,15 +29,37 @@ Field = Float[Array, "rays scenes"]
 Points = tuple[Field, ...]
 
 
+class Rays(NamedTuple):
+    """Unit directions of rays from the camera.
+
+    Attributes:
+      x: Right.
+      y: Down.
+      z: Forward.
+    """
+
+    x: Float[Array, "rays scenes"]
+    y: Float[Array, "rays scenes"]
+    z: Float[Array, "rays scenes"]
+
+    def at(self, distance: Float[Array, "rays scenes"]) -> Points:
+        """Returns the points on the rays.
+
+        Args:
+          distance: Distance of each along its ray, millimetres.
+        """
+        return self.x * distance, self.y * distance, self.z * distance
+
+
 class Cones(NamedTuple):
     """Round cones prepared for distance queries, camera frame, millimetres.
 
     Attributes:
-        start: centre of the first ball.
-        axis: from the first centre to the second.
-        inverse_square: reciprocal of the squared length of `axis`.
-        radius: radius of the first ball.
-        growth: radius of the second ball minus that of the first.
+      start: Centre of the first ball.
+      axis: Vector from the first centre to the second.
+      inverse_square: Reciprocal of the squared length of `axis`.
+      radius: Radius of the first ball.
+      growth: Radius of the second ball minus that of the first.
     """
 
     start: Float[Array, "3 cones *scenes"]
@@ -51,10 +73,10 @@ class Box(NamedTuple):
     """A rounded box, camera frame, millimetres.
 
     Attributes:
-        center: its middle.
-        axes: unit vectors along its edges (first axis: which edge).
-        half: half its edge lengths, before rounding.
-        rounding: radius of its edges; `body.ABSENT` if there is no box.
+      center: Its middle.
+      axes: Unit vectors along its edges (first axis: which edge).
+      half: Half its edge lengths, before rounding.
+      rounding: Radius of its edges; `body.ABSENT` if there is no box.
     """
 
     center: Float[Array, "3 *scenes"]
@@ -64,12 +86,12 @@ class Box(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """All that can be hit by a ray.
+    """Everything that a ray can hit.
 
     Attributes:
-        cones: hand, sleeve, held object and occluder, in the order of `body`.
-        box: the held object where it is a box.
-        scale: size of the hand, which scales the blending widths.
+      cones: Hand, sleeve, held object and occluder, in the order of `body`.
+      box: The held object where it is a box.
+      scale: Size of the hand, which scales the blending widths.
     """
 
     cones: Cones
@@ -78,7 +100,11 @@ class Geometry(NamedTuple):
 
 
 def prepare(cones: body.RoundCones) -> Cones:
-    """Precomputes what every distance query needs of one scene's cones."""
+    """Computes what distance queries need of the cones of one scene.
+
+    Args:
+      cones: The cones, camera frame, millimetres.
+    """
     axis = cones.end - cones.start
     return Cones(
         start=cones.start.T,
@@ -92,13 +118,24 @@ def prepare(cones: body.RoundCones) -> Cones:
 def smooth_min(
     a: Float[Array, "*#shape"], b: Float[Array, "*#shape"], width: Float[Array, "*#shape"]
 ) -> Float[Array, "*#shape"]:
-    """Minimum with its crease rounded over `width`; its gradient's two weights sum to one."""
+    """Returns the minimum with its crease rounded; its gradient's two weights sum to one.
+
+    Args:
+      a: One distance.
+      b: The other.
+      width: Difference of the two up to which the crease is rounded.
+    """
     overlap = jnp.maximum(width - jnp.abs(a - b), 0.0)
     return jnp.minimum(a, b) - overlap * overlap * (0.25 / width)
 
 
 def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays scenes"]:
-    """Distances of points to every cone, negative inside."""
+    """Computes the distances of points to every cone, negative inside.
+
+    Args:
+      cones: The cones.
+      points: Camera frame, millimetres.
+    """
     (sx, sy, sz), (ax, ay, az) = cones.start[:, :, None], cones.axis[:, :, None]
     x, y, z = points[0] - sx, points[1] - sy, points[2] - sz
     along = jnp.clip((x * ax + y * ay + z * az) * cones.inverse_square[:, None], 0.0, 1.0)
@@ -108,7 +145,12 @@ def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays sce
 
 
 def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
-    """Distances of points to the box, negative inside."""
+    """Computes the distances of points to the box, negative inside.
+
+    Args:
+      box: The box.
+      points: Camera frame, millimetres.
+    """
     x, y, z = (p - c for p, c in zip(points, box.center, strict=True))
     edges = [
         jnp.abs(x * axis[0] + y * axis[1] + z * axis[2]) - half
@@ -119,10 +161,10 @@ def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
     return outside + inside - box.rounding
 
 
-def palm_union(
+def _palm_union(
     d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
 ) -> Float[Array, "rays scenes"]:
-    """Palm, thumb metacarpal, wrist and forearm melted together."""
+    """Returns the distance to palm, thumb metacarpal, wrist and forearm, melted together."""
 
     def blend(a: Array, b: Array, width: float) -> Array:
         return smooth_min(a, b, width * scale)
@@ -140,12 +182,16 @@ def palm_union(
 def hand_union(
     d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
 ) -> Float[Array, "rays scenes"]:
-    """The hand and forearm from the distances to their cones.
+    """Returns the distance to hand and forearm.
 
     Only the first bones melt into the palm, and fingers meet without blending: otherwise a fist
     becomes a lump.
+
+    Args:
+      d: Distances to all cones.
+      scale: Size of the hand relative to the average.
     """
-    palm = palm_union(d, scale)
+    palm = _palm_union(d, scale)
     bones = d[body.DIGIT_BONES].reshape((5, 3, *d.shape[1:]))
     digits = smooth_min(bones[:, 0], bones[:, 1], _WITHIN_DIGIT * scale)
     digits = smooth_min(digits, bones[:, 2], _WITHIN_DIGIT * scale)
@@ -156,7 +202,11 @@ def hand_union(
 
 
 def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays scenes"]:
-    """The sleeve from the distances to its two cones."""
+    """Returns the distance to the sleeve.
+
+    Args:
+      d: Distances to all cones.
+    """
     first, second = d[body.SLEEVE]
     return smooth_min(first, second, jnp.asarray(_SLEEVE))
 
@@ -164,24 +214,35 @@ def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays sce
 def object_distance(
     d: Float[Array, "cones rays scenes"], geometry: Geometry, points: Points
 ) -> Float[Array, "rays scenes"]:
-    """Held object or occluder, whichever is nearer."""
+    """Returns the distance to the held object or the occluder, whichever is nearer.
+
+    Args:
+      d: Distances to all cones.
+      geometry: The scenes.
+      points: Camera frame, millimetres.
+    """
     cones = jnp.minimum(d[body.HELD], d[body.OCCLUDER])
     return jnp.minimum(cones, box_distance(geometry.box, points))
 
 
 def scene_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Distance to the nearest surface of the scene."""
+    """Returns the distance to the nearest surface.
+
+    Args:
+      geometry: The scenes.
+      points: Camera frame, millimetres.
+    """
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
     return jnp.minimum(jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points))
 
 
 def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Distance without blending: cheaper, and enough for shadows and ambient occlusion."""
+    """Returns the distance without blending: enough for shadows and ambient occlusion, and cheaper.
+
+    Args:
+      geometry: The scenes.
+      points: Camera frame, millimetres.
+    """
     d = cone_distances(geometry.cones, points)
     return jnp.minimum(functools.reduce(jnp.minimum, d), box_distance(geometry.box, points))
-
-
-def hand_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Distance to the hand and bare forearm alone, negative inside."""
-    return hand_union(cone_distances(geometry.cones, points), geometry.scale)

@@ -12,8 +12,16 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from peclr_jax.synthetic import anatomy
-from peclr_jax.synthetic.draws import Numbers, between, gaussian, named
-from peclr_jax.synthetic.vectors import frame, rotation_x, rotation_y, rotation_z
+from peclr_jax.synthetic.sampling import (
+    Numbers,
+    between,
+    frame,
+    gaussian,
+    named,
+    rotation_x,
+    rotation_y,
+    rotation_z,
+)
 
 _POINTS_PER_BONE = 4
 # Flesh gives way: overlaps below this are contact, not penetration.
@@ -25,9 +33,9 @@ class HandShape(NamedTuple):
     """What stays the same when the hand moves.
 
     Attributes:
-        scale: size of the whole hand relative to the average.
-        thickness: girth relative to the average, on top of `scale`.
-        digit_length: length of every digit relative to the average, on top of `scale`.
+      scale: Size of the whole hand relative to the average.
+      thickness: Girth relative to the average, on top of `scale`.
+      digit_length: Length of every digit relative to the average, on top of `scale`.
     """
 
     scale: Float[Array, "*batch"]
@@ -39,9 +47,9 @@ class Pose(NamedTuple):
     """Joint angles in radians, digits from thumb to little finger.
 
     Attributes:
-        flexion: bend of the three joints of every digit, palm to tip.
-        abduction: sideways angle at the base of every digit, positive toward the little finger.
-        twist: axial rotation of the thumb's metacarpal (opposition).
+      flexion: Bend of the three joints of every digit, palm to tip.
+      abduction: Sideways angle at the base of every digit, positive toward the little finger.
+      twist: Axial rotation of the thumb's metacarpal (opposition).
     """
 
     flexion: Float[Array, "*batch 5 3"]
@@ -53,8 +61,8 @@ class Skeleton(NamedTuple):
     """A posed hand.
 
     Attributes:
-        joints: the 21 keypoints in FreiHAND order (wrist, then each digit from palm to tip).
-        frames: columns (side, direction, palmar) of the three bones of every digit.
+      joints: The 21 keypoints in FreiHAND order (wrist, then each digit from palm to tip).
+      frames: Columns (side, direction, palmar) of the three bones of every digit.
     """
 
     joints: Float[Array, "*batch 21 3"]
@@ -62,7 +70,11 @@ class Skeleton(NamedTuple):
 
 
 def sample_shape(numbers: Numbers) -> HandShape:
-    """Draws a hand between a small woman's and a large man's."""
+    """Draws a hand between a small woman's and a large man's.
+
+    Args:
+      numbers: U(0, 1) numbers.
+    """
     u = named(numbers, scale=(), thickness=(), digits=(5,))
     return HandShape(
         scale=between(u["scale"], 0.86, 1.12),
@@ -76,6 +88,9 @@ def sample_pose(numbers: Numbers) -> Pose:
 
     One curl is shared by the whole hand and varied a little for every finger; a quarter of the
     hands instead has every finger either open or closed: pointing, counting, pinching.
+
+    Args:
+      numbers: U(0, 1) numbers.
     """
     u = named(
         numbers, relaxed=(), curl=(), gesture=(), closed=(4,), rest=(4,), balance=(), spread=(),
@@ -119,10 +134,14 @@ def sample_pose(numbers: Numbers) -> Pose:
 
 
 def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
-    """Puts the bones of `shape` at the angles of `pose`.
+    """Puts the bones of a hand at the angles of a pose.
+
+    Args:
+      shape: Lengths of the bones.
+      pose: Joint angles.
 
     Returns:
-        Keypoints in millimetres in the hand frame, and the frames of the fifteen moving bones.
+      Keypoints in millimetres in the hand frame, and the frames of the fifteen moving bones.
     """
     twist = jnp.zeros(5).at[0].set(-pose.twist)
     first = (
@@ -144,7 +163,15 @@ def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
 
 
 def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
-    """Sum of the depths (mm) to which digits run into each other or into the palm."""
+    """Returns the sum of the depths to which digits run into each other or into the palm.
+
+    Args:
+      shape: Girth of the hand.
+      skeleton: The posed bones.
+
+    Returns:
+      Millimetres.
+    """
     size = shape.scale * shape.thickness
     weights = np.linspace(0.0, 1.0, _POINTS_PER_BONE, dtype=np.float32)
     points = _along_bones(skeleton.joints, weights)
@@ -167,7 +194,12 @@ def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
 
 
 def sample_skeleton(numbers: Float[Array, "candidates 80"], shape: HandShape) -> Skeleton:
-    """Draws several poses and keeps the first without, or else the one with least, penetration."""
+    """Draws several poses and keeps the first without penetration, or the one with the least.
+
+    Args:
+      numbers: U(0, 1) numbers of each pose.
+      shape: The hand to pose.
+    """
     poses = jax.vmap(sample_pose)(numbers)
     candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
     overlap = jax.vmap(self_penetration, (None, 0))(shape, candidates)

@@ -12,8 +12,14 @@ from jaxtyping import Array, Bool, Float
 
 from peclr_jax.synthetic import body
 from peclr_jax.synthetic.distance import Box
-from peclr_jax.synthetic.draws import Numbers, between, gaussian, named
-from peclr_jax.synthetic.vectors import normalize, segment_distance
+from peclr_jax.synthetic.sampling import (
+    Numbers,
+    between,
+    gaussian,
+    named,
+    normalize,
+    segment_distance,
+)
 
 CANDIDATES = 8
 # Largest share of the keypoints that one object may cover.
@@ -27,10 +33,10 @@ class Capsules(NamedTuple):
     """Candidate objects: a segment and the radius around it.
 
     Attributes:
-        center: middle of the segment.
-        axis: unit direction.
-        half_length: half the length of the segment.
-        radius: radius around it.
+      center: Middle of the segment.
+      axis: Unit direction.
+      half_length: Half the length of the segment.
+      radius: Radius around it.
     """
 
     center: Float[Array, "*batch 3"]
@@ -49,14 +55,14 @@ def sample_held(
     """Grows objects in front of the palm until they touch the hand, and keeps the largest fit.
 
     Args:
-        numbers: random numbers.
-        cones: the hand, camera frame.
-        joints: keypoints, camera frame.
-        rotation: hand frame to camera frame.
-        scale: size of the hand.
+      numbers: U(0, 1) numbers.
+      cones: The hand, camera frame.
+      joints: Keypoints, camera frame.
+      rotation: Hand frame to camera frame.
+      scale: Size of the hand.
 
     Returns:
-        The object; its radius is `body.ABSENT` where none fits or every fit hides the hand.
+      The object; its radius is `body.ABSENT` where none fits or every fit hides the hand.
     """
     each = (CANDIDATES,)
     u = named(
@@ -79,7 +85,15 @@ def sample_held(
 
 
 def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
-    """Puts a bar or a ball between the camera and a part of the hand."""
+    """Puts a bar or a ball between the camera and a part of the hand.
+
+    Args:
+      numbers: U(0, 1) numbers.
+      joints: Keypoints, camera frame.
+
+    Returns:
+      The object; its radius is `body.ABSENT` where none fits.
+    """
     each = (CANDIDATES,)
     u = named(numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3))
     middle = 0.5 * (jnp.max(joints, axis=0) + jnp.min(joints, axis=0))
@@ -95,7 +109,12 @@ def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
 
 
 def hidden_share(capsules: Capsules, joints: Float[Array, "21 3"]) -> Float[Array, "*batch"]:
-    """Share of the keypoints that lie behind a capsule, seen from the camera at the origin."""
+    """Returns the share of the keypoints that lie behind a capsule, seen from the origin.
+
+    Args:
+      capsules: Objects.
+      joints: Keypoints, camera frame.
+    """
     steps = np.linspace(-1.0, 1.0, 9, dtype=np.float32)[:, None]
     reach = (capsules.axis * capsules.half_length[..., None])[..., None, :]
     spine = capsules.center[..., None, :] + reach * steps
@@ -108,7 +127,12 @@ def hidden_share(capsules: Capsules, joints: Float[Array, "21 3"]) -> Float[Arra
 
 
 def as_cone(capsule: Capsules, present: Bool[Array, ""]) -> body.RoundCones:
-    """The single cone of an object, absent unless `present`."""
+    """Returns the single cone of an object.
+
+    Args:
+      capsule: The object.
+      present: Whether to draw it; else the cone's radius is `body.ABSENT`.
+    """
     reach = capsule.axis * capsule.half_length
     radius = jnp.where(present, capsule.radius, body.ABSENT)
     return body.RoundCones(
@@ -117,15 +141,15 @@ def as_cone(capsule: Capsules, present: Bool[Array, ""]) -> body.RoundCones:
 
 
 def as_box(capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]) -> Box:
-    """The rounded box inside a capsule, so that it pierces nothing that the capsule does not.
+    """Returns the rounded box inside a capsule, which pierces nothing that the capsule does not.
 
     Args:
-        capsule: the object.
-        present: whether to draw it.
-        aspect: angle of the box's diagonal, radians: how flat its section is.
+      capsule: The object.
+      present: Whether to draw it.
+      aspect: Angle of the box's diagonal, radians: how flat its section is.
 
     Returns:
-        The box; absent unless `present`.
+      The box; absent unless `present`.
     """
     helper = jnp.where(jnp.abs(capsule.axis[2:]) < 0.8, jnp.eye(3)[2], jnp.eye(3)[0])
     second = normalize(jnp.cross(capsule.axis, helper))
@@ -141,7 +165,7 @@ def as_box(capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]
 
 
 def _clearance(capsule: Capsules, cones: body.RoundCones) -> Float[Array, ""]:
-    """Free room around a segment: distance to the hand's flesh."""
+    """Returns the room around a segment: its distance to the hand's flesh."""
     weights = np.linspace(0.0, 1.0, 5, dtype=np.float32)[:, None, None]
     start, end, radii = (leaf[body.HAND] for leaf in cones)
     points = start * (1 - weights) + end * weights
@@ -154,7 +178,7 @@ def _clearance(capsule: Capsules, cones: body.RoundCones) -> Float[Array, ""]:
 def _choose(
     candidates: Capsules, valid: Bool[Array, " candidates"], joints: Float[Array, "21 3"]
 ) -> Capsules:
-    """The largest valid candidate that leaves the hand visible, else an absent one."""
+    """Returns the largest valid candidate that leaves the hand visible, else an absent one."""
     valid = valid & (hidden_share(candidates, joints) < MAX_HIDDEN)
     best = jnp.argmax(jnp.where(valid, candidates.radius, -jnp.inf))
     chosen = jax.tree.map(lambda leaf: leaf[best], candidates)

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError
+from peclr_jax.geometry import camera
 from peclr_jax.synthetic import background
-from peclr_jax.synthetic.drawing import Foreground, draw_foreground
 from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
+from peclr_jax.synthetic.tracing import Foreground, draw_foreground
 
 BACKGROUNDS = ("green", "shared", "clutter")
 
@@ -28,22 +29,22 @@ class RenderSpec:
     """What to render.
 
     Attributes:
-        size: side of the square images, pixels.
-        background: "green" (a green screen, as FreiHAND was recorded), "shared" (one of a few
-            backgrounds that all images share, as FreiHAND is composited) or "clutter" (unique to
-            every image, for testing: it gives away which two views belong together).
-        shared_backgrounds: how many backgrounds "shared" draws from.
-        background_seed: seed of those backgrounds; they do not depend on the images' key.
-        held: probability of an object in the hand; fewer are drawn, because objects that would
-            pierce or hide the hand are left out.
-        occluder: probability of something between the camera and the hand; likewise.
-        sleeve: probability of a sleeve on the forearm.
-        span: range of the larger side of the keypoints' box, as a fraction of the image's side.
-        cone_steps: marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
-        ray_steps: largest number of marching steps of a pixel.
-        rays_per_block: rays traced and shaded together. A few thousand keep a CPU's caches warm; on
-            an accelerator take a million.
-        sensor_noise: largest noise added to a channel, in parts of full scale.
+      size: Side of the square images, pixels.
+      background: "green" (a green screen, as FreiHAND was recorded), "shared" (one of a few
+        backgrounds that all images share, as FreiHAND is composited) or "clutter" (unique to
+        every image, for testing: it gives away which two views belong together).
+      shared_backgrounds: How many backgrounds "shared" draws from.
+      background_seed: Seed of those backgrounds; they do not depend on the images' key.
+      held: Probability of an object in the hand; fewer are drawn, because objects that would
+        pierce or hide the hand are left out.
+      occluder: Probability of something between the camera and the hand; likewise.
+      sleeve: Probability of a sleeve on the forearm.
+      span: Range of the larger side of the keypoints' box, as a fraction of the image's side.
+      cone_steps: Marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
+      ray_steps: Largest number of marching steps of a pixel.
+      rays_per_block: Rays traced and shaded together. A few thousand keep a CPU's caches warm; on
+        an accelerator take a million.
+      sensor_noise: Largest noise added to a channel, in parts of full scale.
     """
 
     size: int = 128
@@ -61,18 +62,18 @@ class RenderSpec:
 
     def __post_init__(self) -> None:
         if self.background not in BACKGROUNDS:
-            raise UserError(f"background is {self.background!r}; choose one of {BACKGROUNDS}.")
+            raise FieldError("background", f"is {self.background!r}; choose one of {BACKGROUNDS}")
         if self.size < 16:
-            raise UserError(f"size is {self.size} px; hands need at least 16.")
+            raise FieldError("size", f"is {self.size} px; hands need at least 16")
         for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
             if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+                raise FieldError(name, f"is {getattr(self, name)}; it must be at least 1")
         low, high = self.span
         if not 0 < low <= high <= 1:
-            raise UserError(f"span is {self.span}; it must satisfy 0 < low <= high <= 1.")
+            raise FieldError("span", f"is {self.span}; it must satisfy 0 < low <= high <= 1")
         for name in ("held", "occluder", "sleeve"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"{name} is {getattr(self, name)}; a probability is in [0, 1].")
+                raise FieldError(name, f"is {getattr(self, name)}; a probability is in [0, 1]")
 
 
 def rays_per_block() -> int:
@@ -87,12 +88,12 @@ class Hands(NamedTuple):
     """Rendered right hands and their labels, joints in FreiHAND order.
 
     Attributes:
-        images: RGB.
-        keypoints_2d: pixels (x, y), origin at the centre of the top-left pixel.
-        keypoints_3d: camera frame, metres: x right, y down, z forward.
-        intrinsics: camera matrices, pixels.
-        visible: keypoint in the image with no other surface before the flesh around it.
-        mask: pixels that show the hand or its bare forearm.
+      images: RGB.
+      keypoints_2d: Pixels (x, y), origin at the centre of the top-left pixel.
+      keypoints_3d: Camera frame, metres: x right, y down, z forward.
+      intrinsics: Camera matrices, pixels.
+      visible: Keypoint in the image with no other surface before the flesh around it.
+      mask: Pixels that show the hand or its bare forearm.
     """
 
     images: UInt8[Array | np.ndarray, "n size size 3"]
@@ -103,28 +104,17 @@ class Hands(NamedTuple):
     mask: Bool[Array | np.ndarray, "n size size"]
 
 
-def render_batch(key: Key[Array, ""], count: int, spec: RenderSpec) -> Hands:
-    """Renders images 0 to `count` - 1 of `key`.
-
-    Args:
-        key: PRNG key.
-        count: number of images.
-        spec: what to render.
-    """
-    return render_indices(key, jnp.arange(count), spec)
-
-
 @functools.partial(jax.jit, static_argnames="spec")
 def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec) -> Hands:
     """Renders images by their number.
 
     Args:
-        key: PRNG key of the data set.
-        indices: numbers of the images; each depends on the key and its own number alone.
-        spec: what to render.
+      key: PRNG key of the data set.
+      indices: Numbers of the images; each depends on the key and its own number alone.
+      spec: What to render.
 
     Returns:
-        Images and labels, in the order of `indices`.
+      Images and labels, in the order of `indices`.
     """
     (hands,) = _render(key, indices, spec, (spec.background,))
     return hands
@@ -140,14 +130,14 @@ def render_versions(
     each version anew, so that two versions of a hand may have the same.
 
     Args:
-        key: PRNG key of the data set.
-        indices: numbers of the hands; each depends on the key and its own number alone.
-        spec: what to render, but for its `background`.
-        backgrounds: of each version, as `RenderSpec.background`.
+      key: PRNG key of the data set.
+      indices: Numbers of the hands; each depends on the key and its own number alone.
+      spec: What to render, except for its `background`.
+      backgrounds: `RenderSpec.background` of each version.
 
     Returns:
-        Images and labels of each version, in the order of `indices`. The labels of all versions are
-        the same; version 0 is what `render_indices` renders before its background.
+      Images and labels of each version, in the order of `indices`. The labels of all versions are
+      the same; version 0 is what `render_indices` renders before its background.
     """
     return _render(key, indices, spec, backgrounds)
 
@@ -177,7 +167,7 @@ def _render(
 
 
 def _of_version(keys: Key[Array, "n uses"], version: int) -> Key[Array, "n uses"]:
-    """Folds keys by the version; the first keeps them, as images of a single version have them."""
+    """Folds keys by the version; the first keeps them, as images of a single version do."""
     if version == 0:
         return keys
     return jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, version)))(keys)
@@ -191,17 +181,17 @@ def render_dataset(
     chunk: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[Hands]:
-    """Renders a data set piece by piece on the host's request.
+    """Renders a data set piece by piece, as the caller asks for it.
 
     Args:
-        key: PRNG key.
-        count: number of images.
-        spec: what to render.
-        chunk: images a piece; the result does not depend on it.
-        on_progress: called with the number of images done after every piece.
+      key: PRNG key.
+      count: Number of images.
+      spec: What to render.
+      chunk: Images a piece; the result does not depend on it.
+      on_progress: Called with the number of images done after every piece.
 
     Yields:
-        NumPy pieces of `chunk` images, the last one of what remains.
+      NumPy pieces of `chunk` images, the last one of what remains.
     """
     for start in range(0, count, chunk):
         # The last piece is rendered in full, so that one program serves all.
@@ -247,11 +237,11 @@ def _label(scene: Scene, foreground: Foreground, images: UInt8[Array, "n size si
     joints = jnp.moveaxis(scene.joints, -1, 0)
     focal = (scene.focal * size)[:, None]
     center = (size - 1) / 2
-    keypoints = joints[..., :2] / joints[..., 2:] * focal[..., None] + center
     zero, one = jnp.zeros_like(focal[:, 0]), jnp.ones_like(focal[:, 0])
     intrinsics = jnp.stack(
         [focal[:, 0], zero, center * one, zero, focal[:, 0], center * one, zero, zero, one], axis=-1
     ).reshape(-1, 3, 3)
+    keypoints = camera.project(joints, intrinsics)
 
     mask = foreground.skin & (foreground.coverage >= 0.5)
     nearest = jnp.round(keypoints).astype(jnp.int32)

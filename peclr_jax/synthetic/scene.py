@@ -8,12 +8,21 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
+from peclr_jax.geometry import camera
 from peclr_jax.synthetic import body, objects
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
 from peclr_jax.synthetic.distance import Geometry, prepare
-from peclr_jax.synthetic.draws import Numbers, between, gaussian, named, table
 from peclr_jax.synthetic.kinematics import Skeleton, sample_shape, sample_skeleton
-from peclr_jax.synthetic.vectors import rotation_from_quaternion, rotation_x, rotation_z
+from peclr_jax.synthetic.sampling import (
+    Numbers,
+    between,
+    gaussian,
+    named,
+    rotation_from_quaternion,
+    rotation_x,
+    rotation_z,
+    table,
+)
 
 _POSES = 8
 _ORIENTATIONS = 8
@@ -26,9 +35,9 @@ class Parts(NamedTuple):
     """Local frames of the parts that skin is textured by: fifteen bones, then the palm.
 
     Attributes:
-        origin: where a part begins (the joint; the wrist for the palm).
-        axes: unit vectors (side, along, palmar) (first axis: which).
-        length: from the part's beginning to its end, millimetres.
+      origin: Where a part begins (the joint; the wrist for the palm).
+      axes: Unit vectors (side, along, palmar) (first axis: which).
+      length: From the part's beginning to its end, millimetres.
     """
 
     origin: Float[Array, "3 parts *scenes"]
@@ -40,13 +49,13 @@ class Scene(NamedTuple):
     """One picture's foreground; a batch has its scenes on the last axis.
 
     Attributes:
-        joints: keypoints, camera frame, millimetres.
-        radii: half the hand's thickness at every keypoint, millimetres.
-        focal: focal length in image sides (multiply by the size in pixels).
-        geometry: what rays hit.
-        parts: local frames for textures.
-        appearance: materials.
-        lights: lights.
+      joints: Keypoints, camera frame, millimetres.
+      radii: Half the hand's thickness at every keypoint, millimetres.
+      focal: Focal length in image sides (multiply by the size in pixels).
+      geometry: What rays hit.
+      parts: Local frames for textures.
+      appearance: Materials.
+      lights: Lights.
     """
 
     joints: Float[Array, "21 3 *scenes"]
@@ -62,9 +71,9 @@ class Probabilities(NamedTuple):
     """How often a picture shows what.
 
     Attributes:
-        held: an object in the hand.
-        occluder: something between the camera and the hand.
-        sleeve: a sleeve on the forearm.
+      held: An object in the hand.
+      occluder: Something between the camera and the hand.
+      sleeve: A sleeve on the forearm.
     """
 
     held: float
@@ -78,12 +87,12 @@ def sample_scene(
     """Draws one scene.
 
     Args:
-        key: PRNG key.
-        probabilities: how often a scene has which extras.
-        span: range of the larger side of the joints' box, as a fraction of the image's side.
+      key: PRNG key.
+      probabilities: How often a scene has which extras.
+      span: Range of the larger side of the joints' box, as a fraction of the image's side.
 
     Returns:
-        A scene without a scene axis: `jax.vmap(..., out_axes=-1)` makes a batch.
+      A scene without a scene axis: `jax.vmap(..., out_axes=-1)` makes a batch.
     """
     rows = table(key, _POSES + 8)
     numbers = iter(rows[_POSES:])
@@ -166,7 +175,7 @@ def _sample_view(
 def _projected_box(
     joints: Float[Array, "21 3"],
 ) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
-    projected = joints[:, :2] / joints[:, 2:]
+    projected = camera.project(joints, jnp.eye(3))
     return jnp.min(projected, axis=0), jnp.max(projected, axis=0)
 
 

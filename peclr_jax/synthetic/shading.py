@@ -15,6 +15,7 @@ from peclr_jax.synthetic.appearance import Appearance, Lights
 from peclr_jax.synthetic.distance import (
     Field,
     Points,
+    Rays,
     cone_distances,
     hand_union,
     object_distance,
@@ -24,7 +25,6 @@ from peclr_jax.synthetic.distance import (
 )
 from peclr_jax.synthetic.scene import Scene
 from peclr_jax.synthetic.skin import Color, add_up, localize, shade_skin
-from peclr_jax.synthetic.tracing import Hits, Rays
 
 # Probes (distance along the normal, along the light; millimetres) and the weight of their opening.
 _AMBIENT_PROBES = np.array([[4.0, 0.45], [10.0, 0.32], [22.0, 0.23]], np.float32)
@@ -43,11 +43,11 @@ class Surface(NamedTuple):
     """What rays hit.
 
     Attributes:
-        points: camera frame, millimetres.
-        normal: unit normals.
-        weights: how much every cone of the hand shapes it there, summing to one.
-        on_skin: the nearest surface is the hand or bare forearm.
-        on_object: the nearest surface is a held object or an occluder; else it is the sleeve.
+      points: Points of the surface, camera frame, millimetres.
+      normal: Unit normals.
+      weights: How much every cone of the hand shapes it there, summing to one.
+      on_skin: The nearest surface is the hand or bare forearm.
+      on_object: The nearest surface is a held object or an occluder; else it is the sleeve.
     """
 
     points: Points
@@ -57,8 +57,8 @@ class Surface(NamedTuple):
     on_object: Bool[Array, "rays scenes"]
 
 
-def surface_at(scene: Scene, points: Points) -> Surface:
-    """Examines the surfaces at traced points."""
+def _surface_at(scene: Scene, points: Points) -> Surface:
+    """Describes the surfaces at traced points."""
     geometry = scene.geometry
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
@@ -86,21 +86,21 @@ def _normal(scene: Scene, points: Points) -> Points:
 
 
 def shade(
-    scene: Scene, rays: Rays, hits: Hits, pixel: Float[Array, " scenes"]
+    scene: Scene, rays: Rays, distance: Field, pixel: Float[Array, " scenes"]
 ) -> tuple[Color, Surface]:
-    """Linear RGB of the surfaces that rays hit.
+    """Computes the linear RGB of the surfaces that rays hit.
 
     Args:
-        scene: the scenes.
-        rays: rays from the camera.
-        hits: where they meet a surface.
-        pixel: side of a pixel at unit distance, one for every scene.
+      scene: The scenes.
+      rays: Rays from the camera.
+      distance: Along the rays to the surface, millimetres.
+      pixel: Side of a pixel at unit distance, one for every scene.
 
     Returns:
-        Colours, and the surfaces.
+      Colours, and the surfaces.
     """
-    surface = surface_at(scene, rays.at(hits.distance))
-    albedo, gloss = _materials(scene, surface, pixel * hits.distance)
+    surface = _surface_at(scene, rays.at(distance))
+    albedo, gloss = _materials(scene, surface, pixel * distance)
     lit = _shadow(scene, surface)
     openness = _openness(scene, surface)
     return _light(scene.lights, rays, surface, albedo, gloss, lit, openness), surface

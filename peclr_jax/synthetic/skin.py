@@ -26,14 +26,14 @@ class Local(NamedTuple):
     """Coordinates of surface points in the frame of their part.
 
     Attributes:
-        side: across the part, millimetres.
-        along: from its beginning to its end, millimetres.
-        palmar: toward the palmar side, millimetres.
-        length: of the part, millimetres.
-        palm: 1 where the part is the palm or wrist, 0 on digits.
-        distal: 1 where the part is the last bone of a digit.
-        nail_width: half the width of the digit's nail, millimetres.
-        facing: cosine between the surface's normal and the palmar direction.
+      side: Across the part, millimetres.
+      along: From its beginning to its end, millimetres.
+      palmar: Toward the palmar side, millimetres.
+      length: Length of the part, millimetres.
+      palm: 1 where the part is the palm or wrist, 0 on digits.
+      distal: 1 where the part is the last bone of a digit.
+      nail_width: Half the width of the digit's nail, millimetres.
+      facing: Cosine between the surface's normal and the palmar direction.
     """
 
     side: Field
@@ -50,8 +50,8 @@ class Skin(NamedTuple):
     """Skin at surface points.
 
     Attributes:
-        albedo: linear RGB.
-        gloss: strength of the highlight relative to bare skin.
+      albedo: Linear RGB.
+      gloss: Strength of the highlight relative to bare skin.
     """
 
     albedo: Color
@@ -67,10 +67,10 @@ def localize(
     """Finds every point's part and its coordinates there.
 
     Args:
-        parts: frames of the parts.
-        weights: how much every cone shapes the surface at the points.
-        points: surface points, camera frame.
-        normal: unit normals there.
+      parts: Frames of the parts.
+      weights: How much every cone shapes the surface at the points.
+      points: Surface points, camera frame.
+      normal: Unit normals there.
     """
     # The thumb's metacarpal lies in the palm; its flesh is the thenar.
     palm_weight = add_up(weights[body.DIGIT_BONES.stop :])
@@ -113,7 +113,11 @@ def _kinds(like: Float[Array, "parts scenes"]) -> Float[Array, "2 parts scenes"]
 
 
 def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
-    """Sum of fields as one fused operation; a `jnp.sum` over a leading axis would not vectorise."""
+    """Adds up fields as one fused operation; `jnp.sum` over a leading axis would not vectorise.
+
+    Args:
+      terms: The fields.
+    """
     total = terms[0]
     for term in terms[1:]:
         total = total + term
@@ -121,13 +125,13 @@ def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
 
 
 def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field) -> Skin:
-    """Albedo and gloss of skin.
+    """Computes albedo and gloss of skin.
 
     Args:
-        local: coordinates of the points.
-        mottle: three fields of smooth noise.
-        appearance: the scenes' materials.
-        pixel: size of a pixel at the points, millimetres: finer lines fade.
+      local: Coordinates of the points.
+      mottle: Three fields of smooth noise.
+      appearance: The scenes' materials.
+      pixel: Size of a pixel at the points, millimetres: finer lines fade.
     """
     palmar = jax.nn.sigmoid(5.0 * local.facing)
     redness = appearance.palm_redness * _pads(local, palmar) + _knuckles(local, palmar)

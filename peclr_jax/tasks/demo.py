@@ -43,7 +43,16 @@ def run(config: ConfigDict, workdir: Path) -> None:
     equivariance.run(config.equivariance, workdir / "equivariance")
     console.rule("photos", align="left")
     predict.run(config.predict, workdir / "predict")
-    demo_report.write(config, workdir, probe_scores(config, workdir))
+    hands = config.finetune.data.rendered
+    demo = demo_report.Demo(
+        workdir,
+        hands=hands.count,
+        held_out=hands.held_out,
+        head=config.finetune.model.head,
+        probe_seeds=config.probe_seeds,
+        own_photos=config.predict.images == config.photos,
+    )
+    demo_report.write(demo, probe_scores(config, workdir))
     console.print(
         f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Open {(workdir / REPORT).resolve()}",
         highlight=False,

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, pages, specs
-from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import DataSpec, Source, make_source
@@ -30,8 +29,8 @@ from peclr_jax.runs import label_statistics, memory_advice, monitor, pose_recipe
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.training import accumulation, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.progress import Progress
+from peclr_jax.training.workdir import locked
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
 
@@ -58,9 +57,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """
     config, given = pose_recipe.resolve(config)
     pose_recipe.check_finetuning(config, jax.device_count())
-    with claimed(workdir), memory_advice.advising(config):
+    with locked(workdir), memory_advice.advising(config):
         recipe.check_resumable(config, workdir)
-        distributed.check_shared(workdir)
         train(config, workdir, given)
 
 

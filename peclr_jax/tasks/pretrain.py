@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import pages, specs
-from peclr_jax.devices import distributed
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import DataSpec, make_source
@@ -21,8 +20,8 @@ from peclr_jax.runs import initialisation, memory_advice, monitor, recipe
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.training import accumulation, profiling, trainer
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.claim import claimed
 from peclr_jax.training.progress import Progress
+from peclr_jax.training.workdir import locked
 from peclr_jax.views.augment import two_views
 from peclr_jax.views.spec import ViewSpec
 
@@ -46,9 +45,8 @@ def run(config: ConfigDict, workdir: Path) -> None:
       NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
     """
     recipe.check_pretraining(config, jax.device_count())
-    with claimed(workdir), memory_advice.advising(config):
+    with locked(workdir), memory_advice.advising(config):
         recipe.check_resumable(config, workdir)
-        distributed.check_shared(workdir)
         train(config, workdir, resolve(config))
 
 

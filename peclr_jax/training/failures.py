@@ -1,8 +1,6 @@
 """What ends a run: each failure in one sentence, with where to go on from and what to try."""
 
-import errno
 import math
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,18 +8,17 @@ from typing import SupportsFloat
 
 import jax
 
-from peclr_jax.errors import MachineError, OutOfMemoryError
+from peclr_jax.errors import (
+    MachineError,
+    OutOfMemoryError,
+    explain_machine_fault,
+    is_machine_fault,
+)
 
 # Times the first loss seen: no recipe of ours gets there but by coming apart.
 _EXPLODED = 1e4
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_NO_RIGHT = (errno.EACCES, errno.EPERM)
-# Of the machine or the network: the same file may be read in a minute.
-_OUT_OF_REACH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
 # Mistakes in the program, not in what it is given; and memory, which has its own sentence.
 BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
-# TensorStore has its errors tell the system's code in words.
-_CODE = re.compile(r"os_error_code='(\d+)'")
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -123,7 +120,7 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
 
 def means_damage(error: BaseException) -> bool:
     """Whether reading failed for what the files are, not for rights or for a disk out of reach."""
-    return _system_code(error) not in (*_NO_RIGHT, *_OUT_OF_REACH)
+    return not is_machine_fault(error)
 
 
 def explain(error: BaseException, workdir: Path) -> str | None:
@@ -136,41 +133,12 @@ def explain(error: BaseException, workdir: Path) -> str | None:
     Returns:
       The sentence; `None` if the error is of another kind.
     """
-    code = _system_code(error)
-    again = "run the same command again: it goes on from the last checkpoint."
-    if code in _FULL:
-        return (
-            f"The disk that holds {workdir} is full ({_place(error)}): free some space and {again}"
-        )
-    if code == errno.EROFS:
-        return (
-            f"{_place(error)} may not be written to (EROFS), its file system being read-only: have "
-            f"it mounted for writing and {again}"
-        )
-    if code in _NO_RIGHT:
-        name = errno.errorcode[code]
-        return f"{_place(error)} may not be opened ({name}): see to its rights and {again}"
-    if code in _OUT_OF_REACH:
-        name = errno.errorcode[code]
-        return f"{_place(error)} cannot be reached now ({name}): see to the machine and {again}"
+    if is_machine_fault(error):
+        again = "run the same command again: it goes on from the last checkpoint"
+        return explain_machine_fault(error, workdir, again)
     if is_out_of_memory(error):
         return (
-            "The device has no memory left: no other program may use it, or see docs/faults.md "
-            "for what to make smaller."
+            "the device has no memory left: no other program may use it, or see docs/faults.md "
+            "for what to make smaller"
         )
     return None
-
-
-def _system_code(error: BaseException | None) -> int | None:
-    """The system's code for what an error, or one that it came of, was about."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno is not None:
-            return error.errno
-        if found := _CODE.search(str(error)):
-            return int(found[1])
-        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return None
-
-
-def _place(error: BaseException) -> str:
-    return str(getattr(error, "filename", None) or " ".join(str(error).split())[:120])

@@ -1,10 +1,9 @@
 """The optimizer of PeCLR: Adam behind layer-wise adaptive rates, and its schedule.
 
-The paper trains "with LARS and ADAM" (supplement, Sec. 8). Two orders exist of composing the two,
-one function each, with the same first three arguments:
+The paper trains "with LARS and ADAM" (supplement, Sec. 8). Two orders exist of composing the two:
 
 * `lars_adam`: the trust ratio scales the gradients that Adam is given. This is the official code's.
-* `lamb`: the trust ratio scales the step that Adam proposes, which is LAMB.
+* `optax.lamb`: the trust ratio scales the step that Adam proposes.
 """
 
 import math
@@ -110,7 +109,7 @@ def lars_adam(
     """Adam on gradients that were scaled layer by layer by LARS: the official PeCLR's optimizer.
 
     Adam is almost invariant to the scale of the gradients it is given, so only *changes* of a
-    tensor's trust ratio over time have an effect: see `lamb` for the order in which the ratio
+    tensor's trust ratio over time have an effect: see `optax.lamb` for the order in which the ratio
     itself sets the size of the step.
 
     Args:
@@ -163,35 +162,6 @@ def lars_adam(
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
         optax.scale_by_learning_rate(schedule),
     )
-
-
-def lamb(
-    schedule: optax.ScalarOrSchedule,
-    weight_decay: float = 0.0,
-    mask: Mask = None,
-    *,
-    b1: float = 0.9,
-    b2: float = 0.999,
-    eps: float = 1e-6,
-) -> optax.GradientTransformation:
-    """LARS on the steps that Adam proposes: `optax.lamb`, in the argument order of `lars_adam`.
-
-    Args:
-      schedule: The learning rate, fixed or a schedule of the update count.
-      weight_decay: Strength of the decoupled weight decay, added after Adam.
-      mask: Which tensors to decay, see `scale_by_lars`.
-      b1: Decay rate of Adam's first moment.
-      b2: Decay rate of Adam's second moment.
-      eps: Added to the denominator of Adam's step.
-
-    Returns:
-      The corresponding `optax.GradientTransformation`.
-
-    References:
-      You et al., `Large Batch Optimization for Deep Learning: Training BERT in 76 minutes
-      <https://arxiv.org/abs/1904.00962>`_, 2020
-    """
-    return optax.lamb(schedule, b1=b1, b2=b2, eps=eps, weight_decay=weight_decay, mask=mask)
 
 
 def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Schedule:

@@ -10,6 +10,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from peclr_jax import trees
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.training.failures import means_damage
 
@@ -132,8 +133,13 @@ def restore_state(path: Path, target: State) -> State:
     """
     directory = find(path)
     with _reading(directory) as reader:
-        saved = _shapes(reader.metadata(directory).item_metadata["state"].tree)
-    _check_same_shapes(saved, _shapes(target), directory)
+        saved = reader.metadata(directory).item_metadata["state"].tree
+    if difference := trees.first_difference(saved, target):
+        name, found, wanted = difference
+        raise UserError(
+            f"the checkpoint {directory} has {name} as {found}, this run as {wanted}: it was made "
+            "with another model or optimizer; use its own config, or another workdir"
+        )
     with _reading(directory) as reader:
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
         args = ocp.args.PyTreeRestore(
@@ -183,36 +189,3 @@ def _is_checkpoint(directory: epath.Path) -> bool:
 def absolute(path: Path) -> epath.Path:
     """Returns the path as Orbax wants it, which takes no relative ones."""
     return epath.Path(path if "://" in str(path) else os.path.abspath(path))
-
-
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape)
-        for path, leaf in leaves
-    }
-
-
-def _check_same_shapes(
-    saved: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], directory: epath.Path
-) -> None:
-    # Parameters say most clearly what is wrong; the optimizer's tensors only mirror them.
-    order = ("params", "batch_stats", "step", "opt_state")
-
-    def rank(name: str) -> tuple[int, str]:
-        group = name.split("/")[0]
-        return (order.index(group) if group in order else len(order), name)
-
-    for name in sorted(saved.keys() | wanted.keys(), key=rank):
-        if saved.get(name) == wanted.get(name):
-            continue
-        if name not in saved:
-            difference = f"lacks {name}, {wanted[name]} in this run"
-        elif name not in wanted:
-            difference = f"has {name}, {saved[name]}, which this run lacks"
-        else:
-            difference = f"has {name} as {saved[name]}, this run as {wanted[name]}"
-        raise UserError(
-            f"The checkpoint {directory} {difference}: it was made with another model or "
-            "optimizer; use its own config, or another workdir."
-        )

@@ -1,3 +1,3 @@
-"""The importable name of `peclr_jax.geometry.affine` before it moved."""
+"""The importable name of what moved to `peclr_jax.geometry.affine`."""
 
-from peclr_jax.geometry.affine import *  # noqa: F403
+from peclr_jax.geometry.affine import Similarity as Similarity

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine
+from peclr_jax.geometry import affine, crop
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.views.operations import apply_operations, photometric_operations
 from peclr_jax.views.spec import ViewSpec as ViewSpec
@@ -120,7 +120,7 @@ def source_to_view(
 ) -> Float[Array, "batch 2 3"]:
     """Returns the matrices from source pixels to view pixels, for labels as well as for images."""
     return affine.compose_matrices(
-        affine.source_to_canonical(source_side, spec.size, spec.source_margin),
+        crop.source_to_canonical(source_side, spec.size, spec.source_margin),
         affine.to_matrix(transform, spec.size),
     )
 

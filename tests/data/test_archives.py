@@ -98,7 +98,7 @@ def test_links_are_refused(unpacked, tmp_path):
 def test_space_is_checked_first(unpacked, tmp_path, monkeypatch):
     pack(tmp_path / "HANDS.zip", {"a.txt": "one"})
     monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: SimpleNamespace(free=2))
-    with pytest.raises(OSError, match=r"HANDS\.zip needs .* GB are free in .*make room"):
+    with pytest.raises(OSError, match=r"HANDS\.zip would take .* GB are free in .*make room"):
         unpacked()
 
 

@@ -20,7 +20,7 @@ def write(tmp_path):
 
 
 def read(path, shape=(2,)):
-    return validation.read_label_file(path, shape, "Fetch it again.")
+    return validation.read_label_file(path, shape, "fetch it again")
 
 
 def test_numbers_are_the_files_to_the_last_bit(write):
@@ -48,7 +48,7 @@ def test_memory_is_the_arrays_own(write):
         ([], "must be a JSON list"),
         ({"item": [1, 2]}, "must be a JSON list"),
         ("3", "must be a JSON list"),
-        ("[[1, 2], [3", r"not valid JSON \(parse error: premature EOF\). Fetch"),
+        ("[[1, 2], [3", r"not valid JSON \(parse error: premature EOF\): fetch"),
         ("[[1, 2]] [", "not valid JSON"),
         ("[[1, 2], [Nan, 2]]", "not valid JSON"),
         ('[[1, 2], ["\xff", 2]]', "entry 1 has shape ragged"),

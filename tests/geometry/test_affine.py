@@ -1,12 +1,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
+from peclr_jax.geometry.crop import scaling
 
 SIDE = 32
 POINTS = np.random.default_rng(0).uniform(-20, 50, (1, 5, 2)).astype(np.float32)
@@ -125,21 +125,6 @@ def test_a_range_of_one_point_samples_the_identity():
     jax.tree.map(np.testing.assert_array_equal, drawn, affine.identity(3))
 
 
-def test_source_and_canonical_view_share_center_and_scale():
-    matrix = affine.source_to_canonical(source_side=60, view_side=20, source_margin=1.5)
-    corners = jnp.array([[29.5, 29.5], [-0.5, -0.5], [59.5, 59.5]])
-    # The source's edges lie a quarter of the view's side beyond the view's own.
-    assert_close(affine.apply_to_points(matrix, corners), [[9.5, 9.5], [-5.5, -5.5], [24.5, 24.5]])
-
-
-@pytest.mark.parametrize("half_pixel", [True, False])
-def test_crop_and_resize_maps_edges_or_first_pixels(half_pixel):
-    matrix = affine.crop_and_resize(jnp.array([10, 20, 4, 8]), 16, half_pixel=half_pixel)
-    first, last = (9.5, 19.5), (13.5, 27.5)
-    expected = [[-0.5, -0.5], [15.5, 15.5]] if half_pixel else [[-2.0, -1.0], [14.0, 15.0]]
-    assert_close(affine.apply_to_points(matrix, jnp.array([first, last])), expected)
-
-
 @given(similarities(), floats(6, 25), floats(6, 25))
 def test_a_bright_dot_lands_where_its_point_does(transform, x, y):
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -198,11 +183,18 @@ def test_matches_a_plain_bilinear_interpolation():
 
 def official_matrices(reference, *, half_pixel):
     """The official pipeline: turn about the truncated mean joint, cut out a box, resize it."""
-    center = jnp.array(np.trunc(reference["joints_in"][..., :2].mean(axis=1)))
+    x, y = np.trunc(reference["joints_in"][..., :2].mean(axis=1)).T
     # OpenCV's positive angles turn the content counter-clockwise.
-    turn = affine.rotation_about(-jnp.deg2rad(jnp.array(reference["angle"])), center)
-    cut = affine.crop_and_resize(jnp.array(reference["crop_box"]), 128, half_pixel=half_pixel)
-    return affine.compose_matrices(turn, cut)
+    cosine, sine = (f(-np.deg2rad(reference["angle"])) for f in (np.cos, np.sin))
+    turn = [cosine, -sine, x - cosine * x + sine * y, sine, cosine, y - sine * x - cosine * y]
+    scale_x, scale_y = 128 / reference["crop_box"][:, 2:].T
+    left, top = reference["crop_box"][:, :2].T
+    shift_x, shift_y = -left * scale_x, -top * scale_y
+    if half_pixel:
+        shift_x, shift_y = shift_x + (scale_x - 1) / 2, shift_y + (scale_y - 1) / 2
+    cut = scaling(scale_x, scale_y, shift_x, shift_y)
+    turn = np.stack(turn, -1).reshape(-1, 2, 3)
+    return jnp.array(affine.compose_matrices(turn, cut), jnp.float32)
 
 
 def test_reproduces_the_official_matrices_and_joints(parity):

@@ -1,6 +1,7 @@
 """Small data sets: our drawings in FreiHAND's layout, and hands that cost nothing to render."""
 
 import itertools
+import json
 from pathlib import Path
 
 import jax
@@ -12,6 +13,7 @@ from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline import DataSpec, make_source
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
+REFERENCE = Path(__file__).parents[1] / "reference"
 
 
 @pytest.fixture(scope="session")
@@ -85,3 +87,9 @@ def take():
         return result
 
     return take_
+
+
+@pytest.fixture(scope="session")
+def recorded_draws():
+    """What was drawn before; the same seed must give the same batches for ever."""
+    return json.loads((REFERENCE / "recorded_draws.json").read_text())

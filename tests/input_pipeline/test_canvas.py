@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from peclr_jax.geometry import affine
+from peclr_jax.geometry.crop import mirror_matrix
 from peclr_jax.input_pipeline import canvas, crop, records
 
 warp = jax.jit(affine.apply_to_images, static_argnums=2)
@@ -117,10 +118,8 @@ def test_a_dot_lands_under_its_keypoint(x, y, box_side, size, mirrored):
     pixels = np.repeat(dot[..., None], 3, -1).astype(np.uint8)
     box = [x - 0.4 * box_side, y - 0.2 * box_side, x + 0.6 * box_side, y + 0.3 * box_side]
     cut, padded, matrix, window = both(jpeg(pixels), box, size, 2.25, mirrored)
-    scale, shift = (value.numpy() for value in crop.scale_and_shift(window, size))
-    expected = scale * np.array([x, y]) + shift
-    if mirrored:
-        expected[0] = size - 1 - expected[0]
+    to_crop = mirror_matrix(crop.to_matrix(window, size), tf.constant(mirrored), size)
+    expected = to_crop.numpy() @ [x, y, 1]
     rows, columns = np.mgrid[:size, :size]
     for image in (cut, warped(padded, matrix, size)):
         weight = np.clip(image[..., 0].astype(float) - 25, 0, None)

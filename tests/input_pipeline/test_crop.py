@@ -3,6 +3,7 @@
 import io
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from peclr_jax.geometry.crop import around, to_matrix
 from peclr_jax.input_pipeline import crop, rendered
 
 BACKGROUND = (40, 60, 80)
-crop_on_device = jax.jit(rendered.crop, static_argnums=(2, 3))
+crop_on_device = jax.jit(rendered.crop, static_argnums=2)
 
 
 def jpeg(pixels):
@@ -40,10 +42,10 @@ def cut(pixels, box, size, margin, valid=True, mirrored=False):
     window = crop.window_around(
         tf.constant(box, tf.float32), tf.constant(valid), shape, margin, size
     )
-    scale, shift = crop.scale_and_shift(window, size)
+    matrix = crop.to_matrix(window, size).numpy()
     part = crop.inside(window, shape)
     image = crop.cut_out(tf.constant(jpeg(pixels)), window, part, size, tf.constant(mirrored))
-    return image.numpy(), scale.numpy(), shift.numpy()
+    return image.numpy(), matrix[0, 0], matrix[:, 2]
 
 
 @given(
@@ -72,11 +74,13 @@ def test_the_device_crops_as_tensorflow_does(x, y, box_side):
     half = box_side / 2
     box = np.array([x - half, y - half, x + half, y + half - 3], np.float32)
     _, scale, shift = cut(pixels, box, 48, 1.5)
-    image, device_scale, device_shift = crop_on_device(pixels[None], box[None], 48, 1.5)
+    matrix = to_matrix(around(box[None], 1.5), 48)
+    device_scale, device_shift = matrix[0, 0, 0], matrix[0, :, 2]
+    image = crop_on_device(pixels[None], jnp.array(matrix), 48)
     pixel = max(1.0, 1.5 / scale)  # of the image as it is decoded, in those of the image
-    assert abs(48 / device_scale[0] - 48 / scale) <= 0.51 * pixel
+    assert abs(48 / device_scale - 48 / scale) <= 0.51 * pixel
     point, device_point = (
-        a * np.array([x, y]) + b for a, b in ((scale, shift), (device_scale[0], device_shift[0]))
+        a * np.array([x, y]) + b for a, b in ((scale, shift), (device_scale, device_shift))
     )
     assert abs(point - device_point).max() <= 1.1 * scale * pixel
     np.testing.assert_allclose(center_of_mass(np.asarray(image[0])), device_point, atol=0.2)
@@ -126,29 +130,6 @@ def test_shrinking_does_not_alias():
     assert abs(image[2:-2, 2:-2].astype(int) - 127).max() < 12
 
 
-def test_labels_follow():
-    rng = np.random.default_rng(0)
-    joints = rng.normal(size=(2, 21, 3)) * 0.05 + [0, 0, 0.5]
-    intrinsics = np.array([[[300.0, 1, 60], [0, 310, 50], [0, 0, 1]]] * 2)
-    projected = np.einsum("nij,nkj->nki", intrinsics, joints)
-    points = projected[..., :2] / projected[..., 2:]
-    scale, shift = np.array([0.7, 2.0]), np.array([[3.0, -40.0], [-100.0, 7.0]])
-    boxes = np.concatenate([points.min(1), points.max(1)], -1)
-    labels = {"keypoints_2d": points, "intrinsics": intrinsics, "hand_box": boxes, "version": 3}
-    labels = {k: tf.constant(v, tf.float32) for k, v in labels.items()}
-    moved = crop.adapt_labels(
-        labels, tf.constant(scale, tf.float32), tf.constant(shift, tf.float32)
-    )
-    expected = scale[:, None, None] * points + shift[:, None]
-    np.testing.assert_allclose(moved["keypoints_2d"], expected, rtol=1e-4, atol=1e-3)
-    projected = np.einsum("nij,nkj->nki", moved["intrinsics"], joints)
-    np.testing.assert_allclose(
-        projected[..., :2] / projected[..., 2:], expected, rtol=1e-4, atol=1e-3
-    )
-    np.testing.assert_allclose(moved["hand_box"][:, :2], expected.min(1), rtol=1e-4, atol=1e-3)
-    assert moved["version"] == 3
-
-
 @pytest.mark.parametrize("box_side", [12, 60, 150])
 def test_a_mirrored_crop_is_the_crop_mirrored(box_side):
     pixels = dot((151, 203), (77.3, 60.8), radius=max(2.0, box_side / 20))
@@ -156,28 +137,3 @@ def test_a_mirrored_crop_is_the_crop_mirrored(box_side):
     plain, _, _ = cut(pixels, box, 48, 1.5)
     mirrored, _, _ = cut(pixels, box, 48, 1.5, mirrored=True)
     assert abs(mirrored[:, ::-1].astype(int) - plain).max() <= 1
-
-
-def test_mirrored_labels_are_those_of_a_right_hand():
-    """Joints still project onto their keypoints, at the mirrored places; others stay."""
-    rng = np.random.default_rng(1)
-    joints = rng.normal(size=(2, 21, 3)) * 0.05 + [0.02, 0, 0.5]
-    intrinsics = np.array([[[300.0, 1, 60], [0, 310, 50], [0, 0, 1]]] * 2)
-    projected = np.einsum("nij,nkj->nki", intrinsics, joints)
-    points = projected[..., :2] / projected[..., 2:]
-    labels = {
-        "keypoints_2d": points,
-        "keypoints_3d": joints,
-        "intrinsics": intrinsics,
-        "hand_box": np.concatenate([points.min(1), points.max(1)], -1),
-    }
-    labels = {name: tf.constant(value, tf.float32) for name, value in labels.items()}
-    moved = crop.mirror_labels(labels, tf.constant([True, False]), 96)
-    for name, before in labels.items():
-        np.testing.assert_array_equal(moved[name][1], before[1])
-    expected = np.stack([95 - points[0, :, 0], points[0, :, 1]], -1)
-    np.testing.assert_allclose(moved["keypoints_2d"][0], expected, rtol=1e-5, atol=1e-4)
-    projected = moved["keypoints_3d"][0] @ np.transpose(moved["intrinsics"][0])
-    np.testing.assert_allclose(projected[:, :2] / projected[:, 2:], expected, rtol=1e-4, atol=1e-3)
-    np.testing.assert_allclose(moved["hand_box"][0][:2], expected.min(0), rtol=1e-5, atol=1e-4)
-    assert moved["intrinsics"][0, 0, 0] > 0

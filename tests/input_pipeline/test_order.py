@@ -119,3 +119,8 @@ def test_too_few_images_for_a_batch():
 def test_impossible_weights(weights):
     with pytest.raises(ValueError, match="2 data sets need as many positive weights"):
         Order((10, 10), 4, seed=0, weights=weights)
+
+
+def test_the_order_is_the_recorded_one(recorded_draws):
+    order = Order((100, 37, 64), 16, 7, (1.0, 2.0, 1.0))
+    assert [order.indices(step).tolist() for step in (0, 1, 5, 1000)] == recorded_draws["order"]

@@ -64,3 +64,9 @@ def test_hands_of_one_photo_are_not_versions_of_each_other():
     partners = Partners(Identities(np.array([0, 0, 1]), np.zeros(3, int)), (3,), seed=0)
     assert not partners.exist
     np.testing.assert_array_equal(partners.indices(np.arange(3), 0), np.arange(3))
+
+
+def test_the_partners_are_the_recorded_ones(recorded_draws):
+    partners = Partners(tiled(np.arange(10), 4), (40,), 3)
+    found = [partners.indices(np.arange(0, 40, 3), step).tolist() for step in (0, 1, 99)]
+    assert found == recorded_draws["partners"]

@@ -26,6 +26,12 @@ def test_kept_by_identity(tmp_path):
     assert len(list((tmp_path / "hands").iterdir())) == 2
 
 
+def test_hands_of_another_renderer_are_not_read(tmp_path, monkeypatch):
+    cached(str(tmp_path), {}, lambda: pool(1))
+    monkeypatch.setattr("peclr_jax.input_pipeline.rendered_cache.RENDERER_VERSION", 0)
+    assert (cached(str(tmp_path), {}, lambda: pool(2)).arrays["image"] == 2).all()
+
+
 def test_damaged_files_are_made_again(tmp_path):
     cached(str(tmp_path), {}, lambda: pool(1))
     (path,) = tmp_path.iterdir()

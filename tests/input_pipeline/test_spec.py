@@ -69,3 +69,9 @@ def test_the_margin_of_the_crop():
 )
 def test_the_last_background_stands_for_the_rest(named, of_each):
     assert RenderedSpec(versions=3, background=named).backgrounds == of_each
+
+
+@pytest.mark.parametrize("size", [10**30, float("inf"), float("nan")])
+def test_sizes_beyond_floats_are_refused(size):
+    with pytest.raises(UserError, match=r"source_size is .*, not a (finite|whole) number"):
+        make(source_size=size)

@@ -48,3 +48,8 @@ def test_every_data_set_gives_its_fraction():
     np.testing.assert_array_equal(ids[store.identities().versions], kept["id"])
     (part,) = store.stream([np.array([9, 0])])
     np.testing.assert_array_equal(part["id"], kept["id"][[9, 0]])
+
+
+def test_the_subsets_are_the_recorded_ones(recorded_draws):
+    chosen = {str(f): subset.choose(np.arange(50), f, 3).tolist() for f in (0.1, 0.25, 0.5)}
+    assert chosen == recorded_draws["subset"]

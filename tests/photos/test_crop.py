@@ -4,7 +4,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
-from peclr_jax.photos.crop import Square, Window, around, central, cut_out, keep
+from peclr_jax.geometry.crop import Square, mirror_matrix, to_matrix
+from peclr_jax.photos.crop import Window, cut_out, keep
 
 WIDTH, HEIGHT, SIZE = 120, 90, 64
 
@@ -18,7 +19,7 @@ def plane():
 
 def check(crop, square, mirror, tolerance):
     """Pixels that see the photo's inside (away from its border) must show what is there."""
-    to_crop = square.to_crop(SIZE, mirror=mirror)
+    to_crop = mirror_matrix(to_matrix(square, SIZE), np.array(mirror), SIZE)
     to_photo = np.linalg.inv(np.vstack([to_crop, [0, 0, 1]]))
     y, x = np.mgrid[:SIZE, :SIZE]
     place = to_photo @ np.stack([x.ravel(), y.ravel(), np.ones(SIZE * SIZE)])
@@ -67,14 +68,6 @@ def test_shrinking_averages():
     rows[::2] = 200
     crop = cut_out(Window(Image.fromarray(rows), -0.5, -0.5, (1, 1)), Square(31.5, 31.5, 64), 8)
     np.testing.assert_allclose(crop[2:-2], 100, atol=4)
-
-
-def test_squares_around_boxes_and_in_the_middle():
-    assert around((10.0, 20.0, 30.0, 60.0), 1.5) == Square(20, 40, 60)
-    assert central(101, 51, 0.5) == Square(50, 25, 25.5)
-    assert Square(20, 40, 60).edges == (-10, 10, 50, 70)
-    corners = Square(20, 40, 60).to_crop(30) @ np.array([[-10, 50], [10, 70], [1, 1]])
-    np.testing.assert_allclose(corners, [[-0.5, 29.5]] * 2)  # edges of the crop
 
 
 def test_a_region_beside_the_photo_is_refused():

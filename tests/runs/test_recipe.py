@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import pytest
 
 from configs import pretrain
@@ -80,6 +81,34 @@ def test_endless_data_need_a_number_of_steps():
     assert recipe.make_schedule(config, None, 1.0).total_steps == 50
 
 
+def test_lamb_scales_the_step_of_adam():
+    config = pretrain.get_config()
+    config.optimizer.name = "lamb"
+    params, gradients = {"kernel": jnp.arange(1.0, 5.0)}, {"kernel": jnp.array([0.1, -2, 3, 0.5])}
+    updates, _ = recipe.make_optimizer(config, lambda step: 0.1).update(
+        gradients, recipe.make_optimizer(config, lambda step: 0.1).init(params), params
+    )
+    # The step has the length of the tensor, times the learning rate.
+    assert jnp.linalg.norm(updates["kernel"]) == pytest.approx(0.1 * 30**0.5, rel=1e-3)
+
+
 def test_unknown_recipe():
     with pytest.raises(ValueError, match="has no recipe 'papre'"):
         pretrain.get_config("papre")
+
+
+@pytest.mark.parametrize("steps", ["ten", "20:10", "0:5", "10"])
+def test_steps_to_trace_are_checked_before_anything_runs(steps):
+    config = pretrain.get_config("quick")
+    config.profile = steps
+    with pytest.raises(ValueError, match=f"profile='{steps}' names no steps .* example 10:20"):
+        recipe.check_pretraining(config, 1)
+
+
+def test_fields_that_came_later_do_not_keep_an_older_run_from_going_on():
+    config = pretrain.get_config("quick")
+    older = config.to_dict()
+    del older["optimizer"]["skip_nonfinite"], older["profile"]
+    assert recipe.identity(config.to_dict()) == recipe.identity(older)
+    config.optimizer.skip_nonfinite = 3
+    assert recipe.identity(config.to_dict()) != recipe.identity(older)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.synthetic import anatomy, draws, kinematics
+from peclr_jax.synthetic import anatomy, kinematics, sampling
 
 HANDS = 256
 
@@ -13,7 +13,7 @@ HANDS = 256
 @pytest.fixture(scope="module")
 def sampled():
     def sample(key):
-        rows = draws.table(key, 3)
+        rows = sampling.table(key, 3)
         shape = kinematics.sample_shape(rows[0])
         pose = kinematics.sample_pose(rows[1])
         return shape, pose, kinematics.forward_kinematics(shape, pose)
@@ -85,8 +85,3 @@ def test_an_open_hand_does_not_penetrate_itself_and_a_crushed_one_does():
     assert kinematics.self_penetration(shape, open_hand) < 3.0
     crushed = open_hand._replace(joints=open_hand.joints * 0.3)
     assert kinematics.self_penetration(shape, crushed) > 50.0
-
-
-def test_a_row_of_numbers_never_runs_out_silently():
-    with pytest.raises(ValueError, match="raise NUMBERS"):
-        draws.named(jnp.zeros(draws.NUMBERS), many=(draws.NUMBERS + 1,))

@@ -14,7 +14,6 @@ from configs import finetune as finetune_recipes
 from configs import predict as recipes
 from peclr_jax.geometry import camera
 from peclr_jax.networks.estimator import Estimate, Estimator
-from peclr_jax.pages import report as reports
 from peclr_jax.runs import pose_recipe
 from peclr_jax.tasks import predict
 
@@ -308,17 +307,3 @@ def test_real_photos(tmp_path, shared, tiny_network, monkeypatch):
     assert len(list(summary.overlays.iterdir())) == 17
     # 40 kB a picture, as text, its hand, and the page's own.
     assert summary.page.stat().st_size < 17 * (40_000 * 4 / 3 + 2000) + 20_000
-    cards = reports.prediction_cards(tmp_path, most=3)
-    reports.write_report(
-        tmp_path / "report.html",
-        "A run",
-        [
-            reports.Section("First & foremost", [reports.paragraph("a < b")]),
-            reports.Section("Photos", cards),
-        ],
-    )
-    text = (tmp_path / "report.html").read_text()
-    assert text.count("<canvas") == 3
-    assert "14 more images" in text
-    assert "First &amp; foremost" in text
-    assert "a &lt; b" in text

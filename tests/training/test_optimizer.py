@@ -6,7 +6,6 @@ import pytest
 
 from peclr_jax.training.optimizer import (
     decay_mask,
-    lamb,
     lars_adam,
     official_decay_mask,
     scale_by_lars,
@@ -193,15 +192,6 @@ def test_missing_parameters_are_named():
     scaler = scale_by_lars(0.1)
     with pytest.raises(ValueError, match="needs the parameters"):
         scaler.update({"a": jnp.ones(2)}, scaler.init({"a": jnp.ones(2)}))
-
-
-def test_lamb_is_optax_lamb_in_our_argument_order():
-    params = {"kernel": jnp.arange(1.0, 5.0)}
-    gradients = {"kernel": jnp.array([0.1, -2.0, 3.0, 0.5])}
-    ours, theirs = lamb(0.1, 0.01, {"kernel": True}), optax.lamb(0.1, weight_decay=0.01)
-    expected, _ = theirs.update(gradients, theirs.init(params), params)
-    actual, _ = ours.update(gradients, ours.init(params), params)
-    np.testing.assert_array_equal(actual["kernel"], expected["kernel"])
 
 
 def test_decay_masks_of_a_resnet():

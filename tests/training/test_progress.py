@@ -1,11 +1,15 @@
 import io
 import json
+import time
 
 import numpy as np
 from rich.console import Console
 
-from peclr_jax.training.metrics_writer import MetricsWriter
-from peclr_jax.training.progress import Progress
+from peclr_jax.training.progress import MetricsWriter, Progress
+from peclr_jax.training.restoring import restore_params
+from peclr_jax.training.trainer import Hook
+from tests.training import toy_run as toy
+from tests.training.toy_run import assert_equal
 
 
 def steps(workdir):
@@ -56,3 +60,26 @@ def test_metrics_of_steps_taken_again_are_dropped(tmp_path):
     writer.images(4, {"views": np.zeros((4, 6, 3), np.uint8)})
     writer.close()
     assert steps(tmp_path) == [1, 2, 3, 4]
+
+
+def test_the_wall_clock_may_jump(tmp_path, whole, monkeypatch):
+    """Only dates in the logs come from it: not rates, not the order of steps."""
+    real, offset = time.time, [0.0]
+
+    def jump(step, state):
+        if step == 4:
+            offset[0] = -86400.0
+        if step == 8:
+            # Orbax times its saves by this clock: that of step 6 must be over.
+            assert any((tmp_path / "checkpoints/6").exists() for _ in range(10**6))
+            offset[0] = 86400.0
+        return {}
+
+    monkeypatch.setattr(time, "time", lambda: real() + offset[0])
+    toy.train(tmp_path, 12, hooks=[Hook(1, jump)])
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    records = [record for line in lines if "loss" in (record := json.loads(line))]
+    assert [record["step"] for record in records] == list(range(1, 13))
+    rates = [record["images_per_second"] for record in records[1:]]
+    assert all(0 < rate < 1e6 for rate in rates)
+    assert_equal(restore_params(tmp_path), whole)

@@ -1,12 +1,10 @@
 import json
 import os
 import random
-import runpy
 import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,13 +12,13 @@ import pytest
 
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.failures import NonFiniteLossError
-from peclr_jax.training.preemption import Preempted, stop_signals
 from peclr_jax.training.restoring import restore_params, restore_state
 from peclr_jax.training.trainer import Hook
+from tests.training import toy_run as toy
+from tests.training.toy_run import assert_equal
 
 SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]
-toy = SimpleNamespace(**runpy.run_path(str(SCRIPT)))
 
 
 def start(workdir, *args):
@@ -36,11 +34,6 @@ def start(workdir, *args):
 
 def records(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-
-
-def assert_equal(actual, expected):
-    assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
@@ -65,33 +58,6 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
     losses = [[record["loss"] for record in records(workdir)] for workdir in (whole, killed)]
     assert losses[0] == losses[1], f"killed at step {kill_at}"
     assert [record["step"] for record in records(killed)] == list(range(1, 25))
-
-
-def test_sigterm_saves_and_leaves(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-
-    def interrupt(step, state):
-        if step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return {}
-
-    with pytest.raises(Preempted, match="SIGTERM; the state after step 5 is saved") as info:
-        toy.train(tmp_path, 6, hooks=[Hook(1, interrupt)])
-    assert info.value.exit_code == 0
-    assert signal.getsignal(signal.SIGTERM) == before
-    with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
-        assert checkpoints.latest_step() == 5
-
-
-def test_a_second_interrupt_does_not_wait():
-    before = signal.getsignal(signal.SIGINT)  # a shell's background jobs ignore it
-    with stop_signals() as stop:
-        assert stop.requested(1) is None
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.requested(2) == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) == before
 
 
 def test_resuming_with_another_number_of_devices_and_not_past_the_end(tmp_path):

@@ -17,7 +17,7 @@ from peclr_jax.training.accumulation import cached_gradients
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.optimizer import lars_adam, warmup_cosine
 from peclr_jax.training.progress import Progress
-from peclr_jax.training.trainer import create_state, fit, make_train_step
+from peclr_jax.training.trainer import Hook, create_state, fit, make_train_step
 
 ROWS, SIDE, SEED = 16, 6, 5
 
@@ -87,6 +87,32 @@ def train(workdir, total_steps, *, num_devices=None, stall_at=None, num_micro_ba
             progress=progress,
             hooks=options.get("hooks", ()),
         )
+
+
+class StoppedError(Exception):
+    """Raised by a test in the middle of a run."""
+
+
+def stop_at(step):
+    """Returns a hook that ends a run with an error after a step."""
+
+    def run(now, state):
+        if now == step:
+            raise StoppedError
+        return {}
+
+    return Hook(1, run)
+
+
+def saved_steps(workdir):
+    """Returns the steps of a run's complete checkpoints."""
+    return sorted(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdecimal())
+
+
+def assert_equal(actual, expected):
+    """Asserts that two trees are the same to the last bit."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """The scaling benchmark at toy size, on the virtual devices of the tests."""
 
 import dataclasses
-from functools import partial
 
 import pytest
 
@@ -9,14 +8,12 @@ from benchmarks import harness, report
 from benchmarks.compiled import scaling
 from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
-from peclr_jax.models import resnet
+from tests.stand_ins import shallow_networks
 
 
 @pytest.fixture(scope="module")
 def measured():
-    shallow = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", shallow)
+    with shallow_networks():
         return scaling.measure(dataclasses.replace(scaling.TOY, separate=False))
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 from benchmarks import harness, process, report
 from benchmarks.cpu import augmentation, nt_xent, startup
 from benchmarks.cpu import suite as cpu
-from peclr_jax.models import resnet
 from peclr_jax.synthetic import render
 from peclr_jax.training.progress import Progress
+from tests.stand_ins import shallow_networks
 
 # The start of the quick start takes minutes: its parts are tested below.
 AT_TOY_SIZE = [name for name in cpu.BENCHMARKS if name != "startup"]
@@ -28,9 +28,7 @@ def output(tmp_path_factory):
     Image.new("RGB", (24, 24), "red").save(photos / "photo.jpeg")
     flags = ["--toy", "--no-separate", f"--only={','.join(AT_TOY_SIZE)}"]
     # What these measure is tested elsewhere, and would take half a minute to compile.
-    shallow = partial(resnet.ResNet, stage_sizes=(1, 1, 1, 1), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", shallow)
+    with pytest.MonkeyPatch.context() as patch, shallow_networks():
         patch.setattr(render, "render_indices", fake_render)
         assert cpu.main([*flags, f"--images={photos}", f"--output={path}"]) == 0
     return path

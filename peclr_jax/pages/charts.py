@@ -1,0 +1,182 @@
+"""Charts of numbers: losses, PCK, equivariance (Figs. 9 and 10), arms of experiments."""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
+
+from peclr_jax.hands.scores import Interval
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_CYCLE = cycler(linestyle=["-", "--", ":"]) * cycler(color=_COLORS)
+
+Panel = tuple[Mapping[str, Interval], Mapping[str, float]]
+Points = Float[np.ndarray, "_"]
+
+
+def curve(
+    steps: Float[np.ndarray, " points"], values: Float[np.ndarray, " points"], label: str
+) -> Figure:
+    """Draws one quantity over the steps of a run.
+
+    Args:
+      steps: Steps.
+      values: Value at each step.
+      label: Name of the quantity, with its unit.
+    """
+    figure = Figure(figsize=(6, 3.2))
+    axes = figure.subplots()
+    axes.plot(steps, values, linewidth=1)
+    axes.set(xlabel="step", ylabel=label)
+    axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure
+
+
+def pck(curves: Mapping[str, tuple[Points, Points, float]], *, unit: str = "m") -> Figure:
+    """Draws PCK curves, the AUC of each in the legend.
+
+    Args:
+      curves: Label to (thresholds, fractions of correct keypoints, AUC).
+      unit: Unit of the thresholds, "m" (shown in centimetres) or "px".
+    """
+    figure, axes = _axes()
+    factor, shown = (100, "cm") if unit == "m" else (1, unit)
+    for label, (thresholds, fractions, area) in curves.items():
+        axes.plot(factor * thresholds, fractions, label=f"{label}: AUC {area:.3f}")
+    axes.set(xlabel=f"error threshold ({shown})", ylabel="correct keypoints", ylim=(0, 1))
+    axes.margins(x=0)
+    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def equivariance_curve(angles_deg: Points, values: Mapping[str, Points], *, label: str) -> Figure:
+    """Draws a measure over the angle by which the image was rotated (Fig. 9).
+
+    Args:
+      angles_deg: Angles in degrees.
+      values: Name of a network to its value at each angle.
+      label: What is measured, with its unit.
+    """
+    figure, axes = _axes()
+    for name, measured in values.items():
+        axes.plot(angles_deg, measured, marker="o", markersize=4, label=name)
+    axes.set(xlabel="rotation of the image (degrees)", ylabel=label)
+    # Values below 0 must be seen as losses.
+    if any(np.nanmin(measured) < 0 for measured in values.values()):
+        axes.axhline(0, color="black", linewidth=0.8)
+    else:
+        axes.set_ylim(bottom=0)
+    axes.legend()
+    return figure
+
+
+def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], label: str) -> Figure:
+    """Draws a measure over the translation of the image (Fig. 10).
+
+    Args:
+      translations_px: Translations along either axis, pixels, evenly spaced.
+      grid: The measure, a row for each vertical and a column for each horizontal translation.
+      label: What is measured, with its unit.
+
+    Returns:
+      The figure. Values on both sides of 0 are drawn in two colours that meet there.
+    """
+    figure = Figure(figsize=(6, 5))
+    axes = figure.subplots()
+    lowest, highest = float(np.nanmin(grid)), float(np.nanmax(grid))
+    bound = max(-lowest, highest)
+    signed = lowest < 0
+    half = (translations_px[1] - translations_px[0]) / 2 if len(translations_px) > 1 else 0.5
+    low, high = translations_px[0] - half, translations_px[-1] + half
+    # Downward as in the image.
+    image = axes.imshow(
+        grid,
+        extent=(low, high, high, low),
+        cmap="PuOr" if signed else "viridis",
+        vmin=-bound if signed else lowest,
+        vmax=bound if signed else highest,
+    )
+    axes.set(
+        xlabel="horizontal translation (px, + is right)",
+        ylabel="vertical translation (px, + is down)",
+        xticks=translations_px,
+        yticks=translations_px,
+    )
+    bar = figure.colorbar(image, ax=axes, shrink=0.85)
+    bar.set_label(label)
+    figure.tight_layout()
+    return figure
+
+
+def bars(panels: Mapping[str, Panel]) -> Figure:
+    """Draws arms beside each other, with intervals, a panel for each quantity.
+
+    Args:
+      panels: Quantity with its unit to the values of arms and to those of the lines drawn across
+        them, both by label.
+    """
+    rows = max(len(arms) for arms, _ in panels.values())
+    figure = Figure(figsize=(0.6 + 3.4 * len(panels), 1.2 + 0.36 * rows), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for panel, (quantity, (arms, lines)) in zip(axes, panels.items(), strict=True):
+        values = [arm.value for arm in arms.values()]
+        below = [arm.value - (arm.value if arm.low is None else arm.low) for arm in arms.values()]
+        above = [(arm.value if arm.high is None else arm.high) - arm.value for arm in arms.values()]
+        colors = [_COLORS[i % len(_COLORS)] for i in range(len(arms))]
+        panel.barh(
+            list(arms), values, xerr=[below, above], color=colors, capsize=3, ecolor="#444444"
+        )
+        for (label, value), style in zip(lines.items(), (":", "--"), strict=False):
+            panel.axvline(value, color="black", linewidth=0.9, linestyle=style, label=label)
+        panel.set_xlabel(quantity)
+        panel.grid(axis="x", alpha=0.3)
+        if lines:
+            # Above the bars, which take all of the panel.
+            panel.legend(
+                fontsize=7, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, frameon=False
+            )
+    axes[0].invert_yaxis()  # shared by all; the first arm is on top
+    return figure
+
+
+def curves(
+    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float | None, float | None]]]],
+    *,
+    x_label: str,
+) -> Figure:
+    """Draws quantities over another one, with intervals.
+
+    Args:
+      panels: Quantity with its unit to its series by label, each a list of points (x, value, low,
+        high); low and high are None where there is no interval.
+      x_label: Name of x, with its unit.
+    """
+    figure = Figure(figsize=(0.6 + 3.6 * len(panels), 3.4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    for panel, (quantity, series) in zip(axes, panels.items(), strict=True):
+        for color, (label, points) in zip(cycle(_COLORS), series.items(), strict=False):
+            x, values, low, high = zip(*points, strict=True)
+            panel.plot(x, values, marker="o", markersize=4, color=color, label=label)
+            if None not in low and None not in high:
+                panel.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+                # A band about a single point has no width.
+                panel.vlines(x, low, high, color=color, linewidth=1)
+        panel.set(xlabel=x_label, ylabel=quantity)
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    return figure
+
+
+def _axes() -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.set_prop_cycle(_CYCLE)
+    axes.grid(alpha=0.3)
+    return figure, axes

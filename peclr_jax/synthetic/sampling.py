@@ -1,0 +1,160 @@
+"""What scenes are sampled with: named random numbers, and vector algebra on the last axis.
+
+A scene needs some hundred random numbers, and every call of `jax.random` unrolls its hash into the
+program. So a picture draws one table of U(0, 1) numbers from its key, and every sampler is a
+deterministic function of one row of that table: compilation is short, and no two samplers can share
+a number.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+NUMBERS = 80
+Numbers = Float[Array, "80"]
+
+
+def table(key: Key[Array, ""], rows: int) -> Float[Array, "rows 80"]:
+    """Draws the numbers of several samplers.
+
+    Args:
+      key: PRNG key.
+      rows: Number of samplers.
+    """
+    return jax.random.uniform(key, (rows, NUMBERS))
+
+
+def named(numbers: Numbers, **shapes: tuple[int, ...]) -> dict[str, Float[Array, "..."]]:
+    """Splits a row into arrays by name.
+
+    Args:
+      numbers: One row of `table`.
+      **shapes: Name and shape of every array.
+
+    Returns:
+      U(0, 1) arrays by name; no number is used twice.
+    """
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    assert sum(sizes) <= NUMBERS, f"{sum(sizes)} random numbers of a row of {NUMBERS}"
+    arrays, start = {}, 0
+    for (name, shape), size in zip(shapes.items(), sizes, strict=True):
+        arrays[name] = numbers[start : start + size].reshape(shape)
+        start += size
+    return arrays
+
+
+def between(
+    u: Float[Array, "..."],
+    low: int | float | Float[Array, "..."],
+    high: int | float | Float[Array, "..."],
+) -> Float[Array, "..."]:
+    """Turns U(0, 1) numbers into U(low, high).
+
+    Args:
+      u: U(0, 1) numbers.
+      low: Lower end.
+      high: Upper end.
+    """
+    return low + (high - low) * u
+
+
+def gaussian(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """Turns U(0, 1) numbers into N(0, 1), cut at 3.5 standard deviations.
+
+    Args:
+      u: U(0, 1) numbers.
+    """
+    return jnp.sqrt(2.0) * jax.lax.erf_inv(jnp.clip(2 * u - 1, -0.99953, 0.99953))
+
+
+def normalize(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
+    """Scales vectors to unit length.
+
+    Args:
+      v: Vectors.
+    """
+    return v / jnp.sqrt(jnp.sum(v * v, axis=-1, keepdims=True) + 1e-9)
+
+
+def rotation_x(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
+    """Returns rotations about x, which turn +y toward +z.
+
+    Args:
+      angle: Radians.
+    """
+    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
+    return _matrix([[one, zero, zero], [zero, c, -s], [zero, s, c]])
+
+
+def rotation_y(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
+    """Returns rotations about y, which turn +z toward +x.
+
+    Args:
+      angle: Radians.
+    """
+    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
+    return _matrix([[c, zero, s], [zero, one, zero], [-s, zero, c]])
+
+
+def rotation_z(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
+    """Returns rotations about z, which turn +x toward +y.
+
+    Args:
+      angle: Radians.
+    """
+    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
+    return _matrix([[c, -s, zero], [s, c, zero], [zero, zero, one]])
+
+
+def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:
+    """Returns the rotations of quaternions; four N(0, 1) numbers give a uniform rotation.
+
+    Args:
+      q: (w, x, y, z), of any length.
+    """
+    q = q / jnp.sqrt(jnp.sum(q * q, axis=-1, keepdims=True) + 1e-9)
+    w, x, y, z = jnp.moveaxis(q, -1, 0)
+    return _matrix(
+        [
+            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
+            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
+            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
+        ]
+    )
+
+
+def frame(
+    direction: Float[Array, "*batch 3"], palmar: Float[Array, "*batch 3"]
+) -> Float[Array, "*batch 3 3"]:
+    """Returns the frame of a bone: columns (side, direction, palmar).
+
+    Args:
+      direction: From the bone's beginning to its end.
+      palmar: Toward the palmar side; it is made orthogonal to `direction`.
+    """
+    direction = normalize(direction)
+    along = jnp.sum(direction * palmar, axis=-1, keepdims=True)
+    palmar = normalize(palmar - along * direction)
+    return jnp.stack([jnp.cross(direction, palmar), direction, palmar], axis=-1)
+
+
+def segment_distance(
+    point: Float[Array, "*batch 3"], start: Float[Array, "3"], end: Float[Array, "3"]
+) -> Float[Array, "*batch"]:
+    """Computes the distances of points to a segment.
+
+    Args:
+      point: The points.
+      start: One end of the segment.
+      end: The other end.
+    """
+    axis, offset = end - start, point - start
+    along = jnp.sum(offset * axis, axis=-1) / (jnp.sum(axis * axis, axis=-1) + 1e-6)
+    offset = offset - axis * jnp.clip(along, 0.0, 1.0)[..., None]
+    return jnp.sqrt(jnp.sum(offset * offset, axis=-1) + 1e-9)
+
+
+def _matrix(rows: list[list[Float[Array, "*batch"]]]) -> Float[Array, "*batch 3 3"]:
+    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)

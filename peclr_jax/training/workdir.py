@@ -1,0 +1,89 @@
+"""A run's directory: held by one run at a time, shared by all processes of it."""
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import jax
+from filelock import FileLock, Timeout
+from jax.experimental import multihost_utils
+
+from peclr_jax.errors import MachineError, UserError
+
+LOCK = ".lock"
+HOLDER = ".lock.holder"
+# Errors of file systems that have no locks; there nobody is refused.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Locks a run's directory, which is made if it is missing, while the context is open.
+
+    The lock is the operating system's: it ends with the process, however that ends. Process 0
+    locks it for all processes of a run.
+
+    Args:
+      workdir: The run's directory.
+
+    Raises:
+      UserError: If another run holds it, or if not all processes see the same directory.
+      MachineError: If it cannot be written to.
+    """
+    lock = FileLock(workdir / LOCK, timeout=0, fallback_to_soft=False)
+    try:
+        if jax.process_index() == 0:
+            _acquire(lock, workdir)
+        _check_shared(workdir)
+        yield
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, workdir: Path) -> None:
+    holder = workdir / HOLDER
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        with suppress(NotImplementedError):
+            lock.acquire()
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+    except Timeout:
+        named = "of which nothing is known"
+        with suppress(OSError):
+            named = holder.read_text()
+        raise UserError(
+            f"{workdir} is being used by another run ({named}): wait until it ends, or choose "
+            "another --workdir"
+        ) from None
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            return
+        raise MachineError(
+            f"{workdir} cannot be written to ({error.strerror}): choose another --workdir, or see "
+            "to its rights"
+        ) from error
+
+
+def _check_shared(workdir: Path) -> None:
+    """Checks that all processes see what process 0 writes.
+
+    Raises:
+      UserError: If this process does not see it.
+    """
+    if jax.process_count() == 1:
+        return
+    mark = workdir / ".shared"
+    if jax.process_index() == 0:
+        mark.touch()
+    multihost_utils.sync_global_devices("workdir marked")
+    if not mark.exists():
+        raise UserError(
+            f"process {jax.process_index()} does not find in {workdir} what process 0 writes "
+            "there: choose a --workdir that all hosts share"
+        )
+    multihost_utils.sync_global_devices("workdir seen")
+    if jax.process_index() == 0:
+        mark.unlink()

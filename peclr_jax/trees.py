@@ -1,0 +1,57 @@
+"""Trees of arrays compared by names, shapes and types."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Difference(NamedTuple):
+    """A tensor in which two trees differ.
+
+    Attributes:
+      name: Path of the tensor, for example "params/encoder/conv1/kernel".
+      found: Its shape in the one tree, and its type if that is not of floating point; `None` if it
+        is missing there.
+      wanted: The same of the other tree.
+    """
+
+    name: str
+    found: str | None
+    wanted: str | None
+
+
+def first_difference(found: Any, wanted: Any) -> Difference | None:
+    """Compares two trees of arrays, or of anything else with shapes and types.
+
+    The precision of floating-point numbers may differ.
+
+    Args:
+      found: Tree that is given.
+      wanted: Tree that it should be like.
+
+    Returns:
+      The first tensor that is missing, unknown or of another shape or type, parameters first, as
+      other tensors often only mirror them; `None` if there is none.
+    """
+    ours, theirs = _describe(found), _describe(wanted)
+    names = sorted(ours.keys() | theirs.keys(), key=lambda n: (not n.startswith("params/"), n))
+    for name in names:
+        if ours.get(name) != theirs.get(name):
+            return Difference(name, ours.get(name), theirs.get(name))
+    return None
+
+
+def _describe(tree: Any) -> dict[str, str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): _describe_leaf(leaf)
+        for path, leaf in leaves
+    }
+
+
+def _describe_leaf(leaf: Any) -> str:
+    if not hasattr(leaf, "dtype") or not hasattr(leaf, "shape"):
+        return f"no array but {type(leaf).__name__}"
+    shape = tuple(leaf.shape)
+    return f"{shape}" if jnp.issubdtype(leaf.dtype, jnp.floating) else f"{shape} of {leaf.dtype}"

@@ -1,0 +1,466 @@
+"""What of ours reads what others wrote, each fed with a damaged case of it.
+
+A target is made once, with a folder of its own, and called with a source of randomness and an empty
+folder for each case. It puts a damaged file there and reads it as our commands do; whatever it
+raises is judged by `fuzz`.
+"""
+
+import json
+import random
+import shutil
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest import mock
+
+import jax
+import numpy as np
+import safetensors.numpy
+from absl import flags
+from ml_collections import ConfigDict
+from mutations import damage, distort, distorted_text, strange
+from PIL import Image
+
+from configs import finetune as finetune_recipes
+from configs import pretrain as pretrain_recipes
+from data import archives, images, pickles
+from data.dexter_object import dexter_object_dataset_builder as dexter_object
+from data.freihand import freihand_dataset_builder as freihand
+from data.ho3d import ho3d_dataset_builder as ho3d
+from data.image_folder import image_folder_dataset_builder as image_folder
+from data.youtube_3d_hands import mano
+from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
+from peclr_jax import specs
+from peclr_jax.input_pipeline import DataSpec
+from peclr_jax.input_pipeline.rendered_cache import cached
+from peclr_jax.models import torch_file, torch_weights
+from peclr_jax.networks import estimator, inference, trained
+from peclr_jax.photos import boxes, crop, prepare
+from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.training import restoring
+from peclr_jax.training.checkpoints import Checkpoints
+
+ROOT = Path(__file__).parents[2]
+TORCH_FILES = ROOT / "tests/models/torch_files"
+IMAGES = ROOT / "data/image_folder/dummy_data"
+
+Case = Callable[[random.Random, Path], None]
+Maker = Callable[[Path], Case]
+
+
+def config_flags(folder: Path, main: Any) -> Case:
+    """Flags with values of every kind, as far as the checks before anything is allocated."""
+    recipes = {"pretrain": pretrain_recipes, "finetune": finetune_recipes}
+    fields = {
+        task: sorted(_flat(module.get_config("quick").to_dict()))
+        for task, module in recipes.items()
+    }
+    texts = (
+        "",
+        "nan",
+        "inf",
+        "1e308",
+        "True",
+        "(nan,1.0)",
+        "(1.0,inf)",
+        "1",
+        "-1",
+        "0",
+        "1e400",
+        "9" * 400,
+        "[",
+        "(1,",
+        "(2.0,1.0)",
+        "a,b",
+        "x",
+    )
+
+    def case(random: random.Random, folder: Path) -> None:
+        task = random.choice(sorted(recipes))
+        chosen = random.sample(fields[task], random.choice((1, 1, 2)))
+        argv = [f"--config.{name}={random.choice(texts)}" for name in chosen]
+        flags.FLAGS.unparse_flags()
+        for name in [name for name in flags.FLAGS if name.startswith("config.")]:
+            delattr(flags.FLAGS, name)  # of the case before
+        argv = ["main", f"--config={ROOT}/configs/{task}.py:quick", *argv]
+        with mock.patch.object(sys, "argv", argv):  # where the config's flag looks for its fields'
+            main.parse_flags(argv)
+        check_config(main.CONFIG.value)
+
+    return case
+
+
+def config_fields(folder: Path) -> Case:
+    """Fields with numbers at and beyond the ends of what they can be."""
+    recipes = (pretrain_recipes.get_config, finetune_recipes.get_config)
+
+    def case(random: random.Random, folder: Path) -> None:
+        config = random.choice(recipes)("quick")
+        flat = _flat(config.to_dict())
+        for name in random.sample(sorted(flat), random.choice((1, 1, 2))):
+            value = strange(flat[name], random)
+            if isinstance(value, list | dict | None) or "\0" in str(value):
+                continue  # flags give no such values
+            if isinstance(flat[name], int) and isinstance(value, float):
+                continue
+            try:
+                config.update_from_flattened_dict({name: value})
+            except (TypeError, OverflowError):  # by the config itself: flags refuse these, too
+                continue
+        check_config(config)
+
+    return case
+
+
+def check_config(config: ConfigDict) -> None:
+    """Does what a training does before it allocates anything."""
+    finetune = config.task == "finetune"
+    if finetune:
+        config.init.checkpoint = ""
+        config.model.update(
+            {
+                name: {"architecture": "resnet18", "width": 16, "stem": "small"}[name]
+                for name in ("architecture", "width", "stem")
+                if config.model[name] in ("auto", 0)
+            }
+        )
+        config, _ = pose_recipe.resolve(config)
+        pose_recipe.check_finetuning(config, 1)
+    else:
+        recipe.check_pretraining(config, 1)
+    recipe.view_spec(config)
+    specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
+    if finetune:
+        peak = config.optimizer.learning_rate
+        pose_recipe.make_optimizer(config, recipe.make_schedule(config, 48, peak).learning_rate)
+        pose_recipe.make_pose_network(config)
+    else:
+        schedule = recipe.make_schedule(config, 48, recipe.sqrt_scaled_peak(config))
+        recipe.make_optimizer(config, schedule.learning_rate)
+        recipe.make_projector(config)
+    recipe.key(config, 0)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return flat
+
+
+def save_checkpoint(workdir: Path) -> Path:
+    """Saves a small fine-tuned network of random weights."""
+    config = finetune_recipes.get_config("quick+scratch")
+    config.model.width, config.views.size = 4, 16
+    config.statistics = ConfigDict(
+        {
+            "bone_length": 0.03,
+            "mean_pose": np.zeros((21, 3)).tolist(),
+            "mean_hand": np.zeros((21, 3)).tolist(),
+        }
+    )
+    network = pose_recipe.make_pose_network(config)
+    shapes = jax.eval_shape(
+        network.init, jax.random.key(0), np.zeros((1, 16, 16, 3)), np.eye(3)[None]
+    )
+    source = np.random.default_rng(0)
+    state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
+    with Checkpoints(workdir, config.to_dict(), save_every=1) as saver:
+        saver.save(1, dict(state))
+    return workdir
+
+
+def checkpoint_files(folder: Path) -> Case:
+    """Any file of a checkpoint damaged: found, restored, and opened as a network."""
+    whole = save_checkpoint(folder / "run")
+    names = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
+
+    def case(random: random.Random, folder: Path) -> None:
+        run = shutil.copytree(whole, folder / "run")
+        name = random.choice(names)
+        if random.random() < 0.1:
+            (run / name).unlink()
+        else:
+            content, other = (run / name).read_bytes(), (run / random.choice(names)).read_bytes()
+            is_json = content.startswith(b"{") and random.random() < 0.5
+            damaged = distorted_text(content, random) if is_json else damage(content, random, other)
+            (run / name).write_bytes(damaged)
+        restoring.find(run)
+        restoring.restore_config(run)
+        restoring.restore_params(run)
+        estimator.load(run)
+
+    return case
+
+
+def checkpoint_config(folder: Path) -> Case:
+    """The config inside of a checkpoint distorted: opened by every task that does so."""
+    whole = save_checkpoint(folder / "run")
+    name = next(p.relative_to(whole) for p in whole.rglob("config/metadata"))
+
+    def case(random: random.Random, folder: Path) -> None:
+        run = shutil.copytree(whole, folder / "run")
+        (run / name).write_bytes(
+            json.dumps(distort(json.loads((run / name).read_text()), random)).encode()
+        )
+        use = random.randrange(3)
+        if use == 0:
+            network = estimator.load(run)
+            given = inference.default_data_config()
+            inference.default_split(
+                inference.resolve_data(given, network, random.choice(inference.CROPS))
+            )
+        elif use == 1:
+            trained.load(run)
+        else:
+            config = finetune_recipes.get_config("quick")
+            config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
+            config, _ = pose_recipe.resolve(config)
+            pose_recipe.check_finetuning(config, 1)
+
+    return case
+
+
+def _layout(name: str, read_all: Callable[[Path], None]) -> Maker:
+    raw = ROOT / "data" / name / "dummy_data"
+
+    def make(_: Path) -> Case:
+        files = sorted(p.relative_to(raw) for p in raw.rglob("*") if p.is_file())
+        labels = [p for p in files if p.suffix in (".json", ".txt", ".pkl", ".pth")]
+
+        def case(random: random.Random, folder: Path) -> None:
+            copied = shutil.copytree(raw, folder / "raw")
+            chosen = random.choice(labels if random.random() < 0.8 else files)
+            content = (copied / chosen).read_bytes()
+            other = (copied / random.choice(files)).read_bytes()
+            is_json = chosen.suffix == ".json"
+            damaged = distorted_text(content, random) if is_json else damage(content, random, other)
+            (copied / chosen).write_bytes(damaged)
+            read_all(copied)
+
+        return case
+
+    return make
+
+
+def _read_freihand(root: Path) -> None:
+    for name in ("training", "evaluation"):
+        if folder := freihand.layout.read_folder(root, name):
+            samples = np.arange(folder.num_samples)
+            _drain(freihand.Builder._generate_examples(None, folder, samples))
+
+
+def _read_ho3d(root: Path) -> None:
+    for version in ("v2", "v3"):
+        found = ho3d.layout.find_root(root / f"HO3D_{version}", version)
+        for frames in (
+            ho3d.layout.read_train(found, version),
+            ho3d.layout.read_evaluation(found, version, root),
+        ):
+            _drain(ho3d.Builder._generate_examples(None, frames))
+
+
+def _read_youtube(root: Path) -> None:
+    regressor = mano.read_regressor(root)
+    for name in youtube.layout.SPLITS:
+        if (split := youtube.layout.read_split(root, name, regressor)) is not None:
+            _drain(youtube.Builder._generate_examples(None, split, regressor is not None))
+
+
+def _read_dexter_object(root: Path) -> None:
+    frames = dexter_object.layout.read_frames(dexter_object.layout.find_root(root))
+    _drain(dexter_object.Builder._generate_examples(None, frames))
+
+
+def _read_image_folder(root: Path) -> None:
+    image_folder.layout.checksum(root)
+    folder = image_folder.layout.read_folder(root)
+    builder: Any = SimpleNamespace(builder_config=SimpleNamespace(longest=32))
+    _drain(image_folder.Builder._generate_examples(builder, list(enumerate(folder.photos))))
+
+
+def _drain(examples: Any) -> None:
+    for _ in examples:
+        pass
+
+
+def pickled_labels(folder: Path) -> Case:
+    """HO-3D's pickles and MANO's, one by one."""
+    found = sorted((ROOT / "data/ho3d/dummy_data").rglob("*.pkl"))
+
+    def case(random: random.Random, folder: Path) -> None:
+        path = folder / "0000.pkl"
+        content, other = (random.choice(found).read_bytes() for _ in range(2))
+        path.write_bytes(damage(content, random, other))
+        loaded = pickles.load(path, inert=("chumpy", "scipy"))
+        ho3d.layout._label(path, loaded, "camMat", (3, 3))
+
+    return case
+
+
+def regressors(folder: Path) -> Case:
+    """MANO's regressor in each of its files."""
+    matrix = np.full((16, 778), 1 / 778)
+    np.save(folder / "J_regressor.npy", matrix)
+    torch_file.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
+    import pickle
+
+    (folder / "MANO_RIGHT.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
+    found = sorted(folder.iterdir())
+
+    def case(random: random.Random, folder: Path) -> None:
+        chosen = random.choice(found)
+        other = random.choice(found).read_bytes()
+        (folder / chosen.name).write_bytes(damage(chosen.read_bytes(), random, other))
+        mano.read_regressor(folder)
+
+    return case
+
+
+def photos(folder: Path) -> Case:
+    """JPEG, PNG and WebP bytes, through reading, cutting out and encoding again."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
+    Image.fromarray(noise).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(noise).save(folder / "progressive.jpg", progressive=True)
+    Image.fromarray(noise).convert("P").save(folder / "palette.png")
+    Image.fromarray(noise).convert("RGBA").save(folder / "alpha.png")
+    Image.fromarray(noise).save(folder / "frame.bmp")
+    found = [
+        *sorted(folder.iterdir()),
+        *sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json"),
+    ]
+    options = prepare.Options(32, 1.5, 0.5, 64, 0.0, 40.0)
+
+    def case(random: random.Random, folder: Path) -> None:
+        chosen = random.choice(found)
+        path = folder / f"photo{chosen.suffix}"
+        path.write_bytes(damage(chosen.read_bytes(), random, random.choice(found).read_bytes()))
+        box = None
+        if random.random() < 0.5:
+            ends = [random.choice((-5.0, 0.0, 1e-9, 3.0, 50.0, 1e4, 1e7, 1e300)) for _ in range(4)]
+            box = (min(ends[:2]), min(ends[2:]), max(ends[:2]) + 1e-3, max(ends[2:]) + 1e-3)
+        prepared = prepare.prepare(path, boxes.Request((boxes.Hand("right", box),)), options)
+        if isinstance(prepared, prepare.Prepared):
+            for subject in prepared.subjects:
+                crop.cut_out(subject.window, subject.square, options.view_size)
+        images.as_jpeg(path, "fetch it again")
+
+    return case
+
+
+def records(folder: Path) -> Case:
+    """JPEGs that passed the checks of raw files, decoded as records are."""
+    from data import validation
+    from peclr_jax.input_pipeline import crop as tf_crop
+    from peclr_jax.input_pipeline.records import import_tensorflow
+
+    tf = import_tensorflow()
+    found = [p.read_bytes() for p in sorted(IMAGES.rglob("*.jpg"))]
+
+    def case(random: random.Random, folder: Path) -> None:
+        path = folder / "0.jpg"
+        path.write_bytes(damage(random.choice(found), random, random.choice(found)))
+        if validation.check_jpeg(path) is not None:
+            return
+        encoded = tf.constant([path.read_bytes()])
+        shape = tf_crop.jpeg_shapes(encoded)
+        box = tf.constant([[1.0, 1.0, 20.0, 20.0]])
+        window = tf_crop.window_around(box, tf.constant([True]), shape, 1.5, 24)
+        part = tf_crop.inside(window, shape)
+        one = jax.tree.map(lambda a: a[0], window)
+        tf_crop.cut_out(encoded[0], one, part[0], 24, tf.constant(False))
+
+    return case
+
+
+def boxes_files(folder: Path) -> Case:
+    """`boxes.json` of photos."""
+    text = (IMAGES / "boxes.json").read_bytes()
+
+    def case(random: random.Random, folder: Path) -> None:
+        (folder / "boxes.json").write_bytes(distorted_text(text, random))
+        boxes.read_boxes(folder / "boxes.json", "right")
+
+    return case
+
+
+def torch_weights_files(folder: Path) -> Case:
+    """`.pth` in both formats of PyTorch's, Lightning's checkpoints and safetensors."""
+    found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
+    tensors = {"a": np.ones((3, 2), np.float32), "b": np.ones(2, np.int64)}
+    safetensors.numpy.save_file(tensors, folder / "small.safetensors")
+    torch_file.write(
+        folder / "ours.pth", {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
+    )
+    found += sorted(folder.iterdir())
+
+    def case(random: random.Random, folder: Path) -> None:
+        chosen = random.choice(found)
+        path = folder / "weights.pth"
+        path.write_bytes(damage(chosen.read_bytes(), random, random.choice(found).read_bytes()))
+        if random.random() < 0.5:
+            torch_file.read(path)
+            torch_file.read_text(path, "peclr_jax")
+        else:
+            torch_weights.read_weights(path)
+
+    return case
+
+
+def zip_archives(folder: Path) -> Case:
+    """A data set's official archive."""
+    made = folder / "HANDS.zip"
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted((ROOT / "data/freihand/dummy_data").rglob("*"))[:12]:
+            if path.is_file():
+                archive.writestr(f"HANDS/{path.name}", path.read_bytes())
+    content = made.read_bytes()
+
+    def case(random: random.Random, folder: Path) -> None:
+        (folder / "HANDS.zip").write_bytes(damage(content, random))
+        manager: Any = SimpleNamespace(download_dir=folder / "downloads")
+        archives.unpacked(manager, folder, ("HANDS.zip",))
+
+    return case
+
+
+def kept_hands(folder: Path) -> Case:
+    """What is kept of rendered hands for later runs."""
+    from peclr_jax.input_pipeline.memory import MemoryStore
+
+    store = MemoryStore({"image": np.zeros((2, 8, 8, 3), np.uint8)})
+    cached(str(folder), {}, lambda: store)
+    (kept,) = folder.iterdir()
+
+    def case(random: random.Random, folder: Path) -> None:
+        (folder / kept.name).write_bytes(damage(kept.read_bytes(), random))
+        cached(str(folder), {}, lambda: store)
+
+    return case
+
+
+TARGETS: dict[str, Maker] = {
+    "config fields": config_fields,
+    "checkpoint files": checkpoint_files,
+    "checkpoint config": checkpoint_config,
+    "freihand": _layout("freihand", _read_freihand),
+    "ho3d": _layout("ho3d", _read_ho3d),
+    "youtube_3d_hands": _layout("youtube_3d_hands", _read_youtube),
+    "dexter_object": _layout("dexter_object", _read_dexter_object),
+    "image_folder": _layout("image_folder", _read_image_folder),
+    "pickles": pickled_labels,
+    "regressors": regressors,
+    "photos": photos,
+    "records": records,
+    "boxes files": boxes_files,
+    "torch files": torch_weights_files,
+    "archives": zip_archives,
+    "kept hands": kept_hands,
+}

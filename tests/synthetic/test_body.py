@@ -1,0 +1,16 @@
+import numpy as np
+
+from peclr_jax.synthetic import body, distance
+from tests.synthetic.conftest import as_points
+
+
+def test_every_keypoint_lies_inside_its_finger(scenes):
+    cones = distance.cone_distances(scenes.geometry.cones, as_points(scenes.joints))
+    depth = distance.hand_union(cones, scenes.geometry.scale)
+    assert depth.shape == scenes.joints.shape[::2]
+    assert np.max(depth) < -1.0
+
+
+def test_sleeves_appear_as_often_as_asked(scenes):
+    sleeved = np.mean(np.asarray(scenes.geometry.cones.radius[body.SLEEVE][0]) > 0)
+    assert abs(sleeved - 0.5) < 0.1

@@ -1,0 +1,41 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from peclr_jax.training.workdir import locked
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from peclr_jax.training.workdir import locked\n"
+        "with locked(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    with holder:
+        assert holder.stdout.readline() == "mine\n"
+        with (
+            pytest.raises(ValueError, match=f"used by another run .process {holder.pid} on"),
+            locked(tmp_path),
+        ):
+            pass
+        holder.send_signal(signal.SIGKILL)
+    with locked(tmp_path):  # a claim does not outlive its process
+        pass
+
+
+def test_a_workdir_that_cannot_be_written_to_is_named():
+    with pytest.raises(OSError, match=r"/proc/nowhere/run cannot be written to .*: choose another"):  # noqa: SIM117
+        with locked(Path("/proc/nowhere/run")):
+            pass
