@@ -11,8 +11,9 @@ how many of them have which label. Raw files are read, and records written, on f
 
 from ml_collections import ConfigDict
 
+from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.input_pipeline.spec import DataSpec
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
@@ -29,8 +30,8 @@ def get_config(recipe: str = "default") -> ConfigDict:
     config = ConfigDict()
     config.task = "show"
     config.recipe = recipe
-    # Every field is explained where it is checked: peclr_jax/input_pipeline/config.py.
-    config.data = default_data_config()
+    # Every field is explained in peclr_jax/input_pipeline/spec.py.
+    config.data = specs.to_config(DataSpec())
     config.data.source = "tfds"  # "rendered": our rendered hands, whose splits are train, held_out
     config.data.source_size = 192  # px
     config.split = "train"

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from configs import finetune as recipes
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline import make_source
+from peclr_jax.input_pipeline import DataSpec, make_source
 from peclr_jax.networks import estimator as estimators
 from peclr_jax.networks import inference
 from peclr_jax.networks.estimator import Estimate
@@ -38,7 +39,13 @@ def save_network(workdir, data_dir):
             "data.source_size": 24,
         }
     )
-    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(
+        specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data"),
+        train=True,
+        batch_size=8,
+        seed=0,
+        mesh=make_mesh(),
+    )
     config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
     network = pose_recipe.make_pose_network(config)
     variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)

@@ -175,6 +175,11 @@ class DataSpec(Spec):
         return self.source == "tfds" and RENDERED in self.all_names
 
     @property
+    def is_paired(self) -> bool:
+        """Whether each image comes with another version of the same hand."""
+        return self.pairs == "versions"
+
+    @property
     def shares(self) -> tuple[float, ...]:
         """The weights as numbers; empty for equal shares."""
         return tuple(map(float, as_list(self.weights)))

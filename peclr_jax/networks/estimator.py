@@ -13,9 +13,10 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Num, UInt8
 from ml_collections import ConfigDict
 
+from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera, crop
-from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
 from peclr_jax.models.folding import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
@@ -194,7 +195,7 @@ def _noted_config(note: str, source: str) -> ConfigDict:
 def _released_config() -> ConfigDict:
     """What must be known of the official networks to use them."""
     config = ConfigDict({"task": "finetune", "recipe": "released"})
-    config.data = default_data_config()
+    config.data = specs.to_config(DataSpec())
     config.data.update(
         source="tfds",
         names="freihand",

@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from peclr_jax import input_pipeline
+from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
 from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline import Split
-from peclr_jax.input_pipeline.config import as_list, is_mixed, record_names
 from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.networks.estimator import Estimate, Estimator, around, canonical_matrix
 
 CROPS = ("box", "two_pass")
@@ -81,7 +81,7 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
     Raises:
       UserError: nothing is given, and the network's own data lie at a place of their own.
     """
-    data = input_pipeline.default_config()
+    data = specs.to_config(DataSpec())
     data.update(estimator.config.data.to_dict())
     data.update(
         labels=True,
@@ -92,8 +92,9 @@ def resolve_data(given: ConfigDict, estimator: Estimator, crop: str) -> ConfigDi
         crop="hand" if crop == "box" else "image",
         decode_threads=given.decode_threads,
     )
-    if is_mixed(data):  # what the rendered hands were to help with
-        data.names = ",".join(record_names(data.names))
+    trained = specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
+    if trained.is_mixed:  # what the rendered hands were to help with
+        data.names = ",".join(trained.record_names)
     others = given.names or given.manual_dir
     if others and (data.source != "tfds" or given.names not in ("", data.names)):
         data.names = "freihand"
@@ -154,7 +155,8 @@ def open_data(
     """
     data = resolve_data(given, estimator, crop)
     split = split or default_split(data)
-    return data, split, input_pipeline.open_split(data, split, batch_size=batch_size)
+    spec = specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
+    return data, split, input_pipeline.open_split(spec, split, batch_size=batch_size)
 
 
 def describe_data(data: ConfigDict, split: str) -> str:

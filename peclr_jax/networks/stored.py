@@ -15,10 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from peclr_jax import trees
+from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.config import check as check_data
-from peclr_jax.input_pipeline.config import default_config as default_data_config
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.runs import recipe
 from peclr_jax.training import restoring
 
@@ -138,7 +137,7 @@ def _completed(config: ConfigDict) -> ConfigDict:
     if config.task == "finetune":
         _check_finetuning(config)
     recipe.check_view_size(config)
-    check_data(config.data)
+    specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
     return config
 
 
@@ -160,7 +159,7 @@ def _check_model(config: ConfigDict) -> None:
 
 def _complete_data(config: ConfigDict) -> None:
     """Checks the fields of the data by their defaults, which stand for those that are missing."""
-    data = default_data_config()
+    data = specs.to_config(DataSpec())
     _take(data, config.data, "data")
     config.data = data
     for name, most in _LARGEST.items():

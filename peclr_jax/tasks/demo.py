@@ -9,8 +9,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
+from peclr_jax import specs
 from peclr_jax.experiments import seeds
-from peclr_jax.input_pipeline import open_split
+from peclr_jax.input_pipeline import DataSpec, open_split
 from peclr_jax.pages import demo as demo_report
 from peclr_jax.photos.find import find_images
 from peclr_jax.runs.initialisation import ENCODER_FIELDS
@@ -128,7 +129,11 @@ def draw_hands(config: ConfigDict, folder: Path) -> None:
     """Writes rendered hands, never trained on, as pictures to predict."""
     if folder.exists():
         return
-    split = open_split(config.finetune.data, "held_out", batch_size=config.photos_stand_in)
+    split = open_split(
+        specs.from_mapping(DataSpec, config.finetune.data.to_dict(), "--config.finetune.data"),
+        "held_out",
+        batch_size=config.photos_stand_in,
+    )
     partial = folder.with_name(folder.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(next(split.batches())["image"]):

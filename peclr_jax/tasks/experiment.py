@@ -100,7 +100,7 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
             for name in ("names", "manual_dir", "data_dir")
             if getattr(wanted, name)
         }
-        datasets.open_datasets(specs.to_config(DataSpec(source="tfds", **given)))
+        datasets.open_datasets(DataSpec(source="tfds", **given))
 
 
 def measure_equivariance(

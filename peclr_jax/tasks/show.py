@@ -8,8 +8,9 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import input_pipeline, pages
+from peclr_jax import input_pipeline, pages, specs
 from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks import inference
 from peclr_jax.runs import recipe
 
@@ -49,7 +50,8 @@ def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
     recipe.check_positive(config, "count", "columns")
     data = config.data.copy_and_resolve_references()
     data.labels = True
-    split = input_pipeline.open_split(data, config.split, batch_size=config.count)
+    spec = specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
+    split = input_pipeline.open_split(spec, config.split, batch_size=config.count)
     rows = spread(split.num_examples, config.count)
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from peclr_jax import specs
 from peclr_jax.geometry import affine
-from peclr_jax.input_pipeline.config import check as check_data
+from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.networks import inference
 
 
@@ -69,12 +70,12 @@ def test_versions_are_evaluated_one_by_one(network):
             dataclasses.replace(network, config=trained),
             "box",
         )
-        check_data(data)
+        specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
         assert data.pairs == "image"
     del trained.data["pairs"], trained.data.rendered["versions"]
     trained.data.rendered.background = "green"
     data = inference.resolve_data(given(), dataclasses.replace(network, config=trained), "box")
-    check_data(data)
+    specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
     assert data.rendered.versions == 1
 
 

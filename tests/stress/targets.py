@@ -33,7 +33,8 @@ from data.ho3d import ho3d_dataset_builder as ho3d
 from data.image_folder import image_folder_dataset_builder as image_folder
 from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
-from peclr_jax import input_pipeline
+from peclr_jax import specs
+from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.networks import estimator, inference, trained
@@ -131,7 +132,7 @@ def check_config(config: ConfigDict) -> None:
     else:
         recipe.check_pretraining(config, 1)
     recipe.view_spec(config)
-    input_pipeline.config.check(config.data)
+    specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
     if finetune:
         peak = config.optimizer.learning_rate
         pose_recipe.make_optimizer(config, recipe.make_schedule(config, 48, peak).learning_rate)
