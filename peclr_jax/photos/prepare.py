@@ -10,10 +10,11 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from peclr_jax.geometry.crop import Square, around, central
+from peclr_jax.geometry.crop import Square
 from peclr_jax.photos import crop
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.crop import Window
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.read import (
     Photo,
     UnreadableImageError,
@@ -39,17 +40,14 @@ class Options(NamedTuple):
 
     Attributes:
       view_size: side of what the network sees, pixels.
-      hand_margin: side of the view over the larger side of the hand's box.
-      central_box: side of the box that is supposed in the middle of a photo where none is given,
-        over the photo's shorter side.
+      looking: where to look first.
       preview_side: longer side of the picture to draw on, pixels, at most.
       focal_px: the cameras' focal length in pixels, for all photos; 0 if unknown.
       field_of_view_deg: along the photo's longer side, where nothing else is known.
     """
 
     view_size: int
-    hand_margin: float
-    central_box: float
+    looking: LookingRule
     preview_side: int
     focal_px: float
     field_of_view_deg: float
@@ -154,20 +152,18 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
     smallest, reduction = float(options.preview_side), float("inf")
     for hand in request.hands:
         if hand.box is None:
-            share = options.central_box * options.hand_margin
+            share = options.looking.central_share
             smallest = max(smallest, _CLOSER_UNKNOWN * options.view_size / share)
         else:
-            side = around(np.array(hand.box), options.hand_margin).side
+            side = options.looking.first(hand.box, 0, 0).side
             reduction = min(reduction, max(1.0, side / (_CLOSER_BOX * options.view_size)))
     return {"smallest": smallest, "reduction": reduction}
 
 
 def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
-    if hand.box is None:
-        share = options.central_box * options.hand_margin
-        square, closer = central(photo.width, photo.height, share), _CLOSER_UNKNOWN
-    else:
-        square, closer = around(np.array(hand.box), options.hand_margin), _CLOSER_BOX
+    square = options.looking.first(hand.box, photo.width, photo.height)
+    closer = _CLOSER_UNKNOWN if hand.box is None else _CLOSER_BOX
+    if hand.box is not None:
         x0, y0, x1, y1 = hand.box
         if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
             raise UnreadableImageError(

@@ -11,8 +11,9 @@ from matplotlib.figure import Figure
 from peclr_jax import pages
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline.memory import Batch
-from peclr_jax.networks import hand_errors, inference
+from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.objectives import pose as losses
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
@@ -33,7 +34,7 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
     totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
-        seen = inference.infer(estimator, batch, "box", batch_size)
+        seen = look_at_batch(estimator, batch, "box", batch_size)
         measured = hand_errors.measure(estimator, batch, seen, "given")
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0

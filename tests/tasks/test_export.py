@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
+from peclr_jax.networks.trained import ViewFunction
 
 from configs import export as recipes
 from configs import finetune, pretrain
@@ -15,7 +16,6 @@ from peclr_jax.export import torch_files as export_torch
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.networks import estimator, trained
-from peclr_jax.networks.trained import ViewFunction
 from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.tasks import export
