@@ -18,7 +18,7 @@ from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, Spec
 from peclr_jax.views.spec import ViewSpec
 
 Joints = tuple[tuple[float, float, float], ...]
