@@ -11,14 +11,18 @@ import numpy as np
 import pytest
 
 from configs import finetune as recipes
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models import resnet
-from peclr_jax.networks import estimator as estimators
-from peclr_jax.networks import inference
-from peclr_jax.networks.estimator import Estimate
-from peclr_jax.runs import label_statistics, pose_recipe, recipe
+from peclr_jax.networks import label_statistics
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.networks.evaluation_data import open_data
+from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.networks.opening import open_network
+from peclr_jax.networks.spec import EvaluationDataSpec
+from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
@@ -42,10 +46,11 @@ def save_network(workdir, data_dir):
         }
     )
     source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
-    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
+    statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
+    config.statistics = specs.to_dict(statistics)
     network = pose_recipe.make_pose_network(config)
     variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
-    bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()
+    bias = np.asarray(statistics.mean_pose, np.float32).ravel()
     variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
     return save(workdir, config.to_dict(), variables)
 
@@ -107,9 +112,15 @@ def finetuned_otherwise(tmp_path_factory, finetuned):
 
 
 @pytest.fixture(scope="session")
-def network(finetuned):
+def opened(finetuned):
     """The network of `finetuned`."""
-    return estimators.load(finetuned)
+    return open_network(finetuned)
+
+
+@pytest.fixture(scope="session")
+def network(opened):
+    """The network of `finetuned`, as it is asked about images."""
+    return Estimator.of(opened)
 
 
 @pytest.fixture(scope="session")
@@ -120,24 +131,22 @@ def places(records):
 
 @pytest.fixture(scope="session")
 def given_data(places):
-    """Fields of `inference.default_data_config` that name `finetuned`'s data."""
-    config = inference.default_data_config()
-    config.update({name.removeprefix("data."): place for name, place in places.items()})
-    return config
+    """What names `finetuned`'s data."""
+    return EvaluationDataSpec(**{k.removeprefix("data."): place for k, place in places.items()})
 
 
 @pytest.fixture(scope="session")
-def hands(network, given_data):
+def hands(opened, given_data):
     """Four drawn hands in four versions each, with all labels."""
-    _, _, split = inference.open_data(given_data, "train+validation", network, "box", 16)
-    (batch,) = split.batches()
+    data = open_data(given_data, "train+validation", opened.description, "box", 16)
+    (batch,) = data.split.batches()
     return batch
 
 
 @pytest.fixture(scope="session")
 def exact(network, hands):
     """What a network would say that knows the labels."""
-    inferred = inference.infer(network, hands, "box", 16)
+    inferred = look_at_batch(network, hands, "box", 16)
     pose, bone = camera.to_25d(jnp.asarray(hands["keypoints_3d"]), jnp.asarray(hands["intrinsics"]))
     depth = jnp.asarray(hands["keypoints_3d"])[:, 0, 2] / bone
     return inferred._replace(estimate=Estimate(pose, depth))

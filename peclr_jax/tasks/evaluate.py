@@ -167,9 +167,7 @@ def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> 
         {key[1:]: array for key, array in joined.items() if key[0] == name}
         for name in ("errors", "valid")
     )
-    return _Errors(
-        errors, valid, joined["to_view"], joined["samples"], joined["boxed"], extremes
-    )
+    return _Errors(errors, valid, joined["to_view"], joined["samples"], joined["boxed"], extremes)
 
 
 def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:

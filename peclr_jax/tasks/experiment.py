@@ -8,13 +8,14 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import input_pipeline
+from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.experiments import metrics as experiment_metrics
 from peclr_jax.experiments import page as experiment_page
 from peclr_jax.experiments import plan as experiment_plan
 from peclr_jax.experiments import results as experiment_results
 from peclr_jax.experiments.plan import Evaluation, Run
+from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import ENCODER_FIELDS
 from peclr_jax.runs.once import run_once
@@ -112,7 +113,8 @@ def check_data(config: ConfigDict) -> None:
 def evaluate_once(evaluation: Evaluation) -> None:
     """Evaluates a network unless that was done before."""
     if not _done(evaluation):
-        evaluate.evaluate(evaluation.config, evaluation.workdir)
+        spec = specs.from_config(EvaluateSpec, evaluation.config)
+        evaluate.evaluate(spec, evaluation.workdir)
 
 
 def _done(evaluation: Evaluation) -> bool:
@@ -147,7 +149,7 @@ def measure_equivariance(
             experiment_plan.name_places(settings.data, config.finetune.data)
             folder = workdir / f"equivariance-{name}-{seed}-{experiment_plan.digest(settings)}"
             if not (folder / "equivariance.json").exists():
-                equivariance.compare(settings, folder)
+                equivariance.compare(specs.from_config(EquivarianceSpec, settings), folder)
             found.setdefault(name, {})[seed] = json.loads(
                 (folder / "equivariance.json").read_text(encoding="utf-8")
             )

@@ -14,9 +14,10 @@ from configs import pretrain as pretraining
 from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
-from peclr_jax.networks import estimator
+from peclr_jax.networks.description import read_description
+from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.runs import label_statistics, pose_recipe, recipe
+from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
@@ -88,9 +89,9 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     assert summary["epe_2d_px_of_mean_pose"] > 0
     for name in ("labels.png", "loss.png", "train.log"):
         assert (tmp_path / name).stat().st_size > 0
-    loaded = estimator.load(tmp_path)
-    assert loaded.config.model.architecture == "resnet18"  # was "auto": read from the checkpoint
-    assert 0.01 < loaded.bone_length < 0.2
+    description = read_description(tmp_path)
+    assert description.model.architecture == "resnet18"  # was "auto": read from the checkpoint
+    assert 0.01 < description.statistics.bone_length < 0.2
     # Another run can go on from all of it.
     config, given = pose_recipe.resolve(small("quick", records, tmp_path, **{"init.parts": "all"}))
     network = pose_recipe.make_pose_network(config)
@@ -161,7 +162,7 @@ def test_mistakes_are_named(pretrained, records, tmp_path):
         with pytest.raises(ValueError, match=message):
             pose_recipe.check_finetuning(config, 8)
     with pytest.raises(ValueError, match="is a checkpoint of the task 'pretrain'"):
-        estimator.load(pretrained)
+        open_estimator(pretrained)
 
 
 @pytest.mark.parametrize("base", recipes.BASES)
@@ -186,28 +187,6 @@ def test_paper_recipe_is_the_papers():
     np.testing.assert_allclose(schedule.learning_rate(45_000), 2.5e-4, rtol=1e-6)
 
 
-def test_statistics_of_labels(records):
-    config = small("quick+scratch", records)
-    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
-    statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
-    assert np.shape(statistics["mean_pose"]) == (21, 3)
-    assert np.abs(np.asarray(statistics["mean_pose"])[:, :2]).max() < 1
-    json.dumps(statistics)
-
-
-def test_mean_hand_is_the_hand_that_was_turned():
-    generator = np.random.default_rng(0)
-    shape = generator.normal(size=(21, 3)) * 0.05
-    rotations = np.linalg.qr(generator.normal(size=(40, 3, 3)))[0]
-    rotations *= np.linalg.det(rotations)[:, None, None]
-    hands = shape @ rotations + generator.normal(size=(40, 1, 3))
-    mean = label_statistics.mean_hand(hands)
-    np.testing.assert_allclose(mean[0], 0, atol=1e-12)
-    distances = np.linalg.norm(mean[:, None] - mean, axis=-1)
-    expected = np.linalg.norm(shape[:, None] - shape, axis=-1)
-    np.testing.assert_allclose(distances, expected, atol=1e-9)
-
-
 @pytest.mark.usefixtures("one_device")
 def test_real_photographs(records, shared, tmp_path):
     """Trains on 32 labelled photographs, and scores the 16 others."""
@@ -226,7 +205,7 @@ def test_real_photographs(records, shared, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.
-    assert 0.03 < estimator.load(tmp_path).bone_length < 0.065
+    assert 0.03 < open_estimator(tmp_path).statistics.bone_length < 0.065
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering")
