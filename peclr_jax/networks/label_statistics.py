@@ -99,8 +99,10 @@ def measure(source: Source, batch_size: int, view: ViewSpec, source_size: int) -
     return LabelStatistics(
         hands=len(target.pose),
         bone_length=float(bones.mean(dtype=np.float64)) if len(bones) else None,
-        mean_pose=mean_pose.tolist(),
-        mean_hand=mean_hand(labels["keypoints_3d"][complete]).tolist() if complete.any() else None,
+        mean_pose=_as_joints(mean_pose),
+        mean_hand=_as_joints(mean_hand(labels["keypoints_3d"][complete]))
+        if complete.any()
+        else None,
     )
 
 
@@ -122,3 +124,7 @@ def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 
         ).mean(0)
     size = np.linalg.norm(joints, axis=(1, 2)).mean() / np.linalg.norm(mean)
     return (mean - mean[WRIST]) * size
+
+
+def _as_joints(array: Float[np.ndarray, "21 3"]) -> Joints:
+    return tuple((x, y, z) for x, y, z in array.tolist())

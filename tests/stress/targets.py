@@ -37,8 +37,12 @@ from peclr_jax import specs
 from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.models import torch_file, torch_weights
-from peclr_jax.networks import estimator, inference, trained
+from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.evaluation_data import default_split, resolve_data
+from peclr_jax.networks.opening import open_network
+from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos import boxes, crop, prepare
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.training import restoring
 from peclr_jax.training.checkpoints import Checkpoints
@@ -193,7 +197,7 @@ def checkpoint_files(folder: Path) -> Case:
         restoring.find(run)
         restoring.restore_config(run)
         restoring.restore_params(run)
-        estimator.load(run)
+        open_estimator(run)
 
     return case
 
@@ -210,13 +214,11 @@ def checkpoint_config(folder: Path) -> Case:
         )
         use = random.randrange(3)
         if use == 0:
-            network = estimator.load(run)
-            given = inference.default_data_config()
-            inference.default_split(
-                inference.resolve_data(given, network, random.choice(inference.CROPS))
-            )
+            description = open_network(run).description
+            crop = random.choice(("box", "two_pass"))
+            default_split(resolve_data(EvaluationDataSpec(), description, crop))
         elif use == 1:
-            trained.load(run)
+            open_network(run, in_float32=True)
         else:
             config = finetune_recipes.get_config("quick")
             config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
@@ -336,7 +338,7 @@ def photos(folder: Path) -> Case:
         *sorted(folder.iterdir()),
         *sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json"),
     ]
-    options = prepare.Options(32, 1.5, 0.5, 64, 0.0, 40.0)
+    options = prepare.Options(32, LookingRule(central_box=0.5), 64, 0.0, 40.0)
 
     def case(random: random.Random, folder: Path) -> None:
         chosen = random.choice(found)

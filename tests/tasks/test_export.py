@@ -7,15 +7,16 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from peclr_jax.networks.trained import ViewFunction
 
 from configs import export as recipes
 from configs import finetune, pretrain
 from peclr_jax.export import compiled as export_compiled
 from peclr_jax.export import torch_files as export_torch
+from peclr_jax.export.functions import ViewFunction
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
-from peclr_jax.networks import estimator, trained
+from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.opening import open_network
 from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.tasks import export
@@ -120,7 +121,7 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     report = export.export(configure(published_finetuned, "official"), tmp_path)
     state_dict = torch_file.read(report.folder / "official.pth")
     # Pixels of the view, in AIT's order, at the mean pose that the bias holds.
-    network = trained.load(published_finetuned)
+    network = open_network(published_finetuned, in_float32=True)
     mean_pose = np.asarray(network.config.statistics.mean_pose)
     official = state_dict["backend_model.fc.bias"][:63].reshape(21, 3)[skeleton.FROM_AIT]
     np.testing.assert_allclose(official[:, :2], 15.5 + 16 * mean_pose[:, :2], rtol=1e-5)
@@ -128,7 +129,7 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     assert set(report.check["peak"]) == {"keypoints_25d", "root_depth"}
     assert report.check["peak"]["root_depth"] > 4
     assert "first joint is the wrist itself" in report.opening
-    reopened = estimator.load_released(report.folder / "official.pth")
+    reopened = open_estimator("", report.folder / "official.pth")
     assert not reopened.network.palm_root
     assert reopened.view_size == network.view_size
     np.testing.assert_array_equal(reopened.mean_pose, mean_pose.astype(np.float32))
@@ -153,7 +154,7 @@ def test_safetensors_hold_any_width(pretrained, tmp_path):
 def test_encoder_of_a_finetuned_network(finetuned, tmp_path):
     report = export.export(configure(finetuned, "safetensors"), tmp_path)
     variables = torch_weights.load_torch(report.folder / "encoder.safetensors")
-    expected = trained.part(restore_params(finetuned), "encoder")
+    expected = open_network(finetuned).part("encoder")
     jax.tree.map(np.testing.assert_array_equal, variables, expected)
 
 
@@ -171,7 +172,9 @@ def test_saved_model_of_features(pretrained, tmp_path):
     )
     # Another number of views than that of the check.
     images = export.example_views(16, 7)["images"]
-    expected = export_compiled.of(trained.load(pretrained)).call(images)["features"]
+    expected = export_compiled.of(open_network(pretrained, in_float32=True)).call(images)[
+        "features"
+    ]
     answer = function(images=tf.constant(images))["features"]
     np.testing.assert_allclose(answer, expected, atol=report.check["tolerance"]["features"])
 
@@ -196,7 +199,7 @@ def test_stablehlo(finetuned, tmp_path, free_sizes):
     plain = (report.folder / "network.mlirbc").read_bytes()
     assert b"custom_call" not in plain
     assert b"scatter" not in plain
-    network = trained.load(finetuned)
+    network = open_network(finetuned, in_float32=True)
     free = export_compiled.lower(export_compiled.of(network), 16, 0, ("cpu",))
     assert b"custom_call" in export_compiled.portable_module(free)
     explained = export_compiled.explain_stablehlo(network, configure("", "stablehlo", batch_size=0))
@@ -295,7 +298,7 @@ def test_checkpoints_of_no_network(tmp_path):
 
 def test_a_half_precision_run_is_exported_in_float32(tmp_path):
     run = pretrained_run(tmp_path, SMALL | {"model.dtype": "bfloat16", "model.remat": "block"})
-    network = trained.load(run)
+    network = open_network(run, in_float32=True)
     assert network.network.encoder.dtype == jnp.float32
     assert network.network.encoder.remat == "none"
 
@@ -313,5 +316,5 @@ def test_torch_gives_the_features(published, tmp_path):
     views = ((images / 255 - mean) / deviation).astype(np.float32).transpose(0, 3, 1, 2)
     with torch.no_grad():
         features = network.eval()(torch.from_numpy(views)).numpy()
-    expected = export_compiled.of(trained.load(published)).call(images)["features"]
+    expected = export_compiled.of(open_network(published, in_float32=True)).call(images)["features"]
     np.testing.assert_allclose(features, expected, atol=report.check["tolerance"]["features"])
