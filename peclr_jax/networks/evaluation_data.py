@@ -34,7 +34,7 @@ class EvaluationData(NamedTuple):
     @property
     def name(self) -> str:
         """A name for people: "freihand (evaluation)"."""
-        return describe_data(self.spec.source, self.spec.names, self.split_name)
+        return describe_data(self.spec, self.split_name)
 
 
 def open_data(
@@ -136,6 +136,6 @@ def default_split(data: DataSpec) -> str:
     return _SPLITS.get(first, "evaluation")
 
 
-def describe_data(source: str, names: str, split_name: str) -> str:
+def describe_data(data: DataSpec, split_name: str) -> str:
     """Returns a name for people: "freihand (evaluation)"."""
-    return f"{'rendered hands' if source == RENDERED else names} ({split_name})"
+    return f"{'rendered hands' if data.source == RENDERED else data.names} ({split_name})"

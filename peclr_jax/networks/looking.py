@@ -144,14 +144,15 @@ def _pass(
             for sight, square in zip(sights, squares, strict=True)
         ]
     )
-    matrix = np.stack([crop.to_matrix(square, size) for square in squares])
     mirrored = np.array([sight.mirrored for sight in sights])
-    labels = crop.warp_labels({"intrinsics": np.stack([s.intrinsics for s in sights])}, matrix)
-    cameras = crop.mirror_labels(labels, mirrored, size)["intrinsics"]
+    matrix = np.stack([crop.to_matrix(square, size) for square in squares])
+    labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
+    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, size)
     to_view = crop.mirror_matrix(matrix, mirrored, size)
     # The view is cut out already, so that the network is shown all of it.
     identity = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (rows, 2, 3))
-    answer = estimator(fill(views, rows), identity, fill(cameras, rows).astype(np.float32))
+    cameras = labels["intrinsics"].astype(np.float32)
+    answer = estimator(fill(views, rows), identity, fill(cameras, rows))
     pose = np.array(answer.pose[: len(sights)])
     pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
     return pose, np.asarray(answer.root_depth[: len(sights)])

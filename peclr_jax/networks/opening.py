@@ -7,8 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 
+from peclr_jax import trees
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
@@ -155,23 +155,10 @@ def _check_variables(network: Network, source: str) -> None:
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
     inputs = (images, cameras) if network.estimates_poses else (images,)
-    wanted = _shapes(jax.eval_shape(network.module.init, jax.random.key(0), *inputs))
-    found = _shapes(network.variables)
-    for name in sorted(wanted.keys() | found.keys()):
-        if wanted.get(name) != found.get(name):
-            raise UserError(
-                f"{source} holds {name} as {found.get(name)}, but the network that its config "
-                f"describes has {wanted.get(name)}: it is damaged, or put together from several; "
-                "get it again from where it was made"
-            )
-
-
-def _shapes(variables: Any) -> dict[str, tuple[int, ...] | str]:
-    return {
-        name: (
-            tuple(leaf.shape)
-            if jnp.issubdtype(getattr(leaf, "dtype", object), jnp.floating)
-            else "no floating-point numbers"
+    wanted = jax.eval_shape(network.module.init, jax.random.key(0), *inputs)
+    if difference := trees.first_difference(network.variables, wanted):
+        raise UserError(
+            f"{source} holds {difference.name} as {difference.found}, but the network that its "
+            f"config describes has {difference.wanted}: it is damaged, or put together from "
+            "several; get it again from where it was made"
         )
-        for name, leaf in flatten_dict(dict(variables), sep="/").items()
-    }

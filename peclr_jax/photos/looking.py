@@ -57,7 +57,7 @@ class LookingRule:
         """
         if box is None:
             return crop.central(width, height, self.central_share)
-        return crop.around(np.asarray(box), self.hand_margin)
+        return crop.around(np.array(box), self.hand_margin)
 
     def following(self, last: Square, keypoints: Float[np.ndarray, "21 2"]) -> Square:
         """Returns where to look next: around the keypoints that were found.
@@ -68,12 +68,15 @@ class LookingRule:
         """
         if not np.isfinite(keypoints).all():
             return last
-        x, y, side = crop.around(crop.bounding_box(keypoints), self.hand_margin)
+        closer = crop.around(
+            crop.bounding_box(keypoints.astype(np.float64)),
+            self.hand_margin,
+            least=max(self.closest * last.side, self.hand_margin),
+            most=self.widest * last.side,
+        )
         left, top, right, bottom = last.edges
-        if not (left <= x <= right and top <= y <= bottom):
-            return last
-        bounds = max(self.closest * last.side, self.hand_margin), self.widest * last.side
-        return Square(float(x), float(y), float(np.clip(side, *bounds)))
+        inside = left <= closer.x <= right and top <= closer.y <= bottom
+        return closer if inside else last
 
 
 def official_rule(hand_margin: float) -> LookingRule:

@@ -54,7 +54,7 @@ def test_other_data_do_not_inherit_raw_files(description):
         *("rendered", 7, "clutter"),
     )
     assert default_split(data) == "held_out"
-    assert describe_data(data.source, data.names, "held_out") == "rendered hands (held_out)"
+    assert describe_data(data, "held_out") == "rendered hands (held_out)"
 
 
 @pytest.mark.parametrize("background", ["", "clutter"])
@@ -73,7 +73,7 @@ def test_of_a_mixture_the_records_are_evaluated_on(description, places):
     for fields in (of_raw, {"names": "freihand"}):
         data = resolve_data(EvaluationDataSpec(**fields), mixed, "box")
         assert (data.names, data.manual_dir) == ("freihand", fields.get("manual_dir", ""))
-    assert describe_data(data.source, data.names, "evaluation") == "freihand (evaluation)"
+    assert describe_data(data, "evaluation") == "freihand (evaluation)"
 
 
 def test_whole_images_are_read_at_the_resolution_of_the_closest_look(description, given_data):

@@ -3,14 +3,15 @@
 import numpy as np
 from PIL import Image
 
+from peclr_jax.geometry import crop
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Sight, look, look_at_batch
 from peclr_jax.photos.crop import Window
 
 
-def first_batch(opened, given, split, crop, size):
+def first_batch(opened, given, split, kind, size):
     """The only batch of a split."""
-    (batch,) = open_data(given, split, opened.description, crop, size).split.batches()
+    (batch,) = open_data(given, split, opened.description, kind, size).split.batches()
     return batch
 
 
@@ -27,14 +28,14 @@ def test_the_second_pass_looks_at_the_estimate_of_the_first(opened, network, giv
     inferred = look_at_batch(network, batch, "two_pass", 16)
     side = batch["image"].shape[1]
     first = network.looking.first(None, side, side)
-    np.testing.assert_allclose(inferred.first_matrix[0], first.to_crop(16), rtol=1e-6)
+    np.testing.assert_allclose(inferred.first_matrix[0], crop.to_matrix(first, 16), rtol=1e-6)
     for row in range(2):
         window = Window(Image.fromarray(batch["image"][row]), -0.5, -0.5, (1.0, 1.0))
         sight = Sight(window, first, np.asarray(inferred.intrinsics[row]))
         glimpse = look(network, [sight], passes=1, rows=16)
         second = network.looking.following(first, glimpse.pose[0, :, :2])
         assert second != first
-        np.testing.assert_allclose(inferred.matrix[row], second.to_crop(16), rtol=1e-3)
+        np.testing.assert_allclose(inferred.matrix[row], crop.to_matrix(second, 16), rtol=1e-3)
 
 
 def test_missing_intrinsics_are_supposed(opened, network, given_data):
