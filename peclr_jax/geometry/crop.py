@@ -51,7 +51,11 @@ class Square(NamedTuple):
 
 
 def bounding_box(points: Float[Values, "*batch points 2"]) -> Float[Values, "*batch 4"]:
-    """Returns the smallest box that holds all points (NumPy or JAX)."""
+    """Returns the smallest box that holds all points (NumPy or JAX).
+
+    Args:
+      points: (x, y) in pixels.
+    """
     return namespace(points).concatenate([points.min(-2), points.max(-2)], -1)
 
 
@@ -109,7 +113,14 @@ def scaling(
     shift_x: Float[Any, "*batch"] | float,
     shift_y: Float[Any, "*batch"] | float,
 ) -> Float[Any, "*batch 2 3"]:
-    """Returns the matrices that take (x, y) to (scale_x * x + shift_x, scale_y * y + shift_y)."""
+    """Returns the matrices that take (x, y) to (scale_x * x + shift_x, scale_y * y + shift_y).
+
+    Args:
+      scale_x: Factor along x.
+      scale_y: Factor along y.
+      shift_x: Added to x, pixels.
+      shift_y: Added to y, pixels.
+    """
     xp = namespace(scale_x, scale_y, shift_x, shift_y)
     zero = xp.zeros_like(scale_x)
     rows = xp.stack([scale_x, zero, shift_x], -1), xp.stack([zero, scale_y, shift_y], -1)

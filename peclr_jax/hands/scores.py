@@ -32,11 +32,11 @@ class Kind(NamedTuple):
 
     Attributes:
       unit: "m" or "px".
-      thresholds: of PCK and AUC, in that unit.
-      align: moves the prediction (hands, joints, dim) onto the target, given which joints are
+      thresholds: Of PCK and AUC, in that unit.
+      align: Moves the prediction (hands, joints, dim) onto the target, given which joints are
         valid.
-      needs: joints without which a hand cannot be aligned.
-      at_least: how many valid joints the alignment needs; fewer always fit.
+      needs: Joints without which a hand cannot be aligned.
+      at_least: How many valid joints the alignment needs; fewer always fit.
     """
 
     unit: str
@@ -90,18 +90,18 @@ class Scores:
     """What `score` found.
 
     Attributes:
-      kind: one of `KINDS`.
-      unit: of the errors, "m" or "px".
-      hands: hands with a valid joint.
-      samples: unique samples among them.
-      joints: valid joints of all hands.
-      mean: mean error over all valid joints: EPE, PA-EPE.
-      median: mean over the joints of the median over the hands, as FreiHAND's evaluation.
-      auc: area under the PCK curve.
-      thresholds: of the PCK curve.
-      pck: fraction of the errors at most the threshold, mean over the joints.
-      per_joint: mean error by joint name; None where no hand has the joint.
-      per_finger: mean error over the four joints of a finger; the wrist belongs to none.
+      kind: One of `KINDS`.
+      unit: Of the errors, "m" or "px".
+      hands: Hands with a valid joint.
+      samples: Unique samples among them.
+      joints: Valid joints of all hands.
+      mean: Mean error over all valid joints: EPE, PA-EPE.
+      median: Mean over the joints of the median over the hands, as FreiHAND's evaluation.
+      auc: Area under the PCK curve.
+      thresholds: Of the PCK curve.
+      pck: Fraction of the errors at most the threshold, mean over the joints.
+      per_joint: Mean error by joint name; None where no hand has the joint.
+      per_finger: Mean error over the four joints of a finger; the wrist belongs to none.
     """
 
     kind: str
@@ -135,10 +135,10 @@ def errors_of(
     """Returns the error of every joint after the alignment that `kind` stands for.
 
     Args:
-      predicted: camera space in metres, or pixels for "2d".
-      target: the true joints.
-      valid: which joints are labelled; all by default.
-      kind: one of `KINDS`.
+      predicted: Camera space in metres, or pixels for "2d".
+      target: The true joints.
+      valid: Which joints are labelled; all by default.
+      kind: One of `KINDS`.
 
     Returns:
       The errors in float64, 0 where not valid, and which of them count: a hand that lacks the
@@ -184,13 +184,13 @@ def score(
     are drawn together, since they are no independent evidence.
 
     Args:
-      errors: of every joint, as `errors_of` returns them.
-      valid: which of them count; all by default.
-      kind: one of `KINDS`, for the unit and the thresholds.
-      sample_ids: equal for images of the same sample; by default every hand is its own.
-      thresholds: of PCK and AUC instead of the kind's own.
-      resamples: data sets to draw; 0 for no intervals.
-      seed: of the draws.
+      errors: Of every joint, as `errors_of` returns them.
+      valid: Which of them count; all by default.
+      kind: One of `KINDS`, for the unit and the thresholds.
+      sample_ids: Equal for images of the same sample; by default every hand is its own.
+      thresholds: Of PCK and AUC instead of the kind's own.
+      resamples: Data sets to draw; 0 for no intervals.
+      seed: Of the draws.
 
     Raises:
       UserError: `kind` is unknown, no joint is valid, or an error that counts is not finite.

@@ -88,12 +88,16 @@ def reorder(joints: Joints, order: Int[np.ndarray, "21"]) -> Joints:
     """Permutes joints, so that joint i of the result is joint `order[i]` of the input.
 
     Args:
-        joints: Any per-joint values, NumPy or JAX.
-        order: One of the `FROM_` orders, or the `inverse` of one.
+      joints: Any per-joint values, NumPy or JAX.
+      order: One of the `FROM_` orders, or the `inverse` of one.
     """
     return joints[..., order, :]
 
 
 def inverse(order: Int[np.ndarray, "21"]) -> Int[np.ndarray, "21"]:
-    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's."""
+    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's.
+
+    Args:
+      order: A permutation of the joints.
+    """
     return np.argsort(order)

@@ -41,6 +41,9 @@ def canvas_side(size: int) -> int:
     0.7 to 1.4 times the size of the crop: of those that lie inside large images about one in twelve
     does not fit, and is resampled here, to the size of the crop. So views see at most 4/3 of the
     resolution that crops have, which keeps aliasing as rare as with crops.
+
+    Args:
+      size: Side of the crops in pixels.
     """
     return -(-4 * size // 3)
 
@@ -51,9 +54,9 @@ def lay_out(
     """Decides how to lay images on their canvases.
 
     Args:
-      window: what is wanted of each.
+      window: What is wanted of each.
       shape: (..., 2) int32 height and width of the images.
-      size: side of the crops that the canvases stand for, pixels.
+      size: Side of the crops that the canvases stand for, pixels.
       mirrored: (...) bool, in which crops left and right are exchanged.
 
     Returns:
@@ -80,7 +83,7 @@ def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
 
     Args:
       image: () string, the JPEG.
-      layout: of this image.
+      layout: Of this image.
 
     Returns:
       (rows, columns * 3) uint8, as `layout.form` says: rows are padded faster than pixels.

@@ -58,8 +58,8 @@ def window_around(
       box: (..., 4) x0, y0, x1, y1 of the hand in pixels.
       valid: (...) bool; without a box the window is the image's central square.
       shape: (..., 2) int32 height and width of the image.
-      margin: side of the window over the larger side of the box.
-      size: side of the crop in its own pixels.
+      margin: Side of the window over the larger side of the box.
+      size: Side of the crop in its own pixels.
 
     Returns:
       The windows; they may reach over the image's border.
@@ -80,7 +80,12 @@ def window_around(
 
 
 def to_matrix(window: Window, size: int) -> tf.Tensor:
-    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops."""
+    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops.
+
+    Args:
+      window: The windows.
+      size: Side of the crops in their own pixels.
+    """
     ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
     first = tf.cast(window.origin, tf.float32)
     shift = (0.5 / ratio[..., None] - first) * (size / side)[..., None] - 0.5
@@ -92,7 +97,7 @@ def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
     """Returns the parts of windows that lie inside of their images.
 
     Args:
-      window: in images that are decoded at its fraction of their size.
+      window: In images that are decoded at its fraction of their size.
       shape: (..., 2) int32 height and width of the images.
 
     Returns:
@@ -111,7 +116,7 @@ def border(window: Window, part: tf.Tensor) -> tf.Tensor:
     """Returns by how much windows reach over their images' borders.
 
     Args:
-      window: the windows.
+      window: The windows.
       part: (..., 4), as from `inside`.
 
     Returns:
@@ -144,7 +149,12 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Resamples (rows, columns, 3) uint8 bilinearly to `shape`, edges to edges."""
+    """Resamples (rows, columns, 3) uint8 bilinearly to `shape`, edges to edges.
+
+    Args:
+      pixels: RGB.
+      shape: Rows and columns of the result.
+    """
     # Of float32 it is the faster one by far.
     resized = tf.raw_ops.ResizeBilinear(
         images=tf.cast(pixels, tf.float32)[None], size=shape, half_pixel_centers=True
@@ -160,9 +170,9 @@ def cut_out(
 
     Args:
       image: () string, the JPEG.
-      window: what to cut.
+      window: What to cut.
       part: (4,), what of it lies inside the image.
-      size: side of the crop.
+      size: Side of the crop.
       mirrored: () bool, whether to exchange left and right.
 
     Returns:

@@ -21,7 +21,11 @@ MASKED = -1e30
 
 
 def partners(views: int) -> Int[Array, " views"]:
-    """Returns the row of the other view of each row's image: i and i + N are a pair."""
+    """Returns the row of the other view of each row's image: i and i + N are a pair.
+
+    Args:
+      views: Number of views, 2N.
+    """
     return (jnp.arange(views) + views // 2) % views
 
 
@@ -33,9 +37,9 @@ def negative_logits(
     """Returns the similarities of all views with some, `MASKED` where they are no negatives.
 
     Args:
-      u: all views; a product of two is a logit.
-      others: those of the columns.
-      columns: their rows in `u`; beyond its end is padding.
+      u: All views; a product of two is a logit.
+      others: Those of the columns.
+      columns: Their rows in `u`; beyond its end is padding.
     """
     logits = jnp.matmul(u, others.T, precision=jax.lax.Precision.HIGHEST)
     rows = jnp.arange(len(u))[:, None]
@@ -51,7 +55,7 @@ def cross_entropy(u: Float[Array, "views dim"], chunk: int) -> Float[Array, ""]:
 
     Args:
       u: (2N, D); rows i and i + N are a pair, and a product of two rows is a logit.
-      chunk: columns of the matrix of logits that are computed at a time.
+      chunk: Columns of the matrix of logits that are computed at a time.
     """
     return _forward(u, chunk)[0]
 

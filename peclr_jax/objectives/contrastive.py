@@ -28,8 +28,8 @@ def nt_xent(
     Args:
       z: (2N, D) projections; rows i and i + N are the two views of one image. Scaled to unit
         length here.
-      temperature: divides the cosine similarities; the paper gives none, its code uses 0.5.
-      chunk: compare with so many views at a time and again so in the backward pass, which keeps
+      temperature: Divides the cosine similarities; the paper gives none, its code uses 0.5.
+      chunk: Compare with so many views at a time and again so in the backward pass, which keeps
         memory at 2N x chunk instead of (2N)^2. None: all at once. Values are the same up to
         rounding; the gradient then cannot be differentiated again.
 
@@ -37,7 +37,7 @@ def nt_xent(
       The mean over all 2N views of -log softmax at the other view, the view itself left out.
 
     Raises:
-      UserError: an odd number of rows, or a temperature or chunk that is not positive.
+      UserError: An odd number of rows, or a temperature or chunk that is not positive.
     """
     views = z.shape[0]
     if views % 2:
@@ -56,17 +56,29 @@ def nt_xent(
 
 
 def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
+    """L_z of Eq. 10: the extent of each sample's points along x and along y, detached.
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jax.lax.stop_gradient(attached_range(points))
 
 
 def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z = 1: translation taken over from the image as it is (the "direct" arm of Fig. 7)."""
+    """L_z = 1: translation taken over from the image as it is (the "direct" arm of Fig. 7).
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jnp.ones_like(points[:, :1])
 
 
 def attached_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z of Eq. 10 with its gradient: the points that span the range learn from it too."""
+    """L_z of Eq. 10 with its gradient: the points that span the range learn from it too.
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
 
 
@@ -84,9 +96,9 @@ def undo_transform(
 
     Args:
       points: (B, m, 2) latent points (x, y).
-      transform: what was done to the images, source to view; rotation in radians, positive from
+      transform: What was done to the images, source to view; rotation in radians, positive from
         +x toward +y, translation as a fraction of the view's side.
-      range_of: the length, along x and y, that stands for the image's side.
+      range_of: The length, along x and y, that stands for the image's side.
 
     Returns:
       (B, m, 2) points in the frame of the untransformed image, up to their centre's position.
@@ -111,8 +123,8 @@ def equivariant_projections(
 
     Args:
       points: (V, m, 2) latent points.
-      transform: of each of the V views, source to view.
-      range_of: see `undo_transform`.
+      transform: Of each of the V views, source to view.
+      range_of: See `undo_transform`.
 
     Returns:
       (V, 2m) vectors for `nt_xent`.
@@ -132,6 +144,10 @@ def centered_projections(
     points to follow a translation: where the hand is, they may forget.
 
     Takes and returns what `equivariant_projections` does.
+
+    Args:
+      points: (V, m, 2) latent points.
+      transform: Of each of the V views, source to view.
     """
     points = points.astype(jnp.float32)
     centered = points - jnp.mean(points, axis=1, keepdims=True)
@@ -142,7 +158,12 @@ def centered_projections(
 def invariant_projections(
     points: Float[Array, "views points 2"], transform: Similarity
 ) -> Float[Array, "views dim"]:
-    """What SimCLR compares (Eq. 1), by the same signature: the transformation is ignored."""
+    """What SimCLR compares (Eq. 1), by the same signature: the transformation is ignored.
+
+    Args:
+      points: (V, m, 2) latent points.
+      transform: Of each of the V views; not used.
+    """
     del transform
     return points.reshape(points.shape[0], -1)
 
@@ -159,10 +180,10 @@ def equivariant_nt_xent(
 
     Args:
       points: (2N, m, 2) latent points; i and i + N are the two views of one image.
-      transform: of each of the 2N views, source to view.
-      temperature: see `nt_xent`.
-      chunk: see `nt_xent`.
-      range_of: see `undo_transform`.
+      transform: Of each of the 2N views, source to view.
+      temperature: See `nt_xent`.
+      chunk: See `nt_xent`.
+      range_of: See `undo_transform`.
 
     Returns:
       The scalar loss.

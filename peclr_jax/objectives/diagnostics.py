@@ -39,7 +39,7 @@ def equivariance_error(
     Args:
       untransformed: (N, m, 2) points of N images.
       transformed: (N, m, 2) points of the same images transformed.
-      transform: of each of the N images, source to view.
+      transform: Of each of the N images, source to view.
 
     Returns:
       The mean distance of corresponding points as a fraction of the range that the points of the
@@ -63,8 +63,8 @@ def alignment_and_uniformity(
 
     Args:
       z: (2N, D) as `contrastive.nt_xent` takes them.
-      loss: what it returns for them.
-      temperature: as it takes it.
+      loss: What it returns for them.
+      temperature: As it takes it.
 
     Returns:
       "alignment": the mean cosine similarity of the two views of an image over the temperature;

@@ -19,10 +19,10 @@ class PoseTarget(NamedTuple):
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      keypoints_valid: which joints' pixels are known.
-      depth_valid: which joints' relative depths are known.
-      root_depth: of the wrist, bone lengths.
-      root_depth_valid: for which hands it is known.
+      keypoints_valid: Which joints' pixels are known.
+      depth_valid: Which joints' relative depths are known.
+      root_depth: Of the wrist, bone lengths.
+      root_depth_valid: For which hands it is known.
     """
 
     pose: Float[Array, "batch 21 3"]
@@ -43,9 +43,9 @@ def target_in_view(
     and neither depths nor the bone's length.
 
     Args:
-      labels: of the input pipeline, in source pixels and metres.
-      matrix: source pixels to view pixels.
-      assumed_intrinsics: of a view whose own are not known.
+      labels: Of the input pipeline, in source pixels and metres.
+      matrix: Source pixels to view pixels.
+      assumed_intrinsics: Of a view whose own are not known.
 
     Returns:
       The target, and the intrinsics of the views.
@@ -76,9 +76,9 @@ def keypoints_2d(
     """Mean absolute error of the pixels, over both axes, in units of half the view's side.
 
     Args:
-      pose: the prediction, in view pixels.
-      target: the labels.
-      side: of the view, pixels.
+      pose: The prediction, in view pixels.
+      target: The labels.
+      side: Of the view, pixels.
     """
     error = jnp.abs(pose[..., :2] - target.pose[..., :2]).mean(-1) / (side / 2)
     return masked_mean(error, target.keypoints_valid)
@@ -88,8 +88,8 @@ def relative_depth(pose: Float[Array, "batch 21 3"], target: PoseTarget) -> Floa
     """Mean absolute error of the root-relative depth, bone lengths; the root's own is left out.
 
     Args:
-      pose: the prediction.
-      target: the labels.
+      pose: The prediction.
+      target: The labels.
     """
     error = jnp.abs(pose[..., 2] - target.pose[..., 2])
     return masked_mean(error[:, 1:], target.depth_valid[:, 1:])
@@ -99,13 +99,18 @@ def root_depth(depth: Float[Array, " batch"], target: PoseTarget) -> Float[Array
     """Mean absolute error of the wrist's depth, bone lengths.
 
     Args:
-      depth: the prediction.
-      target: the labels.
+      depth: The prediction.
+      target: The labels.
     """
     return masked_mean(jnp.abs(depth - target.root_depth), target.root_depth_valid)
 
 
 def masked_mean(values: Float[Array, "*shape"], valid: Shaped[Array, "*shape"]) -> Float[Array, ""]:
-    """Mean over the entries that are valid; zero if none is."""
+    """Mean over the entries that are valid; zero if none is.
+
+    Args:
+      values: Any numbers; those that are not valid are not read.
+      valid: Which of them count.
+    """
     total = jnp.sum(jnp.where(valid, values, 0.0))
     return total / jnp.maximum(jnp.sum(valid), 1)

@@ -54,8 +54,8 @@ class Request(NamedTuple):
     """What the user says about an image.
 
     Attributes:
-      hands: the hands to look at.
-      focal_px: the camera's focal length in pixels; None if unknown.
+      hands: The hands to look at.
+      focal_px: The camera's focal length in pixels; None if unknown.
     """
 
     hands: tuple[Hand, ...]
@@ -66,13 +66,13 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
     """Says for every image which hands to look at.
 
     Args:
-      paths: the images.
-      boxes_file: path of the JSON file; "" for none.
-      handedness: of the hands about which the file says nothing.
+      paths: The images.
+      boxes_file: Path of the JSON file; "" for none.
+      handedness: Of the hands about which the file says nothing.
 
     Raises:
-      MissingFileError: the boxes file is not there.
-      UserError: it is not what the schema says, or none of its keys is an image.
+      MissingFileError: The boxes file is not there.
+      UserError: It is not what the schema says, or none of its keys is an image.
     """
     default = Request((Hand(handedness),))
     if not boxes_file:
@@ -91,12 +91,12 @@ def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
     """Returns what a boxes file says, by its keys.
 
     Args:
-      path: the JSON file.
-      handedness: of the hands about which it does not say it.
+      path: The JSON file.
+      handedness: Of the hands about which it does not say it.
 
     Raises:
-      MissingFileError: the file is not there.
-      UserError: it is not what the schema says.
+      MissingFileError: The file is not there.
+      UserError: It is not what the schema says.
     """
     if not path.is_file():
         raise MissingFileError(f"--config.boxes={path} is not there")

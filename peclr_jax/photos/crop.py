@@ -18,10 +18,10 @@ class Window(NamedTuple):
     """A part of a photo that is kept in memory.
 
     Attributes:
-      image: its pixels, RGB.
-      left: x of the part's left edge (half a pixel to the left of its first pixel's centre).
-      top: y of its top edge.
-      scale: pixels kept over pixels of the photo, (x, y).
+      image: Its pixels, RGB.
+      left: X of the part's left edge (half a pixel to the left of its first pixel's centre).
+      top: Y of its top edge.
+      scale: Pixels kept over pixels of the photo, (x, y).
     """
 
     image: Image.Image
@@ -34,12 +34,12 @@ def keep(photo: Window, square: Square, most: int) -> Window:
     """Keeps only what lies in a square, and no more pixels than needed.
 
     Args:
-      photo: a whole photo, or a part of it.
-      square: the region to keep; what of it lies outside of the photo is left out.
-      most: the region's side in pixels, at most; shrunk with a low-pass filter.
+      photo: A whole photo, or a part of it.
+      square: The region to keep; what of it lies outside of the photo is left out.
+      most: The region's side in pixels, at most; shrunk with a low-pass filter.
 
     Raises:
-      UserError: the region lies outside of the photo.
+      UserError: The region lies outside of the photo.
     """
     image = photo.image
     x0, y0, x1, y1 = _inside(photo, square)
@@ -69,10 +69,10 @@ def cut_out(
     """Cuts out a square, black outside of what is kept of the photo.
 
     Args:
-      photo: what to cut from.
-      square: the region.
-      size: side of the result in pixels.
-      mirror: whether to exchange left and right.
+      photo: What to cut from.
+      square: The region.
+      size: Side of the result in pixels.
+      mirror: Whether to exchange left and right.
 
     Returns:
       RGB; its pixels are where the matrix says that `geometry.crop.to_matrix` gives for the square,

@@ -13,13 +13,13 @@ def find_images(pattern: str) -> list[Path]:
     """Lists the images that a path names, sorted.
 
     Args:
-      pattern: a file (of any name), a folder (the images directly in it) or a glob (`**` crosses
+      pattern: A file (of any name), a folder (the images directly in it) or a glob (`**` crosses
         folders, but not those that are links, which may lead in circles). Folders and globs give
         files by the suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
 
     Raises:
-      UserError: no pattern at all.
-      MissingFileError: nothing is there.
+      UserError: No pattern at all.
+      MissingFileError: Nothing is there.
     """
     if not pattern:
         raise UserError(

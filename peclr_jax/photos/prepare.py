@@ -38,13 +38,13 @@ class Options(NamedTuple):
     """How photos are prepared.
 
     Attributes:
-      view_size: side of what the network sees, pixels.
-      hand_margin: side of the view over the larger side of the hand's box.
-      central_box: side of the box that is supposed in the middle of a photo where none is given,
+      view_size: Side of what the network sees, pixels.
+      hand_margin: Side of the view over the larger side of the hand's box.
+      central_box: Side of the box that is supposed in the middle of a photo where none is given,
         over the photo's shorter side.
-      preview_side: longer side of the picture to draw on, pixels, at most.
-      focal_px: the cameras' focal length in pixels, for all photos; 0 if unknown.
-      field_of_view_deg: along the photo's longer side, where nothing else is known.
+      preview_side: Longer side of the picture to draw on, pixels, at most.
+      focal_px: The cameras' focal length in pixels, for all photos; 0 if unknown.
+      field_of_view_deg: Along the photo's longer side, where nothing else is known.
     """
 
     view_size: int
@@ -59,9 +59,9 @@ class Subject(NamedTuple):
     """A hand to look at.
 
     Attributes:
-      hand: what the user says about it.
-      square: where to look first.
-      window: the pixels to look at.
+      hand: What the user says about it.
+      square: Where to look first.
+      window: The pixels to look at.
     """
 
     hand: Hand
@@ -73,13 +73,13 @@ class Prepared(NamedTuple):
     """A photo of which only the necessary is left.
 
     Attributes:
-      path: its file.
-      width: pixels, of the upright photo.
-      height: pixels, of the upright photo.
-      focal_px: focal length in pixels.
-      focal_from: where that is known from: "boxes", "config", "exif" or "guess".
-      subjects: the hands to look at.
-      preview: all of the photo, at another size, to draw on.
+      path: Its file.
+      width: Pixels, of the upright photo.
+      height: Pixels, of the upright photo.
+      focal_px: Focal length in pixels.
+      focal_from: Where that is known from: "boxes", "config", "exif" or "guess".
+      subjects: The hands to look at.
+      preview: All of the photo, at another size, to draw on.
     """
 
     path: Path
@@ -101,8 +101,8 @@ class Skipped(NamedTuple):
     """A photo that cannot be predicted on.
 
     Attributes:
-      path: its file.
-      reason: why not.
+      path: Its file.
+      reason: Why not.
     """
 
     path: Path
@@ -110,7 +110,13 @@ class Skipped(NamedTuple):
 
 
 def prepare(path: Path, request: Request, options: Options) -> Prepared | Skipped:
-    """Reads a photo and keeps what its hands need."""
+    """Reads a photo and keeps what its hands need.
+
+    Args:
+      path: The image file.
+      request: What the user says about the photo.
+      options: How photos are prepared.
+    """
     try:
         photo = read(path, **_fewest_pixels(request, options))
         subjects = [_subject(photo, hand, options) for hand in request.hands]
@@ -124,7 +130,14 @@ def prepare(path: Path, request: Request, options: Options) -> Prepared | Skippe
 def prepare_all(
     paths: Sequence[Path], requests: Sequence[Request], options: Options, threads: int
 ) -> Iterator[Prepared | Skipped]:
-    """Prepares photos in order, a few ahead of those that are asked for, on some threads."""
+    """Prepares photos in order, a few ahead of those that are asked for, on some threads.
+
+    Args:
+      paths: The image files.
+      requests: What the user says about each.
+      options: How photos are prepared.
+      threads: How many photos are read at a time.
+    """
 
     def submit(pool: ThreadPoolExecutor) -> Iterator[Future[Prepared | Skipped]]:
         for path, request in zip(paths, requests, strict=True):

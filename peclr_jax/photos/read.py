@@ -23,10 +23,10 @@ class Photo(NamedTuple):
     """A photo as it is seen.
 
     Attributes:
-      width: in pixels, of the file (upright).
-      height: in pixels, of the file (upright).
-      pixels: all of it, perhaps at a fraction of its size.
-      focal_35mm: the focal length in mm that a camera for 35 mm film would need for the same view,
+      width: In pixels, of the file (upright).
+      height: In pixels, of the file (upright).
+      pixels: All of it, perhaps at a fraction of its size.
+      focal_35mm: The focal length in mm that a camera for 35 mm film would need for the same view,
         as the camera noted it; None if it did not.
     """
 
@@ -40,13 +40,13 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      path: the file.
-      smallest: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side
+      path: The file.
+      smallest: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side
         keeps at least so many pixels. That saves most of the time and memory of a large one.
-      reduction: and at no less than 1 / reduction of its size.
+      reduction: And at no less than 1 / reduction of its size.
 
     Raises:
-      UnreadableImageError: the file is no such image, is broken, or is too small.
+      UnreadableImageError: The file is no such image, is broken, or is too small.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -84,7 +84,11 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to 8-bit RGB; what is transparent becomes white."""
+    """Converts any mode to 8-bit RGB; what is transparent becomes white.
+
+    Args:
+      image: An image of any mode.
+    """
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
@@ -105,10 +109,22 @@ def _positive(value: object) -> float | None:
 
 
 def focal_from_35mm(focal_35mm: float, width: int, height: int) -> float:
-    """Converts an equivalent focal length (mm) to pixels, by equal angle across the diagonal."""
+    """Converts an equivalent focal length (mm) to pixels, by equal angle across the diagonal.
+
+    Args:
+      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm.
+      width: Of the photo, pixels.
+      height: Of the photo, pixels.
+    """
     return focal_35mm / DIAGONAL_35MM * math.hypot(width, height)
 
 
 def focal_from_field_of_view(angle_deg: float, width: int, height: int) -> float:
-    """Returns the focal length in pixels that sees `angle_deg` along the longer side."""
+    """Returns the focal length in pixels that sees `angle_deg` along the longer side.
+
+    Args:
+      angle_deg: Field of view along the longer side, degrees.
+      width: Of the photo, pixels.
+      height: Of the photo, pixels.
+    """
     return max(width, height) / 2 / math.tan(math.radians(angle_deg) / 2)

@@ -32,8 +32,8 @@ class View(NamedTuple):
     """A batch of augmented images and the transforms that made them.
 
     Attributes:
-        images: ImageNet-standardised RGB, float32.
-        transform: Canonical view to this view, one per image.
+      images: ImageNet-standardised RGB, float32.
+      transform: Canonical view to this view, one per image.
     """
 
     images: Float[Array, "batch size size 3"]
@@ -53,16 +53,16 @@ def augment(
     devices.
 
     Args:
-        key: PRNG key.
-        images: Square RGB sources, the hand's box at their centre; or, with `to_source`, RGB images
-            of any shape that sources are made of.
-        spec: Ranges and switches; static under `jax.jit`.
-        to_source: Image pixels to source pixels, if the images are not sources themselves.
-        source_side: Side in pixels of the sources that `to_source` leads to; static under
-            `jax.jit`, and without meaning for images that are sources.
+      key: PRNG key.
+      images: Square RGB sources, the hand's box at their centre; or, with `to_source`, RGB images
+        of any shape that sources are made of.
+      spec: Ranges and switches; static under `jax.jit`.
+      to_source: Image pixels to source pixels, if the images are not sources themselves.
+      source_side: Side in pixels of the sources that `to_source` leads to; static under
+        `jax.jit`, and without meaning for images that are sources.
 
     Raises:
-        UserError: One of `to_source` and `source_side` is missing.
+      UserError: One of `to_source` and `source_side` is missing.
     """
     batch = len(images)
     if to_source is None:
@@ -97,14 +97,14 @@ def two_views(
     """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1).
 
     Args:
-        key: PRNG key.
-        images: As `augment` takes them.
-        spec: Likewise.
-        to_source: Likewise.
-        source_side: Likewise.
-        partners: What the second views show instead, as the images: the same hands, placed in
-            their sources as in those of the images, before other backgrounds.
-        partners_to_source: Of the partners, as `to_source` of the images.
+      key: PRNG key.
+      images: As `augment` takes them.
+      spec: Likewise.
+      to_source: Likewise.
+      source_side: Likewise.
+      partners: What the second views show instead, as the images: the same hands, placed in
+        their sources as in those of the images, before other backgrounds.
+      partners_to_source: Of the partners, as `to_source` of the images.
     """
     first_key, second_key = jax.random.split(key)
     if partners is None:
@@ -118,7 +118,13 @@ def two_views(
 def source_to_view(
     transform: Similarity, source_side: int, spec: ViewSpec
 ) -> Float[Array, "batch 2 3"]:
-    """Returns the matrices from source pixels to view pixels, for labels as well as for images."""
+    """Returns the matrices from source pixels to view pixels, for labels as well as for images.
+
+    Args:
+      transform: Canonical view to view.
+      source_side: Side of the source in pixels.
+      spec: Says how large views are and how much wider sources.
+    """
     return affine.compose_matrices(
         crop.source_to_canonical(source_side, spec.size, spec.source_margin),
         affine.to_matrix(transform, spec.size),
@@ -129,11 +135,11 @@ def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"
     """Moves a view into the frame of another, to see whether the two agree.
 
     Args:
-        view: The view to move.
-        frame: The other view's transforms.
+      view: The view to move.
+      frame: The other view's transforms.
 
     Returns:
-        RGB in [0, 255], black where `view` saw nothing.
+      RGB in [0, 255], black where `view` saw nothing.
     """
     size = view.images.shape[1]
     matrix = affine.to_matrix(affine.compose(affine.invert(view.transform), frame), size)
@@ -141,10 +147,18 @@ def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"
 
 
 def normalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Standardises RGB in [0, 255] by ImageNet's mean and deviation."""
+    """Standardises RGB in [0, 255] by ImageNet's mean and deviation.
+
+    Args:
+      images: RGB in [0, 255].
+    """
     return (images / 255 - _MEAN) / _DEVIATION
 
 
 def denormalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Undoes `normalize`, clipped to [0, 255]."""
+    """Undoes `normalize`, clipped to [0, 255].
+
+    Args:
+      images: Standardised RGB.
+    """
     return jnp.clip((images * _DEVIATION + _MEAN) * 255, 0, 255)

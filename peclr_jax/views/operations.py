@@ -19,6 +19,9 @@ def photometric_operations(spec: ViewSpec) -> tuple[Operation, ...]:
     The order is the official code's: what hides or filters structure first, then colour. Each
     operation draws from a stream of its own, so switching one on leaves the others' draws as they
     were and ablations differ in one thing only.
+
+    Args:
+      spec: The switches, probabilities and ranges.
     """
     return tuple(
         _with_stream(stream, _with_probability(probability, operation))
@@ -41,7 +44,13 @@ def apply_operations(
     images: Float[Array, "batch size size 3"],
     operations: tuple[Operation, ...],
 ) -> Float[Array, "batch size size 3"]:
-    """Applies operations one after the other."""
+    """Applies operations one after the other.
+
+    Args:
+      key: PRNG key.
+      images: RGB in [0, 255].
+      operations: What to apply, in this order.
+    """
     for operation in operations:
         # Fused into one loop, each would be computed once for every read by the next.
         images = jax.lax.optimization_barrier(operation(key, images))
