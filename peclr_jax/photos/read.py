@@ -1,4 +1,4 @@
-"""From a file to upright RGB pixels, or to a sentence that says why not."""
+"""Image files decoded to upright RGB pixels, or refused with the reason."""
 
 import math
 from pathlib import Path
@@ -16,18 +16,18 @@ DIAGONAL_35MM = math.hypot(36, 24)  # mm, of a frame of 35 mm film
 
 
 class UnreadableImageError(UserError):
-    """A file that cannot be predicted on; the message is the reason, without the file's name."""
+    """A file that cannot be used; the message is the reason, without the file's name."""
 
 
 class Photo(NamedTuple):
-    """A photo as it is seen.
+    """An upright photo.
 
     Attributes:
-      width: In pixels, of the file (upright).
-      height: In pixels, of the file (upright).
-      pixels: All of it, perhaps at a fraction of its size.
-      focal_35mm: The focal length in mm that a camera for 35 mm film would need for the same view,
-        as the camera noted it; None if it did not.
+      width: Width of the upright photo at its full size, pixels.
+      height: Height of the upright photo at its full size, pixels.
+      pixels: The whole photo, perhaps at a fraction of its size.
+      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF; `None` if
+        unknown.
     """
 
     width: int
@@ -41,12 +41,12 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
 
     Args:
       path: The file.
-      smallest: A JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side
-        keeps at least so many pixels. That saves most of the time and memory of a large one.
-      reduction: And at no less than 1 / reduction of its size.
+      smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
+        1/8 of its size, which saves most of the time and memory of a large one.
+      reduction: Largest factor by which the file's size is reduced.
 
     Raises:
-      UnreadableImageError: The file is no such image, is broken, or is too small.
+      UnreadableImageError: If the file is no such image, is broken, or is too small.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -59,32 +59,32 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
         most = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
         raise UnreadableImageError(f"more than {most} million pixels; shrink it") from None
     except Exception as error:
-        # Decoders meet broken files with errors of every kind, and the other images must go on.
+        # Decoders raise errors of every type on broken files, and the other images must go on.
         raise UnreadableImageError(f"cannot be decoded ({error})") from error
 
 
 def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
-    stored = image.size
-    if min(stored) < SMALLEST_SIDE:
+    full = image.size
+    if min(full) < SMALLEST_SIDE:
         raise UnreadableImageError(
-            f"{stored[0]}x{stored[1]} px is too small to show a hand (at least {SMALLEST_SIDE} px)"
+            f"{full[0]}x{full[1]} px is too small to show a hand (at least {SMALLEST_SIDE} px)"
         )
     exif = image.getexif()
     focal = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
-    fraction = max(smallest / min(stored), 1 / reduction)
+    fraction = max(smallest / min(full), 1 / reduction)
     if fraction < 1:
-        image.draft(image.mode, (math.ceil(stored[0] * fraction), math.ceil(stored[1] * fraction)))
-    # The last pixels may reach beyond the file's own, so that the sizes alone would not do.
-    scale = 1 / 2 ** round(math.log2(stored[0] / image.size[0]))
+        image.draft(image.mode, (math.ceil(full[0] * fraction), math.ceil(full[1] * fraction)))
+    # The decoded size is rounded up, so that its ratio to the full size is not the scale.
+    scale = 1 / 2 ** round(math.log2(full[0] / image.size[0]))
     turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     upright = to_rgb(ImageOps.exif_transpose(image))
-    width, height = stored[::-1] if turned else stored
+    width, height = full[::-1] if turned else full
     pixels = Window(upright, -0.5, -0.5, (scale, scale))
     return Photo(width, height, pixels, _positive(focal))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to 8-bit RGB; what is transparent becomes white.
+    """Converts any mode to 8-bit RGB; transparent pixels become white.
 
     Args:
       image: An image of any mode.
