@@ -1,11 +1,11 @@
-"""How far a predicted hand is from the true one: joint errors, alignments, PCK and AUC.
+"""Metrics of predicted hands against the true ones: joint errors, alignments, PCK and AUC.
 
 Every function takes NumPy or JAX arrays and keeps their precision: float64 on the host, float32 on
 a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask is true
-where a joint is labelled, and what stands under a false mask is never read, NaN included.
+where a joint is labelled, and values under a false mask are never read, NaN included.
 
-After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report; what
-the official PeCLR repository measures otherwise is told in docs/metrics.md.
+After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report;
+docs/metrics.md lists where the official PeCLR repository differs.
 """
 
 from types import ModuleType
@@ -140,7 +140,7 @@ def scale_align(
       predicted: Joints.
       target: The true joints.
       valid: Which joints are labelled; all by default. A hand without its wrist or its middle MCP
-        cannot be aligned: it comes out as NaN.
+        cannot be aligned and becomes NaN.
 
     Returns:
       The aligned prediction. Where the two predicted joints coincide it is moved only.
@@ -167,8 +167,8 @@ def pck_curve(
     mean over the joints.
 
     Args:
-      errors: Of every joint.
-      thresholds: In the unit of the errors.
+      errors: Errors of every joint.
+      thresholds: Thresholds in the unit of the errors.
       valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
     """
     xp = namespace(errors, thresholds)
@@ -192,8 +192,8 @@ def auc(
     """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one.
 
     Args:
-      pck: Fractions in [0, 1], one a threshold.
-      thresholds: Those of the curve, ascending.
+      pck: Fractions in [0, 1], one per threshold.
+      thresholds: Thresholds of the curve, ascending.
     """
     xp = namespace(pck)
     thresholds = xp.asarray(thresholds, pck.dtype)
