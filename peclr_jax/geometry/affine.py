@@ -1,9 +1,9 @@
 """Similarity transforms of the image plane: sample, compose, invert, apply to points and images.
 
-Two representations, for two purposes. `Similarity` is what the augmentation draws and what the
-equivariant loss undoes (PeCLR, Eq. 4): its parts have a meaning apart from any image size. A 2x3
-matrix is what moves pixels: it holds a `Similarity` at one image size, a crop, a resize, or all of
-them composed, so that an image is resampled once however many steps led to it.
+There are two representations. A `Similarity` is drawn by the augmentation and undone by the
+equivariant loss (PeCLR, Eq. 4): its parts do not depend on an image size. A 2x3 matrix moves
+pixels: it holds a `Similarity` at one image size, a crop, a resize, or all of them composed, so
+that an image is resampled only once.
 
 Pixel coordinates are (x, y), x right, y down, with the origin at the CENTRE of the top-left pixel:
 the centre of a side-S image is (S - 1) / 2. A matrix always maps source points to view points.
@@ -39,10 +39,10 @@ class Similarity(NamedTuple):
 
 
 def identity(batch: int) -> Similarity:
-    """Returns `batch` transforms that move nothing.
+    """Returns transforms that move nothing.
 
     Args:
-      batch: How many.
+      batch: Number of transforms.
     """
     return Similarity(jnp.zeros(batch), jnp.ones(batch), jnp.zeros((batch, 2)))
 
@@ -58,9 +58,9 @@ def sample(
     """Draws independent uniform transforms (PeCLR, Sec. 8).
 
     Args:
-      key: PRNG key; the draw is a function of it and of `batch` alone.
-      batch: How many to draw.
-      rotation: Largest angle in radians, either way.
+      key: PRNG key; the draw depends on it and on `batch` alone.
+      batch: Number of transforms.
+      rotation: Largest angle in radians, in either direction.
       scale: Smallest and largest magnification.
       translation: Smallest and largest displacement along either axis, as fractions of the side.
     """
@@ -110,11 +110,11 @@ def _rotate_and_scale(
 
 
 def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
-    """Writes transforms as matrices from canonical-view pixels to view pixels.
+    """Returns the matrices of transforms, from canonical-view pixels to view pixels.
 
     Args:
       transform: The transforms.
-      side: The view's side in pixels.
+      side: Side of the view in pixels.
     """
     center = (side - 1) / 2
     cosine = transform.scale * jnp.cos(transform.rotation)
@@ -184,8 +184,8 @@ def apply_to_images(
     source's resolution within a factor of two of the view's, as the input pipeline does.
 
     Args:
-      images: Source images of any numeric type; uint8 is read as such, so that a quarter of
-        the bytes of float32 are gathered.
+      images: Source images of any numeric type; of uint8 a quarter of the bytes of float32 are
+        gathered.
       matrix: Source pixels to view pixels, one per image.
       size: Side of the view in pixels.
 

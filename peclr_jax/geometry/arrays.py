@@ -23,7 +23,7 @@ def namespace(*arrays: Any) -> ModuleType:
     `minimum`, `zeros_like`.
 
     Args:
-      *arrays: Arrays of one library, or NumPy's among those of another; numbers count as NumPy's.
+      *arrays: Arrays of one library, or NumPy's and numbers among those of another.
     """
     roots = {type(array).__module__.partition(".")[0] for array in arrays}
     if "tensorflow" in roots:

@@ -2,11 +2,11 @@
 
 Camera space is in metres, x right, y down, z forward; image space in pixels, (x, y) with the origin
 at the centre of the top-left pixel. A 2.5D pose holds, per joint, its pixel and its depth relative
-to the root joint, divided by the length of a reference bone. It is what an image can tell:
-the hand's absolute size cannot be seen, and given it (or taking it as 1) the root's depth follows
+to the root joint, divided by the length of a reference bone. An image shows no more than that: the
+hand's absolute size cannot be seen. Given the size (or taking it as 1), the root's depth follows
 from the pose (Iqbal et al., Eq. 6-7).
 
-Leading axes are free, and those of the intrinsics broadcast against those of the joints.
+Leading axes are free; those of the intrinsics broadcast against those of the joints.
 """
 
 from typing import Any
@@ -76,12 +76,12 @@ def to_25d(
     root: int = WRIST,
     bone: tuple[int, int] = REFERENCE_BONE,
 ) -> tuple[Float[Array, "*batch joints 3"], Float[Array, "*batch"]]:
-    """Splits a hand into what its image shows and its size.
+    """Returns the 2.5D pose of a hand and its size.
 
     Args:
       joints: Camera space, metres.
       intrinsics: As for `project`.
-      root: The joint that relative depth is measured from.
+      root: Joint that relative depth is measured from.
       bone: The two joints of the reference bone.
 
     Returns:
@@ -177,12 +177,12 @@ def rays(
 
 
 def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
-    """Returns the camera of a square view of a hand when nothing is known of it.
+    """Returns the intrinsics assumed for a square view of a hand whose camera is unknown.
 
     Args:
-      side: Of the view, pixels.
-      focal: Focal length over the side. The default is that of the released networks (389 px of
-        224), which is that of FreiHAND's images.
+      side: Side of the view, pixels.
+      focal: Focal length over the side; by default that of the released networks (389 px of 224),
+        which is that of FreiHAND's images.
     """
     center, length = (side - 1) / 2, focal * side
     return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
@@ -191,18 +191,18 @@ def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
 def warp_intrinsics(
     matrix: Float[Array, "*#batch 2 3"], intrinsics: Float[Array, "*#batch 3 3"]
 ) -> Float[Array, "*batch 3 3"]:
-    """Returns the camera of an image that was warped by an affine map.
+    """Returns the intrinsics of an image that was warped by an affine map.
 
-    A turn of the image is a roll of the camera, which leaves every depth and length as it is, and
-    is taken out: what remains is again [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the
-    diagonal. Camera space is rolled about the optical axis by the map's rotation.
+    A rotation of the image is a roll of the camera about the optical axis, which changes no depth
+    and no length. The roll is taken out, so that the result is again
+    [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the diagonal.
 
     Args:
       matrix: Source pixels to view pixels.
-      intrinsics: Of the source, as for `project`.
+      intrinsics: Intrinsics of the source, as for `project`.
 
     Returns:
-      Intrinsics of the view, with `project(roll @ points, result)` being the warped pixels.
+      Intrinsics of the view: `project(roll @ points, result)` are the warped pixels.
     """
     linear, shift = matrix[..., :2], matrix[..., 2:]
     precision = jax.lax.Precision.HIGHEST

@@ -1,10 +1,10 @@
 """Photometric operations on single pixels, batched, each image with its own parameters.
 
-Images are float32 RGB in [0, 255]. Every function is a pure function of its parameters; drawing
-them is the business of `operations.py`.
+Images are float32 RGB in [0, 255]. Every function is a pure function of its parameters, which
+`operations.py` draws.
 
-The official PeCLR code reads RGB images as BGR wherever it asks for a hue or a grey value.
-`channel_order="bgr"` reproduces that; the default takes the channels for what they are.
+The official PeCLR code takes RGB images for BGR wherever it computes a hue or a grey value.
+`channel_order="bgr"` reproduces that; the default is the true order.
 """
 
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Random photometric operations: which ones a `ViewSpec` asks for, and their draws."""
+"""Random photometric operations: their choice by a `ViewSpec`, and their draws."""
 
 from collections.abc import Callable
 
@@ -14,14 +14,14 @@ Operation = Callable[[Key[Array, ""], Images], Images]
 
 
 def photometric_operations(spec: ViewSpec) -> tuple[Operation, ...]:
-    """Returns the operations that `spec` switches on, in the order they are applied.
+    """Returns the operations that a spec switches on, in the order in which they are applied.
 
-    The order is the official code's: what hides or filters structure first, then colour. Each
-    operation draws from a stream of its own, so switching one on leaves the others' draws as they
-    were and ablations differ in one thing only.
+    The order is the official code's: operations on structure first, then on colour. Each operation
+    draws from a stream of its own, so that switching one on leaves the draws of the others
+    unchanged and ablations differ in one operation only.
 
     Args:
-      spec: The switches, probabilities and ranges.
+      spec: Switches, probabilities and ranges.
     """
     return tuple(
         _with_stream(stream, _with_probability(probability, operation))
@@ -49,7 +49,7 @@ def apply_operations(
     Args:
       key: PRNG key.
       images: RGB in [0, 255].
-      operations: What to apply, in this order.
+      operations: The operations, in this order.
     """
     for operation in operations:
         # Fused into one loop, each would be computed once for every read by the next.
