@@ -38,15 +38,6 @@ class Similarity(NamedTuple):
     translation: Float[Array, "*batch 2"]
 
 
-def identity(batch: int) -> Similarity:
-    """Returns transforms that move nothing.
-
-    Args:
-      batch: Number of transforms.
-    """
-    return Similarity(jnp.zeros(batch), jnp.ones(batch), jnp.zeros((batch, 2)))
-
-
 def sample(
     key: Key[Array, ""],
     batch: int,
