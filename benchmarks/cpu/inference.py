@@ -48,7 +48,7 @@ def prepare_ours(
 ) -> Callable[[], Figures]:
     import jax
 
-    from peclr_jax.models import folding, resnet
+    from peclr_jax.models import normalization, resnet
     from peclr_jax.models.heads import ProjectionHead
     from peclr_jax.models.projector import Projector
 
@@ -56,7 +56,7 @@ def prepare_ours(
     images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     variables = jax.jit(network.init)(jax.random.key(1), images)
     if folded:
-        network, variables = folding.fold(network, variables)
+        network, variables = normalization.fold(network, variables)
     of_encoder = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
     program = jax.jit(lambda images: network.encoder.apply(of_encoder, images, train=False))
     return lambda: harness.timed(
