@@ -1,23 +1,16 @@
 """The scaling benchmark at toy size, on the virtual devices of the tests."""
 
-import dataclasses
-from functools import partial
-
 import pytest
 
 from benchmarks import harness, report
 from benchmarks.compiled import scaling
 from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
-from peclr_jax.models import resnet
 
 
 @pytest.fixture(scope="module")
-def measured():
-    shallow = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", shallow)
-        return scaling.measure(dataclasses.replace(scaling.TOY, separate=False))
+def measured(whole_module_in_process, shallow_networks):
+    return scaling.measure(scaling.TOY)
 
 
 def test_eight_devices_learn_what_one_does(measured):
