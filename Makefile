@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 # A process per core, though each may take 4 GB; a file's tests share what they set up.
 WORKERS := -n auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: demo pretrain test lint lock clean
+.PHONY: demo pretrain test test-slow lint lock clean
 
 demo: $(VENV)/installed
 	$(BIN)/python main.py --config=configs/demo.py --workdir=runs/demo
@@ -18,6 +18,11 @@ pretrain: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(WORKERS)
+
+# Runs of several processes, every data set and every experiment from end to end, the fuzz:
+# `pytest -m slow --collect-only` lists them. Exit code 5 of pytest: there are none.
+test-slow: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(WORKERS) -m slow || [ $$? -eq 5 ]
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -109,7 +109,14 @@ def to_dict(spec: Any) -> dict[str, Any]:
 
 def to_config(spec: Any) -> ConfigDict:
     """Returns a spec as a config whose fields flags can change, for the files in `configs/`."""
-    return ConfigDict(to_dict(spec), sort_keys=False)
+    return _config(to_dict(spec))
+
+
+def _config(values: Mapping[str, Any]) -> ConfigDict:
+    config = ConfigDict(sort_keys=False)
+    for name, value in values.items():
+        config[name] = _config(value) if isinstance(value, Mapping) else value
+    return config
 
 
 def changed(spec: Spec, changes: Mapping[str, Any], where: str) -> Spec:

@@ -9,17 +9,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
 
 # Before the first import of jax: the sharding tests need more than one device, and what is run here
-# takes less time than optimising it would. The fusion emitters would take half of all compilation;
-# a version of XLA that does not know their flag would abort.
+# takes less time than optimising it would. The fusion emitters would take half of all compilation,
+# code generated in 32 parts a fifth; a version of XLA that does not know their flags would abort.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
-        "--xla_cpu_use_fusion_emitters=false"
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
         if importlib.metadata.version("jaxlib").startswith("0.10.")
         else "",
         os.environ.get("XLA_FLAGS", ""),  # of two that contradict each other the later one counts
@@ -32,13 +31,13 @@ os.environ.setdefault(
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
-import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
+
+from tests.stand_ins import fake_versions
 
 # Compilation makes the first example slow, and the machines that test us are shared.
 settings.register_profile(
@@ -138,41 +137,6 @@ def postscript(request, tmp_path) -> Path:
     with Image.open(path) as image:
         assert image.format == "EPS"
     return path
-
-
-class FakeHands(NamedTuple):
-    images: jax.Array
-    keypoints_2d: jax.Array
-    keypoints_3d: jax.Array
-    intrinsics: jax.Array
-    visible: jax.Array
-    mask: jax.Array
-
-
-def fake_render(key, indices, size=32):
-    """Images whose grey level is the index, with joints drawn from the key."""
-
-    def one(index):
-        joints = jax.random.uniform(jax.random.fold_in(key, index), (21, 3))
-        joints = joints * 0.1 + jnp.array([-0.05, -0.05, 0.5])
-        intrinsics = jnp.array([[100.0, 0, 15.5], [0, 100.0, 15.5], [0, 0, 1]])
-        projected = joints @ intrinsics.T
-        return FakeHands(
-            images=jnp.full((size, size, 3), index, jnp.uint8),
-            keypoints_2d=projected[:, :2] / projected[:, 2:],
-            keypoints_3d=joints,
-            intrinsics=intrinsics,
-            visible=jnp.ones(21, bool),
-            mask=jnp.ones((size, size), bool),
-        )
-
-    return jax.vmap(one)(indices)
-
-
-def fake_versions(key, indices, count=1):
-    """Versions of the hands of `fake_render`, each 64 grey levels above the one before."""
-    hands = fake_render(key, indices)
-    return [hands._replace(images=hands.images + jnp.uint8(64 * i)) for i in range(count)]
 
 
 @pytest.fixture

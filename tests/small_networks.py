@@ -1,8 +1,5 @@
 """A fine-tuned network that is small enough to be made for the tests."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -14,7 +11,6 @@ from configs import finetune as recipes
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
-from peclr_jax.models import resnet
 from peclr_jax.networks import estimator as estimators
 from peclr_jax.networks import inference
 from peclr_jax.networks.estimator import Estimate
@@ -23,6 +19,7 @@ from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.restoring import restore_config, restore_params
+from tests.stand_ins import shallow_networks
 
 DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
 
@@ -63,25 +60,17 @@ def one_device(monkeypatch):
         monkeypatch.setattr(task, "make_mesh", lambda: make_mesh(jax.devices()[:1]))
 
 
-@contextmanager
-def _shallow() -> Iterator[None]:
-    network = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", network)
-        yield
-
-
 @pytest.fixture
 def shallow():
     """A single block in place of eight where the network is not what is tested."""
-    with _shallow():
+    with shallow_networks():
         yield
 
 
 @pytest.fixture(scope="module")
 def shallow_throughout():
     """The same for all tests of a file, which then share no network with others."""
-    with _shallow():
+    with shallow_networks():
         yield
 
 

@@ -38,8 +38,10 @@ class Outer:
 
 
 def test_a_config_and_its_spec_say_the_same():
-    spec = Outer(count=3, seeds=(1, 2), inner=Inner((0.25, 0.5)), several={"x": Inner()})
+    several = {"x": Inner(), "a": Inner()}
+    spec = Outer(count=3, seeds=(1, 2), inner=Inner((0.25, 0.5)), several=several)
     config = specs.to_config(spec)
+    assert list(config.several) == list(config.to_dict()["several"]) == ["x", "a"]
     assert specs.from_config(Outer, config) == spec
     assert "margin" not in config.inner
     config.update_from_flattened_dict({"inner.span": (0, 1), "share": 0.5})

@@ -1,12 +1,12 @@
-"""What the experiments share: scales, the fields of an experiment, and its arms.
+"""Scales of experiments, their variants, and functions that add arms and comparisons.
 
 A recipe is a scale and variants, joined by "+". The scales:
 
-    smoke   seconds a training, for the tests: it claims nothing
-    cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands, two cores, under an
-            hour an experiment
-    gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU; no TensorFlow
-    paper   the paper's recipe on FreiHAND
+    smoke   two steps a training, for the tests: its numbers mean nothing
+    cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands; a pre-training takes
+            3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours
+    gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
+    paper   the paper's recipe on FreiHAND; not run
 
 and the variants that all experiments have:
 
@@ -17,10 +17,14 @@ and the variants that all experiments have:
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
-from configs import equivariance, evaluate, finetune, pretrain
+from configs import equivariance, finetune, pretrain
 from configs.composition import compose
+from peclr_jax import specs
+from peclr_jax.experiments.spec import ArmSpec, ComparisonSpec, ExperimentSpec
+from peclr_jax.networks.spec import EvaluateSpec
 
 SCALES = ("smoke", "cpu", "gpu", "paper")
 # Everything that Fig. 4 varies, switched off; an arm switches on what it is about.
@@ -42,13 +46,13 @@ def get_experiment(
     """Makes the config of an experiment at some scale.
 
     Args:
-      file: its name, without folder and ending.
+      file: Its name, without folder and ending.
       recipe: SCALE+VARIANT+...
-      fill: sets what is the experiment's own.
-      variants: those that it has beside `freihand` and `one_seed`.
+      fill: Sets what is the experiment's own.
+      variants: Those that it has beside `freihand` and `one_seed`.
 
     Raises:
-      ValueError: an unknown scale or variant.
+      UserError: An unknown scale or variant.
     """
 
     def at(scale: str) -> Callable[[], ConfigDict]:
@@ -79,37 +83,38 @@ def add_arm(
     """Adds an arm to an experiment.
 
     Args:
-      config: of the experiment.
-      name: of the arm, for flags and folders.
-      label: for people.
-      pretrained: whether its encoder is pre-trained; else it is random.
-      pretrain: changes to the experiment's pre-training, by dotted names.
-      finetune: changes to its fine-tuning.
-      series: the curve that it is a point of, where curves are drawn.
-      x: where on the curve.
+      config: Of the experiment.
+      name: Of the arm, for flags and folders.
+      label: Its name for people.
+      pretrained: Whether its encoder is pre-trained; otherwise its weights are random.
+      pretrain: Changes to the experiment's pre-training, by dotted names.
+      finetune: Changes to its fine-tuning, by dotted names.
+      series: The curve that it is a point of, where curves are drawn.
+      x: Where it is on the curve.
     """
-    config.arms[name] = ConfigDict(
-        {"label": label, "pretrained": pretrained, "series": series, "x": float(x)}
-    )
-    for stage, changes in (("pretrain", pretrain), ("finetune", finetune)):
-        config.arms[name][stage] = _nested(changes or {})
+    changes = [unflatten_dict(dict(flat or {}), sep=".") for flat in (pretrain, finetune)]
+    config.arms[name] = specs.to_config(ArmSpec(label, pretrained, series, float(x), *changes))
 
 
 def add_comparison(config: ConfigDict, name: str, arm: str, against: str, paper: str = "") -> None:
-    """Adds a question to an experiment: by how much does one arm err less than another?
+    """Adds to an experiment the question by how much one arm errs less than another.
 
     Args:
-      config: of the experiment.
-      name: of the comparison, for flags and folders.
-      arm: that should err less.
-      against: the other one.
-      paper: what the paper says of it.
+      config: Of the experiment.
+      name: Of the comparison, for flags and folders.
+      arm: Name of the arm that should err less.
+      against: Name of the other one.
+      paper: What the paper says of it.
     """
-    config.comparisons[name] = ConfigDict({"arm": arm, "against": against, "paper": paper})
+    config.comparisons[name] = specs.to_config(ComparisonSpec(arm, against, paper))
 
 
 def probed(config: ConfigDict) -> None:
-    """Has encoders frozen and probed by a two-layer perceptron (Sec. 4.4)."""
+    """Freezes the encoders and probes them by a two-layer perceptron (Sec. 4.4).
+
+    Args:
+      config: Of the experiment.
+    """
     config.finetune.model.frozen = True
     config.finetune.model.head = "mlp"
     # Only the pose in the image and its shape are asked of the features, not the hand's distance.
@@ -120,7 +125,11 @@ def probed(config: ConfigDict) -> None:
 
 
 def with_equivariance(config: ConfigDict) -> None:
-    """Has the equivariance measured for every comparison (Sec. 11)."""
+    """Measures the equivariance for every comparison (Sec. 11).
+
+    Args:
+      config: Of the experiment.
+    """
     config.equivariance = equivariance.get_config()
     config.equivariance.data = config.evaluations.held_out.data
     config.equivariance.split = config.evaluations.held_out.split
@@ -136,38 +145,14 @@ def with_equivariance(config: ConfigDict) -> None:
 
 
 def _base(scale: str) -> ConfigDict:
-    """All fields of an experiment, without arms."""
-    config = ConfigDict()
-    config.task = "experiment"
-    config.recipe = scale
-    config.name = ""
-    config.title = ""
-    config.claim = ""  # the paper's, in words
-    config.data_name = _RENDERED  # in bold on the page of results
-    config.only = ""  # names of arms to run, separated by commas; "": all
-    config.seeds = (0, 1, 2)  # of the trainings; the hands are the same for all
-    # Workdirs of the trainings. Experiments that need the same network share it there.
-    config.networks_dir = "runs/networks"
-
-    # What arms are changes to: the fields of configs/pretrain.py and configs/finetune.py.
+    """Returns an experiment without arms."""
+    # Intervals are taken over seeds, not over hands.
+    held_out = EvaluateSpec(resamples=0, pictures=0 if scale == "smoke" else 4)
+    config = specs.to_config(
+        ExperimentSpec(recipe=scale, data_name=_RENDERED, evaluations={"held_out": held_out})
+    )
     config.pretrain, config.finetune = _TRAININGS[scale]()
     config.pretrain.recipe = config.finetune.recipe = scale
-    # By name: what every network is evaluated on; the fields of configs/evaluate.py.
-    config.evaluations = ConfigDict({"held_out": evaluate.get_config()})
-    # Intervals are taken over seeds, not over hands.
-    config.evaluations.held_out.update({"resamples": 0, "pictures": 0 if scale == "smoke" else 4})
-    # The fields of configs/equivariance.py, measured for each comparison; None: not measured.
-    config.equivariance = None
-
-    config.arms = ConfigDict(sort_keys=False)
-    config.comparisons = ConfigDict(sort_keys=False)
-    # Columns of the table, see peclr_jax/experiments/metrics.py; those without labels are left
-    # out.
-    config.metrics = ("epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc")
-    config.figure = "bars"  # "bars", "curves" or "none"
-    config.x_label = ""  # of curves
-    # Numbers of the paper in the columns of the table: row to metric to number.
-    config.paper = ConfigDict(sort_keys=False)
     if scale == "paper":
         _on_freihand(config)
     return config
@@ -283,16 +268,3 @@ def _freihand(config: ConfigDict) -> None:
 
 def _one_seed(config: ConfigDict) -> None:
     config.seeds = config.seeds[:1]
-
-
-def _nested(flat: Mapping[str, Any]) -> ConfigDict:
-    nested = ConfigDict()
-    for name, value in flat.items():
-        *path, last = name.split(".")
-        node = nested
-        for part in path:
-            if part not in node:
-                node[part] = ConfigDict()
-            node = node[part]
-        node[last] = value
-    return nested

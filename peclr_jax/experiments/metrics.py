@@ -1,20 +1,22 @@
-"""The metrics that experiments are told in, and how they are found in their results."""
+"""The metrics of experiments, and how they are found in their results."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from peclr_jax.hands.scores import Interval
+
+MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc"]
 
 
 class Metric(NamedTuple):
     """A column of the table.
 
     Attributes:
-      label: for people, with the unit.
-      kind: of error, in metrics.json.
+      label: Its name for people, with the unit.
+      kind: The kind of error in metrics.json.
       statistic: "mean" or "auc".
-      factor: from metres or pixels to the unit of the label.
-      digits: after the point.
+      factor: From metres or pixels to the unit of the label.
+      digits: After the point.
     """
 
     label: str
@@ -24,7 +26,7 @@ class Metric(NamedTuple):
     digits: int
 
 
-METRICS = {
+METRICS: dict[MetricName, Metric] = {
     "epe_2d": Metric("2D EPE, px of the view", "2d_view", "mean", 1.0, 2),
     "epe_3d": Metric("3D EPE, cm", "3d", "mean", 100.0, 2),
     "root_aligned": Metric("root-aligned EPE, cm", "root_aligned", "mean", 100.0, 2),
@@ -33,28 +35,41 @@ METRICS = {
     "pa_auc": Metric("PA-AUC", "pa", "auc", 1.0, 3),
 }
 """By the name in results.json."""
-COMPARED = ("epe_2d", "root_aligned", "pa_epe")
+COMPARED: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
 """Errors that arms are compared and drawn by."""
-NOTHING = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
-"""Predictors that do not look at the image."""
+BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
+"""Predictors that do not look at the image, and their names for people."""
 
 
 def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Returns every metric of one predictor of metrics.json, in its unit, where it was measured."""
-    values = {}
-    for name, metric in METRICS.items():
-        kind = scores.get(metric.kind)
-        if kind is not None:
-            values[name] = metric.factor * kind[metric.statistic]["value"]
-    return values
+    """Returns the measured metrics of one predictor, in their units.
+
+    Args:
+      scores: Of the predictor, from metrics.json.
+    """
+    return {
+        name: metric.factor * scores[metric.kind][metric.statistic]["value"]
+        for name, metric in METRICS.items()
+        if scores.get(metric.kind) is not None
+    }
 
 
 def mean_of(arm: Mapping[str, Any], evaluation: str, metric: str) -> Interval | None:
-    """Returns a metric of an arm of the results, the mean over its seeds; None if it has none."""
+    """Returns a metric of an arm, the mean over its seeds; None if it was not measured.
+
+    Args:
+      arm: Of the results.
+      evaluation: Name of the evaluation.
+      metric: Name of the metric.
+    """
     found = arm["mean"].get(evaluation, {}).get(metric)
     return None if found is None else Interval(**found)
 
 
 def evaluations_of(results: Mapping[str, Any]) -> list[str]:
-    """The names of the evaluations that any arm has finished, in order."""
+    """Returns the names of the evaluations that any arm has finished, in order.
+
+    Args:
+      results: From `results.collect`.
+    """
     return list(dict.fromkeys(name for arm in results["arms"].values() for name in arm["mean"]))

@@ -9,20 +9,23 @@ from matplotlib.figure import Figure
 
 from peclr_jax import files, pages
 from peclr_jax.experiments.metrics import (
+    BASELINES,
     COMPARED,
     METRICS,
-    NOTHING,
     Metric,
     evaluations_of,
     mean_of,
 )
 from peclr_jax.hands.scores import CONFIDENCE, Interval
 
-FIGURES = ("bars", "curves", "none")
-
 
 def write(results: Mapping[str, Any], workdir: Path) -> None:
-    """Writes `results.json`, `results.md`, and a picture for each evaluation, `NAME.png`."""
+    """Writes `results.json`, `results.md`, and a picture for each evaluation, `NAME.png`.
+
+    Args:
+      results: From `results.collect`.
+      workdir: Where to write.
+    """
     with files.writing(workdir / "results.json") as file:
         json.dump(results, file, indent=1, allow_nan=False)
     pictures = {}
@@ -39,8 +42,8 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
     """Draws the arms in the paper's form: bars beside each other, or curves over a quantity.
 
     Args:
-      results: what `collect` returns.
-      evaluation: which of the evaluations.
+      results: From `results.collect`.
+      evaluation: Name of the evaluation.
 
     Returns:
       The figure; None where there is nothing to draw.
@@ -52,7 +55,7 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
     if results["figure"] == "curves":
         curves = {METRICS[m].label: _series(finished, evaluation, m) for m in measured}
         return pages.curves(curves, x_label=results["x_label"])
-    nothing = results["nothing"][evaluation]
+    baselines = results["nothing"][evaluation]
     return pages.bars(
         {
             METRICS[m].label: (
@@ -61,7 +64,7 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
                     for arm in finished
                     if (value := mean_of(arm, evaluation, m)) is not None
                 },
-                {NOTHING[name]: values[m] for name, values in nothing.items() if m in values},
+                {BASELINES[name]: values[m] for name, values in baselines.items() if m in values},
             )
             for m in measured
         }
@@ -71,7 +74,7 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
 def _series(
     arms: Sequence[Mapping[str, Any]], evaluation: str, metric: str
 ) -> dict[str, list[tuple[float, float, float | None, float | None]]]:
-    """The points of each curve: x, value, low and high."""
+    """Returns the points of each curve: x, value, low and high."""
     series: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
     for arm in sorted(arms, key=lambda arm: arm["x"]):
         value = mean_of(arm, evaluation, metric)
@@ -84,8 +87,8 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     """Returns the page of results.
 
     Args:
-      results: what `collect` returns.
-      pictures: evaluation to the name of its picture beside the page.
+      results: From `results.collect`.
+      pictures: Evaluation to the name of its picture beside the page.
     """
     lines = [
         f"# {results['title']}",
@@ -136,7 +139,7 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
         cells = [
             f"{values[name]:.{METRICS[name].digits}f}" if name in values else "" for name in shown
         ]
-        rows.append([NOTHING[predictor], *cells])
+        rows.append([BASELINES[predictor], *cells])
     for source, numbers in results["paper"].items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
     return [f"| {' | '.join(row)} |" for row in rows]

@@ -1,25 +1,23 @@
-"""From an experiment's config to the trainings and evaluations of its arms.
+"""From an experiment's spec to the trainings and evaluations of its arms.
 
-An arm is what one row or point of the paper stands for: an encoder, pre-trained or random, then
-fine-tuned or probed, then evaluated. It is told as changes to the experiment's trainings. A
-training's folder is named after all that decides its result, so arms, and experiments, that need
+A training's folder is named after all that decides its result, so arms, and experiments, that need
 the same network share it.
 """
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax.traverse_util import flatten_dict
-from ml_collections import ConfigDict
+from peclr_jax import specs
+from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.models.spec import ENCODER_FIELDS
+from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
 
-from peclr_jax.errors import UserError
-from peclr_jax.runs import recipe
-from peclr_jax.runs.initialisation import ENCODER_FIELDS
-
-# Only a name, for people; the same network goes by many.
+# Only a name for people: the same network goes by many.
 _NAMES = ("recipe",)
 _DIGITS = 10
 
@@ -28,11 +26,11 @@ class Training(NamedTuple):
     """A network to be trained.
 
     Attributes:
-      config: of the task `config.task`.
-      workdir: of its checkpoints, logs and pictures.
+      spec: Of the pre-training or the fine-tuning.
+      workdir: Folder of its checkpoints, logs and pictures.
     """
 
-    config: ConfigDict
+    spec: PretrainSpec | FinetuneSpec
     workdir: Path
 
 
@@ -40,11 +38,11 @@ class Evaluation(NamedTuple):
     """A network to be evaluated.
 
     Attributes:
-      config: as in configs/evaluate.py.
-      workdir: of metrics.json and the pictures.
+      spec: Of the evaluation.
+      workdir: Folder of metrics.json and the pictures.
     """
 
-    config: ConfigDict
+    spec: EvaluateSpec
     workdir: Path
 
 
@@ -52,11 +50,11 @@ class Run(NamedTuple):
     """One arm with one seed.
 
     Attributes:
-      arm: its name.
-      seed: of its trainings; the hands are the same for all.
-      trainings: in order: pre-training, unless the encoder starts from random weights, then
+      arm: Name of the arm.
+      seed: Of its trainings.
+      trainings: In order: the pre-training, unless the encoder's weights are random, and the
         fine-tuning.
-      evaluations: of the network that the last training yields, by name.
+      evaluations: By name, of the network that the last training yields.
     """
 
     arm: str
@@ -70,130 +68,101 @@ class Run(NamedTuple):
         return self.trainings[-1].workdir
 
 
-def plan(config: ConfigDict) -> list[Run]:
-    """Says what is to be trained and evaluated, all arms of a seed before the next seed's.
+def plan(spec: ExperimentSpec) -> list[Run]:
+    """Returns what is to be trained and evaluated, all arms of a seed before the next seed's.
 
     Args:
-      config: the experiment's, see configs/experiments/common.py.
+      spec: The experiment.
 
     Raises:
-      UserError: an arm changes a field that there is not.
+      UserError: An arm changes a field that is not there, or to an impossible value.
     """
-    return [_run(config, arm, seed) for seed in config.seeds for arm in config.arms]
+    recipes = {name: _recipe(spec, name) for name in spec.arms}
+    return [_run(spec, name, seed, recipes[name]) for seed in spec.seeds for name in spec.arms]
 
 
-def choose(runs: Iterable[Run], only: str) -> list[Run]:
-    """Returns the runs of some arms.
+def digest(spec: Any) -> str:
+    """Returns a short name for all that decides the result of a run.
 
     Args:
-      runs: of all arms.
-      only: names of arms, separated by commas; "" for all.
-
-    Raises:
-      UserError: there is no such arm.
+      spec: Of a training, an evaluation or a measurement of equivariance.
     """
-    runs = list(runs)
-    known = list(dict.fromkeys(run.arm for run in runs))
-    names = [name.strip() for name in only.split(",") if name.strip()] or known
-    for name in names:
-        recipe.check_choice("only", name, known)
-    return [run for run in runs if run.arm in names]
+    fields = identity(specs.to_dict(spec))
+    decisive = {name: value for name, value in fields.items() if name not in _NAMES}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
-def changed(base: ConfigDict, changes: Mapping[str, Any], where: str) -> ConfigDict:
-    """Returns a copy of a config with some fields changed.
+def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> EvaluationDataSpec:
+    """Returns data to evaluate on, at the places of the training's unless others are named.
+
+    Places in a checkpoint are not trusted, but those of an experiment's own trainings are.
 
     Args:
-      base: the config.
-      changes: nested as the config is.
-      where: whose changes they are, for the message.
-
-    Raises:
-      UserError: a field that the config has not.
+      data: To evaluate on.
+      trained_on: Data of the training.
     """
-    config = ConfigDict(base.to_dict())
-    flat = flatten_dict(dict(changes), sep=".")
-    unknown = flat.keys() - flatten_dict(base.to_dict(), sep=".").keys()
-    if unknown:
-        raise UserError(
-            f"{where} changes {', '.join(sorted(unknown))}, which the {base.task} config has not"
-        )
-    config.update_from_flattened_dict(flat)
-    return config
+    rendered = dataclasses.replace(data.rendered, cache_dir=trained_on.rendered.cache_dir)
+    data = dataclasses.replace(data, rendered=rendered)
+    if data.names or data.manual_dir or data.data_dir:
+        return data
+    return dataclasses.replace(data, manual_dir=trained_on.manual_dir, data_dir=trained_on.data_dir)
 
 
-def digest(config: ConfigDict) -> str:
-    """Returns a short name for all that decides what a run of this config comes to."""
-    return _digest(_identity(config))
+class _Recipe(NamedTuple):
+    """The trainings of an arm.
+
+    Attributes:
+      pretraining: Of the encoder; None if its weights are random.
+      tuning: The fine-tuning or the probe.
+    """
+
+    pretraining: PretrainSpec | None
+    tuning: FinetuneSpec
 
 
-def _run(config: ConfigDict, name: str, seed: int) -> Run:
-    arm = config.arms[name]
-    label = f"{name}-{seed}"
-    pretraining = _seeded(
-        changed(config.pretrain, arm.pretrain.to_dict(), f"config.arms.{name}.pretrain"), seed
-    )
-    tuning = _seeded(
-        changed(config.finetune, arm.finetune.to_dict(), f"config.arms.{name}.finetune"), seed
-    )
+def _recipe(spec: ExperimentSpec, name: str) -> _Recipe:
+    arm, where = spec.arms[name], f"--config.arms.{name}"
+    pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
+    tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
+    encoder = {field: getattr(pretraining.model, field) for field in ENCODER_FIELDS}
+    # Also where the encoder is pre-trained: days later is late to hear that views are too small.
+    resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
+    return _Recipe(pretraining, tuning) if arm.pretrained else _Recipe(None, resolved)
+
+
+def _run(spec: ExperimentSpec, name: str, seed: int, recipe: _Recipe) -> Run:
     trainings = []
-    identity = _identity(tuning)
-    if arm.pretrained:
+    tuning = _starting_from(dataclasses.replace(recipe.tuning, seed=seed), "")
+    named = tuning
+    if recipe.pretraining is not None:
+        pretraining = dataclasses.replace(recipe.pretraining, seed=seed)
         start = digest(pretraining)
-        workdir = _workdir(config.networks_dir, f"pretrain-{label}", start)
+        workdir = _workdir(spec.networks_dir, f"pretrain-{name}-{seed}", start)
         trainings.append(Training(pretraining, workdir))
-        tuning.init.checkpoint = str(workdir)
-        identity["init.checkpoint"] = start
-    else:
-        tuning.init.checkpoint = identity["init.checkpoint"] = ""
-        for field in ENCODER_FIELDS:
-            tuning.model[field] = identity[f"model.{field}"] = pretraining.model[field]
-    workdir = _workdir(config.networks_dir, f"finetune-{label}", _digest(identity))
+        # By its digest, as the folder's name depends on who was first to ask for it.
+        named, tuning = _starting_from(tuning, start), _starting_from(tuning, str(workdir))
+    workdir = _workdir(spec.networks_dir, f"finetune-{name}-{seed}", digest(named))
     trainings.append(Training(tuning, workdir))
     evaluations = {
-        evaluation: _evaluation(evaluation, settings, tuning, workdir)
-        for evaluation, settings in config.evaluations.items()
+        evaluation: _evaluation(evaluation, wanted, tuning.data, workdir)
+        for evaluation, wanted in spec.evaluations.items()
     }
     return Run(name, seed, tuple(trainings), evaluations)
 
 
-def name_places(data: ConfigDict, trained_on: ConfigDict) -> None:
-    """Has networks evaluated where the data lie that they were trained on, unless others are named.
-
-    Places in a checkpoint are not trusted (see `inference.resolve_data`), but these are our own.
-
-    Args:
-      data: fields of configs/evaluate.py, changed here.
-      trained_on: fields of the training's data.
-    """
-    data.rendered.cache_dir = trained_on.rendered.cache_dir
-    if not (data.names or data.manual_dir or data.data_dir):
-        data.manual_dir, data.data_dir = trained_on.manual_dir, trained_on.data_dir
+def _starting_from(tuning: FinetuneSpec, checkpoint: str) -> FinetuneSpec:
+    return dataclasses.replace(tuning, init=dataclasses.replace(tuning.init, checkpoint=checkpoint))
 
 
-def _seeded(config: ConfigDict, seed: int) -> ConfigDict:
-    config.seed = seed
-    return config
-
-
-def _evaluation(name: str, settings: ConfigDict, tuning: ConfigDict, network: Path) -> Evaluation:
-    config = ConfigDict(settings.to_dict())
-    workdir = network / "evaluations" / f"{name}-{digest(config)}"
-    config.checkpoint = str(network)
-    name_places(config.data, tuning.data)
-    return Evaluation(config, workdir)
-
-
-def _identity(config: ConfigDict) -> dict[str, Any]:
-    fields = recipe.identity(config.to_dict())
-    return {name: value for name, value in fields.items() if name not in _NAMES}
-
-
-def _digest(identity: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+def _evaluation(name: str, wanted: EvaluateSpec, trained_on: DataSpec, network: Path) -> Evaluation:
+    data = beside_training(wanted.data, trained_on)
+    return Evaluation(
+        dataclasses.replace(wanted, checkpoint=str(network), data=data),
+        network / "evaluations" / f"{name}-{digest(wanted)}",
+    )
 
 
 def _workdir(folder: str, name: str, digest: str) -> Path:
-    """The folder of a training: whoever asked for it first has named it."""
+    """Returns the folder of a training, whatever the arm that first asked for it is called."""
     existing = sorted(Path(folder).glob(f"*-{digest}"))
     return existing[0] if existing else Path(folder) / f"{name}-{digest}"

@@ -1,4 +1,4 @@
-"""What an experiment comes to: every number of its finished runs, and what they say."""
+"""The results of an experiment: every number of its finished runs, means and comparisons."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from peclr_jax.experiments import seeds
-from peclr_jax.experiments.metrics import COMPARED, NOTHING, in_units
+from peclr_jax.experiments.metrics import BASELINES, COMPARED, in_units
 from peclr_jax.experiments.plan import Run
+from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.runs.once import SUMMARY
 
 METRICS_FILE = "metrics.json"
@@ -19,24 +19,26 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
 
 def collect(
-    config: ConfigDict, runs: Sequence[Run], moved: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    spec: ExperimentSpec,
+    runs: Sequence[Run],
+    equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
 ) -> dict[str, Any]:
     """Gathers what the finished runs measured.
 
     Args:
-      config: the experiment's.
-      runs: those that are finished.
-      moved: by comparison and seed, what the equivariance task measured; may be empty.
+      spec: The experiment.
+      runs: Those that are finished.
+      equivariance: By comparison and seed, what the equivariance task measured; may be empty.
 
     Returns:
       Fit for JSON: what was run and with what; "arms", each with every number of every seed and
-      their means with intervals; "nothing", what the training labels' mean pose and mean hand
-      score; "comparisons"; and "equivariance", improvements in per cent.
+      their means with intervals; "nothing", the scores of `BASELINES`; "comparisons"; and
+      "equivariance", improvements in per cent.
     """
     measured = {(run.arm, run.seed): _measure(run) for run in runs}
     arms: dict[str, Any] = {}
-    for name, arm in config.arms.items():
-        of_seeds = {seed: measured[name, seed] for seed in config.seeds if (name, seed) in measured}
+    for name, arm in spec.arms.items():
+        of_seeds = {seed: measured[name, seed] for seed in spec.seeds if (name, seed) in measured}
         arms[name] = {
             "label": arm.label,
             "series": arm.series,
@@ -53,34 +55,34 @@ def collect(
             "mean": _over_seeds(list(of_seeds.values())),
         }
     return {
-        "experiment": config.name,
-        "title": config.title,
-        "claim": config.claim,
-        "recipe": config.recipe,
-        "data": config.data_name,
-        "network": _describe_network(config),
+        "experiment": spec.name,
+        "title": spec.title,
+        "claim": spec.claim,
+        "recipe": spec.recipe,
+        "data": spec.data_name,
+        "network": _describe_network(spec),
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {name: metadata.version(name) for name in _PACKAGES},
-        "seeds": list(config.seeds),
-        "figure": config.figure,
-        "x_label": config.x_label,
-        "metrics": list(config.metrics),
-        "paper": config.paper.to_dict(),
+        "seeds": list(spec.seeds),
+        "figure": spec.figure,
+        "x_label": spec.x_label,
+        "metrics": list(spec.metrics),
+        "paper": spec.paper,
         "arms": arms,
         "unfinished": [
             f"{name}, seed {seed}"
-            for seed in config.seeds
-            for name in config.arms
+            for seed in spec.seeds
+            for name in spec.arms
             if (name, seed) not in measured
         ],
-        "nothing": _knowing_nothing(runs),
-        "comparisons": _compare(config, measured),
-        "equivariance": _improvements(moved),
+        "nothing": _baselines(runs),
+        "comparisons": _compare(spec, measured),
+        "equivariance": _improvements(equivariance),
     }
 
 
 def _measure(run: Run) -> dict[str, dict[str, float]]:
-    """Every metric of every evaluation of one run, in the metrics' units."""
+    """Returns every metric of every evaluation of one run, in the metrics' units."""
     found = {}
     for name, evaluation in run.evaluations.items():
         scores = _read(evaluation.workdir / METRICS_FILE)["prediction"]
@@ -88,14 +90,14 @@ def _measure(run: Run) -> dict[str, dict[str, float]]:
     return found
 
 
-def _knowing_nothing(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
-    """What the first run's training labels alone score: evaluation, predictor, metric."""
+def _baselines(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
+    """Returns what the first run's training labels alone score: evaluation, predictor, metric."""
     if not runs:
         return {}
     return {
         name: {
             predictor: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
-            for predictor in NOTHING
+            for predictor in BASELINES
         }
         for name, evaluation in runs[0].evaluations.items()
     }
@@ -104,7 +106,7 @@ def _knowing_nothing(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float
 def _over_seeds(
     of_seeds: Sequence[Mapping[str, Mapping[str, float]]],
 ) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Evaluation, then metric, to its mean over the seeds with an interval."""
+    """Returns evaluation, then metric, to its mean over the seeds with an interval."""
     if not of_seeds:
         return {}
     return {
@@ -117,13 +119,13 @@ def _over_seeds(
 
 
 def _compare(
-    config: ConfigDict, measured: Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
+    spec: ExperimentSpec, measured: Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for name, comparison in config.comparisons.items():
+    for name, comparison in spec.comparisons.items():
         both = [
             seed
-            for seed in config.seeds
+            for seed in spec.seeds
             if (comparison.arm, seed) in measured and (comparison.against, seed) in measured
         ]
         if not both:
@@ -138,8 +140,8 @@ def _compare(
                 reduction, apart = seeds.compare(ours, theirs)
                 compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
             found.setdefault(evaluation, {})[name] = {
-                "arm": config.arms[comparison.arm].label,
-                "against": config.arms[comparison.against].label,
+                "arm": spec.arms[comparison.arm].label,
+                "against": spec.arms[comparison.against].label,
                 "paper": comparison.paper,
                 "metrics": compared,
             }
@@ -147,11 +149,11 @@ def _compare(
 
 
 def _improvements(
-    moved: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
 ) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Mean improvements in per cent over the seeds, by comparison and kind of transformation."""
+    """Returns mean improvements in per cent over the seeds, by comparison and transformation."""
     found: dict[str, dict[str, dict[str, float | None]]] = {}
-    for name, of_seeds in moved.items():
+    for name, of_seeds in equivariance.items():
         found[name] = {}
         for kind in ("rotation", "translation"):
             gains = [m["improvement_percent"][f"mean_{kind}"] for m in of_seeds.values()]
@@ -161,10 +163,10 @@ def _improvements(
     return found
 
 
-def _describe_network(config: ConfigDict) -> str:
-    model = config.pretrain.model
+def _describe_network(spec: ExperimentSpec) -> str:
+    model = spec.pretrain.model
     width = "" if model.width == 64 else f" of width {model.width}"
-    return f"{model.architecture}{width} at {config.pretrain.views.size} px"
+    return f"{model.architecture}{width} at {spec.pretrain.views.size} px"
 
 
 def _seconds(workdir: Path) -> float:

@@ -1,4 +1,4 @@
-"""What a few seeds say of an experiment: means and their intervals, and how two arms compare."""
+"""Statistics over seeds: means with their intervals, and comparisons of two arms."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
-from peclr_jax.errors import UserError
 from peclr_jax.hands.scores import CONFIDENCE, Interval
 
 
@@ -14,9 +13,9 @@ class Comparison(NamedTuple):
     """By how much one arm errs less than another, seed by seed.
 
     Attributes:
-      reduction: 1 - error / error of the other arm, mean over the seeds and its interval.
-      apart: whether the intervals of the two arms' own means do not overlap, the arm's being the
-        lower one; False with a single seed, which has none.
+      reduction: Mean of 1 - error / error of the other arm over the seeds, and its interval.
+      apart: Whether the intervals of the two arms' own means do not overlap, the arm's being the
+        lower one; False with a single seed, which has no interval.
     """
 
     reduction: Interval
@@ -24,7 +23,11 @@ class Comparison(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Returns the mean and its interval by Student's t; a single value has no interval."""
+    """Returns the mean and its interval by Student's t; a single value has no interval.
+
+    Args:
+      values: One a seed.
+    """
     center = float(np.mean(values))
     if len(values) < 2:
         return Interval(center, None, None)
@@ -39,14 +42,9 @@ def compare(errors: Sequence[float], others: Sequence[float]) -> Comparison:
     """Compares two arms by an error that should be small.
 
     Args:
-      errors: of the arm, one a seed.
-      others: of the arm that it is compared with, of the same seeds in the same order.
-
-    Raises:
-      UserError: not the same number of seeds.
+      errors: Of the arm, one a seed.
+      others: Of the arm that it is compared with, of the same seeds in the same order.
     """
-    if len(errors) != len(others):
-        raise UserError(f"{len(errors)} seeds cannot be compared with {len(others)}")
-    reduction = mean((1 - np.asarray(errors) / np.asarray(others)).tolist())
+    reduction = mean([1 - error / other for error, other in zip(errors, others, strict=True)])
     high, low = mean(errors).high, mean(others).low
     return Comparison(reduction, high is not None and low is not None and high < low)

@@ -1,12 +1,11 @@
 """What the tests of the benchmarks share: candidates in this process, and small networks."""
 
 import contextlib
-import functools
 
 import pytest
 
 from benchmarks import harness, process
-from peclr_jax.models import resnet
+from tests.stand_ins import shallow_networks
 
 
 class InProcess:
@@ -44,11 +43,9 @@ def whole_module_in_process():
 
 
 @pytest.fixture(scope="module")
-def shallow_networks():
+def shallow():
     """Makes "resnet18" a network of one block, the twin's one of four: they compile in seconds."""
-    shallow = functools.partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", shallow)
+    with shallow_networks(), pytest.MonkeyPatch.context() as patch:
         if not harness.missing("torch"):
             import torch
 

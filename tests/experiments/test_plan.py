@@ -1,46 +1,71 @@
-"""From an experiment's config to its trainings; nothing is trained here."""
+"""From an experiment's spec to its trainings; nothing is trained here."""
 
+import dataclasses
 import importlib
+import json
 from pathlib import Path
 
-import jax
 import pytest
-from ml_collections import ConfigDict
 
-from configs.experiments import common, figure5, figure7, figure9_10, table1
-from peclr_jax.experiments import plan as experiment_plan
-from peclr_jax.runs import recipe
-from peclr_jax.tasks import experiment
+from configs.experiments import common, table1
+from peclr_jax import specs
+from peclr_jax.experiments import plan as plans
+from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.runs.spec import identity
 
 FILES = sorted(
     path.stem
     for path in (Path(__file__).parents[2] / "configs/experiments").glob("*.py")
     if path.stem not in ("common", "protocol")
 )
+# The default when the digests were recorded.
+PHOTOS = "../shared/fixtures/ge_realworld_fhlayout_mini"
 
 
-def of(config, arm, seed=0):
-    (run,) = (r for r in experiment_plan.plan(config) if (r.arm, r.seed) == (arm, seed))
+def make(file, recipe, **fields):
+    """Returns the spec of a recipe with some fields changed, as by flags."""
+    config = importlib.import_module(f"configs.experiments.{file}").get_config(recipe)
+    if config.photos == "":
+        config.photos = PHOTOS
+    config.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return specs.from_config(ExperimentSpec, config)
+
+
+def of(spec, arm, seed=0):
+    spec = dataclasses.replace(spec, arms={arm: spec.arms[arm]}, comparisons={}, seeds=(seed,))
+    (run,) = plans.plan(spec)
     return run
 
 
 @pytest.mark.parametrize("scale", common.SCALES)
 @pytest.mark.parametrize("file", FILES)
-def test_every_recipe_of_every_experiment_can_be_run(file, scale, monkeypatch):
-    config = importlib.import_module(f"configs.experiments.{file}").get_config(scale)
-    runs = experiment_plan.plan(config)
-    assert len(runs) == len(config.arms) * len(config.seeds)
-    assert config.title
-    assert config.claim
-    monkeypatch.setattr(jax, "device_count", lambda: 1)
-    experiment.check(config)
-    experiment.check_trainings(runs)
+def test_folders_are_named_as_ever(file, scale, parity):
+    recorded = json.loads(parity.path("recorded_digests.json").read_text())[f"{file}:{scale}"]
+    spec = make(file, scale)
+    runs = plans.plan(spec)
+    assert len(runs) == len(spec.arms) * len(spec.seeds)
+    assert spec.title
+    assert spec.claim
+    trainings = {f"{r.arm}-{r.seed}": [t.workdir.name for t in r.trainings] for r in runs}
+    evaluations = {
+        f"{run.arm}-{run.seed}": [e.workdir.name for e in run.evaluations.values()] for run in runs
+    }
+    if scale == "smoke":  # the raw files of this checkout decide these names
+        on_raw_files = {n for n in spec.evaluations if spec.evaluations[n].data.manual_dir}
+        if on_raw_files:
+            evaluations = dict.fromkeys(evaluations, recorded["evaluations"])
+        for found in (trainings, recorded["trainings"]):
+            for name in [name for name in found if "mixed" in name]:
+                found[name] = found[name][:-1]
+    assert trainings == recorded["trainings"]
+    assert list(trainings) == list(recorded["trainings"])
+    assert all(names == recorded["evaluations"] for names in evaluations.values())
 
 
 def test_arms_change_what_they_say_and_nothing_else():
-    config = figure5.get_config("cpu+5b")
+    spec = make("figure5", "cpu+5b")
     equivariant, invariant = (
-        recipe.identity(of(config, f"{name}_rotation").trainings[0].config.to_dict())
+        identity(specs.to_dict(of(spec, f"{name}_rotation").trainings[0].spec))
         for name in ("peclr", "simclr")
     )
     different = {name for name in equivariant if equivariant[name] != invariant[name]}
@@ -51,57 +76,63 @@ def test_arms_change_what_they_say_and_nothing_else():
 
 
 def test_the_same_network_is_trained_once_for_several_experiments(tmp_path):
-    configs = [figure5.get_config("cpu+5b"), figure7.get_config("cpu")]
-    for config in configs:
-        config.networks_dir = str(tmp_path)
-    first = of(configs[0], "peclr_translation")
+    both = [
+        make(file, recipe, networks_dir=str(tmp_path))
+        for file, recipe in (("figure5", "cpu+5b"), ("figure7", "cpu"))
+    ]
+    first = of(both[0], "peclr_translation")
     (tmp_path / first.network.name).mkdir()
-    second = of(configs[1], "peclr_translation")
+    second = of(both[1], "peclr_translation")
     assert [t.workdir for t in second.trainings] == [t.workdir for t in first.trainings]
     assert second.evaluations["held_out"].workdir == first.evaluations["held_out"].workdir
 
     # Another arm's name is no other network.
-    configs[1].arms.renamed = configs[1].arms.peclr_translation
-    assert of(configs[1], "renamed").network == first.network
+    arms = both[1].arms
+    renamed = dataclasses.replace(both[1], arms={**arms, "renamed": arms["peclr_translation"]})
+    assert of(renamed, "renamed").network == first.network
 
 
-def test_what_decides_the_result_decides_the_folder(tmp_path):
-    config = table1.get_config("cpu")
-    config.networks_dir = str(tmp_path)
-    before = of(config, "peclr")
-    config.pretrain.log.every_steps = 1
-    assert of(config, "peclr").network == before.network
-    config.pretrain.loss.temperature = 0.1
-    after = of(config, "peclr")
+def test_what_decides_the_result_decides_the_folder():
+    before, other_seed = (of(make("table1", "cpu"), "peclr", seed) for seed in (0, 1))
+    assert other_seed.network != before.network
+    assert (
+        of(make("table1", "cpu", pretrain__log__every_steps=1), "peclr").network == before.network
+    )
+    after = of(make("table1", "cpu", pretrain__loss__temperature=0.1), "peclr")
     # The network that is fine-tuned changes with the one that it starts from.
     for old, new in zip(before.trainings, after.trainings, strict=True):
         assert old.workdir != new.workdir
-    assert of(config, "peclr", seed=1).network != after.network
 
 
 def test_a_random_encoder_is_of_the_same_kind():
-    run = of(table1.get_config("cpu"), "random")
-    (training,) = run.trainings
-    assert training.config.init.checkpoint == ""
-    assert training.config.model.width == 16
-    assert training.config.model.stem == "imagenet"
-    assert training.config.model.frozen
+    (training,) = of(make("table1", "cpu"), "random").trainings
+    assert training.spec.init.checkpoint == ""
+    assert training.spec.model.width == 16
+    assert training.spec.model.stem == "imagenet"
+    assert training.spec.model.frozen
 
 
-def test_arms_are_chosen_by_name():
-    runs = experiment_plan.plan(table1.get_config("cpu"))
-    chosen = experiment_plan.choose(runs, "peclr, simclr")
-    assert {run.arm for run in chosen} == {"peclr", "simclr"}
-    assert len(experiment_plan.choose(runs, "")) == len(runs)
-    with pytest.raises(ValueError, match=r"--config\.only='pecl' is none of 'random', 'simclr'"):
-        experiment_plan.choose(runs, "pecl")
-
-
-def test_a_change_of_no_field_is_named():
-    base = ConfigDict({"task": "pretrain", "loss": {"temperature": 0.5}})
-    changes = {"loss": {"temprature": 0.1}}
-    with pytest.raises(ValueError, match=r"arm x changes loss\.temprature, which the pretrain"):
-        experiment_plan.changed(base, changes, "arm x")
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"arms__peclr__pretrain": {"loss": {"temprature": 0.1}}},
+            r"--config\.arms\.peclr\.pretrain changes loss\.temprature, .* 'loss\.temperature'",
+        ),
+        (
+            {"arms__peclr__pretrain": {"loss": {"objective": "pecl"}}},
+            r"--config\.arms\.peclr\.pretrain\.loss\.objective is 'pecl'; choose one of 'peclr'",
+        ),
+        (
+            {"finetune__views__size": 16},
+            r"--config\.arms\.random\.finetune\.views\.size is 16, too small for the encoder's",
+        ),
+    ],
+)
+def test_impossible_arms(fields, message):
+    spec = make("table1", "cpu", **fields)
+    with pytest.raises(ValueError, match=message):
+        plans.plan(spec)
 
 
 def test_scales_and_variants_that_there_are_not_are_named():
@@ -109,54 +140,48 @@ def test_scales_and_variants_that_there_are_not_are_named():
         table1.get_config("huge")
     with pytest.raises(ValueError, match="no variant 'freehand'"):
         table1.get_config("cpu+freehand")
-
-
-def test_freihand_takes_the_place_of_rendered_hands():
-    config = table1.get_config("cpu+freihand")
-    assert config.data_name == "FreiHAND"
-    for training in of(config, "peclr").trainings:
-        assert training.config.data.source == "tfds"
-        assert training.config.data.names == "freihand"
-    assert of(config, "peclr").evaluations["held_out"].config.split == "validation"
-
-
-def test_networks_are_evaluated_where_their_data_lie():
-    config = table1.get_config("cpu+freihand")
-    config.finetune.data.data_dir = "/records"
-    config.finetune.data.rendered.cache_dir = ""
-    evaluation = of(config, "peclr").evaluations["held_out"].config
-    assert evaluation.data.data_dir == "/records"
-    assert evaluation.data.rendered.cache_dir == ""
-    config.evaluations.held_out.data.names = "ho3d"
-    assert of(config, "peclr").evaluations["held_out"].config.data.data_dir == ""
-
-
-def test_what_is_about_rendered_hands_takes_no_others():
-    module = importlib.import_module("configs.experiments.real_photos")
     with pytest.raises(ValueError, match=r"no variant 'freihand': .* --config\.photos=DIR"):
-        module.get_config("cpu+freihand")
+        make("real_photos", "cpu+freihand")
 
 
 @pytest.mark.parametrize("recipe", ["cpu+freihand", "smoke+freihand"])
 @pytest.mark.parametrize("file", [file for file in FILES if file != "real_photos"])
-def test_every_experiment_has_networks_of_freihand(file, recipe):
-    config = importlib.import_module(f"configs.experiments.{file}").get_config(recipe)
-    assert "FreiHAND" in config.data_name
-    for name, evaluation in config.evaluations.items():
+def test_freihand_takes_the_place_of_rendered_hands(file, recipe):
+    spec = make(file, recipe)
+    assert "FreiHAND" in spec.data_name
+    for training in (spec.pretrain, spec.finetune):
+        assert training.data.source == "tfds"
+        assert training.data.names.startswith("freihand")
+    for name, evaluation in spec.evaluations.items():
         # What a table evaluates on stays what it is.
         assert evaluation.data.names or evaluation.split == "validation", name
 
 
+def test_networks_are_evaluated_where_their_data_lie():
+    fields = {"finetune__data__data_dir": "/records", "finetune__data__rendered__cache_dir": ""}
+    spec = make("table1", "cpu+freihand", **fields)
+    data = of(spec, "peclr").evaluations["held_out"].spec.data
+    assert data.data_dir == "/records"
+    assert data.rendered.cache_dir == ""
+    spec = make("table1", "cpu+freihand", **fields, evaluations__held_out__data__names="ho3d")
+    assert of(spec, "peclr").evaluations["held_out"].spec.data.data_dir == ""
+
+
 @pytest.mark.parametrize("scale", common.SCALES)
 def test_equivariance_is_of_networks_with_all_labels(scale):
-    config = figure9_10.get_config(scale)
-    fractions = {
-        run.trainings[-1].config.data.label_fraction for run in experiment_plan.plan(config)
-    }
+    spec = make("figure9_10", scale)
+    fractions = {run.trainings[-1].spec.data.label_fraction for run in plans.plan(spec)}
     assert fractions == {1.0}
-    assert list(config.comparisons) == ["at_100"]
+    assert list(spec.comparisons) == ["at_100"]
 
 
 def test_the_tables_say_what_they_are_evaluated_on_and_trained_on():
-    config = importlib.import_module("configs.experiments.table3").get_config("gpu")
-    assert config.data_name.startswith("youtube_3d_hands, by networks trained on rendered hands")
+    data_name = make("table3", "gpu").data_name
+    assert data_name.startswith("youtube_3d_hands, by networks trained on rendered hands")
+
+
+def test_photographs_are_evaluated_on_and_mixed_in():
+    spec = make("real_photos", "cpu", photos="DIR")
+    assert spec.evaluations["photos"].data.manual_dir == "DIR"
+    assert of(spec, "peclr_mixed").trainings[-1].spec.data.manual_dir == "DIR"
+    assert of(spec, "peclr_rendered").trainings[-1].spec.data.manual_dir == ""

@@ -406,12 +406,12 @@ def test_held_out_hands_are_others(rendered_config, open_source):
 
 def test_rendered_source_leaves_tensorflow_alone():
     """The renderer is imported but replaced by a stand-in, which compiles faster."""
-    here = Path(__file__).parent
     code = (
-        "import sys, conftest, peclr_jax.input_pipeline as pipeline;"
+        "import sys, peclr_jax.input_pipeline as pipeline;"
+        "from tests.stand_ins import fake_versions;"
         "from peclr_jax.input_pipeline import from_rendered;"
         "config = pipeline.default_config(); from_rendered.make_render(config.rendered);"
-        "from_rendered.make_render = lambda fields: conftest.fake_versions;"
+        "from_rendered.make_render = lambda fields: fake_versions;"
         "config.rendered.count = config.rendered.held_out = config.rendered.chunk = 8;"
         "from peclr_jax.devices.mesh import make_mesh; mesh = make_mesh();"
         "source = pipeline.make_source(config, train=True, batch_size=8, seed=0, mesh=mesh);"
@@ -419,7 +419,7 @@ def test_rendered_source_leaves_tensorflow_alone():
         "loaded = {name.split('.')[0] for name in sys.modules};"
         "assert 'peclr_jax' in loaded and not loaded & {'tensorflow', 'tensorflow_datasets'}"
     )
-    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{here.parents[1]}:{here.parent}"}
+    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[2])}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
     assert result.returncode == 0, result.stderr.decode()
 

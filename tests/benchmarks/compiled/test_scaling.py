@@ -9,7 +9,7 @@ from benchmarks.compiled.operand import Operand
 
 
 @pytest.fixture(scope="module")
-def measured(whole_module_in_process, shallow_networks):
+def measured(whole_module_in_process, shallow):
     return scaling.measure(scaling.TOY)
 
 

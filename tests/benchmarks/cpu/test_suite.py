@@ -16,7 +16,7 @@ AT_TOY_SIZE = [name for name in cpu.BENCHMARKS if name != "startup"]
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory, whole_module_in_process, shallow_networks):
+def output(tmp_path_factory, whole_module_in_process, shallow):
     """All that one command writes, at toy size."""
     path = tmp_path_factory.mktemp("benchmarks") / "cpu.json"
     photos = tmp_path_factory.mktemp("photos")

@@ -1,0 +1,143 @@
+"""Specs of experiments: what the files in configs/experiments/ describe."""
+
+import dataclasses
+from typing import Any, Literal
+
+from peclr_jax import specs
+from peclr_jax.errors import FieldError, nearest
+from peclr_jax.experiments.metrics import MetricName
+from peclr_jax.input_pipeline.spec import as_list
+from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
+from peclr_jax.specs import NonNegativeInt
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmSpec:
+    """One row or point of a result: an encoder that is fine-tuned or probed, then evaluated.
+
+    Attributes:
+      label: Its name for people.
+      pretrained: Whether the encoder is pre-trained; otherwise its weights are random.
+      series: The curve that it is a point of, where curves are drawn.
+      x: Where it is on the curve.
+      pretrain: Changes to the experiment's pre-training, nested as `PretrainSpec`.
+      finetune: Changes to its fine-tuning, nested as `FinetuneSpec`.
+    """
+
+    label: str = ""
+    pretrained: bool = True
+    series: str = ""
+    x: float = 0.0
+    pretrain: dict[str, Any] = dataclasses.field(default_factory=dict)
+    finetune: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonSpec:
+    """The question by how much one arm errs less than another.
+
+    Attributes:
+      arm: Name of the arm that should err less.
+      against: Name of the other one.
+      paper: What the paper says of it.
+    """
+
+    arm: str = ""
+    against: str = ""
+    paper: str = ""
+
+    def __post_init__(self) -> None:
+        """Checks the fields."""
+        specs.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExperimentSpec:
+    """A table or figure: arms to train and evaluate, and how their results are shown.
+
+    Attributes:
+      task: Its name.
+      recipe: The scale and its variants, only a name.
+      name: Of the file in configs/experiments/.
+      title: Of the page of results.
+      claim: The paper's, in words.
+      data_name: What the data are, in bold on the page of results.
+      only: Names of the arms to run, separated by commas; "" for all.
+      seeds: Of the trainings; the hands are the same for all.
+      networks_dir: Folder of the trainings' workdirs, where experiments share networks.
+      photos: Folder of labelled photographs in FreiHAND's layout; None where none are asked for.
+      pretrain: The pre-training that arms change.
+      finetune: The fine-tuning that arms change.
+      evaluations: By name, what every network is evaluated on.
+      equivariance: What is measured of each comparison; None for nothing.
+      arms: By name, for flags and folders.
+      comparisons: By name, for flags and folders.
+      metrics: Columns of the table; those without labels are left out.
+      figure: How a picture shows the arms.
+      x_label: What the curves are over.
+      paper: Rows of the paper's numbers: label to metric to number.
+    """
+
+    task: Literal["experiment"] = "experiment"
+    recipe: str = ""
+    name: str = ""
+    title: str = ""
+    claim: str = ""
+    data_name: str = ""
+    only: str = ""
+    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    networks_dir: str = "runs/networks"
+    photos: str | None = None
+    pretrain: PretrainSpec = PretrainSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    evaluations: dict[str, EvaluateSpec] = dataclasses.field(default_factory=dict)
+    equivariance: EquivarianceSpec | None = None
+    arms: dict[str, ArmSpec] = dataclasses.field(default_factory=dict)
+    comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
+    metrics: tuple[MetricName, ...] = (
+        "epe_2d",
+        "epe_3d",
+        "root_aligned",
+        "pa_epe",
+        "auc",
+        "pa_auc",
+    )
+    figure: Literal["bars", "curves", "none"] = "bars"
+    x_label: str = ""
+    paper: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks the fields, also against each other.
+
+        Raises:
+          FieldError: An impossible value, or the name of an arm that is not there.
+        """
+        specs.check(self)
+        if not self.seeds:
+            raise FieldError("seeds", "is empty: give at least one, for example (0,)")
+        if self.photos == "":
+            raise FieldError(
+                "photos",
+                "is empty: give a folder of labelled photographs in FreiHAND's layout, with a "
+                "training and an evaluation split",
+            )
+        for name, comparison in self.comparisons.items():
+            self._check_arm(f"comparisons.{name}.arm", comparison.arm)
+            self._check_arm(f"comparisons.{name}.against", comparison.against)
+        for name in self.chosen:
+            self._check_arm("only", name)
+
+    @property
+    def chosen(self) -> list[str]:
+        """The arms to run."""
+        return as_list(self.only) or list(self.arms)
+
+    def _check_arm(self, field: str, name: str) -> None:
+        if name not in self.arms:
+            known = ", ".join(map(repr, self.arms))
+            raise FieldError(field, f"names {name!r}, no arm of {known}{nearest(name, self.arms)}")
