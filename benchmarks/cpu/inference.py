@@ -3,9 +3,9 @@
     python -m benchmarks.cpu.inference [--batches 1 32]
 
 * ours: `model.apply`, compiled for the batch;
-* ours, folded: the same with BatchNorm folded into the convolutions, as `predict` has it;
-* ours, YNNPACK: the same again under `YNNPACK`, switches of XLA that are experimental: set them as
-  XLA_FLAGS before `main.py` to have predictions so;
+* ours, folded: the same with BatchNorm folded into the convolutions, as in `predict`;
+* ours, YNNPACK: the same again under `YNNPACK`, experimental switches of XLA, which speed up
+  `main.py`, too, as XLA_FLAGS;
 * pytorch: eager, `inference_mode`, NCHW;
 * pytorch, channels last: the same in the other layout.
 
@@ -37,7 +37,6 @@ class Settings:
     batches: tuple[int, ...] = (1, 32)
     seconds: float = 3.0
     rounds: int = 7
-    separate: bool = True
 
 
 TOY = Settings("resnet18", width=4, size=32, batches=(1,), seconds=0.01, rounds=2)
@@ -111,7 +110,7 @@ def measure(settings: Settings) -> Benchmark:
             "pytorch, channels last": torch("channels_last"),
         }
         candidates = {f"{name}, batch {batch}": c for name, c in candidates.items()}
-        measured |= harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+        measured |= harness.measure_in_turn(candidates, settings.rounds)
         ours = [name for name in candidates if name.startswith("ours")]
         peers = [name for name in candidates if name.startswith("pytorch")]
         pairs += [(mine, theirs, "per_second") for mine in ours for theirs in peers]
