@@ -17,7 +17,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera, crop
 from peclr_jax.input_pipeline.config import default_config as default_data_config
 from peclr_jax.models import resnet, torch_file, torch_weights
-from peclr_jax.models.folding import fold
+from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
 from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
 from peclr_jax.networks import stored

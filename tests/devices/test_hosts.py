@@ -16,6 +16,8 @@ import pytest
 
 from peclr_jax.training.restoring import restore_params
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("one_host.py")
 STEPS = 20

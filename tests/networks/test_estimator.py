@@ -9,7 +9,7 @@ import pytest
 
 from configs import evaluate as evaluation
 from configs import predict as prediction
-from peclr_jax.models import released, resnet, torch_file, torch_weights
+from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.networks import estimator as estimators
 from peclr_jax.networks import inference
 from peclr_jax.tasks import evaluate, predict
@@ -26,7 +26,7 @@ def ours(network, tmp_path_factory):
     """A file of ours, with the run's config in it."""
     path = tmp_path_factory.mktemp("torch") / "ours.pth"
     note = json.dumps(network.config.to_dict())
-    torch_file.write(path, {"state_dict": state_dict(network), estimators.NOTE: note})
+    torch_writing.write(path, {"state_dict": state_dict(network), estimators.NOTE: note})
     return path
 
 
@@ -34,7 +34,7 @@ def ours(network, tmp_path_factory):
 def official(network, tmp_path_factory):
     """The same weights as if they were official: nothing but tensors."""
     path = tmp_path_factory.mktemp("torch") / "official.pth"
-    torch_file.write(path, {"state_dict": state_dict(network)})
+    torch_writing.write(path, {"state_dict": state_dict(network)})
     return path
 
 
@@ -96,6 +96,6 @@ def test_weights_without_poses_are_refused(tmp_path):
     network = resnet.ResNet18(width=4, stem="small")
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     path = tmp_path / "encoder.pth"
-    torch_file.write(path, torch_weights.to_state_dict(variables))
+    torch_writing.write(path, torch_weights.to_state_dict(variables))
     with pytest.raises(ValueError, match=r"no pose network but .*'torchvision': fine-tune them"):
         estimators.load_released(path)
