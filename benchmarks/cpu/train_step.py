@@ -7,7 +7,7 @@
 * ours, views given: the same without the augmentation, from float32 views;
 * pytorch, views given: the twin in benchmarks/peers/torch_twin.py, eager, float32, NCHW.
 
-The fair ratio is that of the two that are given their views.
+The fair ratio is that of the two with given views.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,6 @@ class Settings:
     size: int = 128
     seconds: float = 5.0
     rounds: int = 5
-    separate: bool = True
 
 
 TOY = Settings(("resnet18",), width=4, batch=2, source_size=48, size=32, seconds=0.01, rounds=2)
@@ -97,7 +96,7 @@ def _views(batch: int, size: int) -> dict[str, Any]:
 
 
 def _of_given_views(config: Any, model: Any) -> Any:
-    """What `pretrain.make_gradients` makes, but for the augmentation."""
+    """Returns the gradients of `pretrain.make_gradients`, without the augmentation."""
     import jax.numpy as jnp
 
     from peclr_jax.geometry.affine import Similarity
@@ -158,7 +157,7 @@ def measure(settings: Settings) -> Benchmark:
             f"{architecture}, ours, views given": ours,
             f"{architecture}, pytorch, views given": torch,
         }
-        measured |= harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+        measured |= harness.measure_in_turn(candidates, settings.rounds)
         mine, given, theirs = candidates
         pairs += [(given, theirs, "per_second"), (mine, theirs, "per_second")]
     return harness.with_ratios(measured, pairs, settings)

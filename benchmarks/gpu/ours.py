@@ -1,4 +1,4 @@
-"""Our side of `benchmarks/gpu.sh`: candidates that take the real step of pre-training on one card.
+"""Our candidates of `benchmarks/gpu.sh`: the step of pre-training on one card, and its parts.
 
 Each `prepare` function is run in a process of its own. Nothing heavy is imported at the top.
 """
@@ -14,7 +14,7 @@ _WARM_UP_STEPS = 3
 
 
 class Sizes(NamedTuple):
-    """What a step works on; a width other than 64 is a toy.
+    """Sizes of a step; a width other than 64 is a toy.
 
     Attributes:
       architecture: A key of `resnet.BY_NAME`.
@@ -22,7 +22,7 @@ class Sizes(NamedTuple):
       size: Side of the views in pixels.
       source_size: Side of the uint8 sources in pixels.
       width: Channels of the stem.
-      dtype: Of the activations.
+      dtype: Type of the activations.
     """
 
     architecture: str
@@ -34,15 +34,15 @@ class Sizes(NamedTuple):
 
 
 def prepare(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable[[], Figures]:
-    """The step as `main.py` takes it, its batches gathered from a data set cached on the device.
+    """Prepares the step that `main.py` takes, on batches of a data set cached on the device.
 
-    Beside it, in every round, the same step on one constant batch: what is between the two is the
-    host's doing.
+    Every round also measures the same step on one constant batch: the difference of the two is the
+    cost of the host.
 
     Args:
-      sizes: Of the batch and the network.
-      fields: Of the config to change, as {"model.remat": "norm"}.
-      seconds: To measure each of the two for.
+      sizes: Sizes of the batch and the network.
+      fields: Changed fields of the config, as {"model.remat": "norm"}.
+      seconds: Time to measure each of the two for.
     """
     run = _Run(sizes, fields)
     batches, constant = run.cached_batches(), run.constant_batch()
@@ -63,9 +63,9 @@ def prepare(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable
 
 
 def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable[[], Figures]:
-    """The parts of a step: each a program of its own on arrays of the same shapes.
+    """Prepares the parts of a step, each as a program of its own on arrays of the same shapes.
 
-    The backward pass cannot be run alone: it is what the whole step takes beyond the others.
+    The backward pass cannot run alone: its time is that of the whole step less the other parts.
     """
     import jax
     import jax.numpy as jnp
@@ -101,7 +101,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
     )
 
     def update(state: Any) -> Any:
-        # The gradients' values do not matter to the time; their own norms are part of the step's.
+        # The values of the gradients do not change the time, so the parameters stand in for them.
         updates, opt_state = run.optimizer.update(state.params, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return state.replace(params=params, opt_state=opt_state)
@@ -117,7 +117,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
         "augmentation": lambda: augment(batch["image"]),
         "forward": lambda: forward(state, views),
         "loss": lambda: loss(points),
-        "optimiser": updated,
+        "optimizer": updated,
     }
 
     def measure() -> Figures:
@@ -131,7 +131,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
 
 
 class _Run:
-    """A run's step, state and data, as `pretrain.run` makes them, on the first device."""
+    """Step, state and data of a run on the first device, made as in `pretrain.run`."""
 
     def __init__(self, sizes: Sizes, fields: Mapping[str, Any]):
         import jax
@@ -196,7 +196,7 @@ class _Run:
         return shard_batch({"image": self.images(self.sizes.pairs)}, self.mesh)
 
     def cached_batches(self) -> Iterator[dict[str, Any]]:
-        """Batches as a run reads them from a data set that is cached on the device."""
+        """Returns batches as a run reads them from a data set that is cached on the device."""
         from peclr_jax.input_pipeline.memory import DeviceCache, MemoryStore
         from peclr_jax.input_pipeline.order import Order
         from peclr_jax.input_pipeline.sources import CachedSource, HeldOut
@@ -225,7 +225,7 @@ class _Run:
             self._state, metrics = self._step(self._state, batch, self._key)
             in_flight.append(metrics)
             taken += 1
-            # As `trainer.fit`: the host never runs ahead by more.
+            # As in `trainer.fit`, the host never runs ahead by more steps.
             if len(in_flight) > MAX_STEPS_IN_FLIGHT:
                 jax.block_until_ready(in_flight.pop(0))
             if taken >= count and time.perf_counter() - began >= seconds:
@@ -239,7 +239,7 @@ class _Run:
         return (time.perf_counter() - began) / taken
 
     def facts(self) -> Figures:
-        """What does not change from round to round."""
+        """Returns the figures that are the same in every round."""
         import jax
 
         memory = self._step.memory_analysis()
@@ -260,7 +260,7 @@ class _Run:
 
 
 def make_config(config: Any, sizes: Sizes) -> Any:
-    """Sets a recipe to the sizes."""
+    """Returns a recipe with its sizes set."""
     config.batch_size = sizes.pairs
     config.model.architecture = sizes.architecture
     config.model.width = sizes.width
@@ -276,13 +276,13 @@ def _forever(batch: Any) -> Iterator[Any]:
 
 
 def _seconds_a_call(function: Callable[[], Any], seconds: float) -> float:
-    """Times calls that are queued one after the other, the last one waited for."""
+    """Returns the seconds of a call, among calls that are queued one after the other."""
     import jax
 
     jax.block_until_ready(function())
     began, calls = time.perf_counter(), 0
     while not calls or time.perf_counter() - began < seconds:
-        # Short programs are queued in tens, so that no gap between them is counted.
+        # Short programs are queued by tens, so that gaps between them do not count.
         results = [function() for _ in range(10)]
         jax.block_until_ready(results[-1])
         calls += len(results)

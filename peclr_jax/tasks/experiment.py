@@ -19,7 +19,7 @@ from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 
-_TASKS = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
+_TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
 _EQUIVARIANCE_FILE = "equivariance.json"
 
 

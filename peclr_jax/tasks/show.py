@@ -54,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     spec = specs.from_config(ShowSpec, config)
     total, batch = show(spec, workdir)
     console = Console()
-    name = describe_data(spec.data.source, spec.data.names, spec.split)
+    name = describe_data(spec.data, spec.split)
     console.print(f"{name}: {total:,} images", highlight=False, soft_wrap=True)
     table = Table()
     table.add_column(f"of the {len(batch['image'])} shown")
@@ -80,7 +80,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
     rows = spread(split.num_examples, spec.count)
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
-    name = describe_data(spec.data.source, spec.data.names, spec.split)
+    name = describe_data(spec.data, spec.split)
     figure = pages.skeletons(
         batch["image"],
         batch["keypoints_2d"],

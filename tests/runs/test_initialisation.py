@@ -8,7 +8,7 @@ import pytest
 from configs import finetune as finetuning
 from configs import pretrain as pretraining
 from peclr_jax import specs
-from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models import resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.runs.initialisation import RANDOM, resolve
@@ -21,7 +21,7 @@ WIDTH = {"model.width": 4, "model.hidden": 8, "model.num_points": 4, "views.size
 def write(path, network, shape=(1, 32, 32, 3)):
     """Writes a random network as PyTorch would save it, and returns its variables."""
     variables = jax.jit(network.init)(jax.random.key(7), jnp.zeros(shape))
-    torch_file.write(path, {"state_dict": torch_weights.to_state_dict(variables)})
+    torch_writing.write(path, {"state_dict": torch_weights.to_state_dict(variables)})
     return variables
 
 
@@ -100,7 +100,7 @@ def test_weights_of_another_network_are_named(tmp_path):
         resnet.ResNet152(width=1).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
     )
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    torch_file.write(path, torch_weights.to_state_dict(zeros))
+    torch_writing.write(path, torch_weights.to_state_dict(zeros))
     fields = {"model.architecture": "resnet50", "model.width": 1, "model.stem": "imagenet"}
     message = r"resnet152\.pth holds .* model\.architecture='resnet152', the config asks for 'resne"
     for recipes in (pretraining, finetuning):

@@ -41,7 +41,7 @@ def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def trainer_that_fails_at(step, error, monkeypatch):
     """Stands in for a device without memory, which a test cannot have."""
-    mesh, init, step_fn = toy.compiled(6, None, 2)
+    mesh, init, step_fn = toy.compiled(6, None, 2, False)
 
     def failing(state, batch, key):
         if int(state.step) + 1 == step:

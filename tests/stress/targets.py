@@ -36,7 +36,7 @@ from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
 from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.input_pipeline.rendered_cache import cached
-from peclr_jax.models import torch_file, torch_weights
+from peclr_jax.models import torch_file, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.evaluation_data import default_split, resolve_data
 from peclr_jax.networks.opening import open_network
@@ -309,7 +309,7 @@ def regressors(folder: Path) -> Case:
     """MANO's regressor in each of its files."""
     matrix = np.full((16, 778), 1 / 778)
     np.save(folder / "J_regressor.npy", matrix)
-    torch_file.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
+    torch_writing.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
     import pickle
 
     (folder / "MANO_RIGHT.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
@@ -398,7 +398,7 @@ def torch_weights_files(folder: Path) -> Case:
     found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
     tensors = {"a": np.ones((3, 2), np.float32), "b": np.ones(2, np.int64)}
     safetensors.numpy.save_file(tensors, folder / "small.safetensors")
-    torch_file.write(
+    torch_writing.write(
         folder / "ours.pth", {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
     )
     found += sorted(folder.iterdir())

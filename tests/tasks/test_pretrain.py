@@ -105,6 +105,7 @@ def test_rendered_hands_do_without_tensorflow(finished):
     assert "TENSORFLOW False" in finished[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
     """SIGKILL after some step; the rest of the run must not notice."""
     workdir, _ = finished
