@@ -30,22 +30,22 @@ def make_step(config: Any, devices: list[Any]) -> tuple[Any, Callable[[Any], Any
     """Returns the step, a function from a key to the first state, and the mesh."""
     import jax.numpy as jnp
 
+    from peclr_jax import specs
     from peclr_jax.devices import mesh
-    from peclr_jax.runs import recipe
+    from peclr_jax.runs.spec import PretrainSpec
     from peclr_jax.tasks import pretrain
     from peclr_jax.training import trainer
 
-    model, spec = recipe.make_projector(config), recipe.view_spec(config)
-    schedule = recipe.make_schedule(config, 100, recipe.sqrt_scaled_peak(config))
-    optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-    gradients = pretrain.make_gradients(config, model, spec)
+    spec = specs.from_config(PretrainSpec, config)
+    model, schedule = spec.model.build(), spec.schedule(100, spec.peak_learning_rate)
+    optimizer = spec.optimizer.build(schedule.learning_rate)
+    gradients = pretrain.make_gradients(spec, model)
     spread = mesh.make_mesh(devices)
     step = trainer.make_train_step(gradients, optimizer, mesh=spread)
 
     def state(key: Any) -> Any:
-        return trainer.create_state(
-            model.init(key, jnp.zeros((1, spec.size, spec.size, 3))), optimizer
-        )
+        size = spec.views.size
+        return trainer.create_state(model.init(key, jnp.zeros((1, size, size, 3))), optimizer)
 
     return step, state, spread
 

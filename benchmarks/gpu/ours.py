@@ -71,16 +71,13 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
     import jax.numpy as jnp
     import optax
 
-    from peclr_jax.objectives.contrastive import nt_xent
-    from peclr_jax.runs import recipe
     from peclr_jax.views.augment import two_views
 
     run = _Run(sizes, fields)
-    batch, config = run.constant_batch(), run.config
+    batch, spec = run.constant_batch(), run.spec
     run.steps(_forever(batch), count=_WARM_UP_STEPS)
     key, state = jax.random.key(0), run.copy_of_state()
-    spec = recipe.view_spec(config)
-    augment = jax.jit(lambda images: two_views(key, images, spec))
+    augment = jax.jit(lambda images: two_views(key, images, spec.views))
     first, second = augment(batch["image"])
     views = jnp.stack([first.images, second.images], axis=1).reshape(-1, *first.images.shape[1:])
     transform = jax.tree.map(lambda *ends: jnp.concatenate(ends), first.transform, second.transform)
@@ -91,14 +88,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
         return run.model.apply(variables, views, train=True, mutable=["batch_stats"])
 
     points, _ = forward(state, views)
-    project = recipe.OBJECTIVES[config.loss.objective]
-    loss = jax.jit(
-        jax.value_and_grad(
-            lambda points: nt_xent(
-                project(points, transform), config.loss.temperature, chunk=config.loss.chunk or None
-            )
-        )
-    )
+    loss = jax.jit(jax.value_and_grad(lambda points: spec.loss(points, transform)[0]))
 
     def update(state: Any) -> Any:
         # The values of the gradients do not change the time, so the parameters stand in for them.
@@ -135,33 +125,30 @@ class _Run:
 
     def __init__(self, sizes: Sizes, fields: Mapping[str, Any]):
         import jax
-        from flax.traverse_util import flatten_dict
 
         from benchmarks.compiled import network as shapes
         from benchmarks.compiled import passes
         from configs import pretrain as configs
+        from peclr_jax import specs
         from peclr_jax.devices.mesh import make_mesh, replicate
-        from peclr_jax.runs import initialisation, recipe
+        from peclr_jax.runs import initialisation
+        from peclr_jax.runs.spec import PretrainSpec
         from peclr_jax.tasks import pretrain
         from peclr_jax.training import trainer
 
-        self.sizes, self.config = sizes, make_config(configs.get_config("rendered_rn50"), sizes)
-        for field in fields.keys() - flatten_dict(self.config.to_dict(), sep=".").keys():
-            raise ValueError(f"the config has no field {field!r}")
-        self.config.update_from_flattened_dict(dict(fields))
+        config = make_config(configs.get_config("rendered_rn50"), sizes)
+        spec = specs.changed(specs.from_config(PretrainSpec, config), fields, "the benchmark")
+        self.sizes, self.spec = sizes, spec
         self.mesh = make_mesh(jax.devices()[:1])
-        recipe.check_pretraining(self.config, self.mesh.size)
-        self.model = recipe.make_projector(self.config)
-        schedule = recipe.make_schedule(self.config, 1000, recipe.sqrt_scaled_peak(self.config))
-        self.optimizer = recipe.make_optimizer(self.config, schedule.learning_rate)
-        spec = recipe.view_spec(self.config)
-        variables = pretrain.initialise(
-            jax.random.key(0), self.model, spec.size, initialisation.RANDOM
-        )
+        spec.check_devices(self.mesh.size)
+        self.model = spec.model.build()
+        schedule = spec.schedule(1000, spec.peak_learning_rate)
+        self.optimizer = spec.optimizer.build(schedule.learning_rate)
+        variables = pretrain.initialise(spec, self.model, initialisation.RANDOM)
         self._state = replicate(trainer.create_state(variables, self.optimizer), self.mesh)
-        self._key = replicate(jax.random.key(self.config.seed), self.mesh)
+        self._key = replicate(jax.random.key(spec.seed), self.mesh)
         train_step = trainer.make_train_step(
-            pretrain.make_gradients(self.config, self.model, spec),
+            pretrain.make_gradients(spec, self.model),
             self.optimizer,
             mesh=self.mesh,
             learning_rate=schedule.learning_rate,

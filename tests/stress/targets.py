@@ -34,7 +34,6 @@ from data.image_folder import image_folder_dataset_builder as image_folder
 from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
-from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.input_pipeline.rendered_cache import cached
 from peclr_jax.models import torch_file, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
@@ -43,7 +42,8 @@ from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos import boxes, crop, prepare
 from peclr_jax.photos.looking import LookingRule
-from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.runs.initialisation import resolve
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 from peclr_jax.training.checkpoints import Checkpoints
 
@@ -131,21 +131,16 @@ def check_config(config: ConfigDict) -> None:
                 if config.model[name] in ("auto", 0)
             }
         )
-        config, _ = pose_recipe.resolve(config)
-        pose_recipe.check_finetuning(config, 1)
+        spec, _ = resolve(specs.from_config(FinetuneSpec, config))
+        peak = spec.optimizer.learning_rate
+        spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     else:
-        recipe.check_pretraining(config, 1)
-    recipe.view_spec(config)
-    specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
-    if finetune:
-        peak = config.optimizer.learning_rate
-        pose_recipe.make_optimizer(config, recipe.make_schedule(config, 48, peak).learning_rate)
-        pose_recipe.make_pose_network(config)
-    else:
-        schedule = recipe.make_schedule(config, 48, recipe.sqrt_scaled_peak(config))
-        recipe.make_optimizer(config, schedule.learning_rate)
-        recipe.make_projector(config)
-    recipe.key(config, 0)
+        spec = specs.from_config(PretrainSpec, config)
+        peak = spec.peak_learning_rate
+        spec.model.build()
+    spec.check_devices(1)
+    spec.optimizer.build(spec.schedule(48, peak).learning_rate)
+    spec.key(0)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -161,20 +156,20 @@ def save_checkpoint(workdir: Path) -> Path:
     """Saves a small fine-tuned network of random weights."""
     config = finetune_recipes.get_config("quick+scratch")
     config.model.width, config.views.size = 4, 16
-    config.statistics = ConfigDict(
-        {
-            "bone_length": 0.03,
-            "mean_pose": np.zeros((21, 3)).tolist(),
-            "mean_hand": np.zeros((21, 3)).tolist(),
-        }
-    )
-    network = pose_recipe.make_pose_network(config)
+    statistics = {
+        "bone_length": 0.03,
+        "mean_pose": np.zeros((21, 3)).tolist(),
+        "mean_hand": np.zeros((21, 3)).tolist(),
+    }
+    spec = specs.from_config(FinetuneSpec, config)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     shapes = jax.eval_shape(
         network.init, jax.random.key(0), np.zeros((1, 16, 16, 3)), np.eye(3)[None]
     )
     source = np.random.default_rng(0)
     state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
-    with Checkpoints(workdir, config.to_dict(), save_every=1) as saver:
+    results = {"label_statistics": statistics}
+    with Checkpoints(workdir, specs.to_dict(spec), results=results, save_every=1) as saver:
         saver.save(1, dict(state))
     return workdir
 
@@ -222,8 +217,8 @@ def checkpoint_config(folder: Path) -> Case:
         else:
             config = finetune_recipes.get_config("quick")
             config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
-            config, _ = pose_recipe.resolve(config)
-            pose_recipe.check_finetuning(config, 1)
+            spec, _ = resolve(specs.from_config(FinetuneSpec, config))
+            spec.check_devices(1)
 
     return case
 
