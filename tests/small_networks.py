@@ -18,11 +18,11 @@ from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
-from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.restoring import restore_config, restore_params
+from peclr_jax.training.restoring import restore_config, restore_params, restore_results
 from tests.stand_ins import shallow_networks
 
 DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
@@ -42,18 +42,19 @@ def save_network(workdir, data_dir):
             "data.source_size": 24,
         }
     )
-    source = make_source(config.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
-    statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
-    config.statistics = specs.to_dict(statistics)
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
+    spec = specs.from_config(FinetuneSpec, config)
+    source = make_source(spec.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    statistics = label_statistics.measure(source, 8, spec.views, 24)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+    variables = finetune.initialise(spec, network, RANDOM)
     bias = np.asarray(statistics.mean_pose, np.float32).ravel()
     variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
-    return save(workdir, config.to_dict(), variables)
+    results = {"label_statistics": specs.to_dict(statistics)}
+    return save(workdir, specs.to_dict(spec), variables, results)
 
 
-def save(workdir, config, variables):
-    with Checkpoints(workdir, config, save_every=1) as checkpoints:
+def save(workdir, config, variables, results=None):
+    with Checkpoints(workdir, config, results=results, save_every=1) as checkpoints:
         checkpoints.save(1, dict(variables))
     return workdir
 
@@ -97,7 +98,8 @@ def finetuned_otherwise(tmp_path_factory, finetuned):
     variables = restore_params(finetuned)
     variables["params"]["head"]["pose"]["kernel"] *= -2
     workdir = tmp_path_factory.mktemp("finetuned_otherwise")
-    return save(workdir, restore_config(finetuned), variables)
+    config, results = restore_config(finetuned), restore_results(finetuned)
+    return save(workdir, config, variables, results)
 
 
 @pytest.fixture(scope="session")

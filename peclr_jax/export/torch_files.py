@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from peclr_jax.errors import UserError
 from peclr_jax.export.functions import ViewFunction, encode, estimate, project
-from peclr_jax.models import released, resnet, torch_file, torch_weights
+from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.released import ReleasedPoseNetwork
@@ -40,7 +40,7 @@ def write_torchvision(trained: Network, config: ConfigDict, folder: Path) -> Non
     """Writes the encoder under torchvision's names, without a classifier."""
     check_published(trained)
     state_dict = torch_weights.to_state_dict(trained.part("encoder"))
-    torch_file.write(folder / ENCODER_PTH, state_dict)
+    torch_writing.write(folder / ENCODER_PTH, state_dict)
 
 
 def write_safetensors(trained: Network, config: ConfigDict, folder: Path) -> None:
@@ -53,7 +53,7 @@ def write_safetensors(trained: Network, config: ConfigDict, folder: Path) -> Non
         "width": str(model.width),
         "stem": model.stem,
     }
-    torch_file.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
+    torch_writing.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
 
 
 def write_official(trained: Network, config: ConfigDict, folder: Path) -> None:
@@ -70,7 +70,7 @@ def write_official(trained: Network, config: ConfigDict, folder: Path) -> None:
     if trained.estimates_poses:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
         content[NOTE] = json.dumps(trained.description.to_json())
-    torch_file.write(folder / OFFICIAL_PTH, content)
+    torch_writing.write(folder / OFFICIAL_PTH, content)
 
 
 def reopen(file: Path) -> ViewFunction:

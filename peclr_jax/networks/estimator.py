@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera, crop
-from peclr_jax.models.folding import fold
+from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import to_pixels
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.opening import Network, open_network

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from peclr_jax import specs
 from peclr_jax.devices.mesh import gather
 from peclr_jax.errors import FieldError, UserError
 from peclr_jax.geometry import camera, crop
@@ -19,7 +18,7 @@ from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, Spec
 from peclr_jax.views.spec import ViewSpec
 
 Joints = tuple[tuple[float, float, float], ...]
@@ -30,7 +29,7 @@ _PIXELS = ("image", "to_source")
 
 
 @dataclasses.dataclass(frozen=True)
-class LabelStatistics:
+class LabelStatistics(Spec):
     """Statistics of the training labels, a result of fine-tuning; None where no label tells.
 
     Attributes:
@@ -52,7 +51,7 @@ class LabelStatistics:
         Raises:
           FieldError: A value of another type, or not as many joints as a hand has.
         """
-        specs.check(self)
+        super().__post_init__()
         for name in ("mean_pose", "mean_hand"):
             joints = getattr(self, name)
             if joints is not None and len(joints) != NUM_JOINTS:

@@ -20,7 +20,6 @@ from peclr_jax.export.functions import ViewFunction, encode, estimate, project
 from peclr_jax.geometry import camera
 from peclr_jax.models.projector import Projector
 from peclr_jax.networks.opening import Network, open_network
-from peclr_jax.runs import recipe
 
 CHECK = "check.json"
 README = "README.txt"
@@ -147,7 +146,8 @@ def export(config: ConfigDict, workdir: Path) -> Report:
       config: as in configs/export.py.
       workdir: where to write.
     """
-    recipe.check_choice("format", config.format, FORMATS)
+    if config.format not in FORMATS:
+        raise UserError(f"--config.format is {config.format!r}, none of {', '.join(FORMATS)}")
     if config.batch_size < 0:
         raise UserError(
             f"--config.batch_size must be positive, or 0 for any, got {config.batch_size}"

@@ -19,14 +19,14 @@ from peclr_jax.pages.gallery import JSON, OVERLAYS, PAGE, Gallery, printable
 from peclr_jax.photos.boxes import requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
-from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt
+from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
 
 
 @dataclasses.dataclass(frozen=True)
-class PredictSpec:
+class PredictSpec(Spec):
     """Prediction on photos.
 
     Attributes:
@@ -76,10 +76,6 @@ class PredictSpec:
     decode_threads: PositiveInt = 2
     overlay_side: PositiveInt = 1280
     thumbnail_side: PositiveInt = 480
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 class Summary(NamedTuple):

@@ -14,13 +14,13 @@ from peclr_jax import input_pipeline, pages, specs
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
-from peclr_jax.specs import PositiveInt
+from peclr_jax.specs import PositiveInt, Spec
 
 PICTURE = "hands.png"
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowSpec:
+class ShowSpec(Spec):
     """A look at a data set.
 
     Attributes:
@@ -38,10 +38,6 @@ class ShowSpec:
     split: str = "train"
     count: PositiveInt = 24
     columns: PositiveInt = 6
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -79,7 +75,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
     Returns:
       The number of images in the split, and those shown with their labels.
     """
-    data = specs.to_config(dataclasses.replace(spec.data, labels=True))
+    data = dataclasses.replace(spec.data, labels=True)
     split = input_pipeline.open_split(data, spec.split, batch_size=spec.count)
     rows = spread(split.num_examples, spec.count)
     (batch,) = split.store.stream([rows])

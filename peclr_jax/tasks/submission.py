@@ -29,11 +29,11 @@ from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Inference, look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec, TorchFileSpec
-from peclr_jax.specs import PositiveInt
+from peclr_jax.specs import PositiveInt, Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class SubmissionSpec:
+class SubmissionSpec(Spec):
     """A submission to a challenge.
 
     Attributes:
@@ -59,10 +59,6 @@ class SubmissionSpec:
     split: str = "evaluation"
     batch_size: PositiveInt = 64
     crop: Literal["box", "two_pass"] = "two_pass"
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 class Challenge(NamedTuple):

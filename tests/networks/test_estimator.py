@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.models import released, resnet, torch_file, torch_weights
+from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.looking import look_at_batch
@@ -29,7 +29,7 @@ def ours(opened, network, tmp_path_factory):
     """A file of ours, with the run's config in it."""
     path = tmp_path_factory.mktemp("torch") / "ours.pth"
     note = json.dumps(opened.description.to_json())
-    torch_file.write(path, {"state_dict": state_dict(network), NOTE: note})
+    torch_writing.write(path, {"state_dict": state_dict(network), NOTE: note})
     return path
 
 
@@ -37,7 +37,7 @@ def ours(opened, network, tmp_path_factory):
 def official(network, tmp_path_factory):
     """The same weights as if they were official: nothing but tensors."""
     path = tmp_path_factory.mktemp("torch") / "official.pth"
-    torch_file.write(path, {"state_dict": state_dict(network)})
+    torch_writing.write(path, {"state_dict": state_dict(network)})
     return path
 
 
@@ -95,6 +95,6 @@ def test_weights_without_poses_are_refused(tmp_path):
     network = resnet.ResNet18(width=4, stem="small")
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3)))
     path = tmp_path / "encoder.pth"
-    torch_file.write(path, torch_weights.to_state_dict(variables))
+    torch_writing.write(path, torch_weights.to_state_dict(variables))
     with pytest.raises(ValueError, match=r"no pose network but .*'torchvision': fine-tune them"):
         open_estimator("", path)

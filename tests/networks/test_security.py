@@ -8,11 +8,13 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import finetune
+from peclr_jax import specs
 from peclr_jax.networks.description import from_json, from_note
 from peclr_jax.networks.evaluation_data import resolve_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
-from peclr_jax.runs import pose_recipe
+from peclr_jax.runs.initialisation import resolve
+from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.training.checkpoints import Checkpoints
 
 
@@ -22,11 +24,13 @@ def network(tmp_path_factory):
     config = finetune.get_config("quick+scratch")
     config.model.width, config.views.size = 4, 16
     joints = np.zeros((21, 3)).tolist()
-    config.statistics = ConfigDict({"bone_length": 0.03, "mean_pose": joints, "mean_hand": joints})
-    made = pose_recipe.make_pose_network(config)
+    statistics = {"bone_length": 0.03, "mean_pose": joints, "mean_hand": joints}
+    spec = specs.from_config(FinetuneSpec, config)
+    made = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     inputs = np.zeros((1, 16, 16, 3), np.float32), np.eye(3, dtype=np.float32)[None]
     shapes = jax.eval_shape(made.init, jax.random.key(0), *inputs)
-    return config.to_dict(), jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
+    stored = {**specs.to_dict(spec), "statistics": statistics}
+    return stored, jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
 
 
 @pytest.fixture
@@ -63,9 +67,9 @@ def test_a_stored_config_opens_no_place_of_its_own(checkpoint, tmp_path):
         resolve_data(EvaluationDataSpec(source="tfds"), description, "box")
     config = finetune.get_config("quick")
     config.init.checkpoint = str(run)
-    resolved, start = pose_recipe.resolve(config)
-    assert resolved.init == config.init
-    assert resolved.data == config.data
+    spec = specs.from_config(FinetuneSpec, config)
+    resolved, start = resolve(spec)
+    assert (resolved.init, resolved.data) == (spec.init, spec.data)
     assert start.source.startswith(str(run))
     assert not elsewhere.exists()
 

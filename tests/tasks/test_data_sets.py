@@ -100,8 +100,7 @@ def test_evaluation(name, finetuned, records, tmp_path):
 
 def test_left_hands_come_as_right_ones(records):
     """Image and labels mirrored together: joints project onto their keypoints, x is turned."""
-    data = input_pipeline.default_config()
-    data.update(
+    data = input_pipeline.DataSpec(
         source="tfds",
         names="dexter_object",
         manual_dir=str(RAW["dexter_object"]),

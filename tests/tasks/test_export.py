@@ -10,6 +10,7 @@ import pytest
 
 from configs import export as recipes
 from configs import finetune, pretrain
+from peclr_jax import specs
 from peclr_jax.export import compiled as export_compiled
 from peclr_jax.export import torch_files as export_torch
 from peclr_jax.export.functions import ViewFunction
@@ -17,10 +18,12 @@ from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.opening import open_network
-from peclr_jax.runs import pose_recipe, recipe
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.tasks import export
-from peclr_jax.training.restoring import restore_config, restore_params
+from peclr_jax.tasks import finetune as finetuning
+from peclr_jax.tasks import pretrain as pretraining
+from peclr_jax.training.restoring import restore_params, restore_results
 from tests.small_networks import save
 
 SMALL = {"model.width": 4, "views.size": 16}
@@ -42,10 +45,9 @@ def trained_looking(variables):
 def pretrained_run(workdir, fields):
     config = pretrain.get_config()
     config.update_from_flattened_dict(fields | {"model.hidden": 16, "model.num_points": 8})
-    network = recipe.make_projector(config)
-    side = config.views.size
-    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    return save(workdir, config.to_dict(), trained_looking(variables))
+    spec = specs.from_config(PretrainSpec, config)
+    variables = pretraining.initialise(spec, spec.model.build(), RANDOM)
+    return save(workdir, specs.to_dict(spec), trained_looking(variables))
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +66,13 @@ def published_finetuned(tmp_path_factory, finetuned):
     """A fine-tuned one, whose refinement and mean pose say something."""
     config = finetune.get_config("quick+scratch")
     config.update_from_flattened_dict(PUBLISHED)
-    config.statistics = restore_config(finetuned)["statistics"]
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
-    variables = trained_looking(dict(variables))
+    spec = specs.from_config(FinetuneSpec, config)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+    variables = trained_looking(dict(finetuning.initialise(spec, network, RANDOM)))
     bias = jnp.asarray(restore_params(finetuned)["params"]["head"]["pose"]["bias"])
     variables["params"]["head"]["pose"]["bias"] = bias
-    return save(tmp_path_factory.mktemp("published_finetuned"), config.to_dict(), variables)
+    workdir = tmp_path_factory.mktemp("published_finetuned")
+    return save(workdir, specs.to_dict(spec), variables, restore_results(finetuned))
 
 
 @pytest.fixture
