@@ -8,6 +8,9 @@ from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def measured(whole_module_in_process, shallow):
     return scaling.measure(scaling.TOY)
