@@ -7,7 +7,6 @@ from benchmarks.compiled import scaling
 from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
 
-
 pytestmark = pytest.mark.slow
 
 
