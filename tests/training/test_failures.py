@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from peclr_jax.training.failures import LostDataError, NonFiniteLossError, explain
+from peclr_jax.training.failures import LostDataError, NonFiniteLossError
 from peclr_jax.training.restoring import restore_params
 from tests.training import toy_run as toy
 from tests.training.toy_run import assert_equal, saved_steps
@@ -42,21 +42,3 @@ def test_an_exploding_loss_is_told_from_a_large_one(tmp_path):
     ):
         toy.train(tmp_path, 6, images=images)
     assert saved_steps(tmp_path) == [3]
-
-
-def test_errors_of_the_machine_are_put_into_words(tmp_path):
-    full = OSError(errno.ENOSPC, "No space left on device", "/data/run/train.log")
-    assert "/data/run/train.log" in explain(full, tmp_path)
-    in_words = ValueError("Error writing: No space left on device [os_error_code='28']")
-    assert "is full" in explain(in_words, tmp_path)
-    foreign = PermissionError(errno.EACCES, "Permission denied", "/data/hands.jpg")
-    assert "/data/hands.jpg may not be opened (EACCES): see to its rights" in explain(
-        foreign, tmp_path
-    )
-    apart = ValueError("another")
-    apart.__context__, apart.__suppress_context__ = full, True
-    assert explain(apart, tmp_path) is None
-    nested = RuntimeError("saving failed")
-    nested.__cause__ = OSError(errno.EROFS, "Read-only file system", "x")
-    assert "EROFS" in explain(nested, tmp_path)
-    assert explain(ValueError("another"), tmp_path) is None
