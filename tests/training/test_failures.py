@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from peclr_jax.training.failures import LostDataError, NonFiniteLossError
+from peclr_jax.training.failures import LostDataError, NonFiniteLossError, explain
 from peclr_jax.training.restoring import restore_params
 from tests.training import toy_run as toy
 from tests.training.toy_run import assert_equal, saved_steps
@@ -42,3 +42,7 @@ def test_an_exploding_loss_is_told_from_a_large_one(tmp_path):
     ):
         toy.train(tmp_path, 6, images=images)
     assert saved_steps(tmp_path) == [3]
+
+
+def test_errors_of_the_program_are_not_explained(tmp_path):
+    assert explain(ValueError("another"), tmp_path) is None
