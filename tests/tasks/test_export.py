@@ -124,7 +124,7 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     state_dict = torch_file.read(report.folder / "official.pth")
     # Pixels of the view, in AIT's order, at the mean pose that the bias holds.
     network = open_network(published_finetuned, in_float32=True)
-    mean_pose = np.asarray(network.config.statistics.mean_pose)
+    mean_pose = np.asarray(network.description.statistics.mean_pose)
     official = state_dict["backend_model.fc.bias"][:63].reshape(21, 3)[skeleton.FROM_AIT]
     np.testing.assert_allclose(official[:, :2], 15.5 + 16 * mean_pose[:, :2], rtol=1e-5)
     assert not state_dict["backend_model.fc.weight"][63].any()
@@ -132,9 +132,9 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     assert report.check["peak"]["root_depth"] > 4
     assert "first joint is the wrist itself" in report.opening
     reopened = open_estimator("", report.folder / "official.pth")
-    assert not reopened.network.palm_root
+    assert not reopened.module.palm_root
     assert reopened.view_size == network.view_size
-    np.testing.assert_array_equal(reopened.mean_pose, mean_pose.astype(np.float32))
+    assert reopened.statistics == network.description.statistics
 
 
 def test_safetensors_hold_any_width(pretrained, tmp_path):
@@ -301,8 +301,8 @@ def test_checkpoints_of_no_network(tmp_path):
 def test_a_half_precision_run_is_exported_in_float32(tmp_path):
     run = pretrained_run(tmp_path, SMALL | {"model.dtype": "bfloat16", "model.remat": "block"})
     network = open_network(run, in_float32=True)
-    assert network.network.encoder.dtype == jnp.float32
-    assert network.network.encoder.remat == "none"
+    assert network.module.encoder.dtype == jnp.float32
+    assert network.module.encoder.remat == "none"
 
 
 def test_torch_gives_the_features(published, tmp_path):
