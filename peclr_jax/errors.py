@@ -64,7 +64,7 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def system_code(error: BaseException) -> int | None:
-    """Returns the `errno` of the fault that an error of any library came of, None if there is none."""
+    """Returns the `errno` of the fault that an error of any library came of, None without one."""
     for one in chain(error):
         if isinstance(one, OSError) and one.errno is not None:
             return one.errno
