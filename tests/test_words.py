@@ -114,7 +114,7 @@ def _of_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tupl
     names += [a.arg for a in (given.vararg, given.kwarg) if a]
     names = [n for n in names if n not in ("self", "cls") and not n.startswith("_")]
     sections = {name: body for name, _, body in _sections(ast.get_docstring(node) or "")}
-    if names and "Args" not in sections:
+    if len(names) > 2 and "Args" not in sections:
         yield node.lineno, f"{node.name}({', '.join(names)}) has no Args section"
     for _, entry in _entries(sections.get("Args", []), named=True):
         for name in re.split(r",\s*", entry[0].rstrip(": ")) if entry else ():
