@@ -1,24 +1,31 @@
-"""From a configuration to batches on the devices: records, memory or rendered hands, one iterator.
+"""From a spec to batches on the devices: records, memory or rendered hands, one iterator.
 
 Which examples a batch holds is computed from (data, seed, step) alone (see `order`), so a resumed
 run starts at its step at once, and any number of processes sees the same batches.
 """
 
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import from_mixture, from_records, from_rendered
-from peclr_jax.input_pipeline.config import check, default_config, is_mixed
 from peclr_jax.input_pipeline.fingerprint import fingerprint
 from peclr_jax.input_pipeline.sources import Source, check_mesh, this_process
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec
 from peclr_jax.input_pipeline.split import Split
 
-__all__ = ["Source", "Split", "default_config", "fingerprint", "make_source", "open_split"]
+__all__ = [
+    "DataSpec",
+    "RenderedSpec",
+    "Source",
+    "Split",
+    "fingerprint",
+    "make_source",
+    "open_split",
+]
 
 
 def make_source(
-    config: ConfigDict,
+    spec: DataSpec,
     *,
     train: bool,
     batch_size: int,
@@ -27,10 +34,10 @@ def make_source(
     process_index: int | None = None,
     process_count: int | None = None,
 ) -> Source:
-    """Opens the data that a configuration describes; slow work is done here and shows progress.
+    """Opens the data that a spec describes; slow work is done here and shows progress.
 
     Args:
-      config: the fields of `default_config`.
+      spec: The data.
       train: whether to serve the images to train on, or the held-out ones. `sample` is of the
         held-out ones either way.
       batch_size: rows of a batch, over all processes.
@@ -48,41 +55,37 @@ def make_source(
       MissingFileError: no records and no raw files to write them from.
       OutOfMemoryError: the cache does not fit.
     """
-    check(config)
     check_mesh(batch_size, mesh)
     process = this_process(process_index, process_count)
-    if config.source == "rendered":
-        return from_rendered.make_source(config, train, batch_size, seed, mesh, process)
-    opener = from_mixture if is_mixed(config) else from_records
-    return opener.make_source(config, train, batch_size, seed, mesh, process)
+    if spec.source == RENDERED:
+        return from_rendered.make_source(spec, train, batch_size, seed, mesh, process)
+    opener = from_mixture if spec.is_mixed else from_records
+    return opener.make_source(spec, train, batch_size, seed, mesh, process)
 
 
-def open_split(
-    config: ConfigDict, split: str, *, batch_size: int, label_subset: bool = False
-) -> Split:
+def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: bool = False) -> Split:
     """Opens one split for a single pass; of rendered hands, through version 0 of each.
 
     Args:
-      config: the fields of `default_config`; `weights`, `cache` and the splits named there do not
-        matter, and all of `names` are read one after the other.
+      spec: The data; its `weights`, `cache` and splits do not matter, and all of its `names` are
+        read one after the other.
       split: of TFDS; of rendered hands, "train" or "held_out".
       batch_size: rows of a batch.
-      label_subset: whether to keep to `config.label_fraction`, as training does.
+      label_subset: whether to keep to `spec.label_fraction`, as training does.
 
     Returns:
-      The split, whose batches are NumPy arrays: the image, and the labels if `config.labels`.
+      The split, whose batches are NumPy arrays: the image, and the labels if `spec.labels`.
 
     Raises:
       UserError: impossible fields, no such split, broken raw files.
       MissingFileError: no records and no raw files to write them from.
     """
-    check(config)
     if batch_size < 1:
-        raise UserError(f"A batch needs at least one image, got a batch size of {batch_size}.")
-    if is_mixed(config):
+        raise UserError(f"a batch needs at least one image, got a batch size of {batch_size}")
+    if spec.is_mixed:
         raise UserError(
-            f"data.names is {config.names!r}, but rendered hands are gone through by themselves: "
-            "set data.source='rendered', or leave them out of the names."
+            f"--config.data.names={spec.names!r} mixes rendered hands with records, but they are "
+            "gone through by themselves: set --config.data.source='rendered', or leave them out"
         )
-    opener = from_rendered if config.source == "rendered" else from_records
-    return opener.open_split(config, split, batch_size, label_subset)
+    opener = from_rendered if spec.source == RENDERED else from_records
+    return opener.open_split(spec, split, batch_size, label_subset)

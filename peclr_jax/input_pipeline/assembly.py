@@ -1,7 +1,6 @@
-"""What every kind of source is put together from: margins, partners, a place in memory."""
+"""What every kind of source is put together from: partners, a place in memory."""
 
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.memory import DeviceCache, Identities, MemoryStore, Store, load
@@ -10,12 +9,7 @@ from peclr_jax.input_pipeline.pairs import Partners
 from peclr_jax.input_pipeline.sources import CachedSource, HeldOut, Source, StreamSource
 
 
-def is_paired(config: ConfigDict) -> bool:
-    """Whether each image comes with another version of the same hand."""
-    return config.pairs == "versions"
-
-
-def make_partners(config: ConfigDict, identities: Identities, order: Order) -> Partners:
+def make_partners(identities: Identities, order: Order) -> Partners:
     """Says which image is whose other version.
 
     Raises:
@@ -24,15 +18,10 @@ def make_partners(config: ConfigDict, identities: Identities, order: Order) -> P
     partners = Partners(identities, order.sizes, order.seed)
     if not partners.exist:
         raise UserError(
-            "data.pairs='versions' pairs images of one hand, but each hand of "
-            f"{', '.join(order.names)} has but one: use 'image'."
+            "--config.data.pairs='versions' pairs images of one hand, but each hand of "
+            f"{', '.join(order.names)} has only one: use 'image'"
         )
     return partners
-
-
-def crop_margin(config: ConfigDict) -> float | None:
-    """The side of a crop in sides of the hand's box; None where the whole image is taken."""
-    return config.hand_margin * config.source_margin if config.crop == "hand" else None
 
 
 def stored(

@@ -1,31 +1,30 @@
-"""Finds the records of the data sets that a configuration names, or has them written."""
+"""Finds the records of the data sets that a spec names, or has them written."""
 
 import hashlib
 from pathlib import Path
 from typing import Any
 
 from absl import logging
-from ml_collections import ConfigDict
 
 from data import build
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.input_pipeline.config import as_list, record_names
+from peclr_jax.input_pipeline.spec import DataSpec, as_list
 
 
-def open_datasets(config: ConfigDict) -> list[Any]:
+def open_datasets(spec: DataSpec) -> list[Any]:
     """Returns a prepared TFDS builder for each name but that of the rendered hands.
 
     Raises:
       MissingFileError: a data set has no records, and no raw files to write them from.
       UserError: unknown name, broken raw files, or records that cannot be read in any order.
     """
-    names = record_names(config.names)
-    manual_dirs = as_list(config.manual_dir) or [""] * len(names)
+    names = spec.record_names
+    manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
     # Which writes them if they are not there.
     with process_zero_first("records opened"):
         return [
-            _open(name, config.data_dir, manual_dir)
+            _open(name, spec.data_dir, manual_dir)
             for name, manual_dir in zip(names, manual_dirs, strict=True)
         ]
 
@@ -37,19 +36,19 @@ def _open(name: str, data_dir: str, manual_dir: str) -> Any:
     if not builder.info.splits:
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
             raise MissingFileError(
-                f"There are no records of {name} in {builder.data_dir}. Pass its raw files as "
+                f"there are no records of {name} in {builder.data_dir}: pass its raw files as "
                 "--config.data.manual_dir=DIR, or write the records with "
                 f"`python -m data.build {name} --manual_dir DIR"
-                f"{f' --data_dir {data_dir}' if data_dir else ''}`."
+                f"{f' --data_dir {data_dir}' if data_dir else ''}`"
             )
         logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
         build.prepare(builder, manual_dir or None)
         builder = build.make_builder(name, builder._data_dir_root)
     if builder.info.file_format.value != "array_record":
         raise UserError(
-            f"The records in {builder.data_dir} are stored as {builder.info.file_format.value}, "
-            "which cannot be read in random order; delete them and write them again with "
-            f"`python -m data.build {name}`."
+            f"the records in {builder.data_dir} are stored as {builder.info.file_format.value}, "
+            "which cannot be read in random order: delete them and write them again with "
+            f"`python -m data.build {name}`"
         )
     return builder
 
@@ -89,7 +88,7 @@ def choose_splits(
         lacking = next(builder for builder in builders if not _has(builder, split))
         raise UserError(
             f"{lacking.name} in {lacking.data_dir} has no split {split!r}; it has: "
-            f"{', '.join(lacking.info.splits)}."
+            f"{', '.join(lacking.info.splits)}"
         )
     if having:
         return having

@@ -5,34 +5,34 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
-from peclr_jax.input_pipeline.config import is_mixed
+from peclr_jax import specs
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.synthetic import RENDERER_VERSION
 
 _DIGITS = 16
 
 
-def fingerprint(config: ConfigDict) -> str:
+def fingerprint(spec: DataSpec) -> str:
     """Digests what the images are made of, or which files they are read from.
 
     Records are told apart by the names and sizes of their files, not by every byte of them.
 
     Args:
-      config: the fields of `input_pipeline.default_config`.
+      spec: The data.
 
     Returns:
       The data sets' names and a digest each, for people and for comparison.
     """
     parts = []
-    if config.source == "rendered" or is_mixed(config):
-        fields = {name: value for name, value in config.rendered.items() if name != "cache_dir"}
+    if spec.source == RENDERED or spec.is_mixed:
+        fields = specs.to_dict(spec.rendered)
+        del fields["cache_dir"]
         parts.append(_digest("rendered", [RENDERER_VERSION, fields]))
-    if config.source == "tfds":
+    if spec.source == "tfds":
         # Imported here because this is what brings TensorFlow in.
         from peclr_jax.input_pipeline import datasets
 
-        parts += [_of_records(builder) for builder in datasets.open_datasets(config)]
+        parts += [_of_records(builder) for builder in datasets.open_datasets(spec)]
     return ", ".join(parts)
 
 

@@ -139,9 +139,10 @@ def check_host_memory(needed: int) -> None:
     free = _free_host_memory()
     if free is not None and needed > _SHARE_OF_FREE * free:
         raise OutOfMemoryError(
-            f"Holding the decoded images takes {_gib(needed)}, but {_gib(free)} of host memory are "
-            "free, of which at most half is used: set data.cache='none' (records alone), a smaller "
-            "data.source_size or, if hands are rendered, a smaller data.rendered.count."
+            f"holding the decoded images takes {_gib(needed)}, but {_gib(free)} of host memory are "
+            "free, of which at most half is used: set --config.data.cache='none' (records alone), "
+            "a smaller --config.data.source_size or, if hands are rendered, a smaller "
+            "--config.data.rendered.count"
         )
 
 
@@ -177,9 +178,10 @@ def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
     if needed <= _SHARE_OF_FREE * free * mesh.size:
         return "sharded"
     raise OutOfMemoryError(
-        f"Holding the decoded images on the device takes {_gib(needed)}, or "
+        f"holding the decoded images on the device takes {_gib(needed)}, or "
         f"{_gib(needed / mesh.size)} on each of {mesh.size}, where {_gib(free)} are free, of which "
-        "at most half is used: set data.cache='host' or 'none', or a smaller data.source_size."
+        "at most half is used: set --config.data.cache='host' or 'none', or a smaller "
+        "--config.data.source_size"
     )
 
 

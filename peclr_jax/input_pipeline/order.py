@@ -72,14 +72,14 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise UserError(f"The seed must not be negative, got {self.seed}.")
+            raise UserError(f"the seed must not be negative, got {self.seed}")
         if self.weights and (
             len(self.weights) != len(self.sizes)
             or not all(weight > 0 and math.isfinite(weight) for weight in self.weights)
         ):
             raise UserError(
                 f"{len(self.sizes)} data sets need as many positive weights, got {self.weights}; "
-                "leave them empty for equal shares."
+                "leave them empty for equal shares"
             )
 
     def check(self) -> None:
@@ -94,7 +94,7 @@ class Order:
                 raise UserError(
                     f"{name} has {size} images, but each batch of {self.batch_size} takes {slots} "
                     f"different ones of it: choose a batch size of at most "
-                    f"{self.batch_size * size // slots}, or provide more images."
+                    f"{self.batch_size * size // slots}, or provide more images"
                 )
 
     @functools.cached_property
@@ -150,8 +150,8 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
     """
     if batch_size % process_count:
         raise UserError(
-            f"A batch of {batch_size} does not divide among {process_count} processes: "
-            "choose a multiple."
+            f"a batch of {batch_size} does not divide among {process_count} processes: "
+            "choose a multiple"
         )
     rows = batch_size // process_count
     return slice(process_index * rows, (process_index + 1) * rows)

@@ -219,7 +219,7 @@ def check_mesh(batch_size: int, mesh: Mesh) -> None:
     """
     if batch_size < 1 or batch_size % mesh.size:
         raise UserError(
-            f"A batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple."
+            f"a batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple"
         )
 
 

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from data import build, schema
 from data.image_folder import layout
-from peclr_jax.input_pipeline import datasets, default_config
+from peclr_jax.input_pipeline import DataSpec, datasets
 
 DUMMY = Path(layout.__file__).parent / "dummy_data"
 RAW_IMAGE = {"image": tfds.decode.SkipDecoding()}
@@ -283,12 +283,15 @@ def test_real_photos(shared, tmp_path):
 
 
 def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
-    config = default_config()
-    config.update(source="tfds", names="image_folder", manual_dir=str(raw))
-    config.data_dir = str(tmp_path / "records")
+    spec = DataSpec(
+        source="tfds",
+        names="image_folder",
+        manual_dir=str(raw),
+        data_dir=str(tmp_path / "records"),
+    )
 
     def count():
-        (builder,) = datasets.open_datasets(config)
+        (builder,) = datasets.open_datasets(spec)
         return sum(split.num_examples for split in builder.info.splits.values())
 
     before = count()

@@ -1,12 +1,16 @@
-"""Small records of our own."""
+"""Small data sets: our drawings in FreiHAND's layout, and hands that cost nothing to render."""
 
+import itertools
 import json
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
-from peclr_jax.input_pipeline import default_config
+from peclr_jax.input_pipeline import DataSpec, make_source
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
 REFERENCE = Path(__file__).parents[1] / "reference"
@@ -22,25 +26,67 @@ def data_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("records"))
 
 
-@pytest.fixture
-def record_config(data_dir):
-    config = default_config()
-    config.source = "tfds"
-    config.manual_dir = str(DUMMY)
-    config.data_dir = data_dir
-    config.split = "train+validation"
-    config.source_size = 24
-    return config
+def spec_factory(**defaults):
+    """Returns a function that makes a `DataSpec` of these fields, changed by its arguments."""
+    spec = specs.changed(DataSpec(), defaults, "--config.data")
+    return lambda **fields: specs.changed(spec, fields, "--config.data")
+
+
+@pytest.fixture(scope="session")
+def record_spec(data_dir):
+    """Four drawn hands in four versions each: 16 records."""
+    return spec_factory(
+        source="tfds",
+        manual_dir=str(DUMMY),
+        data_dir=data_dir,
+        split="train+validation",
+        source_size=24,
+    )
 
 
 @pytest.fixture
-def rendered_config(cheap_rendering):
-    config = default_config()
-    config.source_size = 16
-    config.rendered.count = 40
-    config.rendered.held_out = 24
-    config.rendered.chunk = 12
-    return config
+def rendered_spec(cheap_rendering):
+    """Forty hands to train on, 24 held out."""
+    return spec_factory(source_size=16, rendered={"count": 40, "held_out": 24, "chunk": 12})
+
+
+@pytest.fixture
+def mixed_spec(cheap_rendering, data_dir):
+    """The hands of both."""
+    return spec_factory(
+        source="tfds",
+        names="rendered,freihand",
+        manual_dir=str(DUMMY),
+        data_dir=data_dir,
+        split="train+validation",
+        source_size=24,
+        labels=True,
+        rendered={"count": 40, "held_out": 24, "chunk": 12},
+    )
+
+
+@pytest.fixture
+def open_source(mesh):
+    """Opens the training images of a spec in batches of eight, unless told otherwise."""
+
+    def open_(spec, **changes):
+        options = {"train": True, "batch_size": 8, "seed": 0, "mesh": mesh}
+        return make_source(spec, **options | changes)
+
+    return open_
+
+
+@pytest.fixture(scope="session")
+def take():
+    """Takes some batches of a source, on the host, and closes it."""
+
+    def take_(source, count, start=0):
+        batches = source.batches(start)
+        result = [jax.tree.map(np.asarray, b) for b in itertools.islice(batches, count)]
+        batches.close()
+        return result
+
+    return take_
 
 
 @pytest.fixture(scope="session")

@@ -174,11 +174,12 @@ def test_parts_are_those_of_the_whole_image(options, gray):
         assert np.abs(found.astype(int) - expected).max() <= 3
 
 
-def test_batches_are_the_canvases_of_their_crops(record_config):
+def test_batches_are_the_canvases_of_their_crops(record_spec):
     """Of records: in the same order, with the same labels, the last batch smaller."""
     from peclr_jax.input_pipeline import datasets
 
-    parts = datasets.choose_splits(datasets.open_datasets(record_config), record_config.split)
+    spec = record_spec()
+    parts = datasets.choose_splits(datasets.open_datasets(spec), spec.split)
     options = {"size": 24, "margin": 2.25, "labels": True, "threads": 2}
     order = [np.arange(16)[::-1][start : start + 6] for start in range(0, 16, 6)]
     crops = list(records.RecordStore(parts, **options).stream(order))

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from peclr_jax.input_pipeline import make_source, open_split
+from peclr_jax.input_pipeline import open_split
 from peclr_jax.input_pipeline.memory import MemoryStore
 from peclr_jax.input_pipeline.rendered_cache import cached
 
@@ -62,27 +62,21 @@ def test_the_home_directory_is_understood(home):
     assert len(list((home / "pools").iterdir())) == 1
 
 
-def test_runs_share_hands(rendered_config, mesh, tmp_path):
-    rendered_config.rendered.cache_dir = str(tmp_path)
-    rendered_config.labels = True
-    first, second = (
-        make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh) for _ in range(2)
-    )
+def test_runs_share_hands(rendered_spec, open_source, tmp_path):
+    spec = rendered_spec(labels=True, rendered={"cache_dir": str(tmp_path)})
+    first, second = (open_source(spec) for _ in range(2))
     batches = next(iter(first.batches(3))), next(iter(second.batches(3)))
     np.testing.assert_array_equal(*(batch["keypoints_2d"] for batch in batches))
     held_out = first.sample(24)
-    split = next(iter(open_split(rendered_config, "held_out", batch_size=24).batches()))
+    split = next(iter(open_split(spec, "held_out", batch_size=24).batches()))
     np.testing.assert_array_equal(split["image"], held_out["image"])
     assert len(list(tmp_path.iterdir())) == 2
-    rendered_config.rendered.seed += 1
-    make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
+    open_source(rendered_spec(labels=True, rendered={"cache_dir": str(tmp_path), "seed": 1}))
     assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_versions_share_what_is_held_out(rendered_config, mesh, tmp_path):
-    rendered_config.rendered.cache_dir = str(tmp_path)
+def test_versions_share_what_is_held_out(rendered_spec, open_source, tmp_path):
     for versions, background in ((1, "green"), (3, "green,clutter")):
-        rendered_config.rendered.update(versions=versions, background=background)
-        source = make_source(rendered_config, train=True, batch_size=8, seed=0, mesh=mesh)
-        source.sample(24)
+        fields = {"versions": versions, "background": background, "cache_dir": str(tmp_path)}
+        open_source(rendered_spec(rendered=fields)).sample(24)
     assert len(list(tmp_path.iterdir())) == 3

@@ -59,15 +59,16 @@ def read(batches: int, folder: str) -> None:
     """Reads batches of drawn hands and prints the memory along the way."""
     from peclr_jax.devices.memory import memory_in_use
     from peclr_jax.devices.mesh import make_mesh
-    from peclr_jax.input_pipeline import default_config, make_source
+    from peclr_jax.input_pipeline import DataSpec, make_source
 
-    config = default_config()
-    config.source = "tfds"
-    config.manual_dir = str(ROOT / "data/freihand/dummy_data")
-    config.data_dir = folder
-    config.split = "train+validation"
-    config.source_size = 32
-    source = make_source(config, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    spec = DataSpec(
+        source="tfds",
+        manual_dir=str(ROOT / "data/freihand/dummy_data"),
+        data_dir=folder,
+        split="train+validation",
+        source_size=32,
+    )
+    source = make_source(spec, train=True, batch_size=8, seed=0, mesh=make_mesh())
     found = []
     for number, _ in enumerate(itertools.islice(source.batches(), batches), 1):
         if number % max(batches // 100, 1) == 0:

@@ -1,9 +1,7 @@
 """What a person looks at before and after pre-training: pictures and two numbers."""
 
 import dataclasses
-import json
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,22 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 from matplotlib.figure import Figure
-from ml_collections import ConfigDict
-from rich.console import Console
-from rich.table import Table
 
-from peclr_jax import files, pages
-from peclr_jax.input_pipeline import fingerprint
+from peclr_jax import pages
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.runs import provenance
-from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
 Variables = dict[str, Any]
-Scores = Mapping[str, float | Array]
-Evaluation = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[str, Array]]
+Evaluate = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[str, float]]
 
 
 def draw_views(
@@ -42,20 +33,20 @@ def draw_views(
     )
 
 
-def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
-    """Measures on held-out images what the objective asks for.
+def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
+    """Returns what measures on held-out images what the objective asks for.
 
     BatchNorm takes the statistics of these images, before training as after it: running ones are
     still empty before, which would make every image's points nearly the same, and their error
     small for no merit.
 
     Args:
-      model: the network.
-      spec: the training's views.
+      model: The network.
+      spec: The training's views.
 
     Returns:
       A function of the network's variables, a key that draws the views (the same before and after
-      training), and (N, Q, Q, 3) sources, to two scalars, see `diagnostics`: "retrieval_top1", of
+      training), and (N, Q, Q, 3) sources, to two numbers, see `diagnostics`: "retrieval_top1", of
       one training view of an image among the other views of all N, and "equivariance_error", of
       images rotated and translated as in training, otherwise untouched.
     """
@@ -98,60 +89,9 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluation:
             ),
         }
 
-    return measure
+    def evaluate(
+        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
+    ) -> dict[str, float]:
+        return {name: float(x) for name, x in measure(variables, key, images).items()}
 
-
-def keep_provenance(config: ConfigDict, workdir: Path, progress: Progress) -> None:
-    """Writes what the run is started with to provenance.jsonl, and atop its log."""
-    data = fingerprint(config.data)  # for which all processes open the data
-    if jax.process_index() > 0:
-        return
-    described = provenance.describe(config.to_dict(), data)
-    progress.log(provenance.keep(workdir, described))
-
-
-def draw_loss(workdir: Path) -> None:
-    """Draws the loss of a run from its metrics.jsonl, as loss.png beside it."""
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
-    pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
-
-
-def write_summary(
-    console: Console,
-    workdir: Path,
-    before: Scores,
-    after: Scores,
-    num_images: int,
-    seconds: float,
-) -> None:
-    """Prints and writes what the run has learnt, and draws its loss."""
-    if jax.process_index() > 0:
-        return
-    before, after = ({name: float(x) for name, x in scores.items()} for scores in (before, after))
-    draw_loss(workdir)
-    summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
-    with files.writing(workdir / "summary.json") as file:
-        json.dump(summary, file, indent=2)
-
-    table = Table(title=f"On {num_images} held-out images", title_justify="left")
-    for column in ("", "before", "after"):
-        table.add_column(column, justify="right" if column else "left")
-    table.add_row(
-        f"top-1 retrieval of the other view (chance {100 / num_images:.1f} %)",
-        f"{100 * before['retrieval_top1']:.1f} %",
-        f"{100 * after['retrieval_top1']:.1f} %",
-    )
-    table.add_row(
-        "latent equivariance error, of the points' range (Eq. 11)",
-        f"{before['equivariance_error']:.3f}",
-        f"{after['equivariance_error']:.3f}",
-    )
-    console.print(table)
-    console.print(
-        f"{seconds / 60:.1f} minutes. Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; "
-        f"the encoder is in {workdir / 'checkpoints'}.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    return evaluate

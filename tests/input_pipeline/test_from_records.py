@@ -1,0 +1,211 @@
+"""Records: the same from every cache, process and device; the data sets' files; the labels."""
+
+import itertools
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from data import build, schema
+from peclr_jax.devices.mesh import data_sharding, make_mesh
+from peclr_jax.geometry import affine
+from peclr_jax.input_pipeline import datasets, open_split
+from peclr_jax.input_pipeline.records import RecordStore
+
+
+def assert_equal(first, second):
+    assert set(first) == set(second)
+    jax.tree.map(np.testing.assert_array_equal, dict(first), dict(second))
+
+
+def test_records_come_the_same_from_everywhere(record_spec, open_source, take):
+    source = open_source(record_spec(labels=True))
+    assert (source.num_examples, source.steps_per_epoch) == (16, 2)
+    batches = take(source, 5)
+    assert batches[0]["image"].shape == (8, 32, 32, 3)  # canvases of crops of 24
+    # An epoch is every image once: four samples in four versions.
+    epoch = {name: np.concatenate([b[name] for b in batches[2:4]]) for name in batches[0]}
+    numbers = sorted(zip(epoch["sample_id"].tolist(), epoch["version"].tolist(), strict=True))
+    assert numbers == list(itertools.product(range(4), range(4)))
+    assert_equal(take(source, 1, start=4)[0], batches[4])
+    for cache in ("host", "device"):
+        cached = open_source(record_spec(labels=True, cache=cache))
+        crops = take(cached, 2, start=3)[1]
+        assert crops["image"].shape == (8, 24, 24, 3)
+        assert_equal(cached.sample(3), source.sample(3))
+        canvases = jax.tree.map(jnp.asarray, batches[4])
+        seen = affine.apply_to_images(canvases.pop("image"), canvases.pop("to_source"), 24)
+        difference = np.abs(np.asarray(seen) - crops.pop("image"))
+        assert difference[:, 2:-2, 2:-2].mean() < 4
+        assert_equal(canvases, crops)
+
+
+@pytest.mark.parametrize("cache", ["none", "host", "device"])
+def test_batches_are_split_over_the_devices(record_spec, open_source, mesh, cache):
+    batch = next(open_source(record_spec(labels=True, cache=cache)).batches())
+    assert batch["image"].dtype == np.uint8
+    for array in batch.values():
+        assert array.sharding.is_equivalent_to(data_sharding(mesh), array.ndim)
+        assert array.dtype.itemsize <= 4
+
+
+def test_labels_fit_the_crops(record_spec, open_source, take):
+    (batch,) = take(open_source(record_spec(labels=True)), 1)
+    assert {f"{name}_valid" for name in schema.LABELS} < set(batch)
+    points = batch["keypoints_2d"]
+    # Crops are of whole pixels of the image as it is decoded.
+    np.testing.assert_allclose((points.min(1) + points.max(1)) / 2, 11.5, atol=0.75)
+    side = (points.max(1) - points.min(1)).max(-1)
+    np.testing.assert_allclose(side, 24 / (1.5 * 1.5), atol=0.4)
+    projected = np.einsum("nij,nkj->nki", batch["intrinsics"], batch["keypoints_3d"])
+    np.testing.assert_allclose(projected[..., :2] / projected[..., 2:], points, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("fields", "names"),
+    [
+        ({}, {"image", "to_source"}),
+        ({"cache": "host"}, {"image"}),
+        ({"pairs": "versions"}, {"image", "to_source", "partner", "partner_to_source"}),
+    ],
+)
+def test_without_labels_only_images_come(record_spec, open_source, take, fields, names):
+    source = open_source(record_spec(**fields))
+    assert set(take(source, 1)[0]) == names
+    assert set(source.sample(1)) == {"image"}
+
+
+def test_processes_and_devices_do_not_change_the_batch(record_spec, open_source, take):
+    (whole,) = take(open_source(record_spec()), 1, start=1)
+    parts = [
+        next(open_source(record_spec(), process_index=i, process_count=4).host_batches(1))
+        for i in range(4)
+    ]
+    np.testing.assert_array_equal(np.concatenate([p["image"] for p in parts]), whole["image"])
+    one = open_source(record_spec(), mesh=make_mesh(jax.devices()[:1]))
+    assert_equal(take(one, 1, start=1)[0], whole)
+
+
+def test_held_out_images_are_not_trained_on(record_spec, open_source, take):
+    spec = record_spec(split="train", labels=True)
+    source = open_source(spec)
+    held_out = source.sample(100)
+    assert len(held_out["image"]) == 4
+    (batch,) = take(source, 1)
+    assert not set(held_out["sample_id"].tolist()) & set(batch["sample_id"].tolist())
+    assert_equal(open_source(spec, train=False).sample(100), held_out)
+
+
+def test_two_data_sets_are_mixed(record_spec, shared, open_source, take):
+    other = shared / "fixtures/ge_realworld_fhlayout_mini"
+    folders = f"{record_spec().manual_dir},{other}"
+    spec = record_spec(names="freihand,freihand", manual_dir=folders, weights="1,3", labels=True)
+    source = open_source(spec)
+    assert source.num_examples == 16 + 32
+    for batch in take(source, 3):
+        # The reference bone is 2.0 cm in our drawings, and 4.0 to 5.4 cm in the photographs.
+        assert (batch["bone_length"] < 0.03).sum() == 2
+
+
+def read(spec, split, batch_size):
+    opened = open_split(spec, split, batch_size=batch_size)
+    batches = list(opened.batches())
+    sizes = [len(batch["image"]) for batch in batches]
+    assert sum(sizes) == opened.num_examples
+    assert all(size == batch_size for size in sizes[:-1])
+    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+
+def test_a_split_comes_once_in_the_order_of_its_records(record_spec):
+    whole = read(record_spec(labels=True), "train+validation", 5)
+    assert len(whole["image"]) == 16
+    assert_equal(read(record_spec(labels=True), "train+validation", 1), whole)
+
+
+def test_the_evaluation_comes_in_the_order_of_its_files(record_spec, shared):
+    folder = shared / "fixtures/freihand_mini"
+    images = read(record_spec(manual_dir=str(folder), labels=True), "evaluation", 3)
+    np.testing.assert_array_equal(images["sample_id"], np.arange(8))
+    scale = json.loads((folder / "evaluation_scale.json").read_text())
+    np.testing.assert_allclose(images["bone_length"], np.ravel(scale), rtol=1e-6)
+    assert images["intrinsics_valid"].all()
+    assert not images["keypoints_3d_valid"].any()
+
+
+@pytest.mark.parametrize("crop", ["hand", "image"])
+def test_points_find_back_into_the_image(record_spec, shared, crop):
+    folder = shared / "fixtures/ge_realworld_fhlayout_mini"
+    hands = read(record_spec(manual_dir=str(folder), labels=True, crop=crop), "evaluation", 16)
+    intrinsics = np.asarray(json.loads((folder / "evaluation_K.json").read_text()))
+    joints = np.asarray(json.loads((folder / "evaluation_xyz.json").read_text()))
+    projected = np.einsum("nij,nkj->nki", intrinsics, joints)
+    expected = projected[..., :2] / projected[..., 2:]
+    scale, shift = hands["crop_scale"], hands["crop_shift"]
+    points = (hands["keypoints_2d"] - shift[:, None]) / scale[:, None, None]
+    np.testing.assert_allclose(points, expected, atol=2e-3)
+    if crop == "image":  # of 224 px
+        np.testing.assert_allclose(scale, 24 / 224, rtol=1e-6)
+        np.testing.assert_allclose(shift, 11.5 - 111.5 * 24 / 224, atol=1e-5)
+
+
+@pytest.mark.parametrize("cache", ["none", "host"])
+def test_a_fraction_keeps_whole_hands(record_spec, open_source, take, cache):
+    spec = record_spec(labels=True, label_fraction=0.5, cache=cache)
+    source = open_source(spec)
+    assert (source.num_examples, source.steps_per_epoch) == (8, 1)
+    (batch,) = take(source, 1)
+    ids = sorted(batch["sample_id"].tolist())
+    assert len(set(ids)) == 2
+    assert ids == sorted(4 * list(set(ids)))
+    split = open_split(spec, spec.split, batch_size=3, label_subset=True)
+    assert split.num_examples == 8
+    assert sorted(np.concatenate([b["sample_id"] for b in split.batches()]).tolist()) == ids
+    assert open_split(spec, spec.split, batch_size=3).num_examples == 16
+
+
+def test_nothing_is_read_for_all_labels(record_spec, open_source, monkeypatch):
+    monkeypatch.setattr(RecordStore, "identities", lambda self: pytest.fail("read"))
+    open_source(record_spec())
+
+
+def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path):
+    def opened(folder):
+        return datasets.open_datasets(record_spec(manual_dir=str(folder)))[0]
+
+    drawings = record_spec().manual_dir
+    link, other = tmp_path / "link", tmp_path / "other"
+    link.symlink_to(drawings)
+    shutil.copytree(drawings, other)
+    first, second = opened(drawings), opened(other)
+    assert opened(link).data_dir == first.data_dir
+    assert second.data_dir != first.data_dir
+    assert second.info.metadata["manual_dir"] == str(other)
+    assert opened(other).data_dir == second.data_dir
+
+
+def test_records_without_random_access_are_refused(record_spec, tmp_path, open_source):
+    builder = build.make_builder("freihand", tmp_path)
+    tfrecord = type(builder)(data_dir=tmp_path, file_format="tfrecord")
+    build.prepare(tfrecord, record_spec().manual_dir)
+    with pytest.raises(ValueError, match=r"stored as tfrecord.*write them again"):
+        open_source(record_spec(data_dir=str(tmp_path), manual_dir=""))
+
+
+def test_no_records_and_no_files(record_spec, tmp_path, open_source):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"no records of freihand .*--config\.data\.manual_dir=DIR.*-m data\.build freihand",
+    ):
+        open_source(record_spec(data_dir=str(tmp_path), manual_dir=""))
+
+
+def test_missing_splits_and_too_few_images(record_spec, open_source):
+    with pytest.raises(ValueError, match=r"no split 'training'; it has: .*train"):
+        open_source(record_spec(split="training"))
+    with pytest.raises(ValueError, match=r"no split 'test'; it has: .*evaluation"):
+        open_split(record_spec(), "test", batch_size=2)
+    with pytest.raises(ValueError, match=r"freihand \(train\+validation\) has 16 images.*takes 32"):
+        open_source(record_spec(), batch_size=32)

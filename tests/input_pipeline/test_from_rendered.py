@@ -1,0 +1,140 @@
+"""Rendered hands: pools in versions, hands without end, what is held out, one pass."""
+
+import numpy as np
+import pytest
+
+from peclr_jax.input_pipeline import open_split
+from peclr_jax.input_pipeline.subset import choose
+
+
+def join(batches):
+    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+
+def assert_equal(first, second):
+    assert set(first) == set(second)
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+
+
+@pytest.mark.parametrize("cache", ["none", "host", "device"])
+def test_a_pool_is_gone_through_again_and_again(rendered_spec, open_source, take, cache):
+    source = open_source(rendered_spec(cache=cache, labels=True))
+    assert (source.num_examples, source.steps_per_epoch) == (40, 5)
+    batches = take(source, 6)
+    epoch = join(batches[:5])
+    np.testing.assert_array_equal(np.sort(epoch["sample_id"]), np.arange(40))
+    # The stand-in paints every image with its own index.
+    np.testing.assert_array_equal(epoch["image"].max((1, 2, 3)), epoch["sample_id"])
+    assert_equal(take(source, 1, start=5)[0], batches[5])
+
+
+def test_versions_are_numbered_as_freihands(rendered_spec, open_source, take):
+    """Image `hand + version * count`; one version is what a single one would be."""
+    single = join(take(open_source(rendered_spec(labels=True)), 5))
+    versions = {"versions": 3, "background": "green,clutter"}
+    source = open_source(rendered_spec(labels=True, rendered=versions))
+    assert (source.num_examples, source.steps_per_epoch) == (120, 15)
+    epoch = join(take(source, 15))
+    numbers = epoch["sample_id"] + 40 * epoch["version"]
+    np.testing.assert_array_equal(np.sort(numbers), np.arange(120))
+    # The stand-in paints every hand with its own number, versions 64 apart.
+    painted = epoch["sample_id"] + 64 * epoch["version"]
+    np.testing.assert_array_equal(epoch["image"].max((1, 2, 3)), painted)
+    first = np.argsort(single["sample_id"])
+    for name in ("keypoints_3d", "crop_shift"):
+        expected = np.concatenate(3 * [single[name][first]])
+        np.testing.assert_array_equal(epoch[name][np.argsort(numbers)], expected)
+    held_out = source.sample(100)
+    assert len(held_out["image"]) == 24
+    assert not held_out["version"].any()
+
+
+def test_labels_are_those_of_records(rendered_spec, record_spec, open_source):
+    rendered = open_source(rendered_spec(labels=True)).sample(2)
+    records = open_source(record_spec(labels=True)).sample(2)
+    assert set(rendered) == set(records)
+    for name in rendered:
+        assert rendered[name].dtype == records[name].dtype, name
+        assert rendered[name].shape[1:] == records[name].shape[1:] or name == "image"
+    points = rendered["keypoints_2d"]
+    projected = np.einsum("nij,nkj->nki", rendered["intrinsics"], rendered["keypoints_3d"])
+    np.testing.assert_allclose(projected[..., :2] / projected[..., 2:], points, atol=1e-2)
+    np.testing.assert_allclose((points.min(1) + points.max(1)) / 2, 7.5, atol=1e-3)
+
+
+def test_endless_hands_never_repeat(rendered_spec, open_source, take):
+    spec = rendered_spec(labels=True, rendered={"count": 0})
+    source = open_source(spec)
+    assert source.num_examples is source.steps_per_epoch is None
+    batches = take(source, 3)
+    np.testing.assert_array_equal(join(batches)["sample_id"], np.arange(24))
+    assert_equal(take(source, 1, start=2)[0], batches[2])
+    (other,) = take(open_source(spec, seed=1), 1)
+    assert not np.array_equal(other["keypoints_3d"], batches[0]["keypoints_3d"])
+
+
+def test_held_out_hands_are_others(rendered_spec, open_source, take):
+    spec = rendered_spec(labels=True)
+    source = open_source(spec)
+    held_out = source.sample(500)
+    assert len(held_out["image"]) == 24
+    train = join(take(source, 5))
+    assert not {joints.tobytes() for joints in held_out["keypoints_3d"]} & {
+        joints.tobytes() for joints in train["keypoints_3d"]
+    }
+    assert_equal(open_source(spec, train=False).sample(500), held_out)
+
+
+@pytest.mark.parametrize("versions", [1, 3])
+def test_a_fraction_keeps_whole_hands_as_they_are(rendered_spec, open_source, take, versions):
+    spec = rendered_spec(labels=True, label_fraction=0.2, rendered={"versions": versions})
+    source = open_source(spec)
+    assert source.num_examples == 8 * versions
+    epoch = join(take(source, versions))
+    kept = choose(np.arange(40), 0.2, 0)
+    np.testing.assert_array_equal(np.sort(epoch["sample_id"]), np.repeat(kept, versions))
+    painted = epoch["sample_id"] + 64 * epoch["version"]
+    np.testing.assert_array_equal(epoch["image"].max((1, 2, 3)), painted)
+    assert len(source.sample(100)["image"]) == 24
+
+
+def read(spec, split, batch_size):
+    return join(list(open_split(spec, split, batch_size=batch_size).batches()))
+
+
+@pytest.mark.parametrize(("split", "count"), [("train", 40), ("held_out", 24)])
+def test_a_pass_sees_the_hands_of_training_once(rendered_spec, open_source, split, count):
+    spec = rendered_spec(labels=True)
+    hands = read(spec, split, 7)
+    np.testing.assert_array_equal(hands["sample_id"], np.arange(count))
+    if split == "held_out":
+        for name, array in open_source(spec).sample(count).items():
+            # Programs for batches of other sizes may round otherwise.
+            np.testing.assert_allclose(hands[name], array, rtol=1e-5, atol=1e-4, err_msg=name)
+    for background in ("green,clutter", "clutter"):
+        versions = {"versions": 4, "background": background}
+        again = read(rendered_spec(labels=True, rendered=versions), split, 7)
+        assert_equal(again, hands)
+
+
+def test_a_pass_through_a_fraction(rendered_spec):
+    spec = rendered_spec(labels=True, label_fraction=0.2)
+    split = open_split(spec, "train", batch_size=8, label_subset=True)
+    (hands,) = split.batches()
+    np.testing.assert_array_equal(hands["sample_id"], choose(np.arange(40), 0.2, 0))
+
+
+def test_the_whole_rendered_image(rendered_spec):
+    hands = read(rendered_spec(labels=True, crop="image"), "held_out", 12)
+    np.testing.assert_allclose(hands["crop_scale"], 16 / 32)
+    np.testing.assert_allclose(hands["crop_shift"], 7.5 - 0.5 * 15.5)
+    # The stand-in paints all of its image: nothing black is seen, and nothing is cut away.
+    np.testing.assert_array_equal(hands["image"].min((1, 2, 3)), hands["sample_id"])
+
+
+def test_splits_have_their_own_names(rendered_spec):
+    with pytest.raises(ValueError, match="no split 'validation'; they have: train, held_out"):
+        open_split(rendered_spec(), "validation", batch_size=2)
+    with pytest.raises(ValueError, match=r"count=0 renders hands for training without end"):
+        open_split(rendered_spec(rendered={"count": 0}), "train", batch_size=2)

@@ -1,0 +1,188 @@
+"""What is the same for every source: mixtures, pairs, errors, and a start without TensorFlow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.input_pipeline import open_split
+from peclr_jax.input_pipeline.memory import Identities
+from peclr_jax.input_pipeline.records import RecordStore
+
+
+def is_rendered(batch):
+    # The reference bone is 2.0 cm in our drawings; the stand-in's joints are anywhere.
+    return np.abs(batch["bone_length"] - 0.02) > 1e-4
+
+
+@pytest.mark.parametrize("cache", ["none", "host", "device"])
+def test_rendered_hands_are_mixed_with_records(mixed_spec, open_source, take, cache):
+    source = open_source(mixed_spec(cache=cache, weights="3,1"))
+    assert source.num_examples == 16 + 40
+    batches = take(source, 8)
+    for batch in batches:
+        assert batch["image"].shape == (8, 24, 24, 3)  # crops: canvases are of records alone
+        rendered = is_rendered(batch)
+        assert rendered.sum() == 6
+        painted = batch["image"][rendered].max((1, 2, 3))
+        np.testing.assert_array_equal(painted, batch["sample_id"][rendered])
+    drawn = np.concatenate([batch["sample_id"][~is_rendered(batch)] for batch in batches])
+    assert np.bincount(drawn).tolist() == [4, 4, 4, 4]
+    again = take(source, 1, start=5)[0]
+    jax.tree.map(np.testing.assert_array_equal, again, batches[5])
+
+
+def test_weights_of_a_mixture_follow_the_names(mixed_spec, open_source, take):
+    spec = mixed_spec(names="freihand,rendered", weights="3,1")
+    (batch,) = take(open_source(spec), 1)
+    assert is_rendered(batch).sum() == 2
+
+
+def test_held_out_hands_of_a_mixture(mixed_spec, open_source, take):
+    spec = mixed_spec(split="train")
+    source = open_source(spec)
+    held_out = source.sample(100)
+    np.testing.assert_array_equal(is_rendered(held_out), [False] * 4 + [True] * 24)
+    few = {name: array[:3] for name, array in held_out.items()}
+    jax.tree.map(np.testing.assert_array_equal, source.sample(3), few)
+    evaluated = open_source(spec, train=False)
+    jax.tree.map(np.testing.assert_array_equal, evaluated.sample(100), held_out)
+    (batch,) = take(evaluated, 1)
+    assert is_rendered(batch).sum() == 4
+    without = open_source(mixed_spec(split="train", held_out_split="nothing"))
+    assert is_rendered(without.sample(100)).sum() == 24
+
+
+def test_versions_are_paired_within_records_and_within_rendered_hands(
+    mixed_spec, open_source, take
+):
+    spec = mixed_spec(pairs="versions", weights="3,1", rendered={"versions": 2})
+    source = open_source(spec)
+    assert source.num_examples == 16 + 2 * 40
+    for batch in take(source, 4):
+        rendered = is_rendered(batch)
+        first, second = (
+            batch[name][rendered].astype(int).max((1, 2, 3)) for name in ("image", "partner")
+        )
+        # The stand-in's versions are 64 grey levels apart.
+        np.testing.assert_array_equal(np.abs(first - second), 64)
+        assert (batch["partner"][~rendered].max((1, 2, 3)) > 0).all()
+
+
+def test_a_fraction_is_of_the_records_and_of_the_rendered_hands(mixed_spec, open_source, take):
+    source = open_source(mixed_spec(label_fraction=0.5, weights="3,1"))
+    assert source.num_examples == 2 * 4 + 20
+    batches = take(source, 10)
+    rendered = np.concatenate([b["sample_id"][is_rendered(b)] for b in batches])
+    drawn = np.concatenate([b["sample_id"][~is_rendered(b)] for b in batches])
+    assert (len(np.unique(rendered)), len(np.unique(drawn))) == (20, 2)
+
+
+@pytest.fixture(params=["freihand", "rendered"])
+def paired_spec(request):
+    """Sixteen images of FreiHAND's layout, or rendered ones in three versions."""
+    if request.param == "freihand":
+        make, given = request.getfixturevalue("record_spec"), {}
+    else:
+        make = request.getfixturevalue("rendered_spec")
+        given = {"rendered": {"versions": 3, "background": "green,clutter"}}
+    return lambda **fields: make(labels=True, **given, **fields)
+
+
+def shown(batch, image="image", to_source="to_source"):
+    """The images of a batch, and where they lie in their sources, fit to be looked up."""
+    places = batch.get(to_source, np.zeros(len(batch[image])))
+    pairs = zip(batch[image], places, strict=True)
+    return [pixels.tobytes() + place.tobytes() for pixels, place in pairs]
+
+
+def identities(batch):
+    return list(zip(batch["sample_id"].tolist(), batch["version"].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("cache", ["none", "host", "device"])
+@pytest.mark.parametrize("fraction", [1.0, 0.5])
+def test_batches_carry_another_version_beside_each_image(
+    paired_spec, open_source, take, cache, fraction
+):
+    fields = {"cache": cache, "label_fraction": fraction}
+    single = open_source(paired_spec(**fields))
+    unpaired = take(single, 4 * single.steps_per_epoch)  # epochs leave out remainders
+    known = {}
+    for batch in unpaired:
+        known |= zip(shown(batch), identities(batch), strict=True)
+    assert len(known) == single.num_examples
+    source = open_source(paired_spec(**fields, pairs="versions"))
+    batches = take(source, 4)
+    for batch in batches:
+        partners = shown(batch, "partner", "partner_to_source")
+        for image, partner, (hand, version) in zip(
+            shown(batch), partners, identities(batch), strict=True
+        ):
+            assert known[image] == (hand, version)
+            assert known[partner][0] == hand
+            assert known[partner][1] != version
+    # What was there without partners is as it was, and a run goes on with the same pairs.
+    for batch, before in zip(batches, unpaired, strict=False):
+        assert batch.keys() - before.keys() <= {"partner", "partner_to_source"}
+        jax.tree.map(np.testing.assert_array_equal, {k: batch[k] for k in before}, before)
+    jax.tree.map(np.testing.assert_array_equal, take(source, 2, start=2), batches[2:])
+
+
+def test_devices_and_processes_do_not_change_the_pairs(paired_spec, open_source, take):
+    spec = paired_spec(cache="host", pairs="versions")
+    whole = take(open_source(spec), 3)
+    one = take(open_source(spec, mesh=make_mesh(jax.devices()[:1])), 3)
+    jax.tree.map(np.testing.assert_array_equal, one, whole)
+    on_device = open_source(paired_spec(cache="device", pairs="versions"))
+    jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
+    parts = [
+        next(open_source(spec, process_index=i, process_count=2).host_batches(2)) for i in range(2)
+    ]
+    together = jax.tree.map(lambda *halves: np.concatenate(halves), *parts)
+    jax.tree.map(np.testing.assert_array_equal, together, whole[2])
+
+
+def test_records_without_versions_cannot_be_paired(record_spec, open_source, monkeypatch):
+    single = Identities(np.arange(16), np.zeros(16, int))
+    monkeypatch.setattr(RecordStore, "identities", lambda self: single)
+    with pytest.raises(ValueError, match=r"each hand of freihand .* has only one"):
+        open_source(record_spec(pairs="versions"))
+
+
+def test_impossible_batches(rendered_spec, mixed_spec, open_source):
+    with pytest.raises(ValueError, match="batch of 12 does not divide among 8 devices"):
+        open_source(rendered_spec(), batch_size=12)
+    with pytest.raises(ValueError, match="at least one image"):
+        open_split(rendered_spec(), "train", batch_size=0)
+    with pytest.raises(ValueError, match=r"rendered\.count has 3 images, but each .* takes 4"):
+        open_source(mixed_spec(rendered={"count": 3}))
+    with pytest.raises(ValueError, match=r"by themselves: set --config\.data\.source='rendered'"):
+        open_split(mixed_spec(), "train", batch_size=2)
+
+
+def test_rendered_hands_leave_tensorflow_alone():
+    """The renderer is imported but replaced by a stand-in, which compiles faster."""
+    tests = Path(__file__).parents[1]
+    code = (
+        "import sys, conftest, peclr_jax.input_pipeline as pipeline;"
+        "from peclr_jax.input_pipeline import from_rendered;"
+        "rendered = pipeline.RenderedSpec(count=8, held_out=8, chunk=8);"
+        "from_rendered.make_render(rendered);"
+        "from_rendered.make_render = lambda spec: conftest.fake_versions;"
+        "from peclr_jax.devices.mesh import make_mesh; mesh = make_mesh();"
+        "spec = pipeline.DataSpec(rendered=rendered);"
+        "source = pipeline.make_source(spec, train=True, batch_size=8, seed=0, mesh=mesh);"
+        "assert next(source.batches())['image'].shape == (8, 96, 96, 3); source.sample(1);"
+        "pipeline.fingerprint(spec);"
+        "next(pipeline.open_split(spec, 'train', batch_size=8).batches());"
+        "loaded = {name.split('.')[0] for name in sys.modules};"
+        "assert 'peclr_jax' in loaded and not loaded & {'tensorflow', 'tensorflow_datasets'}"
+    )
+    environment = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": f"{tests.parent}:{tests}"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
