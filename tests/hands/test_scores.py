@@ -61,10 +61,7 @@ def test_pixels():
     errors, valid = scores.errors_of(target + np.array([3.0, 4.0]), target, kind="2d")
     np.testing.assert_allclose(errors, 5.0)
     report = scores.score(errors, valid, kind="2d")
-    assert report.unit == "px"
-    assert report.thresholds[-1] == 30
-    narrow = scores.score(errors, valid, kind="2d", thresholds=np.array([0.0, 4.0]))
-    assert narrow.auc.value == 0
+    assert (report.unit, report.thresholds[-1]) == ("px", 30)
 
 
 @given(st.integers(0, 2**31))
