@@ -20,19 +20,11 @@ def is_red(photo, x, y):
     return red > 150 and green < 100
 
 
+MODES = {"jpg": ("RGB", "CMYK", "L"), "png": ("P", "RGBA", "LA", "1"), "webp": ("RGB", "RGBA")}
+
+
 @pytest.mark.parametrize(
-    ("suffix", "mode"),
-    [
-        ("jpg", "RGB"),
-        ("jpg", "CMYK"),
-        ("jpg", "L"),
-        ("png", "P"),
-        ("png", "RGBA"),
-        ("png", "LA"),
-        ("png", "1"),
-        ("webp", "RGB"),
-        ("webp", "RGBA"),
-    ],
+    ("suffix", "mode"), [(suffix, mode) for suffix, modes in MODES.items() for mode in modes]
 )
 def test_every_mode_becomes_rgb(tmp_path, suffix, mode):
     path = tmp_path / f"photo.{suffix}"
@@ -42,34 +34,27 @@ def test_every_mode_becomes_rgb(tmp_path, suffix, mode):
     np.testing.assert_allclose(np.asarray(photo.pixels.image), 255, atol=2)
 
 
-def test_sixteen_bits_are_scaled_and_not_cut_off(tmp_path):
-    grey = np.full((20, 20), GREY * 257, np.uint16)
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    assert read(tmp_path / "grey.png").pixels.image.getpixel((3, 3)) == (GREY,) * 3
-
-
-def test_transparent_is_white(tmp_path):
-    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(tmp_path / "nothing.png")
-    assert read(tmp_path / "nothing.png").pixels.image.getpixel((3, 3)) == (255,) * 3
+@pytest.mark.parametrize(
+    ("image", "level"),
+    [
+        (Image.fromarray(np.full((20, 20), GREY * 257, np.uint16)), GREY),  # scaled, not cut off
+        (Image.new("RGBA", (20, 20), (0, 0, 0, 0)), 255),
+    ],
+    ids=["16 bits", "transparent"],
+)
+def test_sixteen_bits_and_transparency(tmp_path, image, level):
+    image.save(tmp_path / "photo.png")
+    assert read(tmp_path / "photo.png").pixels.image.getpixel((3, 3)) == (level,) * 3
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     # What a camera stores, so that a viewer who obeys the note sees the red corner top left.
-    store = {
-        1: [],
-        2: [Image.Transpose.FLIP_LEFT_RIGHT],
-        3: [Image.Transpose.ROTATE_180],
-        4: [Image.Transpose.FLIP_TOP_BOTTOM],
-        5: [Image.Transpose.TRANSPOSE],
-        6: [Image.Transpose.ROTATE_90],
-        7: [Image.Transpose.TRANSVERSE],
-        8: [Image.Transpose.ROTATE_270],
-    }
+    store = "FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_90 TRANSVERSE ROTATE_270"
     image = corner_photo()
-    for method in store[orientation]:
-        image = image.transpose(method)
+    if orientation > 1:
+        image = image.transpose(Image.Transpose[store.split()[orientation - 2]])
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     image.save(tmp_path / f"photo.{suffix}", exif=exif)
@@ -107,22 +92,20 @@ def test_the_focal_length_is_read(tmp_path):
 
 def test_focal_lengths_in_pixels():
     # A frame of film at its own size: one pixel a millimetre.
-    assert reading.focal_from_35mm(50.0, 36, 24) == pytest.approx(50)
-    assert reading.focal_from_35mm(50.0, 24, 36) == pytest.approx(50)
-    assert reading.focal_from_field_of_view(90.0, 640, 480) == pytest.approx(320)
+    assert reading.focal_from_35mm(50.0, (36, 24)) == pytest.approx(50)
+    assert reading.focal_from_35mm(50.0, (24, 36)) == pytest.approx(50)
+    assert reading.focal_from_field_of_view(90.0, (640, 480)) == pytest.approx(320)
 
 
 def test_what_cannot_be_read_is_said(tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").touch()
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    corner_photo(400, 300).save(tmp_path / "whole.jpg")
-    whole = (tmp_path / "whole.jpg").read_bytes()
-    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    corner_photo().save(tmp_path / "whole.png")
-    whole = (tmp_path / "whole.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
     corner_photo().save(tmp_path / "moving.gif")
+    for name in ("cut.jpg", "cut.png"):
+        corner_photo(400, 300).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     for name, reason in {
         "text.jpg": "not a JPEG, PNG or WebP",
         "empty.jpg": "not a JPEG, PNG or WebP",
