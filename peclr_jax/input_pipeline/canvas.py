@@ -1,7 +1,7 @@
-"""Images for the accelerator to resample: what is seen of a window, undistorted, and where it lies.
+"""Canvases for the accelerator to resample: what is seen of a window, and where it lies.
 
-To resample is the most expensive thing TensorFlow would do after decoding, and the view resamples
-once more. Instead the part of the window that lies inside the image, as it is decoded, is laid into
+Resampling is the most expensive operation after decoding in TensorFlow, and the view resamples
+again. Instead the part of the window that lies inside the image, as it is decoded, is laid into
 the corner of a square canvas. The rest of the canvas is black, as is all that lies beyond it, so
 that a view of the canvas is black where a view of the crop (see `crop`) is.
 """
@@ -22,16 +22,16 @@ class Layout(NamedTuple):
     """How images are laid on their canvases.
 
     Attributes:
-      halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
+      halvings: (...) int32; the image is decoded at 1 / 2^halvings of its size.
       part: (..., 4) int32 first row, first column, rows and columns there.
-      fits: (...) bool, whether it need not be shrunk any more.
-      form: (..., 2) int32, rows on the canvas and three times the columns: its numbers in memory.
+      fits: (...) bool; whether it need not be shrunk any more.
+      filled: (..., 2) int32; rows of the canvas that are filled, and three times the columns.
     """
 
     halvings: tf.Tensor
     part: tf.Tensor
     fits: tf.Tensor
-    form: tf.Tensor
+    filled: tf.Tensor
 
 
 def canvas_side(size: int) -> int:
@@ -41,6 +41,9 @@ def canvas_side(size: int) -> int:
     0.7 to 1.4 times the size of the crop: of those that lie inside large images about one in twelve
     does not fit, and is resampled here, to the size of the crop. So views see at most 4/3 of the
     resolution that crops have, which keeps aliasing as rare as with crops.
+
+    Args:
+      size: Side of the crops, pixels.
     """
     return -(-4 * size // 3)
 
@@ -51,10 +54,10 @@ def lay_out(
     """Decides how to lay images on their canvases.
 
     Args:
-      window: what is wanted of each.
+      window: The window of each.
       shape: (..., 2) int32 height and width of the images.
-      size: side of the crops that the canvases stand for, pixels.
-      mirrored: (...) bool, in which crops left and right are exchanged.
+      size: Side of the crops that the canvases stand for, pixels.
+      mirrored: (...) bool; in which crops left and right are exchanged.
 
     Returns:
       The layout, and the matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
@@ -79,14 +82,14 @@ def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
     """Decodes what belongs into the corner of a canvas.
 
     Args:
-      image: () string, the JPEG.
-      layout: of this image.
+      image: () string; the JPEG.
+      layout: Layout of this image.
 
     Returns:
-      (rows, columns * 3) uint8, as `layout.form` says: rows are padded faster than pixels.
+      (rows, columns * 3) uint8, as `layout.filled` says: rows are padded faster than pixels.
     """
     pixels = crop.decode(image, layout.halvings, layout.part)
     pixels = tf.cond(
-        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.form // [1, 3])
+        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.filled // [1, 3])
     )
-    return tf.reshape(pixels, layout.form)
+    return tf.reshape(pixels, layout.filled)

@@ -2,9 +2,8 @@
 
 A crop is a window of whole pixels, resized: of all its operations that resample, TensorFlow is
 fast at this one alone (others take longer than decoding the JPEG). It therefore misses the wanted
-window by up to half a pixel of the image as it is decoded. What was cut is known exactly: the point
-p of the image (pixels, origin at the centre of the top-left pixel) lies at `scale * p + shift` in
-the crop.
+window by up to half a pixel of the image as it is decoded. What was cut is known exactly, see
+`to_matrix`.
 """
 
 from typing import NamedTuple
@@ -25,9 +24,9 @@ class Window(NamedTuple):
     """A square of an image that is perhaps decoded at a fraction of its size.
 
     Attributes:
-      halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
-      origin: (..., 2) int32, x and y of the first pixel there; negative beyond the border.
-      side: (...) int32, in pixels there.
+      halvings: (...) int32; the image is decoded at 1 / 2^halvings of its size.
+      origin: (..., 2) int32; x and y of the first pixel there; negative beyond the border.
+      side: (...) int32; in pixels there.
     """
 
     halvings: tf.Tensor
@@ -58,8 +57,8 @@ def window_around(
       box: (..., 4) x0, y0, x1, y1 of the hand in pixels.
       valid: (...) bool; without a box the window is the image's central square.
       shape: (..., 2) int32 height and width of the image.
-      margin: side of the window over the larger side of the box.
-      size: side of the crop in its own pixels.
+      margin: Side of the window over the larger side of the box.
+      size: Side of the crop in its own pixels.
 
     Returns:
       The windows; they may reach over the image's border.
@@ -80,7 +79,12 @@ def window_around(
 
 
 def to_matrix(window: Window, size: int) -> tf.Tensor:
-    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops."""
+    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops.
+
+    Args:
+      window: The windows.
+      size: Side of the crops, pixels.
+    """
     ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
     first = tf.cast(window.origin, tf.float32)
     shift = (0.5 / ratio[..., None] - first) * (size / side)[..., None] - 0.5
@@ -92,7 +96,7 @@ def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
     """Returns the parts of windows that lie inside of their images.
 
     Args:
-      window: in images that are decoded at its fraction of their size.
+      window: The windows, in images that are decoded at its fraction of their size.
       shape: (..., 2) int32 height and width of the images.
 
     Returns:
@@ -111,8 +115,8 @@ def border(window: Window, part: tf.Tensor) -> tf.Tensor:
     """Returns by how much windows reach over their images' borders.
 
     Args:
-      window: the windows.
-      part: (..., 4), as from `inside`.
+      window: The windows.
+      part: (..., 4) as from `inside`.
 
     Returns:
       (..., 2, 2) int32, for rows and columns, before and after `part`; some are negative where the
@@ -127,7 +131,7 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
     """Decodes a part of a JPEG, at 1 / 2^halvings of its size.
 
     Args:
-      image: () string, the JPEG.
+      image: () string; the JPEG.
       halvings: () int32, 0 to 3.
       part: (4,) int32 first row, first column, rows and columns, at that size.
 
@@ -144,7 +148,12 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Resamples (rows, columns, 3) uint8 bilinearly to `shape`, edges to edges."""
+    """Resamples pixels bilinearly, edges to edges.
+
+    Args:
+      pixels: (rows, columns, 3) uint8.
+      shape: Rows and columns of the result.
+    """
     # Of float32 it is the faster one by far.
     resized = tf.raw_ops.ResizeBilinear(
         images=tf.cast(pixels, tf.float32)[None], size=shape, half_pixel_centers=True
@@ -159,11 +168,11 @@ def cut_out(
     """Decodes a JPEG and resamples a window of it once, bilinearly, black outside the image.
 
     Args:
-      image: () string, the JPEG.
-      window: what to cut.
-      part: (4,), what of it lies inside the image.
-      size: side of the crop.
-      mirrored: () bool, whether to exchange left and right.
+      image: () string; the JPEG.
+      window: What to cut.
+      part: (4,) what of it lies inside the image.
+      size: Side of the crop.
+      mirrored: () bool; whether to exchange left and right.
 
     Returns:
       (size, size, 3) uint8.

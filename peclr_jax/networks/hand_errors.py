@@ -9,7 +9,7 @@ from jaxtyping import Array, Bool, Float
 from peclr_jax.geometry import camera
 from peclr_jax.hands import scores
 from peclr_jax.hands.skeleton import WRIST
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.inference import Inference
 

@@ -12,8 +12,7 @@ from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
 from peclr_jax.geometry import crop as cropping
-from peclr_jax.input_pipeline import Split
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch, Split
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.networks.estimator import Estimate, Estimator, around, canonical_matrix
 

@@ -30,7 +30,7 @@ from peclr_jax import files, pages
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import estimator as estimators
 from peclr_jax.networks import inference

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import input_pipeline, pages, specs
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks import inference
 from peclr_jax.runs import recipe

@@ -25,7 +25,7 @@ from rich.console import Console
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import estimator as estimators
 from peclr_jax.networks import inference

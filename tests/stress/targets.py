@@ -35,7 +35,7 @@ from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
 from peclr_jax.input_pipeline import DataSpec
-from peclr_jax.input_pipeline.rendered_cache import cached
+from peclr_jax.input_pipeline.from_rendered import cached
 from peclr_jax.models import torch_file, torch_weights
 from peclr_jax.networks import estimator, inference, trained
 from peclr_jax.photos import boxes, crop, prepare
@@ -433,7 +433,7 @@ def zip_archives(folder: Path) -> Case:
 
 def kept_hands(folder: Path) -> Case:
     """What is kept of rendered hands for later runs."""
-    from peclr_jax.input_pipeline.memory import MemoryStore
+    from peclr_jax.input_pipeline.stores import MemoryStore
 
     store = MemoryStore({"image": np.zeros((2, 8, 8, 3), np.uint8)})
     cached(str(folder), {}, lambda: store)
