@@ -39,7 +39,7 @@ class ArmSpec:
 
 @dataclasses.dataclass(frozen=True)
 class ComparisonSpec:
-    """A question: by how much does one arm err less than another?
+    """The question by how much one arm errs less than another.
 
     Attributes:
       arm: Name of the arm that should err less.

@@ -33,7 +33,7 @@ def advising(config: ConfigDict) -> Iterator[None]:
     except OutOfDeviceMemoryError as error:
         excess = how_many_times_too_large(str(error), free_device_memory(jax.local_devices()[0]))
         raise OutOfDeviceMemoryError(
-            f"{error} {advise(config, excess, jax.device_count())}"
+            f"{error}: {advise(config, excess, jax.device_count())}"
         ) from error
 
 

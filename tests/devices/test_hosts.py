@@ -194,11 +194,11 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp
     """Two go on from what one has saved; process 0, the coordinator, dies; one goes on."""
     workdir = interrupted(by_one, tmp_path / "run", 8)
     killed, survivor = launch(workdir, 2, end=(0, "killed@12"))
-    assert "Resuming after step 8 of 20." in killed.out
+    assert "resuming after step 8 of 20" in killed.out
     assert killed.code == -signal.SIGKILL
     assert survivor.code in ENDED_BY_JAX, survivor.err
     (alone,) = done(launch(workdir, 1))
-    assert "Resuming after step 8 of 20." in alone.out
+    assert "resuming after step 8 of 20" in alone.out
     assert_same_course(workdir, by_one)
 
 
@@ -214,7 +214,7 @@ def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
 def test_a_mistake_ends_both_as_it_ends_one(launch, tmp_path):
     for result in launch(tmp_path / "none", 2, fields=PRETRAIN | {"batch_size": 12}):
         assert result.code == 2, result.err
-        assert "A batch of 12 cannot be split over 8 device(s)" in result.err
+        assert "a batch of 12 cannot be split over 8 device(s)" in result.err
         assert "Traceback" not in result.err
     assert not (tmp_path / "none").exists()
 

@@ -33,7 +33,14 @@ MEASURED = {
 
 
 @pytest.mark.parametrize(
-    "names", ["freihand,youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder"]
+    "names",
+    [
+        "freihand,youtube_3d_hands",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("ho3d/v2", "dexter_object", "image_folder")
+        ),
+    ],
 )
 @pytest.mark.usefixtures("one_device", "shallow")
 def test_pretraining(names, records, tmp_path, monkeypatch):

@@ -286,7 +286,7 @@ def test_impossible_configs(fields, message, tmp_path):
 
 
 def test_checkpoints_of_no_network(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         export.export(configure(tmp_path / "nowhere", "safetensors"), tmp_path)
     run = save(tmp_path / "run", {"task": "knitting"}, {"params": {"a": np.zeros(1)}})
     with pytest.raises(ValueError, match="is a checkpoint of the task 'knitting'"):

@@ -180,6 +180,7 @@ def assert_the_same_losses(config, batch):
     np.testing.assert_allclose(eight, one, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_and_eight_devices_have_the_same_losses():
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
     assert_the_same_losses(small(num_steps=20), {"image": image})
@@ -240,6 +241,7 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
+@pytest.mark.slow
 def test_it_learns_from_real_photographs(shared, tmp_path, one_device):
     """The builder, tf.data and 24 steps on two sets of photographs, one without 3D labels."""
     fixtures = shared / "fixtures"

@@ -53,7 +53,7 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
     with start(killed) as resumed:
         output, _ = resumed.communicate()
     assert resumed.returncode == 0
-    assert output.startswith("Resuming after step "), output
+    assert output.startswith("resuming after step "), output
     assert_equal(restore_params(killed), restore_params(whole))
     losses = [[record["loss"] for record in records(workdir)] for workdir in (whole, killed)]
     assert losses[0] == losses[1], f"killed at step {kill_at}"
@@ -61,7 +61,7 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
 
 
 def test_resuming_with_another_number_of_devices_and_not_past_the_end(tmp_path):
-    with pytest.raises(ValueError, match="The batches ended after step 4 of 6"):
+    with pytest.raises(ValueError, match="the batches ended after step 4 of 6"):
         toy.train(tmp_path, 6, num_batches=4)
     state = toy.train(tmp_path, 6, num_devices=2)
     assert int(state.step) == 6
@@ -99,7 +99,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
 
     with pytest.raises(
-        NonFiniteLossError, match=r"The loss is nan, .* at step 5; the last good .* of step 3, and"
+        NonFiniteLossError, match=r"the loss is nan, .* at step 5; the last good .* of step 3, and"
     ):
         toy.train(tmp_path, 6, images=images)
     with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:

@@ -50,9 +50,9 @@ def test_steps_that_are_not_finite_may_be_skipped_and_are_counted(tmp_path):
             )
 
     assert int(train(tmp_path / "two", 2).step) == 6
-    assert "Step 4 is skipped, .*: 2 so far, of at most 2" in (
+    assert "step 4 is skipped, .*: 2 so far, of at most 2" in (
         tmp_path / "two/train.log"
-    ).read_text().replace("its loss or gradient not being finite", ".*")
+    ).read_text().replace("because its loss or gradient is not finite", ".*")
     with pytest.raises(
         NonFiniteLossError, match="2 steps have been skipped, the last of them step 4"
     ):
