@@ -19,9 +19,9 @@ from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
 from peclr_jax.photos.find import SUFFIXES, find_images
-from peclr_jax.runs.once import SUMMARY, run_once
+from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.specs import NonNegativeInt, PositiveInt
+from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 
 REPORT = "report.html"
@@ -29,7 +29,7 @@ _PROBED = ("pretrained", "random")
 
 
 @dataclasses.dataclass(frozen=True)
-class DemoSpec:
+class DemoSpec(Spec):
     """Everything once.
 
     Attributes:
@@ -57,10 +57,6 @@ class DemoSpec:
     predict: dict[str, Any] = dataclasses.field(default_factory=dict)
     photos: str = ""
     photos_stand_in: PositiveInt = 12
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -95,10 +91,10 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     console = Console()
     check_photos(spec.photos)
     spec = connect(spec, workdir)
-    _train_once(pretrain.run, spec.pretrain, workdir / "pretrain", console)
-    _train_once(finetune.run, spec.finetune, workdir / "finetune", console)
+    run_unless_finished(pretrain.pretrain, spec.pretrain, workdir / "pretrain", console)
+    run_unless_finished(finetune.finetune, spec.finetune, workdir / "finetune", console)
     for name, seed, probe in probes(spec):
-        _train_once(finetune.run, probe, workdir / f"probe_{name}_{seed}", console)
+        run_unless_finished(finetune.finetune, probe, workdir / f"probe_{name}_{seed}", console)
     console.rule("evaluation", align="left")
     evaluate.run(specs.to_config(spec.evaluate), workdir / "evaluate")
     console.rule("equivariance", align="left")
@@ -216,9 +212,3 @@ def draw_hands(spec: DemoSpec, folder: Path) -> None:
     with files.writing_folder(folder) as unfinished:
         for index, image in enumerate(next(split.batches())["image"]):
             Image.fromarray(image).save(unfinished / f"hand_{index:02d}.png")
-
-
-def _train_once(
-    task: Any, spec: PretrainSpec | FinetuneSpec, workdir: Path, console: Console
-) -> None:
-    run_once(task, specs.to_config(spec), workdir, console)

@@ -13,14 +13,14 @@ from rich.table import Table
 from peclr_jax import input_pipeline, pages, specs
 from peclr_jax.input_pipeline.memory import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.networks import inference
-from peclr_jax.specs import PositiveInt
+from peclr_jax.networks.evaluation_data import describe_data
+from peclr_jax.specs import PositiveInt, Spec
 
 PICTURE = "hands.png"
 
 
 @dataclasses.dataclass(frozen=True)
-class ShowSpec:
+class ShowSpec(Spec):
     """A look at a data set.
 
     Attributes:
@@ -39,10 +39,6 @@ class ShowSpec:
     count: PositiveInt = 24
     columns: PositiveInt = 6
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Draws hands from all over a split to `hands.png`, and prints which labels they have.
@@ -58,7 +54,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     spec = specs.from_config(ShowSpec, config)
     total, batch = show(spec, workdir)
     console = Console()
-    name = inference.describe_data(specs.to_config(spec.data), spec.split)
+    name = describe_data(spec.data, spec.split)
     console.print(f"{name}: {total:,} images", highlight=False, soft_wrap=True)
     table = Table()
     table.add_column(f"of the {len(batch['image'])} shown")
@@ -84,7 +80,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
     rows = spread(split.num_examples, spec.count)
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
-    name = inference.describe_data(specs.to_config(spec.data), spec.split)
+    name = describe_data(spec.data, spec.split)
     figure = pages.skeletons(
         batch["image"],
         batch["keypoints_2d"],

@@ -1,9 +1,10 @@
 """Checkpoints of a run, which Orbax writes in the background.
 
-A checkpoint is a directory `workdir/checkpoints/<step>` with two items: `state`, the arrays of the
-training state, and `config`, the JSON of the run's config. Orbax writes it under a temporary name
-and renames it when it is complete, so that a run that is killed while saving leaves the last
-complete one. Random keys are not stored: they are derived from seed and step.
+A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
+the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
+has found out. Orbax writes it under a temporary name and renames it when it is complete, so that a
+run that is killed while saving leaves the last complete one. Random keys are not stored: they are
+derived from seed and step.
 """
 
 import shutil
@@ -44,6 +45,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         *,
         save_every: int,
+        results: Mapping[str, Any] | None = None,
         keep_last: int = 2,
         keep_every: int | None = None,
     ) -> None:
@@ -53,6 +55,7 @@ class Checkpoints:
           workdir: The run's directory; created if missing.
           config: The run's config, stored in every checkpoint as JSON: tuples return as lists.
           save_every: Steps between checkpoints.
+          results: What the run has found out that its network needs; fit for JSON.
           keep_last: Number of newest checkpoints that are kept.
           keep_every: Checkpoints whose step is a multiple of this are kept, too, for good.
 
@@ -66,7 +69,7 @@ class Checkpoints:
         keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
         if keep_every is not None:
             keep.append(policies.EveryNSteps(keep_every))
-        self._config = dict(config)
+        self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
             absolute(workdir) / DIRECTORY,
@@ -100,7 +103,11 @@ class Checkpoints:
         """
         if step in self._manager.all_steps():
             return False
-        items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(self._config)}
+        items = {
+            "state": ocp.args.StandardSave(state),
+            "config": ocp.args.JsonSave(self._config),
+            "results": ocp.args.JsonSave(self._results),
+        }
         args = ocp.args.Composite(**items)
         with _explaining_timeout():
             return self._manager.save(step, args=args, force=True)

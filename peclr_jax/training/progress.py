@@ -2,10 +2,9 @@
 
 import datetime
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from peclr_jax import files
 from peclr_jax.devices.memory import memory_in_use
 
 TENSORBOARD = "tensorboard"
@@ -40,10 +40,9 @@ class MetricsWriter:
         root = Path(workdir)
         root.mkdir(parents=True, exist_ok=True)
         path = root / "metrics.jsonl"
-        kept = [record for record in _read(path) if record["step"] <= start_step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        os.replace(partial, path)  # killed in between, the run keeps its records
+        kept = _read(path, start_step)
+        with files.writing(path) as file:
+            file.writelines(json.dumps(record) + "\n" for record in kept)
         self._lines = path.open("a", buffering=1)
         # Imported here, so that a training step can be timed without it.
         from tensorboardX import event_file_writer, summary
@@ -92,12 +91,15 @@ class MetricsWriter:
             self._flushed = time.monotonic()
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    # The last line is incomplete where the process was killed while writing it.
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+def _read(path: Path, last_step: int) -> list[dict[str, Any]]:
+    """Reads the records up to a step; a line that a killed process left incomplete is dropped."""
+    records = []
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            if record["step"] <= last_step:
+                records.append(record)
+    return records
 
 
 class Progress:

@@ -87,6 +87,27 @@ def restore_config(path: Path) -> dict[str, Any]:
         return config
 
 
+def restore_results(path: Path) -> dict[str, Any]:
+    """Restores what the run that made a checkpoint had found out, {} if it stored nothing.
+
+    Args:
+      path: See `find`.
+
+    Raises:
+      MissingFileError: See `find`.
+      DamagedCheckpointError: Its file cannot be read as it was written.
+    """
+    directory = find(path)
+    if not (directory / "results").exists():  # written before there were any
+        return {}
+    with _reading(directory) as reader:
+        args = ocp.args.Composite(results=ocp.args.JsonRestore())
+        results = reader.restore(directory, args=args).results
+        if not isinstance(results, dict):
+            raise TypeError("its results are no object")
+        return results
+
+
 def restore_params(path: Path) -> dict[str, Any]:
     """Restores a model's variables, whatever optimizer it was trained with.
 
@@ -156,7 +177,9 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     leaves open whether the files are whole, and is raised as it is.
     """
     handler = ocp.CompositeCheckpointHandler(
-        state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
+        state=ocp.PyTreeCheckpointHandler(),
+        config=ocp.JsonCheckpointHandler(),
+        results=ocp.JsonCheckpointHandler(),
     )
     try:
         with ocp.Checkpointer(handler) as reader:

@@ -61,7 +61,7 @@ def test_a_damaged_file_is_no_loss(how, tmp_path, whole):
 
 def state_like(workdir):
     """The state to restore into."""
-    _, init, _ = toy.compiled(12, None, 2)
+    _, init, _ = toy.compiled(12, None, 2, False)
     return init(jax.random.key(toy.SEED))
 
 
