@@ -3,11 +3,11 @@
 Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
-data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, but for
-some of the input; 5 other processes of the run did not come to its start; 130 interrupted, state
-saved; 134 ended by JAX, because another process of the run is gone (docs/many_hosts.md). SIGTERM,
-by which schedulers ask for an end, saves the state and exits with 0: whether a run is finished is
-told by its summary.json.
+data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, except for
+some of the input; 5 other processes of the run did not start in time; 130 interrupted, state saved;
+134 aborted by JAX because another process of the run is gone (docs/many_hosts.md). SIGTERM, by
+which schedulers stop a program, saves the state and exits with 0: a run is finished when its
+summary.json is there.
 """
 
 import importlib
@@ -33,7 +33,7 @@ WORKDIR = flags.DEFINE_string(
 CACHE_DIR = flags.DEFINE_string(
     "cache_dir",
     "~/.cache/peclr_jax",
-    "Folder where compiled programs are kept, so that later runs start sooner; '' keeps none.",
+    "Folder of compiled programs, with which later runs start sooner; '' for none.",
 )
 
 COORDINATOR_ADDRESS = flags.DEFINE_string(
@@ -58,7 +58,7 @@ SHARED_TASKS = ("pretrain", "finetune")
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
     False,
-    "Whether a GPU is to compute the same bits in every run, at some cost; a CPU does so anyway.",
+    "Whether a GPU computes the same bits in every run, at some cost; a CPU always does.",
 )
 
 # Before anything imports TensorFlow, which otherwise greets the user with its build options.
@@ -69,7 +69,14 @@ ROOT = Path(__file__).resolve().parent
 
 
 def main(argv: list[str]) -> int:
-    """Runs the task that the config names; returns the exit code."""
+    """Starts the processes and runs the config's task.
+
+    Args:
+      argv: The program and the arguments that are no flags, of which there must be none.
+
+    Returns:
+      The exit code.
+    """
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
     from peclr_jax.devices import processes
@@ -104,7 +111,15 @@ def main(argv: list[str]) -> int:
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
-    """Runs the config's task; prints the sentence that ends it and returns the exit code."""
+    """Runs the config's task; an error that the user can mend is printed in one sentence.
+
+    Args:
+      config: The recipe.
+      workdir: The run's directory.
+
+    Returns:
+      The exit code.
+    """
     from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
     from peclr_jax.training.preemption import Preempted
@@ -127,7 +142,11 @@ def run(config: ConfigDict, workdir: Path) -> int:
 
 
 def keep_compiled_programs(folder: str) -> None:
-    """Has JAX keep what it compiles, unless it was told where to by its own means."""
+    """Makes JAX keep what it compiles, unless its own settings name a place.
+
+    Args:
+      folder: Folder of the compiled programs; "" for none.
+    """
     import jax
 
     if folder and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
@@ -138,29 +157,40 @@ def keep_compiled_programs(folder: str) -> None:
 
 
 def ask_for_determinism() -> None:
-    """Has XLA leave out programs whose sums depend on timing, and the choice among them by speed.
+    """Makes XLA leave out sums in an order that depends on timing, and choices by speed.
 
-    To be called before the first use of a device, which is when XLA reads its flags.
+    To be called before the first use of a device, when XLA reads its flags.
     """
     given = os.environ.get("XLA_FLAGS", "")
     os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
 
 
 def default_name() -> str:
-    """The name of a run that was given none: its file's, and the recipe if one was asked for."""
+    """Returns the name of a run without --workdir: FILE or FILE_RECIPE."""
     file, _, recipe = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")
     name = Path(file).stem
     return f"{name}_{recipe}" if recipe else name
 
 
 def fail(sentence: str) -> NoReturn:
-    """Ends the program over a mistake of the user's."""
+    """Ends the program with exit code 2.
+
+    Args:
+      sentence: What is wrong, and the remedy.
+    """
     print(f"error: {sentence}", file=sys.stderr)
     sys.exit(2)
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; every mistake in it ends in one sentence."""
+    """Parses the command line; a mistake in it ends the program with one sentence.
+
+    Args:
+      argv: The command line.
+
+    Returns:
+      The program and the arguments that are no flags.
+    """
     try:
         rest = flags.FLAGS(argv)
         if CONFIG.value is None:

@@ -1,4 +1,4 @@
-"""What every benchmark shares: candidates in turn, and medians.
+"""Measures candidates in turn and summarises their figures: what every benchmark shares.
 
 A benchmark is a module with a frozen dataclass `Settings`, small ones in `TOY`, a function
 `measure(settings) -> Benchmark` and a function `table(benchmark) -> rich.table.Table`.
@@ -19,7 +19,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.process import Figures, Measurement, Process
+from benchmarks import process
+from benchmarks.process import Figures, Measurement
 
 Spread = dict[str, Any]
 """One figure over all rounds: {"median", "min", "max", "rounds"}, the last one a list."""
@@ -29,18 +30,18 @@ Benchmark = dict[str, Any]
 """The rows by the names of the candidates, and beside them those of `BESIDE_ROWS`."""
 
 BESIDE_ROWS = ("ratios", "settings", "measured")
-# For candidates of JAX, where there may be an accelerator, and of TensorFlow as main.py sets it.
+# Keeps candidates of JAX off an accelerator, and sets TensorFlow up as main.py does.
 ON_CPU = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 class Candidate(NamedTuple):
-    """Something to measure.
+    """A function to measure, and where it runs.
 
     Attributes:
       prepare: `prepare(**kwargs)` returns the measurement; importable by name, to be run in
         another process.
-      kwargs: Its arguments, picklable.
-      cores: That the process may run on; None for all.
+      kwargs: Arguments of `prepare`, picklable.
+      cores: Number of cores that the process may run on; `None` for all.
       environment: Variables set before the process imports anything.
     """
 
@@ -60,10 +61,10 @@ def timed(function: Callable[[], Any], seconds: float, units: int, warm_up: bool
     """Calls a function until the time has gone by.
 
     Args:
-      function: Returns when its work is done.
-      seconds: At least one call is timed, however long it takes.
-      units: Of work in a call, as images.
-      warm_up: Whether a call goes before that does not count.
+      function: Must return when its work is done.
+      seconds: Time to measure for; at least one call is timed.
+      units: Units of work in a call, such as images.
+      warm_up: Whether to make a call before that does not count.
 
     Returns:
       "per_second" and "per_core_second" (units), "median_ms" (of a call).
@@ -118,23 +119,23 @@ def ratio(ours: Mapping[str, Spread], peer: Mapping[str, Spread], figure: str) -
 
 
 def missing(*modules: str) -> str | None:
-    """Says which of the modules that a candidate needs is not there; None if all are."""
+    """Says in one sentence which module of a candidate is missing; `None` if none is.
+
+    Args:
+      *modules: The modules that the candidate needs.
+    """
     for module in modules:
         if importlib.util.find_spec(module) is None:
             return f"{module} is not installed: pip install -r requirements-bench.txt"
     return None
 
 
-def measure_in_turn(
-    candidates: Mapping[str, Candidate | str], rounds: int, separate: bool = True
-) -> Benchmark:
+def measure_in_turn(candidates: Mapping[str, Candidate | str], rounds: int) -> Benchmark:
     """Measures candidates in turn, each in a process of its own.
 
     Args:
       candidates: By name; a string says why there is none.
       rounds: How often each is called.
-      separate: False runs all of them in this process, without their `cores` and `environment`:
-        for tests.
 
     Returns:
       The rows.
@@ -143,11 +144,8 @@ def measure_in_turn(
     with contextlib.ExitStack() as stack:
         callables: dict[str, Measurement] = {}
         for name, (prepare, kwargs, cores, variables) in present.items():
-            if separate:
-                process = Process(prepare, cores=cores, environment=variables, **kwargs)
-                callables[name] = stack.enter_context(process)
-            else:
-                callables[name] = prepare(**kwargs)
+            candidate = process.Process(prepare, cores=cores, environment=variables, **kwargs)
+            callables[name] = stack.enter_context(candidate)
         measured: Benchmark = dict(in_turn(callables, rounds))
     return {
         name: {"skipped": candidate} if isinstance(candidate, str) else measured[name]
@@ -156,7 +154,7 @@ def measure_in_turn(
 
 
 def rows(benchmark: Benchmark) -> dict[str, Row]:
-    """Returns a benchmark's rows, without what stands beside them."""
+    """Returns a benchmark's rows, without the entries beside them."""
     return {name: row for name, row in benchmark.items() if name not in BESIDE_ROWS}
 
 
@@ -168,7 +166,7 @@ def with_ratios(
     Args:
       benchmark: The rows.
       pairs: (row, row to divide by, figure); left out where one of the rows was skipped.
-      settings: A dataclass.
+      settings: A dataclass to be stored; `None` for none.
 
     Returns:
       The rows, "ratios" by "row / row" and figure, and "settings".

@@ -1,4 +1,4 @@
-"""Where, when and with what something is measured."""
+"""The environment of a measurement: machine, versions, commit and date."""
 
 import contextlib
 import datetime
@@ -16,12 +16,12 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -> dict[str, Any]:
-    """Says where, when and with what something is measured.
+    """Returns where, when and with what something is measured.
 
     Args:
       packages: Names of distributions, or of the modules they install.
-      device: What JAX calls its first device; None to ask it, in a process of its own, because who
-        asks here would hold the accelerator.
+      device: JAX's name of its first device; `None` to ask JAX, in a process of its own so that
+        this one does not hold the accelerator.
     """
     changes = ask_git("status", "--porcelain")
     return {
@@ -39,14 +39,14 @@ def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -
 
 
 def cores() -> int:
-    """Returns how many cores this process may run on."""
+    """Returns the number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def memory_gib() -> float:
-    """Returns how much memory the machine has."""
+    """Returns the memory of the machine in GiB."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 

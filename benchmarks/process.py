@@ -1,4 +1,4 @@
-"""A candidate in a process of its own, and the most memory that it held."""
+"""Runs a candidate in a process of its own, and reads the most memory that it held."""
 
 import contextlib
 import multiprocessing
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 Figures = dict[str, float]
-"""What one candidate did in one round: {"per_second": 100.0, ...}."""
+"""Figures of one candidate in one round: {"per_second": 100.0, ...}."""
 Measurement = Callable[[], Figures]
 
 _LINES_SHOWN = 20
@@ -26,7 +26,7 @@ class CandidateError(RuntimeError):
 
 def peak_memory_mib() -> float:
     """Returns the most memory that this process has held, in MiB."""
-    # getrusage would start from what the parent held when it started this process.
+    # getrusage would include what the parent held when it started this process.
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
@@ -46,10 +46,10 @@ class Process:
       prepare: See `Candidate`.
       cores: See `Candidate`.
       environment: See `Candidate`.
-      **kwargs: Of `prepare`.
+      **kwargs: Arguments of `prepare`.
 
     Raises:
-      CandidateError: If by `with` or a call: preparing or measuring failed, or the process ended.
+      CandidateError: By `with` or a call, if preparing or measuring failed, or the process ended.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class Process:
         self._name = getattr(prepare, "__qualname__", repr(prepare))
         context = multiprocessing.get_context("spawn")
         self._connection, self._theirs = context.Pipe()
-        self._said = tempfile.NamedTemporaryFile("r", errors="replace")  # noqa: SIM115, _stop
+        self._output = tempfile.NamedTemporaryFile("r", errors="replace")  # noqa: SIM115, _stop
         self._process = context.Process(
             target=_serve,
-            args=(self._theirs, self._said.name, prepare, kwargs, cores),
+            args=(self._theirs, self._output.name, prepare, kwargs, cores),
             daemon=True,
         )
         self._environment = environment
@@ -106,30 +106,30 @@ class Process:
         return answer
 
     def _printed(self) -> str:
-        return "".join(self._said.readlines()[-_LINES_SHOWN:])
+        return "".join(self._output.readlines()[-_LINES_SHOWN:])
 
     def _stop(self) -> None:
-        self._connection.close()  # which ends the loop over there
+        self._connection.close()  # ends the loop of `_serve`
         self._process.join(timeout=5)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        self._said.close()
+        self._output.close()
 
 
 def _serve(
     connection: Connection,
-    said: str,
+    output: str,
     prepare: Callable[..., Measurement],
     kwargs: Mapping[str, Any],
     cores: int | None,
 ) -> None:
-    with open(said, "a") as file:
+    with open(output, "a") as file:
         # Below Python, because libraries in C++ print too.
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     if cores is not None and hasattr(os, "sched_setaffinity"):
-        # Before the first import of what sizes its pool of threads by it.
+        # Before the first import, as libraries size their pools of threads by it.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
     try:
         measurement = prepare(**kwargs)

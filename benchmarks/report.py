@@ -1,4 +1,4 @@
-"""Results as tables, as JSON and Markdown, and beside those that were committed last."""
+"""Lays results out as tables, writes them, and compares them with those committed last."""
 
 import argparse
 import copy
@@ -30,8 +30,8 @@ class Column(NamedTuple):
 
     Attributes:
       figure: Its name in the rows.
-      heading: What stands above.
-      digits: Behind the point.
+      heading: Text above it.
+      digits: Decimals shown.
     """
 
     figure: str
@@ -43,7 +43,7 @@ class Change(NamedTuple):
     """A figure now and in an earlier result.
 
     Attributes:
-      benchmark, row, figure: Where it stands.
+      benchmark, row, figure: Place of the figure.
       before, now: Medians.
       verdict: "faster" or "slower" (of memory: "less" or "more") where the medians differ by more
         than 5 % and the ranges over the rounds do not touch; else "same".
@@ -58,7 +58,7 @@ class Change(NamedTuple):
 
 
 def show(value: float, digits: int) -> str:
-    """Writes a number for people: 1,234.5."""
+    """Formats a number as in 1,234.5."""
     return f"{value:,.{digits}f}"
 
 
@@ -92,7 +92,7 @@ def _cell(figure: Spread | None, digits: int) -> str:
 
 
 def markdown(tables: Sequence[Table], heading: str) -> str:
-    """Writes tables as Markdown, what stands below them as lists."""
+    """Returns tables as Markdown, their captions as lists."""
     parts = [f"# {heading}"]
     for one in tables:
         bare = copy.copy(one)
@@ -114,7 +114,7 @@ def write(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def committed(path: Path) -> dict[str, Any] | None:
-    """Returns a result as it was last committed; None if there is none."""
+    """Returns a result as it was last committed; `None` if there is none."""
     if not path.resolve().is_relative_to(ROOT):
         return None
     text = ask_git("show", f"HEAD:{path.resolve().relative_to(ROOT).as_posix()}")
@@ -122,11 +122,11 @@ def committed(path: Path) -> dict[str, Any] | None:
 
 
 def compare(result: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[Change]:
-    """Sets every figure beside that of an earlier result.
+    """Compares every figure with that of an earlier result.
 
     Args:
       result: With "environment" and "results".
-      before: The same of earlier; None if there is none.
+      before: The earlier one; `None` if there is none.
 
     Returns:
       One entry for every figure that both hold; none if they were measured on different machines.
@@ -156,7 +156,7 @@ def _verdict(figure: str, before: Spread, now: Spread) -> str:
 
 
 def changes_table(changes: Sequence[Change]) -> Table:
-    """Shows what is no longer as it was."""
+    """Lays out the figures that have changed."""
     result = Table("", "", "figure", "before", "now", "", title="Since the last committed result")
     result.title_justify = result.caption_justify = "left"
     for change in changes:
@@ -174,11 +174,7 @@ def add_flags(parser: argparse.ArgumentParser, defaults: Any) -> None:
     """Adds a flag for every field of a dataclass of numbers, strings and tuples of them."""
     for field in dataclasses.fields(defaults):
         value = getattr(defaults, field.name)
-        if isinstance(value, bool):
-            parser.add_argument(
-                f"--{field.name}", action=argparse.BooleanOptionalAction, default=value
-            )
-        elif isinstance(value, tuple):
+        if isinstance(value, tuple):
             parser.add_argument(f"--{field.name}", type=type(value[0]), nargs="+", default=value)
         else:
             parser.add_argument(f"--{field.name}", type=type(value), default=value)
@@ -191,7 +187,7 @@ def run_alone(
     measure: Callable[[Any], Benchmark],
     lay_out: Callable[[Benchmark], Table],
 ) -> None:
-    """Is the `main` of a module that holds one benchmark: flags, measurement, table, JSON."""
+    """Runs one benchmark by its flags: the `main` of a module that holds one."""
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,7 @@
 """Recipes that are put together: BASE+VARIANT+..."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from ml_collections import ConfigDict
 
@@ -11,18 +12,18 @@ def compose(
     file: str,
     recipe: str,
     bases: Mapping[str, Callable[[], ConfigDict]],
-    variants: Mapping[str, Callable[[ConfigDict], None]],
+    variants: Mapping[str, Callable[[ConfigDict], None]] = MappingProxyType({}),
 ) -> ConfigDict:
     """Makes the base that a recipe begins with, and changes it by its variants in turn.
 
     Args:
-      file: whose recipe it is, for the message.
+      file: Whose recipe it is, for the message.
       recipe: BASE, or BASE+VARIANT+...
-      bases: what makes each base.
-      variants: what each variant does to a config.
+      bases: What makes each base.
+      variants: What each variant does to a config.
 
     Raises:
-      UserError: an unknown base or variant.
+      UserError: An unknown base or variant.
     """
     base, *changes = recipe.split("+")
     if base not in bases:

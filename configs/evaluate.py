@@ -12,40 +12,20 @@ is told in docs/metrics.md.
 
 from ml_collections import ConfigDict
 
-from peclr_jax.errors import UserError
-from peclr_jax.networks.inference import default_data_config
+from configs.composition import compose
+from peclr_jax import specs
+from peclr_jax.networks.spec import EvaluateSpec
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
-    """The configuration of the one recipe there is.
+    """Returns the config of a recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/evaluate.py:RECIPE`.
+      recipe: What follows the colon in `--config=configs/evaluate.py:RECIPE`; there is one.
 
     Raises:
-      UserError: an unknown recipe.
+      UserError: An unknown recipe.
     """
-    if recipe != "default":
-        raise UserError(f"configs/evaluate.py has no recipe {recipe!r}; leave it out")
-    config = ConfigDict()
-    config.task = "evaluate"
-    config.recipe = recipe
-    config.checkpoint = "runs/finetune"  # a fine-tuning run's directory, or one step of it
-    config.init = ConfigDict()
-    # Instead of it, an official fine-tuned release or what configs/export.py wrote in its layout.
-    config.init.torch_checkpoint = ""
-    config.data = default_data_config()
-    # "": "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other data sets
-    config.split = ""
-    config.batch_size = 64  # images at a time; nothing but speed and memory depends on it
-    # What the network is shown. "box": the surroundings of the labelled hand's box, as in training.
-    # "two_pass": no box is used; the middle of the image, then the surroundings of the network's
-    # own estimate, as the released network does at test time.
-    config.crop = "box"
-    # Whose length makes the 3D metric: "given" by the labels, as FreiHAND's challenge does, or the
-    # "mean" of the training set.
-    config.bone_length = "given"
-    config.resamples = 1000  # of the bootstrap; 0 for no intervals
-    config.seed = 0  # of the bootstrap
-    config.pictures = 8  # hands in best.png and in worst.png
-    return config
+    return compose(
+        "configs/evaluate.py", recipe, {"default": lambda: specs.to_config(EvaluateSpec())}
+    )

@@ -18,107 +18,64 @@ A recipe is a base and any of its variants, joined by "+": each arm of the paper
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
 
+Fields, units and sources are documented in `FinetuneSpec` (peclr_jax/runs/spec.py) and the specs of
+its sections.
+
 Expected of `quick` after the quick start of pre-training: 6 minutes on two cores, 2D EPE 4.6 px of
 48 on rendered test hands (mean pose 10.5), PA-EPE 1.7 cm. Cost of `paper_rn50`: 100 epochs of
 FreiHAND's 117,216 training images at 128 px.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
 from configs.composition import compose
 from peclr_jax import specs
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
+from peclr_jax.runs.spec import FinetuneSpec, InitSpec
+from peclr_jax.training.spec import OptimizerSpec
 from peclr_jax.views.spec import ViewSpec
 
 
 def _quick() -> ConfigDict:
-    """The quick start; every other recipe is a change to it."""
-    config = ConfigDict()
-    config.task = "finetune"
-    config.recipe = "quick"  # only a name, for the log
-    config.seed = 0
-    config.batch_size = 64
-    config.num_epochs = 60.0  # 2,880 steps
-    config.num_steps = 0  # if positive, the length of the run instead of num_epochs
-
-    config.init = ConfigDict()
-    # A run of pre-training (or fine-tuning), or one of its steps; "": from scratch.
-    config.init.checkpoint = "runs/pretrain"
-    # Instead of it, weights of PyTorch: torchvision's, timm's or the official releases', of which
-    # the encoder is taken (docs/weights.md).
-    config.init.torch_checkpoint = ""
-    # What to take from it: "encoder", or "all" of a fine-tuned network, to go on with other data.
-    config.init.parts = "encoder"
-
-    config.model = ConfigDict()
-    # The encoder; "auto" and 0 stand for what the checkpoint has.
-    config.model.architecture = "auto"
-    config.model.width = 0
-    config.model.stem = "auto"
-    config.model.dtype = "float32"  # of the encoder's activations; "bfloat16" on accelerators
-    config.model.remat = "none"
-    config.model.pointwise = "platform"
-    config.model.frozen = False  # train the head alone (Sec. 4.4)
-    config.model.head = "linear"  # "linear", or "mlp" with one hidden layer
-    config.model.hidden = 512  # its width; the paper gives none
-
-    # Every field is explained in peclr_jax/input_pipeline/spec.py. Those of the
-    # rendered hands are the quick start's of pre-training: the same hands, now with labels.
-    config.data = specs.to_config(DataSpec())
-    config.data.labels = True
-    config.data.source = "rendered"
-    config.data.source_size = 72  # px
-    config.data.rendered.count = 3072
-    config.data.rendered.size = 72  # px
-    config.data.rendered.held_out = 256
-    # Unlike in pre-training, where they would be a shortcut, backgrounds of their own.
-    config.data.rendered.background = "clutter"
-    config.data.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs (48 MB); "": not
-
-    # The paper's supervised augmentation (Sec. 8), fields as in pre-training.
-    spec = ViewSpec(
-        rotation_deg=90.0, scale=(0.7, 1.3), translation=(-20 / 128, 20 / 128), color_jitter=False
+    """The quick start, small enough for two CPU cores; every other recipe is a change to it."""
+    return specs.to_config(
+        FinetuneSpec(
+            recipe="quick",
+            batch_size=64,
+            num_epochs=60.0,  # 2,880 steps
+            init=InitSpec(checkpoint="runs/pretrain"),
+            # The hands of pre-training's quick start, now with labels and, where they would be a
+            # shortcut there, with backgrounds of their own.
+            data=DataSpec(
+                labels=True,
+                source="rendered",
+                source_size=72,
+                rendered=RenderedSpec(
+                    count=3072,
+                    held_out=256,
+                    size=72,
+                    background="clutter",
+                    cache_dir="~/.cache/peclr_jax",  # 48 MB
+                ),
+            ),
+            # The paper's supervised augmentation (Sec. 8).
+            views=ViewSpec(
+                size=48,
+                rotation_deg=90.0,
+                scale=(0.7, 1.3),
+                translation=(-20 / 128, 20 / 128),
+                color_jitter=False,
+            ),
+            optimizer=OptimizerSpec(
+                name="adam",
+                learning_rate=4e-3,  # few steps, hence large ones; the paper's is 5e-4
+                weight_decay=0.0,
+                warmup_epochs=2.0,
+            ),
+        )
     )
-    config.views = ConfigDict(dataclasses.asdict(spec))
-    del config.views.source_margin  # config.data.source_margin
-    config.views.size = 48  # px
-
-    # Weights of the terms. Pixels are in halves of the view's side, depths in lengths of the
-    # reference bone. A hand of 18 cm, drawn 1 / hand_margin of the side, makes half a side some
-    # 13 cm; the bone is 3 to 4.5 cm. So 1 : 1/3 weighs errors in the image plane and in depth
-    # alike. The root's depth is some 15 bone lengths, its error large and mostly not the pose's
-    # fault: a small weight keeps it from drowning the others; 0 leaves the refinement out.
-    config.loss = ConfigDict()
-    config.loss.keypoints_2d = 1.0
-    config.loss.relative_depth = 0.33
-    config.loss.root_depth = 0.01
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "adam"
-    config.optimizer.learning_rate = 4e-3  # few steps, hence large ones; the paper's is 5e-4
-    config.optimizer.weight_decay = 0.0
-    config.optimizer.decay_mask = "kernels"
-    config.optimizer.warmup_epochs = 2.0
-    # Steps that may be skipped, their loss or gradient not being finite; 0: the first ends the run.
-    config.optimizer.skip_nonfinite = 0
-
-    config.checkpoint = ConfigDict()
-    config.checkpoint.every_steps = 200
-    config.checkpoint.keep = 2  # newest ones
-
-    config.log = ConfigDict()
-    config.log.every_steps = 20
-    config.log.images = 8  # in labels.png
-
-    config.profile = ""  # "10:20" writes an XProf trace of these steps beside TensorBoard's events
-
-    config.evaluation = ConfigDict()
-    config.evaluation.images = 256  # held-out images, along the way and at the end
-    config.evaluation.every_steps = 200
-    return config
 
 
 def _paper(architecture: str) -> ConfigDict:

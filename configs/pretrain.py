@@ -22,7 +22,8 @@ from two (`data.pairs`); where hands are rendered it renders four versions, one 
 before clutter, so that an epoch has four times the steps. A data set's hands that have but one
 version give pairs as the paper's.
 
-Any field by flag: `--config.batch_size=256 --config.views.rotation_deg=90`.
+Any field by flag: `--config.batch_size=256 --config.views.rotation_deg=90`. Fields, units and
+sources are documented in `PretrainSpec` (peclr_jax/runs/spec.py) and the specs of its sections.
 
 The ablations of the paper are one field each:
 
@@ -40,7 +41,6 @@ two CPU cores): 7 minutes, after which the other view of a held-out hand is foun
 Cost of `paper_rn50`: 100 epochs of FreiHAND's 117,216 training images at 128 px.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
@@ -48,90 +48,36 @@ from ml_collections import ConfigDict
 from configs.composition import compose
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
+from peclr_jax.models.spec import ProjectorSpec
+from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.training.spec import OptimizerSpec
 from peclr_jax.views.spec import ViewSpec
 
 
 def _quick() -> ConfigDict:
-    """The quick start; every other recipe is a change to it."""
-    config = ConfigDict()
-    config.task = "pretrain"
-    config.recipe = "quick"  # only a name, for the log
-    config.seed = 0
-    config.batch_size = 64  # images an optimizer step; each gives two views
-    config.num_epochs = 26.0
-    config.num_steps = 0  # if positive, the length of the run instead of num_epochs
-
-    config.init = ConfigDict()
-    # Weights of PyTorch to start from: torchvision's, timm's or the official releases'
-    # (docs/weights.md says where to get them); "": random. The recipe's variant +imagenet sets it.
-    config.init.torch_checkpoint = ""
-    config.init.parts = "encoder"  # or "all", with an official projection head, to go on with it
-
-    config.model = ConfigDict()
-    config.model.architecture = "resnet18"  # resnet18, 34, 50, 101, 152
-    config.model.width = 16  # channels of the stem; 64 in the published networks
-    config.model.stem = "small"  # "imagenet", or "small": 1/16 of the side at the end, not 1/32
-    config.model.dtype = "float32"  # of the activations; "bfloat16" on accelerators
-    config.model.remat = "none"  # "norm": redo BatchNorm in the backward pass; "block": all of it
-    # 1x1 convolutions: as a "dot" product, a "convolution", or what is best on the "platform".
-    config.model.pointwise = "platform"
-    config.model.hidden = 512  # width of the projection head (official code)
-    config.model.num_points = 64  # points in the plane that the projection is read as (Sec. 3.2)
-
-    # Every field is explained in peclr_jax/input_pipeline/spec.py.
-    config.data = specs.to_config(DataSpec())
-    config.data.source = "rendered"  # "rendered": on the device, no files; "tfds": data sets
-    config.data.source_size = 72  # px, side of the square crop around the hand
-    config.data.rendered.count = 3072  # hands rendered once and kept; 0: fresh ones every step
-    config.data.rendered.size = 72  # px
-    config.data.rendered.held_out = 256
-    # "green", "shared" (a few) or "clutter" (unique); of several versions, see +versions
-    config.data.rendered.background = "green"
-    config.data.rendered.cache_dir = "~/.cache/peclr_jax"  # kept for later runs (48 MB); "": not
-
-    # Every operation of Fig. 4 with its switch, range and probability, explained in
-    # peclr_jax/views/spec.py; the defaults are the paper's (Sec. 8): rotation +-45 degrees, scale
-    # 0.6 to 2.0, translation +-15 px of 128, colour jitter, and the other operations switched off.
-    config.views = ConfigDict(dataclasses.asdict(ViewSpec()))
-    del config.views.source_margin  # config.data.source_margin
-    config.views.size = 48  # px
-
-    config.loss = ConfigDict()
-    config.loss.objective = "peclr"  # others: see above
-    config.loss.temperature = 0.5  # the paper gives none; this is the official code's
-    config.loss.chunk = 0  # views compared at a time; 0: all (memory grows with batch_size^2)
-
-    # Parts that an optimizer step is computed in, to save memory. Meant for accelerators: inside
-    # the loop over them XLA's CPU convolutions are some 15 times slower.
-    config.micro_batches = 1
-    # "micro": within the micro-batch (the paper's recipe). "global": all of the batch, at the
-    # same memory and one more forward pass (gradient caching, Gao et al. 2021).
-    config.negatives = "micro"
-
-    config.optimizer = ConfigDict()
-    config.optimizer.name = "lars_adam"  # "lars_adam" (official order), "lamb", "adam"
-    config.optimizer.learning_rate = 2.5e-4  # times sqrt(batch_size) (Sec. 4.2)
-    config.optimizer.weight_decay = 1e-6  # not in the paper; the official code's
-    config.optimizer.decay_mask = "kernels"  # "kernels", or "official": its name-based omissions
-    config.optimizer.warmup_epochs = 1.0  # scaled with num_steps, where that is given
-    # Steps that may be skipped, their loss or gradient not being finite; 0: the first ends the run.
-    config.optimizer.skip_nonfinite = 0
-
-    config.checkpoint = ConfigDict()
-    config.checkpoint.every_steps = 200
-    config.checkpoint.keep = 2  # newest ones
-
-    config.log = ConfigDict()
-    config.log.every_steps = 20
-    config.log.pairs = 8  # rows of views.png
-
-    config.profile = ""  # "10:20" writes an XProf trace of these steps beside TensorBoard's events
-
-    config.evaluation = ConfigDict()
-    config.evaluation.images = 256  # held-out images, before and after training
-    config.evaluation.every_steps = 200  # and along the way, for TensorBoard
-    return config
+    """The quick start, small enough for two CPU cores; every other recipe is a change to it."""
+    return specs.to_config(
+        PretrainSpec(
+            recipe="quick",
+            batch_size=64,
+            num_epochs=26.0,
+            model=ProjectorSpec(architecture="resnet18", width=16, stem="small"),
+            data=DataSpec(
+                source="rendered",
+                source_size=72,
+                rendered=RenderedSpec(
+                    count=3072,
+                    held_out=256,
+                    size=72,
+                    background="green",
+                    cache_dir="~/.cache/peclr_jax",  # 48 MB
+                ),
+            ),
+            views=ViewSpec(size=48),
+            optimizer=OptimizerSpec(learning_rate=2.5e-4, warmup_epochs=1.0),
+        )
+    )
 
 
 def _paper(architecture: str) -> ConfigDict:

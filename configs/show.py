@@ -7,34 +7,25 @@
 Writes hands.png to the workdir: crops as training sees them, left hands mirrored, with the
 skeletons of the labelled joints and the boxes; the numbers above are the rows of the split. Prints
 how many of them have which label. Raw files are read, and records written, on first use.
+
+Fields: `ShowSpec` in peclr_jax/tasks/show.py. Cost: seconds, once the records are written.
 """
 
 from ml_collections import ConfigDict
 
+from configs.composition import compose
 from peclr_jax import specs
-from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.tasks.show import ShowSpec
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
-    """The configuration of the one recipe there is.
+    """Returns the config of the only recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/show.py:RECIPE`.
+      recipe: What follows the colon in `--config=configs/show.py:RECIPE`.
 
     Raises:
-      UserError: an unknown recipe.
+      UserError: An unknown recipe.
     """
-    if recipe != "default":
-        raise UserError(f"configs/show.py has no recipe {recipe!r}; leave it out")
-    config = ConfigDict()
-    config.task = "show"
-    config.recipe = recipe
-    # Every field is explained in peclr_jax/input_pipeline/spec.py.
-    config.data = specs.to_config(DataSpec())
-    config.data.source = "tfds"  # "rendered": our rendered hands, whose splits are train, held_out
-    config.data.source_size = 192  # px
-    config.split = "train"
-    config.count = 24  # hands
-    config.columns = 6
-    return config
+    bases = {"default": lambda: specs.to_config(ShowSpec())}
+    return compose("configs/show.py", recipe, bases, {})

@@ -12,45 +12,29 @@ wrist's position, of which the depth is used; the hand's size is the mean of the
 
 from ml_collections import ConfigDict
 
-from peclr_jax.errors import UserError
-from peclr_jax.networks.inference import default_data_config
+from configs.composition import compose
+from peclr_jax import specs
+from peclr_jax.networks.spec import EvaluationDataSpec
+from peclr_jax.tasks.submission import SubmissionSpec
 
-RECIPES = ("default", "ho3d")
+
+def _freihand() -> ConfigDict:
+    return specs.to_config(SubmissionSpec())
+
+
+def _ho3d() -> ConfigDict:
+    data = EvaluationDataSpec(names="ho3d/v2")
+    return specs.to_config(SubmissionSpec(challenge="ho3d", data=data, crop="box"))
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/submission.py:RECIPE`: nothing, for
+      recipe: What follows the colon in `--config=configs/submission.py:RECIPE`; nothing, for
         FreiHAND's challenge, or "ho3d".
 
     Raises:
-      UserError: an unknown recipe.
+      UserError: An unknown recipe.
     """
-    if recipe not in RECIPES:
-        raise UserError(
-            f"configs/submission.py has no recipe {recipe!r}; leave it out, or choose 'ho3d'"
-        )
-    config = ConfigDict()
-    config.task = "submission"
-    config.recipe = recipe
-    config.checkpoint = "runs/finetune"  # a fine-tuning run's directory, or one step of it
-    config.init = ConfigDict()
-    # Instead of it, an official fine-tuned release or what configs/export.py wrote in its layout.
-    config.init.torch_checkpoint = ""
-    # Whose rules: "freihand" or "ho3d". They say what is given of every hand besides its image, and
-    # the order and axes of the joints.
-    config.challenge = "freihand"
-    config.data = default_data_config()
-    config.data.names = "freihand"
-    config.split = "evaluation"
-    config.batch_size = 64  # images at a time
-    # "two_pass": the middle of the image, then the surroundings of the network's own estimate.
-    # "box": of the labels; FreiHAND has them once FreiHAND_pub_v2_eval.zip lies beside the images.
-    config.crop = "two_pass"
-    if recipe == "ho3d":
-        config.challenge = "ho3d"
-        config.data.names = "ho3d/v2"
-        config.crop = "box"
-    return config
+    return compose("configs/submission.py", recipe, {"default": _freihand, "ho3d": _ho3d})

@@ -2,6 +2,48 @@
 
 After Spurr, Dahiya, Wang, Zhang and Hilliges, "Self-Supervised 3D Hand Pose Estimation from
 monocular RGB via Contrastive Learning", ICCV 2021, https://arxiv.org/abs/2106.05953.
+
+The names below are imported when they are first used, so that what needs one of them does not wait
+for all.
 """
 
+import importlib
+from typing import Any
+
 __version__ = "0.1.0"
+
+_MODULES = {
+    "Similarity": "geometry.affine",
+    "ViewSpec": "views.spec",
+    "two_views": "views.augment",
+    "nt_xent": "objectives.contrastive",
+    "undo_transform": "objectives.contrastive",
+    "equivariant_nt_xent": "objectives.contrastive",
+    "lars_adam": "training.optimizer",
+    "warmup_cosine": "training.optimizer",
+    "to_25d": "geometry.camera",
+    "from_25d": "geometry.camera",
+    "procrustes_align": "hands.metrics",
+    "open_network": "networks.opening",
+}
+
+__all__ = [
+    "Similarity",
+    "ViewSpec",
+    "equivariant_nt_xent",
+    "from_25d",
+    "lars_adam",
+    "nt_xent",
+    "open_network",
+    "procrustes_align",
+    "to_25d",
+    "two_views",
+    "undo_transform",
+    "warmup_cosine",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

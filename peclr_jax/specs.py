@@ -6,12 +6,9 @@ checkpoint, the arms of an experiment. Values are checked for their type, and ag
 that a field's annotation gives; unknown names are told with the nearest known one.
 
     @dataclasses.dataclass(frozen=True)
-    class ExampleSpec:
+    class ExampleSpec(Spec):
         width: Annotated[int, Between(1, 4096)] = 64
         stem: Literal["imagenet", "small"] = "imagenet"
-
-        def __post_init__(self) -> None:
-            specs.check(self)
 """
 
 import dataclasses
@@ -27,7 +24,7 @@ from ml_collections import ConfigDict
 
 from peclr_jax.errors import FieldError, UserError, nearest
 
-Spec = TypeVar("Spec")
+T = TypeVar("T")
 
 # A field that a config gives elsewhere; it is neither read from a mapping nor written to one.
 ELSEWHERE = types.MappingProxyType({"elsewhere": True})
@@ -68,7 +65,25 @@ NonNegativeFloat = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1)]
 
 
-def from_config(cls: type[Spec], config: ConfigDict) -> Spec:
+class Spec:
+    """Base of all specs: checks the types and bounds of its fields when it is made.
+
+    Lists become tuples, and whole numbers floats, where an annotation says so. A spec that checks
+    its fields against each other extends `__post_init__` and raises a `FieldError`.
+    """
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: A value of another type, or beyond the bounds of its annotation.
+        """
+        cls: Any = type(self)
+        for name, hint in _hints(cls).items():
+            object.__setattr__(self, name, _read(getattr(self, name), hint, name, 0))
+
+
+def from_config(cls: type[T], config: ConfigDict) -> T:
     """Makes a spec of a task's config: the first line of every task.
 
     Args:
@@ -81,7 +96,7 @@ def from_config(cls: type[Spec], config: ConfigDict) -> Spec:
     return from_mapping(cls, config.to_dict(), "--config")
 
 
-def from_mapping(cls: type[Spec], values: Mapping[str, Any], where: str) -> Spec:
+def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """Makes a spec of a mapping; fields that it lacks take their defaults.
 
     Args:
@@ -119,7 +134,7 @@ def _config(values: Mapping[str, Any]) -> ConfigDict:
     return config
 
 
-def changed(spec: Spec, changes: Mapping[str, Any], where: str) -> Spec:
+def changed(spec: T, changes: Mapping[str, Any], where: str) -> T:
     """Returns a copy of a spec with some fields changed.
 
     Args:
@@ -143,25 +158,12 @@ def changed(spec: Spec, changes: Mapping[str, Any], where: str) -> Spec:
     return from_mapping(type(spec), values, where)
 
 
-def check(spec: Any) -> None:
-    """Checks the types and bounds of a spec's fields; to be called in `__post_init__`.
-
-    Lists become tuples, and whole numbers floats, where the annotation says so.
-
-    Raises:
-      FieldError: A value of another type, or beyond the bounds of its annotation.
-    """
-    cls: Any = type(spec)
-    for name, hint in _hints(cls).items():
-        object.__setattr__(spec, name, _read(getattr(spec, name), hint, name, 0))
-
-
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return {
         name: hint
         for name, hint in typing.get_type_hints(cls, include_extras=True).items()
-        if name in cls.__dataclass_fields__  # type: ignore[attr-defined]
+        if name in cls.__dataclass_fields__
     }
 
 
@@ -204,7 +206,7 @@ def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
     if origin is Literal:
         if not isinstance(value, type(arguments[0])) or value not in arguments:
             choices = ", ".join(map(repr, arguments))
-            raise FieldError(name, f"is {_shown(value)}; choose one of {choices}")
+            raise FieldError(name, f"is {_shown(value)}, none of {choices}")
         return value
     if origin in (Union, types.UnionType):  # X | None
         inner = next(part for part in arguments if part is not type(None))

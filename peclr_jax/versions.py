@@ -1,4 +1,4 @@
-"""Which code is running: versions of packages, and the commit of this one."""
+"""Versions of packages, and what git knows of this checkout."""
 
 import contextlib
 import importlib.metadata
@@ -9,7 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def version_of(package: str) -> str | None:
-    """Returns the version of a distribution, or of the one that installs a module of this name."""
+    """Returns the version of a package, `None` if it is not installed.
+
+    Args:
+      package: Name of a distribution, or of a module that one installs.
+    """
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
     distributions = importlib.metadata.packages_distributions().get(package)
@@ -17,7 +21,11 @@ def version_of(package: str) -> str | None:
 
 
 def ask_git(*arguments: str) -> str | None:
-    """Returns what git answers about this checkout; `None` without git, or outside a checkout."""
+    """Returns what git answers about this checkout; `None` without git, or outside a checkout.
+
+    Args:
+      *arguments: Command of git and its arguments.
+    """
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     except OSError:

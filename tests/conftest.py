@@ -11,14 +11,14 @@ from pathlib import Path
 from types import ModuleType
 
 # Before the first import of jax: the sharding tests need more than one device, and what is run here
-# takes less time than optimising it would. The fusion emitters would take half of all compilation;
-# a version of XLA that does not know their flag would abort.
+# takes less time than optimising it would. The fusion emitters would take half of all compilation,
+# code generated in 32 parts a fifth; a version of XLA that does not know their flags would abort.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = " ".join(
     [
         "--xla_force_host_platform_device_count=8",
         "--xla_backend_optimization_level=0",
-        "--xla_cpu_use_fusion_emitters=false"
+        "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
         if importlib.metadata.version("jaxlib").startswith("0.10.")
         else "",
         os.environ.get("XLA_FLAGS", ""),  # of two that contradict each other the later one counts

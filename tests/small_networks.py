@@ -11,15 +11,18 @@ from configs import finetune as recipes
 from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline import DataSpec, make_source
-from peclr_jax.networks import estimator as estimators
-from peclr_jax.networks import inference
-from peclr_jax.networks.estimator import Estimate
-from peclr_jax.runs import label_statistics, pose_recipe, recipe
+from peclr_jax.input_pipeline import make_source
+from peclr_jax.networks import label_statistics
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.networks.evaluation_data import open_data
+from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.networks.opening import open_network
+from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.restoring import restore_config, restore_params
+from peclr_jax.training.restoring import restore_config, restore_params, restore_results
 from tests.stand_ins import shallow_networks
 
 DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
@@ -39,23 +42,19 @@ def save_network(workdir, data_dir):
             "data.source_size": 24,
         }
     )
-    source = make_source(
-        specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data"),
-        train=True,
-        batch_size=8,
-        seed=0,
-        mesh=make_mesh(),
-    )
-    config.statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
-    bias = np.asarray(config.statistics.mean_pose, np.float32).ravel()
+    spec = specs.from_config(FinetuneSpec, config)
+    source = make_source(spec.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    statistics = label_statistics.measure(source, 8, spec.views, 24)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+    variables = finetune.initialise(spec, network, RANDOM)
+    bias = np.asarray(statistics.mean_pose, np.float32).ravel()
     variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
-    return save(workdir, config.to_dict(), variables)
+    results = {"label_statistics": specs.to_dict(statistics)}
+    return save(workdir, specs.to_dict(spec), variables, results)
 
 
-def save(workdir, config, variables):
-    with Checkpoints(workdir, config, save_every=1) as checkpoints:
+def save(workdir, config, variables, results=None):
+    with Checkpoints(workdir, config, results=results, save_every=1) as checkpoints:
         checkpoints.save(1, dict(variables))
     return workdir
 
@@ -99,13 +98,20 @@ def finetuned_otherwise(tmp_path_factory, finetuned):
     variables = restore_params(finetuned)
     variables["params"]["head"]["pose"]["kernel"] *= -2
     workdir = tmp_path_factory.mktemp("finetuned_otherwise")
-    return save(workdir, restore_config(finetuned), variables)
+    config, results = restore_config(finetuned), restore_results(finetuned)
+    return save(workdir, config, variables, results)
 
 
 @pytest.fixture(scope="session")
-def network(finetuned):
+def opened(finetuned):
     """The network of `finetuned`."""
-    return estimators.load(finetuned)
+    return open_network(finetuned)
+
+
+@pytest.fixture(scope="session")
+def network(opened):
+    """The network of `finetuned`, as it is asked about images."""
+    return Estimator.of(opened)
 
 
 @pytest.fixture(scope="session")
@@ -116,24 +122,22 @@ def places(records):
 
 @pytest.fixture(scope="session")
 def given_data(places):
-    """Fields of `inference.default_data_config` that name `finetuned`'s data."""
-    config = inference.default_data_config()
-    config.update({name.removeprefix("data."): place for name, place in places.items()})
-    return config
+    """What names `finetuned`'s data."""
+    return EvaluationDataSpec(**{k.removeprefix("data."): place for k, place in places.items()})
 
 
 @pytest.fixture(scope="session")
-def hands(network, given_data):
+def hands(opened, given_data):
     """Four drawn hands in four versions each, with all labels."""
-    _, _, split = inference.open_data(given_data, "train+validation", network, "box", 16)
-    (batch,) = split.batches()
+    data = open_data(given_data, "train+validation", opened.description, "box", 16)
+    (batch,) = data.split.batches()
     return batch
 
 
 @pytest.fixture(scope="session")
 def exact(network, hands):
     """What a network would say that knows the labels."""
-    inferred = inference.infer(network, hands, "box", 16)
+    inferred = look_at_batch(network, hands, "box", 16)
     pose, bone = camera.to_25d(jnp.asarray(hands["keypoints_3d"]), jnp.asarray(hands["intrinsics"]))
     depth = jnp.asarray(hands["keypoints_3d"])[:, 0, 2] / bone
     return inferred._replace(estimate=Estimate(pose, depth))

@@ -28,6 +28,7 @@ MOST_FILES = 14
 MOST_WITH_CONFIG = 13
 # Modules without a test file of their own, and where they are tested.
 MIRRORED_ELSEWHERE = {
+    "peclr_jax.models.projector": "tests/models/test_torch_weights.py",
     "peclr_jax.pages.demo": "tests/tasks/test_demo.py",
     "peclr_jax.synthetic.shading": "tests/synthetic/test_render.py",
     "peclr_jax.synthetic.skin": "tests/synthetic/test_render.py",

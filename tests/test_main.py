@@ -1,5 +1,6 @@
 """The command line's own part: where a run goes, and how it ends."""
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -46,9 +47,13 @@ def run(main, monkeypatch):
             seen.append(workdir)
             return task()
 
-        module = SimpleNamespace(run=stub)
-        for name in TASKS:
-            monkeypatch.setitem(sys.modules, f"peclr_jax.tasks.{name}", module)
+        def import_module(name, package=None):
+            if name.startswith("peclr_jax.tasks."):
+                return SimpleNamespace(run=stub)
+            return imported(name, package)
+
+        imported = importlib.import_module
+        monkeypatch.setattr(importlib, "import_module", import_module)
         flags.FLAGS.unparse_flags()
         code = main.main(main.parse_flags([sys.argv[0], *argv]))
         return code, seen[0]

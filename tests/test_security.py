@@ -18,8 +18,8 @@ ALLOWED = {
     "tests/data/test_youtube_3d_hands.py": {"os.system"},
     "tests/data/test_security.py": {"allow_pickle", "tarfile.open"},
     "tests/test_security.py": {"pickle.loads"},
-    "tests/models/test_torch_file.py": {"eval", "exec", "os.system", "torch.load"},
-    "tests/models/test_torch_weights.py": {"torch.load"},
+    "tests/models/test_torch_pickle.py": {"eval", "exec", "os.system"},
+    "tests/models/test_torch_writing.py": {"torch.load"},
     "tests/tasks/test_export.py": {"torch.load"},
 }
 

@@ -11,18 +11,18 @@ from peclr_jax.specs import Between, PositiveInt
 
 
 @dataclasses.dataclass(frozen=True)
-class Inner:
+class Inner(specs.Spec):
     span: tuple[float, float] = (0.0, 1.0)
     margin: float = dataclasses.field(default=1.5, metadata=specs.ELSEWHERE)
 
     def __post_init__(self):
-        specs.check(self)
+        super().__post_init__()
         if self.span[0] > self.span[1]:
             raise FieldError("span", "must be ordered")
 
 
 @dataclasses.dataclass(frozen=True)
-class Outer:
+class Outer(specs.Spec):
     count: PositiveInt = 1
     share: Annotated[float, Between(0, 1, above=True)] = 1.0
     kind: Literal["a", "b"] = "a"
@@ -32,9 +32,6 @@ class Outer:
     maybe: int | None = None
     inner: Inner = Inner()
     several: dict[str, Inner] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self):
-        specs.check(self)
 
 
 def test_a_config_and_its_spec_say_the_same():
@@ -66,8 +63,8 @@ def test_missing_fields_take_their_defaults_and_values_their_types():
         ({"share": 0.0}, r"--config\.share must lie in \(0, 1\], got 0\.0"),
         ({"share": float("nan")}, r"--config\.share is nan, not a finite number"),
         ({"share": None}, r"--config\.share is None, not a number"),
-        ({"kind": "c"}, r"--config\.kind is 'c'; choose one of 'a', 'b'"),
-        ({"kind": ["a"]}, r"--config\.kind is \['a'\]; choose one of"),
+        ({"kind": "c"}, r"--config\.kind is 'c', none of 'a', 'b'"),
+        ({"kind": ["a"]}, r"--config\.kind is \['a'\], none of"),
         ({"flag": 1}, r"--config\.flag is 1, not True or False"),
         ({"name": 3}, r"--config\.name is 3, not text"),
         ({"seeds": 3}, r"--config\.seeds is 3, no list of values"),

@@ -1,4 +1,4 @@
-"""What a compiled program communicates, read from its text: JAX gives no more."""
+"""Collective operations of a compiled program, read from its text: JAX gives no more."""
 
 import re
 from collections import Counter
@@ -36,11 +36,11 @@ class Collective(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """That every device puts in, each time."""
+        """Bytes that every device puts in, each time."""
         return sum(operand.bytes for operand in self.operands)
 
     def sent(self, devices: int) -> float:
-        """Bytes that a device sends each time, if it is done in rings over all devices."""
+        """Returns the bytes that a device sends each time, in rings over all devices."""
         others = devices - 1
         return self.bytes * {
             "all-reduce": 2 * others / devices,
@@ -51,7 +51,7 @@ class Collective(NamedTuple):
 
 
 def collectives(compiled: jax.stages.Compiled) -> list[Collective]:
-    """The collective operations of a compiled program, those of loops included."""
+    """Returns the collective operations of a compiled program, those of loops included."""
     found = []
     for instruction, times in _executed(compiled.as_text()):
         match = _COLLECTIVE.fullmatch(instruction.opcode)
@@ -68,7 +68,7 @@ class _Instruction(NamedTuple):
 
 
 def _executed(text: str) -> Iterator[tuple[_Instruction, int]]:
-    """Every instruction that a program runs as such, and how often; loops must have an end."""
+    """Yields every instruction that a program runs and how often; loops must be of known length."""
     computations = _computations(text)
     called: Counter[str] = Counter()
 

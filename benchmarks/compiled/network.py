@@ -1,4 +1,4 @@
-"""Shapes and operations of a network, read off an abstract evaluation: nothing is run."""
+"""Shapes and operations of a network, read from an abstract evaluation: nothing is run."""
 
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ class Layer(NamedTuple):
         the block's sum follows).
       inputs: Elements read.
       outputs: Elements written.
-      flops: Of the forward pass: two for every multiplication and addition.
+      flops: Operations of the forward pass, two for every multiplication and addition.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Layer(NamedTuple):
 
 
 class Network(NamedTuple):
-    """What the counts are taken from.
+    """Shapes of a network.
 
     Attributes:
-      layers: In the order of the forward pass; a block follows what it is made of.
+      layers: In the order of the forward pass; a block follows its layers.
       parameters: Their number.
       size: Side of the views in pixels.
       pooled: Whether the stem ends in max-pooling.
-      features: Numbers of a projection.
+      features: Length of a projection.
     """
 
     layers: tuple[Layer, ...]
@@ -50,7 +50,7 @@ class Network(NamedTuple):
 
 
 def trace(model: Projector, size: int) -> Network:
-    """Reads the shapes of a network off an abstract evaluation."""
+    """Reads the shapes of a network from an abstract evaluation, at views of `size` pixels."""
     layers: list[Layer] = []
     # A branch of a `BasicBlock` has two convolutions, one of a `Bottleneck` three.
     branch_ends = ("bn3" if model.encoder.block is Bottleneck else "bn2", "downsample_bn")
@@ -102,6 +102,6 @@ def network_of(architecture: str, size: int, **fields: Any) -> Network:
     Args:
       architecture: A key of `resnet.BY_NAME`.
       size: Side of the views in pixels.
-      **fields: Of the `ResNet`.
+      **fields: Fields of the `ResNet`.
     """
     return trace(Projector(BY_NAME[architecture](**fields), ProjectionHead()), size)

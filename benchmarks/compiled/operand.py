@@ -16,12 +16,13 @@ class Operand(NamedTuple):
 
     @property
     def bytes(self) -> int:
-        """How many it takes."""
+        """Size in bytes."""
         bits = _BITS.get(self.dtype) or int(re.search(r"\d+", self.dtype).group())
         return math.prod(self.shape) * bits // 8
 
 
 def operands_of(text: str) -> tuple[Operand, ...]:
+    """Returns the arrays that a type in the text of a program names."""
     return tuple(
         Operand(dtype, tuple(map(int, filter(None, dimensions.split(",")))))
         for dtype, dimensions in _SHAPE.findall(text)

@@ -1,4 +1,4 @@
-"""The passes over the activations that a step of pre-training makes, with operations and bytes.
+"""Passes over the activations in a step of pre-training, with their operations and bytes.
 
 Pure functions of the network's shapes. Every pass counts its operations and the bytes that it must
 move, under one of three assumptions about what is fused:
@@ -27,10 +27,10 @@ class Pass(NamedTuple):
     """One reading and writing of activations.
 
     Attributes:
-      name: Of the layer, and what is done to it.
-      part: "augmentation", "forward", "loss", "backward" or "optimiser".
+      name: Name of the layer, and what is done to it.
+      part: "augmentation", "forward", "loss", "backward" or "optimizer".
       flops: Floating point operations of the whole batch.
-      bytes: Read and written.
+      bytes: Bytes read and written.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Pass(NamedTuple):
 def model_flops(network: Network, pairs: int) -> float:
     """Returns the operations that a step asks for: forward, and twice that backward.
 
-    The first convolution's input has no gradient. What a step computes anew to save memory is not
+    The first convolution's input has no gradient. What a step recomputes to save memory is not
     counted: utilisation by these operations is "model FLOP utilisation".
     """
     return sum(
@@ -56,14 +56,14 @@ def passes(
     """Lists the passes of a training step.
 
     Args:
-      network: From `trace`.
+      network: As traced.
       pairs: Images in a batch; each gives two views.
       rule: One of `RULES`.
       itemsize: Bytes of an activation.
       source_size: Side of the uint8 sources in pixels; by default 1.5 views.
 
     Raises:
-      ValueError: If an unknown rule.
+      ValueError: If the rule is unknown.
     """
     if rule not in RULES:
         raise ValueError(f"unknown rule {rule!r}; choose from {', '.join(RULES)}")
@@ -76,7 +76,7 @@ def passes(
 
 
 def _augmentation(network: Network, views: int, source_size: int) -> list[Pass]:
-    """Of uint8 sources to float32 views, which the network reads and rounds."""
+    """Passes from uint8 sources to float32 views, which the network reads and rounds."""
     source = (source_size or 3 * network.size // 2) ** 2 * 3
     view = network.size**2 * 3
     return [
@@ -87,13 +87,13 @@ def _augmentation(network: Network, views: int, source_size: int) -> list[Pass]:
 
 
 def _rest(network: Network, views: int) -> list[Pass]:
-    """Similarities of all pairs of views in float32, kept in blocks that never reach memory."""
+    """Passes of the loss, its similarities in blocks that never reach memory, and of the update."""
     similarities = 2.0 * views**2 * network.features
     return [
         Pass("similarities", "loss", 3 * similarities, 4.0 * 6 * views * network.features),
         Pass(
             "LARS and Adam",
-            "optimiser",
+            "optimizer",
             20.0 * network.parameters,
             float(_PARAMETER_BYTES * network.parameters),
         ),
@@ -153,7 +153,7 @@ def _backward(network: Network, rule: str) -> list[Pass]:
                 add(layer, "norm", 5 * n)
             elif rule == "fused":
                 # The block's pass has done the reductions of the norm that its branch ends in; it
-                # read what that of the shortcut needs beside.
+                # also read what that of the shortcut needs.
                 reductions = 2 * n if layer.kind == "norm" else n * _is_shortcut(layer)
                 add(layer, "norm and relu", reductions + 3 * n)
         elif layer.kind == "dense":
@@ -170,11 +170,11 @@ def _backward(network: Network, rule: str) -> list[Pass]:
 
 
 def _epilogue(layer: Layer, block: Layer | None) -> int:
-    """Elements read to finish an input's gradient as it is written, under the rule "ideal"."""
+    """Returns the elements read to finish an input's gradient under the rule "ideal"."""
     if _is_shortcut(layer):
         return 0
     if block is not None and layer.name == f"{block.name}/conv1":
-        # The gradient by the shortcut, the mask, and the result that its norm's sums are of.
+        # The gradient by the shortcut, the mask, and the input of the norm's sums.
         return 3 * layer.inputs
     return layer.inputs
 

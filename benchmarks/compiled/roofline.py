@@ -1,4 +1,4 @@
-"""How fast a step of pre-training could be: the bounds by its operations and its least bytes.
+"""Bounds of the speed of a step of pre-training, by its operations and its least bytes.
 
     python -m benchmarks.compiled.roofline --size 128 --pairs 2048 --tflops 989 --bandwidth 3.35
 
@@ -30,10 +30,10 @@ _DATASHEETS = (
 
 
 class Machine(NamedTuple):
-    """What a processor can do.
+    """Rates of a processor.
 
     Attributes:
-      flops: Bfloat16 operations a second.
+      flops: Operations a second, bfloat16.
       bandwidth: Bytes a second to and from its memory.
     """
 
@@ -61,14 +61,14 @@ class Bounds(NamedTuple):
 
 
 def bounds(all_passes: Iterable[Pass], machine: Machine) -> Bounds:
-    """Returns the least seconds of passes on a machine."""
+    """Returns the least time of passes on a machine."""
     times = [(one.flops / machine.flops, one.bytes / machine.bandwidth) for one in all_passes]
     arithmetic, bandwidth = (sum(column) for column in zip(*times, strict=True))
     return Bounds(arithmetic, bandwidth, sum(max(pair) for pair in times))
 
 
 def datasheet(device_kind: str) -> Machine | None:
-    """Returns what a maker says of its accelerator, dense bfloat16; None of an unknown one."""
+    """Returns the rates in an accelerator's data sheet, dense bfloat16; `None` if it is unknown."""
     for name, tflops, terabytes in _DATASHEETS:
         if name in device_kind:
             return Machine(tflops * 1e12, terabytes * 1e12)
@@ -76,7 +76,7 @@ def datasheet(device_kind: str) -> Machine | None:
 
 
 def table(networks: Sequence[tuple[str, Network]], pairs: int, machine: Machine) -> Table:
-    """Shows the bounds of networks under every rule."""
+    """Lays out the bounds of networks under every rule."""
     result = Table(
         title=f"Bounds of a step of {pairs} pairs at {machine.flops / 1e12:.0f} TFLOP/s and "
         f"{machine.bandwidth / 1e12:.2f} TB/s, in pairs/s (views/s are twice as many)",

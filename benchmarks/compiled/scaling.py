@@ -1,10 +1,10 @@
-"""Pre-training over several devices: the same losses, and what is sent between them.
+"""Pre-training over several devices: equal losses, and the bytes sent between devices.
 
     python -m benchmarks.compiled.scaling [--toy] [--output=benchmarks/results/scaling.json]
 
 The devices are virtual, XLA's CPUs on the cores of this machine: no speed is measured. The losses
-are those of the quick start's network, really trained. The bytes are read from compiled programs
-of the paper's ResNet-50, for CPUs and, where JAX can compile for CUDA, for H100s.
+come from training the quick start's network. The bytes are read from compiled programs of the
+paper's ResNet-50, for CPUs and, where JAX can compile for CUDA, for H100s.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from peclr_jax import files
 
 _MIB = 2**20
 PARTS = ("gradients", "statistics", "loss")
-# More than a layer's statistics ever are, and less than its gradients once they are combined.
+# Elements: more than the statistics of a layer, fewer than combined gradients.
 _STATISTICS = 2**14
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`train` and `compile` are fields of configs/pretrain.py; `pairs` are those of a device."""
+    """Sizes; `train` and `compile` change configs/pretrain.py, `pairs` are those of a device."""
 
     devices: tuple[int, ...] = (1, 2, 4, 8)
     steps: int = 10
@@ -41,7 +41,6 @@ class Settings:
     pairs: tuple[int, ...] = (64, 256)
     micro_batches: int = 4
     platforms: tuple[str, ...] = ("cpu", "h100")
-    separate: bool = True
 
 
 _SMALL = (
@@ -73,7 +72,7 @@ gradients take twice what GPUs' do. No speed was measured: the devices are virtu
 def prepare_training(
     changes: tuple[str, ...], devices: tuple[int, ...], steps: int
 ) -> Callable[[], Figures]:
-    def once() -> Figures:
+    def measure_once() -> Figures:
         import jax
         import numpy as np
         import optax
@@ -92,22 +91,22 @@ def prepare_training(
             )
         return figures
 
-    return once
+    return measure_once
 
 
 def prepare_program(changes: tuple[str, ...], program: Program) -> Callable[[], Figures]:
-    def once() -> Figures:
+    def measure_once() -> Figures:
         from benchmarks.compiled.collectives import collectives
 
         return count(collectives(compile_step(changes, program)), program.devices)
 
-    return once
+    return measure_once
 
 
 def part(collective: Any) -> str:
-    """What a collective is for: "gradients", "statistics" (of BatchNorm) or "loss".
+    """Returns what a collective is for: "gradients", "statistics" (of BatchNorm) or "loss".
 
-    Those of which XLA combines several may have no name.
+    A collective that XLA combined from several may have no name.
     """
     if collective.kind != "all-reduce" or "Projector" not in (collective.name or "Projector"):
         return "loss"
@@ -117,7 +116,7 @@ def part(collective: Any) -> str:
 
 
 def count(collectives: list[Any], devices: int) -> Figures:
-    """How often each part communicates in a step, and how many MiB a device sends for it."""
+    """Returns how often each part communicates in a step, and the MiB that a device sends."""
     operations: Counter[str] = Counter()
     sent: Counter[str] = Counter()
     for collective in collectives:
@@ -133,7 +132,7 @@ def measure(settings: Settings) -> Benchmark:
     from benchmarks.compiled import virtual_gpus
 
     most = max(settings.devices)
-    # What is compiled is not run: it need not be optimised beyond what is communicated.
+    # Compiled programs are not run, so they need no optimisation.
     flags = f"--xla_force_host_platform_device_count={most}"
     on_cpus = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
     in_a_hurry = {**on_cpus, "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=0"}
@@ -152,7 +151,6 @@ def measure(settings: Settings) -> Benchmark:
             )
         },
         1,
-        settings.separate,
     )[""]
     figures = ("loss", "loss_difference", "parameter_difference")
     benchmark: Benchmark = {
@@ -170,12 +168,12 @@ def measure(settings: Settings) -> Benchmark:
         )
         if program.platform == "h100" and not virtual_gpus.are_here():
             candidate = 'JAX cannot compile for CUDA: pip install "jax[cuda13]"'
-        benchmark |= harness.measure_in_turn({name: candidate}, 1, settings.separate)
+        benchmark |= harness.measure_in_turn({name: candidate}, 1)
     return harness.with_ratios(benchmark, [], settings)
 
 
 def programs(settings: Settings) -> list[Program]:
-    """By platform: every number of devices at the least batch, then more pairs, then in parts."""
+    """Returns the programs: all numbers of devices, then more pairs, then micro-batches."""
     few, most = min(settings.pairs), max(settings.devices)
     return [
         Program(platform, *sizes)

@@ -1,4 +1,4 @@
-"""What a lowered program does: its convolutions, products, transposes and residuals.
+"""Convolutions, products, transposes and residuals of a lowered program.
 
 The operations are read from the StableHLO of `jax.jit(f).lower(...)`, for any platform, also one
 that is not installed.
@@ -18,8 +18,8 @@ class Convolution(NamedTuple):
     """A convolution of a lowered program.
 
     Attributes:
-      operands: What is convolved, and with what.
-      result: Its result.
+      operands: The images and the kernel.
+      result: The result.
       layout: The roles of the dimensions, in the notation of XLA, "b01f_01io->b01f": batch, spatial
         dimensions, features in (or of an image) and out.
     """
@@ -44,7 +44,7 @@ class Transpose(NamedTuple):
 
 
 def convolutions(lowered: jax.stages.Lowered) -> list[Convolution]:
-    """The convolutions of a lowered program, forward and backward."""
+    """Returns the convolutions of a lowered program, forward and backward."""
     return [
         Convolution(
             (_operand(op.operands[0]), _operand(op.operands[1])),
@@ -56,7 +56,7 @@ def convolutions(lowered: jax.stages.Lowered) -> list[Convolution]:
 
 
 def products(lowered: jax.stages.Lowered) -> list[Product]:
-    """The products of matrices of a lowered program."""
+    """Returns the products of matrices of a lowered program."""
     return [
         Product((_operand(op.operands[0]), _operand(op.operands[1])), _operand(op.results[0]))
         for op in _operations(lowered, "stablehlo.dot_general")
@@ -64,7 +64,7 @@ def products(lowered: jax.stages.Lowered) -> list[Product]:
 
 
 def transposes(lowered: jax.stages.Lowered) -> list[Transpose]:
-    """The transpositions of a lowered program."""
+    """Returns the transpositions of a lowered program."""
     return [
         Transpose(
             _operand(op.operands[0]),
@@ -75,11 +75,11 @@ def transposes(lowered: jax.stages.Lowered) -> list[Transpose]:
 
 
 def residuals(function: Callable[..., Any], *arguments: Any) -> list[jax.ShapeDtypeStruct]:
-    """What is kept from a function's forward to its backward pass, were nothing optimised.
+    """Returns what is kept from a function's forward to its backward pass, without optimisation.
 
     Args:
-      function: Of arrays, to be derived by its first argument.
-      arguments: Arrays or `jax.ShapeDtypeStruct`s, in pytrees.
+      function: A function of arrays, derived by its first argument.
+      *arguments: Arrays or `jax.ShapeDtypeStruct`s, in pytrees.
     """
 
     def pull_back(first: Any, *others: Any) -> Any:

@@ -1,11 +1,11 @@
-"""The real step of pre-training over several devices: trained for a while, or compiled alone."""
+"""The step of pre-training over several devices: trained for a while, or compiled alone."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 
 class Program(NamedTuple):
-    """A step to compile; `pairs` a device and micro-batch."""
+    """A step to compile; `pairs` are those of a device and micro-batch."""
 
     platform: str
     devices: int
@@ -14,7 +14,7 @@ class Program(NamedTuple):
 
 
 def make_config(changes: tuple[str, ...], **fields: Any) -> Any:
-    """A recipe of configs/pretrain.py, its name first, with changes like "model.width=4"."""
+    """Returns a recipe of configs/pretrain.py, its name first, changed like "model.width=4"."""
     from configs import pretrain
 
     recipe, *flags = changes
@@ -27,34 +27,34 @@ def make_config(changes: tuple[str, ...], **fields: Any) -> Any:
 
 
 def make_step(config: Any, devices: list[Any]) -> tuple[Any, Callable[[Any], Any], Any]:
-    """The real step, a function from a key to the state before it, and the mesh."""
+    """Returns the step, a function from a key to the first state, and the mesh."""
     import jax.numpy as jnp
 
+    from peclr_jax import specs
     from peclr_jax.devices import mesh
-    from peclr_jax.runs import recipe
+    from peclr_jax.runs.spec import PretrainSpec
     from peclr_jax.tasks import pretrain
     from peclr_jax.training import trainer
 
-    model, spec = recipe.make_projector(config), recipe.view_spec(config)
-    schedule = recipe.make_schedule(config, 100, recipe.sqrt_scaled_peak(config))
-    optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-    gradients = pretrain.make_gradients(config, model, spec)
+    spec = specs.from_config(PretrainSpec, config)
+    model, schedule = spec.model.build(), spec.schedule(100, spec.peak_learning_rate)
+    optimizer = spec.optimizer.build(schedule.learning_rate)
+    gradients = pretrain.make_gradients(spec, model)
     spread = mesh.make_mesh(devices)
     step = trainer.make_train_step(gradients, optimizer, mesh=spread)
 
     def state(key: Any) -> Any:
-        return trainer.create_state(
-            model.init(key, jnp.zeros((1, spec.size, spec.size, 3))), optimizer
-        )
+        size = spec.views.size
+        return trainer.create_state(model.init(key, jnp.zeros((1, size, size, 3))), optimizer)
 
     return step, state, spread
 
 
 def train(changes: tuple[str, ...], devices: int, steps: int) -> tuple[list[float], Any, Any]:
-    """The losses of the first steps, and the parameters before and after them.
+    """Returns the losses of the first steps, and the parameters before and after them.
 
-    Without the bias before BatchNorm: its gradient is zero but for rounding, of which Adam makes
-    steps as long as of any other.
+    The bias before BatchNorm is left out: its gradient is zero but for rounding, which Adam scales
+    to steps as long as all others.
     """
     import jax
     import numpy as np

@@ -1,9 +1,10 @@
-"""H100s to compile for, where there are none: programs, and not times.
+"""H100s to compile for on machines without one: programs, not times.
 
     pip install "jax[cuda13]"
 
-XLA compiles for a description of the hardware as it does for the hardware, but for what it would
-try out: which of cuDNN's algorithms is fastest. Needs `ENVIRONMENT` before JAX is imported.
+XLA compiles for a description of the hardware as for the hardware itself, except for the choice of
+cuDNN's fastest algorithms, which it would try out. `ENVIRONMENT` must be set before JAX is
+imported.
 """
 
 import importlib.util
@@ -11,10 +12,10 @@ import importlib.util
 import jax
 from jax.experimental import topologies
 
-# cuda first, or JAX does not load the plugin; the second, as the plugin looks for a driver.
+# JAX loads the plugin only if cuda is first; without the check the plugin needs no driver.
 ENVIRONMENT = {"JAX_PLATFORMS": "cuda,cpu", "JAX_SKIP_CUDA_CONSTRAINTS_CHECK": "1"}
 
-# By XLA's number of a type: cores' scalar and matrix units, GHz, units, operations a cycle.
+# Scalar and matrix units of a core by XLA's number of a type: GHz, units, operations a cycle.
 _SCALAR = {10: (1.98, 128, 2), 11: (1.98, 128, 2), 12: (1.98, 64, 2), 16: (1.98, 128, 2)}
 _MATRIX = {10: (1.83, 4, 512), 11: (1.83, 4, 256), 12: (1.98, 4, 32), 16: (1.83, 4, 512)}
 
@@ -74,7 +75,7 @@ def are_here() -> bool:
 
 
 def h100s(count: int) -> list[jax.Device]:
-    """Returns as many H100s, in one machine, to make a mesh of."""
+    """Returns `count` H100s of one machine, to make a mesh of."""
     description = topologies.get_topology_desc(
         platform="cuda", target_config=_H100, topology=f"1x1x{count}"
     )

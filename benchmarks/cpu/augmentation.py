@@ -31,7 +31,6 @@ class Settings:
     size: int = 128
     seconds: float = 2.0
     rounds: int = 7
-    separate: bool = True
 
 
 TOY = Settings(batch=2, source_size=24, photo_size=28, size=16, seconds=0.01, rounds=2)
@@ -68,7 +67,7 @@ def measure(settings: Settings) -> Benchmark:
         candidates[f"opencv, {style}"] = harness.missing("cv2") or _opencv(
             {**sizes, "style": style, "photo_side": settings.photo_size}
         )
-    measured = harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+    measured = harness.measure_in_turn(candidates, settings.rounds)
     for row in harness.rows(measured).values():
         if "per_core_second" in row:
             row["core_ms_per_pair"] = harness.spread(

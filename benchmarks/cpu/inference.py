@@ -3,9 +3,9 @@
     python -m benchmarks.cpu.inference [--batches 1 32]
 
 * ours: `model.apply`, compiled for the batch;
-* ours, folded: the same with BatchNorm folded into the convolutions, as `predict` has it;
-* ours, YNNPACK: the same again under `YNNPACK`, switches of XLA that are experimental: set them as
-  XLA_FLAGS before `main.py` to have predictions so;
+* ours, folded: the same with BatchNorm folded into the convolutions, as in `predict`;
+* ours, YNNPACK: the same again under `YNNPACK`, experimental switches of XLA, which speed up
+  `main.py`, too, as XLA_FLAGS;
 * pytorch: eager, `inference_mode`, NCHW;
 * pytorch, channels last: the same in the other layout.
 
@@ -37,7 +37,6 @@ class Settings:
     batches: tuple[int, ...] = (1, 32)
     seconds: float = 3.0
     rounds: int = 7
-    separate: bool = True
 
 
 TOY = Settings("resnet18", width=4, size=32, batches=(1,), seconds=0.01, rounds=2)
@@ -48,7 +47,7 @@ def prepare_ours(
 ) -> Callable[[], Figures]:
     import jax
 
-    from peclr_jax.models import folding, resnet
+    from peclr_jax.models import normalization, resnet
     from peclr_jax.models.heads import ProjectionHead
     from peclr_jax.models.projector import Projector
 
@@ -56,7 +55,7 @@ def prepare_ours(
     images = jax.random.normal(jax.random.key(0), (batch, size, size, 3))
     variables = jax.jit(network.init)(jax.random.key(1), images)
     if folded:
-        network, variables = folding.fold(network, variables)
+        network, variables = normalization.fold(network, variables)
     of_encoder = {name: tree["encoder"] for name, tree in variables.items() if "encoder" in tree}
     program = jax.jit(lambda images: network.encoder.apply(of_encoder, images, train=False))
     return lambda: harness.timed(
@@ -111,7 +110,7 @@ def measure(settings: Settings) -> Benchmark:
             "pytorch, channels last": torch("channels_last"),
         }
         candidates = {f"{name}, batch {batch}": c for name, c in candidates.items()}
-        measured |= harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+        measured |= harness.measure_in_turn(candidates, settings.rounds)
         ours = [name for name in candidates if name.startswith("ours")]
         peers = [name for name in candidates if name.startswith("pytorch")]
         pairs += [(mine, theirs, "per_second") for mine in ours for theirs in peers]

@@ -2,9 +2,9 @@
 
     python -m benchmarks.cpu.ingest [--images DIR]
 
-DIR holds JPEGs of the kind that matters to you; a few suffice, they are copied until there are
+DIR holds JPEGs of the kind that matters to you; a few suffice, as they are copied until there are
 `--count`. Without it the files are `--hands` of our rendered hands over clutter, JPEGs of
-`--image_size` at quality 90: "kb_a_file" says how large they came out. FreiHAND's photographs, of
+`--image_size` at quality 90, whose mean size is "kb_a_file". FreiHAND's photographs, of
 224 px, take 10 to 15 kB.
 
 * records built: files to checked TFDS records, by the builder for folders of images;
@@ -47,7 +47,6 @@ class Settings:
     threads: int = 0
     seconds: float = 3.0
     rounds: int = 5
-    separate: bool = True
 
 
 TOY = Settings(
@@ -56,7 +55,7 @@ TOY = Settings(
 
 
 def _decoded(parts: Any, options: dict[str, Any]) -> Any:
-    """Records decoded whole, without a crop; they must be of one size."""
+    """Opens records to be decoded whole, without a crop; they must be of one size."""
     from peclr_jax.input_pipeline.records import RecordStore, import_tensorflow
 
     class DecodedStore(RecordStore):
@@ -136,7 +135,7 @@ def _build(folder: str, data_dir: str) -> Any:
 
 
 def prepare_building(folder: str, data_dir: str, count: int) -> Callable[[], Figures]:
-    """Writes the records once more every time; those of the first time are what others read."""
+    """Writes the records anew in every round; the others read those of the preparation."""
     _build(folder, data_dir)
 
     def measure_once() -> Figures:
@@ -203,7 +202,7 @@ def measure(settings: Settings) -> Benchmark:
             "folder": folder,
         }
         of_files = harness.measure_in_turn(
-            {"files": Candidate(prepare_files, files, environment=ON_CPU)}, 1, settings.separate
+            {"files": Candidate(prepare_files, files, environment=ON_CPU)}, 1
         )["files"]
         building = {"folder": folder, "data_dir": data_dir, "count": settings.count}
         reading = {
@@ -211,15 +210,15 @@ def measure(settings: Settings) -> Benchmark:
             "threads": settings.threads or machine.cores(),
             "seconds": settings.seconds,
         }
-        stored = {"data_dir": data_dir, "source_size": settings.source_size, **reading}
+        reading_records = {"data_dir": data_dir, "source_size": settings.source_size, **reading}
         candidates = {
             BUILT: Candidate(prepare_building, building, environment=ON_CPU),
             BARE: Candidate(prepare_bare, {"folder": folder, **reading}, environment=ON_CPU),
         }
         for kind in STORES:
-            kwargs = {"kind": kind, **stored}
+            kwargs = {"kind": kind, **reading_records}
             candidates[kind] = Candidate(prepare_store, kwargs, environment=ON_CPU)
-        measured = harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+        measured = harness.measure_in_turn(candidates, settings.rounds)
     for figure in ("files", "kb_a_file"):
         measured[BUILT][figure] = of_files[figure]
     pairs = [(kind, BARE, "per_core_second") for kind in STORES]

@@ -3,8 +3,8 @@
     python -m benchmarks.cpu.nt_xent [--counts 1024 2048 4096]
 
 N images are 2N rows to compare. Three kinds of memory are told apart: what the compiled program
-says it needs beside its inputs, the most the process has held, and what of that it held before.
-A candidate whose program needs more than `--limit_gib` is not run: the row says how much it was.
+needs beside its inputs, the most the process has held, and what of that it held before. A candidate
+whose program needs more than `--limit_gib` is not run: its row says how much that is.
 """
 
 from collections.abc import Callable
@@ -20,24 +20,23 @@ from benchmarks.report import Column
 
 @dataclass(frozen=True)
 class Settings:
-    """`counts` of images, `chunks` of rows; from `once_from` images on, one call is all."""
+    """`counts` of images, `chunks` of rows; one call is all from `one_call_from` images on."""
 
     counts: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384, 32768)
     dimension: int = 128
     chunks: tuple[int, ...] = (512, 1024)
     temperature: float = 0.5
     limit_gib: float = 8.0
-    once_from: int = 8192
+    one_call_from: int = 8192
     seconds: float = 2.0
     rounds: int = 3
-    separate: bool = True
 
 
-TOY = Settings((8, 16), dimension=4, chunks=(4,), once_from=16, seconds=0.01, rounds=2)
+TOY = Settings((8, 16), dimension=4, chunks=(4,), one_call_from=16, seconds=0.01, rounds=2)
 
 
 def value_and_gradient(candidate: str, temperature: float) -> Callable[[Any], tuple[Any, Any]]:
-    """The loss of (2N, D) projections, rows i and i + N the views of one image, and its gradient.
+    """Returns the loss of (2N, D) projections, with i and i + N of one image, and its gradient.
 
     Args:
       candidate: "optax", "ours", or "ours, chunk C".
@@ -78,13 +77,13 @@ def prepare(
         return lambda: {"program_mib": needed}
     before = process.peak_memory_mib()
 
-    def once() -> Figures:
+    def measure_once() -> Figures:
         figures = harness.timed(
             lambda: jax.block_until_ready(program(z)), seconds, units=images, warm_up=seconds > 0
         )
         return {**figures, "program_mib": needed, "before_mib": before}
 
-    return once
+    return measure_once
 
 
 def measure(settings: Settings) -> Benchmark:
@@ -92,13 +91,13 @@ def measure(settings: Settings) -> Benchmark:
     pairs = []
     names = ["ours", *(f"ours, chunk {chunk}" for chunk in settings.chunks), "optax"]
     for images in settings.counts:
-        once = images >= settings.once_from
+        one_call = images >= settings.one_call_from
         kwargs = {
             "images": images,
             "dimension": settings.dimension,
             "temperature": settings.temperature,
             "limit_gib": settings.limit_gib,
-            "seconds": 0.0 if once else settings.seconds,
+            "seconds": 0.0 if one_call else settings.seconds,
         }
         candidates: dict[str, Candidate | str] = {
             f"N = {images}, {name}": Candidate(
@@ -106,15 +105,15 @@ def measure(settings: Settings) -> Benchmark:
             )
             for name in names
         }
-        rounds = 1 if once else settings.rounds
-        measured |= harness.measure_in_turn(candidates, rounds, settings.separate)
+        rounds = 1 if one_call else settings.rounds
+        measured |= harness.measure_in_turn(candidates, rounds)
         *ours, peer = candidates
         pairs += [(mine, peer, "per_second") for mine in ours]
     return harness.with_ratios(_refuse(measured), pairs, settings)
 
 
 def _refuse(measured: Benchmark) -> Benchmark:
-    """Says of the programs that were not run why."""
+    """Replaces the rows of programs that were not run by the reason."""
     return {
         name: row
         if "median_ms" in row

@@ -19,7 +19,6 @@ class Settings:
     batch: int = 64
     seconds: float = 3.0
     rounds: int = 5
-    separate: bool = True
 
 
 TOY = Settings(sizes=(16,), background="green", batch=2, seconds=0.01, rounds=2)
@@ -64,7 +63,7 @@ def measure(settings: Settings) -> Benchmark:
         )
         for size in settings.sizes
     }
-    measured = harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+    measured = harness.measure_in_turn(candidates, settings.rounds)
     return harness.with_ratios(measured, [], settings)
 
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.cpu.startup
 
-* cold: nothing has been compiled or rendered before: the user's home is a new folder;
-* warm: the same command again, with what the cold run left there.
+* cold: nothing has been compiled or rendered before, as the user's home is a new folder;
+* warm: the same command again, with the caches that the cold run left there.
 
-The command is `python main.py --config=configs/pretrain.py --config.num_steps=1`. What it prints
-about the first step is awaited, so this includes the import, the rendering and the compilation.
+The command is `python main.py --config=configs/pretrain.py --config.num_steps=1`. The clock
+stops when it reports the first step, after the imports, the rendering and the compilation.
 """
 
 import os
@@ -32,13 +32,12 @@ FIRST_STEP = re.compile(r"step 1/\d+ .*first step after ([\d.]+) s")
 
 @dataclass(frozen=True)
 class Settings:
-    """`flags` are added to the command, in one string; a round is one cold and one warm run."""
+    """`flags` are added to the command; a round is one cold and one warm run."""
 
     flags: str = ""
     rounds: int = 3
 
 
-# A toy run of the whole program is tests/tasks/test_pretrain.py's; here it is ours to time.
 TOY = Settings(
     "--config.batch_size=2 --config.model.width=4 --config.model.hidden=8 --config.views.size=16 "
     "--config.data.rendered.count=4 --config.data.rendered.size=16 --config.data.source_size=16 "
@@ -48,16 +47,16 @@ TOY = Settings(
 
 
 def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
-    """Runs a training and takes the time when it says that its first step is done.
+    """Runs a training and measures the time until it reports its first step.
 
     Returns:
       "first_step_seconds" from the start of the process, "of_that_step_seconds" of the step itself
       (its compilation above all), and "whole_seconds" to the end of the process.
 
     Raises:
-      CandidateError: If the run failed, or never said so.
+      CandidateError: If the run failed, or never reported a step.
     """
-    said, figures = [], {}
+    lines, figures = [], {}
     start = time.perf_counter()
     with subprocess.Popen(
         command,
@@ -68,20 +67,20 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
         stderr=subprocess.STDOUT,
     ) as process:
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if found := FIRST_STEP.search(line):
                 figures["first_step_seconds"] = time.perf_counter() - start
                 figures["of_that_step_seconds"] = float(found[1])
     figures["whole_seconds"] = time.perf_counter() - start
     if process.returncode or "first_step_seconds" not in figures:
-        raise CandidateError(f"{' '.join(command)} did not get to a step:\n{''.join(said[-20:])}")
+        raise CandidateError(f"{' '.join(command)} did not get to a step:\n{''.join(lines[-20:])}")
     return figures
 
 
 def cold_then_warm(flags: str) -> dict[str, Figures]:
     """Runs the command twice, with caches that are empty at first."""
     with tempfile.TemporaryDirectory() as scratch:
-        # What is kept from run to run is kept below the user's home.
+        # All caches lie below the user's home.
         home = {"HOME": f"{scratch}/home", "XDG_CACHE_HOME": f"{scratch}/home/.cache"}
         Path(home["HOME"]).mkdir()
         inherited = {name: v for name, v in os.environ.items() if "_CACHE_" not in name}

@@ -1,4 +1,4 @@
-"""Every benchmark of the CPU, one after the other.
+"""Runs the benchmarks of the CPU one after the other.
 
     benchmarks/cpu.sh                                # all; writes benchmarks/results/cpu.json, .md
     benchmarks/cpu.sh --only augmentation,nt_xent    # these; the other results stay as they are
@@ -40,7 +40,7 @@ def measure(name: str, toy: bool, options: Mapping[str, Any]) -> harness.Benchma
 
     Args:
       name: One of `BENCHMARKS`.
-      toy: Whether at its smallest sizes.
+      toy: Whether to run it at its smallest sizes.
       options: Fields of its `Settings`; those that it does not have are left out.
     """
     module = _module(name)
@@ -51,10 +51,10 @@ def measure(name: str, toy: bool, options: Mapping[str, Any]) -> harness.Benchma
 
 
 def merge(result: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Keeps what the file holds of benchmarks that were not run now.
+    """Adds the results in a file of benchmarks that were not run now.
 
     Raises:
-      ValueError: If it was measured elsewhere or with other versions.
+      ValueError: If the file was measured elsewhere or with other versions.
     """
     if not path.exists() or set(result["results"]) == set(BENCHMARKS):
         return result
@@ -109,12 +109,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="of a candidate's turn")
     parser.add_argument("--toy", action="store_true", help="the smallest sizes: does it run?")
     parser.add_argument("--images", default="", help="folder of JPEGs for `ingest`")
-    parser.add_argument(
-        "--separate",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="a process for every candidate",
-    )
     parser.add_argument("--output", type=Path, help=f"default: {OUTPUT}; none with --toy")
     flags = parser.parse_args(arguments)
     output = flags.output or (None if flags.toy else OUTPUT)
@@ -125,9 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = machine.environment(PACKAGES, device="cpu")
     result: dict[str, Any] = {"environment": place, "results": {}}
     if output:
-        merge(result, output)  # before the work, to say so if it cannot be written there
+        merge(result, output)  # refuses before the work what could not be written after it
     for name in (name for name in BENCHMARKS if name in flags.only):
-        benchmark = measure(name, flags.toy, {**options, "separate": flags.separate})
+        benchmark = measure(name, flags.toy, options)
         benchmark["measured"] = {key: place[key] for key in ("commit", "clean", "date")}
         result["results"][name] = benchmark
         console.print(_module(name).table(benchmark), "")

@@ -7,7 +7,7 @@
 * ours, views given: the same without the augmentation, from float32 views;
 * pytorch, views given: the twin in benchmarks/peers/torch_twin.py, eager, float32, NCHW.
 
-The fair ratio is that of the two that are given their views.
+The fair ratio is that of the two with given views.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,6 @@ class Settings:
     size: int = 128
     seconds: float = 5.0
     rounds: int = 5
-    separate: bool = True
 
 
 TOY = Settings(("resnet18",), width=4, batch=2, source_size=48, size=32, seconds=0.01, rounds=2)
@@ -51,8 +50,10 @@ def prepare_ours(
     import optax
 
     from configs import pretrain as configs
+    from peclr_jax import specs
     from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
-    from peclr_jax.runs import initialisation, recipe
+    from peclr_jax.runs import initialisation
+    from peclr_jax.runs.spec import PretrainSpec
     from peclr_jax.tasks import pretrain
     from peclr_jax.training import trainer
 
@@ -63,15 +64,15 @@ def prepare_ours(
     config.views.size = size
     config.data.source_size = source_size
     mesh = make_mesh(jax.devices()[:1])
-    model = recipe.make_projector(config)
-    optimizer = recipe.make_optimizer(config, optax.constant_schedule(1e-3))
+    spec = specs.from_config(PretrainSpec, config)
+    model, optimizer = spec.model.build(), spec.optimizer.build(optax.constant_schedule(1e-3))
     if augmented:
-        gradients = pretrain.make_gradients(config, model, recipe.view_spec(config))
+        gradients = pretrain.make_gradients(spec, model)
         sources = (batch, source_size, source_size, 3)
         data = {"image": jax.random.bits(jax.random.key(1), sources, "uint8")}
     else:
-        gradients, data = _of_given_views(config, model), _views(batch, size)
-    variables = pretrain.initialise(jax.random.key(0), model, size, initialisation.RANDOM)
+        gradients, data = _of_given_views(spec, model), _views(batch, size)
+    variables = pretrain.initialise(spec, model, initialisation.RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
     train_step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
     key = jax.random.key(0)
@@ -96,8 +97,8 @@ def _views(batch: int, size: int) -> dict[str, Any]:
     }
 
 
-def _of_given_views(config: Any, model: Any) -> Any:
-    """What `pretrain.make_gradients` makes, but for the augmentation."""
+def _of_given_views(spec: Any, model: Any) -> Any:
+    """Returns the gradients of `pretrain.make_gradients`, without the augmentation."""
     import jax.numpy as jnp
 
     from peclr_jax.geometry.affine import Similarity
@@ -114,7 +115,7 @@ def _of_given_views(config: Any, model: Any) -> Any:
         )
         scale = jnp.ones_like(batch["rotation"])
         transform = Similarity(batch["rotation"], scale, batch["translation"])
-        value = equivariant_nt_xent(points, transform, config.loss.temperature)
+        value = equivariant_nt_xent(points, transform, spec.loss.temperature)
         return value, (updates["batch_stats"], {})
 
     return accumulation.accumulate_gradients(loss, 1)
@@ -158,7 +159,7 @@ def measure(settings: Settings) -> Benchmark:
             f"{architecture}, ours, views given": ours,
             f"{architecture}, pytorch, views given": torch,
         }
-        measured |= harness.measure_in_turn(candidates, settings.rounds, settings.separate)
+        measured |= harness.measure_in_turn(candidates, settings.rounds)
         mine, given, theirs = candidates
         pairs += [(given, theirs, "per_second"), (mine, theirs, "per_second")]
     return harness.with_ratios(measured, pairs, settings)

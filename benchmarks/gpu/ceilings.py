@@ -1,4 +1,4 @@
-"""What a card attains: the rate of a large matrix product, and of a large copy."""
+"""Rates that a card attains: of a large matrix product, and of a large copy."""
 
 import time
 from collections.abc import Callable
@@ -11,9 +11,9 @@ def prepare(side: int, copied: int, seconds: float) -> Callable[[], Figures]:
     """Measures bfloat16 products of random square matrices, and copies within the memory.
 
     Args:
-      side: Of the matrices.
+      side: Side of the matrices.
       copied: Bytes of the array that is read and written.
-      seconds: To measure each for.
+      seconds: Time to measure each for.
     """
     import jax
     import jax.numpy as jnp
@@ -23,7 +23,7 @@ def prepare(side: int, copied: int, seconds: float) -> Callable[[], Figures]:
     )
     source = jax.random.bits(jax.random.key(2), (copied // 4,), jnp.uint32)
     product = jax.jit(jnp.matmul)
-    # Every element is changed, or the copy might be left out.
+    # Every element is changed, or the compiler might leave out the copy.
     copy = jax.jit(lambda array: array ^ 1)
 
     def rate(function: Callable[..., Any], *arguments: Any) -> float:

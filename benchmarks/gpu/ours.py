@@ -1,4 +1,4 @@
-"""Our side of `benchmarks/gpu.sh`: candidates that take the real step of pre-training on one card.
+"""Our candidates of `benchmarks/gpu.sh`: the step of pre-training on one card, and its parts.
 
 Each `prepare` function is run in a process of its own. Nothing heavy is imported at the top.
 """
@@ -14,7 +14,7 @@ _WARM_UP_STEPS = 3
 
 
 class Sizes(NamedTuple):
-    """What a step works on; a width other than 64 is a toy.
+    """Sizes of a step; a width other than 64 is a toy.
 
     Attributes:
       architecture: A key of `resnet.BY_NAME`.
@@ -22,7 +22,7 @@ class Sizes(NamedTuple):
       size: Side of the views in pixels.
       source_size: Side of the uint8 sources in pixels.
       width: Channels of the stem.
-      dtype: Of the activations.
+      dtype: Type of the activations.
     """
 
     architecture: str
@@ -34,15 +34,15 @@ class Sizes(NamedTuple):
 
 
 def prepare(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable[[], Figures]:
-    """The step as `main.py` takes it, its batches gathered from a data set cached on the device.
+    """Prepares the step that `main.py` takes, on batches of a data set cached on the device.
 
-    Beside it, in every round, the same step on one constant batch: what is between the two is the
-    host's doing.
+    Every round also measures the same step on one constant batch: the difference of the two is the
+    cost of the host.
 
     Args:
-      sizes: Of the batch and the network.
-      fields: Of the config to change, as {"model.remat": "norm"}.
-      seconds: To measure each of the two for.
+      sizes: Sizes of the batch and the network.
+      fields: Changed fields of the config, as {"model.remat": "norm"}.
+      seconds: Time to measure each of the two for.
     """
     run = _Run(sizes, fields)
     batches, constant = run.cached_batches(), run.constant_batch()
@@ -63,24 +63,21 @@ def prepare(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable
 
 
 def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Callable[[], Figures]:
-    """The parts of a step: each a program of its own on arrays of the same shapes.
+    """Prepares the parts of a step, each as a program of its own on arrays of the same shapes.
 
-    The backward pass cannot be run alone: it is what the whole step takes beyond the others.
+    The backward pass cannot run alone: its time is that of the whole step less the other parts.
     """
     import jax
     import jax.numpy as jnp
     import optax
 
-    from peclr_jax.objectives.contrastive import nt_xent
-    from peclr_jax.runs import recipe
     from peclr_jax.views.augment import two_views
 
     run = _Run(sizes, fields)
-    batch, config = run.constant_batch(), run.config
+    batch, spec = run.constant_batch(), run.spec
     run.steps(_forever(batch), count=_WARM_UP_STEPS)
     key, state = jax.random.key(0), run.copy_of_state()
-    spec = recipe.view_spec(config)
-    augment = jax.jit(lambda images: two_views(key, images, spec))
+    augment = jax.jit(lambda images: two_views(key, images, spec.views))
     first, second = augment(batch["image"])
     views = jnp.stack([first.images, second.images], axis=1).reshape(-1, *first.images.shape[1:])
     transform = jax.tree.map(lambda *ends: jnp.concatenate(ends), first.transform, second.transform)
@@ -91,17 +88,10 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
         return run.model.apply(variables, views, train=True, mutable=["batch_stats"])
 
     points, _ = forward(state, views)
-    project = recipe.OBJECTIVES[config.loss.objective]
-    loss = jax.jit(
-        jax.value_and_grad(
-            lambda points: nt_xent(
-                project(points, transform), config.loss.temperature, chunk=config.loss.chunk or None
-            )
-        )
-    )
+    loss = jax.jit(jax.value_and_grad(lambda points: spec.loss(points, transform)[0]))
 
     def update(state: Any) -> Any:
-        # The gradients' values do not matter to the time; their own norms are part of the step's.
+        # The values of the gradients do not change the time, so the parameters stand in for them.
         updates, opt_state = run.optimizer.update(state.params, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         return state.replace(params=params, opt_state=opt_state)
@@ -117,7 +107,7 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
         "augmentation": lambda: augment(batch["image"]),
         "forward": lambda: forward(state, views),
         "loss": lambda: loss(points),
-        "optimiser": updated,
+        "optimizer": updated,
     }
 
     def measure() -> Figures:
@@ -131,37 +121,34 @@ def prepare_parts(sizes: Sizes, fields: Mapping[str, Any], seconds: float) -> Ca
 
 
 class _Run:
-    """A run's step, state and data, as `pretrain.run` makes them, on the first device."""
+    """Step, state and data of a run on the first device, made as in `pretrain.run`."""
 
     def __init__(self, sizes: Sizes, fields: Mapping[str, Any]):
         import jax
-        from flax.traverse_util import flatten_dict
 
         from benchmarks.compiled import network as shapes
         from benchmarks.compiled import passes
         from configs import pretrain as configs
+        from peclr_jax import specs
         from peclr_jax.devices.mesh import make_mesh, replicate
-        from peclr_jax.runs import initialisation, recipe
+        from peclr_jax.runs import initialisation
+        from peclr_jax.runs.spec import PretrainSpec
         from peclr_jax.tasks import pretrain
         from peclr_jax.training import trainer
 
-        self.sizes, self.config = sizes, make_config(configs.get_config("rendered_rn50"), sizes)
-        for field in fields.keys() - flatten_dict(self.config.to_dict(), sep=".").keys():
-            raise ValueError(f"the config has no field {field!r}")
-        self.config.update_from_flattened_dict(dict(fields))
+        config = make_config(configs.get_config("rendered_rn50"), sizes)
+        spec = specs.changed(specs.from_config(PretrainSpec, config), fields, "the benchmark")
+        self.sizes, self.spec = sizes, spec
         self.mesh = make_mesh(jax.devices()[:1])
-        recipe.check_pretraining(self.config, self.mesh.size)
-        self.model = recipe.make_projector(self.config)
-        schedule = recipe.make_schedule(self.config, 1000, recipe.sqrt_scaled_peak(self.config))
-        self.optimizer = recipe.make_optimizer(self.config, schedule.learning_rate)
-        spec = recipe.view_spec(self.config)
-        variables = pretrain.initialise(
-            jax.random.key(0), self.model, spec.size, initialisation.RANDOM
-        )
+        spec.check_devices(self.mesh.size)
+        self.model = spec.model.build()
+        schedule = spec.schedule(1000, spec.peak_learning_rate)
+        self.optimizer = spec.optimizer.build(schedule.learning_rate)
+        variables = pretrain.initialise(spec, self.model, initialisation.RANDOM)
         self._state = replicate(trainer.create_state(variables, self.optimizer), self.mesh)
-        self._key = replicate(jax.random.key(self.config.seed), self.mesh)
+        self._key = replicate(jax.random.key(spec.seed), self.mesh)
         train_step = trainer.make_train_step(
-            pretrain.make_gradients(self.config, self.model, spec),
+            pretrain.make_gradients(spec, self.model),
             self.optimizer,
             mesh=self.mesh,
             learning_rate=schedule.learning_rate,
@@ -196,7 +183,7 @@ class _Run:
         return shard_batch({"image": self.images(self.sizes.pairs)}, self.mesh)
 
     def cached_batches(self) -> Iterator[dict[str, Any]]:
-        """Batches as a run reads them from a data set that is cached on the device."""
+        """Returns batches as a run reads them from a data set that is cached on the device."""
         from peclr_jax.input_pipeline.device_cache import DeviceCache
         from peclr_jax.input_pipeline.order import Order
         from peclr_jax.input_pipeline.sources import CachedSource, HeldOut
@@ -226,7 +213,7 @@ class _Run:
             self._state, metrics = self._step(self._state, batch, self._key)
             in_flight.append(metrics)
             taken += 1
-            # As `trainer.fit`: the host never runs ahead by more.
+            # As in `trainer.fit`, the host never runs ahead by more steps.
             if len(in_flight) > MAX_STEPS_IN_FLIGHT:
                 jax.block_until_ready(in_flight.pop(0))
             if taken >= count and time.perf_counter() - began >= seconds:
@@ -240,7 +227,7 @@ class _Run:
         return (time.perf_counter() - began) / taken
 
     def facts(self) -> Figures:
-        """What does not change from round to round."""
+        """Returns the figures that are the same in every round."""
         import jax
 
         memory = self._step.memory_analysis()
@@ -261,7 +248,7 @@ class _Run:
 
 
 def make_config(config: Any, sizes: Sizes) -> Any:
-    """Sets a recipe to the sizes."""
+    """Returns a recipe with its sizes set."""
     config.batch_size = sizes.pairs
     config.model.architecture = sizes.architecture
     config.model.width = sizes.width
@@ -277,13 +264,13 @@ def _forever(batch: Any) -> Iterator[Any]:
 
 
 def _seconds_a_call(function: Callable[[], Any], seconds: float) -> float:
-    """Times calls that are queued one after the other, the last one waited for."""
+    """Returns the seconds of a call, among calls that are queued one after the other."""
     import jax
 
     jax.block_until_ready(function())
     began, calls = time.perf_counter(), 0
     while not calls or time.perf_counter() - began < seconds:
-        # Short programs are queued in tens, so that no gap between them is counted.
+        # Short programs are queued by tens, so that gaps between them do not count.
         results = [function() for _ in range(10)]
         jax.block_until_ready(results[-1])
         calls += len(results)

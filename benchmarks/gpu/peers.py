@@ -1,4 +1,4 @@
-"""The peers' side of `benchmarks/gpu.sh`: the PyTorch twins, each in a process of its own."""
+"""Peers of `benchmarks/gpu.sh`: the PyTorch twins, and the official augmentation."""
 
 import time
 from collections.abc import Callable
@@ -17,19 +17,17 @@ def prepare(
     seconds: float,
     device: str = "cuda",
     compiled: bool = False,
-    mode: str = "default",
     micro_batches: int = 1,
 ) -> Callable[[], Figures]:
-    """A twin's step on uint8 sources that lie on the device, and on views that are given.
+    """Prepares a twin's step, on uint8 sources on the device and on given views.
 
     Args:
-      style: Of the twin: "official" or "best".
-      sizes: Of the batch and the network; the style chooses the type of the activations.
-      seconds: To measure each of the two for.
+      style: Style of the twin: "official" or "best".
+      sizes: Sizes of the batch and the network; the style chooses the type of the activations.
+      seconds: Time to measure each of the two for.
       device: "cuda" or "cpu".
-      compiled: Whether to use `torch.compile`, on step and augmentation.
-      mode: Of `torch.compile`.
-      micro_batches: Parts of a step.
+      compiled: Whether to use `torch.compile`, for step and augmentation.
+      micro_batches: Number of parts of a step.
     """
     import torch
 
@@ -43,10 +41,9 @@ def prepare(
         device=device,
         width=sizes.width,
         compiled=compiled,
-        mode=mode,
         micro_batches=micro_batches,
     )
-    # What its autocast would make of them anyway.
+    # As the twin's autocast would convert them.
     dtype = torch.bfloat16 if style == "best" else torch.float32
     views = TorchViews(sizes.size, dtype=dtype, compiled=compiled)
     shape = (sizes.pairs, sizes.source_size, sizes.source_size, 3)
@@ -66,7 +63,7 @@ def prepare(
         while not calls or time.perf_counter() - began < seconds:
             function()
             calls += 1
-            # As ours: the host runs ahead, but not without end.
+            # As in ours, the host runs ahead, but not without limit.
             if calls % 3 == 0:
                 wait()
         wait()
@@ -90,10 +87,9 @@ def prepare(
 
 
 def prepare_opencv(sizes: Sizes, seconds: float) -> Callable[[], Figures]:
-    """The official augmentation on all cores: what one core makes, times the cores.
+    """Prepares the official augmentation: the rate of one core, times the number of cores.
 
-    That is more than all cores together will make, and nothing is decoded: a bound in the peer's
-    favour.
+    All cores together reach less, and nothing is decoded: a bound in the peer's favour.
     """
     import os
 

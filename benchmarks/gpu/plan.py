@@ -1,4 +1,4 @@
-"""What `benchmarks/gpu.sh` measures, most valuable first, and the settings that it tries."""
+"""Plan of `benchmarks/gpu.sh`: groups, the most valuable first, and settings to try."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ CEILINGS = "ceilings"
 OURS, BEST, OFFICIAL = "ours", "pytorch, best", "pytorch, official"
 OPENCV = "official augmentation, opencv"
 
-# Seconds until a candidate is ready, its programs compiled, as far as known: to decide whether to
-# start it. A wrong guess costs a row that is left out or stopped.
+# Estimated seconds until a candidate is ready, its programs compiled. A wrong estimate costs a row
+# that is left out or stopped.
 _READY = {OURS: 75.0, BEST: 75.0, OFFICIAL: 20.0, OPENCV: 5.0}
 _TIMES_AS_DEEP = {"resnet152": 2.5}
 _CACHED = 0.4
@@ -22,22 +22,22 @@ _CACHED = 0.4
 
 @dataclass(frozen=True)
 class Scale:
-    """Sizes of everything.
+    """Sizes of all that is measured.
 
     Attributes:
       shallow, deep: Architectures.
       few, usual, most: Pairs in a batch.
-      others, deep_others: More sizes of batches, if there is time.
+      others, deep_others: Further sizes of batches, if there is time.
       micro_pairs: Pairs in a micro-batch, where gradients are cached.
       official_pairs: Pairs in a micro-batch of the official code.
       together: Pairs of the shallow network that three processes can hold at once.
-      size, source_size: Of views and sources in pixels.
+      size, source_size: Sides of views and sources in pixels.
       width: Channels of the stem.
-      dtype: Of our activations.
-      side, copied: Of the ceilings, see `ceilings`.
-      seconds: To measure a figure for.
-      rounds: Of candidates in turn.
-      device: Of PyTorch.
+      dtype: Type of our activations.
+      side, copied: Sizes for `ceilings`.
+      seconds: Time to measure a figure for.
+      rounds: Number of turns of every candidate.
+      device: Device of PyTorch.
       compiled: Whether the best twin is compiled.
     """
 
@@ -86,11 +86,11 @@ TOY = Scale(
 
 
 class Attempt(NamedTuple):
-    """A candidate, and what to call it: the first that fits into memory counts.
+    """A candidate and its label; of several attempts the first that fits into memory counts.
 
     Attributes:
-      label: What is unusual about it; "" for nothing.
-      candidate: To measure.
+      label: Its settings where they are unusual, else "".
+      candidate: The candidate.
     """
 
     label: str
@@ -101,11 +101,11 @@ class Group(NamedTuple):
     """Candidates that are measured in turn.
 
     Attributes:
-      name: Of the group in the result.
-      candidates: By name, each a few attempts; a string says why there is none.
-      rounds: Of calls in turn.
-      expected: Seconds that it will take.
-      ratios: Pairs of names.
+      name: Name of the group in the result.
+      candidates: Attempts by the name of the candidate; a string says why there is none.
+      rounds: Number of calls in turn.
+      expected: Seconds that the group is expected to take.
+      ratios: Pairs of names to divide.
       together: Whether the card's memory holds all of them at once; else one follows the other.
     """
 
@@ -118,12 +118,12 @@ class Group(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """A way of running the same step.
+    """A way to run the same step.
 
     Attributes:
-      name: In the table.
-      flags: Of XLA.
-      fields: Of the config.
+      name: Name in the table.
+      flags: Flags of XLA.
+      fields: Changed fields of the config.
     """
 
     name: str
@@ -132,8 +132,8 @@ class Setting(NamedTuple):
 
 
 GLOBAL = {"negatives": "global"}
-# All of XLA's are switches of jaxlib 0.10 to 0.12; a process that does not know one ends, which is
-# reported as such.
+# The flags of XLA are those of jaxlib 0.10 to 0.12; a process that does not know one ends, and its
+# row says so.
 SETTINGS = (
     Setting("default"),
     Setting("pointwise=dot", fields={"model.pointwise": "dot"}),
@@ -150,7 +150,7 @@ SETTINGS = (
 
 
 def groups(scale: Scale, *, cached: bool = False) -> list[Group]:
-    """Lists everything, most valuable first.
+    """Returns all groups, the most valuable first.
 
     Args:
       scale: The sizes.
@@ -190,7 +190,7 @@ def groups(scale: Scale, *, cached: bool = False) -> list[Group]:
 
 
 def setting_candidate(setting: Setting, sizes: Sizes, seconds: float) -> Candidate:
-    """Makes the candidate of a setting, under the switches of this process and its own."""
+    """Returns the candidate of a setting, with this process's flags of XLA and its own."""
     kwargs = {"sizes": sizes, "fields": dict(setting.fields), "seconds": seconds}
     flags = f"{os.environ.get('XLA_FLAGS', '')} {setting.flags}".strip()
     return Candidate(ours.prepare, kwargs, environment={"XLA_FLAGS": flags})
@@ -203,7 +203,7 @@ def _ceilings(scale: Scale) -> Group:
 
 
 def _beside(scale: Scale, architecture: str, pairs: int, names: Sequence[str]) -> Group:
-    """Ours and twins."""
+    """Returns the group of ours and the twins."""
     candidates: dict[str, Sequence[Attempt] | str] = {}
     for name in names:
         if name == OURS:
@@ -239,7 +239,7 @@ def _parts(scale: Scale, architecture: str, pairs: int) -> Group:
         "seconds": scale.seconds / 3,
     }
     attempt = Attempt("", Candidate(ours.prepare_parts, kwargs))
-    # The whole step is in the cache of programs by then.
+    # By then the whole step is in the cache of programs.
     return Group(
         f"parts of {architecture}, {pairs} pairs",
         {OURS: [attempt]},
@@ -283,5 +283,5 @@ def _twin(scale: Scale, name: str, architecture: str, pairs: int) -> list[Attemp
 
 
 def sizes_of(scale: Scale, architecture: str, pairs: int) -> Sizes:
-    """Returns what a step of so many pairs works on."""
+    """Returns the sizes of a step of so many pairs."""
     return Sizes(architecture, pairs, scale.size, scale.source_size, scale.width, scale.dtype)

@@ -1,15 +1,16 @@
-"""The step of pre-training on one accelerator, beside PyTorch's: one command, one time limit.
+"""Measures the step of pre-training on one accelerator, beside PyTorch's, within a time limit.
 
     benchmarks/gpu.sh [--minutes 9] [--output benchmarks/results] [--tune]
 
-It needs JAX, Flax, Optax, Orbax and the few packages that `gpu.sh` names, no TensorFlow; PyTorch
-for the peers and OpenCV for the official augmentation are left out where they are missing.
+It needs JAX, Flax, Optax, Orbax and the few packages that `gpu.sh` names, but no TensorFlow.
+PyTorch for the peers and OpenCV for the official augmentation are left out where they are
+missing.
 
-Measured, most valuable first, until the time is up: what the card attains; ResNet-50 and -152 at
-128 px in bfloat16, 256 to 2048 pairs a batch, through the step that `main.py` takes (augmentation,
-forward, loss, backward, update); its parts; its memory; what the host costs; and in turn with it
-two PyTorch twins (benchmarks/peers/torch_twin.py). What did not fit into the time is listed; the
-same command with `--continue` and the same `--output` and `--cache` measures the rest.
+It measures, the most valuable first: what the card attains; ResNet-50 and -152 at 128 px in
+bfloat16, 256 to 2048 pairs a batch, in the step that `main.py` takes (augmentation, forward,
+loss, backward, update); its parts; its memory; the cost of the host; and in turn with it two
+PyTorch twins (benchmarks/peers/torch_twin.py). What did not fit into the time is listed; the same
+command with `--continue` and the same `--output` and `--cache` measures the rest.
 
 `--tune` tries XLA's switches and our own on ResNet-50 instead, and prints the best as a command.
 """
@@ -37,12 +38,12 @@ from peclr_jax import files
 PACKAGES = (*machine.PACKAGES, "jax-cuda13-plugin", "nvidia-cudnn-cu13", "torch", "cv2")
 REQUIRED = ("jax", "flax", "optax", "orbax", "jaxtyping", "ml_collections", "tensorboardX")
 TUNING = "gpu_tuning"
-# Kept back for the tables and files.
+# Seconds kept for tables and files.
 _RESERVE = 10.0
 
 
 def missing_packages() -> str | None:
-    """Says in one sentence what to install; None if all is there."""
+    """Says in one sentence what to install; `None` if nothing is missing."""
     names = [name for name in REQUIRED if harness.missing(name)]
     if not names:
         return None
@@ -60,19 +61,17 @@ def measure(
     patterns: tuple[str, ...] = ("*",),
     cached: bool = False,
     before: Mapping[str, Benchmark] | None = None,
-    separate: bool = True,
     console: Console | None = None,
 ) -> tuple[dict[str, Benchmark], dict[str, str]]:
-    """Measures what the time allows.
+    """Measures the groups that fit into the time.
 
     Args:
       scale: The sizes.
-      budget: The time.
+      budget: The time that is left.
       patterns: Names of the groups to measure, with "*".
       cached: Whether the programs are likely in a cache.
-      before: Groups that were measured already, to keep.
-      separate: False runs everything in this process: for tests.
-      console: Where to say what is being measured.
+      before: Groups measured earlier, which are kept.
+      console: Shows the progress.
 
     Returns:
       The groups' rows, and why groups were left out.
@@ -90,14 +89,14 @@ def measure(
         else:
             if console:
                 console.print(f"{group.name} ({budget.left():.0f} s left)", highlight=False)
-            results[group.name] = turns.measure(group, budget, separate=separate)
+            results[group.name] = turns.measure(group, budget)
     return results, left_out
 
 
 def write_report(
     result: Mapping[str, Any], scale: Scale, output: Path | None, name: str
 ) -> list[Table]:
-    """Returns a result's tables, and writes it as JSON and Markdown if there is a folder for it."""
+    """Returns the tables of a result, and writes it as JSON and Markdown if a folder is given."""
     derived = tables.derive(result["results"], result["environment"]["device"])
     shown = [tune.table(derived)] if name == TUNING else tables.tables(derived)
     if name != TUNING and scale.device != "cpu":
@@ -121,7 +120,7 @@ def write_report(
 
 @contextlib.contextmanager
 def caches(folder: Path | None) -> Iterator[bool]:
-    """Gives all processes a place to keep compiled programs; yields whether there are some."""
+    """Sets a folder of compiled programs for all processes; yields whether it holds some."""
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -130,7 +129,7 @@ def caches(folder: Path | None) -> Iterator[bool]:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
             "TORCHINDUCTOR_CACHE_DIR": str(folder / "torch"),
             "TRITON_CACHE_DIR": str(folder / "triton"),
-            # The card is shared by candidates of two libraries: take what is needed, up to all.
+            # Candidates of two libraries share the card: allocate as needed, up to nearly all.
             "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
             "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95",
             "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -199,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def earlier(path: Path, environment: Mapping[str, Any]) -> dict[str, Benchmark]:
-    """Returns what was measured before, of the same code on the same machine.
+    """Returns what was measured earlier, of the same code on the same machine.
 
     Raises:
       SystemExit: If the file is of another machine or commit.

@@ -1,4 +1,4 @@
-"""What follows from the figures of `benchmarks/gpu.sh`: utilisation, targets, tables."""
+"""Utilisation, targets and tables of the figures of `benchmarks/gpu.sh`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from benchmarks.gpu.plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS
 from benchmarks.harness import Benchmark, Row, Spread
 from benchmarks.report import Column
 
-PARTS = ("augmentation", "forward", "loss", "backward", "optimiser")
+PARTS = ("augmentation", "forward", "loss", "backward", "optimizer")
 NOT_MEASURED = "not measured"
 
 COLUMNS = (
@@ -37,11 +37,11 @@ CAPTION = (
 
 
 def derive(results: Mapping[str, Benchmark], device: str) -> dict[str, Benchmark]:
-    """Adds the figures that follow from others, round by round.
+    """Adds the figures that are computed from others, round by round.
 
     Args:
       results: Groups of rows, as measured.
-      device: Its name, which says what its maker promises.
+      device: Name of the device, to find its data sheet.
     """
     ceilings = results.get(CEILINGS, {}).get("attained", {})
     promised = roofline.datasheet(device)
@@ -75,7 +75,7 @@ def derive(results: Mapping[str, Benchmark], device: str) -> dict[str, Benchmark
 
 
 def targets(results: Mapping[str, Benchmark], shallow: str, usual: int, most: int) -> Table:
-    """Sets what was aimed at beside what was measured."""
+    """Lays out the targets beside what was measured."""
     table = Table("target", "measured", "", title="Targets", title_justify="left")
     beside = results.get(f"{shallow}, {usual} pairs", {})
     parts = results.get(f"parts of {shallow}, {usual} pairs", {}).get(OURS, {})
@@ -157,7 +157,7 @@ def tables(results: Mapping[str, Benchmark]) -> list[Table]:
 
 
 def left_out_table(left_out: Mapping[str, str]) -> Table:
-    """Lists what was not measured."""
+    """Lays out what was not measured, and why."""
     table = Table("not measured", "why", title="Left out", title_justify="left")
     for name, why in left_out.items():
         table.add_row(name, why)
@@ -165,7 +165,7 @@ def left_out_table(left_out: Mapping[str, str]) -> Table:
 
 
 def _official_bound(beside: Benchmark) -> float | None:
-    """Pairs a second that the official recipe cannot exceed: its step, and its augmentation."""
+    """Returns the bound of the official recipe, pairs a second, by its step and augmentation."""
     official = beside.get(OFFICIAL, {})
     step = _median(official, "views_given_ms")
     pairs, whole = _median(official, "pairs_per_second"), _median(official, "step_ms")
@@ -180,5 +180,5 @@ def _median(row: Mapping[str, Any], figure: str, scale: float = 1.0) -> float | 
 
 
 def _from_time(row: Row, seconds: float) -> Spread:
-    """A quantity that takes so many seconds at best, as a share of the time taken."""
+    """Returns the least seconds of a step as a share of its time."""
     return harness.spread([seconds / (one / 1000) for one in row["step_ms"]["rounds"]])

@@ -1,4 +1,4 @@
-"""Tries settings on one step: switches of XLA, what is recomputed, micro-batches."""
+"""Tries settings of one step: flags of XLA, recomputation, micro-batches."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from benchmarks.harness import Benchmark, Candidate
 
 DEFAULT = plan.SETTINGS[0].name
 COMBINED = "combined"
-# What counts as a gain: less is noise.
+# Smaller gains are noise.
 _GAIN = 0.01
 
 
@@ -24,21 +24,19 @@ def measure(
     *,
     settings: Sequence[Setting] = plan.SETTINGS,
     before: Mapping[str, Benchmark] | None = None,
-    separate: bool = True,
     console: Console | None = None,
 ) -> tuple[dict[str, Benchmark], dict[str, str]]:
-    """Measures each setting in turn with the default, then all that gained together.
+    """Measures each setting in turn with the default, then all faster ones together.
 
     Args:
       scale: The sizes.
-      budget: The time; what does not fit is left out.
-      settings: To try, the default first.
-      before: Settings that were measured already, to keep.
-      separate: False runs everything in this process, without XLA's switches: for tests.
-      console: Where to say what is being measured.
+      budget: The time that is left.
+      settings: The settings, the default first.
+      before: Settings measured earlier, which are kept.
+      console: Shows the progress.
 
     Returns:
-      By the setting's name, its rows and the ratio to the default; and what was left out.
+      Rows and ratio to the default by the setting's name; and why settings were left out.
     """
     results, left_out = dict(before or {}), {}
     sizes = plan.sizes_of(scale, scale.shallow, scale.usual)
@@ -48,7 +46,7 @@ def measure(
         return plan.setting_candidate(setting, sizes, scale.seconds / 2)
 
     with contextlib.ExitStack() as stack:
-        default = turns.start(candidate(settings[0]), budget, stack, separate)
+        default = turns.start(candidate(settings[0]), budget, stack)
 
         def against_default(name: str, setting: Setting) -> None:
             nonlocal lasted
@@ -60,9 +58,7 @@ def measure(
             began = budget.left()
             attempts = {name: [Attempt("", candidate(setting))]}
             group = Group(name, attempts, scale.rounds, 0.0, [(name, DEFAULT)])
-            results[name] = turns.measure(
-                group, budget, running={DEFAULT: default}, separate=separate
-            )
+            results[name] = turns.measure(group, budget, running={DEFAULT: default})
             lasted = began - budget.left()
 
         for setting in settings[1:]:
@@ -75,7 +71,7 @@ def measure(
 
 
 def combine(settings: Sequence[Setting]) -> Setting:
-    """Joins settings; of fields that two of them change the later one counts."""
+    """Joins settings; where two change a field the later one counts."""
     fields = {name: value for one in settings for name, value in one.fields.items()}
     flags = " ".join(one.flags for one in settings if one.flags)
     return Setting(" + ".join(one.name for one in settings), flags, fields)
@@ -89,7 +85,7 @@ def gain(benchmark: Benchmark) -> float:
 
 
 def command(results: Mapping[str, Benchmark], settings: Sequence[Setting] = plan.SETTINGS) -> str:
-    """Writes the best setting as a command to paste."""
+    """Returns the best setting as a command."""
     known = {one.name: one for one in settings}
     known[COMBINED] = combine(_gained(results, settings))
     tried = [name for name in results if name in known]

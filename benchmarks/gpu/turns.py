@@ -1,4 +1,4 @@
-"""Measures groups of candidates within a time: what fails or would last too long is left out."""
+"""Measures groups of candidates in turn and within a time; failed candidates give a reason."""
 
 import contextlib
 import multiprocessing
@@ -18,11 +18,11 @@ _OUT_OF_MEMORY = re.compile(r"RESOURCE_EXHAUSTED|OutOfMemory|out of memory|exit 
 
 
 class Budget:
-    """A time that is running out.
+    """Time that is left.
 
     Args:
-      seconds: From now on.
-      clock: To read it from.
+      seconds: Time from now on.
+      clock: Returns the seconds now.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic):
@@ -38,19 +38,17 @@ def measure(
     budget: Budget,
     *,
     running: Mapping[str, Measurement] = {},
-    separate: bool = True,
 ) -> Benchmark:
     """Prepares the candidates of a group, then calls them in turn.
 
     Args:
       group: What to measure.
-      budget: Processes that outlast it are ended.
-      running: Further candidates, prepared already.
-      separate: False runs all in this process: for tests.
+      budget: The time that is left; processes that outlast it are ended.
+      running: Further candidates, already prepared.
 
     Returns:
-      The rows, their ratios, and as "settings" what was unusual about the attempts that were taken.
-      A candidate that failed is a row that says why.
+      The rows, their ratios, and as "settings" the labels of the attempts that were measured. The
+      row of a candidate that failed says why.
     """
     names = list(group.candidates)
     batches = [names] if group.together else [[name] for name in names]
@@ -58,7 +56,7 @@ def measure(
     settings: dict[str, str] = {}
     for batch in batches:
         candidates = {name: group.candidates[name] for name in batch}
-        rows, taken = _in_turn(candidates, running, group.rounds, budget, separate)
+        rows, taken = _in_turn(candidates, running, group.rounds, budget)
         benchmark |= rows
         settings |= taken
     pairs = [(ours, peer, "pairs_per_second") for ours, peer in group.ratios]
@@ -70,7 +68,6 @@ def _in_turn(
     running: Mapping[str, Measurement],
     count: int,
     budget: Budget,
-    separate: bool,
 ) -> tuple[Benchmark, dict[str, str]]:
     failed: dict[str, str] = {}
     settings: dict[str, str] = {}
@@ -81,7 +78,7 @@ def _in_turn(
                 failed[name] = attempts
                 continue
             try:
-                settings[name], ready[name] = _prepare(attempts, budget, stack, separate)
+                settings[name], ready[name] = _prepare(attempts, budget, stack)
             except Exception as error:
                 failed[name] = reason(error, budget)
         rounds: dict[str, list[Figures]] = {name: [] for name in ready}
@@ -100,34 +97,37 @@ def _in_turn(
 
 
 def _prepare(
-    attempts: Sequence[Attempt], budget: Budget, stack: contextlib.ExitStack, separate: bool
+    attempts: Sequence[Attempt], budget: Budget, stack: contextlib.ExitStack
 ) -> tuple[str, Measurement]:
     """Starts the first attempt that fits into memory."""
     for label, candidate in attempts[:-1]:
         try:
-            return label, start(candidate, budget, stack, separate)
+            return label, start(candidate, budget, stack)
         except Exception as error:
             if reason(error, budget) != OUT_OF_MEMORY:
                 raise
     label, candidate = attempts[-1]
-    return label, start(candidate, budget, stack, separate)
+    return label, start(candidate, budget, stack)
 
 
-def start(
-    candidate: Candidate, budget: Budget, stack: contextlib.ExitStack, separate: bool
-) -> Measurement:
-    """Prepares a candidate in a process that the stack ends; or here."""
+def start(candidate: Candidate, budget: Budget, stack: contextlib.ExitStack) -> Measurement:
+    """Prepares a candidate in a process that the stack ends.
+
+    Args:
+      candidate: What to prepare.
+      budget: Ends the process if its preparation takes longer.
+      stack: Holds the process.
+    """
     prepare, kwargs, cores, environment = candidate
-    if not separate:
-        return prepare(**kwargs)
     with _limited(budget):
-        candidate = process.Process(prepare, cores=cores, environment=environment, **kwargs)
-        return stack.enter_context(candidate)
+        return stack.enter_context(
+            process.Process(prepare, cores=cores, environment=environment, **kwargs)
+        )
 
 
 @contextlib.contextmanager
 def _limited(budget: Budget) -> Iterator[None]:
-    """Ends all candidates' processes when the time is up, which then fail."""
+    """Ends the processes of all candidates when the time is up, which then fail."""
 
     def end() -> None:
         for child in multiprocessing.active_children():

@@ -1,8 +1,8 @@
-"""PeCLR's augmentation in OpenCV, image by image: as the official code does it, and at its best.
+"""PeCLR's augmentation in OpenCV, image by image: as in the official code, and at its fastest.
 
 The official order of work: rotate the whole photograph about the hand, cut a square out around the
 hand, shrink it by averaging areas, jitter its colours in 8-bit HSV, standardise. `resample` and
-`jitter` are that; `resample_once` and `jitter_by_tables` are what OpenCV can do for the same view.
+`jitter` do that; `resample_once` and `jitter_by_tables` make the same view as fast as OpenCV can.
 """
 
 import random
@@ -32,13 +32,14 @@ _NORMALIZED = ((_LEVELS[:, None] / 255 - _MEAN) / _DEVIATION)[None]
 
 
 class Parameters(NamedTuple):
-    """What is done to one image.
+    """Parameters of one view.
 
     Attributes:
-        rotation: 2x3 matrix, whole image to whole image, pixels.
-        box: (x, y, side) of the crop in the rotated image, pixels.
-        hue, saturation: Factors.
-        value_gain, value_offset: Of the value, in grey levels of 255.
+      rotation: 2x3 matrix, whole image to whole image, pixels.
+      box: Crop (x, y, side) in the rotated image, pixels.
+      hue, saturation: Factors.
+      value_gain: Factor of the value.
+      value_offset: Added to the value, in grey levels of 255.
     """
 
     rotation: np.ndarray
@@ -94,7 +95,7 @@ def resample_once(image: np.ndarray, parameters: Parameters, size: int) -> np.nd
 
 def jitter(view: np.ndarray, parameters: Parameters) -> np.ndarray:
     """Scales hue, saturation and value, each channel as an array of its own."""
-    # BGR is what the official code takes its RGB images for; the work is the same.
+    # The official code takes its RGB images for BGR; the work is the same.
     hue, saturation, value = cv2.split(cv2.cvtColor(view, cv2.COLOR_BGR2HSV))
     hue = np.clip(hue * parameters.hue, 0, 255)
     saturation = np.clip(saturation * parameters.saturation, 0, 255)
@@ -104,7 +105,7 @@ def jitter(view: np.ndarray, parameters: Parameters) -> np.ndarray:
 
 
 def jitter_by_tables(view: np.ndarray, parameters: Parameters) -> np.ndarray:
-    """Does as `jitter`, looking up what becomes of the 256 levels."""
+    """Computes the same as `jitter`, from a table of the 256 levels."""
     levels = np.stack(
         [
             _LEVELS * parameters.hue,
@@ -118,7 +119,7 @@ def jitter_by_tables(view: np.ndarray, parameters: Parameters) -> np.ndarray:
 
 
 def standardise(view: np.ndarray) -> np.ndarray:
-    """To float32 in [0, 1], channels first, ImageNet's mean and deviation taken out."""
+    """Returns float32 pixels, channels first, standardised by ImageNet's mean and deviation."""
     result = np.ascontiguousarray(view.transpose(2, 0, 1)).astype(np.float32)
     result /= 255
     result -= _MEAN[:, None, None]
@@ -127,17 +128,17 @@ def standardise(view: np.ndarray) -> np.ndarray:
 
 
 def standardise_by_table(view: np.ndarray) -> np.ndarray:
-    """Does as `standardise`, channels last, looking up what becomes of the 256 levels."""
+    """Computes the same as `standardise`, channels last, from a table of the 256 levels."""
     return cv2.LUT(view, _NORMALIZED)
 
 
 def official(image: np.ndarray, parameters: Parameters, size: int) -> np.ndarray:
-    """One view, in the official code's steps."""
+    """Makes one view, in the official code's steps."""
     return standardise(jitter(resample(image.copy(), parameters, size), parameters))
 
 
 def best(image: np.ndarray, parameters: Parameters, size: int) -> np.ndarray:
-    """The same view in as few passes over pixels as OpenCV needs."""
+    """Makes the same view in as few passes over pixels as OpenCV needs."""
     view = jitter_by_tables(resample_once(image, parameters, size), parameters)
     return standardise_by_table(view)
 

@@ -120,6 +120,6 @@ ARCHITECTURES: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, .
 
 
 def encoder(architecture: str, width: int = 64) -> ResNet:
-    """A ResNet by name, randomly initialised, in training mode."""
+    """Returns a ResNet by name, randomly initialised, in training mode."""
     block, sizes = ARCHITECTURES[architecture]
     return ResNet(block, sizes, width)

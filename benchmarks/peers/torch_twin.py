@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from benchmarks.peers.torch_network import ARCHITECTURES, Projector, encoder
 
 STYLES = ("cpu", "official", "best")
+TEMPERATURE, LEARNING_RATE = 0.5, 1e-3
 
 # images (2N, 3, S, S), rotation (2N,), translation (2N, 2) -> loss, on the device, not waited for
 Step = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def peclr_loss(points: Tensor, rotation: Tensor, translation: Tensor, temperature: float) -> Tensor:
-    """The equivariant NT-Xent in float32: our `contrastive.equivariant_nt_xent`.
+    """Computes our `contrastive.equivariant_nt_xent` in float32.
 
     Args:
       points: (2N, m, 2); i and i + N are the two views of one image.
@@ -55,12 +56,12 @@ class LarsAdam:
     """Adam on gradients scaled by LARS, in the arithmetic of our `optimizer.lars_adam`.
 
     Args:
-      parameters: To update; those of more than one axis are decayed.
+      parameters: Are updated; those of more than one axis are decayed.
       learning_rate: Constant.
       weight_decay: Added to the gradient before it is scaled.
-      at_once: All parameters in a few fused operations; else one after the other, as the wrapper
-        that the official code takes from Lightning's bolts.
-      compiled: Whether to hand the scaling to `torch.compile`.
+      at_once: Whether to scale all parameters in a few fused operations; else one after the other,
+        as the wrapper from Lightning's bolts in the official code.
+      compiled: Whether to use `torch.compile` for the scaling.
     """
 
     trust_coefficient, epsilon = 0.02, 1e-8
@@ -84,7 +85,7 @@ class LarsAdam:
         self._decay_rates = torch.tensor(self.decays, device=self.parameters[0].device)
 
     def zero_grad(self) -> None:
-        """Forgets the gradients."""
+        """Clears the gradients."""
         self.adam.zero_grad(set_to_none=True)
 
     @torch.no_grad()
@@ -119,42 +120,33 @@ def make_step(
     style: str,
     size: int,
     device: str = "cpu",
-    batch: int | None = None,
     width: int = 64,
     hidden: int = 512,
     num_points: int = 64,
     micro_batches: int = 1,
-    temperature: float = 0.5,
-    learning_rate: float = 1e-3,
     compiled: bool | None = None,
-    mode: str = "default",
 ) -> Step:
     """Makes one optimizer step in one of the styles.
 
-    For "best" it switches on cuDNN's search for algorithms and TF32 in the whole process.
+    The style "best" switches on cuDNN's search for algorithms and TF32 in the whole process.
 
     Args:
       architecture: A key of `ARCHITECTURES`.
       style: One of `STYLES`.
       size: Side of the views in pixels.
       device: "cpu" or "cuda".
-      batch: Pairs a step; if given, one step on noise is taken here, so that what compiles or
-        searches at the first call has done so.
       width: Channels of the stem.
       hidden: Width of the projection head.
-      num_points: M.
+      num_points: Number m of projected points.
       micro_batches: Parts of a step, negatives within each, as the official code accumulates.
-      temperature: Of the loss.
-      learning_rate: Constant.
       compiled: Whether to use `torch.compile`; by default in the style "best".
-      mode: Of `torch.compile`.
 
     Returns:
       A step of (2N, 3, S, S) float standardised images, (2N,) rotations and (2N, 2) translations,
       where i and i + N are the views of one image. It returns the loss and does not wait for it.
 
     Raises:
-      ValueError: If an unknown style or architecture.
+      ValueError: If the style or the architecture is unknown.
     """
     if style not in STYLES:
         raise ValueError(f"unknown style {style!r}; choose from {', '.join(STYLES)}")
@@ -170,15 +162,15 @@ def make_step(
     dtype = {"cpu": None, "official": torch.float16, "best": torch.bfloat16}[style]
     network = Projector(encoder(architecture, width), hidden, num_points)
     network = network.to(device, memory_format=layout)
-    optimizer = LarsAdam(list(network.parameters()), learning_rate, at_once=best, compiled=compiled)
+    optimizer = LarsAdam(list(network.parameters()), LEARNING_RATE, at_once=best, compiled=compiled)
     scaler = torch.amp.GradScaler(device, enabled=style == "official")
 
     def forward(images: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
         with torch.autocast(device, dtype, enabled=dtype is not None):
             points = network(images)
-        return peclr_loss(points, rotation, translation, temperature)
+        return peclr_loss(points, rotation, translation, TEMPERATURE)
 
-    loss_of = torch.compile(forward, mode=mode, dynamic=False) if compiled else forward
+    loss_of = torch.compile(forward, dynamic=False) if compiled else forward
 
     def step(images: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
         optimizer.zero_grad()
@@ -193,14 +185,7 @@ def make_step(
         scaler.update()
         return torch.stack(losses).sum()
 
-    # For tests, and for whoever wants to look.
-    step.network, step.optimizer = network, optimizer
-    if batch is not None:
-        step(
-            torch.randn(2 * batch, 3, size, size, device=device),
-            torch.rand(2 * batch, device=device),
-            torch.rand(2 * batch, 2, device=device) / 10,
-        )
+    step.network = network
     return step
 
 

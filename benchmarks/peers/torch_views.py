@@ -1,8 +1,8 @@
 """Our two-view augmentation in PyTorch, written for the accelerator: the recipe of Sec. 8.
 
-The official code augments on the host's cores with OpenCV (`opencv_views.py`). Against that alone a
-comparison of whole steps would say little about the networks, so the twins are given this too: one
-gather of uint8 pixels and arithmetic, which `torch.compile` fuses into a few kernels.
+The official code augments on the host's cores with OpenCV (`opencv_views.py`). A comparison of
+whole steps against that alone would say little about the networks, so the twins use this one,
+too: a gather of uint8 pixels and arithmetic, which `torch.compile` fuses into a few kernels.
 """
 
 import math
@@ -18,7 +18,7 @@ _TINY = 1e-9
 
 
 class Draw(NamedTuple):
-    """What a batch of B views is made by; see our `views.spec.ViewSpec`.
+    """Parameters of a batch of B views; see our `views.spec.ViewSpec`.
 
     Attributes:
       rotation: (B,) radians, positive from +x toward +y.
@@ -60,7 +60,7 @@ def render(sources: Tensor, draw: Draw, size: int, source_margin: float = 1.5) -
 
     Args:
       sources: (B, Q, Q, 3) uint8 RGB.
-      draw: What to do to them.
+      draw: The parameters of each view.
       size: Side of the views, S.
       source_margin: Side of the source over that of the canonical view.
 
@@ -126,12 +126,12 @@ def _jitter(images: Tensor, draw: Draw) -> Tensor:
 
 
 class TorchViews:
-    """Draws two views of every source, and says what was done to them.
+    """Makes two views of every source, and returns their transforms.
 
     Args:
       size: Side of the views in pixels.
-      dtype: Of the views.
-      compiled: Whether to hand the drawing to `torch.compile`.
+      dtype: Type of the views.
+      compiled: Whether to use `torch.compile`.
     """
 
     def __init__(self, size: int, *, dtype: torch.dtype = torch.float32, compiled: bool = False):

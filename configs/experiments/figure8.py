@@ -7,8 +7,10 @@ Figure 6's curves and a third one: pre-training also on YouTube3DHands (M_FH+YT3
 rendered, the same hands once more before cluttered backgrounds stand in for it: another look, not
 other hands. Networks that figure6.py has trained are not trained again.
 
-We have not the paper's supplement: that Figure 8 is Figure 6 with this third curve is our reading.
-What came out here, and what it cost: docs/results/README.md.
+We do not have the paper's supplement: that Figure 8 is Figure 6 with this third curve is our
+reading.
+
+Cost and result: not run, beyond two steps a training for the tests.
 """
 
 from ml_collections import ConfigDict
@@ -31,12 +33,12 @@ def _fill(config: ConfigDict) -> None:
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
-      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+      recipe: SCALE+VARIANT+..., see configs/experiments/common.py.
 
     Raises:
-      ValueError: an unknown scale or variant.
+      UserError: An unknown scale or variant.
     """
     return get_experiment("figure8", recipe, _fill)

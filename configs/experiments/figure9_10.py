@@ -8,8 +8,9 @@ all labels, are shown images that are rotated (Fig. 9, a curve) and translated (
 peclr_jax/tasks/equivariance.py says what is measured. Their networks are Figure 6's at 100 % of the
 labels. Each measurement has a folder with its pictures beside the page of results.
 
-The paper, on FreiHAND: the pre-trained network is the more equivariant one. What came
-out here, and what it cost: docs/results/README.md.
+The paper, on FreiHAND: the pre-trained network is the more equivariant one.
+
+Cost and result: not run, beyond two steps a training for the tests.
 """
 
 from ml_collections import ConfigDict
@@ -27,12 +28,12 @@ def _fill(config: ConfigDict) -> None:
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
-      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+      recipe: SCALE+VARIANT+..., see configs/experiments/common.py.
 
     Raises:
-      ValueError: an unknown scale or variant.
+      UserError: An unknown scale or variant.
     """
     return get_experiment("figure9_10", recipe, _fill)

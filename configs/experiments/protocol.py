@@ -14,7 +14,11 @@ _DATA = Path(__file__).parents[2] / "data"
 
 
 def add_networks(config: ConfigDict) -> None:
-    """Adds networks from scratch and pre-trained ones, at the paper's scale of both depths."""
+    """Adds networks from scratch and pre-trained ones, at the paper's scale of both depths.
+
+    Args:
+      config: Of the experiment.
+    """
     config.figure = "none"
     config.finetune.data.split = "train+validation"
     config.finetune.data.held_out_split = "evaluation"
@@ -39,13 +43,13 @@ def add_networks(config: ConfigDict) -> None:
 
 
 def evaluate_on(config: ConfigDict, names: str, split: str) -> None:
-    """Has the networks evaluated on a data set in place of held-out hands of the training's kind.
+    """Evaluates the networks on a data set in place of held-out hands of the training's kind.
 
     Args:
-      config: of the experiment.
-      names: of TFDS; its raw files are named by
+      config: Of the experiment.
+      names: TFDS name; its raw files are given by
         `--config.evaluations.NAME.data.manual_dir=DIR`, unless its records are there.
-      split: of it.
+      split: TFDS split.
     """
     wanted = ConfigDict(config.evaluations.held_out.to_dict())
     wanted.data.names = names

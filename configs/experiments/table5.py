@@ -5,8 +5,10 @@
         --config.evaluations.dexter_object.data.manual_dir=DIR
 
 Finger tips alone are labelled. The crop is our choice (docs/datasets.md).
-configs/experiments/protocol.py says what is trained on which data. What came out here, and what it
-cost: docs/results/README.md.
+configs/experiments/protocol.py says what is trained on which data.
+
+Cost and result: not run, beyond two steps a training, evaluated on drawings in the data set's
+layout, for the tests.
 """
 
 from ml_collections import ConfigDict
@@ -23,12 +25,12 @@ def _fill(config: ConfigDict) -> None:
 
 
 def get_config(recipe: str = "paper") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
-      recipe: what follows the colon, SCALE+VARIANT+..., see configs/experiments/common.py.
+      recipe: SCALE+VARIANT+..., see configs/experiments/common.py.
 
     Raises:
-      ValueError: an unknown scale or variant.
+      UserError: An unknown scale or variant.
     """
     return get_experiment("table5", recipe, _fill)

@@ -1,1 +1,1 @@
-"""Devices and the processes that drive them, apart from what they compute."""
+"""Devices and the processes that drive them."""

@@ -1,4 +1,4 @@
-"""Memory that a run takes."""
+"""Memory of devices and of the host."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,11 @@ _GIB = 2**30
 
 
 def memory_in_use() -> dict[str, float]:
-    """Measures what is in use now; what the platform does not tell is left out.
+    """Measures the memory in use, as far as the platform tells it.
 
     Returns:
-      GiB: "device_memory_gib", at most at any time so far on this process's fullest device;
-      "host_memory_gib", of this process now.
+      "device_memory_gib", the highest use so far of this process's fullest device, and
+      "host_memory_gib", the use of this process now, in GiB.
     """
     found = {}
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
@@ -29,7 +29,11 @@ def memory_in_use() -> dict[str, float]:
 
 
 def free_device_memory(device: jax.Device) -> int | None:
-    """Returns the bytes that a device still has; `None` if it does not tell."""
+    """Returns the bytes that are free on a device, `None` if it does not tell.
+
+    Args:
+      device: Device of this process.
+    """
     statistics = device.memory_stats() or {}
     if "bytes_limit" not in statistics:
         return None

@@ -1,8 +1,8 @@
 """Data parallelism over every device of every process: one mesh axis, `data`.
 
-Batches are split over the axis and everything else is replicated. Because the step is one `jax.jit`
-over global arrays, a mean over the batch (BatchNorm) or a product of all pairs (the contrastive
-loss) spans all devices without a collective being written anywhere.
+Batches are split over the axis, everything else is replicated. The step is one `jax.jit` over
+global arrays, so that a mean over the batch (BatchNorm) or a product of all pairs (the contrastive
+loss) spans all devices without a written collective.
 """
 
 from collections.abc import Sequence
@@ -19,35 +19,45 @@ DATA_AXIS = "data"
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Lays devices out along the one axis `data`.
+    """Returns a mesh of devices along the one axis `data`, which XLA's partitioner splits.
 
     Args:
       devices: The devices to use; all devices of all processes by default.
-
-    Returns:
-      A one-dimensional mesh, with the axis left to XLA's partitioner (`AxisType.Auto`).
     """
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
 
 
 def data_sharding(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding that splits the leading axis over all devices."""
+    """Returns the sharding that splits the leading axis over all devices.
+
+    Args:
+      mesh: From `make_mesh`.
+    """
     return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding that keeps a whole copy on every device."""
+    """Returns the sharding that keeps a whole copy on every device.
+
+    Args:
+      mesh: From `make_mesh`.
+    """
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Copies every array of a pytree, the same on all processes, to every device of the mesh."""
+    """Copies every array of a pytree to every device of a mesh.
+
+    Args:
+      tree: Arrays, the same in all processes.
+      mesh: From `make_mesh`.
+    """
     sharding = replicated(mesh)
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
 
-    # `device_put` would have all processes compare their arrays, one by one.
+    # `device_put` compares the arrays of all processes, one by one.
     def place(array: Any) -> jax.Array:
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
@@ -56,15 +66,22 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def local_copy(tree: Any) -> Any:
-    """Returns this process's own copy, on one of its devices, of arrays that all devices hold.
+    """Returns a copy of replicated arrays on one device of this process.
 
-    What is computed of it is computed by each process alone, and may be by some of them only.
+    A process computes with such a copy alone, without waiting for the others.
+
+    Args:
+      tree: Arrays that every device holds.
     """
     return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
 
 def gather(tree: Any) -> Any:
-    """Copies arrays that are split over the devices to the host, whole in every process."""
+    """Copies arrays that are split over devices to the host, whole in every process.
+
+    Args:
+      tree: Arrays, of this process or of all.
+    """
     return jax.tree.map(
         lambda array: np.asarray(
             array
@@ -76,19 +93,19 @@ def gather(tree: Any) -> Any:
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:
-    """Makes global arrays of this process's share of a batch.
+    """Makes global arrays from this process's part of a batch.
 
     Args:
       batch: Pytree of host arrays; each holds this process's rows along its leading axis. Process
         `p` of `P` contributes rows `p * n` to `(p + 1) * n` of a global batch of `P * n` rows.
-      mesh: The mesh from `make_mesh`.
+      mesh: From `make_mesh`.
 
     Returns:
       The same pytree of global `jax.Array`s, split over the leading axis. The copies to the
       devices are asynchronous.
 
     Raises:
-      UserError: The rows do not divide over this process's devices.
+      UserError: If the rows do not divide over this process's devices.
     """
     sharding = data_sharding(mesh)
     local_devices = len(mesh.local_devices)
@@ -97,8 +114,8 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
         array = np.asarray(array)
         if array.ndim == 0 or array.shape[0] % local_devices:
             raise UserError(
-                f"An array of shape {array.shape} cannot be split over {local_devices} devices: "
-                f"choose a batch size per process that is a multiple of {local_devices}."
+                f"an array of shape {array.shape} cannot be split over {local_devices} devices: "
+                f"choose a batch size per process that is a multiple of {local_devices}"
             )
         return jax.make_array_from_process_local_data(sharding, array)
 
@@ -111,11 +128,10 @@ def check_batch_size(batch_size: int, num_devices: int, num_micro_batches: int =
     Args:
       batch_size: Rows of the global batch.
       num_devices: Devices of all processes.
-      num_micro_batches: Micro-batches one optimizer step is made of; each is split over all
-        devices.
+      num_micro_batches: Micro-batches of an optimizer step; each is split over all devices.
 
     Raises:
-      UserError: The batch does not divide; the message names the nearest sizes that do.
+      UserError: If the batch does not divide; the message names the nearest sizes that do.
     """
     unit = num_devices * num_micro_batches
     if batch_size > 0 and batch_size % unit == 0:
@@ -123,6 +139,6 @@ def check_batch_size(batch_size: int, num_devices: int, num_micro_batches: int =
     below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
     nearest = f"{below} or {above}" if below > 0 else f"{above}"
     raise UserError(
-        f"A batch of {batch_size} cannot be split over {num_devices} device(s) x "
-        f"{num_micro_batches} micro-batch(es): choose a multiple of {unit}, for example {nearest}."
+        f"a batch of {batch_size} cannot be split over {num_devices} device(s) x "
+        f"{num_micro_batches} micro-batch(es): choose a multiple of {unit}, for example {nearest}"
     )

@@ -82,7 +82,11 @@ def plan(spec: ExperimentSpec) -> list[Run]:
 
 
 def digest(spec: Any) -> str:
-    """Returns a short name for all that decides what a run of this spec comes to."""
+    """Returns a short name for all that decides the result of a run.
+
+    Args:
+      spec: Of a training, an evaluation or a measurement of equivariance.
+    """
     fields = identity(specs.to_dict(spec))
     decisive = {name: value for name, value in fields.items() if name not in _NAMES}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]

@@ -12,7 +12,7 @@ from peclr_jax.experiments import seeds
 from peclr_jax.experiments.metrics import BASELINES, COMPARED, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
-from peclr_jax.runs.once import SUMMARY
+from peclr_jax.runs.resuming import SUMMARY
 
 METRICS_FILE = "metrics.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")

@@ -3,17 +3,16 @@
 import dataclasses
 from typing import Any, Literal
 
-from peclr_jax import specs
 from peclr_jax.errors import FieldError, nearest
 from peclr_jax.experiments.metrics import MetricName
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.specs import NonNegativeInt
+from peclr_jax.specs import NonNegativeInt, Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class ArmSpec:
+class ArmSpec(Spec):
     """One row or point of a result: an encoder that is fine-tuned or probed, then evaluated.
 
     Attributes:
@@ -32,14 +31,10 @@ class ArmSpec:
     pretrain: dict[str, Any] = dataclasses.field(default_factory=dict)
     finetune: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class ComparisonSpec:
-    """A question: by how much does one arm err less than another?
+class ComparisonSpec(Spec):
+    """The question by how much one arm errs less than another.
 
     Attributes:
       arm: Name of the arm that should err less.
@@ -51,13 +46,9 @@ class ComparisonSpec:
     against: str = ""
     paper: str = ""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class ExperimentSpec:
+class ExperimentSpec(Spec):
     """A table or figure: arms to train and evaluate, and how their results are shown.
 
     Attributes:
@@ -117,7 +108,7 @@ class ExperimentSpec:
         Raises:
           FieldError: An impossible value, or the name of an arm that is not there.
         """
-        specs.check(self)
+        super().__post_init__()
         if not self.seeds:
             raise FieldError("seeds", "is empty: give at least one, for example (0,)")
         if self.photos == "":

@@ -12,18 +12,19 @@ from jax.extend.mlir.dialects import stablehlo
 from ml_collections import ConfigDict
 
 from peclr_jax import files
-from peclr_jax.networks.trained import Trained, ViewFunction, encode, estimate, part
+from peclr_jax.export.functions import ViewFunction, encode, estimate
+from peclr_jax.networks.opening import Network
 
 JAX_EXPORT = "network.jax_export"
 MLIR = "network.mlirbc"
 _PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def of(trained: Trained) -> ViewFunction:
+def of(trained: Network) -> ViewFunction:
     """What is exported: features of a pre-trained network, poses of a fine-tuned one."""
     if trained.estimates_poses:
-        return estimate(trained.network, trained.variables)
-    return encode(trained.network.encoder, part(trained.variables, "encoder"))
+        return estimate(trained.module, trained.variables)
+    return encode(trained.module.encoder, trained.part("encoder"))
 
 
 def lower(
@@ -63,7 +64,7 @@ def portable_module(exported: export.Exported) -> bytes:
         return stablehlo.serialize_portable_artifact(module, oldest)
 
 
-def write_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> None:
+def write_stablehlo(trained: Network, config: ConfigDict, folder: Path) -> None:
     """Writes the program for JAX, and as plain StableHLO for converters."""
     function = of(trained)
     exported = lower(function, trained.view_size, 0, _PLATFORMS)
@@ -72,7 +73,7 @@ def write_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> None:
     files.write_bytes(folder / MLIR, portable_module(plain))
 
 
-def reopen_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> dict[str, ViewFunction]:
+def reopen_stablehlo(trained: Network, config: ConfigDict, folder: Path) -> dict[str, ViewFunction]:
     """Reads both programs: one by JAX, the other by TensorFlow, which takes any StableHLO."""
     function = of(trained)
     restored = export.deserialize(bytearray((folder / JAX_EXPORT).read_bytes()))
@@ -93,7 +94,7 @@ def reopen_stablehlo(trained: Trained, config: ConfigDict, folder: Path) -> dict
     }
 
 
-def write_saved_model(trained: Trained, config: ConfigDict, folder: Path) -> None:
+def write_saved_model(trained: Network, config: ConfigDict, folder: Path) -> None:
     """Writes a SavedModel whose signature takes and returns tensors by name."""
     from peclr_jax.input_pipeline.records import import_tensorflow
 
@@ -116,7 +117,7 @@ def write_saved_model(trained: Trained, config: ConfigDict, folder: Path) -> Non
 
 
 def reopen_saved_model(
-    trained: Trained, config: ConfigDict, folder: Path
+    trained: Network, config: ConfigDict, folder: Path
 ) -> dict[str, ViewFunction]:
     """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature."""
     from peclr_jax.input_pipeline.records import import_tensorflow
@@ -163,7 +164,7 @@ def _known(shape: tuple[Any, ...]) -> list[int | None]:
     return [size if isinstance(size, int) else None for size in shape]
 
 
-def explain_stablehlo(trained: Trained, config: ConfigDict) -> str:
+def explain_stablehlo(trained: Network, config: ConfigDict) -> str:
     """Says how to open `write_stablehlo`'s files."""
     inputs = ", ".join(of(trained).inputs)
     size = f"{config.batch_size} view(s)" if config.batch_size else "any number of views"
@@ -179,7 +180,7 @@ a time.
 {_describe(trained)}"""
 
 
-def explain_saved_model(trained: Trained, config: ConfigDict) -> str:
+def explain_saved_model(trained: Network, config: ConfigDict) -> str:
     """Says how to open `write_saved_model`'s folder."""
     inputs = ", ".join(f"{name}={name}" for name in of(trained).inputs)
     return f"""\
@@ -190,7 +191,7 @@ outputs = network({inputs})
 {_describe(trained)}"""
 
 
-def _describe(trained: Trained) -> str:
+def _describe(trained: Network) -> str:
     side = trained.view_size
     images = f"images: (B, {side}, {side}, 3) uint8, RGB crops around right hands."
     if not trained.estimates_poses:

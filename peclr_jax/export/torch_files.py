@@ -7,12 +7,12 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from peclr_jax.errors import UserError
-from peclr_jax.models import released, resnet, torch_file, torch_weights
+from peclr_jax.export.functions import ViewFunction, encode, estimate, project
+from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.released import ReleasedPoseNetwork
-from peclr_jax.networks.estimator import NOTE
-from peclr_jax.networks.trained import Trained, ViewFunction, encode, estimate, part, project
+from peclr_jax.networks.opening import NOTE, Network
 
 ENCODER_PTH = "encoder.pth"
 ENCODER_SAFETENSORS = "encoder.safetensors"
@@ -21,13 +21,13 @@ OFFICIAL_PTH = "official.pth"
 _WIDTH, _STEM = 64, "imagenet"
 
 
-def check_published(trained: Trained) -> None:
+def check_published(trained: Network) -> None:
     """Checks that an encoder is one that torchvision has.
 
     Raises:
       UserError: another width or stem.
     """
-    model = trained.config.model
+    model = trained.description.model
     if (model.width, model.stem) != (_WIDTH, _STEM):
         raise UserError(
             f"{trained.source} holds a {model.architecture} of width {model.width} with the stem "
@@ -36,27 +36,27 @@ def check_published(trained: Trained) -> None:
         )
 
 
-def write_torchvision(trained: Trained, config: ConfigDict, folder: Path) -> None:
+def write_torchvision(trained: Network, config: ConfigDict, folder: Path) -> None:
     """Writes the encoder under torchvision's names, without a classifier."""
     check_published(trained)
-    state_dict = torch_weights.to_state_dict(part(trained.variables, "encoder"))
-    torch_file.write(folder / ENCODER_PTH, state_dict)
+    state_dict = torch_weights.to_state_dict(trained.part("encoder"))
+    torch_writing.write(folder / ENCODER_PTH, state_dict)
 
 
-def write_safetensors(trained: Trained, config: ConfigDict, folder: Path) -> None:
+def write_safetensors(trained: Network, config: ConfigDict, folder: Path) -> None:
     """Writes an encoder of any width and stem under torchvision's names."""
-    model = trained.config.model
-    state_dict = torch_weights.to_state_dict(part(trained.variables, "encoder"))
+    model = trained.description.model
+    state_dict = torch_weights.to_state_dict(trained.part("encoder"))
     metadata = {
         "format": "pt",  # by which readers know whose layout the tensors have
         "architecture": model.architecture,
         "width": str(model.width),
         "stem": model.stem,
     }
-    torch_file.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
+    torch_writing.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
 
 
-def write_official(trained: Trained, config: ConfigDict, folder: Path) -> None:
+def write_official(trained: Network, config: ConfigDict, folder: Path) -> None:
     """Writes the whole network under the names of the official code.
 
     Raises:
@@ -69,8 +69,8 @@ def write_official(trained: Trained, config: ConfigDict, folder: Path) -> None:
     content: dict[str, Any] = {"state_dict": torch_weights.to_state_dict(variables)}
     if trained.estimates_poses:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
-        content[NOTE] = json.dumps(trained.config.to_dict())
-    torch_file.write(folder / OFFICIAL_PTH, content)
+        content[NOTE] = json.dumps(trained.description.to_json())
+    torch_writing.write(folder / OFFICIAL_PTH, content)
 
 
 def reopen(file: Path) -> ViewFunction:
@@ -92,11 +92,11 @@ views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standar
 """
 
 
-def explain_torchvision(trained: Trained, config: ConfigDict) -> str:
+def explain_torchvision(trained: Network, config: ConfigDict) -> str:
     """Says how to open `write_torchvision`'s file."""
     return f"""\
 import torch, torchvision
-network = torchvision.models.{trained.config.model.architecture}()
+network = torchvision.models.{trained.description.model.architecture}()
 network.fc = torch.nn.Identity()
 network.load_state_dict(torch.load("{ENCODER_PTH}", weights_only=True))
 features = network.eval()(views)
@@ -104,9 +104,9 @@ features = network.eval()(views)
 {_VIEWS.format(side=trained.view_size)}"""
 
 
-def explain_safetensors(trained: Trained, config: ConfigDict) -> str:
+def explain_safetensors(trained: Network, config: ConfigDict) -> str:
     """Says how to open `write_safetensors`'s file."""
-    model = trained.config.model
+    model = trained.description.model
     published = (model.width, model.stem) == (_WIDTH, _STEM)
     network = (
         "a torchvision or timm network"
@@ -122,7 +122,7 @@ A {model.architecture} under torchvision's names, without a classifier: for {net
 {_VIEWS.format(side=trained.view_size)}"""
 
 
-def explain_official(trained: Trained, config: ConfigDict) -> str:
+def explain_official(trained: Network, config: ConfigDict) -> str:
     """Says how to open `write_official`'s file, and in what it differs from a released one."""
     opening = f"""\
 import torch

@@ -1,9 +1,9 @@
 """Similarity transforms of the image plane: sample, compose, invert, apply to points and images.
 
-Two representations, for two purposes. `Similarity` is what the augmentation draws and what the
-equivariant loss undoes (PeCLR, Eq. 4): its parts have a meaning apart from any image size. A 2x3
-matrix is what moves pixels: it holds a `Similarity` at one image size, a crop, a resize, or all of
-them composed, so that an image is resampled once however many steps led to it.
+There are two representations. A `Similarity` is drawn by the augmentation and undone by the
+equivariant loss (PeCLR, Eq. 4): its parts do not depend on an image size. A 2x3 matrix moves
+pixels: it holds a `Similarity` at one image size, a crop, a resize, or all of them composed, so
+that an image is resampled only once.
 
 Pixel coordinates are (x, y), x right, y down, with the origin at the CENTRE of the top-left pixel:
 the centre of a side-S image is (S - 1) / 2. A matrix always maps source points to view points.
@@ -28,19 +28,14 @@ class Similarity(NamedTuple):
     translation comes last.
 
     Attributes:
-        rotation: Radians; positive turns +x toward +y, clockwise on the screen.
-        scale: Magnification of the content; above 1 enlarges it.
-        translation: Displacement of the content, (x, y), as a fraction of the view's side.
+      rotation: Radians; positive turns +x toward +y, clockwise on the screen.
+      scale: Magnification of the content; above 1 enlarges it.
+      translation: Displacement of the content, (x, y), as a fraction of the view's side.
     """
 
     rotation: Float[Array, "*batch"]
     scale: Float[Array, "*batch"]
     translation: Float[Array, "*batch 2"]
-
-
-def identity(batch: int) -> Similarity:
-    """Returns `batch` transforms that move nothing."""
-    return Similarity(jnp.zeros(batch), jnp.ones(batch), jnp.zeros((batch, 2)))
 
 
 def sample(
@@ -54,11 +49,11 @@ def sample(
     """Draws independent uniform transforms (PeCLR, Sec. 8).
 
     Args:
-        key: PRNG key; the draw is a function of it and of `batch` alone.
-        batch: How many to draw.
-        rotation: Largest angle in radians, either way.
-        scale: Smallest and largest magnification.
-        translation: Smallest and largest displacement along either axis, as fractions of the side.
+      key: PRNG key; the draw depends on it and on `batch` alone.
+      batch: Number of transforms.
+      rotation: Largest angle in radians, in either direction.
+      scale: Smallest and largest magnification.
+      translation: Smallest and largest displacement along either axis, as fractions of the side.
     """
     rotation_key, scale_key, translation_key = jax.random.split(key, 3)
     return Similarity(
@@ -71,7 +66,12 @@ def sample(
 
 
 def compose(first: Similarity, second: Similarity) -> Similarity:
-    """Returns the transform that applies `first`, then `second`."""
+    """Returns the transform that applies `first`, then `second`.
+
+    Args:
+      first: The transform that is applied first.
+      second: The transform that is applied to its result.
+    """
     return Similarity(
         first.rotation + second.rotation,
         first.scale * second.scale,
@@ -80,7 +80,11 @@ def compose(first: Similarity, second: Similarity) -> Similarity:
 
 
 def invert(transform: Similarity) -> Similarity:
-    """Returns the transform that undoes `transform`."""
+    """Returns the transform that undoes `transform`.
+
+    Args:
+      transform: The transform.
+    """
     linear = Similarity(
         -transform.rotation, 1.0 / transform.scale, jnp.zeros_like(transform.translation)
     )
@@ -97,11 +101,11 @@ def _rotate_and_scale(
 
 
 def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
-    """Writes transforms as matrices from canonical-view pixels to view pixels.
+    """Returns the matrices of transforms, from canonical-view pixels to view pixels.
 
     Args:
-        transform: The transforms.
-        side: The view's side in pixels.
+      transform: The transforms.
+      side: Side of the view in pixels.
     """
     center = (side - 1) / 2
     cosine = transform.scale * jnp.cos(transform.rotation)
@@ -119,6 +123,10 @@ def compose_matrices(
     """Returns the matrix that applies `first`, then `second`; leading axes broadcast.
 
     NumPy, JAX or TensorFlow, in the precision of the arguments.
+
+    Args:
+      first: Source pixels to pixels between.
+      second: Pixels between to view pixels; leading axes broadcast.
     """
     across, down, shift = second[..., :1], second[..., 1:2], second[..., 2:]
     # Products and sums: accelerators multiply matrices with fewer bits.
@@ -127,7 +135,11 @@ def compose_matrices(
 
 
 def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 2 3"]:
-    """Returns the matrix that undoes `matrix` (NumPy or JAX); a singular one gives infinities."""
+    """Returns the matrix that undoes `matrix` (NumPy or JAX); a singular one gives infinities.
+
+    Args:
+      matrix: Source pixels to view pixels.
+    """
     a, b, shift_x = (matrix[..., 0, column] for column in range(3))
     c, d, shift_y = (matrix[..., 1, column] for column in range(3))
     determinant = a * d - b * c
@@ -163,13 +175,13 @@ def apply_to_images(
     source's resolution within a factor of two of the view's, as the input pipeline does.
 
     Args:
-        images: Source images of any numeric type; uint8 is read as such, so that a quarter of
-            the bytes of float32 are gathered.
-        matrix: Source pixels to view pixels, one per image.
-        size: Side of the view in pixels.
+      images: Source images of any numeric type; of uint8 a quarter of the bytes of float32 are
+        gathered.
+      matrix: Source pixels to view pixels, one per image.
+      size: Side of the view in pixels.
 
     Returns:
-        Float32 views in the range of the source.
+      Float32 views in the range of the source.
     """
     batch, height, width, channels = images.shape
     to_source = invert_matrix(matrix)[..., None, None]

@@ -2,11 +2,11 @@
 
 Camera space is in metres, x right, y down, z forward; image space in pixels, (x, y) with the origin
 at the centre of the top-left pixel. A 2.5D pose holds, per joint, its pixel and its depth relative
-to the root joint, divided by the length of a reference bone. It is what an image can tell:
-the hand's absolute size cannot be seen, and given it (or taking it as 1) the root's depth follows
+to the root joint, divided by the length of a reference bone. An image shows no more than that: the
+hand's absolute size cannot be seen. Given the size (or taking it as 1), the root's depth follows
 from the pose (Iqbal et al., Eq. 6-7).
 
-Leading axes are free, and those of the intrinsics broadcast against those of the joints.
+Leading axes are free; those of the intrinsics broadcast against those of the joints.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ def project(
     """Projects camera-space points to pixels (NumPy or JAX).
 
     Args:
-        points: Points in front of the camera (z > 0); any unit of length.
-        intrinsics: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels.
+      points: Points in front of the camera (z > 0); any unit of length.
+      intrinsics: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels.
     """
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     x, y = points[..., 0] / points[..., 2], points[..., 1] / points[..., 2]
@@ -47,12 +47,12 @@ def back_project(
     """Places pixels at a depth: the inverse of `project`.
 
     Args:
-        pixels: (x, y) in pixels.
-        depth: Distance along the optical axis (not along the ray), in any unit of length.
-        intrinsics: As for `project`.
+      pixels: (x, y) in pixels.
+      depth: Distance along the optical axis (not along the ray), in any unit of length.
+      intrinsics: As for `project`.
 
     Returns:
-        Camera-space points in the unit of `depth`.
+      Camera-space points in the unit of `depth`.
     """
     return rays(pixels, intrinsics) * depth[..., None]
 
@@ -60,7 +60,12 @@ def back_project(
 def bone_length(
     joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
 ) -> Float[Array, "*batch"]:
-    """Returns the distance between a bone's two joints."""
+    """Returns the distance between a bone's two joints.
+
+    Args:
+      joints: In any unit of length.
+      bone: The two joints.
+    """
     return jnp.linalg.norm(joints[..., bone[1], :] - joints[..., bone[0], :], axis=-1)
 
 
@@ -71,17 +76,17 @@ def to_25d(
     root: int = WRIST,
     bone: tuple[int, int] = REFERENCE_BONE,
 ) -> tuple[Float[Array, "*batch joints 3"], Float[Array, "*batch"]]:
-    """Splits a hand into what its image shows and its size.
+    """Returns the 2.5D pose of a hand and its size.
 
     Args:
-        joints: Camera space, metres.
-        intrinsics: As for `project`.
-        root: The joint that relative depth is measured from.
-        bone: The two joints of the reference bone.
+      joints: Camera space, metres.
+      intrinsics: As for `project`.
+      root: Joint that relative depth is measured from.
+      bone: The two joints of the reference bone.
 
     Returns:
-        The 2.5D pose (x px, y px, root-relative depth over the bone's length) and the reference
-        bone's length in metres.
+      The 2.5D pose (x px, y px, root-relative depth over the bone's length) and the reference
+      bone's length in metres.
     """
     scale = bone_length(joints, bone)
     relative = (joints[..., 2] - joints[..., root, None, 2]) / scale[..., None]
@@ -99,15 +104,15 @@ def from_25d(
     """Recovers camera-space joints from a 2.5D pose: the inverse of `to_25d`.
 
     Args:
-        pose: (x px, y px, root-relative depth over the reference bone's length).
-        intrinsics: As for `project`.
-        scale: Length of the reference bone in metres. With 1 the result is in bone lengths, which
-            is as far as an image alone goes.
-        z_root: The root's depth in bone lengths; by default `root_depth(pose, ...)`.
-        bone: The two joints of the reference bone that `pose` was made with.
+      pose: (x px, y px, root-relative depth over the reference bone's length).
+      intrinsics: As for `project`.
+      scale: Length of the reference bone in metres. With 1 the result is in bone lengths, which
+        is as far as an image alone goes.
+      z_root: The root's depth in bone lengths; by default `root_depth(pose, ...)`.
+      bone: The two joints of the reference bone that `pose` was made with.
 
     Returns:
-        Camera-space joints in the unit of `scale`.
+      Camera-space joints in the unit of `scale`.
     """
     if z_root is None:
         z_root = root_depth(pose, intrinsics, bone=bone)
@@ -132,14 +137,14 @@ def root_depth(
     gradient.
 
     Args:
-        pose: (x px, y px, root-relative depth over the reference bone's length).
-        intrinsics: As for `project`.
-        bone: The two joints of the reference bone that `pose` was made with.
-        epsilon: Smallest leading coefficient and smallest discriminant.
-        bounds: Smallest and largest depth to return, in bone lengths.
+      pose: (x px, y px, root-relative depth over the reference bone's length).
+      intrinsics: As for `project`.
+      bone: The two joints of the reference bone that `pose` was made with.
+      epsilon: Smallest leading coefficient and smallest discriminant.
+      bounds: Smallest and largest depth to return, in bone lengths.
 
     Returns:
-        The root's depth in bone lengths.
+      The root's depth in bone lengths.
     """
     first, second = bone
     directions = rays(pose[..., :2], intrinsics)
@@ -162,8 +167,8 @@ def rays(
     """Returns the points of the plane z = 1 that are seen at `pixels`.
 
     Args:
-        pixels: (x, y) in pixels.
-        intrinsics: As for `project`.
+      pixels: (x, y) in pixels.
+      intrinsics: As for `project`.
     """
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     y = (pixels[..., 1] - cy) / fy
@@ -172,12 +177,12 @@ def rays(
 
 
 def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
-    """Returns the camera of a square view of a hand when nothing is known of it.
+    """Returns the intrinsics assumed for a square view of a hand whose camera is unknown.
 
     Args:
-        side: Of the view, pixels.
-        focal: Focal length over the side. The default is that of the released networks (389 px of
-            224), which is that of FreiHAND's images.
+      side: Side of the view, pixels.
+      focal: Focal length over the side; by default that of the released networks (389 px of 224),
+        which is that of FreiHAND's images.
     """
     center, length = (side - 1) / 2, focal * side
     return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
@@ -186,18 +191,18 @@ def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
 def warp_intrinsics(
     matrix: Float[Array, "*#batch 2 3"], intrinsics: Float[Array, "*#batch 3 3"]
 ) -> Float[Array, "*batch 3 3"]:
-    """Returns the camera of an image that was warped by an affine map.
+    """Returns the intrinsics of an image that was warped by an affine map.
 
-    A turn of the image is a roll of the camera, which leaves every depth and length as it is, and
-    is taken out: what remains is again [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the
-    diagonal. Camera space is rolled about the optical axis by the map's rotation.
+    A rotation of the image is a roll of the camera about the optical axis, which changes no depth
+    and no length. The roll is taken out, so that the result is again
+    [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the diagonal.
 
     Args:
-        matrix: Source pixels to view pixels.
-        intrinsics: Of the source, as for `project`.
+      matrix: Source pixels to view pixels.
+      intrinsics: Intrinsics of the source, as for `project`.
 
     Returns:
-        Intrinsics of the view, with `project(roll @ points, result)` being the warped pixels.
+      Intrinsics of the view: `project(roll @ points, result)` are the warped pixels.
     """
     linear, shift = matrix[..., :2], matrix[..., 2:]
     precision = jax.lax.Precision.HIGHEST

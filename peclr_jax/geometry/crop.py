@@ -1,4 +1,4 @@
-"""Square crops of images: from a box to a square to a matrix, and what becomes of the labels.
+"""Square crops of images: box to square to matrix, mirroring, and the warp of the labels.
 
     square = crop.around(box, margin)
     matrix = crop.mirror_matrix(crop.to_matrix(square, size), mirrored, size)
@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.arrays import Values, namespace
 
-# What exchanging left and right does to a label: a factor, and how often the last column is added.
+# Exchanges left and right: a factor, and how often the index of the last column is added.
 # Camera space is mirrored as well (x becomes -x), so that focal lengths stay positive.
 _MIRROR = {
     "keypoints_2d": ([-1, 1], [1, 0]),
@@ -34,8 +34,8 @@ class Square(NamedTuple):
     """Square regions of images, in pixels; they may reach over the border.
 
     Attributes:
-      x: Of the centre.
-      y: Of the centre.
+      x: The x of the centre.
+      y: The y of the centre.
       side: Length of the side.
     """
 
@@ -51,7 +51,11 @@ class Square(NamedTuple):
 
 
 def bounding_box(points: Float[Values, "*batch points 2"]) -> Float[Values, "*batch 4"]:
-    """Returns the smallest box that holds all points (NumPy or JAX)."""
+    """Returns the smallest box that holds all points (NumPy or JAX).
+
+    Args:
+      points: (x, y) in pixels.
+    """
     return namespace(points).concatenate([points.min(-2), points.max(-2)], -1)
 
 
@@ -65,7 +69,7 @@ def around(
     """Returns the squares about boxes' centres.
 
     Args:
-      box: Of the hand, pixels.
+      box: Boxes of the hands, pixels.
       margin: Side of the square over the larger side of the box.
       least: Smallest side of the square, pixels; by default that of a box of one pixel.
       most: Largest side of the square, pixels.
@@ -83,8 +87,8 @@ def central(
     """Returns the squares in the middle of images.
 
     Args:
-      width: Of the images, pixels.
-      height: Of the images, pixels.
+      width: Width of the images, pixels.
+      height: Height of the images, pixels.
       share: Side of the square over the image's shorter side.
     """
     shorter = namespace(width, height).minimum(width, height)
@@ -109,7 +113,14 @@ def scaling(
     shift_x: Float[Any, "*batch"] | float,
     shift_y: Float[Any, "*batch"] | float,
 ) -> Float[Any, "*batch 2 3"]:
-    """Returns the matrices that take (x, y) to (scale_x * x + shift_x, scale_y * y + shift_y)."""
+    """Returns the matrices that take (x, y) to (scale_x * x + shift_x, scale_y * y + shift_y).
+
+    Args:
+      scale_x: Factor along x.
+      scale_y: Factor along y.
+      shift_x: Added to x, pixels.
+      shift_y: Added to y, pixels.
+    """
     xp = namespace(scale_x, scale_y, shift_x, shift_y)
     zero = xp.zeros_like(scale_x)
     rows = xp.stack([scale_x, zero, shift_x], -1), xp.stack([zero, scale_y, shift_y], -1)
@@ -140,7 +151,7 @@ def mirror_matrix(
     """Exchanges left and right of the crops that matrices lead to.
 
     Args:
-      matrix: Any pixels to crop pixels.
+      matrix: Pixels of any image to crop pixels.
       mirrored: Which crops.
       size: Side of the crops, pixels.
     """
@@ -153,8 +164,8 @@ def warp_labels(
     """Moves labels from image pixels to crop pixels.
 
     Args:
-      labels: Of which keypoints_2d (B, P, 2), hand_box (B, 4) and intrinsics (B, 3, 3) are moved
-        and others kept.
+      labels: The labels keypoints_2d (B, P, 2), hand_box (B, 4) and intrinsics (B, 3, 3) are moved,
+        others are kept.
       matrix: Image pixels to crop pixels; no rotation, which would turn boxes into diamonds.
 
     Returns:
@@ -184,8 +195,8 @@ def mirror_labels(
     focal length keeps its sign.
 
     Args:
-      labels: In crop pixels, of which keypoints_2d (B, P, 2), keypoints_3d (B, P, 3), hand_box
-        (B, 4) and intrinsics (B, 3, 3) are mirrored and others kept.
+      labels: In crop pixels. The labels keypoints_2d (B, P, 2), keypoints_3d (B, P, 3), hand_box
+        (B, 4) and intrinsics (B, 3, 3) are mirrored, others are kept.
       mirrored: Whose labels.
       size: Side of the crops, pixels.
 

@@ -1,1 +1,1 @@
-"""What a hand is: its skeleton, and how a camera sees it."""
+"""What a hand is: joints and their orders, metrics, scores."""

@@ -1,11 +1,11 @@
-"""How far a predicted hand is from the true one: joint errors, alignments, PCK and AUC.
+"""Metrics of predicted hands against the true ones: joint errors, alignments, PCK and AUC.
 
 Every function takes NumPy or JAX arrays and keeps their precision: float64 on the host, float32 on
 a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask is true
-where a joint is labelled, and what stands under a false mask is never read, NaN included.
+where a joint is labelled, and values under a false mask are never read, NaN included.
 
-After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report; what
-the official PeCLR repository measures otherwise is told in docs/metrics.md.
+After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report;
+docs/metrics.md lists where the official PeCLR repository differs.
 """
 
 from types import ModuleType
@@ -34,7 +34,12 @@ THRESHOLDS_2D = _thresholds(30.0)
 def joint_errors(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints"]:
-    """Returns the Euclidean distance of every joint, in the unit of the joints (2D or 3D)."""
+    """Returns the Euclidean distance of every joint, in the unit of the joints (2D or 3D).
+
+    Args:
+      predicted: Joints, 2D or 3D.
+      target: The true joints, in the same unit.
+    """
     return namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
 
 
@@ -46,9 +51,9 @@ def epe(
     """Returns the end-point error: the mean distance over all labelled joints of all hands.
 
     Args:
-        predicted: Joints, 2D or 3D.
-        target: The true joints, in the same unit.
-        valid: Which joints count; all by default. If none does, the result is NaN.
+      predicted: Joints, 2D or 3D.
+      target: The true joints, in the same unit.
+      valid: Which joints count; all by default. If none does, the result is NaN.
     """
     xp = namespace(predicted, target)
     errors = joint_errors(predicted, target)
@@ -71,16 +76,16 @@ def procrustes_align(
     for proper rotations). The errors that remain give PA-EPE.
 
     Args:
-        predicted: Joints, 2D or 3D.
-        target: The true joints.
-        valid: Which joints the similarity is fitted to; all by default. It is applied to all.
-        reflection: Whether the hand may be mirrored as well, as FreiHAND's `align_w_scale` allows
-            (a mirrored hand then scores 0). False allows rotations only, as the official PeCLR
-            repository.
+      predicted: Joints, 2D or 3D.
+      target: The true joints.
+      valid: Which joints the similarity is fitted to; all by default. It is applied to all.
+      reflection: Whether the hand may be mirrored as well, as FreiHAND's `align_w_scale` allows
+        (a mirrored hand then scores 0). False allows rotations only, as the official PeCLR
+        repository.
 
     Returns:
-        The aligned prediction. Where all predicted joints coincide they are placed on the mean of
-        the true ones.
+      The aligned prediction. Where all predicted joints coincide they are placed on the mean of
+      the true ones.
     """
     xp = namespace(predicted, target)
     center, centered = _center(xp, predicted, valid)
@@ -111,7 +116,13 @@ def root_align(
     target: Float[AnyArray, "*batch joints dim"],
     root: int = WRIST,
 ) -> Float[Values, "*batch joints dim"]:
-    """Moves each predicted hand so that its root lies on the true one."""
+    """Moves each predicted hand so that its root lies on the true one.
+
+    Args:
+      predicted: Joints.
+      target: The true joints.
+      root: The joint that is put in its true place.
+    """
     return predicted + (target - predicted)[..., root, None, :]
 
 
@@ -126,13 +137,13 @@ def scale_align(
     made the true one, and the wrists are put together. Two joints decide, not a fit to all.
 
     Args:
-        predicted: Joints.
-        target: The true joints.
-        valid: Which joints are labelled; all by default. A hand without its wrist or its middle MCP
-            cannot be aligned: it comes out as NaN.
+      predicted: Joints.
+      target: The true joints.
+      valid: Which joints are labelled; all by default. A hand without its wrist or its middle MCP
+        cannot be aligned and becomes NaN.
 
     Returns:
-        The aligned prediction. Where the two predicted joints coincide it is moved only.
+      The aligned prediction. Where the two predicted joints coincide it is moved only.
     """
     xp = namespace(predicted, target)
     length = xp.linalg.norm(predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :], axis=-1)
@@ -156,9 +167,9 @@ def pck_curve(
     mean over the joints.
 
     Args:
-        errors: Of every joint.
-        thresholds: In the unit of the errors.
-        valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
+      errors: Errors of every joint.
+      thresholds: Thresholds in the unit of the errors.
+      valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
     """
     xp = namespace(errors, thresholds)
     joints = errors.shape[-1]
@@ -178,7 +189,12 @@ def pck_curve(
 def auc(
     pck: Float[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
 ) -> Float[Values, ""]:
-    """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one."""
+    """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one.
+
+    Args:
+      pck: Fractions in [0, 1], one per threshold.
+      thresholds: Thresholds of the curve, ascending.
+    """
     xp = namespace(pck)
     thresholds = xp.asarray(thresholds, pck.dtype)
     area = xp.trapezoid(pck, thresholds)

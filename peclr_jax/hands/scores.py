@@ -1,10 +1,10 @@
-"""What a set of hands scores: mean, median, PCK, AUC, per joint and per finger, with intervals.
+"""Scores of a set of hands: mean, median, PCK, AUC, per joint and per finger, with intervals.
 
     errors, valid = scores.errors_of(predicted, target, valid, kind="pa")
     report = scores.score(errors, valid, kind="pa", sample_ids=sample_ids)
     json.dumps(report.to_dict())
 
-Only the errors of a data set need to be kept, a few hundred bytes a hand. NumPy and float64
+Only the errors of a data set need to be kept, a few hundred bytes per hand. NumPy and float64
 throughout.
 """
 
@@ -17,14 +17,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from peclr_jax.errors import UserError
-from peclr_jax.hands import metrics
+from peclr_jax.hands import bootstrap, metrics
+from peclr_jax.hands.bootstrap import CONFIDENCE, Interval
 from peclr_jax.hands.skeleton import FINGERS, JOINT_NAMES, MIDDLE_MCP, WRIST
-
-CONFIDENCE = 0.95
-"""Of the intervals: the share of resampled data sets whose value lies within."""
-
-# Draws of one chunk of resamples, which bounds the memory of the bootstrap to tens of megabytes.
-_DRAWS_AT_ONCE = 2_000_000
 
 
 class Kind(NamedTuple):
@@ -32,11 +27,11 @@ class Kind(NamedTuple):
 
     Attributes:
       unit: "m" or "px".
-      thresholds: of PCK and AUC, in that unit.
-      align: moves the prediction (hands, joints, dim) onto the target, given which joints are
+      thresholds: Thresholds of PCK and AUC, in that unit.
+      align: Moves the prediction (hands, joints, dim) onto the target, given which joints are
         valid.
-      needs: joints without which a hand cannot be aligned.
-      at_least: how many valid joints the alignment needs; fewer always fit.
+      needs: Joints without which a hand cannot be aligned.
+      at_least: Number of valid joints that the alignment needs; fewer would always fit.
     """
 
     unit: str
@@ -77,31 +72,23 @@ KINDS = MappingProxyType(
 after Procrustes with reflection (FreiHAND) and without (official PeCLR), and in the image."""
 
 
-class Interval(NamedTuple):
-    """A value and its bootstrap interval, whose ends are None where one sample leaves none."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What `score` found.
+    """Scores of a set of hands.
 
     Attributes:
-      kind: one of `KINDS`.
-      unit: of the errors, "m" or "px".
-      hands: hands with a valid joint.
-      samples: unique samples among them.
-      joints: valid joints of all hands.
-      mean: mean error over all valid joints: EPE, PA-EPE.
-      median: mean over the joints of the median over the hands, as FreiHAND's evaluation.
-      auc: area under the PCK curve.
-      thresholds: of the PCK curve.
-      pck: fraction of the errors at most the threshold, mean over the joints.
-      per_joint: mean error by joint name; None where no hand has the joint.
-      per_finger: mean error over the four joints of a finger; the wrist belongs to none.
+      kind: One of `KINDS`.
+      unit: Unit of the errors, "m" or "px".
+      hands: Number of hands with a valid joint.
+      samples: Number of unique samples among them.
+      joints: Number of valid joints of all hands.
+      mean: Mean error over all valid joints: EPE, PA-EPE.
+      median: Mean over the joints of the median over the hands, as FreiHAND's evaluation.
+      auc: Area under the PCK curve.
+      thresholds: Thresholds of the PCK curve.
+      pck: Fraction of the errors that are at most the threshold, mean over the joints.
+      per_joint: Mean error by joint name; `None` where no hand has the joint.
+      per_finger: Mean error over the four joints of a finger; the wrist belongs to none.
     """
 
     kind: str
@@ -118,7 +105,7 @@ class Scores:
     per_finger: dict[str, float | None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the same as numbers, strings, lists and dictionaries, fit for JSON."""
+        """Returns the scores as numbers, strings, lists and dictionaries, fit for JSON."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         intervals = {name: getattr(self, name)._asdict() for name in ("mean", "auc")}
         arrays = {name: getattr(self, name).tolist() for name in ("thresholds", "pck")}
@@ -132,20 +119,20 @@ def errors_of(
     *,
     kind: str,
 ) -> tuple[Float[np.ndarray, "hands 21"], Bool[np.ndarray, "hands 21"]]:
-    """Returns the error of every joint after the alignment that `kind` stands for.
+    """Returns the error of every joint after the alignment of a kind.
 
     Args:
-      predicted: camera space in metres, or pixels for "2d".
-      target: the true joints.
-      valid: which joints are labelled; all by default.
-      kind: one of `KINDS`.
+      predicted: Camera space in metres, or pixels for "2d".
+      target: The true joints.
+      valid: Which joints are labelled; all by default.
+      kind: One of `KINDS`.
 
     Returns:
-      The errors in float64, 0 where not valid, and which of them count: a hand that lacks the
-      joints its alignment needs has none.
+      The errors in float64, 0 where not valid, and which of them count: none of a hand that lacks
+      the joints its alignment needs.
 
     Raises:
-      UserError: `kind` is unknown, or a joint that counts is not finite.
+      UserError: If `kind` is unknown, or a joint that counts is not finite.
     """
     measure = _kind(kind)
     predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
@@ -160,7 +147,7 @@ def errors_of(
                 f"{broken.sum()} of {broken.size} {name} joints are not finite numbers"
                 f" ({kind}): check {'the checkpoint' if name == 'predicted' else 'the labels'}"
             )
-    # What stands under a false mask may be anything.
+    # Values under a false mask may be anything.
     predicted = np.where(counts[..., None], predicted, 0.0)
     target = np.where(counts[..., None], target, 0.0)
     errors = metrics.joint_errors(measure.align(predicted, target, counts), target)
@@ -177,23 +164,20 @@ def score(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Scores:
-    """Sums up the errors of a set of hands.
-
-    The intervals are percentiles of the bootstrap (Efron 1979): data sets of as many unique samples
-    are drawn with replacement. The images of one sample (the same hand before other backgrounds)
-    are drawn together, since they are no independent evidence.
+    """Returns the scores of a set of hands.
 
     Args:
-      errors: of every joint, as `errors_of` returns them.
-      valid: which of them count; all by default.
-      kind: one of `KINDS`, for the unit and the thresholds.
-      sample_ids: equal for images of the same sample; by default every hand is its own.
-      thresholds: of PCK and AUC instead of the kind's own.
-      resamples: data sets to draw; 0 for no intervals.
-      seed: of the draws.
+      errors: Errors of every joint, from `errors_of`.
+      valid: Which of them count; all by default.
+      kind: One of `KINDS`, for the unit and the thresholds.
+      sample_ids: Equal for images of the same sample, which intervals count as one; by default
+        every hand is a sample.
+      thresholds: Thresholds of PCK and AUC; by default the kind's.
+      resamples: Number of bootstrap resamples; 0 for no intervals.
+      seed: Seed of the resamples.
 
     Raises:
-      UserError: `kind` is unknown, no joint is valid, or an error that counts is not finite.
+      UserError: If `kind` is unknown, no joint is valid, or an error that counts is not finite.
     """
     measure = _kind(kind)
     thresholds = measure.thresholds if thresholds is None else thresholds
@@ -207,9 +191,7 @@ def score(
     errors, valid = errors[labelled].astype(np.float64), valid[labelled]
     samples, sample = np.unique(sample_ids[labelled], return_inverse=True)
 
-    credit = _auc_credit(errors, thresholds)
-    sums = _sums_by_sample(errors, credit, valid, sample)
-    draws = _bootstrap(sums, resamples, seed)
+    draws = bootstrap.resample(errors, valid, sample, thresholds, resamples, seed)
     pck = metrics.pck_curve(errors, thresholds, valid)
     joint_means = [_mean(errors[:, [joint]], valid[:, [joint]]) for joint in range(21)]
     finger_means = [_mean(errors[:, list(f)], valid[:, list(f)]) for f in FINGERS.values()]
@@ -220,9 +202,9 @@ def score(
         hands=len(errors),
         samples=len(samples),
         joints=int(valid.sum()),
-        mean=_interval(float(errors[valid].mean()), draws[:, 0]),
+        mean=bootstrap.interval(float(errors[valid].mean()), draws[:, 0]),
         median=float(np.mean(medians)),
-        auc=_interval(float(metrics.auc(pck, thresholds)), draws[:, 1]),
+        auc=bootstrap.interval(float(metrics.auc(pck, thresholds)), draws[:, 1]),
         thresholds=thresholds,
         pck=pck,
         per_joint=dict(zip(JOINT_NAMES, joint_means, strict=True)),
@@ -238,65 +220,3 @@ def _kind(name: str) -> Kind:
 
 def _mean(errors: np.ndarray, valid: np.ndarray) -> float | None:
     return float(errors[valid].mean()) if valid.any() else None
-
-
-def _auc_credit(
-    errors: Float[np.ndarray, "hands 21"], thresholds: Float[np.ndarray, " thresholds"]
-) -> Float[np.ndarray, "hands 21"]:
-    """Returns what each joint adds to the area under the PCK curve.
-
-    The area is linear in the joints: a joint's mean credit is its AUC, so that the bootstrap needs
-    no curve for every resample.
-    """
-    steps = np.diff(thresholds)
-    weights = (np.append(steps, 0) + np.append(0, steps)) / 2 / steps.sum()
-    at_least = np.append(np.cumsum(weights[::-1])[::-1], 0.0)
-    return at_least[np.searchsorted(thresholds, errors, side="left")]
-
-
-class _Sums(NamedTuple):
-    """Of each unique sample, over its images: errors, AUC credits and valid joints."""
-
-    errors: Float[np.ndarray, " samples"]
-    credits: Float[np.ndarray, "samples 21"]
-    counts: Float[np.ndarray, "samples 21"]
-
-
-def _sums_by_sample(
-    errors: np.ndarray, credit: np.ndarray, valid: np.ndarray, sample: np.ndarray
-) -> _Sums:
-    def total(values: np.ndarray) -> np.ndarray:
-        sums = np.zeros((sample.max() + 1, values.shape[1]))
-        np.add.at(sums, sample, np.where(valid, values, 0.0))
-        return sums
-
-    return _Sums(total(errors).sum(1), total(credit), total(valid))
-
-
-def _bootstrap(sums: _Sums, resamples: int, seed: int) -> Float[np.ndarray, "resamples 2"]:
-    """Returns mean error and AUC of data sets that are drawn from the samples."""
-    number = len(sums.errors)
-    if number < 2:
-        return np.empty((0, 2))
-    generator = np.random.default_rng(seed)
-    table = np.concatenate([sums.errors[:, None], sums.credits, sums.counts], axis=1)
-    results = []
-    for remaining in range(resamples, 0, -max(_DRAWS_AT_ONCE // number, 1)):
-        rows = min(remaining, max(_DRAWS_AT_ONCE // number, 1))
-        drawn = generator.integers(number, size=(rows, number))
-        drawn += np.arange(rows)[:, None] * number
-        times = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
-        total = times.astype(np.float64) @ table
-        errors, credits, counts = total[:, 0], total[:, 1:22], total[:, 22:]
-        mean = errors / counts.sum(1)
-        area = (credits / np.maximum(counts, 1)).sum(1) / (counts > 0).sum(1)
-        results.append(np.stack([mean, area], axis=1))
-    return np.concatenate(results) if results else np.empty((0, 2))
-
-
-def _interval(value: float, draws: Float[np.ndarray, " resamples"]) -> Interval:
-    if not len(draws):
-        return Interval(value, None, None)
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(value, float(low), float(high))

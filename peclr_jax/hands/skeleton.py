@@ -76,9 +76,6 @@ FROM_AIT = _order(0, *(1 + finger + 5 * joint for finger in range(5) for joint i
 FROM_MANO = _order(0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
 """From MANO's 16 joints followed by the five fingertips: HO-3D and YouTube3DHands."""
 
-FROM_INTERHAND = _order(20, *(4 * finger + 3 - joint for finger in range(5) for joint in range(4)))
-"""From InterHand2.6M's order (of one hand): every finger from tip to palm, the wrist last."""
-
 Joints = TypeVar(
     "Joints", Shaped[Array, "*batch 21 values"], Shaped[np.ndarray, "*batch 21 values"]
 )
@@ -88,12 +85,16 @@ def reorder(joints: Joints, order: Int[np.ndarray, "21"]) -> Joints:
     """Permutes joints, so that joint i of the result is joint `order[i]` of the input.
 
     Args:
-        joints: Any per-joint values, NumPy or JAX.
-        order: One of the `FROM_` orders, or the `inverse` of one.
+      joints: Any per-joint values, NumPy or JAX.
+      order: One of the `FROM_` orders, or the `inverse` of one.
     """
     return joints[..., order, :]
 
 
 def inverse(order: Int[np.ndarray, "21"]) -> Int[np.ndarray, "21"]:
-    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's."""
+    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's.
+
+    Args:
+      order: A permutation of the joints.
+    """
     return np.argsort(order)

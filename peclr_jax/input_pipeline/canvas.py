@@ -1,9 +1,9 @@
-"""Canvases for the accelerator to resample: what is seen of a window, and where it lies.
+"""Canvases for the accelerator to resample: the decoded part of a window, and its matrix.
 
-Resampling is the most expensive operation after decoding in TensorFlow, and the view resamples
-again. Instead the part of the window that lies inside the image, as it is decoded, is laid into
-the corner of a square canvas. The rest of the canvas is black, as is all that lies beyond it, so
-that a view of the canvas is black where a view of the crop (see `crop`) is.
+Resampling would be TensorFlow's most expensive step after decoding, and the view resamples once
+more. Instead the part of the window inside the image, as it is decoded, is copied into the corner
+of a square canvas. The rest of the canvas is black, so that a view of the canvas is black where a
+view of the crop (see `crop`) is.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from peclr_jax.geometry.crop import mirror_matrix, scaling
 from peclr_jax.input_pipeline import crop
 from peclr_jax.input_pipeline.crop import Window
 
-# In sides of the crop: where a window beyond the image goes, out of every view's sight.
+# Where a window beyond the image is moved to, in sides of the crop: outside of every view.
 _FAR = 1e4
 
 
@@ -22,28 +22,28 @@ class Layout(NamedTuple):
     """How images are laid on their canvases.
 
     Attributes:
-      halvings: (...) int32; the image is decoded at 1 / 2^halvings of its size.
+      halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
       part: (..., 4) int32 first row, first column, rows and columns there.
-      fits: (...) bool; whether it need not be shrunk any more.
-      filled: (..., 2) int32; rows of the canvas that are filled, and three times the columns.
+      fits: (...) bool, whether the part fits on the canvas as it is decoded.
+      form: (..., 2) int32, rows on the canvas and three times the columns: its shape in memory.
     """
 
     halvings: tf.Tensor
     part: tf.Tensor
     fits: tf.Tensor
-    filled: tf.Tensor
+    form: tf.Tensor
 
 
 def canvas_side(size: int) -> int:
-    """Returns the side of the canvases that stand for crops of `size`: 4/3 of it, rounded up.
+    """Returns the side of the canvases for crops of a size: 4/3 of it, rounded up.
 
     For crops of 192 it is 256, so that FreiHAND's images of 224 always fit. Windows are decoded at
-    0.7 to 1.4 times the size of the crop: of those that lie inside large images about one in twelve
-    does not fit, and is resampled here, to the size of the crop. So views see at most 4/3 of the
-    resolution that crops have, which keeps aliasing as rare as with crops.
+    0.7 to 1.4 times the size of the crop: of those inside large images about one in twelve does not
+    fit and is resampled in TensorFlow, to the size of the crop. Views therefore have at most 4/3 of
+    the resolution of crops, which keeps aliasing as rare as with crops.
 
     Args:
-      size: Side of the crops, pixels.
+      size: Side of the crops in pixels.
     """
     return -(-4 * size // 3)
 
@@ -51,16 +51,16 @@ def canvas_side(size: int) -> int:
 def lay_out(
     window: Window, shape: tf.Tensor, size: int, mirrored: tf.Tensor
 ) -> tuple[Layout, tf.Tensor]:
-    """Decides how to lay images on their canvases.
+    """Decides how images are laid on their canvases.
 
     Args:
-      window: The window of each.
+      window: The window of each image.
       shape: (..., 2) int32 height and width of the images.
-      size: Side of the crops that the canvases stand for, pixels.
-      mirrored: (...) bool; in which crops left and right are exchanged.
+      size: Side of the crops, pixels.
+      mirrored: (...) bool, in which crops left and right are exchanged.
 
     Returns:
-      The layout, and the matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
+      The layouts, and the matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
     """
     part = crop.inside(window, shape)
     extent = tf.cast(part[..., 2:], tf.float32)
@@ -69,7 +69,7 @@ def lay_out(
     on_canvas = tf.where(fits[..., None], extent, tf.maximum(tf.round(extent * ratio), 1.0))
     scale = ratio * extent / on_canvas
     border = crop.border(window, part)
-    # Edges lie on edges, half a pixel beyond the centres of the outermost pixels.
+    # Edges map to edges, half a pixel beyond the centres of the outermost pixels.
     shift = tf.cast(border[..., 0], tf.float32) * ratio + 0.5 * scale - 0.5
     beyond = tf.reduce_any(border < 0, (-2, -1))
     shift = tf.where(beyond[..., None], _FAR * size, shift)
@@ -79,17 +79,17 @@ def lay_out(
 
 
 def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
-    """Decodes what belongs into the corner of a canvas.
+    """Decodes the pixels for the corner of a canvas.
 
     Args:
-      image: () string; the JPEG.
+      image: () string, the JPEG.
       layout: Layout of this image.
 
     Returns:
-      (rows, columns * 3) uint8, as `layout.filled` says: rows are padded faster than pixels.
+      (rows, columns * 3) uint8, of the shape `layout.form`: rows are padded faster than pixels.
     """
     pixels = crop.decode(image, layout.halvings, layout.part)
     pixels = tf.cond(
-        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.filled // [1, 3])
+        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.form // [1, 3])
     )
-    return tf.reshape(pixels, layout.filled)
+    return tf.reshape(pixels, layout.form)

@@ -1,9 +1,8 @@
 """Square crops around the hand, in TensorFlow; imported only where records are decoded.
 
-A crop is a window of whole pixels, resized: of all its operations that resample, TensorFlow is
-fast at this one alone (others take longer than decoding the JPEG). It therefore misses the wanted
-window by up to half a pixel of the image as it is decoded. What was cut is known exactly, see
-`to_matrix`.
+A crop is a window of whole pixels, resized: this is the only resampling that is fast in TensorFlow
+(others take longer than decoding the JPEG). The window therefore misses the wanted one by up to
+half a pixel of the decoded image. The matrix of the crop (`to_matrix`) is exact.
 """
 
 from typing import NamedTuple
@@ -21,12 +20,12 @@ _DCT = "INTEGER_ACCURATE"
 
 
 class Window(NamedTuple):
-    """A square of an image that is perhaps decoded at a fraction of its size.
+    """A square of an image that may be decoded at a fraction of its size.
 
     Attributes:
-      halvings: (...) int32; the image is decoded at 1 / 2^halvings of its size.
-      origin: (..., 2) int32; x and y of the first pixel there; negative beyond the border.
-      side: (...) int32; in pixels there.
+      halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
+      origin: (..., 2) int32, x and y of the first pixel there; negative beyond the border.
+      side: (...) int32, in pixels there.
     """
 
     halvings: tf.Tensor
@@ -40,7 +39,7 @@ def jpeg_shapes(images: tf.Tensor) -> tf.Tensor:
     Args:
       images: (B,) string; B must be known when the graph is built.
     """
-    # Written out, for a loop's own operations would take longer than reading a header.
+    # Unrolled: the operations of a loop would take longer than reading a header.
     shapes = [tf.io.extract_jpeg_shape(image) for image in tf.unstack(images)]
     return tf.reshape(tf.concat(shapes, 0), (-1, 3))[:, :2]
 
@@ -58,7 +57,7 @@ def window_around(
       valid: (...) bool; without a box the window is the image's central square.
       shape: (..., 2) int32 height and width of the image.
       margin: Side of the window over the larger side of the box.
-      size: Side of the crop in its own pixels.
+      size: Side of the crop in pixels.
 
     Returns:
       The windows; they may reach over the image's border.
@@ -68,7 +67,7 @@ def window_around(
     hand = cropping.around(box, margin, least=2.0, most=most)
     middle = cropping.central(width_height[..., 0], width_height[..., 1])
     x, y, side = (tf.where(valid, *choice) for choice in zip(hand, middle, strict=True))
-    # From here on from edge to edge, half a pixel beyond the centres of the outermost pixels.
+    # From here on relative to the image's edges, half a pixel beyond the outermost pixels' centres.
     center = tf.stack([x, y], -1) + 0.5
     halvings = tf.cast(tf.round(tf.math.log(side / size) / tf.math.log(2.0)), tf.int32)
     halvings = tf.clip_by_value(halvings, 0, _HALVINGS)
@@ -83,7 +82,7 @@ def to_matrix(window: Window, size: int) -> tf.Tensor:
 
     Args:
       window: The windows.
-      size: Side of the crops, pixels.
+      size: Side of the crops in their own pixels.
     """
     ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
     first = tf.cast(window.origin, tf.float32)
@@ -96,12 +95,12 @@ def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
     """Returns the parts of windows that lie inside of their images.
 
     Args:
-      window: The windows, in images that are decoded at its fraction of their size.
+      window: The windows, in their decoded images.
       shape: (..., 2) int32 height and width of the images.
 
     Returns:
-      (..., 4) int32 first row, first column, rows and columns; at least one pixel, though none is
-      meant where the window lies wholly beyond the border.
+      (..., 4) int32 first row, first column, rows and columns; one pixel, which must not be shown,
+      where the window lies wholly beyond the border.
     """
     # Sizes are rounded up, as JPEG decoders do.
     decoded_shape = -tf.bitwise.right_shift(-shape, window.halvings[..., None])
@@ -116,10 +115,10 @@ def border(window: Window, part: tf.Tensor) -> tf.Tensor:
 
     Args:
       window: The windows.
-      part: (..., 4) as from `inside`.
+      part: (..., 4), as from `inside`.
 
     Returns:
-      (..., 2, 2) int32, for rows and columns, before and after `part`; some are negative where the
+      (..., 2, 2) int32, for rows and columns, before and after `part`; some are negative if the
       window lies wholly beyond the border.
     """
     first = window.origin[..., ::-1]
@@ -131,7 +130,7 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
     """Decodes a part of a JPEG, at 1 / 2^halvings of its size.
 
     Args:
-      image: () string; the JPEG.
+      image: () string, the JPEG.
       halvings: () int32, 0 to 3.
       part: (4,) int32 first row, first column, rows and columns, at that size.
 
@@ -148,17 +147,17 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Resamples pixels bilinearly, edges to edges.
+    """Resamples (rows, columns, 3) uint8 bilinearly to `shape`, edges to edges.
 
     Args:
-      pixels: (rows, columns, 3) uint8.
+      pixels: RGB.
       shape: Rows and columns of the result.
     """
-    # Of float32 it is the faster one by far.
+    # Far faster on float32 than on uint8.
     resized = tf.raw_ops.ResizeBilinear(
         images=tf.cast(pixels, tf.float32)[None], size=shape, half_pixel_centers=True
     )[0]
-    # Colours are not negative, so that adding a half and cutting off rounds.
+    # Colours are not negative: adding a half and truncating rounds.
     return tf.cast(resized + 0.5, tf.uint8)
 
 
@@ -168,11 +167,11 @@ def cut_out(
     """Decodes a JPEG and resamples a window of it once, bilinearly, black outside the image.
 
     Args:
-      image: () string; the JPEG.
-      window: What to cut.
-      part: (4,) what of it lies inside the image.
-      size: Side of the crop.
-      mirrored: () bool; whether to exchange left and right.
+      image: () string, the JPEG.
+      window: The window.
+      part: (4,) part of the window inside the image, from `inside`.
+      size: Side of the crop in pixels.
+      mirrored: () bool, whether to exchange left and right.
 
     Returns:
       (size, size, 3) uint8.

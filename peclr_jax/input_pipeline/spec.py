@@ -3,9 +3,8 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from peclr_jax import specs
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import Between, Fraction, NonNegativeInt
+from peclr_jax.specs import Between, Fraction, NonNegativeInt, Spec
 
 RENDERED = "rendered"
 """The source of rendered hands alone, and what stands for them among the names of data sets."""
@@ -23,7 +22,7 @@ def as_list(text: str) -> list[str]:
 
 
 @dataclasses.dataclass(frozen=True)
-class RenderedSpec:
+class RenderedSpec(Spec):
     """Hands rendered on the device.
 
     Attributes:
@@ -68,7 +67,7 @@ class RenderedSpec:
         Raises:
           FieldError: A field has an impossible value.
         """
-        specs.check(self)
+        super().__post_init__()
         if self.span[0] > self.span[1]:
             raise FieldError("span", f"must be (smallest, largest), got {self.span}")
         named = as_list(self.background)
@@ -93,7 +92,7 @@ class RenderedSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSpec:
+class DataSpec(Spec):
     """Hands to train or to evaluate on.
 
     Attributes:
@@ -158,7 +157,7 @@ class DataSpec:
         Raises:
           FieldError: A field has an impossible value.
         """
-        specs.check(self)
+        super().__post_init__()
         if self.source == RENDERED:
             self._check_rendered()
         else:

@@ -1,4 +1,4 @@
-"""What stands on the encoder: projection and pose heads, and the root depth's refinement."""
+"""Heads on the encoder's features: projection, pose, and refinement of the root depth."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ class ProjectionHead(nn.Module):
 
     Attributes:
       hidden: Width of the hidden layer.
-      num_points: M.
-      dtype: Of the hidden layer's activations.
+      num_points: Number of points, the paper's m.
+      dtype: Type of the hidden layer's activations.
     """
 
     hidden: int = 512
@@ -37,7 +37,7 @@ class ProjectionHead(nn.Module):
         """Projects pooled features of any width to points.
 
         Args:
-          features: (B, C), the encoder's output.
+          features: Output of the encoder.
           train: Use and update the statistics of the batch.
 
         Returns:
@@ -76,7 +76,7 @@ class PoseHead(nn.Module):
         for index, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden{index + 1}")(x))
         pose = nn.Dense(3 * NUM_JOINTS, name="pose")(x).reshape(-1, NUM_JOINTS, 3)
-        # A choice, for exported programs would carry an update as a scatter, which few can convert.
+        # Not an update: exported programs would hold a scatter, which few tools can convert.
         return jnp.where(_ROOT_DEPTH, 0.0, pose)
 
 
@@ -114,5 +114,5 @@ class RootDepthRefiner(nn.Module):
             x = nn.Dense(self.hidden, name=f"dense{index}")(x)
             x = BatchNorm(use_running_average=not train, name=f"bn{index}")(x)
             x = nn.leaky_relu(x, negative_slope=0.01)
-        # Starts as no correction at all: the estimate is good where the pose is.
+        # The first correction is zero: the estimate is good where the pose is.
         return nn.Dense(1, kernel_init=nn.initializers.zeros, name="dense3")(x)[:, 0]

@@ -1,4 +1,4 @@
-"""Batch normalisation as PyTorch's, with derivatives written for little memory traffic."""
+"""Batch normalisation as PyTorch's, with derivatives written for little memory traffic; folding."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -10,6 +10,8 @@ from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float
 
 from peclr_jax.errors import UserError
+
+Variables = dict[str, Any]
 
 
 class BatchNorm(nn.Module):
@@ -26,9 +28,9 @@ class BatchNorm(nn.Module):
     Attributes:
       use_running_average: Normalise by the running statistics (evaluation).
       relu: End with a ReLU.
-      momentum: Of the running statistics, the weight of their past.
+      momentum: Weight of the past in the running statistics.
       epsilon: Added to the variance.
-      dtype: Of the result; the input's if None.
+      dtype: Type of the result; the input's if None.
     """
 
     use_running_average: bool
@@ -47,13 +49,13 @@ class BatchNorm(nn.Module):
 
         Args:
           x: Activations, any float type; statistics are float32.
-          shortcut: What to add to the normalised, scaled and shifted activations.
+          shortcut: Activations to add to the normalised, scaled and shifted ones.
 
         Returns:
           The result, in `dtype`.
 
         Raises:
-          UserError: A training batch with one value a channel, whose variance is undefined.
+          UserError: If a training batch has one value a channel, whose variance is undefined.
         """
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
@@ -112,7 +114,7 @@ def standardize(
       shortcut: Added after the normalisation, if given.
       epsilon: Added to the variance.
       relu: Whether to end with a ReLU.
-      dtype: Of the result.
+      dtype: Type of the result.
 
     Returns:
       The result, and the batch's mean and biased variance, float32; no gradient flows through
@@ -127,11 +129,11 @@ def standardize(
     return finish(y.astype(dtype), shortcut, relu), mean, variance
 
 
-class _Seen(NamedTuple):
-    """What the derivatives are computed from.
+class _Saved(NamedTuple):
+    """Values that the derivatives are computed from.
 
-    `y` is None where there is no shortcut: what the ReLU let through follows from x then, which is
-    read anyway.
+    `y` is None where there is no shortcut: what the ReLU let through follows from x, which is read
+    anyway.
     """
 
     x: Array
@@ -151,62 +153,62 @@ def _standardize_jvp(
     y_dot = linear_call(
         partial(_push_forward, epsilon, relu, dtype),
         partial(_pull_back, epsilon, relu, x.dtype, None if shortcut is None else shortcut.dtype),
-        _Seen(x, None if shortcut is None else y, mean, variance, scale, bias),
+        _Saved(x, None if shortcut is None else y, mean, variance, scale, bias),
         tangents,
     )
     return (y, mean, variance), (y_dot, jnp.zeros_like(mean), jnp.zeros_like(variance))
 
 
 def _push_forward(
-    epsilon: float, relu: bool, dtype: Any, seen: _Seen, tangents: tuple[Any, ...]
+    epsilon: float, relu: bool, dtype: Any, saved: _Saved, tangents: tuple[Any, ...]
 ) -> Array:
-    """The tangent of the result from those of x, scale, bias and shortcut."""
+    """Returns the tangent of the result from those of x, scale, bias and shortcut."""
     x_dot, scale_dot, bias_dot, shortcut_dot = tangents
     axes = tuple(range(x_dot.ndim - 1))
-    unit, slope = _unit(seen, epsilon)
+    unit, slope = _unit(saved, epsilon)
     x_dot = x_dot.astype(jnp.float32)
     x_dot = x_dot - jnp.mean(x_dot, axes) - unit * jnp.mean(x_dot * unit, axes)
     y_dot = slope * x_dot + unit * scale_dot + bias_dot
     if shortcut_dot is not None:
         y_dot += shortcut_dot.astype(jnp.float32)
-    return _rectified(y_dot, seen, epsilon, relu).astype(dtype)
+    return _rectified(y_dot, saved, epsilon, relu).astype(dtype)
 
 
 def _pull_back(
-    epsilon: float, relu: bool, x_dtype: Any, shortcut_dtype: Any, seen: _Seen, gradient: Array
+    epsilon: float, relu: bool, x_dtype: Any, shortcut_dtype: Any, saved: _Saved, gradient: Array
 ) -> tuple[Array, Array, Array, Array | None]:
-    """The transpose of `_push_forward`: gradients of x, scale, bias and shortcut."""
+    """Returns the gradients of x, scale, bias and shortcut: the transpose of `_push_forward`."""
     axes = tuple(range(gradient.ndim - 1))
     values = gradient.size // gradient.shape[-1]
-    # The barriers part the two passes from each other and from the forward pass. Without them
-    # compilers pass what is cheap to compute from one to the other, by way of memory.
-    seen, gradient = jax.lax.optimization_barrier((seen, gradient))
-    rectified = _rectified(gradient.astype(jnp.float32), seen, epsilon, relu)
-    unit, _ = _unit(seen, epsilon)
+    # The barriers keep the two passes apart from each other and from the forward pass. Without
+    # them compilers hand cheap values from one to the next through memory.
+    saved, gradient = jax.lax.optimization_barrier((saved, gradient))
+    rectified = _rectified(gradient.astype(jnp.float32), saved, epsilon, relu)
+    unit, _ = _unit(saved, epsilon)
     sums = jnp.sum(rectified * unit, axes), jnp.sum(rectified, axes)
 
-    seen, gradient, sums = jax.lax.optimization_barrier((seen, gradient, sums))
-    rectified = _rectified(gradient.astype(jnp.float32), seen, epsilon, relu)
-    unit, slope = _unit(seen, epsilon)
+    saved, gradient, sums = jax.lax.optimization_barrier((saved, gradient, sums))
+    rectified = _rectified(gradient.astype(jnp.float32), saved, epsilon, relu)
+    unit, slope = _unit(saved, epsilon)
     scale_bar, bias_bar = sums
     x_bar = slope * (rectified - (unit * scale_bar + bias_bar) / values)
     shortcut_bar = None if shortcut_dtype is None else rectified.astype(shortcut_dtype)
     return x_bar.astype(x_dtype), scale_bar, bias_bar, shortcut_bar
 
 
-def _unit(seen: _Seen, epsilon: float) -> tuple[Array, Array]:
-    """The normalised x, and what it is multiplied by from there back to x."""
-    deviation = jax.lax.rsqrt(seen.variance + epsilon)
-    return (seen.x - seen.mean) * deviation, seen.scale * deviation
+def _unit(saved: _Saved, epsilon: float) -> tuple[Array, Array]:
+    """Returns the normalised x, and the factor of its gradient on the way to x."""
+    deviation = jax.lax.rsqrt(saved.variance + epsilon)
+    return (saved.x - saved.mean) * deviation, saved.scale * deviation
 
 
-def _rectified(value: Array, seen: _Seen, epsilon: float, relu: bool) -> Array:
-    """The value where the ReLU let the result through, else zero."""
+def _rectified(value: Array, saved: _Saved, epsilon: float, relu: bool) -> Array:
+    """Returns the value where the ReLU let the result through, else zero."""
     if not relu:
         return value
-    y = seen.y
+    y = saved.y
     if y is None:
-        y = _affine(seen.x, seen.mean, seen.variance, seen.scale, seen.bias, epsilon)
+        y = _affine(saved.x, saved.mean, saved.variance, saved.scale, saved.bias, epsilon)
     return jnp.where(y > 0, value, 0)
 
 
@@ -217,6 +219,48 @@ def _affine(
 
 
 def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
-    """Adds the shortcut, if there is one, and rectifies if asked to."""
+    """Adds the shortcut and rectifies.
+
+    Args:
+      y: Activations.
+      shortcut: Activations to add; None adds nothing.
+      relu: Whether to rectify.
+    """
     y = y if shortcut is None else y + shortcut
     return nn.relu(y) if relu else y
+
+
+def fold(network: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
+    """Folds the running statistics of a network's encoder into its convolutions.
+
+    The outputs are the same up to rounding, at fewer passes over the activations.
+
+    Args:
+      network: Network with an `encoder`, a `ResNet`.
+      variables: Parameters and running statistics of the network.
+
+    Returns:
+      The network without BatchNorm in its encoder, and its variables.
+    """
+    params, statistics = variables["params"], dict(variables["batch_stats"])
+    encoder: Any = network.encoder
+    folded = _fold_level(params["encoder"], statistics.pop("encoder"))
+    return (
+        network.clone(encoder=encoder.clone(folded=True)),
+        variables | {"params": params | {"encoder": folded}, "batch_stats": statistics},
+    )
+
+
+def _fold_level(params: Variables, statistics: Variables) -> Variables:
+    """Folds the convolutions of one module ("conv1" by "bn1") and of the modules in it."""
+    folded = {}
+    for name, layer in params.items():
+        if "kernel" in layer:
+            norm = name.replace("conv", "bn")
+            mean, variance = (statistics[norm][key] for key in ("mean", "var"))
+            factor = params[norm]["scale"] / jnp.sqrt(variance + BatchNorm.epsilon)
+            bias = params[norm]["bias"] - mean * factor
+            folded[name] = {"kernel": layer["kernel"] * factor, "bias": bias}
+        elif "scale" not in layer:
+            folded[name] = _fold_level(layer, statistics[name])
+    return folded

@@ -1,4 +1,4 @@
-"""The max-pooling of ResNet's stem, with a derivative that remembers where each maximum was."""
+"""Max-pooling of ResNet's stem, with a derivative that keeps the place of each maximum."""
 
 from functools import partial, reduce
 
@@ -13,11 +13,11 @@ _SIZE, _STRIDE, _PADDING = 3, 2, 1
 
 @jax.custom_jvp
 def max_pool(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:
-    """The maxima of windows of 3x3 pixels, two pixels apart, over a border that never wins.
+    """Returns the maxima of windows of 3x3 pixels, two pixels apart; the border never wins.
 
-    The derivative of XLA's own pooling is, on GPUs, a scatter into memory, from coordinates that
-    take ten times the room of what it pools to. Here it keeps one byte a window, the place of its
-    (first) maximum, and every pixel looks up the windows that it lies in.
+    On GPUs, XLA's own derivative of pooling is a scatter from coordinates that take ten times the
+    memory of the result. This one keeps a byte a window, the place of its (first) maximum, and
+    every pixel looks up the windows that it lies in.
 
     Args:
       x: Activations, any float type.
@@ -38,7 +38,7 @@ def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
         place = jnp.where(window > y, jnp.uint8(index), place)
         y = jnp.maximum(y, window)
 
-    # Checkpointed, so that the place is kept, and not nine comparisons with it.
+    # Checkpointed to keep the place and not nine comparisons with it.
     @partial(jax.checkpoint, prevent_cse=False)
     def tangent(place: Array, x_dot: Array) -> Array:
         windows = enumerate(_windows(x_dot, 0))
@@ -48,7 +48,7 @@ def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
 
 
 def _windows(x: Array, border: ArrayLike) -> list[Array]:
-    """The pixels of every window, by their place in it."""
+    """Returns the pixels of every window, by their place in it."""
     sides = (_PADDING, _PADDING, 0)
     x = jax.lax.pad(x, jnp.asarray(border, x.dtype), ((0, 0, 0), sides, sides, (0, 0, 0)))
     last = [side - _SIZE for side in x.shape[1:3]]

@@ -1,4 +1,4 @@
-"""The network that is fine-tuned: an encoder, a 2.5D pose head and the root depth's refinement."""
+"""The fine-tuned network: an encoder, a 2.5D pose head and the refinement of the root depth."""
 
 from typing import NamedTuple
 
@@ -11,19 +11,19 @@ from peclr_jax.geometry import camera
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.resnet import ResNet
 
-# Of the root depth before its refinement, in bone lengths: 12 cm to 1.5 m for a bone of 3 cm.
-# Outside, the quadratic it comes from has met a pose that no hand can take. As released.
+# Bounds of the root depth before its refinement, in bone lengths, as released: 12 cm to 1.5 m for a
+# bone of 3 cm. Depths outside come from poses that no hand can take.
 ROOT_DEPTH_BOUNDS = (4.0, 50.0)
 _EPSILON = 1e-8
 
 
 class PoseOutput(NamedTuple):
-    """What the network says of a batch of views.
+    """Output of the network for a batch of views.
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      root_depth: Of the wrist, refined, in bone lengths.
-      root_depth_estimate: Before the refinement: what follows from `pose` (Iqbal et al. 2018).
+      root_depth: Depth of the wrist, refined, in bone lengths.
+      root_depth_estimate: Depth before the refinement, from `pose` (Iqbal et al. 2018).
     """
 
     pose: Float[Array, "batch 21 3"]
@@ -32,7 +32,7 @@ class PoseOutput(NamedTuple):
 
 
 class PoseNetwork(nn.Module):
-    """Views and their intrinsics to 2.5D poses; parameters under "encoder", "head" and "refiner".
+    """Estimates 2.5D poses; parameters lie under "encoder", "head" and "refiner".
 
     The head's output is normalised, pixels by `to_pixels`, so that it does not depend on the
     view's side and starts near the right size.
@@ -40,8 +40,8 @@ class PoseNetwork(nn.Module):
     Attributes:
       encoder: Images to pooled features, as pre-trained.
       head: Features to a normalised pose.
-      refiner: Of the root depth; None leaves the estimate as it is.
-      frozen_encoder: Use the encoder as it is: its statistics fixed, no gradient (Sec. 4.4).
+      refiner: Refinement of the root depth; None leaves the estimate as it is.
+      frozen_encoder: Whether the encoder stays as it is: fixed statistics, no gradient (Sec. 4.4).
     """
 
     encoder: ResNet
@@ -59,7 +59,7 @@ class PoseNetwork(nn.Module):
 
         Args:
           images: ImageNet-standardised views.
-          intrinsics: Of the views, pixels.
+          intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
@@ -83,8 +83,8 @@ def place(
 
     Args:
       pose: (x px, y px, root-relative depth in reference bone lengths).
-      intrinsics: Of the views, pixels.
-      refiner: Of the root depth, bound to its parameters; None leaves the estimate as it is.
+      intrinsics: Camera matrices of the views, pixels.
+      refiner: Refinement of the root depth, bound to its parameters; None leaves the estimate.
       train: Use and update the statistics of the batch.
     """
     # The released networks stop the gradient here: the quadratic's derivative is wild where
@@ -100,12 +100,22 @@ def place(
 
 
 def to_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
-    """Turns the head's (x, y) into view pixels: 0 is the view's centre, 1 half its side away."""
+    """Turns the head's (x, y) into view pixels: 0 is the view's centre, 1 half its side away.
+
+    Args:
+      pose: (x, y, depth) from the head.
+      side: Side of the view, pixels.
+    """
     center, half = (side - 1) / 2, side / 2
     return pose * jnp.array([half, half, 1.0]) + jnp.array([center, center, 0.0])
 
 
 def from_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
-    """Undoes `to_pixels`."""
+    """Undoes `to_pixels`.
+
+    Args:
+      pose: (x px, y px, depth).
+      side: Side of the view, pixels.
+    """
     center, half = (side - 1) / 2, side / 2
     return (pose - jnp.array([center, center, 0.0])) / jnp.array([half, half, 1.0])

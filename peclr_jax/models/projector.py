@@ -1,4 +1,4 @@
-"""The network that is pre-trained: an encoder and a projection head."""
+"""The pre-trained network: an encoder and a projection head."""
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -8,11 +8,11 @@ from peclr_jax.models.resnet import ResNet
 
 
 class Projector(nn.Module):
-    """Images to latent points; parameters lie under "encoder" and "head".
+    """Projects images to latent points; parameters lie under "encoder" and "head".
 
     Attributes:
-      encoder: Images to pooled features; what is kept after pre-training.
-      head: Features to points; thrown away.
+      encoder: Images to pooled features; kept after pre-training.
+      head: Features to points; dropped after pre-training.
     """
 
     encoder: ResNet

@@ -15,10 +15,10 @@ from peclr_jax.models.pose_network import PoseOutput, place
 from peclr_jax.models.resnet import ResNet
 
 NUM_OUTPUTS = 3 * NUM_JOINTS + 1
-"""The released linear layer has a 64th output, which nothing uses."""
+"""Outputs of the released linear layer: the 64th is unused."""
 
 VIEW_SIDE = 224
-"""Side of the views that the released networks know, whose pixels they give."""
+"""Side of the views that the released networks were trained on; their output is in its pixels."""
 
 
 class ReleasedHead(nn.Module):
@@ -37,22 +37,22 @@ class ReleasedHead(nn.Module):
 
 
 class ReleasedPoseNetwork(nn.Module):
-    """Views and their intrinsics to 2.5D poses, as `PoseNetwork`, from the released weights.
+    """Estimates 2.5D poses, as `PoseNetwork`, with the released weights.
 
-    Parameters lie under "encoder", "head" and "refiner", joints in FreiHAND's order: the official
-    order is permuted when weights are read (`torch_weights.py`).
+    Parameters lie under "encoder", "head" and "refiner"; joints are in FreiHAND's order, into which
+    `torch_weights` permutes the official one.
 
     Attributes:
       encoder: Images to pooled features.
-      palm_root: Whether the root that the weights know, joint 0, is the palm, as in the releases;
-        else the wrist. The palm lies half way from the wrist to the middle finger's MCP joint.
+      palm_root: Whether joint 0 of the weights, the root, is the palm, as in the releases, or the
+        wrist. The palm lies half way from the wrist to the middle finger's MCP joint.
     """
 
     encoder: ResNet
     palm_root: bool = True
 
     def setup(self) -> None:
-        """Makes the parts whose sizes are given by the weights."""
+        """Builds the parts whose sizes the weights determine."""
         self.head = ReleasedHead()
         self.refiner = RootDepthRefiner()
 
@@ -67,7 +67,7 @@ class ReleasedPoseNetwork(nn.Module):
         Args:
           images: ImageNet-standardised views, of the side that the weights were trained on
             (`VIEW_SIDE` for the releases): the layer gives its pixels.
-          intrinsics: Of the views, pixels.
+          intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
 
         Returns:
@@ -79,15 +79,15 @@ class ReleasedPoseNetwork(nn.Module):
 
 
 def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> PoseOutput:
-    """Puts the wrist in the place of the palm, as joint 0 and as root.
+    """Replaces the palm by the wrist, as joint 0 and as root.
 
     The official rule, in camera space: wrist = 2 palm - middle MCP.
 
     Args:
-      output: Rooted at the palm, which is joint 0.
-      intrinsics: Of the views, pixels.
+      output: Poses rooted at the palm, which is joint 0.
+      intrinsics: Camera matrices of the views, pixels.
     """
-    # The palm is half way, so the wrist is as far before it as the knuckle is behind it.
+    # The palm is half way, so the wrist is as far from it as the knuckle, on the other side.
     knuckle = output.pose[:, MIDDLE_MCP, 2]
     joints = camera.from_25d(output.pose, intrinsics, z_root=output.root_depth)
     wrist = 2 * joints[:, WRIST] - joints[:, MIDDLE_MCP]
@@ -101,20 +101,20 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
     """Turns the variables of a `PoseNetwork` into those of `ReleasedPoseNetwork(palm_root=False)`.
 
     The layer gives pixels instead of multiples of half the view's side, its unused 64th output is
-    zero, and a network without refinement gets one that corrects nothing.
+    zero, and a network without refinement gets one whose correction is zero.
 
     Args:
-      variables: Of a network with a linear head.
-      view_side: Of its views, pixels.
+      variables: Variables of a network with a linear head.
+      view_side: Side of its views, pixels.
 
     Raises:
-      UserError: The head is not linear.
+      UserError: If the head is not linear.
     """
     params, statistics = variables["params"], variables["batch_stats"]
     if set(params.get("head", ())) != {"pose"}:
         raise UserError(
-            "only a network that was fine-tuned with a linear head (model.head='linear') has the "
-            f"official layout; this one's head holds {sorted(params.get('head', ()))}"
+            f"the head holds {sorted(params.get('head', ()))}, which has no place in the official "
+            "layout: export a network that was fine-tuned with --config.model.head=linear"
         )
     if "refiner" in params:
         refiner = {"params": params["refiner"], "batch_stats": statistics["refiner"]}

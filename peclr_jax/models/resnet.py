@@ -38,19 +38,19 @@ def _as_dot(
     *_: Any,
     **__: Any,
 ) -> Float[Array, "batch h2 w2 features"]:
-    """A convolution of size 1 as the product of two matrices."""
+    """Computes a convolution of size 1 as a product of two matrices."""
     return jax.lax.dot_general(
         x[:, :: strides[0], :: strides[1]], kernel[0, 0], (((3,), (0,)), ((), ()))
     )
 
 
-def _as_the_platform_likes(
+def _by_platform(
     x: Float[Array, "batch h w c"],
     kernel: Float[Array, "1 1 c features"],
     *arguments: Any,
     **options: Any,
 ) -> Float[Array, "batch h2 w2 features"]:
-    """A product on CPUs, where XLA is many times faster at it, else a convolution."""
+    """Computes a product on CPUs, where XLA is many times faster at it, else a convolution."""
     return jax.lax.platform_dependent(
         x,
         kernel,
@@ -59,7 +59,7 @@ def _as_the_platform_likes(
     )
 
 
-_POINTWISE = {"platform": _as_the_platform_likes, "dot": _as_dot, "convolution": None}
+_POINTWISE = {"platform": _by_platform, "dot": _as_dot, "convolution": None}
 
 
 def _convolution(
@@ -72,7 +72,7 @@ def _convolution(
     pointwise: str,
     use_bias: bool,
 ) -> Callable[[Array], Array]:
-    """A convolution, padded as PyTorch pads; its result is named for remat."""
+    """Returns a convolution, padded as PyTorch pads, whose result is named for remat."""
     convolve = nn.Conv(
         features,
         (size, size),
@@ -93,7 +93,7 @@ def _no_norm(name: str, relu: bool = False) -> Callable[..., Array]:
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions (ResNet-18 and -34).
+    """A residual block of two 3x3 convolutions (ResNet-18 and -34).
 
     Attributes:
       features: Channels of the first convolution.
@@ -121,7 +121,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper).
+    """A residual block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper).
 
     Attributes:
       features: Channels of the first two convolutions; the last has four times as many.
@@ -159,11 +159,11 @@ class ResNet(nn.Module):
       width: Channels of the stem; 64 in every published ResNet.
       stem: "imagenet" (7x7 stride 2, then 3x3 max-pooling: 1/32 of the side at the end) or
         "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
-      dtype: Of the activations; parameters and statistics are float32.
+      dtype: Type of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
       pointwise: How convolutions of size 1 are computed: as a "dot" product of matrices, as a
-        "convolution", or as is best on the "platform" that the program is compiled for.
-      folded: BatchNorm is part of the convolutions, see `folding`; for inference only.
+        "convolution", or as suits the "platform" that the program is compiled for.
+      folded: Whether BatchNorm is part of the convolutions, for inference: `normalization.fold`.
     """
 
     stage_sizes: Sequence[int]
@@ -190,7 +190,7 @@ class ResNet(nn.Module):
           -34, 2,048 for the others (at width 64).
 
         Raises:
-          UserError: An unknown `stem`, `remat` or `pointwise`, or training a folded network.
+          UserError: If `stem`, `remat` or `pointwise` is unknown, or a folded network is trained.
         """
         if self.stem not in STEMS:
             raise UserError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
@@ -202,7 +202,7 @@ class ResNet(nn.Module):
             raise UserError(f"unknown pointwise {self.pointwise!r}; choose from {list(POINTWISE)}")
         if self.folded and train:
             raise UserError(
-                "a network with folded BatchNorm cannot be trained: use the one it is of"
+                "a network with folded BatchNorm cannot be trained: use the network before folding"
             )
         conv = partial(
             _convolution, dtype=self.dtype, pointwise=self.pointwise, use_bias=self.folded

@@ -10,7 +10,7 @@ from peclr_jax.models import resnet
 from peclr_jax.models.heads import PoseHead, ProjectionHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.models.projector import Projector
-from peclr_jax.specs import Between
+from peclr_jax.specs import Between, Spec
 
 Architecture = Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 Stem = Literal["imagenet", "small"]
@@ -27,7 +27,7 @@ _SMALLEST_VIEW = {"imagenet": 32, "small": 16}
 
 
 @dataclasses.dataclass(frozen=True)
-class EncoderSpec:
+class EncoderSpec(Spec):
     """A ResNet.
 
     Attributes:
@@ -48,14 +48,6 @@ class EncoderSpec:
     dtype: Literal["float32", "bfloat16"] = "float32"
     remat: Literal["none", "norm", "block"] = "none"
     pointwise: Literal["platform", "dot", "convolution"] = "platform"
-
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: A network that we do not have.
-        """
-        specs.check(self)
 
     @property
     def smallest_view(self) -> int:
@@ -121,7 +113,7 @@ class PoseNetworkSpec(EncoderSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class PoseModelSpec:
+class PoseModelSpec(Spec):
     """`PoseNetworkSpec` whose encoder may be left to the checkpoint that training starts from.
 
     Attributes:
@@ -147,14 +139,6 @@ class PoseModelSpec:
     frozen: bool = False
     head: Literal["linear", "mlp"] = "linear"
     hidden: HeadWidth = 512
-
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
 
     @property
     def open_fields(self) -> tuple[str, ...]:

@@ -1,13 +1,11 @@
-"""Files of PyTorch tensors, read and written without PyTorch.
+"""Files of PyTorch tensors, read without PyTorch.
 
-A `.pth` file is a pickle beside raw numbers, a `.safetensors` file holds nothing but numbers.
-Nothing in either is run: `torch_pickle` says how.
+A `.pth` file is a pickle beside raw numbers, a `.safetensors` file holds only numbers. Nothing in
+either is executed: see `torch_pickle`.
 """
 
 import io
-import math
 import os
-import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,21 +15,19 @@ from typing import Any
 import numpy as np
 from jax.numpy import bfloat16
 from safetensors import SafetensorError, safe_open
-from safetensors import numpy as safetensors_numpy
 
-from peclr_jax import files
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.models.torch_pickle import (
     Storage,
     Tensor,
     Unreadable,
     Unsupported,
-    dump,
     unpickle,
+    view_of,
 )
 
-# What files open with: a zip archive since PyTorch 1.6, before it a row of pickles, whose first
-# holds this number.
+# First bytes of a file: a zip archive since PyTorch 1.6, earlier a row of pickles, the first of
+# which holds this number.
 _ZIP = b"PK\x03\x04"
 _STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _GZIP = b"\x1f\x8b"
@@ -39,33 +35,29 @@ _GZIP = b"\x1f\x8b"
 _WRAPPERS = ("state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.")
 
-# Data begins at multiples of it, so that PyTorch can map a file into memory.
-_ALIGNMENT = 64
-
-_MOST_AXES = 32
-# A tensor may be another's view; of more than so many views of the same numbers there is no use.
+# Tensors may be views of the same numbers, but no file has a use for more views than this.
 _MOST_VIEWS = 16
 
 Fetch = Callable[[Storage], bytes]
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """Reads the tensors of a PyTorch or safetensors file; nothing in the file is run.
+    """Reads the tensors of a PyTorch or safetensors file; nothing in the file is executed.
 
-    The format is told by the content. `{"state_dict": ...}` and `{"model": ...}` are opened, and
-    nothing else of such a checkpoint is read, such as the optimiser's state. "module.", which
-    data-parallel training puts before every name, is dropped.
+    The content tells the format. Of `{"state_dict": ...}` and `{"model": ...}` only that entry is
+    read, and nothing else of such a checkpoint, such as the optimiser's state. The prefix "module."
+    of every name, which data-parallel training adds, is dropped.
 
     Args:
       path: A file that `torch.save` wrote, in either of its formats, or a safetensors file.
 
     Returns:
-      Tensor name to array, to be read only; bfloat16 and float16 are float32. A file that is one
-      lone tensor gives it the empty name.
+      Tensor name to read-only array; bfloat16 and float16 become float32. A file that is a single
+      tensor gives it the empty name.
 
     Raises:
-      MissingFileError: There is no such file.
-      UserError: It is not one of weights, damaged, or asks for anything that weights do not need.
+      MissingFileError: If there is no such file.
+      UserError: If it is no file of weights, is damaged, or refers to what weights do not need.
     """
     path = _existing(path)
     try:
@@ -80,18 +72,18 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def read_text(path: str | os.PathLike[str], name: str) -> str | None:
-    """Reads a string that `write` put beside the tensors; nothing in the file is run.
+    """Reads a string that our files hold beside the tensors; nothing in the file is executed.
 
     Args:
       path: A file of weights.
-      name: Of the string.
+      name: Name of the string.
 
     Returns:
-      The string; None where there is none of that name, as in anybody else's files.
+      The string; None where there is none of that name, as in other people's files.
 
     Raises:
-      MissingFileError: There is no such file.
-      UserError: It is damaged.
+      MissingFileError: If there is no such file.
+      UserError: If the file is damaged.
     """
     path = _existing(path)
     try:
@@ -106,47 +98,11 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Writes a file that `torch.load(path, weights_only=True)` opens, all of it or nothing.
-
-    Args:
-      path: Where to write; an older file is replaced.
-      content: Names to arrays, strings, integers, or further such mappings.
-
-    Raises:
-      UserError: A value that is none of these, or an array of a type that PyTorch has not.
-    """
-    pickled, storages = dump(content)
-    records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, record in records.items():
-            _add(archive, buffer, name, record)
-        for key, storage in enumerate(storages):
-            _add(archive, buffer, f"data/{key}", storage.tobytes())
-    files.write_bytes(Path(path), buffer.getvalue())
-
-
-def write_safetensors(
-    path: str | os.PathLike[str], state_dict: Mapping[str, np.ndarray], metadata: Mapping[str, str]
-) -> None:
-    """Writes a safetensors file, all of it or nothing.
-
-    Args:
-      path: Where to write; an older file is replaced.
-      state_dict: Tensor name to array.
-      metadata: What else to say in the file's header.
-    """
-    tensors = {name: np.asarray(tensor, order="C") for name, tensor in state_dict.items()}
-    files.write_bytes(Path(path), safetensors_numpy.save(tensors, dict(metadata)))
-
-
 def _existing(path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(
-            f"there is no weights file {path}: check the name; docs/weights.md says where weights "
-            "are to be had"
+            f"there is no weights file {path}: check the name; docs/weights.md lists sources"
         )
     return path
 
@@ -157,14 +113,14 @@ def _widened(tensor: np.ndarray) -> np.ndarray:
 
 
 def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Reads by the format that the first bytes tell."""
+    """Reads a file in the format that its first bytes tell."""
     start = file.read(len(_STREAM))
     file.seek(0)
     if start.startswith(_ZIP):
         return _read_zip(file)
     if start == _STREAM:
         return _read_stream(file)
-    # The length of its header, then the header: a JSON object.
+    # Eight bytes of length, then a JSON object.
     if start[8:9] == b"{":
         return _read_safetensors(path)
     if start.startswith(_GZIP):
@@ -197,13 +153,13 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _zip(file: io.BufferedIOBase) -> Iterator[tuple[zipfile.ZipFile, str]]:
-    """Opens a zip archive, and names the folder in it that holds its records."""
+    """Opens a zip archive; yields it and the folder of its records."""
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive, _folder(archive.namelist())
     except Unreadable:
         raise
-    # Damaged archives are met with errors of every kind.
+    # Damaged archives raise errors of every kind.
     except Exception as error:
         raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
 
@@ -221,7 +177,7 @@ def _check_order(little_endian: bool) -> None:
 
 
 def _folder(names: Iterable[str]) -> str:
-    """Returns the folder in the archive that holds its records, with a slash at the end."""
+    """Returns the folder of an archive's records, with a slash at the end."""
     for name in names:
         if ".." in PureWindowsPath(name).parts or PureWindowsPath(name).anchor:
             raise Unreadable(
@@ -236,7 +192,7 @@ def _folder(names: Iterable[str]) -> str:
     for record in records:
         if record.name == "data.pkl" and len(record.parts) == 2:
             return f"{record.parent}/"
-    raise Unreadable("is a zip archive without data.pkl, so none that torch.save wrote")
+    raise Unreadable("is a zip archive without data.pkl: give one that torch.save wrote")
 
 
 def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> bytes:
@@ -257,9 +213,9 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
 
 
 def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Reads the format of PyTorch before 1.6: pickles, then the storages one after the other."""
-    unpickle(file, {})  # The number that tells the format.
-    unpickle(file, {})  # Its version.
+    """Reads the format before PyTorch 1.6: pickles, then the storages one after the other."""
+    unpickle(file, {})  # the number of the format
+    unpickle(file, {})  # its version
     system = unpickle(file, {})
     _check_order(not isinstance(system, dict) or system.get("little_endian", True) is True)
     storages: dict[str, Storage] = {}
@@ -279,7 +235,7 @@ def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 
 
 def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage]) -> dict[str, int]:
-    """Returns where each storage begins in the file, which stands before the first."""
+    """Returns where each storage begins in the file, whose position is at the first."""
     if not isinstance(keys, list):
         raise Unreadable("is damaged: the list of its storages is missing; download it again")
     position, end = file.tell(), os.fstat(file.fileno()).st_size
@@ -307,7 +263,7 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
     """Reads the tensors of an unpickled file's state dict."""
     if isinstance(content, Tensor):
         content = {"": content}
-    # Twice wrapped is the most that is seen; a file that holds itself has no end.
+    # At most twice: a file that holds itself has no end.
     for _ in range(2):
         if isinstance(content, dict):
             wrapped = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
@@ -332,42 +288,8 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
             raw[tensor.storage] = fetch(tensor.storage)
             if len(raw[tensor.storage]) != tensor.storage.size * tensor.storage.dtype.itemsize:
                 raise Unreadable("is truncated: download it again")
-        arrays[name] = _array(name, tensor, raw[tensor.storage])
+        arrays[name] = view_of(name, tensor, raw[tensor.storage])
         values += arrays[name].size
         if values > _MOST_VIEWS * sum(storage.size for storage in raw):
             raise Unreadable("is damaged: its tensors are too many views of the same numbers")
     return arrays
-
-
-def _array(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
-    """Returns the view of a storage that a tensor is."""
-    storage, offset, shape, strides = tensor
-    numbers = (offset, storage.start, *shape, *strides)
-    inside = len(shape) == len(strides) <= _MOST_AXES and all(
-        type(n) is int and n >= 0 for n in numbers
-    )
-    if inside:
-        first = storage.start + offset
-        last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-        size = math.prod(shape)
-        inside = size == 0 or (last < storage.size and size <= storage.size)
-    if not inside:
-        raise Unreadable(
-            f"is damaged: {name!r} is said to have the shape {shape} and strides {strides} from "
-            f"{offset} in a storage of {storage.size} values; download it again"
-        )
-    values = np.frombuffer(raw, storage.dtype)
-    if size == 0:
-        return values[:0].reshape(shape)
-    steps = [step * storage.dtype.itemsize for step in strides]
-    view = np.lib.stride_tricks.as_strided(values[first:], shape, steps, writeable=False)
-    return np.asarray(view, order="C")
-
-
-def _add(archive: zipfile.ZipFile, buffer: io.BytesIO, name: str, record: bytes) -> None:
-    """Adds a record to an archive, aligned by an extra field that readers skip."""
-    entry = zipfile.ZipInfo(f"archive/{name}")
-    header = 30 + len(entry.filename) + 4
-    padding = -(buffer.tell() + header) % _ALIGNMENT
-    entry.extra = b"FB" + struct.pack("<H", padding) + b"Z" * padding
-    archive.writestr(entry, record)

@@ -1,22 +1,21 @@
-"""The pickles inside of PyTorch's files: read without calling anything they name, and written.
+"""The pickles inside of PyTorch's files, read without calling anything that they name.
 
-A pickle can call anything. What is not needed to find the tensors is replaced here by stand-ins
-that do nothing, and what no weights need is refused.
+A pickle can call any function. Here every function and class is replaced: those that make tensors
+by our own, those that checkpoints mention besides by stand-ins that do nothing. All others are
+refused.
 """
 
 import io
+import math
 import pickle
 import pickletools
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
 from jax.numpy import bfloat16
 
-from peclr_jax.errors import UserError
-
-_DTYPES = {
+DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
     "FloatStorage": np.dtype(np.float32),
     "HalfStorage": np.dtype(np.float16),
@@ -28,7 +27,7 @@ _DTYPES = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
 }
-_STORAGES = {dtype: name for name, dtype in _DTYPES.items()}
+"""Types of numbers by the name of PyTorch's storage."""
 
 # What checkpoints mention beside their tensors: settings, schedules, callbacks.
 _INERT = frozenset(
@@ -47,21 +46,22 @@ _INERT_BUILTINS = frozenset(
     )
 )
 
+_MOST_AXES = 32
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class Unreadable(ValueError):
-    """What is wrong with a file, as the rest of a sentence that begins with its name."""
+    """A file that cannot be read; the message continues a sentence that begins with its name."""
 
 
 class Storage(NamedTuple):
     """Numbers in a file that tensors are views of.
 
     Attributes:
-      key: Its name in the file.
-      dtype: Of the numbers.
-      size: How many there are.
-      start: Where a tensor's offset counts from.
+      key: Name in the file.
+      dtype: Type of the numbers.
+      size: Count of the numbers.
+      start: Number from which the offset of a tensor counts.
     """
 
     key: str
@@ -71,7 +71,7 @@ class Storage(NamedTuple):
 
 
 class Tensor(NamedTuple):
-    """A tensor that is yet to be read; offset and strides count values of the storage."""
+    """A tensor before it is read; offset and strides count values of the storage."""
 
     storage: Storage
     offset: int
@@ -80,7 +80,7 @@ class Tensor(NamedTuple):
 
 
 class Unsupported(NamedTuple):
-    """A tensor that cannot be read, and what PyTorch would make it with."""
+    """A tensor that cannot be read, and the function that PyTorch makes it with."""
 
     function: str
 
@@ -92,7 +92,7 @@ class _Mapping(dict):
 
 
 class _Inert:
-    """Stands for a class or function that tensors do not need; does nothing, holds nothing."""
+    """Replaces a class or function that tensors do not need; does nothing, holds nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None: ...
 
@@ -113,7 +113,7 @@ class _Inert:
 
 
 class _Function:
-    """A function of PyTorch's that a pickle calls, and that it cannot alter."""
+    """Replaces a function of PyTorch; a pickle can call it and cannot alter it."""
 
     __slots__ = ("_call",)
 
@@ -127,7 +127,7 @@ class _Function:
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Any:
-    # After requires_grad and hooks come the marks of lazy negation and conjugation.
+    # The third of the rest marks lazy negation and conjugation.
     if not isinstance(storage, Storage) or (len(rest) > 2 and rest[2]):
         return Unsupported("_rebuild_tensor_v2 of a view")
     return Tensor(storage, offset, tuple(shape), tuple(strides))
@@ -152,14 +152,19 @@ _REBUILD: dict[str, Callable[..., Any]] = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds tensors in a pickle, and calls nothing that is not in this file."""
+    """Finds tensors in a pickle; calls only what is defined in this file."""
 
     def __init__(self, file: io.BufferedIOBase, storages: dict[str, Storage]) -> None:
         super().__init__(file, encoding="latin1")
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns what stands for a global; never the global itself."""
+        """Returns what replaces a global; never the global itself.
+
+        Args:
+          module: Module of the global.
+          name: Its name in the module.
+        """
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
             return type(name, (_Mapping,), {})
@@ -167,29 +172,33 @@ class _Unpickler(pickle.Unpickler):
             return _Function(_REBUILD[full])
         if module == "torch._utils" and name.startswith("_rebuild"):
             return _Function(lambda *_: Unsupported(full))
-        if module in ("torch", "torch.cuda") and name in _DTYPES:
+        if module in ("torch", "torch.cuda") and name in DTYPES:
             return name
         builtin = module in ("builtins", "__builtin__")
         if name in _INERT_BUILTINS if builtin else module.split(".")[0] in _INERT:
-            # Its own every time: a pickle may set attributes of what it gets.
+            # A new class every time: a pickle may set attributes of what it gets.
             return type(name, (_Inert,), {})
         raise Unreadable(
-            f"refers to {full}, which no weights need; refused, nothing of it was run. Get the "
-            "weights from a source that you trust, best as .safetensors"
+            f"refers to {full}, which no weights need; refused, nothing of it was executed: get "
+            "the weights from a source that you trust, best as .safetensors"
         )
 
     def persistent_load(self, pid: Any) -> Any:
-        """Returns the storage that a pickle refers to, without reading it."""
+        """Returns the storage that a pickle refers to, without reading it.
+
+        Args:
+          pid: ("storage", type, key, device, size, view of older files).
+        """
         kind, *rest = pid
         if kind == "module":
             return rest[0]
         dtype, key, _, size, *view = rest
         if kind != "storage" or not isinstance(dtype, str):
             return None
-        whole = Storage(str(key), _DTYPES[dtype], int(size))
+        whole = Storage(str(key), DTYPES[dtype], int(size))
         if self._storages.setdefault(whole.key, whole) != whole:
             raise Unreadable(
-                f"is damaged: it says two things of the storage {whole.key!r}; download it again"
+                f"is damaged: it describes the storage {whole.key!r} twice; download it again"
             )
         if view and view[0]:
             return whole._replace(start=int(view[0][1]))
@@ -200,13 +209,16 @@ def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
     """Reads one pickle.
 
     Args:
-      file: Stands at its beginning, and afterwards behind it.
-      storages: Takes those that it refers to, by key.
+      file: File whose position is at the pickle's beginning, and afterwards behind its end.
+      storages: Receives the storages that the pickle refers to, by key.
+
+    Raises:
+      Unreadable: If the pickle is damaged, or refers to what weights do not need.
     """
     start = file.tell()
     try:
         for instruction, argument, position in pickletools.genops(cast(IO[bytes], file)):
-            # Room is made for as many values as the largest index says.
+            # Python makes room for as many values as the largest index says.
             if instruction.name in _PUTS and (argument or 0) > (position or 0) - start:
                 raise Unreadable("is damaged: it numbers its values wrongly; download it again")
         size = file.tell() - start
@@ -214,65 +226,40 @@ def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
         return _Unpickler(io.BytesIO(file.read(size)), storages).load()
     except Unreadable:
         raise
-    # Nonsense in a pickle can raise nearly anything.
+    # Damaged pickles raise errors of every kind.
     except Exception as error:
         raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
 
 
-def dump(content: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
-    """Pickles names and their arrays, strings, integers, or further such mappings.
+def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
+    """Returns the array that a tensor is: its view of a storage.
 
-    Returns:
-      The pickle, and the arrays that it refers to as storages "0", "1", ...
+    Args:
+      name: Name of the tensor, for messages.
+      tensor: The tensor.
+      raw: Bytes of the storage.
 
     Raises:
-      UserError: A value that is none of these, or an array of a type that PyTorch has not.
+      Unreadable: If the view reaches beyond the storage.
     """
-    storages: list[np.ndarray] = []
-    instructions = _pickled(content, storages)
-    return pickle.PROTO + b"\x02" + instructions + pickle.STOP, storages
-
-
-def _pickled(value: Any, storages: list[np.ndarray]) -> bytes:
-    """Returns the instructions that make a value, and appends its arrays to the storages."""
-    if isinstance(value, Mapping):
-        items = b"".join(_pickled(item, storages) for pair in value.items() for item in pair)
-        return pickle.EMPTY_DICT + pickle.MARK + items + pickle.SETITEMS
-    if isinstance(value, tuple):
-        items = b"".join(_pickled(item, storages) for item in value)
-        return pickle.MARK + items + pickle.TUPLE
-    if isinstance(value, str):
-        text = value.encode()
-        return pickle.BINUNICODE + struct.pack("<I", len(text)) + text
-    if isinstance(value, bool):
-        return pickle.NEWTRUE if value else pickle.NEWFALSE
-    if isinstance(value, int):
-        number = pickle.encode_long(value)
-        return pickle.LONG1 + bytes([len(number)]) + number
-    if hasattr(value, "__array__"):
-        return _pickled_array(np.asarray(value, order="C"), storages)
-    raise UserError(f"cannot write {value!r}: only arrays, strings, integers and dicts of them")
-
-
-def _pickled_array(array: np.ndarray, storages: list[np.ndarray]) -> bytes:
-    if array.dtype not in _STORAGES:
-        raise UserError(f"cannot write an array of {array.dtype}, which PyTorch has not")
-    strides = tuple(step // array.itemsize for step in array.strides)
-    storage = b"".join(
-        (
-            pickle.MARK,
-            _pickled("storage", storages),
-            _global("torch", _STORAGES[array.dtype]),
-            *(_pickled(part, storages) for part in (str(len(storages)), "cpu", array.size)),
-            pickle.TUPLE + pickle.BINPERSID,
-        )
+    storage, offset, shape, strides = tensor
+    numbers = (offset, storage.start, *shape, *strides)
+    inside = len(shape) == len(strides) <= _MOST_AXES and all(
+        type(n) is int and n >= 0 for n in numbers
     )
-    storages.append(array)
-    hooks = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
-    view = b"".join(_pickled(part, storages) for part in (0, array.shape, strides, False))
-    call = pickle.MARK + storage + view + hooks + pickle.TUPLE + pickle.REDUCE
-    return _global("torch._utils", "_rebuild_tensor_v2") + call
-
-
-def _global(module: str, name: str) -> bytes:
-    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+    if inside:
+        first = storage.start + offset
+        last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+        size = math.prod(shape)
+        inside = size == 0 or (last < storage.size and size <= storage.size)
+    if not inside:
+        raise Unreadable(
+            f"is damaged: {name!r} is said to have the shape {shape} and strides {strides} from "
+            f"{offset} in a storage of {storage.size} values; download it again"
+        )
+    values = np.frombuffer(raw, storage.dtype)
+    if size == 0:
+        return values[:0].reshape(shape)
+    steps = [step * storage.dtype.itemsize for step in strides]
+    view = np.lib.stride_tricks.as_strided(values[first:], shape, steps, writeable=False)
+    return np.asarray(view, order="C")

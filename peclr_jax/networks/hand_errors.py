@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import scores
 from peclr_jax.hands.skeleton import WRIST
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.estimator import Estimator
-from peclr_jax.networks.inference import Inference
+from peclr_jax.networks.looking import Inference
 
 PREDICTORS = {
     "prediction": ("3d", "root_aligned", "scale_aligned", "pa", "pa_proper", "2d"),
@@ -21,8 +22,6 @@ PREDICTORS = {
 """The network; the mean 2.5D pose of its training labels in the view of the first pass, lifted at
 the wrist's true depth; and their mean hand in space. What is measured of each, as in
 `scores.KINDS`."""
-
-BONE_LENGTHS = ("given", "mean")
 
 
 class Measured(NamedTuple):
@@ -51,7 +50,8 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
       bone_length: "given": hands have the size that their labels say; "mean": that of the mean of
         the training set.
     """
-    intrinsics = inference.intrinsics
+    intrinsics, statistics = inference.intrinsics, estimator.statistics
+    knows_pose, knows_hand = (s is not None for s in (statistics.mean_pose, statistics.mean_hand))
     bone, bone_known = _bone_length(estimator, batch, bone_length)
     mean_pose = estimator.mean_estimate(inference.first_matrix)
     joints = np.asarray(inference.estimate.lift(intrinsics, bone))
@@ -59,7 +59,9 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
     in_space = {
         "prediction": joints,
         "mean_pose": np.asarray(camera.from_25d(mean_pose, intrinsics, bone, z_root=true_depth)),
-        "mean_hand": _mean_hands(estimator, len(joints)),
+        "mean_hand": np.broadcast_to(
+            np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32), joints.shape
+        ),
     }
     in_image = {
         "prediction": np.asarray(inference.estimate.pose)[..., :2],
@@ -69,12 +71,12 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
     lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
     valid_3d = {
         "prediction": lifted,
-        "mean_pose": lifted & depth_known[:, None] & estimator.knows("mean_pose"),
-        "mean_hand": labelled & estimator.knows("mean_hand"),
+        "mean_pose": lifted & depth_known[:, None] & knows_pose,
+        "mean_hand": labelled & knows_hand,
     }
     valid_2d = {
         "prediction": batch["keypoints_2d_valid"],
-        "mean_pose": batch["keypoints_2d_valid"] & estimator.knows("mean_pose"),
+        "mean_pose": batch["keypoints_2d_valid"] & knows_pose,
     }
     to_image = 1 / batch["crop_scale"].astype(np.float64)[:, None, None]
 
@@ -101,7 +103,10 @@ def _bone_length(
     known = batch["bone_length_valid"] & (batch["bone_length"] > 0)
     if choice == "given":
         return jnp.asarray(np.where(known, batch["bone_length"], 1.0), jnp.float32), known
-    return jnp.full(len(known), estimator.bone_length, jnp.float32), np.ones_like(known)
+    mean = estimator.statistics.bone_length
+    if mean is None:
+        raise UserError("the network knows no mean bone length: choose --config.bone_length=given")
+    return jnp.full(len(known), mean, jnp.float32), np.ones_like(known)
 
 
 def _root_depth(batch: Batch) -> tuple[Float[Array, " batch"], Bool[np.ndarray, " batch"]]:
@@ -114,7 +119,3 @@ def _root_depth(batch: Batch) -> tuple[Float[Array, " batch"], Bool[np.ndarray, 
     known = known & batch["keypoints_3d_valid"][:, WRIST]
     depth = batch["keypoints_3d"][:, WRIST, 2] / np.where(known, batch["bone_length"], 1.0)
     return jnp.asarray(np.where(known, depth, 1.0), jnp.float32), known
-
-
-def _mean_hands(estimator: Estimator, count: int) -> Float[np.ndarray, "hands 21 3"]:
-    return np.broadcast_to(estimator.mean_hand, (count, 21, 3))

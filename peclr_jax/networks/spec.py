@@ -3,13 +3,12 @@
 import dataclasses
 from typing import Literal
 
-from peclr_jax import specs
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationRenderedSpec:
+class EvaluationRenderedSpec(Spec):
     """Rendered hands to evaluate on.
 
     Attributes:
@@ -22,13 +21,9 @@ class EvaluationRenderedSpec:
     background: str = ""
     cache_dir: str = "~/.cache/peclr_jax"
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationDataSpec:
+class EvaluationDataSpec(Spec):
     """Data to evaluate on; "" and 0 stand for what the network was trained on.
 
     Places are an exception: "" stands for the usual ones, for a checkpoint may be anybody's and
@@ -52,13 +47,9 @@ class EvaluationDataSpec:
     decode_threads: NonNegativeInt = 0
     rendered: EvaluationRenderedSpec = EvaluationRenderedSpec()
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class TorchFileSpec:
+class TorchFileSpec(Spec):
     """A network in a file of PyTorch's.
 
     Attributes:
@@ -68,13 +59,9 @@ class TorchFileSpec:
 
     torch_checkpoint: str = ""
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateSpec:
+class EvaluateSpec(Spec):
     """Evaluation of a fine-tuned network on a labelled split.
 
     Attributes:
@@ -109,13 +96,9 @@ class EvaluateSpec:
     seed: NonNegativeInt = 0
     pictures: NonNegativeInt = 8
 
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
 
 @dataclasses.dataclass(frozen=True)
-class EquivarianceSpec:
+class EquivarianceSpec(Spec):
     """How equivariant a fine-tuned network is (Sec. 11, Figs. 9 and 10).
 
     Attributes:
@@ -154,7 +137,7 @@ class EquivarianceSpec:
         Raises:
           FieldError: An impossible value, or steps that do not meet zero.
         """
-        specs.check(self)
+        super().__post_init__()
         for name, unit in (("rotation", "deg"), ("translation", "px")):
             largest, step = f"{name}_{unit}", f"{name}_step_{unit}"
             if getattr(self, largest) % getattr(self, step):

@@ -1,10 +1,10 @@
 """NT-Xent of many views, without the square matrix of their similarities.
 
-The similarities are computed in blocks of columns and never kept. The backward pass is written out,
-because the matrix is symmetric: view i is drawn by view j with the weight of j among i's negatives
-plus that of i among j's, so that one product with the views takes the place of the two, along rows
-and along columns, that differentiation by rule would give. Rows stay on the devices that made
-them, forward and backward.
+The similarities are computed in blocks of columns and never kept. The backward pass is written by
+hand, because the matrix is symmetric: view j pulls view i by the weight of j among the negatives of
+i plus the weight of i among the negatives of j. One product with the views therefore replaces the
+two products, along rows and along columns, of automatic differentiation. Rows stay on the devices
+that computed them, forward and backward.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-# Stands for minus infinity in the logits: finite, so that a block whose every entry is masked
-# is subtracted from itself as zero and not as NaN.
+# Minus infinity in the logits, but finite: a block of masked entries alone, subtracted from itself,
+# must be zero and not NaN.
 MASKED = -1e30
 
 
 def partners(views: int) -> Int[Array, " views"]:
-    """Returns the row of the other view of each row's image: i and i + N are a pair."""
+    """Returns for each row the row of its image's other view: i and i + N are a pair.
+
+    Args:
+      views: Number of views, 2N.
+    """
     return (jnp.arange(views) + views // 2) % views
 
 
@@ -30,12 +34,12 @@ def negative_logits(
     others: Float[Array, "block dim"],
     columns: Int[Array, " block"],
 ) -> Float[Array, "views block"]:
-    """Returns the similarities of all views with some, `MASKED` where they are no negatives.
+    """Returns the similarities of all views to a block of them, `MASKED` if they are no negatives.
 
     Args:
-      u: all views; a product of two is a logit.
-      others: those of the columns.
-      columns: their rows in `u`; beyond its end is padding.
+      u: All views; the product of two rows is a logit.
+      others: The views of the block.
+      columns: Rows of the block's views in `u`; padding beyond its end.
     """
     logits = jnp.matmul(u, others.T, precision=jax.lax.Precision.HIGHEST)
     rows = jnp.arange(len(u))[:, None]
@@ -45,13 +49,13 @@ def negative_logits(
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
 def cross_entropy(u: Float[Array, "views dim"], chunk: int) -> Float[Array, ""]:
-    """The mean cross-entropy of finding each view's other view among all views but itself.
+    """Returns the mean cross-entropy of finding each view's other view among all views but itself.
 
-    Its gradient cannot be differentiated again.
+    The gradient cannot be differentiated again.
 
     Args:
-      u: (2N, D); rows i and i + N are a pair, and a product of two rows is a logit.
-      chunk: columns of the matrix of logits that are computed at a time.
+      u: (2N, D); rows i and i + N are a pair, and the product of two rows is a logit.
+      chunk: Number of columns of the matrix of logits that are computed at a time.
     """
     return _forward(u, chunk)[0]
 
@@ -74,7 +78,7 @@ def _backward(chunk: int, residuals: tuple[Array, Array, Array], cotangent: Arra
     u, positive, log_negatives = residuals
     log_sum = jnp.logaddexp(positive, log_negatives)
     other = partners(len(u))
-    # What a view is short of certainty, its own and its partner's.
+    # How far each view is from certainty.
     missing = jax.nn.sigmoid(log_negatives - positive)
     pull = -(missing + missing[other])[:, None] * u[other]
 

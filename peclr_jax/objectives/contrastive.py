@@ -1,7 +1,7 @@
 """NT-Xent and its equivariant form (Spurr et al., "PeCLR", ICCV 2021, Sec. 3).
 
-Everything here is float32, whatever the network computed in: the exponentials of the loss and
-the gradients through two normalisations lose what bfloat16 cannot hold.
+Everything here is float32, whatever the network computed in: bfloat16 is too coarse for the
+exponentials of the loss and for the gradients through two normalisations.
 """
 
 from collections.abc import Callable
@@ -28,20 +28,22 @@ def nt_xent(
     Args:
       z: (2N, D) projections; rows i and i + N are the two views of one image. Scaled to unit
         length here.
-      temperature: divides the cosine similarities; the paper gives none, its code uses 0.5.
-      chunk: compare with so many views at a time and again so in the backward pass, which keeps
-        memory at 2N x chunk instead of (2N)^2. None: all at once. Values are the same up to
-        rounding; the gradient then cannot be differentiated again.
+      temperature: Divisor of the cosine similarities; the paper gives none, its code uses 0.5.
+      chunk: Number of views compared at a time, forward and backward, which needs memory for
+        2N x chunk similarities instead of (2N)^2; `None` compares all at once. Values are the same
+        up to rounding; the gradient then cannot be differentiated again.
 
     Returns:
       The mean over all 2N views of -log softmax at the other view, the view itself left out.
 
     Raises:
-      UserError: an odd number of rows, or a temperature or chunk that is not positive.
+      UserError: If the number of rows is odd, or the temperature or chunk is not positive.
     """
     views = z.shape[0]
     if views % 2:
-        raise UserError(f"nt_xent needs two views of every image, got an odd {views} rows")
+        raise UserError(
+            f"nt_xent needs two views of every image, got an odd number of rows, {views}"
+        )
     if isinstance(temperature, int | float) and temperature <= 0:
         raise UserError(f"the temperature must be positive, got {temperature}")
     if chunk is not None and chunk < 1:
@@ -56,17 +58,29 @@ def nt_xent(
 
 
 def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
+    """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached.
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jax.lax.stop_gradient(attached_range(points))
 
 
 def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z = 1: translation taken over from the image as it is (the "direct" arm of Fig. 7)."""
+    """Returns L_z = 1: the image's translation is undone as it is (the "direct" arm of Fig. 7).
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jnp.ones_like(points[:, :1])
 
 
 def attached_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """L_z of Eq. 10 with its gradient: the points that span the range learn from it too."""
+    """Returns L_z of Eq. 10 with its gradient, which the points that span the range receive.
+
+    Args:
+      points: Latent points (x, y).
+    """
     return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
 
 
@@ -78,15 +92,15 @@ def undo_transform(
 ) -> Float[Array, "batch points 2"]:
     """Applies the inverse of an image's geometric transformation to its latent points (Eq. 4).
 
-    First the translation, a fraction of the image's side, is taken back as the same fraction of
-    the points' range (Eq. 10); then the rotation, about the points' centre. Range and centre are
+    First the translation, a fraction of the image's side, is undone as the same fraction of the
+    points' range (Eq. 10); then the rotation, about the points' centre. Range and centre are
     detached, as in the official code. The scale is not undone: the cosine similarity removes it.
 
     Args:
       points: (B, m, 2) latent points (x, y).
-      transform: what was done to the images, source to view; rotation in radians, positive from
+      transform: Transformations of the images, source to view; rotation in radians, positive from
         +x toward +y, translation as a fraction of the view's side.
-      range_of: the length, along x and y, that stands for the image's side.
+      range_of: Returns the length, along x and y, that takes the place of the image's side.
 
     Returns:
       (B, m, 2) points in the frame of the untransformed image, up to their centre's position.
@@ -104,15 +118,15 @@ def equivariant_projections(
     *,
     range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
 ) -> Float[Array, "views dim"]:
-    """What PeCLR compares: projections whose geometric transformations have been undone (Eq. 4).
+    """Returns the projections that PeCLR compares: geometric transformations are undone (Eq. 4).
 
-    Each sample's 2m numbers are scaled to unit length before the inverse: together with the
-    scaling in `nt_xent` this changes only the gradient, range and centre being detached.
+    The 2m numbers of each sample are scaled to unit length before the inverse. As `nt_xent` scales
+    again, and range and centre are detached, this changes the gradient only.
 
     Args:
       points: (V, m, 2) latent points.
-      transform: of each of the V views, source to view.
-      range_of: see `undo_transform`.
+      transform: Transformation of each of the V views, source to view.
+      range_of: As for `undo_transform`.
 
     Returns:
       (V, 2m) vectors for `nt_xent`.
@@ -125,13 +139,18 @@ def equivariant_projections(
 def centered_projections(
     points: Float[Array, "views points 2"], transform: Similarity
 ) -> Float[Array, "views dim"]:
-    """The equivariant form with every sample's points taken relative to their mean.
+    """Returns the equivariant projections with each sample's points relative to their mean.
 
-    Not in the paper. Translation then leaves the comparison exactly and not by an estimate of the
-    range, and scale with it, whatever point the network scales about. In return nothing asks the
-    points to follow a translation: where the hand is, they may forget.
+    Not in the paper. Translation is removed exactly, not by an estimate of the range, and so is the
+    scale, about whatever point the network scales. In return the points need not follow a
+    translation: they may lose where the hand is.
 
-    Takes and returns what `equivariant_projections` does.
+    Args:
+      points: (V, m, 2) latent points.
+      transform: Transformation of each of the V views, source to view.
+
+    Returns:
+      (V, 2m) vectors for `nt_xent`.
     """
     points = points.astype(jnp.float32)
     centered = points - jnp.mean(points, axis=1, keepdims=True)
@@ -142,7 +161,12 @@ def centered_projections(
 def invariant_projections(
     points: Float[Array, "views points 2"], transform: Similarity
 ) -> Float[Array, "views dim"]:
-    """What SimCLR compares (Eq. 1), by the same signature: the transformation is ignored."""
+    """Returns the projections that SimCLR compares (Eq. 1), by the same signature.
+
+    Args:
+      points: (V, m, 2) latent points.
+      transform: Transformation of each of the V views; not used.
+    """
     del transform
     return points.reshape(points.shape[0], -1)
 
@@ -155,14 +179,14 @@ def equivariant_nt_xent(
     chunk: int | None = None,
     range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
 ) -> Float[Array, ""]:
-    """NT-Xent of projections whose geometric transformations have been undone (Eqs. 3, 4, 7).
+    """Returns NT-Xent of projections whose geometric transformations are undone (Eqs. 3, 4, 7).
 
     Args:
       points: (2N, m, 2) latent points; i and i + N are the two views of one image.
-      transform: of each of the 2N views, source to view.
-      temperature: see `nt_xent`.
-      chunk: see `nt_xent`.
-      range_of: see `undo_transform`.
+      transform: Transformation of each of the 2N views, source to view.
+      temperature: As for `nt_xent`.
+      chunk: As for `nt_xent`.
+      range_of: As for `undo_transform`.
 
     Returns:
       The scalar loss.

@@ -1,4 +1,4 @@
-"""What pre-training has taught, measured without labels on held-out images."""
+"""Measures of pre-training on held-out images, without labels."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from peclr_jax.objectives.contrastive import latent_range, undo_transform
 def retrieval_top1(
     queries: Float[Array, "images points 2"], keys: Float[Array, "images points 2"]
 ) -> Float[Array, ""]:
-    """Fraction of the queries whose nearest key, by cosine similarity, is their own.
+    """Returns the fraction of the queries whose nearest key, by cosine similarity, is their own.
 
     Args:
       queries: (N, m, 2) points of one view of N images, transformations undone.
@@ -30,16 +30,16 @@ def equivariance_error(
     transformed: Float[Array, "images points 2"],
     transform: Similarity,
 ) -> Float[Array, ""]:
-    """The equivariance error of the supplement's Sec. 11 (Eq. 11), on the latent points.
+    """Returns the equivariance error of the supplement's Sec. 11 (Eq. 11), on the latent points.
 
-    The transformation is undone on the points of the transformed image (Eq. 4), and the result
-    compared with the points of the image itself. Both are scaled to unit length, as the
-    objective compares them: the image's scale is not undone.
+    The transformation is undone on the points of the transformed image (Eq. 4), and the result is
+    compared to the points of the image itself. Both are scaled to unit length, as in the objective:
+    the image's scale is not undone.
 
     Args:
       untransformed: (N, m, 2) points of N images.
       transformed: (N, m, 2) points of the same images transformed.
-      transform: of each of the N images, source to view.
+      transform: Transformation of each of the N images, source to view.
 
     Returns:
       The mean distance of corresponding points as a fraction of the range that the points of the
@@ -54,17 +54,16 @@ def equivariance_error(
 def alignment_and_uniformity(
     z: Float[Array, "views dim"], loss: Float[Array, ""], temperature: float | Float[Array, ""]
 ) -> dict[str, Float[Array, ""]]:
-    """Splits NT-Xent into what pulls views of one image together and what pushes the others apart.
+    """Splits NT-Xent into the pull between views of one image and the push between all others.
 
     loss = log(2N - 1) + uniformity - alignment: the two terms of Wang and Isola (ICML 2020,
     "Understanding contrastive representation learning through alignment and uniformity on the
-    hypersphere"), in the form that the loss has them. Costs one product of each pair; no gradient
-    is taken through it.
+    hypersphere"), as they occur in the loss. Costs one product of each pair; gradients stop here.
 
     Args:
-      z: (2N, D) as `contrastive.nt_xent` takes them.
-      loss: what it returns for them.
-      temperature: as it takes it.
+      z: (2N, D) projections, as for `contrastive.nt_xent`.
+      loss: The value of `contrastive.nt_xent`.
+      temperature: As for `contrastive.nt_xent`.
 
     Returns:
       "alignment": the mean cosine similarity of the two views of an image over the temperature;

@@ -1,7 +1,7 @@
 """The supervised losses of fine-tuning (PeCLR, Eq. 5), on 2.5D poses.
 
-Every one is a mean of absolute errors over what is labelled; what is not contributes nothing,
-neither to the sum nor to the count.
+Each loss is a mean of absolute errors over the valid labels; the others count neither in the sum
+nor in the number.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from peclr_jax.hands.skeleton import WRIST
 
 
 class PoseTarget(NamedTuple):
-    """What is known of a batch of views.
+    """Labels of a batch of views.
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      keypoints_valid: which joints' pixels are known.
-      depth_valid: which joints' relative depths are known.
-      root_depth: of the wrist, bone lengths.
-      root_depth_valid: for which hands it is known.
+      keypoints_valid: Which joints' pixels are known.
+      depth_valid: Which joints' relative depths are known.
+      root_depth: Depth of the wrist, bone lengths.
+      root_depth_valid: Which hands' root depths are known.
     """
 
     pose: Float[Array, "batch 21 3"]
@@ -40,12 +40,12 @@ def target_in_view(
     """Moves the labels of source images into views of them.
 
     A similarity of the image is a roll and a zoom of the camera: it changes pixels and intrinsics,
-    and neither depths nor the bone's length.
+    but neither depths nor the bone's length.
 
     Args:
-      labels: of the input pipeline, in source pixels and metres.
-      matrix: source pixels to view pixels.
-      assumed_intrinsics: of a view whose own are not known.
+      labels: Labels from the input pipeline, in source pixels and metres.
+      matrix: Source pixels to view pixels.
+      assumed_intrinsics: Intrinsics for views whose own are unknown.
 
     Returns:
       The target, and the intrinsics of the views.
@@ -73,39 +73,44 @@ def target_in_view(
 def keypoints_2d(
     pose: Float[Array, "batch 21 3"], target: PoseTarget, side: int
 ) -> Float[Array, ""]:
-    """Mean absolute error of the pixels, over both axes, in units of half the view's side.
+    """Returns the mean absolute error of the pixels, over both axes, in halves of the view's side.
 
     Args:
-      pose: the prediction, in view pixels.
-      target: the labels.
-      side: of the view, pixels.
+      pose: The prediction, in view pixels.
+      target: The labels.
+      side: Side of the view, pixels.
     """
     error = jnp.abs(pose[..., :2] - target.pose[..., :2]).mean(-1) / (side / 2)
     return masked_mean(error, target.keypoints_valid)
 
 
 def relative_depth(pose: Float[Array, "batch 21 3"], target: PoseTarget) -> Float[Array, ""]:
-    """Mean absolute error of the root-relative depth, bone lengths; the root's own is left out.
+    """Returns the mean absolute error of the root-relative depth, bone lengths, without the root.
 
     Args:
-      pose: the prediction.
-      target: the labels.
+      pose: The prediction.
+      target: The labels.
     """
     error = jnp.abs(pose[..., 2] - target.pose[..., 2])
     return masked_mean(error[:, 1:], target.depth_valid[:, 1:])
 
 
 def root_depth(depth: Float[Array, " batch"], target: PoseTarget) -> Float[Array, ""]:
-    """Mean absolute error of the wrist's depth, bone lengths.
+    """Returns the mean absolute error of the wrist's depth, bone lengths.
 
     Args:
-      depth: the prediction.
-      target: the labels.
+      depth: The prediction.
+      target: The labels.
     """
     return masked_mean(jnp.abs(depth - target.root_depth), target.root_depth_valid)
 
 
 def masked_mean(values: Float[Array, "*shape"], valid: Shaped[Array, "*shape"]) -> Float[Array, ""]:
-    """Mean over the entries that are valid; zero if none is."""
+    """Returns the mean over the valid entries; zero if none is valid.
+
+    Args:
+      values: Any numbers; invalid ones may be NaN.
+      valid: Which of them count.
+    """
     total = jnp.sum(jnp.where(valid, values, 0.0))
     return total / jnp.maximum(jnp.sum(valid), 1)

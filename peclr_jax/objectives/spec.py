@@ -11,7 +11,7 @@ from peclr_jax import specs
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, Spec
 
 # What NT-Xent compares, of the latent points and the views' transformations.
 OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
@@ -28,7 +28,7 @@ OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ContrastiveLossSpec:
+class ContrastiveLossSpec(Spec):
     """NT-Xent of projections.
 
     Attributes:
@@ -46,14 +46,6 @@ class ContrastiveLossSpec:
     temperature: PositiveFloat = 0.5
     chunk: NonNegativeInt = 0
 
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
-
     def __call__(
         self, points: Float[Array, "views points 2"], transform: Similarity
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
@@ -69,7 +61,7 @@ class ContrastiveLossSpec:
 
 
 @dataclasses.dataclass(frozen=True)
-class PoseLossSpec:
+class PoseLossSpec(Spec):
     """Weights of the terms of the pose loss (Eq. 5).
 
     Pixels are in halves of the view's side, depths in lengths of the reference bone. A hand of
@@ -94,7 +86,7 @@ class PoseLossSpec:
         Raises:
           FieldError: An impossible value.
         """
-        specs.check(self)
+        super().__post_init__()
         if self.keypoints_2d == 0:
             raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")
 

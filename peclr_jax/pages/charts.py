@@ -62,7 +62,7 @@ def equivariance_curve(angles_deg: Points, values: Mapping[str, Points], *, labe
     Args:
       angles_deg: Angles in degrees.
       values: Name of a network to its value at each angle.
-      label: What is measured, with its unit.
+      label: Name of the measure, with its unit.
     """
     figure, axes = _axes()
     for name, measured in values.items():
@@ -83,7 +83,7 @@ def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], la
     Args:
       translations_px: Translations along either axis, pixels, evenly spaced.
       grid: The measure, a row for each vertical and a column for each horizontal translation.
-      label: What is measured, with its unit.
+      label: Name of the measure, with its unit.
 
     Returns:
       The figure. Values on both sides of 0 are drawn in two colours that meet there.

@@ -57,7 +57,7 @@ class Gallery:
         Args:
           folder: Folder of the files.
           title: Title of the page.
-          meta: What holds for all images; the first entry of the JSON file. Its "notes", sentences,
+          meta: Facts about all images, the first entry of the JSON file. Its "notes", sentences,
             stand at the top of the page.
           thumbnail_side: Largest length of the longer side of the page's images, pixels.
         """

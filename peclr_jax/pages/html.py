@@ -46,7 +46,7 @@ def image_tag(image: bytes | Path, *, alt: str = "") -> str:
 
     Args:
       image: A PNG or JPEG, or the path of one.
-      alt: What it shows, for those who cannot see it; plain text.
+      alt: Description for those who cannot see it; plain text.
 
     Raises:
       UserError: If it is neither PNG nor JPEG.

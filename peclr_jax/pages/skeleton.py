@@ -145,7 +145,7 @@ def skeleton_widget(keypoints_3d: Float[np.ndarray, "21 3"], label: str = "3D ha
     Args:
       keypoints_3d: Metres, x right, y down, z forward. Where the hand is does not matter: it is
         shown around its centre, first as the camera saw it.
-      label: Says what it shows to those who cannot see it; plain text.
+      label: Description for those who cannot see it; plain text.
 
     Raises:
       UserError: If a coordinate is not finite.

@@ -1,1 +1,1 @@
-"""Anyone's photos: found, read, cut out and drawn on with Pillow; no TensorFlow, no labels."""
+"""Photos from users: found, read, cropped and reduced with Pillow; no TensorFlow, no labels."""

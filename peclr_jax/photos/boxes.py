@@ -1,4 +1,4 @@
-"""Where the hands are, as the user says: a JSON file of boxes.
+"""Where the hands of photos are: the user's JSON file of boxes.
 
     {
       "left.jpg": [{"box": [120, 80, 360, 330], "handedness": "left"}],
@@ -12,19 +12,20 @@
 
 A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
 box is [x0, y0, x1, y1] in pixels of the image as it is seen (after its EXIF orientation), tight
-around the hand: the network's margin is added. Without "box" the hand is looked for in the middle
+around the hand: the network's margin is added. Without "box" the hand is searched in the middle
 of the image; without "handedness" it is `--config.handedness`. An image that the file does not
-mention is treated as if there were no file; an empty list says that it shows no hand. "keypoints",
-for data sets of one's own, are the 21 joints [x, y] in FreiHAND's order, in the same pixels, null
-where unknown; they stand in for the box where there is none.
+name is treated as if there were no file; an empty list says that it shows no hand. "keypoints", for
+data sets of one's own, are the 21 joints [x, y] in FreiHAND's order, in the same pixels, null where
+unknown; without "box" the box is theirs.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MachineError, MissingFileError, UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 
 Box = tuple[float, float, float, float]
@@ -37,12 +38,13 @@ _FARTHEST = 1e9  # px
 
 
 class Hand(NamedTuple):
-    """A hand to look at.
+    """A hand in a photo.
 
     Attributes:
-      handedness: "right" or "left", or what the caller supposes.
-      box: x0, y0, x1, y1 in image pixels; None if nobody said where it is.
-      keypoints: 21 joints x, y in image pixels, None those that are unknown; None if all are.
+      handedness: "right" or "left", or the caller's default.
+      box: (x0, y0, x1, y1) in image pixels; `None` if unknown.
+      keypoints: The 21 joints (x, y) in image pixels, `None` for each unknown one; `None` if no
+        joint is known.
     """
 
     handedness: str
@@ -51,11 +53,11 @@ class Hand(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What the user says about an image.
+    """The hands of one photo and its camera, as the user gives them.
 
     Attributes:
-      hands: the hands to look at.
-      focal_px: the camera's focal length in pixels; None if unknown.
+      hands: The hands.
+      focal_px: Focal length of the camera in pixels; `None` if unknown.
     """
 
     hands: tuple[Hand, ...]
@@ -63,45 +65,48 @@ class Request(NamedTuple):
 
 
 def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Request]:
-    """Says for every image which hands to look at.
+    """Returns the request for each photo.
 
     Args:
-      paths: the images.
-      boxes_file: path of the JSON file; "" for none.
-      handedness: of the hands about which the file says nothing.
+      paths: The image files.
+      boxes_file: Path of the JSON file; "" for none.
+      handedness: Default for hands whose handedness the file does not give.
 
     Raises:
-      MissingFileError: the boxes file is not there.
-      UserError: it is not what the schema says, or none of its keys is an image.
+      MissingFileError: If the boxes file is not there.
+      UserError: If it breaks the schema, or none of its keys is an image.
     """
     default = Request((Hand(handedness),))
     if not boxes_file:
         return [default] * len(paths)
-    known = read_boxes(Path(boxes_file).expanduser(), handedness)
+    known = read_boxes(Path(os.path.expanduser(boxes_file)), handedness)
     keys = [path.as_posix() if path.as_posix() in known else path.name for path in paths]
     if known and not any(key in known for key in keys):
         raise UserError(
-            f"{boxes_file} mentions none of the images, its first key is {next(iter(known))!r}; "
-            f"a key is a file name such as {paths[0].name!r}"
+            f"{boxes_file} names none of the images, its first key is {next(iter(known))!r}: use "
+            f"file names such as {paths[0].name!r} as keys"
         )
     return [known.get(key, default) for key in keys]
 
 
 def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
-    """Returns what a boxes file says, by its keys.
+    """Returns the requests in a boxes file, by its keys.
 
     Args:
-      path: the JSON file.
-      handedness: of the hands about which it does not say it.
+      path: The JSON file.
+      handedness: Default for hands whose handedness the file does not give.
 
     Raises:
-      MissingFileError: the file is not there.
-      UserError: it is not what the schema says.
+      MissingFileError: If the file is not there.
+      MachineError: If the file cannot be opened.
+      UserError: If it breaks the schema.
     """
-    if not path.is_file():
-        raise MissingFileError(f"--config.boxes={path} is not there")
+    if not os.path.isfile(path):
+        raise MissingFileError(f"--config.boxes={path} is not there: check the path")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MachineError(f"--config.boxes={path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
@@ -181,7 +186,7 @@ def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) ->
 
 
 def _is_number(value: Any) -> bool:
-    # Beyond that no photo has a pixel, and integers may be larger than floats can be.
+    # No photo has pixels beyond, and an integer in JSON may be too large for a float.
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
     )

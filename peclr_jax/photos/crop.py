@@ -1,7 +1,7 @@
-"""Square pieces of a photo, cut out with a low-pass filter.
+"""Square crops of a photo, resampled with a low-pass filter.
 
-Coordinates are pixels of the photo as it is seen, (x, y) with the origin at the centre of the
-top-left pixel, whatever the size at which it was decoded.
+Coordinates are pixels of the upright photo, (x, y) with the origin at the centre of the
+top-left pixel, whatever the size at which the file was decoded.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,10 @@ class Window(NamedTuple):
     """A part of a photo that is kept in memory.
 
     Attributes:
-      image: its pixels, RGB.
-      left: x of the part's left edge (half a pixel to the left of its first pixel's centre).
-      top: y of its top edge.
-      scale: pixels kept over pixels of the photo, (x, y).
+      image: Pixels of the part, RGB.
+      left: The x of the part's left edge, half a pixel to the left of its first pixel's centre.
+      top: The y of the part's top edge.
+      scale: Pixels kept per pixel of the photo, (x, y).
     """
 
     image: Image.Image
@@ -31,22 +31,22 @@ class Window(NamedTuple):
 
 
 def keep(photo: Window, square: Square, most: int) -> Window:
-    """Keeps only what lies in a square, and no more pixels than needed.
+    """Returns the part of a photo inside a square, at no more than a given resolution.
 
     Args:
-      photo: a whole photo, or a part of it.
-      square: the region to keep; what of it lies outside of the photo is left out.
-      most: the region's side in pixels, at most; shrunk with a low-pass filter.
+      photo: A whole photo, or a part of it.
+      square: The region to keep, as far as it lies inside the photo.
+      most: Largest side of the region in pixels kept; larger ones are low-pass filtered and shrunk.
 
     Raises:
-      UserError: the region lies outside of the photo.
+      UserError: If the region lies outside of the photo.
     """
     image = photo.image
     x0, y0, x1, y1 = _inside(photo, square)
     left, top = max(0, int(np.floor(x0))), max(0, int(np.floor(y0)))
     right, bottom = min(image.width, int(np.ceil(x1))), min(image.height, int(np.ceil(y1)))
     if left >= right or top >= bottom:
-        raise UserError("it lies outside of the image")
+        raise UserError("the region lies outside of the image")
     part = image.crop((left, top, right, bottom))
     shrink = min(1.0, most / max(x1 - x0, y1 - y0))
     size = max(1, round(shrink * part.width)), max(1, round(shrink * part.height))
@@ -66,21 +66,21 @@ def keep(photo: Window, square: Square, most: int) -> Window:
 def cut_out(
     photo: Window, square: Square, size: int, *, mirror: bool = False
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-    """Cuts out a square, black outside of what is kept of the photo.
+    """Crops a square, black outside of what is kept of the photo.
 
     Args:
-      photo: what to cut from.
-      square: the region.
-      size: side of the result in pixels.
-      mirror: whether to exchange left and right.
+      photo: The pixels to crop from.
+      square: The region.
+      size: Side of the crop in pixels.
+      mirror: Whether to exchange left and right.
 
     Returns:
-      RGB; its pixels are where the matrix says that `geometry.crop.to_matrix` gives for the square,
-      mirrored by `mirror_matrix`.
+      RGB. `geometry.crop.to_matrix(square, size)` leads to its pixels, through `mirror_matrix` if
+      mirrored.
     """
     x0, y0, x1, y1 = _inside(photo, square)
     left, top = int(np.floor(x0)), int(np.floor(y0))
-    # Pillow fills what lies outside with black.
+    # Pillow fills the outside with black.
     part = photo.image.crop((left, top, int(np.ceil(x1)), int(np.ceil(y1))))
     inside = (x0 - left, y0 - top, min(x1 - left, part.width), min(y1 - top, part.height))
     crop = part.resize((size, size), Image.Resampling.BILINEAR, inside, reducing_gap=3.0)

@@ -1,48 +1,54 @@
-"""Which files a user means."""
+"""Image files by path, folder or glob."""
 
 import glob
 import os
 from pathlib import Path
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MachineError, MissingFileError, UserError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def find_images(pattern: str) -> list[Path]:
-    """Lists the images that a path names, sorted.
+    """Returns the images that a pattern names, sorted.
 
     Args:
-      pattern: a file (of any name), a folder (the images directly in it) or a glob (`**` crosses
-        folders, but not those that are links, which may lead in circles). Folders and globs give
-        files by the suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
+      pattern: A file (of any name), a folder (the images directly in it) or a glob (`**` crosses
+        folders, but no links, which may lead in circles). Folders and globs give files with the
+        suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
 
     Raises:
-      UserError: no pattern at all.
-      MissingFileError: nothing is there.
+      UserError: If the pattern is empty.
+      MissingFileError: If no image is found.
+      MachineError: If a folder may not be read.
     """
     if not pattern:
         raise UserError(
             "name the photos: --config.images=photo.jpg, =FOLDER, or ='FOLDER/*.jpg' in quotes"
         )
-    path = Path(pattern).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(pattern))
+    if os.path.isfile(path):
         return [path]
-    found = list(path.iterdir()) if path.is_dir() else [Path(name) for name in _expand(path)]
+    is_folder = os.path.isdir(path)
+    try:
+        found = list(path.iterdir()) if is_folder else [Path(name) for name in _expand(path)]
+    except OSError as error:
+        raise MachineError(f"--config.images={pattern} cannot be read: {error.strerror}") from None
     images = sorted(
         file
         for file in found
-        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".") and file.is_file()
+        if file.suffix.lower() in SUFFIXES
+        and not file.name.startswith(".")
+        and os.path.isfile(file)
     )
     if not images:
-        kinds = ", ".join(SUFFIXES)
-        what = f"holds no image ({kinds})" if path.is_dir() else f"matches no image ({kinds})"
+        what = f"{'holds' if is_folder else 'matches'} no image ({', '.join(SUFFIXES)})"
         raise MissingFileError(f"--config.images={pattern} {what}; check the path")
     return images
 
 
 def _expand(pattern: Path) -> set[str]:
-    """Returns what a glob matches."""
+    """Returns the names that a glob matches."""
     if "**" not in pattern.parts:
         return set(glob.glob(str(pattern)))
     at = pattern.parts.index("**")

@@ -1,4 +1,4 @@
-"""What is kept in memory of a photo until its hands have been looked at."""
+"""Photos reduced to the pixels that the network and the pages need."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from peclr_jax.geometry.crop import Square, around, central
+from peclr_jax.errors import UserError
+from peclr_jax.geometry.crop import Square
 from peclr_jax.photos import crop
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.crop import Window
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.read import (
     Photo,
     UnreadableImageError,
@@ -22,15 +24,15 @@ from peclr_jax.photos.read import (
     read,
 )
 
-# Pixels kept per pixel of the first look, so that a second one can come closer: four times where
-# the hand's place is unknown, twice where a box tells it. Around either, as much again is kept for
-# a look beside.
+# Pixels kept per pixel of the first view, for a closer second view: four where the hand's place is
+# unknown, two where a box gives it. The second view may lie beside the first: the region kept is
+# this many times as wide.
 _CLOSER_UNKNOWN = 4
 _CLOSER_BOX = 2
 _BESIDE = 2
-# Small photos are shown enlarged: lines on them would hide the hand.
+# Small photos are enlarged for the pages: lines drawn on them would hide the hand.
 _SMALLEST_PREVIEW = 480
-# A box that is so many times larger than the photo, or so small a part of a pixel, holds no hand.
+# Largest side of a box over the photo's longer one, and smallest side of a box in pixels.
 _LARGEST_BOX, _SMALLEST_BOX = 16, 1e-2
 
 
@@ -38,30 +40,28 @@ class Options(NamedTuple):
     """How photos are prepared.
 
     Attributes:
-      view_size: side of what the network sees, pixels.
-      hand_margin: side of the view over the larger side of the hand's box.
-      central_box: side of the box that is supposed in the middle of a photo where none is given,
-        over the photo's shorter side.
-      preview_side: longer side of the picture to draw on, pixels, at most.
-      focal_px: the cameras' focal length in pixels, for all photos; 0 if unknown.
-      field_of_view_deg: along the photo's longer side, where nothing else is known.
+      view_size: Side of the network's view, pixels.
+      looking: Where the network looks first.
+      preview_side: Largest longer side of the preview, pixels.
+      focal_px: Focal length in pixels, for all photos; 0 if unknown.
+      field_of_view_deg: Field of view along the photo's longer side, degrees, where nothing else is
+        known.
     """
 
     view_size: int
-    hand_margin: float
-    central_box: float
+    looking: LookingRule
     preview_side: int
     focal_px: float
     field_of_view_deg: float
 
 
 class Subject(NamedTuple):
-    """A hand to look at.
+    """A hand and the pixels around it.
 
     Attributes:
-      hand: what the user says about it.
-      square: where to look first.
-      window: the pixels to look at.
+      hand: The hand as the user gives it.
+      square: Region of the first view.
+      window: The pixels kept.
     """
 
     hand: Hand
@@ -70,16 +70,16 @@ class Subject(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A photo of which only the necessary is left.
+    """A photo reduced to what is needed of it.
 
     Attributes:
-      path: its file.
-      width: pixels, of the upright photo.
-      height: pixels, of the upright photo.
-      focal_px: focal length in pixels.
-      focal_from: where that is known from: "boxes", "config", "exif" or "guess".
-      subjects: the hands to look at.
-      preview: all of the photo, at another size, to draw on.
+      path: The image file.
+      width: Width of the upright photo, pixels.
+      height: Height of the upright photo, pixels.
+      focal_px: Focal length in pixels.
+      focal_from: Source of the focal length: "boxes", "config", "exif" or "guess".
+      subjects: The hands.
+      preview: The whole photo, resized, to draw on.
     """
 
     path: Path
@@ -92,7 +92,7 @@ class Prepared(NamedTuple):
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:
-        """Of the photo: square pixels, the principal point at its centre."""
+        """Intrinsics of the photo: square pixels, the principal point at its centre."""
         center_x, center_y = (self.width - 1) / 2, (self.height - 1) / 2
         return np.array([[self.focal_px, 0, center_x], [0, self.focal_px, center_y], [0, 0, 1]])
 
@@ -101,8 +101,8 @@ class Skipped(NamedTuple):
     """A photo that cannot be predicted on.
 
     Attributes:
-      path: its file.
-      reason: why not.
+      path: The image file.
+      reason: Why the photo is skipped.
     """
 
     path: Path
@@ -110,11 +110,17 @@ class Skipped(NamedTuple):
 
 
 def prepare(path: Path, request: Request, options: Options) -> Prepared | Skipped:
-    """Reads a photo and keeps what its hands need."""
+    """Reads a photo and keeps the pixels that its hands need.
+
+    Args:
+      path: The image file.
+      request: The photo's hands and camera.
+      options: How photos are prepared.
+    """
     try:
         photo = read(path, **_fewest_pixels(request, options))
         subjects = [_subject(photo, hand, options) for hand in request.hands]
-    except UnreadableImageError as error:
+    except UserError as error:
         return Skipped(path, str(error))
     focal_px, focal_from = _focal(photo, request, options)
     preview = _preview(photo.pixels.image, options.preview_side)
@@ -124,7 +130,14 @@ def prepare(path: Path, request: Request, options: Options) -> Prepared | Skippe
 def prepare_all(
     paths: Sequence[Path], requests: Sequence[Request], options: Options, threads: int
 ) -> Iterator[Prepared | Skipped]:
-    """Prepares photos in order, a few ahead of those that are asked for, on some threads."""
+    """Prepares photos in order on several threads, a few ahead of the consumer.
+
+    Args:
+      paths: The image files.
+      requests: The hands and the camera of each.
+      options: How photos are prepared.
+      threads: How many photos are read at a time.
+    """
 
     def submit(pool: ThreadPoolExecutor) -> Iterator[Future[Prepared | Skipped]]:
         for path, request in zip(paths, requests, strict=True):
@@ -154,20 +167,18 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
     smallest, reduction = float(options.preview_side), float("inf")
     for hand in request.hands:
         if hand.box is None:
-            share = options.central_box * options.hand_margin
+            share = options.looking.central_share
             smallest = max(smallest, _CLOSER_UNKNOWN * options.view_size / share)
         else:
-            side = around(np.array(hand.box), options.hand_margin).side
+            side = options.looking.first(hand.box, 0, 0).side
             reduction = min(reduction, max(1.0, side / (_CLOSER_BOX * options.view_size)))
     return {"smallest": smallest, "reduction": reduction}
 
 
 def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
-    if hand.box is None:
-        share = options.central_box * options.hand_margin
-        square, closer = central(photo.width, photo.height, share), _CLOSER_UNKNOWN
-    else:
-        square, closer = around(np.array(hand.box), options.hand_margin), _CLOSER_BOX
+    square = options.looking.first(hand.box, photo.width, photo.height)
+    closer = _CLOSER_UNKNOWN if hand.box is None else _CLOSER_BOX
+    if hand.box is not None:
         x0, y0, x1, y1 = hand.box
         if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
             raise UnreadableImageError(

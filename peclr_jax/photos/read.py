@@ -1,4 +1,4 @@
-"""From a file to upright RGB pixels, or to a sentence that says why not."""
+"""Image files decoded to upright RGB pixels, or refused with the reason."""
 
 import math
 from pathlib import Path
@@ -16,18 +16,18 @@ DIAGONAL_35MM = math.hypot(36, 24)  # mm, of a frame of 35 mm film
 
 
 class UnreadableImageError(UserError):
-    """A file that cannot be predicted on; the message is the reason, without the file's name."""
+    """A file that cannot be used; the message is the reason, without the file's name."""
 
 
 class Photo(NamedTuple):
-    """A photo as it is seen.
+    """An upright photo.
 
     Attributes:
-      width: in pixels, of the file (upright).
-      height: in pixels, of the file (upright).
-      pixels: all of it, perhaps at a fraction of its size.
-      focal_35mm: the focal length in mm that a camera for 35 mm film would need for the same view,
-        as the camera noted it; None if it did not.
+      width: Width of the upright photo at its full size, pixels.
+      height: Height of the upright photo at its full size, pixels.
+      pixels: The whole photo, perhaps at a fraction of its size.
+      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF; `None` if
+        unknown.
     """
 
     width: int
@@ -40,13 +40,13 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      path: the file.
-      smallest: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size as long as its shorter side
-        keeps at least so many pixels. That saves most of the time and memory of a large one.
-      reduction: and at no less than 1 / reduction of its size.
+      path: The file.
+      smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
+        1/8 of its size, which saves most of the time and memory of a large one.
+      reduction: Largest factor by which the file's size is reduced.
 
     Raises:
-      UnreadableImageError: the file is no such image, is broken, or is too small.
+      UnreadableImageError: If the file is no such image, is broken, or is too small.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -59,32 +59,36 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
         most = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
         raise UnreadableImageError(f"more than {most} million pixels; shrink it") from None
     except Exception as error:
-        # Decoders meet broken files with errors of every kind, and the other images must go on.
+        # Decoders raise errors of every type on broken files, and the other images must go on.
         raise UnreadableImageError(f"cannot be decoded ({error})") from error
 
 
 def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
-    stored = image.size
-    if min(stored) < SMALLEST_SIDE:
+    full = image.size
+    if min(full) < SMALLEST_SIDE:
         raise UnreadableImageError(
-            f"{stored[0]}x{stored[1]} px is too small to show a hand (at least {SMALLEST_SIDE} px)"
+            f"{full[0]}x{full[1]} px is too small to show a hand (at least {SMALLEST_SIDE} px)"
         )
     exif = image.getexif()
     focal = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
-    fraction = max(smallest / min(stored), 1 / reduction)
+    fraction = max(smallest / min(full), 1 / reduction)
     if fraction < 1:
-        image.draft(image.mode, (math.ceil(stored[0] * fraction), math.ceil(stored[1] * fraction)))
-    # The last pixels may reach beyond the file's own, so that the sizes alone would not do.
-    scale = 1 / 2 ** round(math.log2(stored[0] / image.size[0]))
+        image.draft(image.mode, (math.ceil(full[0] * fraction), math.ceil(full[1] * fraction)))
+    # The decoded size is rounded up, so that its ratio to the full size is not the scale.
+    scale = 1 / 2 ** round(math.log2(full[0] / image.size[0]))
     turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     upright = to_rgb(ImageOps.exif_transpose(image))
-    width, height = stored[::-1] if turned else stored
+    width, height = full[::-1] if turned else full
     pixels = Window(upright, -0.5, -0.5, (scale, scale))
     return Photo(width, height, pixels, _positive(focal))
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to 8-bit RGB; what is transparent becomes white."""
+    """Converts any mode to 8-bit RGB; transparent pixels become white.
+
+    Args:
+      image: An image of any mode.
+    """
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
@@ -105,10 +109,22 @@ def _positive(value: object) -> float | None:
 
 
 def focal_from_35mm(focal_35mm: float, width: int, height: int) -> float:
-    """Converts an equivalent focal length (mm) to pixels, by equal angle across the diagonal."""
+    """Converts an equivalent focal length (mm) to pixels, by equal angle across the diagonal.
+
+    Args:
+      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm.
+      width: Of the photo, pixels.
+      height: Of the photo, pixels.
+    """
     return focal_35mm / DIAGONAL_35MM * math.hypot(width, height)
 
 
 def focal_from_field_of_view(angle_deg: float, width: int, height: int) -> float:
-    """Returns the focal length in pixels that sees `angle_deg` along the longer side."""
+    """Returns the focal length in pixels that sees `angle_deg` along the longer side.
+
+    Args:
+      angle_deg: Field of view along the longer side, degrees.
+      width: Of the photo, pixels.
+      height: Of the photo, pixels.
+    """
     return max(width, height) / 2 / math.tan(math.radians(angle_deg) / 2)

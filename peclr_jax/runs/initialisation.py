@@ -1,21 +1,25 @@
 """What a network starts from: random numbers, a checkpoint of ours, or a file of PyTorch's."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
-from peclr_jax import trees
+from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
+from peclr_jax.models.spec import ENCODER_FIELDS, PoseModelSpec, ProjectorSpec
 from peclr_jax.models.torch_weights import TorchWeights
+from peclr_jax.networks.description import read_description
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
+from peclr_jax.training import restoring
 
-AUTO = "auto"
-"""In place of a field of `config.model`: what the checkpoint has."""
-ENCODER_FIELDS = ("architecture", "width", "stem")
-PARTS = ("encoder", "all")
+Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
+Model = TypeVar("Model", bound=ProjectorSpec | PoseModelSpec)
+# The layout of a PyTorch file that holds all of the network that a task trains.
+_WHOLE = {"pretrain": "hybrid2", "finetune": ""}
 
 
 class Initialisation(NamedTuple):
@@ -24,91 +28,125 @@ class Initialisation(NamedTuple):
     Attributes:
       variables: "params" and "batch_stats", in each the parts of the network that are given
         ("encoder", or all of them); the others are random.
-      source: where they are from, for the log.
+      source: Where they are from, for the log.
     """
 
     variables: dict[str, dict[str, Any]]
     source: str
 
+    def fill(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Puts what is given in the place of random parameters.
+
+        Args:
+          variables: Of the network, "params" and "batch_stats" by part.
+
+        Raises:
+          UserError: The tensors that are given are not those of the network.
+        """
+        filled = {collection: dict(parts) for collection, parts in variables.items()}
+        for collection, parts in self.variables.items():
+            for part, tensors in parts.items():
+                if trees.first_difference(tensors, filled[collection].get(part)):
+                    raise UserError(
+                        f"the {part} in {self.source} has not the tensors that this config asks "
+                        "for: use the model's fields of that run, or --config.init.parts=encoder"
+                    )
+                filled[collection][part] = jax.tree.map(jnp.asarray, tensors)
+        return filled
+
 
 RANDOM = Initialisation({}, "random initialisation")
 
 
-def match_encoder(model: ConfigDict, found: Mapping[str, Any], source: str) -> None:
-    """Checks the encoder's fields against those of a checkpoint, and fills in what is left open.
+def resolve(spec: Run) -> tuple[Run, Initialisation]:
+    """Reads the weights to start from, and the encoder's fields that they decide.
+
+    The paper is silent on the start of pre-training; the official code takes ImageNet's weights.
 
     Args:
-      model: `config.model`; "auto", or 0 for the width, is replaced.
-      found: the fields of the checkpoint.
-      source: what holds it, for the message.
+      spec: Of the run; that of a fine-tuning may leave its encoder to the checkpoint.
+
+    Returns:
+      The spec with nothing left open, and what to start from.
 
     Raises:
-      UserError: a field differs.
+      MissingFileError: No checkpoint at `init.checkpoint` or `init.torch_checkpoint`.
+      UserError: It holds another network than the config names, or none is named anywhere.
     """
-    for field in ENCODER_FIELDS:
-        wanted = model[field]
-        if wanted in (AUTO, 0):
-            model[field] = found[field]
-        elif wanted != found[field]:
-            raise UserError(
-                f"{source} holds an encoder with model.{field}={found[field]!r}, the config asks "
-                f"for {wanted!r}: set --config.model.{field}={found[field]}, or name a checkpoint "
-                "of the network that you want"
-            )
+    if spec.init.torch_checkpoint:
+        return _from_torch(spec)
+    if isinstance(spec, FinetuneSpec):
+        return _from_checkpoint(spec) if spec.init.checkpoint else (_closed(spec), RANDOM)
+    return spec, RANDOM
 
 
-def from_torch(config: ConfigDict, *, whole: str) -> Initialisation:
-    """Reads `config.init.torch_checkpoint`; nothing in the file is executed.
+def _closed(spec: FinetuneSpec) -> Any:
+    """Returns the spec of a run from random weights, which must name its encoder."""
+    for field in spec.model.open_fields:
+        raise UserError(
+            f"--config.model.{field} is to be that of the pre-trained checkpoint, but none is "
+            "named: give --config.init.checkpoint=WORKDIR, or train from scratch by the recipe's "
+            "variant +scratch"
+        )
+    return spec
 
-    Args:
-      config: the run's; its encoder's fields are checked, and filled in where they are "auto".
-      whole: the layout of the networks that `config.init.parts="all"` can take; "" for none.
 
-    Raises:
-      MissingFileError: there is no such file.
-      UserError: no weights that we know, those of another network, or not all parts.
-    """
-    path = config.init.torch_checkpoint
+def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
+    path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
-    match_encoder(config.model, weights._asdict(), path)
+    spec = dataclasses.replace(spec, model=_match_encoder(spec.model, weights._asdict(), path))
     source = f"{path} ({weights.layout})"
-    if config.init.parts == "encoder":
-        return Initialisation(encoder_of(weights), source)
-    if weights.layout != whole:
+    if spec.init.parts == "encoder":
+        return spec, Initialisation(_encoder_of(weights), source)
+    if weights.layout != _WHOLE[spec.task]:
         raise UserError(
             f"--config.init.parts='all' asks {path} for more than an encoder, but its layout "
             f"({weights.layout}) does not hold what this network has: use "
             "--config.init.parts=encoder"
         )
-    return Initialisation(weights.variables, source)
+    return spec, Initialisation(weights.variables, source)
 
 
-def encoder_of(weights: TorchWeights) -> dict[str, dict[str, Any]]:
+def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
+    path = spec.init.checkpoint
+    trained = read_description(path)
+    found = specs.to_dict(trained.model)
+    model = _match_encoder(spec.model, found, f"the checkpoint {path}")
+    spec = dataclasses.replace(spec, model=model)
+    restored = restoring.restore_params(path)
+    if spec.init.parts == "encoder":
+        if not all("encoder" in parts for parts in restored.values()):
+            raise UserError(
+                f"the checkpoint {path} holds no encoder: get it again from where it was made, or "
+                "name another --config.init.checkpoint"
+            )
+        restored = {name: {"encoder": parts["encoder"]} for name, parts in restored.items()}
+    elif trained.task != spec.task:
+        raise UserError(
+            f"--config.init.parts='all' goes on from a fine-tuned network, but {path} is of the "
+            f"task {trained.task!r}: use 'encoder', or name a fine-tuning run"
+        )
+    return spec, Initialisation(restored, str(restoring.find(path)))
+
+
+def _match_encoder(model: Model, found: Mapping[str, Any], source: str) -> Model:
+    """Returns the model with its open fields filled in, the others checked against a file's."""
+    open_fields = model.open_fields if isinstance(model, PoseModelSpec) else ()
+    for field in ENCODER_FIELDS:
+        wanted = getattr(model, field)
+        if field not in open_fields and wanted != found[field]:
+            raise UserError(
+                f"{source} holds an encoder with model.{field}={found[field]!r}, the config asks "
+                f"for {wanted!r}: set --config.model.{field}={found[field]}, or name a checkpoint "
+                "of the network that you want"
+            )
+    return dataclasses.replace(model, **{field: found[field] for field in open_fields})
+
+
+def _encoder_of(weights: TorchWeights) -> dict[str, dict[str, Any]]:
     """Returns the encoder's variables under "encoder", whatever the layout of the file."""
     if weights.layout == "torchvision":
         return {collection: {"encoder": tree} for collection, tree in weights.variables.items()}
     return {
         collection: {"encoder": parts["encoder"]} for collection, parts in weights.variables.items()
     }
-
-
-def fill(variables: Mapping[str, Any], given: Initialisation) -> dict[str, Any]:
-    """Puts what is given in the place of random parameters.
-
-    Args:
-      variables: of the network, "params" and "batch_stats" by part.
-      given: what to put in.
-
-    Raises:
-      UserError: its tensors are not those of the network.
-    """
-    filled = {collection: dict(parts) for collection, parts in variables.items()}
-    for collection, parts in given.variables.items():
-        for part, tensors in parts.items():
-            if trees.first_difference(tensors, filled[collection].get(part)):
-                raise UserError(
-                    f"the {part} in {given.source} has not the tensors that this config asks for: "
-                    "use the model's fields of that run, or --config.init.parts=encoder"
-                )
-            filled[collection][part] = jax.tree.map(jnp.asarray, tensors)
-    return filled

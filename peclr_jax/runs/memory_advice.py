@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jax
-from ml_collections import ConfigDict
 
 from peclr_jax.devices.memory import free_device_memory
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training.failures import OutOfDeviceMemoryError
 
 _ASKED = re.compile(r"allocat\w*\s+([\d.]+)\s*(bytes|[KMGT]i?B)?")
@@ -19,11 +19,11 @@ _USABLE = 0.9
 
 
 @contextmanager
-def advising(config: ConfigDict) -> Iterator[None]:
+def advising(spec: PretrainSpec | FinetuneSpec) -> Iterator[None]:
     """Adds to the error of a step that does not fit which option would make it fit.
 
     Args:
-      config: Of a pre-training or a fine-tuning.
+      spec: Of the run.
 
     Raises:
       OutOfDeviceMemoryError: With the advice.
@@ -33,36 +33,36 @@ def advising(config: ConfigDict) -> Iterator[None]:
     except OutOfDeviceMemoryError as error:
         excess = how_many_times_too_large(str(error), free_device_memory(jax.local_devices()[0]))
         raise OutOfDeviceMemoryError(
-            f"{error} {advise(config, excess, jax.device_count())}"
+            f"{error}: {advise(spec, excess, jax.device_count())}"
         ) from error
 
 
-def advise(config: ConfigDict, excess: float, num_devices: int) -> str:
+def advise(spec: PretrainSpec | FinetuneSpec, excess: float, num_devices: int) -> str:
     """Names the options that shrink a step's activations by some factor.
 
     Args:
-      config: Of a pre-training or a fine-tuning.
+      spec: Of the run.
       excess: The factor.
       num_devices: Over which a batch is split.
     """
-    policy = _remat(config.model.remat, excess)
+    policy = _remat(spec.model.remat, excess)
     remat = (
         f", or --config.model.remat={policy}, which computes some activations twice"
         if policy
         else ""
     )
-    if config.task == "pretrain":
-        parts = _more_parts(config, excess, num_devices)
+    if isinstance(spec, PretrainSpec):
+        parts = _more_parts(spec, excess, num_devices)
         if parts:
             same = (
                 ""
-                if config.negatives == "global"
+                if spec.negatives == "global"
                 else " (its negatives then come from a smaller part of the batch, unless "
                 "--config.negatives=global)"
             )
             return f"Set --config.micro_batches={parts}{same}{remat}."
-    smaller = max(int(config.batch_size / excess) // num_devices, 1) * num_devices
-    if smaller >= config.batch_size:  # an image a device already
+    smaller = max(int(spec.batch_size / excess) // num_devices, 1) * num_devices
+    if smaller >= spec.batch_size:  # an image a device already
         return f"Set a smaller --config.views.size or --config.model.width{remat}."
     return f"Set --config.batch_size={smaller}{remat}."
 
@@ -93,10 +93,10 @@ def how_many_times_too_large(error: str, free: int | None) -> float:
     return max(1.1, asked / (_USABLE * free))
 
 
-def _more_parts(config: ConfigDict, excess: float, num_devices: int) -> int | None:
+def _more_parts(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
     """The smallest number of micro-batches that shrinks them enough and divides the batch."""
-    for parts in range(config.micro_batches, config.batch_size // 2 + 1):
-        enough = parts >= excess * config.micro_batches
-        if enough and config.batch_size % (parts * num_devices) == 0:
+    for parts in range(spec.micro_batches, spec.batch_size // 2 + 1):
+        enough = parts >= excess * spec.micro_batches
+        if enough and spec.batch_size % (parts * num_devices) == 0:
             return parts
     return None

@@ -10,16 +10,22 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 from jaxtyping import Array, Key
 
-from peclr_jax import specs
 from peclr_jax.devices import mesh
 from peclr_jax.errors import FieldError, UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
-from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import profiling
 from peclr_jax.training.optimizer import sqrt_batch_learning_rate, warmup_cosine
-from peclr_jax.training.spec import CheckpointSpec, OptimizerSpec, Schedule
+from peclr_jax.training.spec import (
+    CheckpointSpec,
+    EvaluationSpec,
+    FinetuneLogSpec,
+    OptimizerSpec,
+    PretrainLogSpec,
+    Schedule,
+)
 from peclr_jax.views.spec import ViewSpec
 
 Run = TypeVar("Run", bound="RunSpec")
@@ -38,58 +44,7 @@ _ADDED_LATER = {"optimizer.skip_nonfinite": 0}
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationSpec:
-    """What is measured along the way.
-
-    Attributes:
-      images: Held-out images that are looked at.
-      every_steps: Steps between evaluations; there is one at the end in any case.
-    """
-
-    images: PositiveInt = 256
-    every_steps: PositiveInt = 200
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class PretrainLogSpec:
-    """What pre-training shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      pairs: Rows of views.png.
-    """
-
-    every_steps: PositiveInt = 20
-    pairs: PositiveInt = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class FinetuneLogSpec:
-    """What fine-tuning shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      images: Images of labels.png.
-    """
-
-    every_steps: PositiveInt = 20
-    images: PositiveInt = 8
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class TorchInitSpec:
+class TorchInitSpec(Spec):
     """The weights that pre-training starts from.
 
     Attributes:
@@ -100,10 +55,6 @@ class TorchInitSpec:
 
     torch_checkpoint: str = ""
     parts: Literal["encoder", "all"] = "encoder"
-
-    def __post_init__(self) -> None:
-        """Checks the fields."""
-        specs.check(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +71,7 @@ class InitSpec(TorchInitSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class RunSpec:
+class RunSpec(Spec):
     """What pre-training and fine-tuning have in common.
 
     Attributes:
@@ -155,7 +106,7 @@ class RunSpec:
         Raises:
           FieldError: An impossible value, or two that contradict each other.
         """
-        specs.check(self)
+        super().__post_init__()
         views = dataclasses.replace(self.views, source_margin=self.data.source_margin)
         object.__setattr__(self, "views", views)
         profiling.parse_steps(self.profile)

@@ -131,7 +131,7 @@ def frame(
     """Returns the frame of a bone: columns (side, direction, palmar).
 
     Args:
-      direction: From the bone's beginning to its end.
+      direction: Vector from the bone's beginning to its end.
       palmar: Toward the palmar side; it is made orthogonal to `direction`.
     """
     direction = normalize(direction)

@@ -37,7 +37,7 @@ class Parts(NamedTuple):
     Attributes:
       origin: Where a part begins (the joint; the wrist for the palm).
       axes: Unit vectors (side, along, palmar) (first axis: which).
-      length: From the part's beginning to its end, millimetres.
+      length: Length of each part, millimetres.
     """
 
     origin: Float[Array, "3 parts *scenes"]
@@ -52,7 +52,7 @@ class Scene(NamedTuple):
       joints: Keypoints, camera frame, millimetres.
       radii: Half the hand's thickness at every keypoint, millimetres.
       focal: Focal length in image sides (multiply by the size in pixels).
-      geometry: What rays hit.
+      geometry: Surfaces that rays hit.
       parts: Local frames for textures.
       appearance: Materials.
       lights: Lights.
@@ -88,7 +88,7 @@ def sample_scene(
 
     Args:
       key: PRNG key.
-      probabilities: How often a scene has which extras.
+      probabilities: How often a scene has each extra.
       span: Range of the larger side of the joints' box, as a fraction of the image's side.
 
     Returns:

@@ -27,7 +27,7 @@ class Local(NamedTuple):
 
     Attributes:
       side: Across the part, millimetres.
-      along: From its beginning to its end, millimetres.
+      along: Along the part from its beginning, millimetres.
       palmar: Toward the palmar side, millimetres.
       length: Length of the part, millimetres.
       palm: 1 where the part is the palm or wrist, 0 on digits.

@@ -1,58 +1,117 @@
 """Everything once, from nothing to a report: each part is one of the other tasks."""
 
+import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
-from peclr_jax import specs
+from peclr_jax import files, specs
+from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import seeds
-from peclr_jax.input_pipeline import DataSpec, open_split
+from peclr_jax.input_pipeline import open_split
+from peclr_jax.models.spec import ENCODER_FIELDS
+from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
-from peclr_jax.photos.find import find_images
-from peclr_jax.runs.initialisation import ENCODER_FIELDS
-from peclr_jax.runs.once import run_once
+from peclr_jax.photos.find import SUFFIXES, find_images
+from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
+from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 
 REPORT = "report.html"
+_PROBED = ("pretrained", "random")
+
+
+@dataclasses.dataclass(frozen=True)
+class DemoSpec(Spec):
+    """Everything once.
+
+    Attributes:
+      task: Its name.
+      recipe: Only a name.
+      pretrain: The pre-training.
+      finetune: The fine-tuning of the network that is evaluated and predicts.
+      probe: A small head on a frozen encoder, pre-trained or random (Sec. 4.4).
+      probe_seeds: Seeds of the probes.
+      evaluate: The evaluation.
+      equivariance: The measurement of equivariance.
+      predict: The prediction, as in configs/predict.py.
+      photos: Photos to predict, a file, a folder or a glob; "" for rendered hands in their place.
+      photos_stand_in: Rendered hands that stand in for photos.
+    """
+
+    task: Literal["demo"] = "demo"
+    recipe: str = "quick"
+    pretrain: PretrainSpec = PretrainSpec()
+    finetune: FinetuneSpec = FinetuneSpec()
+    probe: FinetuneSpec = FinetuneSpec()
+    probe_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    evaluate: EvaluateSpec = EvaluateSpec(pictures=4)
+    equivariance: EquivarianceSpec = EquivarianceSpec()
+    predict: dict[str, Any] = dataclasses.field(default_factory=dict)
+    photos: str = ""
+    photos_stand_in: PositiveInt = 12
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Pre-trains, fine-tunes, probes, evaluates and predicts, and writes report.html.
+    """Runs the demo.
 
-    Writes to `workdir`: a folder for each part, and `report.html`. Parts that are finished are not
-    done again.
+    Args:
+      config: From configs/demo.py.
+      workdir: Folder of all parts.
 
     Raises:
-      ValueError: an impossible config, or a workdir that holds a run of another one.
+      UserError: An impossible config, or a workdir that holds a run of another one.
+      MissingFileError: Photos that are not there.
+    """
+    demo(specs.from_config(DemoSpec, config), workdir)
+
+
+def demo(spec: DemoSpec, workdir: Path) -> None:
+    """Pre-trains, fine-tunes, probes, evaluates and predicts, and writes report.html.
+
+    Writes to `workdir`: a folder for each part, and `report.html`. Trainings that are finished are
+    not done again.
+
+    Args:
+      spec: The parts.
+      workdir: Folder of all parts.
+
+    Raises:
+      UserError: A workdir that holds a run of another spec.
+      MissingFileError: Photos that are not there.
     """
     began = time.perf_counter()
     console = Console()
-    config = prepare(config, workdir)
-    run_once(pretrain.run, config.pretrain, workdir / "pretrain", console)
-    run_once(finetune.run, config.finetune, workdir / "finetune", console)
-    for name, seed, probe in probes(config):
-        run_once(finetune.run, probe, workdir / f"probe_{name}_{seed}", console)
+    check_photos(spec.photos)
+    spec = connect(spec, workdir)
+    run_unless_finished(pretrain.pretrain, spec.pretrain, workdir / "pretrain", console)
+    run_unless_finished(finetune.finetune, spec.finetune, workdir / "finetune", console)
+    for name, seed, probe in probes(spec):
+        run_unless_finished(finetune.finetune, probe, workdir / f"probe_{name}_{seed}", console)
     console.rule("evaluation", align="left")
-    evaluate.run(config.evaluate, workdir / "evaluate")
+    evaluate.run(specs.to_config(spec.evaluate), workdir / "evaluate")
     console.rule("equivariance", align="left")
-    equivariance.run(config.equivariance, workdir / "equivariance")
+    equivariance.run(specs.to_config(spec.equivariance), workdir / "equivariance")
     console.rule("photos", align="left")
-    predict.run(config.predict, workdir / "predict")
-    hands = config.finetune.data.rendered
-    demo = demo_report.Demo(
+    if not spec.photos:
+        draw_hands(spec, Path(spec.predict["images"]))
+    predict.run(ConfigDict(spec.predict), workdir / "predict")
+    report = demo_report.Demo(
         workdir,
-        hands=hands.count,
-        held_out=hands.held_out,
-        head=config.finetune.model.head,
-        probe_seeds=config.probe_seeds,
-        own_photos=config.predict.images == config.photos,
+        hands=spec.finetune.data.rendered.count,
+        held_out=spec.finetune.data.rendered.held_out,
+        head=spec.finetune.model.head,
+        probe_seeds=spec.probe_seeds,
+        own_photos=bool(spec.photos),
     )
-    demo_report.write(demo, probe_scores(config, workdir))
+    demo_report.write(report, probe_scores(spec.probe_seeds, workdir))
     console.print(
         f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Open {(workdir / REPORT).resolve()}",
         highlight=False,
@@ -60,82 +119,96 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
 
 
-def prepare(config: ConfigDict, workdir: Path) -> ConfigDict:
-    """Ties the parts together: whose checkpoint, which hands, which photos.
+def check_photos(photos: str) -> None:
+    """Checks that photos are there, before anything is trained.
 
     Args:
-      config: as in configs/demo.py.
-      workdir: of the whole.
+      photos: A file, a folder or a glob; "" for none.
 
-    Returns:
-      A copy in which every part can be run.
+    Raises:
+      MissingFileError: They are not.
     """
-    config = ConfigDict(config.to_dict())
-    for part in (
-        config.pretrain,
-        config.finetune,
-        config.probe,
-        config.evaluate,
-        config.equivariance,
-    ):
-        part.data.rendered.cache_dir = str(workdir / "rendered")
-    for part in (config.finetune, config.probe):
-        part.init.checkpoint = str(workdir / "pretrain")
-    for part in (config.evaluate, config.equivariance, config.predict):
-        part.checkpoint = str(workdir / "finetune")
-    config.predict.images = config.photos
     try:
-        find_images(config.photos)
-    except (FileNotFoundError, ValueError):
-        config.predict.images = str(workdir / "hands")
-        draw_hands(config, workdir / "hands")
-    return config
+        if photos:
+            find_images(photos)
+    except MissingFileError:
+        raise MissingFileError(
+            f"--config.photos={photos} names no photos: give a file, a folder or a glob of images "
+            f"({', '.join(SUFFIXES)}), or leave it out for rendered hands"
+        ) from None
 
 
-def probes(config: ConfigDict) -> list[tuple[str, int, ConfigDict]]:
-    """The frozen encoders to compare: name, seed and config of each."""
-    arms = []
-    for seed in config.probe_seeds:
-        pretrained = ConfigDict(config.probe.to_dict())
-        pretrained.seed = seed
-        random = ConfigDict(pretrained.to_dict())
-        random.init.checkpoint = ""
-        for field in ENCODER_FIELDS:
-            random.model[field] = config.pretrain.model[field]
-        arms += [("pretrained", seed, pretrained), ("random", seed, random)]
-    return arms
+def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
+    """Returns a spec whose parts use each other's networks and the same hands.
+
+    Args:
+      spec: The parts.
+      workdir: Folder of all parts.
+    """
+    hands = {"data.rendered.cache_dir": str(workdir / "rendered")}
+    start = {"init.checkpoint": str(workdir / "pretrain")}
+    network = {"checkpoint": str(workdir / "finetune")}
+    changes = {
+        "pretrain": hands,
+        "finetune": {**hands, **start},
+        "probe": {**hands, **start},
+        "evaluate": {**hands, **network},
+        "equivariance": {**hands, **network},
+        "predict": {**network, "images": spec.photos or str(workdir / "hands")},
+    }
+    return specs.changed(spec, changes, "--config")
 
 
-def probe_scores(config: ConfigDict, workdir: Path) -> dict[str, Any]:
-    """What the probes come to: 2D errors, and how much smaller those of the pre-trained are.
+def probes(spec: DemoSpec) -> list[tuple[str, int, FinetuneSpec]]:
+    """Returns the frozen encoders to compare: name, seed and spec of each.
+
+    Args:
+      spec: The parts, connected.
+    """
+    encoder = {field: getattr(spec.pretrain.model, field) for field in ENCODER_FIELDS}
+    changes = {"pretrained": {}, "random": {"init.checkpoint": "", "model": encoder}}
+    return [
+        (name, seed, specs.changed(spec.probe, {**changes[name], "seed": seed}, "--config.probe"))
+        for seed in spec.probe_seeds
+        for name in _PROBED
+    ]
+
+
+def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
+    """Returns the 2D errors of the probes, and how much smaller those of the pre-trained are.
+
+    Args:
+      probe_seeds: Seeds of the probes.
+      workdir: Folder of all parts.
 
     Returns:
       "pretrained" and "random": 2D EPE in px of the view, one a seed; "mean_pose": the training
       set's mean pose's; "reduction": 1 - pretrained / random, the mean over the seeds, and
       "reduction_interval", its 95 % interval by Student's t (None with a single seed).
     """
-    scores: dict[str, Any] = {"pretrained": [], "random": []}
-    for name, seed, _ in probes(config):
-        summary = json.loads((workdir / f"probe_{name}_{seed}" / "summary.json").read_text())
-        scores[name].append(summary["epe_2d_px"])
-        scores["mean_pose"] = summary["epe_2d_px_of_mean_pose"]
+    scores: dict[str, Any] = {name: [] for name in _PROBED}
+    for seed in probe_seeds:
+        for name in _PROBED:
+            file = workdir / f"probe_{name}_{seed}" / SUMMARY
+            summary = json.loads(file.read_text(encoding="utf-8"))
+            scores[name].append(summary["epe_2d_px"])
+            scores["mean_pose"] = summary["epe_2d_px_of_mean_pose"]
     reduction = seeds.compare(scores["pretrained"], scores["random"]).reduction
     scores["reduction"] = reduction.value
     scores["reduction_interval"] = None if reduction.low is None else list(reduction[1:])
     return scores
 
 
-def draw_hands(config: ConfigDict, folder: Path) -> None:
-    """Writes rendered hands, never trained on, as pictures to predict."""
+def draw_hands(spec: DemoSpec, folder: Path) -> None:
+    """Writes rendered hands that are never trained on, as pictures to predict.
+
+    Args:
+      spec: The parts, connected.
+      folder: Where to write; left alone if it is there.
+    """
     if folder.exists():
         return
-    split = open_split(
-        specs.from_mapping(DataSpec, config.finetune.data.to_dict(), "--config.finetune.data"),
-        "held_out",
-        batch_size=config.photos_stand_in,
-    )
-    partial = folder.with_name(folder.name + ".partial")
-    partial.mkdir(parents=True, exist_ok=True)
-    for index, image in enumerate(next(split.batches())["image"]):
-        Image.fromarray(image).save(partial / f"hand_{index:02d}.png")
-    partial.rename(folder)
+    split = open_split(spec.finetune.data, "held_out", batch_size=spec.photos_stand_in)
+    with files.writing_folder(folder) as unfinished:
+        for index, image in enumerate(next(split.batches())["image"]):
+            Image.fromarray(image).save(unfinished / f"hand_{index:02d}.png")

@@ -7,28 +7,28 @@ the pictures of the best and the worst.
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages
+from peclr_jax import files, pages, specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands import scores
-from peclr_jax.input_pipeline import Split
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks import estimator as estimators
-from peclr_jax.networks import hand_errors, inference
+from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.evaluation_data import EvaluationData, open_data
 from peclr_jax.networks.extremes import Extremes
 from peclr_jax.networks.hand_errors import PREDICTORS
-from peclr_jax.runs import recipe
+from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.networks.opening import open_network
+from peclr_jax.networks.spec import EvaluateSpec
 
-# Kind of error -> how it is called, and the factor to the unit that people read.
+# Kind of error -> its name, and the factor to the unit that people read.
 _ROWS = {
     "3d": ("3D EPE, cm", 100.0),
     "root_aligned": ("root-aligned, cm", 100.0),
@@ -50,17 +50,38 @@ _CURVES_2D = {"2D": ("prediction", "2d"), "mean pose, 2D": ("mean_pose", "2d")}
 _DATA_SET = 2**40
 
 
+class _Errors(NamedTuple):
+    """The errors of all hands of a split that have labels.
+
+    Attributes:
+      errors: (predictor, kind) to the errors of every joint, (hands, 21), metres or image pixels.
+      valid: (predictor, kind) to which of them count.
+      to_view: Pixels of the view over pixels of the image, (hands,).
+      samples: Which hands are versions of one sample, (hands,).
+      boxed: Which hands have a box, (hands,).
+      extremes: The best and the worst of them.
+    """
+
+    errors: dict[tuple[str, str], np.ndarray]
+    valid: dict[tuple[str, str], np.ndarray]
+    to_view: np.ndarray
+    samples: np.ndarray
+    boxed: np.ndarray
+    extremes: Extremes
+
+
 def run(config: ConfigDict, workdir: Path) -> None:
     """Evaluates, and prints a table.
 
     Writes to `workdir`: `metrics.json`, `pck.png`, `best.png` and `worst.png`.
 
     Raises:
-      UserError: an impossible config, a checkpoint of another task, data without labels.
-      MissingFileError: data or a checkpoint that are not there.
+      UserError: An impossible config, a checkpoint of another task, data without labels.
+      MissingFileError: Data or a checkpoint that are not there.
     """
+    spec = specs.from_config(EvaluateSpec, config)
+    result = evaluate(spec, workdir)
     console = Console()
-    result = evaluate(config, workdir)
     console.print(_table(result))
     for note in result["notes"]:
         console.print(note, highlight=False, soft_wrap=True)
@@ -72,108 +93,53 @@ def run(config: ConfigDict, workdir: Path) -> None:
     )
 
 
-def evaluate(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
     """Evaluates and writes what `run` promises, without the table.
 
     Args:
-      config: as in configs/evaluate.py.
-      workdir: where to write.
+      spec: What to evaluate.
+      workdir: Where to write.
 
     Returns:
       What `metrics.json` holds: for each predictor of `PREDICTORS` and each kind of error what
       `Scores.to_dict` returns, in metres or pixels, or None where the labels do not allow it.
     """
-    check(config)
-    estimator = estimators.open_estimator(config)
-    if config.bone_length == "mean" and not estimator.knows("bone_length"):
+    name = spec.init.torch_checkpoint or spec.checkpoint
+    network = open_network(spec.checkpoint, spec.init.torch_checkpoint)
+    estimator = Estimator.of(network)
+    if spec.bone_length == "mean" and estimator.statistics.bone_length is None:
         raise UserError(
-            f"{_name(config)} was trained without 3D labels, or does not tell of them, and knows "
-            "no mean bone length: choose --config.bone_length=given"
+            f"{name} was trained without 3D labels, or does not tell of them, and knows no mean "
+            "bone length: choose --config.bone_length=given"
         )
-    data, split_name, split = inference.open_data(
-        config.data, config.split, estimator, config.crop, config.batch_size
-    )
-    name = inference.describe_data(data, split_name)
-    errors, valid, details, extremes = _measure_all(config, estimator, split, name)
-
-    def score(predictor: str, kind: str, resamples: int) -> dict[str, Any] | None:
-        per_joint, known = errors[predictor, kind.removesuffix("_view")], valid[predictor, kind]
-        if not known.any():
-            return None
-        if kind == "2d_view":
-            per_joint = per_joint * details["to_view"][:, None]
-        return scores.score(
-            per_joint,
-            known,
-            kind=kind.removesuffix("_view"),
-            sample_ids=details["sample"],
-            resamples=resamples,
-            seed=config.seed,
-        ).to_dict()
-
-    for predictor, kind in [key for key in valid if key[1] == "2d"]:
-        valid[predictor, "2d_view"] = valid[predictor, kind]
-    found: dict[str, dict[str, Any]] = {
-        predictor: {
-            kind: score(predictor, kind, config.resamples if predictor == "prediction" else 0)
-            for kind in _ROWS
-            if (predictor, kind) in valid
-        }
-        for predictor in PREDICTORS
-    }
+    data = open_data(spec.data, spec.split, network.description, spec.crop, spec.batch_size)
+    measured = _measure(spec, estimator, data)
+    found = _score(spec, measured)
     result = {
-        "checkpoint": _name(config),
-        "data": name,
-        "hands": len(details["sample"]),
-        "crop": config.crop,
-        "bone_length": config.bone_length,
+        "checkpoint": name,
+        "data": data.name,
+        "hands": len(measured.samples),
+        "crop": spec.crop,
+        "bone_length": spec.bone_length,
         "view_size": estimator.view_size,
         **found,
         "relative": _relative(found, estimator.view_size),
-        "notes": _notes(config, estimator, valid, details),
+        "notes": _notes(spec, estimator, measured),
     }
     with files.writing(workdir / "metrics.json") as file:
         json.dump(result, file, indent=2, allow_nan=False)
-    _draw(found, extremes, workdir)
+    _draw(found, measured.extremes, workdir)
     return result
 
 
-def check(config: ConfigDict) -> None:
-    """Checks the fields before anything is loaded.
-
-    Raises:
-      UserError: one sentence that names the field and the remedy.
-    """
-    recipe.check_choice("crop", config.crop, inference.CROPS)
-    recipe.check_choice("bone_length", config.bone_length, hand_errors.BONE_LENGTHS)
-    recipe.check_positive(config, "batch_size")
-    for field in ("resamples", "pictures", "seed"):
-        if config[field] < 0:
-            raise UserError(f"--config.{field} must be zero or more, got {config[field]}")
-
-
-def _name(config: ConfigDict) -> str:
-    """The checkpoint that is evaluated."""
-    return str(config.init.torch_checkpoint or config.checkpoint)
-
-
-def _measure_all(
-    config: ConfigDict, estimator: Estimator, split: Split, name: str
-) -> tuple[
-    dict[tuple[str, str], np.ndarray],
-    dict[tuple[str, str], np.ndarray],
-    dict[str, np.ndarray],
-    Extremes,
-]:
+def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> _Errors:
     """Goes through the split; hands without any label are passed over."""
-    errors: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    valid: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
-    details: dict[str, list[np.ndarray]] = defaultdict(list)
-    extremes = Extremes(config.pictures, estimator.view_size)
-    first_of_data_set = np.cumsum(split.store.sizes)
-    seen = 0
-    steps = -(-split.num_examples // config.batch_size)
-    for batch in report(split.batches(), f"Evaluating {split.num_examples} images", steps):
+    parts: dict[Any, list[np.ndarray]] = defaultdict(list)
+    extremes = Extremes(spec.pictures, estimator.view_size)
+    total, seen = data.split.num_examples, 0
+    first_of_data_set = np.cumsum(data.split.store.sizes)
+    steps = -(-total // spec.batch_size)
+    for batch in report(data.split.batches(), f"Evaluating {total} images", steps):
         rows = np.arange(seen, seen + len(batch["image"]))
         data_set = np.searchsorted(first_of_data_set, rows, side="right")
         seen += len(rows)
@@ -181,30 +147,56 @@ def _measure_all(
         if not labelled.any():
             continue
         batch = {field: array[labelled] for field, array in batch.items()}
-        seen_by_network = inference.infer(estimator, batch, config.crop, config.batch_size)
-        measured = hand_errors.measure(estimator, batch, seen_by_network, config.bone_length)
+        inference = look_at_batch(estimator, batch, spec.crop, spec.batch_size)
+        measured = hand_errors.measure(estimator, batch, inference, spec.bone_length)
         for key in measured.errors:
-            errors[key].append(measured.errors[key])
-            valid[key].append(measured.valid[key])
-        details["to_view"].append(measured.to_view)
-        details["sample"].append(batch["sample_id"] + _DATA_SET * data_set[labelled])
-        details["box"].append(batch["hand_box_valid"])
-        extremes.add(batch, seen_by_network, measured)
-    if not details:
+            parts["errors", *key].append(measured.errors[key])
+            parts["valid", *key].append(measured.valid[key])
+        parts["to_view"].append(measured.to_view)
+        parts["samples"].append(batch["sample_id"] + _DATA_SET * data_set[labelled])
+        parts["boxed"].append(batch["hand_box_valid"])
+        extremes.add(batch, inference, measured)
+    if not parts:
         raise UserError(
-            f"none of the {split.num_examples} images of {name} has a label to compare with: "
+            f"none of the {total} images of {data.name} has a label to compare with: "
             "use configs/submission.py for the FreiHAND challenge, or configs/predict.py for "
             "photographs"
         )
+    joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
+    errors, valid = (
+        {key[1:]: array for key, array in joined.items() if key[0] == name}
+        for name in ("errors", "valid")
+    )
+    return _Errors(errors, valid, joined["to_view"], joined["samples"], joined["boxed"], extremes)
 
-    def join(parts: dict[Any, list[np.ndarray]]) -> dict[Any, np.ndarray]:
-        return {key: np.concatenate(arrays) for key, arrays in parts.items()}
 
-    return join(errors), join(valid), join(details), extremes
+def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:
+    """Returns the scores of each predictor and kind of error, None where no label allows any."""
+
+    def score(predictor: str, row: str) -> dict[str, Any] | None:
+        kind = row.removesuffix("_view")
+        errors, valid = measured.errors[predictor, kind], measured.valid[predictor, kind]
+        if not valid.any():
+            return None
+        return scores.score(
+            errors * measured.to_view[:, None] if row == "2d_view" else errors,
+            valid,
+            kind=kind,
+            sample_ids=measured.samples,
+            resamples=spec.resamples if predictor == "prediction" else 0,
+            seed=spec.seed,
+        ).to_dict()
+
+    return {
+        predictor: {
+            row: score(predictor, row) for row in _ROWS if row.removesuffix("_view") in kinds
+        }
+        for predictor, kinds in PREDICTORS.items()
+    }
 
 
 def _relative(found: dict[str, dict[str, Any]], view_size: int) -> dict[str, float | None]:
-    """How the network compares with knowing nothing, as ratios of the means."""
+    """Returns how the network compares with knowing nothing, as ratios of the means."""
 
     def ratio(kind: str, of: str) -> float | None:
         network, nothing = found["prediction"][kind], found[of][kind]
@@ -222,32 +214,28 @@ def _relative(found: dict[str, dict[str, Any]], view_size: int) -> dict[str, flo
     }
 
 
-def _notes(
-    config: ConfigDict,
-    estimator: Estimator,
-    valid: dict[tuple[str, str], np.ndarray],
-    details: dict[str, Int[np.ndarray, " hands"] | Float[np.ndarray, " hands"]],
-) -> list[str]:
-    """What a reader must know to read the numbers."""
-    count, knows_pose = len(details["sample"]), estimator.knows("mean_pose")
+def _notes(spec: EvaluateSpec, estimator: Estimator, measured: _Errors) -> list[str]:
+    """Returns what a reader must know to read the numbers."""
+    count, statistics = len(measured.samples), estimator.statistics
     notes = []
     for kind, lacking in (("2d", "2D labels"), ("3d", "3D labels, intrinsics or bone length")):
-        missing = count - int(valid["prediction", kind].any(1).sum())
+        missing = count - int(measured.valid["prediction", kind].any(1).sum())
         if missing:
             notes.append(
                 f"{missing} of {count} hands lack {lacking} and do not count for what needs them."
             )
-    if config.crop == "two_pass":
+    if spec.crop == "two_pass":
         notes.append(
             "No box was given: the network saw the middle of the image, then its own estimate's "
-            "surroundings" + ("; the mean pose lies in the middle." if knows_pose else ".")
+            "surroundings"
+            + ("; the mean pose lies in the middle." if statistics.mean_pose else ".")
         )
-    elif missing := int((~details["box"]).sum()):
+    elif missing := int((~measured.boxed).sum()):
         notes.append(f"{missing} of {count} hands have no box; the middle of the image was taken.")
-    if config.bone_length == "mean":
+    if spec.bone_length == "mean" and statistics.bone_length is not None:
         notes.append(
             "All hands have the size of the training set's mean: a reference bone of "
-            f"{100 * estimator.bone_length:.2f} cm."
+            f"{100 * statistics.bone_length:.2f} cm."
         )
     return notes
 

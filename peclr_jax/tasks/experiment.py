@@ -16,10 +16,10 @@ from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Evaluation, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.runs.once import run_once
+from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 
-_TASKS = {"pretrain": pretrain.run, "finetune": finetune.run}
+_TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
 _EQUIVARIANCE_FILE = "equivariance.json"
 
 
@@ -61,11 +61,11 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     open_evaluation_data(spec)
     for arm in chosen:
         for training in arm.trainings:
-            config = specs.to_config(training.spec)
-            run_once(_TASKS[training.spec.task], config, training.workdir, console)
+            train = _TASKS[training.spec.task]
+            run_unless_finished(train, training.spec, training.workdir, console)
         for evaluation in arm.evaluations.values():
             if not _is_done(evaluation):
-                evaluate.evaluate(specs.to_config(evaluation.spec), evaluation.workdir)
+                evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared), workdir)
@@ -133,7 +133,7 @@ def measure_equivariance(
             )
             folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
             if not (folder / _EQUIVARIANCE_FILE).exists():
-                equivariance.compare(specs.to_config(wanted), folder)
+                equivariance.compare(wanted, folder)
             found.setdefault(name, {})[seed] = json.loads(
                 (folder / _EQUIVARIANCE_FILE).read_text(encoding="utf-8")
             )

@@ -16,11 +16,10 @@ from peclr_jax import files
 from peclr_jax.errors import UserError
 from peclr_jax.export import compiled as export_compiled
 from peclr_jax.export import torch_files as export_torch
+from peclr_jax.export.functions import ViewFunction, encode, estimate, project
 from peclr_jax.geometry import camera
 from peclr_jax.models.projector import Projector
-from peclr_jax.networks import trained
-from peclr_jax.networks.trained import Trained, ViewFunction
-from peclr_jax.runs import recipe
+from peclr_jax.networks.opening import Network, open_network
 
 CHECK = "check.json"
 README = "README.txt"
@@ -31,7 +30,7 @@ _VIEWS = 4
 _PACKAGES = ("peclr_jax", "jax", "jaxlib", "flax", "numpy")
 
 Outputs = dict[str, Num[np.ndarray, "..."]]
-Do = Callable[[Trained, ConfigDict, Path], Any]
+Do = Callable[[Network, ConfigDict, Path], Any]
 
 
 class Format(NamedTuple):
@@ -45,10 +44,10 @@ class Format(NamedTuple):
       packages: that take part beside our own.
     """
 
-    ours: Callable[[Trained], ViewFunction]
+    ours: Callable[[Network], ViewFunction]
     write: Do
-    reopen: Callable[[Trained, ConfigDict, Path], dict[str, ViewFunction]]
-    explain: Callable[[Trained, ConfigDict], str]
+    reopen: Callable[[Network, ConfigDict, Path], dict[str, ViewFunction]]
+    explain: Callable[[Network, ConfigDict], str]
     packages: tuple[str, ...] = ()
 
 
@@ -66,17 +65,17 @@ class Report(NamedTuple):
     opening: str
 
 
-def _encoder(network: Trained) -> ViewFunction:
-    return trained.encode(network.network.encoder, trained.part(network.variables, "encoder"))
+def _encoder(network: Network) -> ViewFunction:
+    return encode(network.module.encoder, network.part("encoder"))
 
 
-def _whole(network: Trained) -> ViewFunction:
-    if isinstance(network.network, Projector):
-        return trained.project(network.network, network.variables)
-    return trained.estimate(network.network, network.variables)
+def _whole(network: Network) -> ViewFunction:
+    if isinstance(network.module, Projector):
+        return project(network.module, network.variables)
+    return estimate(network.module, network.variables)
 
 
-def _one_file(name: str) -> Callable[[Trained, ConfigDict, Path], dict[str, ViewFunction]]:
+def _one_file(name: str) -> Callable[[Network, ConfigDict, Path], dict[str, ViewFunction]]:
     return lambda network, config, folder: {name: export_torch.reopen(folder / name)}
 
 
@@ -147,7 +146,8 @@ def export(config: ConfigDict, workdir: Path) -> Report:
       config: as in configs/export.py.
       workdir: where to write.
     """
-    recipe.check_choice("format", config.format, FORMATS)
+    if config.format not in FORMATS:
+        raise UserError(f"--config.format is {config.format!r}, none of {', '.join(FORMATS)}")
     if config.batch_size < 0:
         raise UserError(
             f"--config.batch_size must be positive, or 0 for any, got {config.batch_size}"
@@ -158,7 +158,7 @@ def export(config: ConfigDict, workdir: Path) -> Report:
             f"{folder} is there already and no export of ours, so it is left alone: choose another "
             "--workdir"
         )
-    kind, network = FORMATS[config.format], trained.load(config.checkpoint)
+    kind, network = FORMATS[config.format], open_network(config.checkpoint, in_float32=True)
     with files.writing_folder(folder) as unfinished:
         kind.write(network, config, unfinished)
         reopened = kind.reopen(network, config, unfinished)
@@ -251,8 +251,8 @@ def _answer(function: ViewFunction, views: dict[str, np.ndarray]) -> dict[str, A
     return {name: np.asarray(output) for name, output in outputs.items()}
 
 
-def _title(network: Trained) -> str:
-    model = network.config.model
+def _title(network: Network) -> str:
+    model = network.description.model
     return (
         f"A {model.architecture} (width {model.width}, stem {model.stem!r}) by peclr_jax, from "
         f"{network.source}."

@@ -1,42 +1,94 @@
 """3D hands in anyone's photos, from a fine-tuned network."""
 
-import math
+import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks import estimator as estimators
-from peclr_jax.networks.estimator import Estimator
-from peclr_jax.networks.look import Look, look
-from peclr_jax.pages.gallery import JSON, OVERLAYS, PAGE, Gallery, Prediction, printable
-from peclr_jax.photos.boxes import HANDEDNESS, requests
+from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.photographs import predict_photos
+from peclr_jax.networks.spec import TorchFileSpec
+from peclr_jax.pages.gallery import JSON, OVERLAYS, PAGE, Gallery, printable
+from peclr_jax.photos.boxes import requests
 from peclr_jax.photos.find import find_images
-from peclr_jax.photos.prepare import Options, Prepared, Skipped, prepare_all
-from peclr_jax.runs.recipe import check_choice, check_positive
+from peclr_jax.photos.prepare import Options, Skipped, prepare_all
+from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PredictSpec(Spec):
+    """Prediction on photos.
+
+    Attributes:
+      task: Its name.
+      recipe: Only a name.
+      checkpoint: A fine-tuning run's folder, or that of one of its steps.
+      init: A network of PyTorch's in its place.
+      images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP.
+      boxes: JSON of where the hands are, and of which side; "" for one in the middle of each photo.
+      handedness: The networks know right hands (as the paper's: left ones are mirrored). "left":
+        all hands that the boxes file does not call right are left ones; crop and answer are
+        mirrored.
+      central_box: Where no box is given: side of the one supposed in the middle, over the photo's
+        shorter side. 0.67, at the usual hand_margin of 1.5, shows the network the whole of a square
+        photo.
+      passes: How often to look: the second time around the first look's keypoints, as the released
+        networks do. 1 trusts boxes as they are.
+      focal_px: The cameras' focal length in pixels of the photo; 0 if unknown. What a photo does
+        not tell is taken from the first that is known of: "focal_px" in the boxes file; this; the
+        camera's own note (EXIF, focal length in 35 mm film); `field_of_view_deg`. The optical axis
+        is taken to pass through the photo's centre.
+      field_of_view_deg: Along the longer side; 40 as with a 50 mm lens. A guess too wide distorts
+        hands, one too narrow only moves them away: photos from the net are often cut-outs, hence
+        not the 65 to 70 of a phone.
+      bone_length_m: Length of the middle finger's proximal bone in metres, from the knuckle to the
+        next joint; 0 for the mean over the training hands. All 3D coordinates are proportional to
+        it.
+      batch_size: Hands that the network sees at once.
+      decode_threads: Threads that decode.
+      overlay_side: Longer side of the overlays, pixels, at most.
+      thumbnail_side: Longer side of the images on the page, pixels; each takes at most 40 kB.
+    """
+
+    task: Literal["predict"] = "predict"
+    recipe: str = "photos"
+    checkpoint: str = ""
+    init: TorchFileSpec = TorchFileSpec()
+    images: str = ""
+    boxes: str = ""
+    handedness: Literal["right", "left"] = "right"
+    central_box: Annotated[float, Between(0, 2, above=True)] = 0.67
+    passes: PositiveInt = 2
+    focal_px: NonNegativeFloat = 0.0
+    field_of_view_deg: Annotated[float, Between(1, 170)] = 40.0
+    bone_length_m: NonNegativeFloat = 0.0
+    batch_size: PositiveInt = 16
+    decode_threads: PositiveInt = 2
+    overlay_side: PositiveInt = 1280
+    thumbnail_side: PositiveInt = 480
 
 
 class Summary(NamedTuple):
     """What a run has done.
 
     Attributes:
-      images: how many images were predicted on.
-      hands: how many hands that were.
-      skipped: the images that could not be.
-      json: path of the predictions.
-      page: path of the page that shows them.
-      overlays: folder of the images with the hands drawn on them.
-      seconds: that it took, without the loading of the network.
+      images: How many images were predicted on.
+      hands: How many hands that were.
+      skipped: The images that could not be.
+      json: Path of the predictions.
+      page: Path of the page that shows them.
+      overlays: Folder of the images with the hands drawn on them.
+      seconds: How long it took, without the loading of the network.
     """
 
     images: int
@@ -57,10 +109,11 @@ def run(config: ConfigDict, workdir: Path) -> int:
       The exit code: 0, or `SOME_SKIPPED` if there were images that could not be read.
 
     Raises:
-      MissingFileError: no images, no checkpoint or no boxes file.
-      UserError: an impossible config, or not a single readable image.
+      MissingFileError: No images, no checkpoint or no boxes file.
+      UserError: An impossible config, or not a single readable image.
     """
-    summary = predict(config, workdir)
+    spec = specs.from_config(PredictSpec, config)
+    summary = predict(spec, workdir)
     console = Console()
 
     def say(sentence: str) -> None:
@@ -76,45 +129,39 @@ def run(config: ConfigDict, workdir: Path) -> int:
     return SOME_SKIPPED
 
 
-def predict(config: ConfigDict, workdir: Path) -> Summary:
+def predict(spec: PredictSpec, workdir: Path) -> Summary:
     """Does what `run` does, and returns what it has done.
 
     Raises:
-      MissingFileError: no images, no checkpoint or no boxes file.
-      UserError: an impossible config, or not a single readable image.
+      MissingFileError: No images, no checkpoint or no boxes file.
+      UserError: Not a single readable image, or a network that knows no size of hands.
     """
-    check(config)
-    paths = find_images(config.images)
-    wanted = requests(paths, config.boxes, config.handedness)
-    estimator = estimators.open_estimator(config)
-    bone_length = config.bone_length_m or estimator.bone_length
-    if not math.isfinite(bone_length):
+    paths = find_images(spec.images)
+    wanted = requests(paths, spec.boxes, spec.handedness)
+    estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
+    bone_length = spec.bone_length_m or estimator.statistics.bone_length
+    if not bone_length:
         raise UserError(
             "the network does not tell the size of the hands that it was trained on: give it by "
             "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
         )
     options = Options(
         estimator.view_size,
-        estimator.hand_margin,
-        config.central_box,
-        config.overlay_side,
-        config.focal_px,
-        config.field_of_view_deg,
+        dataclasses.replace(estimator.looking, central_box=spec.central_box),
+        spec.overlay_side,
+        spec.focal_px,
+        spec.field_of_view_deg,
     )
     # The network is compiled for one size of batch.
-    batch_size = max(1, min(config.batch_size, sum(len(request.hands) for request in wanted)))
+    rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
     console = Console()
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
-    meta = describe(config, estimator, bone_length)
+    meta = describe_predictions(spec, estimator.view_size, bone_length)
     began = time.perf_counter()
     images, hands, skipped = 0, 0, []
-    with Gallery(workdir, title, meta, thumbnail_side=config.thumbnail_side) as gallery:
-        photos = prepare_all(paths, wanted, options, config.decode_threads)
-        results = (
-            result
-            for group in _groups(photos, batch_size)
-            for result in _predict_group(estimator, group, bone_length, config.passes, batch_size)
-        )
+    with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
+        photos = prepare_all(paths, wanted, options, spec.decode_threads)
+        results = predict_photos(estimator, photos, bone_length, passes=spec.passes, rows=rows)
         for result in report(results, f"Predicting {len(paths)} images", len(paths)):
             if isinstance(result, Skipped):
                 gallery.skip(result)
@@ -127,48 +174,25 @@ def predict(config: ConfigDict, workdir: Path) -> Summary:
                 hands += len(result[1])
         if not images:
             raise UserError(
-                f"none of the {len(paths)} image(s) of --config.images={config.images} can be "
+                f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
     seconds = time.perf_counter() - began
-    files = workdir / JSON, workdir / PAGE, workdir / OVERLAYS
-    return Summary(images, hands, skipped, *files, seconds)
+    written = workdir / JSON, workdir / PAGE, workdir / OVERLAYS
+    return Summary(images, hands, skipped, *written, seconds)
 
 
-def check(config: ConfigDict) -> None:
-    """Rejects impossible fields.
-
-    Raises:
-      UserError: one sentence that names the field and what it may be.
-    """
-    check_choice("handedness", config.handedness, HANDEDNESS)
-    check_positive(
-        config, "passes", "batch_size", "decode_threads", "overlay_side", "thumbnail_side"
-    )
-    for field in ("focal_px", "bone_length_m"):
-        if not 0 <= config[field] < math.inf:
-            raise UserError(
-                f"--config.{field} must be positive, or 0 for unknown, got {config[field]}"
-            )
-    if not 0 < config.central_box <= 2:
-        raise UserError(f"--config.central_box must lie in (0, 2], got {config.central_box}")
-    if not 1 <= config.field_of_view_deg <= 170:
-        raise UserError(
-            f"--config.field_of_view_deg must lie in [1, 170], got {config.field_of_view_deg}"
-        )
-
-
-def describe(config: ConfigDict, estimator: Estimator, bone_length: float) -> dict[str, Any]:
+def describe_predictions(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
     """Returns what the reader of the predictions must know of all of them."""
-    given = config.bone_length_m > 0
+    given = spec.bone_length_m > 0
     size = (
         "the given bone length" if given else "the mean bone length of the training hands"
     ) + f", {1000 * bone_length:.1f} mm from middle_mcp to middle_pip"
     return {
         "format": 1,
-        "checkpoint": str(config.init.torch_checkpoint or config.checkpoint),
-        "view_size": estimator.view_size,
-        "passes": config.passes,
+        "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
+        "view_size": view_size,
+        "passes": spec.passes,
         "bone_length_m": round(bone_length, 6),
         "bone_length_from": "config" if given else "mean of the training labels",
         "joints": JOINT_NAMES,
@@ -177,7 +201,7 @@ def describe(config: ConfigDict, estimator: Estimator, bone_length: float) -> di
             f"Metric only up to the hand's size, which an image cannot show: every hand is taken "
             f"to have {size}. All of a hand's 3D coordinates scale with it.",
             "Where the camera is not known (focal_from: guess), its field of view along the "
-            f"image's longer side is taken to be {config.field_of_view_deg:g} degrees; the "
+            f"image's longer side is taken to be {spec.field_of_view_deg:g} degrees; the "
             "distance to the camera scales with the focal length.",
             "There is no confidence: the network estimates none, and it puts a hand wherever it "
             "is told to look, also where there is none.",
@@ -190,50 +214,3 @@ def describe(config: ConfigDict, estimator: Estimator, bone_length: float) -> di
             "crop": "what the network saw last, x0, y0, x1, y1",
         },
     }
-
-
-def _groups(
-    photos: Iterable[Prepared | Skipped], most_hands: int
-) -> Iterator[list[Prepared | Skipped]]:
-    """Puts as many photos together as have `most_hands` hands; one that has more stays alone."""
-    group: list[Prepared | Skipped] = []
-    hands = 0
-    for photo in photos:
-        more = len(photo.subjects) if isinstance(photo, Prepared) else 0
-        # Photos without a hand are kept in memory, too.
-        if group and (hands + more > most_hands or len(group) >= 2 * most_hands):
-            yield group
-            group, hands = [], 0
-        group.append(photo)
-        hands += more
-    if group:
-        yield group
-
-
-def _predict_group(
-    estimator: Estimator,
-    photos: Sequence[Prepared | Skipped],
-    bone_length: float,
-    passes: int,
-    batch_size: int,
-) -> Iterator[tuple[Prepared, list[Prediction]] | Skipped]:
-    """Looks at the hands of some photos together."""
-    looks = [
-        Look(subject, photo.intrinsics, photo.width, photo.height)
-        for photo in photos
-        if isinstance(photo, Prepared)
-        for subject in photo.subjects
-    ]
-    batches = [looks[start : start + batch_size] for start in range(0, len(looks), batch_size)]
-    predictions = iter(
-        [p for batch in batches for p in look(estimator, batch, bone_length, passes, batch_size)]
-    )
-    for photo in photos:
-        if isinstance(photo, Skipped):
-            yield photo
-            continue
-        of_photo = [next(predictions) for _ in photo.subjects]
-        if all(np.isfinite(prediction.keypoints_3d).all() for prediction in of_photo):
-            yield photo, of_photo
-        else:
-            yield Skipped(photo.path, "the network's answer is not a finite number")

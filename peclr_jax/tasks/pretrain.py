@@ -1,5 +1,6 @@
 """Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -9,134 +10,96 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.console import Console
+from rich.table import Table
 
-from peclr_jax import pages, specs
-from peclr_jax.devices.mesh import local_copy, make_mesh, replicate
+from peclr_jax import files, pages, specs
+from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline import DataSpec, make_source
+from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.projector import Projector
-from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.runs import initialisation, memory_advice, monitor, recipe
+from peclr_jax.runs import initialisation
+from peclr_jax.runs.fit import Variables, draw_loss, fit, say, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
-from peclr_jax.training import accumulation, profiling, trainer
-from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.runs.pretrain_evaluation import draw_views, make_evaluation
+from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.training import accumulation
 from peclr_jax.training.progress import Progress
-from peclr_jax.training.workdir import locked
 from peclr_jax.views.augment import two_views
-from peclr_jax.views.spec import ViewSpec
-
-Variables = dict[str, Any]
 
 # Uses of the run's seed beside training itself, which folds it by step.
 _INITIALISATION, _PICTURE, _EVALUATION = range(3)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
+    """Pre-trains an encoder, see `pretrain`."""
+    pretrain(specs.from_config(PretrainSpec, config), workdir)
+
+
+def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     """Pre-trains an encoder and says what it has learnt.
 
     Writes to `workdir`: `checkpoints/`, `views.png`, `train.log`, `metrics.jsonl`, `tensorboard/`,
-    `loss.png`, `provenance.jsonl`, `summary.json`. Started again with the same config it resumes
+    `loss.png`, `provenance.jsonl`, `summary.json`. Started again with the same spec it resumes
     where it stopped.
 
-    Raises:
-      ValueError: an impossible config, or a workdir that holds a run of another one.
-      FileNotFoundError: data that are not there.
-      MemoryError: the step does not fit into the device's memory; the message says what would.
-      NonFiniteLossError, Preempted, OSError: see `trainer.fit`.
-    """
-    recipe.check_pretraining(config, jax.device_count())
-    with locked(workdir), memory_advice.advising(config):
-        recipe.check_resumable(config, workdir)
-        train(config, workdir, resolve(config))
-
-
-def train(config: ConfigDict, workdir: Path, given: Initialisation) -> None:
-    """Does what `run` promises, in a directory that nobody else uses.
-
     Args:
-      config: checked.
-      workdir: of the run.
-      given: the weights to start from.
-    """
-    began = time.perf_counter()
-    console = Console(quiet=jax.process_index() > 0)
-    mesh = make_mesh()
-    spec = recipe.view_spec(config)
+      spec: What to train, on what, and for how long.
+      workdir: Of the run.
 
-    with Checkpoints(
-        workdir,
-        config.to_dict(),
-        save_every=config.checkpoint.every_steps,
-        keep_last=config.checkpoint.keep,
-    ) as checkpoints:
-        train_source = make_source(
-            specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data"),
-            train=True,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            mesh=mesh,
+    Raises:
+      UserError: A workdir that holds a run of another config, or data that do not fit together.
+      MissingFileError: Data or weights that are not there.
+      OutOfDeviceMemoryError: The step does not fit; the message says what would.
+      NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
+    """
+    spec.check_devices(jax.device_count())
+    with workdir_of(spec, workdir):
+        _, start = initialisation.resolve(spec)
+        began = time.perf_counter()
+        console = Console(quiet=jax.process_index() > 0)
+        mesh = make_mesh()
+        source = make_source(
+            spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
-        schedule = recipe.make_schedule(
-            config, train_source.steps_per_epoch, recipe.sqrt_scaled_peak(config)
-        )
-        describe(
-            config, console, train_source.num_examples, schedule.total_steps, given.source, workdir
-        )
-        held_out = jnp.asarray(train_source.sample(config.evaluation.images)["image"])
-        shown = held_out[: config.log.pairs]
+        schedule = spec.schedule(source.steps_per_epoch, spec.peak_learning_rate)
+        say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
+        held_out = jnp.asarray(source.sample(spec.evaluation.images)["image"])
+        shown = held_out[: spec.log.pairs]
         if jax.process_index() == 0:
-            views = monitor.draw_views(recipe.key(config, _PICTURE), shown, spec)
+            views = draw_views(spec.key(_PICTURE), shown, spec.views)
             pages.save(views, workdir / "views.png")
 
-        model = recipe.make_projector(config)
-        optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-        variables = initialise(recipe.key(config, _INITIALISATION), model, spec.size, given)
-        evaluate = monitor.make_evaluation(model, spec)
-        before = evaluate(variables, recipe.key(config, _EVALUATION), held_out)
-        progress = Progress(
-            workdir,
-            total_steps=schedule.total_steps,
-            images_per_step=config.batch_size,
-            log_every=config.log.every_steps,
-            console=console,
-        )
-        monitor.keep_provenance(config, workdir, progress)
+        model = spec.model.build()
+        variables = initialise(spec, model, start)
+        evaluate = make_evaluation(model, spec.views)
+        before = evaluate(variables, spec.key(_EVALUATION), held_out)
 
-        def watch(step: int, state: trainer.TrainState) -> dict[str, float]:
+        def measure(variables: Variables, step: int, progress: Progress) -> dict[str, float]:
             if jax.process_index() == 0:
-                key = jax.random.fold_in(recipe.key(config, _PICTURE), step)
-                views = pages.as_image(monitor.draw_views(key, shown, spec))
-                progress.images(step, {"views": views})
-            scores = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
-            return {name: float(score) for name, score in scores.items()}
+                views = draw_views(jax.random.fold_in(spec.key(_PICTURE), step), shown, spec.views)
+                progress.images(step, {"views": pages.as_image(views)})
+            return evaluate(variables, spec.key(_EVALUATION), held_out)
 
-        state = trainer.fit(
-            replicate(trainer.create_state(variables, optimizer), mesh),
-            trainer.make_train_step(
-                make_gradients(config, model, spec),
-                optimizer,
-                mesh=mesh,
-                learning_rate=schedule.learning_rate,
-                skip_nonfinite=config.optimizer.skip_nonfinite > 0,
-            ),
-            train_source.batches,
-            key=jax.random.key(config.seed),
-            total_steps=schedule.total_steps,
-            checkpoints=checkpoints,
-            progress=progress,
-            hooks=[trainer.Hook(config.evaluation.every_steps, watch)],
-            profile=profiling.parse_steps(config.profile),
-            most_skipped=config.optimizer.skip_nonfinite,
+        variables = fit(
+            spec,
+            workdir,
+            console,
+            mesh=mesh,
+            source=source,
+            schedule=schedule,
+            variables=variables,
+            optimizer=spec.optimizer.build(schedule.learning_rate),
+            compute_gradients=make_gradients(spec, model),
+            measure=measure,
         )
-        after = evaluate(_variables(state), recipe.key(config, _EVALUATION), held_out)
-    seconds = time.perf_counter() - began
-    monitor.write_summary(console, workdir, before, after, len(held_out), seconds)
+        after = evaluate(variables, spec.key(_EVALUATION), held_out)
+    if jax.process_index() == 0:
+        seconds = time.perf_counter() - began
+        _summarise(console, workdir, before, after, len(held_out), seconds)
 
 
-def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accumulation.GradientFn:
-    """The gradient of the config's objective, negatives within micro-batches or global."""
-    project = recipe.OBJECTIVES[config.loss.objective]
-    temperature, chunk = config.loss.temperature, config.loss.chunk or None
+def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.GradientFn:
+    """Returns the gradient of the objective, with negatives within micro-batches or global."""
 
     def encode(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
@@ -144,9 +107,9 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
         first, second = two_views(
             key,
             batch["image"],
-            spec,
+            spec.views,
             batch.get("to_source"),
-            config.data.source_size,
+            spec.data.source_size,
             batch.get("partner"),
             batch.get("partner_to_source"),
         )
@@ -167,62 +130,76 @@ def make_gradients(config: ConfigDict, model: Projector, spec: ViewSpec) -> accu
         )
         return points, transform, updates["batch_stats"]
 
-    def batch_loss(points: Array, transform: Similarity) -> tuple[Float[Array, ""], dict[str, Any]]:
-        projections = project(points, transform)
-        loss = contrastive.nt_xent(projections, temperature, chunk=chunk)
-        return loss, diagnostics.alignment_and_uniformity(projections, loss, temperature)
-
-    if config.negatives == "global":
-        return accumulation.cached_gradients(encode, batch_loss, config.micro_batches)
+    if spec.negatives == "global":
+        return accumulation.cached_gradients(encode, spec.loss, spec.micro_batches)
 
     def micro_batch_loss(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Any, dict[str, Any]]]:
         points, transform, batch_stats = encode(params, batch_stats, batch, key)
-        value, metrics = batch_loss(points, transform)
-        return value, (batch_stats, metrics)
+        loss, metrics = spec.loss(points, transform)
+        return loss, (batch_stats, metrics)
 
-    return accumulation.accumulate_gradients(micro_batch_loss, config.micro_batches)
+    return accumulation.accumulate_gradients(micro_batch_loss, spec.micro_batches)
 
 
-def resolve(config: ConfigDict) -> Initialisation:
-    """Reads the weights to start from; the paper is silent, the official code takes ImageNet's.
+def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> Variables:
+    """Returns random parameters but for those that are given, and BatchNorm's initial statistics.
+
+    Args:
+      spec: Of the run.
+      model: The network.
+      start: The weights that are given.
 
     Raises:
-      FileNotFoundError: there is no such file.
-      ValueError: it does not hold weights of this network.
+      UserError: They are not those of the network.
     """
-    if not config.init.torch_checkpoint:
-        return initialisation.RANDOM
-    return initialisation.from_torch(config, whole="hybrid2")
+    views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
+    return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))
 
 
-def initialise(
-    key: Key[Array, ""], model: Projector, size: int, given: Initialisation
-) -> Variables:
-    """Random parameters, and statistics of a standard normal, but for what is given."""
-    return initialisation.fill(jax.jit(model.init)(key, jnp.zeros((1, size, size, 3))), given)
-
-
-def describe(
-    config: ConfigDict,
-    console: Console,
-    num_examples: int | None,
-    total_steps: int,
-    start: str,
-    workdir: Path,
-) -> None:
-    """Says in three lines what is about to run."""
-    console.print(
-        f"{config.task}:{config.recipe}: {config.model.architecture} at {config.views.size} px, "
-        f"objective {config.loss.objective}, {num_examples or 'endless'} images, {total_steps} "
-        f"steps of {config.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
-        highlight=False,
-        soft_wrap=True,
+def _headline(
+    spec: PretrainSpec, source: Source, total_steps: int, start: Initialisation, workdir: Path
+) -> tuple[str, ...]:
+    return (
+        f"{spec.task}:{spec.recipe}: {spec.model.architecture} at {spec.views.size} px, objective "
+        f"{spec.loss.objective}, {source.num_examples or 'endless'} images, {total_steps} steps of "
+        f"{spec.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
+        f"encoder: {start.source}",
+        f"pictures, logs and checkpoints: {workdir}",
     )
-    console.print(f"encoder: {start}", highlight=False, soft_wrap=True)
-    console.print(f"pictures, logs and checkpoints: {workdir}", highlight=False, soft_wrap=True)
 
 
-def _variables(state: trainer.TrainState) -> Variables:
-    return local_copy({"params": state.params, "batch_stats": state.batch_stats})
+def _summarise(
+    console: Console,
+    workdir: Path,
+    before: dict[str, float],
+    after: dict[str, float],
+    num_images: int,
+    seconds: float,
+) -> None:
+    """Prints and writes what the run has learnt, and draws its loss."""
+    draw_loss(workdir)
+    summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
+    with files.writing(workdir / "summary.json") as file:
+        json.dump(summary, file, indent=2)
+
+    table = Table(title=f"On {num_images} held-out images", title_justify="left")
+    for column in ("", "before", "after"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row(
+        f"top-1 retrieval of the other view (chance {100 / num_images:.1f} %)",
+        f"{100 * before['retrieval_top1']:.1f} %",
+        f"{100 * after['retrieval_top1']:.1f} %",
+    )
+    table.add_row(
+        "latent equivariance error, of the points' range (Eq. 11)",
+        f"{before['equivariance_error']:.3f}",
+        f"{after['equivariance_error']:.3f}",
+    )
+    console.print(table)
+    say(
+        console,
+        f"{seconds / 60:.1f} minutes. Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; "
+        f"the encoder is in {workdir / 'checkpoints'}.",
+    )

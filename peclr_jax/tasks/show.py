@@ -1,6 +1,8 @@
-"""What a data set holds, as a picture: crops as training sees them, with all labels drawn."""
+"""A picture of a data set: crops as training sees them, with all labels drawn."""
 
+import dataclasses
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -11,22 +13,48 @@ from rich.table import Table
 from peclr_jax import input_pipeline, pages, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.networks import inference
-from peclr_jax.runs import recipe
+from peclr_jax.networks.evaluation_data import describe_data
+from peclr_jax.specs import PositiveInt, Spec
 
 PICTURE = "hands.png"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShowSpec(Spec):
+    """A look at a data set.
+
+    Attributes:
+      task: Its name.
+      recipe: Only a name.
+      data: The data set; the splits of source "rendered" are "train" and "held_out".
+      split: TFDS split to show.
+      count: Hands to show.
+      columns: Of the picture.
+    """
+
+    task: Literal["show"] = "show"
+    recipe: str = "default"
+    data: DataSpec = DataSpec(source="tfds", source_size=192)
+    split: str = "train"
+    count: PositiveInt = 24
+    columns: PositiveInt = 6
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Draws hands from all over a split to `hands.png`, and prints which labels they have.
 
+    Args:
+      config: From configs/show.py.
+      workdir: Where to write.
+
     Raises:
-      ValueError: an impossible config, no such split, or broken raw files.
-      FileNotFoundError: no records and no raw files to write them from.
+      UserError: An impossible config, no such split, or broken raw files.
+      MissingFileError: No records and no raw files to write them from.
     """
-    total, batch = show(config, workdir)
+    spec = specs.from_config(ShowSpec, config)
+    total, batch = show(spec, workdir)
     console = Console()
-    name = inference.describe_data(config.data, config.split)
+    name = describe_data(spec.data, spec.split)
     console.print(f"{name}: {total:,} images", highlight=False, soft_wrap=True)
     table = Table()
     table.add_column(f"of the {len(batch['image'])} shown")
@@ -37,25 +65,22 @@ def run(config: ConfigDict, workdir: Path) -> None:
     console.print(f"Look at {workdir / PICTURE}.", highlight=False, soft_wrap=True)
 
 
-def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
+def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
     """Draws what `run` promises.
 
     Args:
-      config: as in configs/show.py.
-      workdir: where to write.
+      spec: What to show.
+      workdir: Where to write.
 
     Returns:
       The number of images in the split, and those shown with their labels.
     """
-    recipe.check_positive(config, "count", "columns")
-    data = config.data.copy_and_resolve_references()
-    data.labels = True
-    spec = specs.from_mapping(DataSpec, data.to_dict(), "--config.data")
-    split = input_pipeline.open_split(spec, config.split, batch_size=config.count)
-    rows = spread(split.num_examples, config.count)
+    data = dataclasses.replace(spec.data, labels=True)
+    split = input_pipeline.open_split(data, spec.split, batch_size=spec.count)
+    rows = spread(split.num_examples, spec.count)
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
-    name = inference.describe_data(config.data, config.split)
+    name = describe_data(spec.data, spec.split)
     figure = pages.skeletons(
         batch["image"],
         batch["keypoints_2d"],
@@ -63,20 +88,29 @@ def show(config: ConfigDict, workdir: Path) -> tuple[int, Batch]:
         boxes=np.where(batch["hand_box_valid"][:, None], batch["hand_box"], np.nan),
         titles=[f"{row:,}" for row in rows],
         title=f"{name}: {len(rows)} of {split.num_examples:,}",
-        columns=config.columns,
+        columns=spec.columns,
     )
     pages.save(figure, workdir / PICTURE)
     return split.num_examples, batch
 
 
 def spread(total: int, count: int) -> Int[np.ndarray, " rows"]:
-    """Returns the numbers of `count` rows that lie evenly among `total`, or of all."""
+    """Returns the numbers of rows that lie evenly among all rows.
+
+    Args:
+      total: Number of rows.
+      count: How many to return, at most.
+    """
     count = min(count, total)
     return (np.arange(count) * total + total // 2) // count
 
 
 def count_labels(batch: Batch) -> dict[str, int]:
-    """Returns how many hands of a batch have which label."""
+    """Returns how many hands of a batch have which label.
+
+    Args:
+      batch: With all masks.
+    """
     joints = {name: batch[f"keypoints_{name}_valid"] for name in ("2d", "3d")}
     counts = {
         f"{name.upper()} keypoints, all 21": int(valid.all(-1).sum())

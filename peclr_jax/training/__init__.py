@@ -1,1 +1,1 @@
-"""What any training run needs, whatever it trains: nothing in this room knows about hands."""
+"""Training runs of any model: optimizer, accumulation, loop, checkpoints, reports."""

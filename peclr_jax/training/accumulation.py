@@ -1,20 +1,20 @@
 """Gradients of a batch that does not fit into memory at once, micro-batch by micro-batch.
 
-Two ways, which differ in what the loss of a contrastive task is taken over:
+Two functions differ in the rows that a contrastive loss is taken over:
 
-* `accumulate_gradients`: the loss lies within the micro-batch, so its negatives are the other rows
-  of the micro-batch only. This is what the paper's recipe does: 16 micro-batches of 128 pairs.
-* `cached_gradients`: the loss is taken over all rows of the batch, at the memory of a micro-batch
-  and for the price of a second forward pass.
+* `accumulate_gradients` takes the loss within a micro-batch, so that negatives are the other rows
+  of the micro-batch only. This is the paper's recipe: 16 micro-batches of 128 pairs.
+* `cached_gradients` takes the loss over all rows of the batch, with the memory of a micro-batch and
+  a second forward pass.
 
-Both normalise BatchNorm over the micro-batch, and both update its running averages once per
-micro-batch, in order. Both are built on one `lax.scan` per pass, so compile time does not grow
-with the number of micro-batches. (`optax.microbatching.microbatch` offers the sum of gradients,
-but does not hand the model state of one micro-batch on to the next.)
+Both normalise BatchNorm over the micro-batch and update its running averages once per micro-batch,
+in order. Both use one `lax.scan` per pass, so that compile time does not grow with the number of
+micro-batches. (`optax.microbatching.microbatch` sums gradients, but does not hand the model state
+of one micro-batch on to the next.)
 
-Micro-batch `i` of `A` consists of the rows `r` with `r % A == i`. Under a batch that is sharded
-over devices, every device then holds an equal share of every micro-batch: splitting moves no data,
-and which rows meet in a micro-batch does not depend on the number of devices.
+Micro-batch `i` of `A` consists of the rows `r` with `r % A == i`. Of a batch that is sharded over
+devices, every device then holds an equal part of every micro-batch: splitting moves no data, and
+the rows of a micro-batch do not depend on the number of devices.
 """
 
 from collections.abc import Callable
@@ -32,13 +32,13 @@ Scalar = Float[Array, ""]
 
 
 class Gradients(NamedTuple):
-    """What one batch says about the parameters.
+    """Loss and gradients of a batch.
 
     Attributes:
       loss: The loss, averaged over micro-batches if it was taken in each.
       gradients: Its gradient, with the structure of the parameters.
       model_state: The model's state (running averages of BatchNorm) after the batch.
-      metrics: Whatever scalars the loss reports beside itself.
+      metrics: Other scalars that the loss function returns.
     """
 
     loss: Scalar
@@ -70,14 +70,14 @@ def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
       The pytree of arrays `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`.
 
     Raises:
-      UserError: A leading axis does not divide.
+      UserError: If a leading axis does not divide.
     """
 
     def split(array: Array) -> Array:
         if array.shape[0] % num_micro_batches:
             raise UserError(
                 f"{array.shape[0]} rows do not divide into {num_micro_batches} micro-batches: "
-                f"choose a batch size that is a multiple of {num_micro_batches}."
+                f"choose a batch size that is a multiple of {num_micro_batches}"
             )
         return reshape_batch_axis(array, array.shape[0] // num_micro_batches)
 
@@ -89,6 +89,9 @@ def merge_micro_batches(micro_batches: PyTree) -> PyTree:
 
     Blocks of rows stay blocks: if each micro-batch lists its first views and then its second views,
     the merged array lists all first views and then all second views.
+
+    Args:
+      micro_batches: Pytree of arrays `(A, n, ...)`.
     """
     return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:], order="F"), micro_batches)
 
@@ -141,13 +144,12 @@ def cached_gradients(
 ) -> GradientFn:
     """Computes the exact gradient of a loss over the whole batch at the memory of a micro-batch.
 
-    The first pass encodes every micro-batch and keeps only the representations. The loss and its
-    gradient with respect to all representations follow at once. The second pass encodes every
-    micro-batch again, now with the residuals of its backward pass, and pulls its share of that
-    gradient back to the parameters; as the loss depends on the parameters only through the
-    representations, the sum of these is the gradient of the loss.
+    The first pass encodes every micro-batch and keeps only the representations, from which follow
+    the loss and its gradient with respect to all representations. The second pass encodes every
+    micro-batch again and pulls its part of that gradient back to the parameters. The loss depends
+    on the parameters only through the representations, so that the sum of these is its gradient.
 
-    Both passes see the same key and the same model state at a micro-batch, hence the same
+    Both passes use the same key and the same model state for a micro-batch, hence the same
     augmentation and dropout. The running averages of BatchNorm advance once.
 
     Args:

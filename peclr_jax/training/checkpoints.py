@@ -1,9 +1,10 @@
-"""Checkpoints of a run: written in the background by Orbax, kept by a policy, resumed from.
+"""Checkpoints of a run, which Orbax writes in the background.
 
-A checkpoint is a directory `workdir/checkpoints/<step>` with two items: `state`, the arrays of the
-training state, and `config`, the JSON of the configuration that made it. Orbax writes it under a
-temporary name and renames it when complete, so a run that is killed while saving leaves the last
-complete one. Random keys are not stored: they are derived from seed and step.
+A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
+the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
+has found out. Orbax writes it under a temporary name and renames it when it is complete, so that a
+run that is killed while saving leaves the last complete one. Random keys are not stored: they are
+derived from seed and step.
 """
 
 import shutil
@@ -28,14 +29,14 @@ from peclr_jax.training.restoring import (
     restore_state,
 )
 
-# What the folder of a damaged checkpoint is renamed to, out of the way of the steps to come.
+# Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
 
 
 class Checkpoints:
-    """Saves a run's training state at an interval and keeps what the policy says.
+    """The checkpoints of a run.
 
-    Use it as a context manager: leaving it waits for the last checkpoint to be complete.
+    A context manager: leaving it waits until the last checkpoint is complete.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         *,
         save_every: int,
+        results: Mapping[str, Any] | None = None,
         keep_last: int = 2,
         keep_every: int | None = None,
     ) -> None:
@@ -51,75 +53,95 @@ class Checkpoints:
 
         Args:
           workdir: The run's directory; created if missing.
-          config: The run's configuration, stored inside every checkpoint. Values that JSON does
-            not know as they are change on the way: tuples return as lists.
+          config: The run's config, stored in every checkpoint as JSON: tuples return as lists.
           save_every: Steps between checkpoints.
-          keep_last: How many of the newest checkpoints to keep.
-          keep_every: Keep also every checkpoint whose step is a multiple of this, for good.
+          results: What the run has found out that its network needs; fit for JSON.
+          keep_last: Number of newest checkpoints that are kept.
+          keep_every: Checkpoints whose step is a multiple of this are kept, too, for good.
+
+        Raises:
+          UserError: If a number is zero or negative.
         """
         if save_every < 1 or keep_last < 1:
             raise UserError(
-                f"save_every ({save_every}) and keep_last ({keep_last}) must be at least 1."
+                f"save_every ({save_every}) and keep_last ({keep_last}) must be at least 1"
             )
         keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
         if keep_every is not None:
             keep.append(policies.EveryNSteps(keep_every))
-        self._config = dict(config)
+        self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
             absolute(workdir) / DIRECTORY,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.AnyPreservationPolicy(keep),
-                # What a killed run left behind half written.
+                # Those that a killed run left half written.
                 cleanup_tmp_directories=True,
             ),
         )
 
     def is_due(self, step: int) -> bool:
-        """Whether the interval asks for a checkpoint after `step` steps."""
+        """Tells whether the interval asks for a checkpoint.
+
+        Args:
+          step: Steps taken.
+        """
         return step % self._save_every == 0
 
     def save(self, step: int, state: Any) -> bool:
-        """Saves the state; returns when it is copied to the host, and writes in the background.
+        """Copies the state to the host and writes it in the background.
 
         Args:
           step: Steps that the state has taken.
           state: Pytree of arrays. Its buffers may be donated as soon as this returns.
 
         Returns:
-          Whether it was saved: a step that is already there is not written again.
+          Whether it is saved: a step that is already there is not written again.
+
+        Raises:
+          MachineError: If the checkpoint before takes too long.
         """
         if step in self._manager.all_steps():
             return False
-        items = {"state": ocp.args.StandardSave(state), "config": ocp.args.JsonSave(self._config)}
+        items = {
+            "state": ocp.args.StandardSave(state),
+            "config": ocp.args.JsonSave(self._config),
+            "results": ocp.args.JsonSave(self._results),
+        }
         args = ocp.args.Composite(**items)
-        with _timed_by_the_wall_clock():
+        with _explaining_timeout():
             return self._manager.save(step, args=args, force=True)
 
     def save_and_wait(self, step: int, state: Any) -> None:
-        """Saves the state, and returns once it is complete on disk.
+        """Saves the state and waits until it is complete on disk.
 
         Args:
           step: Steps that the state has taken.
           state: Pytree of arrays.
+
+        Raises:
+          MachineError: If it takes too long.
         """
         self.save(step, state)
-        with _timed_by_the_wall_clock():
+        with _explaining_timeout():
             self._manager.wait_until_finished()
 
     def check_space(self, state: Any) -> None:
-        """Checks, before training, that the disk has room for one more checkpoint of this size.
+        """Checks that the disk has room for one more checkpoint.
+
+        Args:
+          state: State of which a checkpoint is to be saved.
 
         Raises:
-          MachineError: It has not.
+          MachineError: If it has not.
         """
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._manager.directory).free
         if jax.process_index() == 0 and free < needed:
             raise MachineError(
-                f"A checkpoint takes up to {needed / 2**20:.0f} MiB, but the disk that holds "
+                f"a checkpoint takes up to {needed / 2**20:.0f} MiB, but the disk that holds "
                 f"{self._manager.directory} has {free / 2**20:.0f} MiB left: free some space, or "
-                "choose another --workdir."
+                "choose another --workdir"
             )
 
     def latest_step(self) -> int | None:
@@ -127,17 +149,17 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def restore_latest(self, target: State, note: Callable[[str], None] = print) -> State | None:
-        """Restores the newest checkpoint of this run that is whole, `None` if there is none.
+        """Restores the newest whole checkpoint of this run, `None` if there is none.
 
         A damaged one is renamed to `<step>.damaged`, so that its step can be saved again.
 
         Args:
           target: The state to fill, see `restore_state`.
-          note: Told of each damaged checkpoint, in a sentence.
+          note: Called with a sentence about each damaged checkpoint.
 
         Raises:
-          DamagedCheckpointError: There are checkpoints, but all of them are damaged.
-          UserError: The checkpoint is of another model, see `restore_state`.
+          DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
+          UserError: If the checkpoint is of another model, see `restore_state`.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
@@ -145,12 +167,12 @@ class Checkpoints:
             try:
                 return restore_state(directory, target)
             except (DamagedCheckpointError, FileNotFoundError) as error:
-                note(f"{error} Going back to the one before.")
+                note(f"{error}; going back to the one before")
                 self._set_aside(directory)
         if steps:
             raise DamagedCheckpointError(
-                f"All checkpoints in {self._manager.directory} are damaged: they are kept there as "
-                f"*{_DAMAGED}; start again in another workdir, or here once they are removed."
+                f"all checkpoints in {self._manager.directory} are damaged, and kept there as "
+                f"*{_DAMAGED}: start again in another --workdir, or here once they are removed"
             )
         return None
 
@@ -176,8 +198,8 @@ class Checkpoints:
             self._manager.close()
             return
         if jax.process_count() > 1:
-            return  # closing waits for all processes, and the others have yet to hear of the error
-        # What went wrong is told already: that the last write failed for the same reason is not.
+            return  # closing waits for all processes, and the others do not know of the error
+        # The last write may fail for the same reason, which is told already.
         with suppress(Exception):
             self._manager.close()
         if jax.process_index() == 0:
@@ -186,13 +208,12 @@ class Checkpoints:
 
 
 @contextmanager
-def _timed_by_the_wall_clock() -> Iterator[None]:
-    """Says what is likely if Orbax runs out of time, of which it gives itself twenty minutes."""
+def _explaining_timeout() -> Iterator[None]:
+    """Explains Orbax's timeout of twenty minutes by the wall clock."""
     try:
         yield
     except TimeoutError as error:
-        raise TimeoutError(
-            "A checkpoint was not complete in time, by the wall clock: the disk is too slow, or "
-            "the clock has been set forward. Run the same command again: it goes on from the one "
-            "before."
+        raise MachineError(
+            "a checkpoint was not complete in time, because the disk is too slow or the clock has "
+            "been set forward: run the same command again to go on from the checkpoint before"
         ) from error

@@ -72,7 +72,7 @@ def scale_by_lars(
         params: optax.Params | None = None,
     ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
         if params is None:
-            raise UserError("scale_by_lars needs the parameters: call update(updates, state, p).")
+            raise UserError("scale_by_lars needs the parameters: call update(updates, state, p)")
         rate = learning_rate(state.count) if callable(learning_rate) else learning_rate
         decayed = mask(params) if callable(mask) else mask
         decayed = jax.tree.broadcast(True if decayed is None else decayed, params)
@@ -106,7 +106,7 @@ def lars_adam(
     b2: float = 0.999,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """Adam on gradients that were scaled layer by layer by LARS: the official PeCLR's optimizer.
+    """Returns Adam on gradients that LARS has scaled layer by layer: the official optimizer.
 
     Adam is almost invariant to the scale of the gradients it is given, so only *changes* of a
     tensor's trust ratio over time have an effect: see `optax.lamb` for the order in which the ratio
@@ -165,7 +165,7 @@ def lars_adam(
 
 
 def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
-    """Linear warm-up from zero, then a half cosine down to zero, in the official code's form.
+    """Returns a linear warm-up from zero, then a half cosine to zero, as in the official code.
 
     `base * t / (W - 1)` for `t < W`, then `base * (1 + cos(pi * (t - W) / (T - W))) / 2`, for
     warm-up `W` and total `T`. The first step has rate zero, and steps `W - 1` and `W` both have
@@ -180,7 +180,7 @@ def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Sch
       A schedule, from step count to learning rate.
 
     Raises:
-      UserError: The warm-up is negative or leaves no step to the decay.
+      UserError: If the warm-up is negative or leaves no step to the decay.
 
     References:
       Loshchilov and Hutter, `SGDR: Stochastic Gradient Descent with Warm Restarts
@@ -188,8 +188,8 @@ def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Sch
     """
     if not 0 <= warmup_steps < total_steps:
         raise UserError(
-            f"A warm-up of {warmup_steps} steps does not fit into {total_steps} steps: "
-            "choose 0 <= warmup_steps < total_steps."
+            f"a warm-up of {warmup_steps} steps does not fit into {total_steps} steps: "
+            "choose 0 <= warmup_steps < total_steps"
         )
 
     def schedule(count: Int[Array, ""] | int) -> Float[Array, ""]:
@@ -222,7 +222,7 @@ def sqrt_batch_learning_rate(base: float, batch_size: int) -> float:
 
 
 def decay_mask(params: optax.Params) -> Any:
-    """Selects what is customarily decayed: everything but biases and the scales of norm layers.
+    """Selects all parameters but biases and the scales of norm layers.
 
     Args:
       params: Flax parameters; leaves named `bias` or `scale` are excluded.
@@ -236,7 +236,7 @@ def decay_mask(params: optax.Params) -> Any:
 
 
 def official_decay_mask(params: optax.Params) -> Any:
-    """Selects what the official PeCLR decays, which follows from its substring match on names.
+    """Selects the parameters that the official PeCLR decays by a substring match on names.
 
     Every bias is excluded. A BatchNorm scale is excluded only in a residual branch, where the
     PyTorch module is named `bn1` to `bn3`; those of the stem, of the shortcuts and of the

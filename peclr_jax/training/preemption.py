@@ -1,4 +1,4 @@
-"""Stopping a run from outside: a request is noted, the run stops between two steps."""
+"""Stop signals: noted when they come, obeyed between two steps."""
 
 import signal
 import threading
@@ -11,20 +11,24 @@ from jax.experimental import multihost_utils
 
 
 class Preempted(Exception):
-    """The run was asked to stop, and has saved its state; starting it again resumes it.
+    """A run that was asked to stop and has saved its state; started again, it resumes.
 
     Attributes:
       step: Steps taken, and the step of the checkpoint.
-      exit_code: What the process should exit with: 0 after SIGTERM, by which schedulers ask for a
-        run to end in good order, and 130 after Ctrl-C, by convention. Whether a run is finished is
-        told by its summary.json.
+      exit_code: Exit code of the process: 0 after SIGTERM, by which schedulers stop a run in good
+        order, and 130 after Ctrl-C, by convention. A finished run has a summary.json.
     """
 
     def __init__(self, step: int, signum: int) -> None:
-        """Names the step and the signal."""
+        """Names the step and the signal.
+
+        Args:
+          step: Steps taken.
+          signum: Number of the signal.
+        """
         super().__init__(
-            f"Stopped by {signal.Signals(signum).name}; the state after step {step} is saved. "
-            "Run the same command again to go on."
+            f"stopped by {signal.Signals(signum).name}; the state after step {step} is saved: run "
+            "the same command again to go on"
         )
         self.step = step
         self.exit_code = 0 if signum == signal.SIGTERM else 128 + signum
@@ -37,11 +41,11 @@ class StopSignals:
         self._received: int | None = None
 
     def requested(self, step: int) -> int | None:
-        """Returns the signal by which all processes are to stop after this step, `None` if none.
+        """Returns the signal by which all processes stop after this step, `None` if none.
 
         To be called once after every step. On one process, it is the signal that has come. On
-        several, JAX's preemption service spreads the notice that one of them received and picks a
-        step that all can reach.
+        several, JAX's preemption service tells all of the SIGTERM that one has received, and picks
+        a step that all can reach.
 
         Args:
           step: Steps taken.
@@ -51,7 +55,12 @@ class StopSignals:
         return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """Notes a signal; a second one stops at once, for whoever cannot wait."""
+        """Notes a signal; a second one ends the program at once.
+
+        Args:
+          signum: Number of the signal.
+          frame: Not used.
+        """
         del frame
         self._received = signum
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -60,10 +69,13 @@ class StopSignals:
 
 @contextmanager
 def stop_signals() -> Iterator[StopSignals]:
-    """Notes SIGTERM and SIGINT instead of dying of them, while the context is open.
+    """Notes SIGTERM and SIGINT, instead of dying of them, while the context is open.
 
-    On several processes the handlers stay as they are, as SIGTERM belongs to JAX's preemption
-    service there. Outside the main thread no handler can be set, and none is.
+    On several processes JAX's preemption service handles SIGTERM, and no handler is set here.
+    Neither is one outside the main thread, where Python allows none.
+
+    Yields:
+      The signals received.
     """
     stop = StopSignals()
     ours = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()

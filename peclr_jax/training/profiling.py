@@ -16,10 +16,13 @@ def parse_steps(text: str) -> tuple[int, int] | None:
     """Reads which steps to trace.
 
     Args:
-      text: "FIRST:LAST", both traced; "" for none.
+      text: "FIRST:LAST", both included; "" for none.
+
+    Returns:
+      First and last step; `None` for none.
 
     Raises:
-      UserError: It is neither.
+      UserError: If the text is neither.
     """
     if not text:
         return None
@@ -34,19 +37,24 @@ def parse_steps(text: str) -> tuple[int, int] | None:
 
 
 class Profiler:
-    """Traces some steps of a run. Use it as a context manager: a trace is written in any case.
+    """Traces some steps of a run, as a context manager that writes the trace in any case."""
 
-    Args:
-      folder: Where the trace is written, `plugins/profile/` below it.
-      steps: First and last step, or `None` to trace nothing.
-    """
+    def __init__(self, folder: Path, steps: tuple[int, int] | None) -> None:
+        """Prepares to trace.
 
-    def __init__(self, folder: Path, steps: tuple[int, int] | None):
+        Args:
+          folder: Folder of TensorBoard's events; the trace goes to `plugins/profile/` in it.
+          steps: First and last step, or `None` to trace nothing.
+        """
         self._folder, self._steps = folder, steps
         self._running = False
 
     def step(self, step: int) -> contextlib.AbstractContextManager:
-        """Names a step in the trace, which begins here if it is the first."""
+        """Names a step in the trace, which begins here if it is the first.
+
+        Args:
+          step: Number of the step, from 1.
+        """
         if self._steps and step == self._steps[0]:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
@@ -59,11 +67,15 @@ class Profiler:
         self.stop()
 
     def ends_after(self, step: int) -> bool:
-        """Whether the trace is to be written once this step is complete."""
+        """Tells whether the trace is to be written once a step is complete.
+
+        Args:
+          step: Number of the step, from 1.
+        """
         return self._running and self._steps is not None and step == self._steps[1]
 
     def stop(self) -> None:
-        """Writes the trace, if one is under way."""
+        """Writes the trace if one has begun."""
         if self._running:
             jax.profiler.stop_trace()
             self._running = False

@@ -1,11 +1,10 @@
-"""How a run is doing, for the person who watches it and for the files in its directory."""
+"""Reports of a run: on the terminal, in its log, as JSON lines and for TensorBoard."""
 
 import datetime
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
+from peclr_jax import files
 from peclr_jax.devices.memory import memory_in_use
 
 TENSORBOARD = "tensorboard"
@@ -26,8 +26,8 @@ _FLUSH_SECONDS = 30.0
 class MetricsWriter:
     """Writes metrics of a run that may have been interrupted.
 
-    What an earlier process wrote about steps after `start_step`, which are about to be taken again,
-    is dropped from `metrics.jsonl` and hidden from TensorBoard.
+    Records of steps after `start_step`, which are taken again, are dropped from `metrics.jsonl` and
+    hidden from TensorBoard.
     """
 
     def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
@@ -40,12 +40,11 @@ class MetricsWriter:
         root = Path(workdir)
         root.mkdir(parents=True, exist_ok=True)
         path = root / "metrics.jsonl"
-        kept = [record for record in _read(path) if record["step"] <= start_step]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(record) + "\n" for record in kept))
-        os.replace(partial, path)  # killed in between, the run keeps its records
+        kept = _read(path, start_step)
+        with files.writing(path) as file:
+            file.writelines(json.dumps(record) + "\n" for record in kept)
         self._lines = path.open("a", buffering=1)
-        # Here, so that a training step can be made and timed without it.
+        # Imported here, so that a training step can be timed without it.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
@@ -58,14 +57,24 @@ class MetricsWriter:
         self._write(start_step + 1, session_log=log)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes one record of numbers about a step."""
+        """Writes one record of numbers.
+
+        Args:
+          step: Steps taken.
+          values: Numbers by name.
+        """
         numbers = {name: float(value) for name, value in values.items()}
         self._lines.write(json.dumps({"step": step, **numbers}) + "\n")
         for name, value in numbers.items():
             self._write(step, summary=self._summary.scalar(name, value))
 
     def images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
-        """Writes pictures about a step to TensorBoard."""
+        """Writes pictures to TensorBoard.
+
+        Args:
+          step: Steps taken.
+          images: Pictures by name.
+        """
         for name, image in images.items():
             self._write(step, summary=self._summary.image(name, image, dataformats="HWC"))
         self._events.flush()
@@ -82,20 +91,23 @@ class MetricsWriter:
             self._flushed = time.monotonic()
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    # The last line is incomplete where the process was killed while writing it.
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+def _read(path: Path, last_step: int) -> list[dict[str, Any]]:
+    """Reads the records up to a step; a line that a killed process left incomplete is dropped."""
+    records = []
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        with suppress(ValueError, KeyError, TypeError):
+            record = json.loads(line)
+            if record["step"] <= last_step:
+                records.append(record)
+    return records
 
 
 class Progress:
-    """Shows and records the metrics of some steps.
+    """Shows and records the metrics of a run.
 
-    On a terminal: a bar with loss, images/s and remaining time. Elsewhere: one plain line per
-    report. In `workdir` always: the plain lines in `train.log`, the numbers in `metrics.jsonl` and
-    TensorBoard. Only the first process of several shows and writes anything.
+    A terminal shows a bar with loss, images/s and remaining time; any other output gets one plain
+    line per report. The plain lines are also written to `workdir/train.log`, the numbers to
+    `metrics.jsonl` and TensorBoard. Only process 0 shows and writes anything.
     """
 
     def __init__(
@@ -114,7 +126,7 @@ class Progress:
           total_steps: Steps of the whole run.
           images_per_step: Images (not views) in the global batch, for images/s.
           log_every: Steps between reports.
-          console: Where to show; standard output by default.
+          console: Console to print to; standard output by default.
         """
         self.log_every = log_every
         self._workdir = Path(workdir)
@@ -129,12 +141,19 @@ class Progress:
 
     @property
     def tensorboard(self) -> Path:
-        """The folder of what TensorBoard shows."""
+        """Folder of TensorBoard's events."""
         return self._workdir / TENSORBOARD
 
     @contextmanager
     def running(self, start_step: int) -> Iterator["Progress"]:
-        """Opens bar and files for a run that goes on after `start_step` steps."""
+        """Opens bar and files while the context is open.
+
+        Args:
+          start_step: Steps already taken.
+
+        Yields:
+          This object.
+        """
         self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
             self._writer = MetricsWriter(self._workdir, start_step)
@@ -161,11 +180,15 @@ class Progress:
                 self._writer = None
 
     def is_due(self, step: int) -> bool:
-        """Whether this step's metrics are to be fetched and reported."""
+        """Tells whether a step's metrics are reported.
+
+        Args:
+          step: Steps taken.
+        """
         return step % self.log_every == 0 or step == self._total_steps
 
     def report(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Shows and writes the metrics of a step that has just been completed.
+        """Shows and writes the metrics of a step that is complete.
 
         Args:
           step: Steps taken.
@@ -194,27 +217,45 @@ class Progress:
         self.scalars(step, written)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes numbers without showing them."""
+        """Writes numbers without showing them.
+
+        Args:
+          step: Steps taken.
+          values: Numbers by name.
+        """
         if self._writer is not None:
             self._writer.scalars(step, values)
 
     def images(self, step: int, images: Mapping[str, Any]) -> None:
-        """Writes pictures, uint8 `(height, width, 3)`, to TensorBoard."""
+        """Writes pictures to TensorBoard.
+
+        Args:
+          step: Steps taken.
+          images: Pictures by name, uint8 `(height, width, 3)`.
+        """
         if self._writer is not None:
             self._writer.images(step, images)
 
     def note(self, text: str) -> None:
-        """Shows a sentence, and adds it to `train.log`."""
+        """Shows a sentence and adds it to `train.log`.
+
+        Args:
+          text: The sentence.
+        """
         self._log(text, show=True)
 
     def log(self, lines: Sequence[str]) -> None:
-        """Adds lines to `train.log` that nobody needs to see now."""
+        """Adds lines to `train.log` without showing them.
+
+        Args:
+          lines: Lines without their ends.
+        """
         for line in lines:
             self._log(line, show=False)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """Counts what happens inside as time spent waiting for a batch."""
+        """Counts the block's time as time spent waiting for a batch."""
         began = time.perf_counter()
         try:
             yield
@@ -223,7 +264,7 @@ class Progress:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Keeps what happens inside (a checkpoint, an evaluation) out of the images/s."""
+        """Leaves the block's time (a checkpoint, an evaluation) out of the images/s."""
         began = time.perf_counter()
         try:
             yield

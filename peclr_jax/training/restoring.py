@@ -1,4 +1,4 @@
-"""Checkpoints found by path, and checked before they are loaded."""
+"""Checkpoints found by path, checked and restored."""
 
 import os
 from collections.abc import Iterator
@@ -11,8 +11,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from peclr_jax import trees
-from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.training.failures import means_damage
+from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 
 DIRECTORY = "checkpoints"
 
@@ -21,7 +20,7 @@ State = TypeVar("State")
 
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint lacks files, or some of them are not what was written."""
+    """A checkpoint that lacks files, or some of whose files have changed."""
 
 
 def find(path: Path, step: int | None = None) -> epath.Path:
@@ -29,17 +28,17 @@ def find(path: Path, step: int | None = None) -> epath.Path:
 
     Args:
       path: A run's directory, its `checkpoints` directory, or the directory of one step.
-      step: Which step; the newest by default.
+      step: Steps of the checkpoint; the newest by default.
 
     Returns:
       The directory of the step.
 
     Raises:
-      MissingFileError: There is nothing at the path, no checkpoint in it, or not of this step.
+      MissingFileError: If the path, a checkpoint in it, or that of this step is missing.
     """
     root = absolute(path)
     if not root.exists():
-        raise MissingFileError(f"There is no checkpoint at {root}: the path does not exist.")
+        raise MissingFileError(f"there is no checkpoint at {root}: the path does not exist")
     if _is_checkpoint(root) and step is None:
         return root
     if (root / DIRECTORY).exists():
@@ -48,20 +47,20 @@ def find(path: Path, step: int | None = None) -> epath.Path:
     if not found:
         raise MissingFileError(
             f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
-            "the directory of one step in it."
+            "the directory of one step in it"
         )
     if step is not None and step not in found:
         raise MissingFileError(
-            f"{root} holds no checkpoint of step {step}; there are {sorted(found)}."
+            f"{root} holds no checkpoint of step {step}: choose one of {sorted(found)}"
         )
     return found[max(found) if step is None else step]
 
 
 def restore_run_config(workdir: Path) -> dict[str, Any] | None:
-    """Restores the configuration of a run, `None` if it has left no whole checkpoint.
+    """Restores the config of a run from its newest whole checkpoint, `None` if there is none.
 
     Args:
-      workdir: The run's directory, which need not be there.
+      workdir: The run's directory, which may be missing.
     """
     for _, directory in sorted(_by_step(absolute(workdir) / DIRECTORY).items(), reverse=True):
         with suppress(DamagedCheckpointError):
@@ -70,7 +69,26 @@ def restore_run_config(workdir: Path) -> dict[str, Any] | None:
 
 
 def restore_config(path: Path) -> dict[str, Any]:
-    """Restores the configuration of the run that made a checkpoint.
+    """Restores the config of the run that made a checkpoint.
+
+    Args:
+      path: See `find`.
+
+    Raises:
+      MissingFileError: See `find`.
+      DamagedCheckpointError: If its file cannot be read as it was written.
+    """
+    directory = find(path)
+    with _reading(directory) as reader:
+        args = ocp.args.Composite(config=ocp.args.JsonRestore())
+        config = reader.restore(directory, args=args).config
+        if not isinstance(config, dict):
+            raise TypeError("its config is no object")
+        return config
+
+
+def restore_results(path: Path) -> dict[str, Any]:
+    """Restores what the run that made a checkpoint had found out, {} if it stored nothing.
 
     Args:
       path: See `find`.
@@ -80,27 +98,29 @@ def restore_config(path: Path) -> dict[str, Any]:
       DamagedCheckpointError: Its file cannot be read as it was written.
     """
     directory = find(path)
+    if not (directory / "results").exists():  # written before there were any
+        return {}
     with _reading(directory) as reader:
-        args = ocp.args.Composite(config=ocp.args.JsonRestore())
-        config = reader.restore(directory, args=args).config
-        if not isinstance(config, dict):
-            raise TypeError("its configuration is no object")
-        return config
+        args = ocp.args.Composite(results=ocp.args.JsonRestore())
+        results = reader.restore(directory, args=args).results
+        if not isinstance(results, dict):
+            raise TypeError("its results are no object")
+        return results
 
 
 def restore_params(path: Path) -> dict[str, Any]:
-    """Restores a model without knowing the structure of the state it was trained in.
+    """Restores a model's variables, whatever optimizer it was trained with.
 
     Args:
       path: See `find`.
 
     Returns:
       The variables for `model.apply`: `{"params": ..., "batch_stats": ...}`, trees of NumPy arrays.
-      The optimizer's moments are not read.
+      The optimizer's state is not read.
 
     Raises:
       MissingFileError: See `find`.
-      DamagedCheckpointError: Its files are not all there, or not as they were written.
+      DamagedCheckpointError: If files are missing or not as they were written.
     """
     directory = find(path)
     with _reading(directory) as reader:
@@ -115,7 +135,7 @@ def restore_params(path: Path) -> dict[str, Any]:
 
 
 def restore_state(path: Path, target: State) -> State:
-    """Restores a whole training state, on whatever devices the target lives.
+    """Restores a whole training state onto the devices of a target.
 
     Args:
       path: See `find`.
@@ -127,8 +147,8 @@ def restore_state(path: Path, target: State) -> State:
 
     Raises:
       MissingFileError: See `find`.
-      DamagedCheckpointError: Its files are not all there, or not as they were written.
-      UserError: The checkpoint's tensors are not those of the target; the message names the
+      DamagedCheckpointError: If files are missing or not as they were written.
+      UserError: If the checkpoint's tensors are not those of the target; the message names the
         first that differs, and both shapes.
     """
     directory = find(path)
@@ -150,14 +170,16 @@ def restore_state(path: Path, target: State) -> State:
 
 @contextmanager
 def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
-    """Offers a reader; what it trips over means that the files are damaged.
+    """Yields a reader, any error of which means that the files are damaged.
 
     Orbax and TensorStore have no error of their own for that: depending on the file, it is a
-    ValueError, an AttributeError, a JSONDecodeError or a bare Exception. Where the system says that
-    the files are out of reach, they may be whole, and the error is left as it is.
+    ValueError, an AttributeError, a JSONDecodeError or a bare Exception. A fault of the machine
+    leaves open whether the files are whole, and is raised as it is.
     """
     handler = ocp.CompositeCheckpointHandler(
-        state=ocp.PyTreeCheckpointHandler(), config=ocp.JsonCheckpointHandler()
+        state=ocp.PyTreeCheckpointHandler(),
+        config=ocp.JsonCheckpointHandler(),
+        results=ocp.JsonCheckpointHandler(),
     )
     try:
         with ocp.Checkpointer(handler) as reader:
@@ -165,12 +187,12 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # of this machine, not of the files
     except Exception as error:
-        if not means_damage(error):
+        if is_machine_fault(error):
             raise
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise DamagedCheckpointError(
-            f"The checkpoint {directory} is damaged ({reason}): copy it anew from where it came, "
-            "or use that of another step."
+            f"the checkpoint {directory} is damaged ({reason}): copy it again from its source, or "
+            "use that of another step"
         ) from error
 
 
@@ -187,5 +209,9 @@ def _is_checkpoint(directory: epath.Path) -> bool:
 
 
 def absolute(path: Path) -> epath.Path:
-    """Returns the path as Orbax wants it, which takes no relative ones."""
+    """Returns the absolute path, which Orbax needs.
+
+    Args:
+      path: Path or URL.
+    """
     return epath.Path(path if "://" in str(path) else os.path.abspath(path))

@@ -1,4 +1,4 @@
-"""Specs of the optimization: what `config.optimizer` and the run's length describe."""
+"""Specs of sections that training runs share: optimizer, checkpoints, log, evaluation."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,8 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 import optax
 
-from peclr_jax import specs
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import optimizer
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -39,7 +38,7 @@ class Schedule(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimizerSpec:
+class OptimizerSpec(Spec):
     """The optimizer.
 
     Attributes:
@@ -59,21 +58,13 @@ class OptimizerSpec:
     warmup_epochs: NonNegativeFloat = 10.0
     skip_nonfinite: NonNegativeInt = 0
 
-    def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
-
     def build(self, learning_rate: optax.Schedule) -> optax.GradientTransformation:
         """Makes the optimizer of a learning rate schedule."""
         return OPTIMIZERS[self.name](learning_rate, self.weight_decay, DECAY_MASKS[self.decay_mask])
 
 
 @dataclasses.dataclass(frozen=True)
-class CheckpointSpec:
+class CheckpointSpec(Spec):
     """When checkpoints are saved.
 
     Attributes:
@@ -84,10 +75,41 @@ class CheckpointSpec:
     every_steps: PositiveInt = 200
     keep: PositiveInt = 2
 
-    def __post_init__(self) -> None:
-        """Checks the fields.
 
-        Raises:
-          FieldError: An impossible value.
-        """
-        specs.check(self)
+@dataclasses.dataclass(frozen=True)
+class EvaluationSpec(Spec):
+    """What is measured along the way.
+
+    Attributes:
+      images: Held-out images that are looked at.
+      every_steps: Steps between evaluations; there is one at the end in any case.
+    """
+
+    images: PositiveInt = 256
+    every_steps: PositiveInt = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainLogSpec(Spec):
+    """What pre-training shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      pairs: Rows of views.png.
+    """
+
+    every_steps: PositiveInt = 20
+    pairs: PositiveInt = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneLogSpec(Spec):
+    """What fine-tuning shows.
+
+    Attributes:
+      every_steps: Steps between reports.
+      images: Images of labels.png.
+    """
+
+    every_steps: PositiveInt = 20
+    images: PositiveInt = 8

@@ -1,4 +1,4 @@
-"""The training loop: explicit state, one compiled step, resumed where it was interrupted."""
+"""The training loop: explicit state, one compiled step, resumed after an interruption."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, SupportsFloat
@@ -14,7 +14,7 @@ from peclr_jax.devices.mesh import data_sharding, replicated
 from peclr_jax.errors import UserError
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.failures import BUGS, fitting, lost_data
+from peclr_jax.training.failures import BUGS, explaining_memory, lost_data
 from peclr_jax.training.preemption import Preempted, stop_signals
 from peclr_jax.training.profiling import Profiler
 from peclr_jax.training.progress import Progress
@@ -23,7 +23,7 @@ from peclr_jax.training.watch import Metrics, Watch
 
 @struct.dataclass
 class TrainState:
-    """Everything that training changes; with the key, everything that it depends on.
+    """Everything that training changes; with the key, everything that the next step depends on.
 
     Attributes:
       step: Optimizer steps taken, int32.
@@ -43,12 +43,12 @@ TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metr
 
 
 class Hook(NamedTuple):
-    """Something to do with the state at an interval, and after the last step.
+    """A function that is called with the state at an interval, and after the last step.
 
     Attributes:
       every: Steps between calls.
-      run: `(step, state) -> numbers`, written among the metrics. The state's buffers are donated to
-        the next step: keep no reference.
+      run: `(step, state) -> numbers`, which are written among the metrics. The state's buffers are
+        donated to the next step: keep no reference.
     """
 
     every: int
@@ -58,10 +58,10 @@ class Hook(NamedTuple):
 def create_state(
     variables: Mapping[str, Any], optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """Makes the state before the first step.
+    """Returns the state before the first step.
 
     Args:
-      variables: What `model.init` returns: `params`, and `batch_stats` if there are any.
+      variables: `params`, and `batch_stats` if there are any, from `model.init`.
       optimizer: The optimizer of the run.
     """
     return TrainState(
@@ -86,17 +86,16 @@ def make_train_step(
       compute_gradients: `(params, batch_stats, batch, key) -> Gradients`, from
         `peclr_jax.training.accumulation`.
       optimizer: The optimizer of the run.
-      mesh: The batch is split over its devices, the state replicated.
-      learning_rate: Reported among the metrics, if given.
+      mesh: Mesh over whose devices the batch is split and the state replicated.
+      learning_rate: Schedule that is reported among the metrics, if given.
       skip_nonfinite: Whether a step whose loss or gradient is not finite changes nothing but the
         number of steps taken. Reported among the metrics as `skipped`, 1 or 0.
 
     Returns:
-      `(state, batch, key) -> state, metrics`. The given state's buffers are reused for the new
-      one. The key is the run's, folded here by the step: it needs no place in the state, and as an
-      argument it lets runs that differ by their seed share one compiled program.
-      Metrics are scalars on the device: `loss`, `gradient_norm`, `parameter_norm` after the step,
-      and those of `compute_gradients`.
+      `(state, batch, key) -> state, metrics`. The buffers of the given state are reused for the new
+      one. The key is the run's, and is folded by the step. As an argument it lets runs that differ
+      by their seed share one compiled program. Metrics are scalars on the device: `loss`,
+      `gradient_norm`, `parameter_norm` after the step, and those of `compute_gradients`.
     """
 
     def train_step(
@@ -147,9 +146,9 @@ def fit(
     profile: tuple[int, int] | None = None,
     most_skipped: int = 0,
 ) -> TrainState:
-    """Trains up to `total_steps`, from the newest checkpoint that is whole, if there is one.
+    """Trains up to `total_steps`, from the newest whole checkpoint if there is one.
 
-    Interrupted at any point and started again, it ends with the same parameters, provided that
+    A run that is interrupted at any point and started again ends with the same parameters if
     `batches` is a function of the step.
 
     Args:
@@ -159,30 +158,30 @@ def fit(
       key: PRNG key of the run.
       total_steps: Steps of the whole run.
       checkpoints: Where to save and to resume from.
-      progress: What to report to.
-      hooks: What else to do along the way.
+      progress: Where to report.
+      hooks: Functions to call at intervals.
       profile: First and last step of a trace for XProf, written beside TensorBoard's events.
-      most_skipped: Steps that `train_step` may skip in this process's share of the run.
+      most_skipped: Steps that `train_step` may skip from here to the end of the run.
 
     Returns:
       The state after the last step, which is also the last checkpoint.
 
     Raises:
-      Preempted: SIGTERM or SIGINT came; the state has been saved.
-      NonFiniteLossError: The loss, its gradient or the parameters are NaN or infinite, the loss has
-        exploded, or too many steps were skipped, as seen at reports and before saving; the state
-        has not been saved.
-      LostDataError: A batch could not be read; the state has been saved.
-      OutOfDeviceMemoryError: The step does not fit into the device's memory.
-      MachineError: The disk has no room for a checkpoint.
-      UserError: The batches ended before the last step, or the checkpoint is not of this model.
+      Preempted: If SIGTERM or SIGINT came; the state is saved.
+      NonFiniteLossError: If the loss, its gradient or the parameters are NaN or infinite, the loss
+        has exploded, or too many steps were skipped, as seen at reports and before saving; the
+        state is not saved.
+      LostDataError: If a batch could not be read; the state is saved.
+      OutOfDeviceMemoryError: If the step does not fit into the device's memory.
+      MachineError: If the disk has no room for a checkpoint.
+      UserError: If the batches end before the last step, or the checkpoint is of another model.
     """
     restored = checkpoints.restore_latest(state, progress.note)
     state = state if restored is None else restored
     checkpoints.check_space(state)
     step = start = int(state.step)
     if restored is not None:
-        progress.note(f"Resuming after step {start} of {total_steps}.")
+        progress.note(f"resuming after step {start} of {total_steps}")
     watch = Watch(progress, checkpoints, most_skipped)
     source = iter(batches(start))
     metrics: Metrics = {}
@@ -199,7 +198,7 @@ def fit(
             except BUGS:
                 raise
             except Exception as error:
-                # Of several processes the others know nothing of it, and would not save.
+                # Other processes do not know of it, and would not save.
                 if step > start and jax.process_count() == 1:
                     watch.settle_all()
                     watch.save(step, state, metrics, wait=True)
@@ -207,7 +206,7 @@ def fit(
             if batch is None:
                 break
             step += 1
-            with profiler.step(step), fitting(step):
+            with profiler.step(step), explaining_memory(step):
                 state, metrics = train_step(state, batch, key)
             watch.started(step, metrics, is_reported=progress.is_due(step) or step == start + 1)
 
@@ -231,6 +230,6 @@ def fit(
         checkpoints.save_and_wait(step, state)
     else:
         raise UserError(
-            f"The batches ended after step {step} of {total_steps}: the source must repeat."
+            f"the batches ended after step {step} of {total_steps}: the source must repeat"
         )
     return state

@@ -1,37 +1,92 @@
-"""Waits for the steps that a device is busy with, reports them, and lets no bad state be saved."""
+"""Steps in flight on the devices: waited for, checked, reported, saved."""
 
+import math
 from collections import deque
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, SupportsFloat
 
 import jax
 
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.failures import LossGuard, NonFiniteLossError, fitting
+from peclr_jax.training.failures import NonFiniteLossError, explaining_memory
 from peclr_jax.training.progress import Progress
 
 Metrics = dict[str, jax.Array]
 
 # Steps that may be queued on the device. Two keep it busy; more would only hold more batches.
 MAX_STEPS_IN_FLIGHT = 2
+# Times the first loss; no recipe gets there unless it diverges.
+_EXPLODED = 1e4
+
+
+class LossGuard:
+    """Stops a run whose loss is not finite or has exploded, compared with the first one seen."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def check(
+        self, step: int, metrics: Mapping[str, SupportsFloat], last_saved: int | None
+    ) -> None:
+        """Checks the metrics of a step.
+
+        Args:
+          step: Steps taken.
+          metrics: With `loss`, `gradient_norm` and `parameter_norm`. A step that was skipped, as
+            `skipped` tells, passes.
+          last_saved: Step of the newest checkpoint, `None` if there is none.
+
+        Raises:
+          NonFiniteLossError: If a number is NaN or infinite, or the loss 10,000 times the first.
+        """
+        names = ("loss", "gradient_norm", "parameter_norm")
+        loss, gradient, parameters = (float(metrics[name]) for name in names)
+        if float(metrics.get("skipped", 0.0)) and math.isfinite(parameters):
+            return
+        if self._first is None:
+            self._first = abs(loss)
+        exploded = abs(loss) > _EXPLODED * max(self._first, 1.0)
+        if math.isfinite(loss + gradient + parameters) and not exploded:
+            return
+        what = "has exploded to" if exploded and math.isfinite(loss) else "is"
+        saved = (
+            "no checkpoint had been saved before"
+            if last_saved is None
+            else f"the last good checkpoint is that of step {last_saved}"
+        )
+        raise NonFiniteLossError(
+            f"the loss {what} {loss:.4g}, with gradients of norm {gradient:.4g} and parameters of "
+            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since: try a "
+            "lower --config.optimizer.learning_rate, a longer --config.optimizer.warmup_epochs or "
+            "--config.model.dtype=float32 in a new --workdir, or skip a few such steps by "
+            "--config.optimizer.skip_nonfinite=10 if the data are to blame"
+        )
 
 
 class Watch:
-    """The steps that are in flight, in order.
+    """The steps in flight, in order; no state is saved whose metrics are not as they should be."""
 
-    Args:
-      progress: What to report to.
-      checkpoints: Where to save.
-      most_skipped: Steps that may be skipped for not being finite.
-    """
+    def __init__(self, progress: Progress, checkpoints: Checkpoints, most_skipped: int) -> None:
+        """Starts without a step.
 
-    def __init__(self, progress: Progress, checkpoints: Checkpoints, most_skipped: int):
+        Args:
+          progress: Where to report.
+          checkpoints: Where to save.
+          most_skipped: Steps that may be skipped because they are not finite.
+        """
         self._progress, self._checkpoints = progress, checkpoints
         self._most_skipped, self._skipped = most_skipped, 0
         self._guard = LossGuard()
         self._in_flight: deque[tuple[int, bool, Metrics]] = deque()
 
     def started(self, step: int, metrics: Metrics, *, is_reported: bool) -> None:
-        """Takes note of a step that the device is to do; waits if these are many."""
+        """Adds a step; waits for the oldest if too many are in flight.
+
+        Args:
+          step: Number of the step, from 1.
+          metrics: Its metrics, still being computed.
+          is_reported: Whether they are reported.
+        """
         if is_reported:
             jax.tree.map(lambda value: value.copy_to_host_async(), metrics)
         self._in_flight.append((step, is_reported, metrics))
@@ -44,13 +99,16 @@ class Watch:
             self._settle()
 
     def save(self, step: int, state: Any, metrics: Metrics, *, wait: bool = False) -> None:
-        """Saves the state after a step whose metrics are as they should be.
+        """Saves the state after a step.
 
         Args:
           step: Steps taken.
-          state: After them.
-          metrics: Of the last of them.
-          wait: Whether to return only once it is complete on disk.
+          state: State after them.
+          metrics: Metrics of the last step.
+          wait: Whether to return only once the checkpoint is complete on disk.
+
+        Raises:
+          NonFiniteLossError: If the metrics are not as they should be.
         """
         self._guard.check(step, metrics, self._checkpoints.latest_step())
         with self._progress.paused():
@@ -61,7 +119,7 @@ class Watch:
 
     def _settle(self) -> None:
         step, is_reported, metrics = self._in_flight.popleft()
-        with fitting(step):
+        with explaining_memory(step):
             jax.block_until_ready(metrics)
         if "skipped" in metrics:
             self._count_skipped(step, metrics)
@@ -74,13 +132,13 @@ class Watch:
             return
         self._skipped += 1
         self._progress.note(
-            f"Step {step} is skipped, its loss or gradient not being finite: "
-            f"{self._skipped} so far, of at most {self._most_skipped}."
+            f"step {step} is skipped, because its loss or gradient is not finite: "
+            f"{self._skipped} so far, of at most {self._most_skipped}"
         )
         if self._skipped > self._most_skipped:
             raise NonFiniteLossError(
                 f"{self._skipped} steps have been skipped, the last of them step {step}, because "
-                "their loss or gradient was not finite: look for broken images, or lower "
-                "--config.optimizer.learning_rate; the newest checkpoint is that of step "
-                f"{self._checkpoints.latest_step()}."
+                "their loss or gradient was not finite; the newest checkpoint is that of step "
+                f"{self._checkpoints.latest_step()}: look for broken images, or lower "
+                "--config.optimizer.learning_rate"
             )

@@ -1,4 +1,4 @@
-"""A run's directory: held by one run at a time, shared by all processes of it."""
+"""A run's directory: locked by one run at a time, shared by all of its processes."""
 
 import errno
 import os
@@ -21,10 +21,10 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Locks a run's directory, which is made if it is missing, while the context is open.
+    """Locks a run's directory while the context is open; makes it if it is missing.
 
     The lock is the operating system's: it ends with the process, however that ends. Process 0
-    locks it for all processes of a run.
+    holds it for all processes of a run.
 
     Args:
       workdir: The run's directory.

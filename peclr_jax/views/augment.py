@@ -1,13 +1,13 @@
-"""From a batch of source images to views of them, and to the transforms that made the views.
+"""Views of a batch of source images, and the transforms that made the views.
 
 Pure functions of a key, batched, and run on the accelerator inside the training step:
 
     first, second = two_views(key, images, ViewSpec(size=128))
 
 A source is a square uint8 crop with the hand's box at its centre, wider than the view by
-`ViewSpec.source_margin`. It is resampled once, straight into the view. That holds as well where the
-pipeline leaves it to us to make the source: then the images are parts of photographs, as they were
-decoded, and come with matrices that say where their pixels lie in the source.
+`ViewSpec.source_margin`. It is resampled once, straight into the view. The images may also be parts
+of photographs as they were decoded, with matrices from their pixels to those of the source: then
+the source itself is never made.
 """
 
 from typing import NamedTuple
@@ -32,8 +32,8 @@ class View(NamedTuple):
     """A batch of augmented images and the transforms that made them.
 
     Attributes:
-        images: ImageNet-standardised RGB, float32.
-        transform: Canonical view to this view, one per image.
+      images: ImageNet-standardised RGB, float32.
+      transform: Canonical view to this view, one per image.
     """
 
     images: Float[Array, "batch size size 3"]
@@ -49,26 +49,26 @@ def augment(
 ) -> View:
     """Draws one view of every image.
 
-    Image i's view depends on the key, the batch's size and i, not on how the batch is spread over
-    devices.
+    The view of image i depends on the key, the batch's size and i, not on how the batch is spread
+    over devices.
 
     Args:
-        key: PRNG key.
-        images: Square RGB sources, the hand's box at their centre; or, with `to_source`, RGB images
-            of any shape that sources are made of.
-        spec: Ranges and switches; static under `jax.jit`.
-        to_source: Image pixels to source pixels, if the images are not sources themselves.
-        source_side: Side in pixels of the sources that `to_source` leads to; static under
-            `jax.jit`, and without meaning for images that are sources.
+      key: PRNG key.
+      images: Square RGB sources with the hand's box at their centre; or, with `to_source`, RGB
+        images of any shape.
+      spec: Ranges and switches; static under `jax.jit`.
+      to_source: Image pixels to source pixels; `None` for images that are sources.
+      source_side: Side in pixels of the sources that `to_source` leads to; static under `jax.jit`,
+        ignored for images that are sources.
 
     Raises:
-        UserError: One of `to_source` and `source_side` is missing.
+      UserError: If `to_source` comes without `source_side`.
     """
     batch = len(images)
     if to_source is None:
         source_side = images.shape[1]
     elif source_side is None:
-        raise UserError("to_source leads to sources of a side that must be given: source_side.")
+        raise UserError("to_source needs the side of the sources: give source_side")
     transform_key, photometric_key = jax.random.split(key)
     transform = affine.sample(
         transform_key,
@@ -97,14 +97,14 @@ def two_views(
     """Draws two independent views of every image: the positive pairs (PeCLR, Sec. 3.1).
 
     Args:
-        key: PRNG key.
-        images: As `augment` takes them.
-        spec: Likewise.
-        to_source: Likewise.
-        source_side: Likewise.
-        partners: What the second views show instead, as the images: the same hands, placed in
-            their sources as in those of the images, before other backgrounds.
-        partners_to_source: Of the partners, as `to_source` of the images.
+      key: PRNG key.
+      images: As for `augment`.
+      spec: As for `augment`.
+      to_source: As for `augment`.
+      source_side: As for `augment`.
+      partners: Images for the second views instead: the same hands at the same places of their
+        sources, before other backgrounds.
+      partners_to_source: Partners' pixels to source pixels.
     """
     first_key, second_key = jax.random.split(key)
     if partners is None:
@@ -118,7 +118,13 @@ def two_views(
 def source_to_view(
     transform: Similarity, source_side: int, spec: ViewSpec
 ) -> Float[Array, "batch 2 3"]:
-    """Returns the matrices from source pixels to view pixels, for labels as well as for images."""
+    """Returns the matrices from source pixels to view pixels, for labels as well as for images.
+
+    Args:
+      transform: Canonical view to view.
+      source_side: Side of the source in pixels.
+      spec: Size of the views and margin of the sources.
+    """
     return affine.compose_matrices(
         crop.source_to_canonical(source_side, spec.size, spec.source_margin),
         affine.to_matrix(transform, spec.size),
@@ -126,14 +132,14 @@ def source_to_view(
 
 
 def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"]:
-    """Moves a view into the frame of another, to see whether the two agree.
+    """Resamples a view into the frame of another, to compare the two.
 
     Args:
-        view: The view to move.
-        frame: The other view's transforms.
+      view: The view to move.
+      frame: Transforms of the other view.
 
     Returns:
-        RGB in [0, 255], black where `view` saw nothing.
+      RGB in [0, 255], black outside of `view`.
     """
     size = view.images.shape[1]
     matrix = affine.to_matrix(affine.compose(affine.invert(view.transform), frame), size)
@@ -141,10 +147,18 @@ def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"
 
 
 def normalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Standardises RGB in [0, 255] by ImageNet's mean and deviation."""
+    """Standardises RGB in [0, 255] by ImageNet's mean and deviation.
+
+    Args:
+      images: RGB in [0, 255].
+    """
     return (images / 255 - _MEAN) / _DEVIATION
 
 
 def denormalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Undoes `normalize`, clipped to [0, 255]."""
+    """Undoes `normalize`, clipped to [0, 255].
+
+    Args:
+      images: Standardised RGB.
+    """
     return jnp.clip((images * _DEVIATION + _MEAN) * 255, 0, 255)

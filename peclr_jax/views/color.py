@@ -1,10 +1,10 @@
 """Photometric operations on single pixels, batched, each image with its own parameters.
 
-Images are float32 RGB in [0, 255]. Every function is a pure function of its parameters; drawing
-them is the business of `operations.py`.
+Images are float32 RGB in [0, 255]. Every function is a pure function of its parameters, which
+`operations.py` draws.
 
-The official PeCLR code reads RGB images as BGR wherever it asks for a hue or a grey value.
-`channel_order="bgr"` reproduces that; the default takes the channels for what they are.
+The official PeCLR code takes RGB images for BGR wherever it computes a hue or a grey value.
+`channel_order="bgr"` reproduces that; the default is the true order.
 """
 
 from typing import Literal
@@ -38,14 +38,14 @@ def color_jitter(
     blue with `channel_order="bgr"`).
 
     Args:
-        images: RGB in [0, 255].
-        hue: Factor h on the hue angle.
-        saturation: Factor s on the saturation.
-        gain: Factor a on the value.
-        offset: Term b added to the value, in grey levels.
-        channel_order: Which channel counts as red where hue is measured.
-        quantize: Whether hue, saturation and value pass through OpenCV's 8-bit HSV (hue in steps
-            of two degrees, scaled channels truncated), as in the official code.
+      images: RGB in [0, 255].
+      hue: Factor h on the hue angle.
+      saturation: Factor s on the saturation.
+      gain: Factor a on the value.
+      offset: Term b added to the value, in grey levels.
+      channel_order: Which channel counts as red where hue is measured.
+      quantize: Whether hue, saturation and value pass through OpenCV's 8-bit HSV (hue in steps
+        of two degrees, scaled channels truncated), as in the official code.
     """
     hue, saturation, gain, offset = (
         factor[:, None, None] for factor in (hue, saturation, gain, offset)
@@ -66,7 +66,12 @@ def color_jitter(
 def grey(
     images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
 ) -> Float[Array, "batch height width"]:
-    """Returns the luma of every pixel, in [0, 255]."""
+    """Returns the luma of every pixel, in [0, 255].
+
+    Args:
+      images: RGB, any range.
+      channel_order: Which channel counts as red.
+    """
     red, green, blue = _channels(images, channel_order)
     return _RED * red + _GREEN * green + _BLUE * blue
 
@@ -74,7 +79,12 @@ def grey(
 def color_drop(
     images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
 ) -> Float[Array, "batch height width 3"]:
-    """Replaces every pixel by its grey value."""
+    """Replaces every pixel by its grey value.
+
+    Args:
+      images: RGB, any range.
+      channel_order: Which channel counts as red.
+    """
     luma = grey(images, channel_order=channel_order)
     return jnp.broadcast_to(luma[..., None], images.shape)
 
@@ -87,9 +97,9 @@ def gaussian_noise(
     The official code's noise is one-sided and wraps modulo 256, both by accident of uint8.
 
     Args:
-        key: PRNG key.
-        images: RGB in [0, 255].
-        deviation: Standard deviation in grey levels.
+      key: PRNG key.
+      images: RGB in [0, 255].
+      deviation: Standard deviation in grey levels.
     """
     noise = jax.random.normal(key, images.shape)
     return jnp.clip(images + deviation * noise, 0, 255)
@@ -104,10 +114,10 @@ def cut_out(
     """Paints a square of one grey over each image.
 
     Args:
-        images: RGB in [0, 255].
-        center: (x, y) of the square in pixels; parts outside the image are cut off.
-        side: Side of the square in pixels; its fraction is dropped.
-        fill: Grey level in [0, 255].
+      images: RGB in [0, 255].
+      center: (x, y) of the square in pixels; parts outside the image are cut off.
+      side: Side of the square in pixels; its fraction is dropped.
+      fill: Grey level in [0, 255].
     """
     _, height, width, _ = images.shape
     side = jnp.floor(side)[:, None]

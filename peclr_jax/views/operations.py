@@ -1,4 +1,4 @@
-"""Random photometric operations: which ones a `ViewSpec` asks for, and their draws."""
+"""Random photometric operations: their choice by a `ViewSpec`, and their draws."""
 
 from collections.abc import Callable
 
@@ -14,11 +14,14 @@ Operation = Callable[[Key[Array, ""], Images], Images]
 
 
 def photometric_operations(spec: ViewSpec) -> tuple[Operation, ...]:
-    """Returns the operations that `spec` switches on, in the order they are applied.
+    """Returns the operations that a spec switches on, in the order in which they are applied.
 
-    The order is the official code's: what hides or filters structure first, then colour. Each
-    operation draws from a stream of its own, so switching one on leaves the others' draws as they
-    were and ablations differ in one thing only.
+    The order is the official code's: operations on structure first, then on colour. Each operation
+    draws from a stream of its own, so that switching one on leaves the draws of the others
+    unchanged and ablations differ in one operation only.
+
+    Args:
+      spec: Switches, probabilities and ranges.
     """
     return tuple(
         _with_stream(stream, _with_probability(probability, operation))
@@ -41,7 +44,13 @@ def apply_operations(
     images: Float[Array, "batch size size 3"],
     operations: tuple[Operation, ...],
 ) -> Float[Array, "batch size size 3"]:
-    """Applies operations one after the other."""
+    """Applies operations one after the other.
+
+    Args:
+      key: PRNG key.
+      images: RGB in [0, 255].
+      operations: The operations, in this order.
+    """
     for operation in operations:
         # Fused into one loop, each would be computed once for every read by the next.
         images = jax.lax.optimization_barrier(operation(key, images))

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from peclr_jax import specs
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import ELSEWHERE, Between, Fraction, NonNegativeFloat
+from peclr_jax.specs import ELSEWHERE, Between, Fraction, NonNegativeFloat, Spec
 from peclr_jax.views.color import ChannelOrder
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class ViewSpec:
+class ViewSpec(Spec):
     """Ranges and switches of the augmentation.
 
     The defaults are PeCLR's pre-training recipe (Sec. 4.3 and Sec. 8): rotation, translation,
@@ -100,7 +99,7 @@ class ViewSpec:
         Raises:
           FieldError: If a field cannot be meant; the message names it and what it should be.
         """
-        specs.check(self)
+        super().__post_init__()
         for name, least in _LEAST.items():
             low, high = getattr(self, name)
             if not least <= low <= high:

@@ -16,7 +16,7 @@ from scipy import sparse
 from data import build, schema
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.hands import skeleton
-from peclr_jax.models import torch_file
+from peclr_jax.models import torch_writing
 
 DUMMY = Path(layout.__file__).parent / "dummy_data"
 FIRST_FRAME = "youtube/dummy00/video/frames/1"
@@ -128,7 +128,7 @@ def test_regressor_of_manos_own_file(tmp_path, monkeypatch, name, protocol, kind
 
 def test_regressor_of_the_official_peclr_code(tmp_path):
     path = tmp_path / "mano_mesh_to_joints_mat.pth"
-    torch_file.write(path, {"matrix": weights().astype(np.float32)})
+    torch_writing.write(path, {"matrix": weights().astype(np.float32)})
     np.testing.assert_allclose(mano.read_regressor(tmp_path), weights(), atol=1e-7)
     torch = pytest.importorskip("torch")
     torch.save(torch.from_numpy(weights()), path)

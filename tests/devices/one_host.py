@@ -1,28 +1,29 @@
-"""main.py with a shallow network, hands that cost nothing to render, and an end if one is wanted.
+"""main.py with a shallow network, hands that cost nothing to render, and a fault at some step.
 
-python one_host.py [HOW@STEP] FLAGS     # HOW: killed, raises
+python one_host.py [FAULT@STEP] FLAGS     # FAULT: killed, raises, terminated
 """
 
 import os
 import runpy
 import signal
 import sys
-from functools import partial
 from pathlib import Path
 
-TESTS = Path(__file__).parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS.parent)]
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
 import jax  # noqa: E402
-from conftest import fake_render  # noqa: E402
 
 from peclr_jax.input_pipeline import from_rendered  # noqa: E402
 from peclr_jax.models import resnet  # noqa: E402
 from peclr_jax.training.checkpoints import Checkpoints  # noqa: E402
+from tests.stand_ins import SHALLOW, fake_render  # noqa: E402
+
+SIGNALS = {"killed": signal.SIGKILL, "terminated": signal.SIGTERM}
 
 
 def render(key, indices):
-    """Hands as cheap as those of other tests, but with images that a network can tell apart."""
+    """Returns the hands of `fake_render` with images that a network can tell apart."""
 
     def paint(index):
         blots = jax.random.uniform(jax.random.fold_in(key, index), (5, 5, 3))
@@ -31,22 +32,24 @@ def render(key, indices):
     return [fake_render(key, indices)._replace(images=jax.vmap(paint)(indices))]
 
 
-def end(how):
-    if how == "killed":
-        os.kill(os.getpid(), signal.SIGKILL)
-    raise RuntimeError("the disk is on fire")
+def fail(fault):
+    if fault == "raises":
+        raise RuntimeError("the disk is on fire")
+    os.kill(os.getpid(), SIGNALS[fault])
 
 
 if __name__ == "__main__":
-    main = str(TESTS.parent / "main.py")
-    how, _, last = sys.argv[1].partition("@")
+    fault, _, last = sys.argv[1].partition("@")
     if last:
         is_due = Checkpoints.is_due
-        Checkpoints.is_due = lambda self, step: (
-            end(how) if step == int(last) else is_due(self, step)
-        )
-    from_rendered.make_render = lambda fields: render
-    shallow = partial(resnet.ResNet, stage_sizes=(1, 1), block=resnet.BasicBlock)
-    resnet.BY_NAME["resnet18"] = shallow
-    sys.argv = [main, *sys.argv[2 if last else 1 :]]
-    runpy.run_path(main, run_name="__main__")
+
+        def fail_or_ask(self, step):
+            if step == int(last):
+                fail(fault)
+            return is_due(self, step)
+
+        Checkpoints.is_due = fail_or_ask
+    from_rendered.make_render = lambda *arguments, **options: render
+    resnet.BY_NAME["resnet18"] = SHALLOW
+    sys.argv = [str(ROOT / "main.py"), *sys.argv[2 if last else 1 :]]
+    runpy.run_path(sys.argv[0], run_name="__main__")

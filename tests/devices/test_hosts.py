@@ -16,6 +16,8 @@ import pytest
 
 from peclr_jax.training.restoring import restore_params
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("one_host.py")
 STEPS = 20
@@ -65,9 +67,9 @@ class Ended(NamedTuple):
 
 @pytest.fixture(scope="module")
 def launch():
-    """Runs main.py in some processes over eight devices; an end is that of one of them."""
+    """Runs main.py in some processes over eight devices, with a fault of one of them."""
 
-    def call(workdir, processes, end=None, recipe="pretrain.py", fields=PRETRAIN):
+    def call(workdir, processes, fault=None, recipe="pretrain.py", fields=PRETRAIN):
         with socket.create_server(("127.0.0.1", 0)) as unused:
             port = unused.getsockname()[1]
         started = []
@@ -83,8 +85,8 @@ def launch():
                     f"--num_processes={processes}",
                     f"--process_id={index}",
                 ]
-            if end and end[0] == index:
-                flags.insert(0, end[1])
+            if fault and fault[0] == index:
+                flags.insert(0, fault[1])
             devices = f"--xla_force_host_platform_device_count={8 // processes}"
             started.append(
                 subprocess.Popen(
@@ -96,8 +98,8 @@ def launch():
                 )
             )
         try:
-            if end:
-                first = started.pop(end[0])
+            if fault:
+                first = started.pop(fault[0])
                 said = first.communicate()
                 others = [(p, *p.communicate(timeout=BOUND)) for p in started]
                 ended = [(first, *said), *others]
@@ -157,8 +159,10 @@ def by_one(launch, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def by_two(launch, tmp_path_factory):
-    """The same run by two, and what they said."""
+    """The same run by two, and what they said; SIGTERM to one of them stops both on the way."""
     workdir = tmp_path_factory.mktemp("two")
+    stopped = done(launch(workdir, 2, fault=(1, "terminated@10")))
+    assert all("stopped by SIGTERM; the state after step" in result.err for result in stopped)
     return workdir, done(launch(workdir, 2))
 
 
@@ -193,18 +197,18 @@ def test_what_two_processes_saved_is_read_by_one(by_one, by_two):
 def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp_path):
     """Two go on from what one has saved; process 0, the coordinator, dies; one goes on."""
     workdir = interrupted(by_one, tmp_path / "run", 8)
-    killed, survivor = launch(workdir, 2, end=(0, "killed@12"))
-    assert "Resuming after step 8 of 20." in killed.out
+    killed, survivor = launch(workdir, 2, fault=(0, "killed@12"))
+    assert "resuming after step 8 of 20" in killed.out
     assert killed.code == -signal.SIGKILL
     assert survivor.code in ENDED_BY_JAX, survivor.err
     (alone,) = done(launch(workdir, 1))
-    assert "Resuming after step 8 of 20." in alone.out
+    assert "resuming after step 8 of 20" in alone.out
     assert_same_course(workdir, by_one)
 
 
 def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
     workdir = interrupted(by_two[0], tmp_path / "run", 8)
-    failed, other = launch(workdir, 2, end=(1, "raises@10"))
+    failed, other = launch(workdir, 2, fault=(1, "raises@10"))
     assert failed.code == 1
     assert other.code in ENDED_BY_JAX, other.err
     assert "RuntimeError: the disk is on fire" in failed.err
@@ -214,7 +218,7 @@ def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
 def test_a_mistake_ends_both_as_it_ends_one(launch, tmp_path):
     for result in launch(tmp_path / "none", 2, fields=PRETRAIN | {"batch_size": 12}):
         assert result.code == 2, result.err
-        assert "A batch of 12 cannot be split over 8 device(s)" in result.err
+        assert "a batch of 12 cannot be split over 8 device(s)" in result.err
         assert "Traceback" not in result.err
     assert not (tmp_path / "none").exists()
 

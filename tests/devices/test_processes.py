@@ -1,4 +1,5 @@
 import importlib.util
+import threading
 
 import pytest
 
@@ -66,3 +67,17 @@ def test_what_is_left_open_is_one_sentence(monkeypatch):
     )
     with pytest.raises(UserError, match=sentence):
         processes.start(processes.settings({}, "host:1"), 60.0)
+
+
+def test_a_process_does_not_wait_for_ever(monkeypatch, capsys):
+    codes, ended = [], threading.Event()
+
+    def leave(code):
+        codes.append(code)
+        ended.set()
+
+    monkeypatch.setattr("jax.distributed.initialize", lambda **arguments: ended.wait())
+    monkeypatch.setattr("os._exit", leave)
+    processes.start(processes.settings({}, "host:1", 2, 1), 0.01)
+    assert codes == [processes.MISSING]
+    assert "error: not all processes came to host:1 within 0.01 s: " in capsys.readouterr().err

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.geometry.crop import scaling
+from peclr_jax.views import affine as importable
 
 SIDE = 32
 POINTS = np.random.default_rng(0).uniform(-20, 50, (1, 5, 2)).astype(np.float32)
@@ -24,6 +25,10 @@ def similarities(draw: st.DrawFn) -> Similarity:
         jnp.array([draw(floats(0.5, 2.0))]),
         jnp.array([shift]),
     )
+
+
+def identity(batch: int) -> Similarity:
+    return Similarity(jnp.zeros(batch), jnp.ones(batch), jnp.zeros((batch, 2)))
 
 
 def move(transform: Similarity, points: np.ndarray = POINTS) -> np.ndarray:
@@ -56,8 +61,8 @@ def test_compose_is_associative(a, b, c):
 @given(similarities())
 def test_identity_is_neutral(a):
     for composed in (
-        affine.compose(a, affine.identity(1)),
-        affine.compose(affine.identity(1), a),
+        affine.compose(a, identity(1)),
+        affine.compose(identity(1), a),
     ):
         for one, other in zip(composed, a, strict=True):
             assert_close(one, other, atol=1e-6)
@@ -86,7 +91,7 @@ def test_the_same_transform_at_another_side_is_the_same_picture(a):
 
 
 def test_positive_rotation_turns_x_toward_y_about_the_center():
-    quarter_turn = affine.identity(1)._replace(rotation=jnp.array([np.pi / 2]))
+    quarter_turn = identity(1)._replace(rotation=jnp.array([np.pi / 2]))
     center = (SIDE - 1) / 2
     moved = move(quarter_turn, np.array([[[center + 10, center], [center, center]]], np.float32))
     assert_close(moved, [[[center, center + 10], [center, center]]])
@@ -122,7 +127,7 @@ def test_a_range_of_one_point_samples_the_identity():
     drawn = affine.sample(
         jax.random.key(0), 3, rotation=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0)
     )
-    jax.tree.map(np.testing.assert_array_equal, drawn, affine.identity(3))
+    jax.tree.map(np.testing.assert_array_equal, drawn, identity(3))
 
 
 @given(similarities(), floats(6, 25), floats(6, 25))
@@ -144,7 +149,7 @@ def test_a_bright_dot_lands_where_its_point_does(transform, x, y):
 
 def test_the_identity_returns_the_image():
     image = np.random.default_rng(1).integers(0, 256, (2, 9, 9, 3), dtype=np.uint8)
-    view = affine.apply_to_images(jnp.array(image), affine.to_matrix(affine.identity(2), 9), 9)
+    view = affine.apply_to_images(jnp.array(image), affine.to_matrix(identity(2), 9), 9)
     assert view.dtype == jnp.float32
     np.testing.assert_array_equal(view, image)
 
@@ -212,3 +217,7 @@ def test_reproduces_the_official_images(parity):
     matrices = official_matrices(reference, half_pixel=True)[reference["image_case"]]
     views = affine.apply_to_images(jnp.array(reference["image_in"]), matrices, 128)
     assert np.abs(views - reference["image_out"]).mean(axis=(1, 2, 3)).max() < 1.5
+
+
+def test_the_name_that_others_import_stays():
+    assert importable.Similarity is Similarity

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.geometry import affine, camera
+from peclr_jax.hands import camera as importable
 from peclr_jax.hands import skeleton
 
 OFFICIAL_BONE = (skeleton.WRIST, skeleton.INDEX_MCP)
@@ -176,3 +177,8 @@ def test_intrinsics_warped_by_a_crop_are_shifted_and_scaled():
     matrix = jnp.array([[2.0, 0.0, -30.0], [0.0, 2.0, -50.0]])
     expected = [[1000.0, 4.0, 194.0], [0.0, 960.0, 170.0], [0.0, 0.0, 1.0]]
     np.testing.assert_allclose(camera.warp_intrinsics(matrix, INTRINSICS), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["from_25d", "root_depth", "to_25d"])
+def test_names_that_others_import_stay(name):
+    assert getattr(importable, name) is getattr(camera, name)

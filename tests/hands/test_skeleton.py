@@ -43,7 +43,6 @@ MANO = (
     ]
     + [f"{finger} 3" for finger in FINGERS]
 )
-INTERHAND = [f"{finger} {joint}" for finger in FINGERS for joint in (3, 2, 1, 0)] + ["wrist"]
 FREIHAND = ["wrist"] + [f"{finger} {joint}" for finger in FINGERS for joint in range(4)]
 
 
@@ -52,7 +51,6 @@ FREIHAND = ["wrist"] + [f"{finger} {joint}" for finger in FINGERS for joint in r
     [
         (skeleton.FROM_AIT, AIT),
         (skeleton.FROM_MANO, MANO),
-        (skeleton.FROM_INTERHAND, INTERHAND),
     ],
 )
 def test_orders_are_bijections_from_their_documentation(order, names):
@@ -69,7 +67,6 @@ def test_documented_examples():
     # The official code's reference bone, wrist to index MCP, is (0, 2) in its own order.
     assert skeleton.FROM_AIT[skeleton.INDEX_MCP] == 2
     assert skeleton.FROM_AIT[[skeleton.MIDDLE_MCP, skeleton.MIDDLE_PIP]].tolist() == [3, 8]
-    assert skeleton.FROM_INTERHAND[skeleton.WRIST] == 20
 
 
 def test_orders_cannot_be_changed_by_accident():

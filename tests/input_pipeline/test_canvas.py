@@ -140,7 +140,7 @@ def test_everything_fits_its_canvas(height, width, x, y, side, size):
     box = tf.constant([x, y, x + side, y + side / 2], tf.float32)
     window = crop.window_around(box, tf.constant(True), shape, 1.5, size)
     layout, matrix = canvas.lay_out(window, shape, size, tf.constant(False))
-    rows, columns = layout.filled.numpy() // [1, 3]
+    rows, columns = layout.form.numpy() // [1, 3]
     limit = canvas.canvas_side(size)
     assert 1 <= rows <= limit
     assert 1 <= columns <= limit

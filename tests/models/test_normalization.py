@@ -1,4 +1,4 @@
-"""Our batch normalisation beside Flax's, derived by JAX."""
+"""Our batch normalisation beside Flax's, derived by JAX; folded into convolutions."""
 
 from functools import partial
 
@@ -9,7 +9,10 @@ import pytest
 from flax import linen as nn
 
 from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
-from peclr_jax.models.normalization import BatchNorm, standardize
+from peclr_jax.models import resnet
+from peclr_jax.models.heads import ProjectionHead
+from peclr_jax.models.normalization import BatchNorm, fold, standardize
+from peclr_jax.models.projector import Projector
 
 SHAPE = (6, 4, 4, 5)
 
@@ -35,8 +38,12 @@ def arguments(shortcut, dtype=jnp.float32):
 
 
 def pulled_back(function, primals, dtype):
-    y, vjp = jax.vjp(function, *primals)
-    return y, vjp(jax.random.normal(jax.random.key(9), SHAPE).astype(dtype))
+    @jax.jit
+    def differentiate(gradient, *primals):
+        y, vjp = jax.vjp(function, *primals)
+        return y, vjp(gradient)
+
+    return differentiate(jax.random.normal(jax.random.key(9), SHAPE).astype(dtype), *primals)
 
 
 @pytest.mark.parametrize("relu", [False, True])
@@ -63,7 +70,8 @@ def test_forward_mode_is_that_of_flax(relu, shortcut):
     primals = arguments(shortcut)
     tangents = jax.tree.map(lambda array: jnp.cos(3 * array), primals)
     mine, theirs = (
-        jax.jvp(partial(function, relu=relu), primals, tangents) for function in (ours, plain)
+        jax.jit(partial(jax.jvp, partial(function, relu=relu)))(primals, tangents)
+        for function in (ours, plain)
     )
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), mine, theirs)
 
@@ -103,3 +111,38 @@ def test_evaluation_takes_the_running_statistics():
     params = {"scale": jnp.array([1.0, 3.0]), "bias": jnp.array([0.5, 0.5])}
     y = norm.apply({"params": params, "batch_stats": stats}, x, shortcut)
     np.testing.assert_allclose(y, [[0.0, 1.5]])
+
+
+@pytest.mark.parametrize(
+    ("block", "stem"), [(resnet.BasicBlock, "imagenet"), (resnet.Bottleneck, "small")]
+)
+def test_folding_changes_no_output(block, stem):
+    encoder = resnet.ResNet((1, 2), block, width=8, stem=stem)
+    network = Projector(encoder, ProjectionHead(hidden=16, num_points=4))
+    images = jax.random.normal(jax.random.key(0), (2, 32, 32, 3))
+    variables = jax.jit(network.init)(jax.random.key(1), images)
+    # As after training: no statistic is zero or one, none the same in two layers.
+    generator = np.random.default_rng(2)
+    variables = jax.tree.map(
+        lambda leaf: leaf + 0.3 * generator.random(leaf.shape, np.float32),
+        jax.tree.map(np.asarray, variables),
+    )
+    folded, _ = fold(network, variables)
+    rest = jax.jit(lambda variables: fold(network, variables)[1])(variables)
+    assert not [path for path in _paths(rest["params"]["encoder"]) if "bn" in path]
+    assert "encoder" not in rest["batch_stats"]
+    expected = jax.jit(network.apply)(variables, images)
+    np.testing.assert_allclose(
+        jax.jit(folded.apply)(rest, images), expected, atol=2e-5 * np.abs(expected).max()
+    )
+    assert "encoder" in variables["batch_stats"]
+
+
+def test_a_folded_network_is_not_trained():
+    network = resnet.ResNet18(folded=True)
+    with pytest.raises(ValueError, match="folded BatchNorm cannot be trained"):
+        network.init(jax.random.key(0), jnp.zeros((2, 32, 32, 3)), train=True)
+
+
+def _paths(tree):
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]

@@ -12,7 +12,7 @@ from peclr_jax.models.pose_network import PoseNetwork, from_pixels, to_pixels
 
 
 def tiny(**change) -> PoseNetwork:
-    encoder = resnet.ResNet((1, 1, 1, 1), resnet.BasicBlock, width=4, stem="small")
+    encoder = resnet.ResNet((1,), resnet.BasicBlock, width=4, stem="small")
     return PoseNetwork(**({"encoder": encoder, "head": PoseHead()} | change))
 
 
@@ -22,8 +22,8 @@ IMAGES = jax.random.normal(jax.random.key(0), (4, 16, 16, 3))
 
 def test_refinement_starts_as_none():
     network = tiny(refiner=RootDepthRefiner())
-    variables = network.init(jax.random.key(1), IMAGES, INTRINSICS)
-    output = network.apply(variables, IMAGES, INTRINSICS)
+    variables = jax.jit(network.init)(jax.random.key(1), IMAGES, INTRINSICS)
+    output = jax.jit(network.apply)(variables, IMAGES, INTRINSICS)
     np.testing.assert_array_equal(output.root_depth, output.root_depth_estimate)
     assert ((output.root_depth >= 4) & (output.root_depth <= 50)).all()
     np.testing.assert_array_equal(output.pose[:, skeleton.WRIST, 2], 0)
@@ -31,7 +31,7 @@ def test_refinement_starts_as_none():
 
 def test_frozen_encoder_has_no_gradient_and_keeps_its_statistics():
     network = tiny(head=PoseHead((8,)), frozen_encoder=True, refiner=RootDepthRefiner())
-    variables = network.init(jax.random.key(1), IMAGES, INTRINSICS)
+    variables = jax.jit(network.init)(jax.random.key(1), IMAGES, INTRINSICS)
 
     def loss(params):
         output, updates = network.apply(
@@ -43,7 +43,7 @@ def test_frozen_encoder_has_no_gradient_and_keeps_its_statistics():
         )
         return jnp.sum(output.pose**2), updates
 
-    gradient, updates = jax.grad(loss, has_aux=True)(variables["params"])
+    gradient, updates = jax.jit(jax.grad(loss, has_aux=True))(variables["params"])
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient["encoder"]))
     assert any((leaf != 0).any() for leaf in jax.tree.leaves(gradient["head"]))
     after = updates["batch_stats"].get("encoder", variables["batch_stats"]["encoder"])

@@ -140,5 +140,5 @@ def test_our_network_in_the_released_layout(refiner):
 def test_only_a_linear_head_has_the_layout():
     network = PoseNetwork(ENCODER, PoseHead((8,)))
     variables = some_variables(network)
-    with pytest.raises(ValueError, match=r"linear head .* holds \['hidden1', 'pose'\]"):
+    with pytest.raises(ValueError, match=r"head holds \['hidden1', 'pose'\], .*model\.head=linear"):
         from_pose_network(variables, SIDE)

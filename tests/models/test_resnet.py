@@ -1,4 +1,4 @@
-from pathlib import Path
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ import pytest
 
 from peclr_jax.models import resnet
 from peclr_jax.models.torch_weights import from_state_dict
+from tests.models.conftest import FILES, pooled_features
 
 # Learnable parameters of torchvision's networks without their classifiers.
 PARAMETERS = {
@@ -32,32 +33,20 @@ def images(parity):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_pooled_features_agree_with_torch(parity, images, name):
     """The same weights give the official network's features."""
-    with np.load(Path(__file__).parent / "torch_files" / "pooled.npz") as others:
+    with np.load(FILES / "pooled.npz") as others:
         expected = (parity("refine") | dict(others))[f"{name}_pooled128"]
     variables = reference_weights(parity, f"torchvision_{name}")
-    network = resnet.BY_NAME[name]()
-    pooled = jax.jit(network.apply)(variables, images[: len(expected), :128, :128])
+    pooled = pooled_features(name)(variables, images[: len(expected), :128, :128])
     assert np.abs(pooled - expected).max() < 3e-5 * np.abs(expected).max()
-
-
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_tree_is_the_one_weights_are_mapped_to(parity, name):
-    network = resnet.BY_NAME[name]()
-    shapes = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
-    assert sum(x.size for x in jax.tree.leaves(shapes["params"])) == PARAMETERS[name]
-    # Shapes alone: filling 60 million weights is not what this test is about.
-    keys = parity.make_state_dict.load_keys(f"torchvision_{name}", parity.path("keys.json"))
-    mapped = from_state_dict({key: np.broadcast_to(np.float32(0), shape) for key, shape in keys})
-    assert jax.tree.map(jnp.shape, mapped) == jax.tree.map(jnp.shape, shapes)
+    assert sum(x.size for x in jax.tree.leaves(variables["params"])) == PARAMETERS[name]
 
 
 def test_training_updates_statistics_as_torch_does():
-    network = resnet.ResNet(
-        stage_sizes=(1, 1, 1, 1), block=resnet.BasicBlock, width=8, stem="small"
-    )
+    network = resnet.ResNet(stage_sizes=(1,), block=resnet.BasicBlock, width=8, stem="small")
     images = jax.random.normal(jax.random.key(0), (4, 32, 32, 3))
-    variables = network.init(jax.random.key(1), images)
-    _, updates = network.apply(variables, images, train=True, mutable=["batch_stats"])
+    variables = jax.jit(network.init)(jax.random.key(1), images)
+    apply = jax.jit(partial(network.apply, train=True, mutable=["batch_stats"]))
+    _, updates = apply(variables, images)
     stem = jax.lax.conv_general_dilated(
         images,
         variables["params"]["conv1"]["kernel"],
@@ -75,10 +64,10 @@ def test_training_updates_statistics_as_torch_does():
 def test_remat_changes_no_gradient(remat, block):
     images = jax.random.normal(jax.random.key(0), (4, 16, 16, 3))
     plain, saving = (
-        resnet.ResNet((1, 1, 1, 1), block, width=4, stem="small", remat=policy)
+        resnet.ResNet((1, 1), block, width=4, stem="small", remat=policy)
         for policy in ("none", remat)
     )
-    variables = plain.init(jax.random.key(1), images)
+    variables = jax.jit(plain.init)(jax.random.key(1), images)
 
     def gradient(network):
         def loss(params):
@@ -96,9 +85,7 @@ def test_remat_changes_no_gradient(remat, block):
 @pytest.mark.parametrize("pointwise", resnet.POINTWISE)
 def test_convolutions_of_size_one_are_products(pointwise):
     images = jax.random.normal(jax.random.key(0), (4, 32, 32, 3))
-    network = resnet.ResNet(
-        (1, 1, 1, 1), resnet.Bottleneck, width=4, stem="small", pointwise=pointwise
-    )
+    network = resnet.ResNet((1, 1), resnet.Bottleneck, width=4, stem="small", pointwise=pointwise)
     plain = network.clone(pointwise="convolution")
     variables = jax.jit(plain.init)(jax.random.key(1), images)
     results = {}
@@ -121,9 +108,13 @@ def test_convolutions_of_size_one_are_products(pointwise):
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():
     network = resnet.ResNet((1, 1, 1, 1), resnet.BasicBlock, width=4, dtype=jnp.bfloat16)
-    images = jax.random.normal(jax.random.key(0), (2, 64, 64, 3))
-    variables = network.init(jax.random.key(1), images)
-    pooled, updates = network.apply(variables, images, train=True, mutable=["batch_stats"])
+    images = jnp.zeros((2, 64, 64, 3))
+
+    def train():
+        variables = network.init(jax.random.key(1), images)
+        return variables, network.apply(variables, images, train=True, mutable=["batch_stats"])
+
+    variables, (pooled, updates) = jax.eval_shape(train)
     assert pooled.dtype == jnp.float32
     assert {x.dtype.name for x in jax.tree.leaves((variables, updates))} == {"float32"}
 

@@ -5,66 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models import resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
-from peclr_jax.models.released import ReleasedPoseNetwork
 from peclr_jax.models.torch_weights import TorchWeights, from_state_dict, to_state_dict
+from tests.models.conftest import pooled_features
+from tests.models.test_torch_layouts import init, load_keys, network_of
 
-ARCHITECTURES = tuple(resnet.BY_NAME)
-LAYOUTS = {
-    **{f"torchvision_{name}": ("torchvision", name) for name in ARCHITECTURES},
-    "RN_25D_wMLPref_rn50": ("released", "resnet50"),
-    "RN_25D_wMLPref_rn152": ("released", "resnet152"),
-    "Hybrid2Model_resnet50": ("hybrid2", "resnet50"),
-    "Hybrid2Model_resnet152": ("hybrid2", "resnet152"),
-}
 SMALL = ("torchvision_resnet18", "RN_25D_wMLPref_rn50", "Hybrid2Model_resnet50")
-"""Layouts whose values are tested too; of the others, names and shapes."""
-
-
-def load_keys(parity, name):
-    keys = parity.make_state_dict.load_keys(name, parity.path("keys.json"))
-    return {key: tuple(shape) for key, shape in keys}
-
-
-def zeros(keys):
-    """Zeros that take no memory."""
-    return {name: np.broadcast_to(np.float32(0), shape) for name, shape in keys.items()}
-
-
-def network_of(layout, encoder):
-    return {
-        "torchvision": lambda: encoder,
-        "hybrid2": lambda: Projector(encoder, ProjectionHead()),
-        "released": lambda: ReleasedPoseNetwork(encoder),
-    }[layout]()
-
-
-def init(network, key=0):
-    arguments = [jnp.zeros((1, 32, 32, 3))]
-    if isinstance(network, ReleasedPoseNetwork):
-        arguments.append(jnp.eye(3)[None])
-    return jax.eval_shape(network.init, jax.random.key(key), *arguments)
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_network_loads_into_ours(parity, name):
-    layout, architecture = LAYOUTS[name]
-    weights = torch_weights.inspect(zeros(load_keys(parity, name)))
-    assert weights[:4] == (layout, architecture, 64, "imagenet")
-    network = network_of(layout, resnet.BY_NAME[architecture]())
-    assert jax.tree.map(np.shape, weights.variables) == jax.tree.map(np.shape, init(network))
-
-
-@pytest.mark.parametrize("name", LAYOUTS)
-def test_every_name_comes_out(parity, name):
-    keys = load_keys(parity, name)
-    out = to_state_dict(from_state_dict(zeros(keys)))
-    expected = [(key, shape) for key, shape in keys.items() if not key.startswith("fc.")]
-    assert [(key, tensor.shape) for key, tensor in out.items()] == expected
-    for key, tensor in out.items():
-        assert tensor.dtype == (np.int64 if key.endswith("num_batches_tracked") else np.float32)
+"""Layouts whose values are tested; `test_torch_layouts.py` tests names and shapes of all."""
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -99,9 +48,9 @@ def test_our_small_networks_through_files(tmp_path, suffix, layout, stem):
     path = tmp_path / f"weights.{suffix}"
     state_dict = to_state_dict(variables)
     if suffix == "pth":
-        torch_file.write(path, {"state_dict": state_dict})
+        torch_writing.write(path, {"state_dict": state_dict})
     else:
-        torch_file.write_safetensors(path, state_dict, {"format": "pt"})
+        torch_writing.write_safetensors(path, state_dict, {"format": "pt"})
     weights = torch_weights.read_weights(path)
     assert weights[:4] == (layout, "resnet18", 4, stem)
     jax.tree.map(np.testing.assert_array_equal, weights.variables, variables)
@@ -113,17 +62,14 @@ def test_hybrid2_gives_the_official_projection(parity):
     reference = parity("refine")
     keys = module.load_keys("Hybrid2Model_resnet50", parity.path("keys.json"))
     variables = from_state_dict(module.make_state_dict(keys))
+    images = module.normalise(module.make_images())[:1, :128, :128]
+    encoder, head = (
+        {kind: tree[part] for kind, tree in variables.items()} for part in ("encoder", "head")
+    )
+    embedding = pooled_features("resnet50")(encoder, images)
+    points = ProjectionHead().apply(head, embedding)
     network = Projector(resnet.ResNet50(), ProjectionHead())
-
-    @jax.jit
-    def apply(images):
-        def both(bound, x):
-            features = bound.encoder(x)
-            return features, bound.head(features)
-
-        return network.apply(variables, images, method=both)
-
-    embedding, points = apply(module.normalise(module.make_images())[:1, :128, :128])
+    assert jax.tree.map(np.shape, variables) == jax.tree.map(np.shape, init(network))
     for actual, name in ((embedding, "embedding"), (points.reshape(-1, 128), "projection")):
         expected = reference[f"hybrid2_eval_{name}"]
         assert np.abs(actual - expected).max() < 3e-5 * np.abs(expected).max()
@@ -218,7 +164,7 @@ def test_unknown_names_of_the_official_networks(name, layout):
 
 def test_files_are_named(tmp_path, tensors):
     path = tmp_path / "weights.pth"
-    torch_file.write(path, tensors | {"other": np.zeros(3, np.float32)})
+    torch_writing.write(path, tensors | {"other": np.zeros(3, np.float32)})
     with pytest.raises(ValueError, match=r"weights\.pth: 'other' is not a tensor of a torchvision"):
         torch_weights.read_weights(path)
     with pytest.raises(FileNotFoundError, match="there is no weights file"):
@@ -240,18 +186,17 @@ def test_variables_without_a_layout(tensors):
         to_state_dict(variables)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", resnet.BY_NAME)
 def test_pooled_features_agree_with_torch_itself(parity, name):
-    """All five, by PyTorch's own operations: the reference numbers hold but two of them."""
+    """PyTorch's own operations give the features of all five; so `pooled.npz` was made."""
     torch = pytest.importorskip("torch")
     module = parity.make_state_dict
     arrays = module.make_state_dict(
         module.load_keys(f"torchvision_{name}", parity.path("keys.json"))
     )
     weights: TorchWeights = torch_weights.inspect(arrays)
-    network = resnet.BY_NAME[weights.architecture]()
     images = module.normalise(module.make_images())[:1, :128, :128]
-    pooled = jax.jit(network.apply)(weights.variables, images)
+    pooled = pooled_features(weights.architecture)(weights.variables, images)
     expected = features_by_torch(torch, arrays, images)
     assert np.abs(pooled - expected).max() < 3e-5 * np.abs(expected).max()
 

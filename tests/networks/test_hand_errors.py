@@ -30,7 +30,7 @@ def test_pixels_are_those_of_the_image_and_of_the_view(network, hands, exact):
 
 def test_the_mean_bone_makes_another_size(network, hands, exact):
     measured = hand_errors.measure(network, hands, exact, "mean")
-    factor = network.bone_length / hands["bone_length"][:, None]
+    factor = network.statistics.bone_length / hands["bone_length"][:, None]
     distance = np.linalg.norm(hands["keypoints_3d"], axis=-1)
     expected = np.abs(factor - 1) * distance
     np.testing.assert_allclose(measured.errors["prediction", "3d"], expected, atol=1e-5)

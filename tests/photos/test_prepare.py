@@ -6,9 +6,10 @@ from PIL import Image
 
 from peclr_jax.photos import prepare as preparing
 from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.prepare import Options, Skipped, prepare, prepare_all
 
-OPTIONS = Options(32, 1.5, 0.67, 600, 0.0, 40.0)
+OPTIONS = Options(32, LookingRule(), 600, 0.0, 40.0)
 SOMEWHERE = Request((Hand("right"),))
 
 

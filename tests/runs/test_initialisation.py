@@ -7,12 +7,13 @@ import pytest
 
 from configs import finetune as finetuning
 from configs import pretrain as pretraining
-from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax import specs
+from peclr_jax.models import resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
-from peclr_jax.runs import pose_recipe, recipe
-from peclr_jax.runs.initialisation import RANDOM
-from peclr_jax.tasks import pretrain
+from peclr_jax.runs.initialisation import RANDOM, resolve
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
+from peclr_jax.tasks import finetune, pretrain
 
 WIDTH = {"model.width": 4, "model.hidden": 8, "model.num_points": 4, "views.size": 32}
 
@@ -20,7 +21,7 @@ WIDTH = {"model.width": 4, "model.hidden": 8, "model.num_points": 4, "views.size
 def write(path, network, shape=(1, 32, 32, 3)):
     """Writes a random network as PyTorch would save it, and returns its variables."""
     variables = jax.jit(network.init)(jax.random.key(7), jnp.zeros(shape))
-    torch_file.write(path, {"state_dict": torch_weights.to_state_dict(variables)})
+    torch_writing.write(path, {"state_dict": torch_weights.to_state_dict(variables)})
     return variables
 
 
@@ -39,16 +40,16 @@ def official_file(tmp_path_factory):
     return path, write(path, Projector(resnet.ResNet18(width=4, stem="small"), head))
 
 
-def configure(recipes, path, **fields):
+def spec_of(recipes, path, **fields):
     config = recipes.get_config()
     config.update_from_flattened_dict({"init.torch_checkpoint": str(path)} | fields)
-    return config
+    return specs.from_config(PretrainSpec if recipes is pretraining else FinetuneSpec, config)
 
 
-def start(config):
-    given = pretrain.resolve(config)
-    model = recipe.make_projector(config)
-    return pretrain.initialise(jax.random.key(0), model, config.views.size, given)
+def start(spec):
+    """The variables that a pre-training begins with."""
+    spec, given = resolve(spec)
+    return pretrain.initialise(spec, spec.model.build(), given)
 
 
 def assert_equal(tree, other):
@@ -57,41 +58,40 @@ def assert_equal(tree, other):
 
 def test_pretraining_takes_the_encoder(encoder_file, official_file):
     for path, variables in (encoder_file, official_file):
-        started = start(configure(pretraining, path, **WIDTH))
+        started = start(spec_of(pretraining, path, **WIDTH))
         for collection in ("params", "batch_stats"):
             saved = variables[collection]
             assert_equal(started[collection]["encoder"], saved.get("encoder", saved))
-        model = recipe.make_projector(configure(pretraining, path, **WIDTH))
-        random = pretrain.initialise(jax.random.key(0), model, 32, RANDOM)
+        spec = spec_of(pretraining, path, **WIDTH)
+        random = pretrain.initialise(spec, spec.model.build(), RANDOM)
         assert_equal(started["params"]["head"], random["params"]["head"])
 
 
 def test_pretraining_goes_on_with_an_official_head(official_file, encoder_file):
     path, variables = official_file
-    assert_equal(start(configure(pretraining, path, **WIDTH, **{"init.parts": "all"})), variables)
+    assert_equal(start(spec_of(pretraining, path, **WIDTH, **{"init.parts": "all"})), variables)
     with pytest.raises(ValueError, match=r"layout \(torchvision\) does not hold .*parts=encoder"):
-        start(configure(pretraining, encoder_file[0], **WIDTH, **{"init.parts": "all"}))
+        start(spec_of(pretraining, encoder_file[0], **WIDTH, **{"init.parts": "all"}))
     other = WIDTH | {"model.hidden": 16, "init.parts": "all"}
     with pytest.raises(ValueError, match=r"the head in .* has not the tensors"):
-        start(configure(pretraining, path, **other))
+        start(spec_of(pretraining, path, **other))
 
 
 def test_finetuning_takes_encoder_and_architecture(official_file):
     path, variables = official_file
-    config, given = pose_recipe.resolve(configure(finetuning, path))
-    assert config.model.architecture == "resnet18"
-    assert (config.model.width, config.model.stem) == (4, "small")
-    network = pose_recipe.make_pose_network(config)
-    started = pose_recipe.initialise(jax.random.key(0), network, 32, given)
+    spec, given = resolve(spec_of(finetuning, path))
+    assert (spec.model.architecture, spec.model.width, spec.model.stem) == ("resnet18", 4, "small")
+    network = spec.model.network.build(refine_root_depth=True)
+    started = finetune.initialise(spec, network, given)
     for collection in ("params", "batch_stats"):
         assert_equal(started[collection]["encoder"], variables[collection]["encoder"])
     with pytest.raises(ValueError, match=r"layout \(hybrid2\) does not hold"):
-        pose_recipe.resolve(configure(finetuning, path, **{"init.parts": "all"}))
+        resolve(spec_of(finetuning, path, **{"init.parts": "all"}))
 
 
 def test_scratch_takes_nothing(official_file):
-    config = finetuning.get_config("quick+scratch")
-    assert pose_recipe.resolve(config)[1] == RANDOM
+    spec = specs.from_config(FinetuneSpec, finetuning.get_config("quick+scratch"))
+    assert resolve(spec) == (spec, RANDOM)
 
 
 def test_weights_of_another_network_are_named(tmp_path):
@@ -100,20 +100,18 @@ def test_weights_of_another_network_are_named(tmp_path):
         resnet.ResNet152(width=1).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))
     )
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    torch_file.write(path, torch_weights.to_state_dict(zeros))
+    torch_writing.write(path, torch_weights.to_state_dict(zeros))
     fields = {"model.architecture": "resnet50", "model.width": 1, "model.stem": "imagenet"}
     message = r"resnet152\.pth holds .* model\.architecture='resnet152', the config asks for 'resne"
     for recipes in (pretraining, finetuning):
-        config = configure(recipes, path, **fields)
-        resolve = pretrain.resolve if recipes is pretraining else pose_recipe.resolve
         with pytest.raises(ValueError, match=message):
-            resolve(config)
+            resolve(spec_of(recipes, path, **fields))
 
 
 def test_missing_files_are_named(tmp_path):
-    for recipes, resolve in ((pretraining, pretrain.resolve), (finetuning, pose_recipe.resolve)):
+    for recipes in (pretraining, finetuning):
         with pytest.raises(FileNotFoundError, match=r"no weights file .*none\.pth"):
-            resolve(configure(recipes, tmp_path / "none.pth"))
+            resolve(spec_of(recipes, tmp_path / "none.pth"))
 
 
 def test_variants_of_pretraining():

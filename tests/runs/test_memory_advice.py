@@ -5,8 +5,9 @@ import contextlib
 import jax
 import pytest
 
-from configs import finetune, pretrain
+from peclr_jax import specs
 from peclr_jax.runs import memory_advice
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training.failures import OutOfDeviceMemoryError
 from tests.training import toy_run as toy
 
@@ -18,8 +19,6 @@ def out_of_memory(asked):
 
 
 def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
-    config = pretrain.get_config("quick")
-    config.batch_size = 2048
     monkeypatch.setattr(memory_advice, "free_device_memory", lambda device: 40 * 2**30)
 
     def images(step):
@@ -29,7 +28,7 @@ def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
 
     with (
         pytest.raises(OutOfDeviceMemoryError, match=r"training step 3 .*90\.00GiB.*") as info,
-        memory_advice.advising(config),
+        memory_advice.advising(PretrainSpec(batch_size=2048)),
         trainer_that_fails_at(3, out_of_memory("90.00GiB"), monkeypatch),
     ):
         toy.train(tmp_path, 6)
@@ -42,7 +41,7 @@ def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
 @contextlib.contextmanager
 def trainer_that_fails_at(step, error, monkeypatch):
     """Stands in for a device without memory, which a test cannot have."""
-    mesh, init, step_fn = toy.compiled(6, None, 2)
+    mesh, init, step_fn = toy.compiled(6, None, 2, False)
 
     def failing(state, batch, key):
         if int(state.step) + 1 == step:
@@ -65,15 +64,13 @@ def trainer_that_fails_at(step, error, monkeypatch):
     ],
 )
 def test_advice_is_made_of_options_that_work(change, excess, expected):
-    config = pretrain.get_config("quick")
-    config.update_from_flattened_dict({"batch_size": 256, **change})
-    assert expected in memory_advice.advise(config, excess, num_devices=8)
+    spec = specs.changed(PretrainSpec(), {"batch_size": 256, **change}, "the test")
+    assert expected in memory_advice.advise(spec, excess, num_devices=8)
 
 
 def test_advice_for_fine_tuning_is_a_smaller_batch():
-    config = finetune.get_config("quick+scratch")
-    config.batch_size = 100
-    assert memory_advice.advise(config, 2.4, 1).startswith("Set --config.batch_size=41, or --con")
+    advice = memory_advice.advise(FinetuneSpec(batch_size=100), 2.4, 1)
+    assert advice.startswith("Set --config.batch_size=41, or --con")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@ import json
 
 import jax
 
-from configs import pretrain
+from peclr_jax import specs
 from peclr_jax.runs import provenance
+from peclr_jax.runs.spec import PretrainSpec
 
 
 def test_a_run_says_what_it_was_started_with(tmp_path):
-    config = pretrain.get_config("quick").to_dict()
+    config = specs.to_dict(PretrainSpec())
     described = provenance.describe(config, "rendered 0123")
     lines = provenance.keep(tmp_path, described)
     assert any(line.startswith("# config {") for line in lines)

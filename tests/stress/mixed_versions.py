@@ -109,7 +109,7 @@ def main() -> int:
             same = digest(first, workdir) == digest(second, workdir)
             forget_second_half(workdir)
             went_on = run(second, workdir, folder / f"cache_{reader}")
-            went_on &= "Resuming after step 6 of 12" in (workdir / "train.log").read_text()
+            went_on &= "resuming after step 6 of 12" in (workdir / "train.log").read_text()
             table.add_row(
                 *(writer, reader, "the same bits" if same else "DIFFER"),
                 "yes" if went_on and written else "NO",

@@ -34,12 +34,16 @@ from data.image_folder import image_folder_dataset_builder as image_folder
 from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
-from peclr_jax.input_pipeline import DataSpec
 from peclr_jax.input_pipeline.from_rendered import cached
-from peclr_jax.models import torch_file, torch_weights
-from peclr_jax.networks import estimator, inference, trained
+from peclr_jax.models import torch_file, torch_weights, torch_writing
+from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.evaluation_data import default_split, resolve_data
+from peclr_jax.networks.opening import open_network
+from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos import boxes, crop, prepare
-from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.photos.looking import LookingRule
+from peclr_jax.runs.initialisation import resolve
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 from peclr_jax.training.checkpoints import Checkpoints
 
@@ -127,21 +131,16 @@ def check_config(config: ConfigDict) -> None:
                 if config.model[name] in ("auto", 0)
             }
         )
-        config, _ = pose_recipe.resolve(config)
-        pose_recipe.check_finetuning(config, 1)
+        spec, _ = resolve(specs.from_config(FinetuneSpec, config))
+        peak = spec.optimizer.learning_rate
+        spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     else:
-        recipe.check_pretraining(config, 1)
-    recipe.view_spec(config)
-    specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
-    if finetune:
-        peak = config.optimizer.learning_rate
-        pose_recipe.make_optimizer(config, recipe.make_schedule(config, 48, peak).learning_rate)
-        pose_recipe.make_pose_network(config)
-    else:
-        schedule = recipe.make_schedule(config, 48, recipe.sqrt_scaled_peak(config))
-        recipe.make_optimizer(config, schedule.learning_rate)
-        recipe.make_projector(config)
-    recipe.key(config, 0)
+        spec = specs.from_config(PretrainSpec, config)
+        peak = spec.peak_learning_rate
+        spec.model.build()
+    spec.check_devices(1)
+    spec.optimizer.build(spec.schedule(48, peak).learning_rate)
+    spec.key(0)
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -157,20 +156,20 @@ def save_checkpoint(workdir: Path) -> Path:
     """Saves a small fine-tuned network of random weights."""
     config = finetune_recipes.get_config("quick+scratch")
     config.model.width, config.views.size = 4, 16
-    config.statistics = ConfigDict(
-        {
-            "bone_length": 0.03,
-            "mean_pose": np.zeros((21, 3)).tolist(),
-            "mean_hand": np.zeros((21, 3)).tolist(),
-        }
-    )
-    network = pose_recipe.make_pose_network(config)
+    statistics = {
+        "bone_length": 0.03,
+        "mean_pose": np.zeros((21, 3)).tolist(),
+        "mean_hand": np.zeros((21, 3)).tolist(),
+    }
+    spec = specs.from_config(FinetuneSpec, config)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     shapes = jax.eval_shape(
         network.init, jax.random.key(0), np.zeros((1, 16, 16, 3)), np.eye(3)[None]
     )
     source = np.random.default_rng(0)
     state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
-    with Checkpoints(workdir, config.to_dict(), save_every=1) as saver:
+    results = {"label_statistics": statistics}
+    with Checkpoints(workdir, specs.to_dict(spec), results=results, save_every=1) as saver:
         saver.save(1, dict(state))
     return workdir
 
@@ -193,7 +192,7 @@ def checkpoint_files(folder: Path) -> Case:
         restoring.find(run)
         restoring.restore_config(run)
         restoring.restore_params(run)
-        estimator.load(run)
+        open_estimator(run)
 
     return case
 
@@ -210,18 +209,16 @@ def checkpoint_config(folder: Path) -> Case:
         )
         use = random.randrange(3)
         if use == 0:
-            network = estimator.load(run)
-            given = inference.default_data_config()
-            inference.default_split(
-                inference.resolve_data(given, network, random.choice(inference.CROPS))
-            )
+            description = open_network(run).description
+            crop = random.choice(("box", "two_pass"))
+            default_split(resolve_data(EvaluationDataSpec(), description, crop))
         elif use == 1:
-            trained.load(run)
+            open_network(run, in_float32=True)
         else:
             config = finetune_recipes.get_config("quick")
             config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
-            config, _ = pose_recipe.resolve(config)
-            pose_recipe.check_finetuning(config, 1)
+            spec, _ = resolve(specs.from_config(FinetuneSpec, config))
+            spec.check_devices(1)
 
     return case
 
@@ -307,7 +304,7 @@ def regressors(folder: Path) -> Case:
     """MANO's regressor in each of its files."""
     matrix = np.full((16, 778), 1 / 778)
     np.save(folder / "J_regressor.npy", matrix)
-    torch_file.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
+    torch_writing.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
     import pickle
 
     (folder / "MANO_RIGHT.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
@@ -336,7 +333,7 @@ def photos(folder: Path) -> Case:
         *sorted(folder.iterdir()),
         *sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json"),
     ]
-    options = prepare.Options(32, 1.5, 0.5, 64, 0.0, 40.0)
+    options = prepare.Options(32, LookingRule(central_box=0.5), 64, 0.0, 40.0)
 
     def case(random: random.Random, folder: Path) -> None:
         chosen = random.choice(found)
@@ -396,7 +393,7 @@ def torch_weights_files(folder: Path) -> Case:
     found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
     tensors = {"a": np.ones((3, 2), np.float32), "b": np.ones(2, np.int64)}
     safetensors.numpy.save_file(tensors, folder / "small.safetensors")
-    torch_file.write(
+    torch_writing.write(
         folder / "ours.pth", {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
     )
     found += sorted(folder.iterdir())

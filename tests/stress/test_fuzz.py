@@ -16,6 +16,7 @@ from mutations import damage, distort
 CASES = 136
 
 
+@pytest.mark.slow
 def test_damaged_files_are_read_or_refused_in_a_sentence():
     # Apart from the other tests: shapes in signatures are not checked there, as for our users, and
     # the memory of a case can be limited.

@@ -11,8 +11,9 @@ import pytest
 
 from benchmarks.compiled import stablehlo
 from configs import pretrain as recipes
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
-from peclr_jax.runs import recipe
+from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
 
@@ -20,7 +21,7 @@ PAIRS, HIDDEN = 12, 40
 NAMES = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def config_of(dtype):
+def spec_of(dtype, **change):
     config = recipes.get_config("paper_rn50")
     config.update_from_flattened_dict(
         {
@@ -31,13 +32,14 @@ def config_of(dtype):
             "model.hidden": HIDDEN,
             "data.source_size": 48,
             "views.size": 32,
+            **change,
         }
     )
-    return config
+    return specs.from_config(PretrainSpec, config)
 
 
-def make_model(config):
-    model = recipe.make_projector(config)
+def make_model(spec):
+    model = spec.model.build()
     return model.clone(encoder=model.encoder.clone(stage_sizes=(1, 1, 1, 1)))
 
 
@@ -48,16 +50,16 @@ def variables_of(model, size):
 
 @cache
 def lowered(dtype, platform):
-    config = config_of(dtype)
-    model, spec = make_model(config), recipe.view_spec(config)
-    optimizer = recipe.make_optimizer(config, lambda count: 1e-3)
+    spec = spec_of(dtype)
+    model, optimizer = make_model(spec), spec.optimizer.build(lambda count: 1e-3)
     state = jax.eval_shape(
-        lambda variables: trainer.create_state(variables, optimizer), variables_of(model, spec.size)
+        lambda variables: trainer.create_state(variables, optimizer),
+        variables_of(model, spec.views.size),
     )
-    gradients = pretrain.make_gradients(config, model, spec)
+    gradients = pretrain.make_gradients(spec, model)
     mesh = make_mesh(jax.devices()[:1])
     step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
-    side = config.data.source_size
+    side = spec.data.source_size
     batch = {"image": jax.ShapeDtypeStruct((PAIRS, side, side, 3), jnp.uint8)}
     return step.trace(state, batch, jax.random.key(0)).lower(lowering_platforms=(platform,))
 
@@ -91,9 +93,8 @@ def test_activations_stay_channels_last(platform):
 @pytest.mark.parametrize("remat", ["none", "norm", "block"])
 @pytest.mark.parametrize("dtype", NAMES)
 def test_what_the_backward_pass_needs_of_activations_is_kept_in_their_own_type(dtype, remat):
-    config = config_of(dtype)
-    config.model.remat = remat
-    model, side = make_model(config), config.views.size
+    spec = spec_of(dtype, **{"model.remat": remat})
+    model, side = make_model(spec), spec.views.size
     variables = variables_of(model, side)
 
     def points(params, batch_stats, images):

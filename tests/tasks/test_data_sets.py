@@ -11,7 +11,8 @@ import pytest
 from configs import evaluate as evaluation
 from configs import pretrain as pretraining
 from data import build
-from peclr_jax import input_pipeline
+from peclr_jax import input_pipeline, specs
+from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.tasks import evaluate, pretrain
 
 DATA = Path(__file__).parents[2] / "data"
@@ -33,7 +34,14 @@ MEASURED = {
 
 
 @pytest.mark.parametrize(
-    "names", ["freihand,youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder"]
+    "names",
+    [
+        "freihand,youtube_3d_hands",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("ho3d/v2", "dexter_object", "image_folder")
+        ),
+    ],
 )
 @pytest.mark.usefixtures("one_device", "shallow")
 def test_pretraining(names, records, tmp_path, monkeypatch):
@@ -84,7 +92,7 @@ def test_evaluation(name, finetuned, records, tmp_path):
             "split": "train" if name.startswith("ho3d") else "",
         }
     )
-    found = evaluate.evaluate(config, tmp_path)["prediction"]
+    found = evaluate.evaluate(specs.from_config(EvaluateSpec, config), tmp_path)["prediction"]
     measured = {kind for kind in ("3d", "pa", "2d") if found[kind] is not None}
     assert measured == set(MEASURED[name])
     assert (tmp_path / "worst.png").is_file()

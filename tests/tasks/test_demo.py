@@ -6,6 +6,7 @@ import re
 import pytest
 
 from configs import demo as recipes
+from peclr_jax import specs
 from peclr_jax.tasks import demo
 
 TRAINING = {
@@ -43,13 +44,39 @@ def config():
         "equivariance.rotation_step_deg": 40.0,
         "equivariance.translation_step_px": 25.0,
         "predict.batch_size": 4,
-        "photos": "no such folder",
         "photos_stand_in": 3,
     }
     config.update_from_flattened_dict(changes)
     return config
 
 
+def spec_of(config):
+    return specs.from_config(demo.DemoSpec, config)
+
+
+def test_the_parts_use_each_others_networks_and_the_same_hands(config, tmp_path):
+    spec = demo.connect(spec_of(config), tmp_path)
+    for part in (spec.pretrain, spec.finetune, spec.probe, spec.evaluate, spec.equivariance):
+        assert part.data.rendered.cache_dir == str(tmp_path / "rendered")
+    assert spec.finetune.init.checkpoint == str(tmp_path / "pretrain")
+    assert spec.evaluate.checkpoint == spec.predict["checkpoint"] == str(tmp_path / "finetune")
+    assert spec.predict["images"] == str(tmp_path / "hands")
+    pretrained, random = demo.probes(spec)
+    assert (pretrained[:2], random[:2]) == (("pretrained", 0), ("random", 0))
+    assert pretrained[2].init.checkpoint == str(tmp_path / "pretrain")
+    assert random[2].init.checkpoint == ""
+    assert random[2].model.width == 4
+    assert random[2].model.frozen
+
+
+def test_photos_that_are_not_there_are_named_before_anything_is_trained(config, tmp_path):
+    config.photos = str(tmp_path / "misspelt")
+    with pytest.raises(FileNotFoundError, match=r"--config\.photos=.*misspelt names no photos"):
+        demo.run(config, tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
 def test_from_nothing_to_a_report(config, tmp_path, capsys):
     demo.run(config, tmp_path)
@@ -57,7 +84,7 @@ def test_from_nothing_to_a_report(config, tmp_path, capsys):
     assert len(re.findall("<h2", report)) == 7
     assert report.count("data:image/") >= 10
     assert "http" not in re.sub(r"data:[^\"']*", "", report)  # nothing from the network
-    scores = demo.probe_scores(demo.prepare(config, tmp_path), tmp_path)
+    scores = demo.probe_scores((0,), tmp_path)
     assert len(scores["pretrained"]) == len(scores["random"]) == 1
     assert scores["reduction_interval"] is None
     predicted = json.loads((tmp_path / "predict/predictions.json").read_text())

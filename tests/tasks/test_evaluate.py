@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from configs import evaluate as recipes
+from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.hands import metrics
-from peclr_jax.networks import inference
+from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.tasks import evaluate
 
 
 def configure(checkpoint, **fields):
-    config = recipes.get_config()
-    config.update_from_flattened_dict(
-        {"checkpoint": str(checkpoint), "batch_size": 16, "resamples": 50, "pictures": 3, **fields}
-    )
-    return config
+    fields = {"checkpoint": str(checkpoint), "batch_size": 16, "resamples": 50, **fields}
+    return specs.changed(EvaluateSpec(pictures=3), fields, "the test")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_an_evaluation_leaves_what_it_promises(evaluated):
 
 def test_the_numbers_are_their_definitions(evaluated, network, hands):
     _, result = evaluated
-    inferred = inference.infer(network, hands, "box", 16)
+    inferred = look_at_batch(network, hands, "box", 16)
     bone = jnp.asarray(hands["bone_length"])
     joints = np.asarray(inferred.estimate.lift(inferred.intrinsics, bone), np.float64)
     true = hands["keypoints_3d"].astype(np.float64)
@@ -58,7 +58,7 @@ def test_the_numbers_are_their_definitions(evaluated, network, hands):
     pixels = np.asarray(inferred.estimate.pose)[..., :2]
     errors = metrics.joint_errors(pixels, hands["keypoints_2d"]) / hands["crop_scale"][:, None]
     assert result["prediction"]["2d"]["mean"]["value"] == pytest.approx(errors.mean(), rel=1e-4)
-    mean_hand = np.broadcast_to(network.mean_hand, true.shape).astype(np.float64)
+    mean_hand = np.broadcast_to(network.statistics.mean_hand, true.shape).astype(np.float64)
     value = result["mean_hand"]["pa"]["mean"]["value"]
     aligned = metrics.procrustes_align(mean_hand, true)
     assert value == pytest.approx(metrics.epe(aligned, true), abs=1e-7)
@@ -85,7 +85,7 @@ def test_two_passes_over_real_photographs(finetuned, records, shared, tmp_path, 
             "bone_length": "mean",
         },
     )
-    evaluate.run(config, tmp_path)
+    evaluate.run(specs.to_config(config), tmp_path)
     printed = capsys.readouterr().out
     assert "PA-EPE, cm" in printed
     assert "No box was given" in printed
@@ -131,17 +131,19 @@ def test_no_labels_at_all(finetuned, records, shared, tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"crop": "hand"}, "crop='hand' is none of 'box', 'two_pass'"),
-        ({"bone_length": "3"}, "bone_length='3' is none of 'given', 'mean'"),
-        ({"batch_size": 0}, "batch_size must be positive"),
-        ({"resamples": -1}, "resamples must be zero or more"),
+        ({"crop": "hand"}, "config.crop is 'hand'"),
+        ({"bone_length": "3"}, "config.bone_length is '3'"),
+        ({"batch_size": 0}, "config.batch_size must be at least 1"),
+        ({"resamples": -1}, "config.resamples must be zero or more"),
     ],
 )
 def test_impossible_configs(fields, message, tmp_path):
-    with pytest.raises(ValueError, match=message):
-        evaluate.evaluate(configure("nowhere", **fields), tmp_path)
+    config = recipes.get_config()
+    config.update(fields)
+    with pytest.raises(UserError, match=message):
+        evaluate.run(config, tmp_path)
 
 
 def test_unknown_recipe():
-    with pytest.raises(ValueError, match="has no recipe 'paper'"):
+    with pytest.raises(UserError, match="has no recipe 'paper'"):
         recipes.get_config("paper")

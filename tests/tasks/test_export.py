@@ -10,16 +10,20 @@ import pytest
 
 from configs import export as recipes
 from configs import finetune, pretrain
+from peclr_jax import specs
 from peclr_jax.export import compiled as export_compiled
 from peclr_jax.export import torch_files as export_torch
+from peclr_jax.export.functions import ViewFunction
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
-from peclr_jax.networks import estimator, trained
-from peclr_jax.networks.trained import ViewFunction
-from peclr_jax.runs import pose_recipe, recipe
+from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.opening import open_network
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.tasks import export
-from peclr_jax.training.restoring import restore_config, restore_params
+from peclr_jax.tasks import finetune as finetuning
+from peclr_jax.tasks import pretrain as pretraining
+from peclr_jax.training.restoring import restore_params, restore_results
 from tests.small_networks import save
 
 SMALL = {"model.width": 4, "views.size": 16}
@@ -41,10 +45,9 @@ def trained_looking(variables):
 def pretrained_run(workdir, fields):
     config = pretrain.get_config()
     config.update_from_flattened_dict(fields | {"model.hidden": 16, "model.num_points": 8})
-    network = recipe.make_projector(config)
-    side = config.views.size
-    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, side, side, 3)))
-    return save(workdir, config.to_dict(), trained_looking(variables))
+    spec = specs.from_config(PretrainSpec, config)
+    variables = pretraining.initialise(spec, spec.model.build(), RANDOM)
+    return save(workdir, specs.to_dict(spec), trained_looking(variables))
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +66,13 @@ def published_finetuned(tmp_path_factory, finetuned):
     """A fine-tuned one, whose refinement and mean pose say something."""
     config = finetune.get_config("quick+scratch")
     config.update_from_flattened_dict(PUBLISHED)
-    config.statistics = restore_config(finetuned)["statistics"]
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, config.views.size, RANDOM)
-    variables = trained_looking(dict(variables))
+    spec = specs.from_config(FinetuneSpec, config)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+    variables = trained_looking(dict(finetuning.initialise(spec, network, RANDOM)))
     bias = jnp.asarray(restore_params(finetuned)["params"]["head"]["pose"]["bias"])
     variables["params"]["head"]["pose"]["bias"] = bias
-    return save(tmp_path_factory.mktemp("published_finetuned"), config.to_dict(), variables)
+    workdir = tmp_path_factory.mktemp("published_finetuned")
+    return save(workdir, specs.to_dict(spec), variables, restore_results(finetuned))
 
 
 @pytest.fixture
@@ -120,7 +123,7 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     report = export.export(configure(published_finetuned, "official"), tmp_path)
     state_dict = torch_file.read(report.folder / "official.pth")
     # Pixels of the view, in AIT's order, at the mean pose that the bias holds.
-    network = trained.load(published_finetuned)
+    network = open_network(published_finetuned, in_float32=True)
     mean_pose = np.asarray(network.config.statistics.mean_pose)
     official = state_dict["backend_model.fc.bias"][:63].reshape(21, 3)[skeleton.FROM_AIT]
     np.testing.assert_allclose(official[:, :2], 15.5 + 16 * mean_pose[:, :2], rtol=1e-5)
@@ -128,7 +131,7 @@ def test_official_names_of_a_finetuned_network(published_finetuned, tmp_path):
     assert set(report.check["peak"]) == {"keypoints_25d", "root_depth"}
     assert report.check["peak"]["root_depth"] > 4
     assert "first joint is the wrist itself" in report.opening
-    reopened = estimator.load_released(report.folder / "official.pth")
+    reopened = open_estimator("", report.folder / "official.pth")
     assert not reopened.network.palm_root
     assert reopened.view_size == network.view_size
     np.testing.assert_array_equal(reopened.mean_pose, mean_pose.astype(np.float32))
@@ -153,7 +156,7 @@ def test_safetensors_hold_any_width(pretrained, tmp_path):
 def test_encoder_of_a_finetuned_network(finetuned, tmp_path):
     report = export.export(configure(finetuned, "safetensors"), tmp_path)
     variables = torch_weights.load_torch(report.folder / "encoder.safetensors")
-    expected = trained.part(restore_params(finetuned), "encoder")
+    expected = open_network(finetuned).part("encoder")
     jax.tree.map(np.testing.assert_array_equal, variables, expected)
 
 
@@ -171,7 +174,9 @@ def test_saved_model_of_features(pretrained, tmp_path):
     )
     # Another number of views than that of the check.
     images = export.example_views(16, 7)["images"]
-    expected = export_compiled.of(trained.load(pretrained)).call(images)["features"]
+    expected = export_compiled.of(open_network(pretrained, in_float32=True)).call(images)[
+        "features"
+    ]
     answer = function(images=tf.constant(images))["features"]
     np.testing.assert_allclose(answer, expected, atol=report.check["tolerance"]["features"])
 
@@ -196,7 +201,7 @@ def test_stablehlo(finetuned, tmp_path, free_sizes):
     plain = (report.folder / "network.mlirbc").read_bytes()
     assert b"custom_call" not in plain
     assert b"scatter" not in plain
-    network = trained.load(finetuned)
+    network = open_network(finetuned, in_float32=True)
     free = export_compiled.lower(export_compiled.of(network), 16, 0, ("cpu",))
     assert b"custom_call" in export_compiled.portable_module(free)
     explained = export_compiled.explain_stablehlo(network, configure("", "stablehlo", batch_size=0))
@@ -286,7 +291,7 @@ def test_impossible_configs(fields, message, tmp_path):
 
 
 def test_checkpoints_of_no_network(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no checkpoint"):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint"):
         export.export(configure(tmp_path / "nowhere", "safetensors"), tmp_path)
     run = save(tmp_path / "run", {"task": "knitting"}, {"params": {"a": np.zeros(1)}})
     with pytest.raises(ValueError, match="is a checkpoint of the task 'knitting'"):
@@ -295,7 +300,7 @@ def test_checkpoints_of_no_network(tmp_path):
 
 def test_a_half_precision_run_is_exported_in_float32(tmp_path):
     run = pretrained_run(tmp_path, SMALL | {"model.dtype": "bfloat16", "model.remat": "block"})
-    network = trained.load(run)
+    network = open_network(run, in_float32=True)
     assert network.network.encoder.dtype == jnp.float32
     assert network.network.encoder.remat == "none"
 
@@ -313,5 +318,5 @@ def test_torch_gives_the_features(published, tmp_path):
     views = ((images / 255 - mean) / deviation).astype(np.float32).transpose(0, 3, 1, 2)
     with torch.no_grad():
         features = network.eval()(torch.from_numpy(views)).numpy()
-    expected = export_compiled.of(trained.load(published)).call(images)["features"]
+    expected = export_compiled.of(open_network(published, in_float32=True)).call(images)["features"]
     np.testing.assert_allclose(features, expected, atol=report.check["tolerance"]["features"])

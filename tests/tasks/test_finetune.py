@@ -14,11 +14,11 @@ from configs import pretrain as pretraining
 from peclr_jax import specs
 from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline import DataSpec, make_source
+from peclr_jax.input_pipeline import make_source
 from peclr_jax.networks import estimator
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.runs import label_statistics, pose_recipe, recipe
-from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.initialisation import RANDOM, resolve
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.restoring import restore_params
@@ -35,15 +35,13 @@ def pretrained(tmp_path_factory, shallow_throughout):
     """A checkpoint of pre-training, of a random network with statistics of its own."""
     config = pretraining.get_config()
     config.update_from_flattened_dict({"model.width": 4, "model.hidden": 8, "views.size": 16})
-    variables = pretrain.initialise(jax.random.key(5), recipe.make_projector(config), 16, RANDOM)
+    config.seed = 5
+    spec = specs.from_config(PretrainSpec, config)
+    variables = pretrain.initialise(spec, spec.model.build(), RANDOM)
     workdir = tmp_path_factory.mktemp("pretrained")
-    with Checkpoints(workdir, config.to_dict(), save_every=1) as checkpoints:
+    with Checkpoints(workdir, specs.to_dict(spec), save_every=1) as checkpoints:
         checkpoints.save(1, dict(variables))
     return workdir
-
-
-def data_spec(config):
-    return specs.from_mapping(DataSpec, config.data.to_dict(), "--config.data")
 
 
 def small(name: str, data_dir, checkpoint="", **change):
@@ -69,6 +67,17 @@ def small(name: str, data_dir, checkpoint="", **change):
         | change
     )
     return config
+
+
+def spec_of(*arguments, **change) -> FinetuneSpec:
+    return specs.from_config(FinetuneSpec, small(*arguments, **change))
+
+
+def started(spec):
+    """The resolved spec of a run, its network, and the variables that it begins with."""
+    spec, given = resolve(spec)
+    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+    return spec, network, finetune.initialise(spec, network, given)
 
 
 def encoder_of(path):
@@ -97,15 +106,13 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     assert loaded.config.model.architecture == "resnet18"  # was "auto": read from the checkpoint
     assert 0.01 < loaded.bone_length < 0.2
     # Another run can go on from all of it.
-    config, given = pose_recipe.resolve(small("quick", records, tmp_path, **{"init.parts": "all"}))
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, 16, given)
+    everything = {"init.parts": "all"}
+    _, _, variables = started(spec_of("quick", records, tmp_path, **everything))
     assert same(variables["params"], restore_params(tmp_path)["params"])
     with pytest.raises(ValueError, match="goes on from a fine-tuned network"):
-        pose_recipe.resolve(small("quick", records, pretrained, **{"init.parts": "all"}))
-    config.model.head = "mlp"
+        resolve(spec_of("quick", records, pretrained, **everything))
     with pytest.raises(ValueError, match=r"the head in .* has not the tensors"):
-        pose_recipe.initialise(jax.random.key(0), pose_recipe.make_pose_network(config), 16, given)
+        started(spec_of("quick", records, tmp_path, **everything, **{"model.head": "mlp"}))
     # Started again, it has nothing to do; under another config it refuses.
     finetune.run(small("quick", records, pretrained, num_steps=12), tmp_path)
     with pytest.raises(ValueError, match=r"holds a run of another config .*num_steps 12 -> 13"):
@@ -129,88 +136,23 @@ def test_probe_of_a_random_encoder_knows_the_statistics_of_the_images(records, t
 
 
 def test_starts_from_the_checkpoints_encoder(pretrained, records):
-    config, given = pose_recipe.resolve(small("quick", records, pretrained))
-    assert (config.model.architecture, config.model.width, config.model.stem) == (
-        "resnet18",
-        4,
-        "small",
-    )
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, 16, given)
+    spec, _, variables = started(spec_of("quick", records, pretrained))
+    assert (spec.model.architecture, spec.model.width, spec.model.stem) == ("resnet18", 4, "small")
     found = {name: variables[name]["encoder"] for name in ("params", "batch_stats")}
     assert same(found, encoder_of(pretrained))
 
 
 def test_mistakes_are_named(pretrained, records, tmp_path):
     with pytest.raises(ValueError, match=r"encoder with model.width=4, the config asks for 32"):
-        pose_recipe.resolve(small("quick", records, pretrained, **{"model.width": 32}))
+        resolve(spec_of("quick", records, pretrained, **{"model.width": 32}))
     with pytest.raises(ValueError, match=r"resnet18.* asks for 'resnet50'"):
-        pose_recipe.resolve(small("paper_rn50", records, pretrained))
+        resolve(spec_of("paper_rn50", records, pretrained, **{"views.size": 32}))
     with pytest.raises(ValueError, match=r"variant .scratch"):
-        pose_recipe.resolve(small("quick", records))
+        resolve(spec_of("quick", records))
     with pytest.raises(FileNotFoundError, match="nothing"):
-        pose_recipe.resolve(small("quick", records, tmp_path / "nothing"))
-    with pytest.raises(ValueError, match="no variant 'labels_15'"):
-        recipes.get_config("quick+labels_15")
-    with pytest.raises(ValueError, match="no recipe 'paper'"):
-        recipes.get_config("paper")
-    for field, value, message in (
-        ("model.head", "deep", "'linear', 'mlp'"),
-        ("loss.root_depth", -1.0, "loss.root_depth must be zero or more"),
-        ("loss.keypoints_2d", 0.0, "nothing to find the hand by"),
-        ("optimizer.learning_rate", 0.0, "optimizer.learning_rate must be positive"),
-        ("batch_size", 12, "choose a multiple of 8"),
-        ("data.pairs", "versions", "data.pairs='versions' is for pre-training"),
-    ):
-        config = small("quick+scratch", records, **{field: value})
-        with pytest.raises(ValueError, match=message):
-            pose_recipe.check_finetuning(config, 8)
+        resolve(spec_of("quick", records, tmp_path / "nothing"))
     with pytest.raises(ValueError, match="is a checkpoint of the task 'pretrain'"):
         estimator.load(pretrained)
-
-
-@pytest.mark.parametrize("base", recipes.BASES)
-@pytest.mark.parametrize("variant", ["", *recipes.VARIANTS])
-def test_every_recipe_is_a_possible_one(base, variant):
-    config = recipes.get_config("+".join(filter(None, (base, "scratch", variant))))
-    config, _ = pose_recipe.resolve(config)
-    pose_recipe.check_finetuning(config, 8)
-    assert config.data.labels
-
-
-def test_paper_recipe_is_the_papers():
-    config = recipes.get_config("paper_rn50")
-    assert (config.batch_size, config.num_epochs, config.views.size) == (128, 100, 128)
-    assert (config.optimizer.name, config.optimizer.learning_rate) == ("adam", 5e-4)
-    assert config.views.rotation_deg == 90
-    assert config.views.scale == (0.7, 1.3)
-    assert config.views.translation == (-20 / 128, 20 / 128)
-    schedule = recipe.make_schedule(config, 900, config.optimizer.learning_rate)
-    assert schedule.total_steps == 90_000
-    np.testing.assert_allclose(schedule.learning_rate(0), 5e-4)
-    np.testing.assert_allclose(schedule.learning_rate(45_000), 2.5e-4, rtol=1e-6)
-
-
-def test_statistics_of_labels(records):
-    config = small("quick+scratch", records)
-    source = make_source(data_spec(config), train=True, batch_size=8, seed=0, mesh=make_mesh())
-    statistics = label_statistics.measure(source, 8, recipe.view_spec(config), 24)
-    assert np.shape(statistics["mean_pose"]) == (21, 3)
-    assert np.abs(np.asarray(statistics["mean_pose"])[:, :2]).max() < 1
-    json.dumps(statistics)
-
-
-def test_mean_hand_is_the_hand_that_was_turned():
-    generator = np.random.default_rng(0)
-    shape = generator.normal(size=(21, 3)) * 0.05
-    rotations = np.linalg.qr(generator.normal(size=(40, 3, 3)))[0]
-    rotations *= np.linalg.det(rotations)[:, None, None]
-    hands = shape @ rotations + generator.normal(size=(40, 1, 3))
-    mean = label_statistics.mean_hand(hands)
-    np.testing.assert_allclose(mean[0], 0, atol=1e-12)
-    distances = np.linalg.norm(mean[:, None] - mean, axis=-1)
-    expected = np.linalg.norm(shape[:, None] - shape, axis=-1)
-    np.testing.assert_allclose(distances, expected, atol=1e-9)
 
 
 @pytest.mark.usefixtures("one_device")
@@ -256,7 +198,7 @@ def test_canvases_and_crops_are_seen_alike(name, records):
     """Right hands and left ones: of one key, nearly the same views with the same labels."""
     seen = []
     for cache in ("none", "host"):
-        config = small(
+        spec = spec_of(
             "quick+scratch",
             records,
             **{
@@ -270,16 +212,16 @@ def test_canvases_and_crops_are_seen_alike(name, records):
                 "views.color_jitter": False,
             },
         )
-        spec = recipe.view_spec(config)
         mesh = make_mesh(jax.devices()[:1])
-        source = make_source(data_spec(config), train=True, batch_size=4, seed=0, mesh=mesh)
+        source = make_source(spec.data, train=True, batch_size=4, seed=0, mesh=mesh)
         batches = source.batches(0)
         batch = next(batches)
         batches.close()
         assert ("to_source" in batch) == (cache == "none")
-        view = augment(jax.random.key(1), batch["image"], spec, batch.get("to_source"), 96)
-        matrix = source_to_view(view.transform, 96, spec)
-        target, _ = target_in_view(batch, matrix, camera.assumed_intrinsics(spec.size))
+        views = spec.views
+        view = augment(jax.random.key(1), batch["image"], views, batch.get("to_source"), 96)
+        matrix = source_to_view(view.transform, 96, views)
+        target, _ = target_in_view(batch, matrix, camera.assumed_intrinsics(views.size))
         seen.append((np.asarray(denormalize(view.images)), target))
     (canvas, target), (crop, expected) = seen
     jax.tree.map(np.testing.assert_array_equal, target, expected)
@@ -290,15 +232,12 @@ def test_canvases_and_crops_are_seen_alike(name, records):
 
 def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
     """Labels are warped, masked means taken and BatchNorm measured over all devices' hands."""
-    config, _ = pose_recipe.resolve(small("quick+scratch", records))
-    spec = recipe.view_spec(config)
-    source = make_source(data_spec(config), train=True, batch_size=8, seed=0, mesh=make_mesh())
+    spec, network, variables = started(spec_of("quick+scratch", records))
+    source = make_source(spec.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
     batch = jax.tree.map(np.asarray, next(iter(source.batches(0))))
     # Unequal shares of what is labelled: the mean of the devices' means would be another number.
     batch["keypoints_2d_valid"] = batch["keypoints_2d_valid"] & (np.arange(8)[:, None] < 3)
-    network = pose_recipe.make_pose_network(config)
-    variables = pose_recipe.initialise(jax.random.key(0), network, spec.size, RANDOM)
-    gradients = finetune.make_gradients(config, network, spec)
+    gradients = finetune.make_gradients(spec, network)
 
     def loss(devices):
         mesh = make_mesh(devices)

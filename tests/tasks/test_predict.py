@@ -1,5 +1,6 @@
 """Photos in, files out: with a stand-in that finds coloured marks, and with a real tiny network."""
 
+import dataclasses
 import json
 from dataclasses import dataclass, field
 
@@ -7,15 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import ExifTags, Image, ImageDraw, ImageOps
 
-from configs import finetune as finetune_recipes
 from configs import predict as recipes
+from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
+from peclr_jax.models.spec import PoseNetworkSpec
 from peclr_jax.networks.estimator import Estimate, Estimator
-from peclr_jax.runs import pose_recipe
+from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.tasks import predict
+from peclr_jax.tasks.predict import PredictSpec
 
 SIZE = 64
 DEPTH = 12.0
@@ -50,15 +53,9 @@ class MarkFinder(Estimator):
 
 @pytest.fixture
 def finder(monkeypatch):
-    config = ConfigDict(
-        {
-            "views": {"size": SIZE},
-            "data": {"hand_margin": 1.5, "source_margin": 1.5},
-            "statistics": {"bone_length": BONE},
-        }
-    )
-    estimator = MarkFinder(config, None, {})
-    monkeypatch.setattr(predict.estimators, "load", lambda checkpoint: estimator)
+    statistics = LabelStatistics(bone_length=BONE)
+    estimator = MarkFinder(None, {}, SIZE, 1.5, statistics=statistics)
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
     return estimator
 
 
@@ -72,13 +69,9 @@ def marked(width=640, height=480, wrist=WRIST, tip=TIP, zoom=1):
     return image
 
 
-def config_for(images, **change):
-    config = recipes.get_config()
-    config.update_from_flattened_dict(
-        {"checkpoint": "a run", "images": str(images), "batch_size": 4, "overlay_side": 400}
-    )
-    config.update_from_flattened_dict(change)
-    return config
+def spec_for(images, **change):
+    spec = PredictSpec(checkpoint="a run", images=str(images), batch_size=4, overlay_side=400)
+    return dataclasses.replace(spec, **change)
 
 
 def predict_one(tmp_path, image, name="photo.jpg", boxes=None, save=None, **change):
@@ -88,7 +81,7 @@ def predict_one(tmp_path, image, name="photo.jpg", boxes=None, save=None, **chan
     if boxes is not None:
         (tmp_path / "boxes.json").write_text(json.dumps({name: boxes}))
         change["boxes"] = str(tmp_path / "boxes.json")
-    summary = predict.predict(config_for(path, **change), tmp_path / "out")
+    summary = predict.predict(spec_for(path, **change), tmp_path / "out")
     (entry,) = json.loads(summary.json.read_text())["images"]
     return entry
 
@@ -206,7 +199,7 @@ def folder(tmp_path):
 
 def test_bad_files_are_reported_and_the_rest_is_done(folder, finder, capsys):
     out = folder.parent / "out"
-    assert predict.run(config_for(folder), out) == predict.SOME_SKIPPED
+    assert predict.run(specs.to_config(spec_for(folder)), out) == predict.SOME_SKIPPED
     written = json.loads((out / "predictions.json").read_text())
     names = [entry["file"].rsplit("/", 1)[1] for entry in written["images"]]
     assert " ".join(names) == (
@@ -245,7 +238,7 @@ def test_what_the_reader_must_know_is_written(tmp_path, finder):
 def test_nothing_readable_is_a_mistake(tmp_path, finder):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match="none of the 1 image"):
-        predict.run(config_for(tmp_path), tmp_path / "out")
+        predict.predict(spec_for(tmp_path), tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -254,29 +247,35 @@ def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypat
     monkeypatch.setattr(MarkFinder, "__call__", lambda *_: answer)
     marked().save(tmp_path / "photo.jpg")
     with pytest.raises(ValueError, match="not a finite number"):
-        predict.run(config_for(tmp_path), tmp_path / "out")
+        predict.predict(spec_for(tmp_path), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"handedness": "both"}, "'right', 'left'"),
-        ({"passes": 0}, "--config.passes must be positive"),
-        ({"focal_px": -3.0}, "--config.focal_px must be positive"),
+        ({"passes": 0}, "--config.passes must be at least 1"),
+        ({"focal_px": -3.0}, "--config.focal_px must be zero or more"),
         ({"field_of_view_deg": 180.0}, "field_of_view_deg"),
         ({"central_box": 0.0}, "central_box"),
         ({"images": ""}, "--config.images"),
     ],
 )
 def test_impossible_configs_are_refused(tmp_path, change, said):
-    config = config_for(tmp_path)
-    config.update(change)
-    with pytest.raises(ValueError, match=said):
+    config = recipes.get_config()
+    config.update({"images": str(tmp_path), **change})
+    with pytest.raises(UserError, match=said):
         predict.run(config, tmp_path)
 
 
-def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder):
-    finder.config.statistics.bone_length = float("nan")
+def test_unknown_recipes_are_told():
+    with pytest.raises(UserError, match="has no recipe 'video'"):
+        recipes.get_config("video")
+
+
+def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch):
+    unknown = dataclasses.replace(finder, statistics=LabelStatistics())
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: unknown)
     with pytest.raises(ValueError, match="bone_length_m"):
         predict_one(tmp_path, marked())
     predict_one(tmp_path, marked(), bone_length_m=0.03)
@@ -284,10 +283,8 @@ def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder):
 
 @pytest.fixture(scope="module")
 def tiny_network():
-    config = finetune_recipes.get_config("quick+scratch")
-    config.update_from_flattened_dict({"model.width": 4, "views.size": 16})
-    config.statistics = {"bone_length": BONE}
-    network = pose_recipe.make_pose_network(config)
+    model = PoseNetworkSpec("resnet18", width=4, stem="small")
+    network = model.build(refine_root_depth=True)
     shapes = jax.eval_shape(
         network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.eye(3)[None]
     )
@@ -296,13 +293,13 @@ def tiny_network():
     variables = jax.tree.map(
         lambda x: jnp.array(generator.uniform(0, 0.1, x.shape), x.dtype), shapes
     )
-    return Estimator(config, network, variables)
+    return Estimator(network, variables, 16, 1.5, statistics=LabelStatistics(bone_length=BONE))
 
 
 def test_real_photos(tmp_path, shared, tiny_network, monkeypatch):
-    monkeypatch.setattr(predict.estimators, "load", lambda checkpoint: tiny_network)
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: tiny_network)
     photos = shared / "fixtures" / "hands_unlabelled"
-    summary = predict.predict(config_for(photos), tmp_path)
+    summary = predict.predict(spec_for(photos), tmp_path)
     assert (summary.images, summary.hands, summary.skipped) == (17, 17, [])
     assert len(list(summary.overlays.iterdir())) == 17
     # 40 kB a picture, as text, its hand, and the page's own.

@@ -13,9 +13,10 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import pretrain as recipes
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
-from peclr_jax.runs import recipe
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
 from peclr_jax.training.restoring import restore_params
@@ -43,6 +44,10 @@ def small(**change) -> ConfigDict:
     config = recipes.get_config()
     config.update_from_flattened_dict(SMALL | change)
     return config
+
+
+def small_spec(**change) -> PretrainSpec:
+    return specs.from_config(PretrainSpec, small(**change))
 
 
 def command(workdir, *flags):
@@ -100,6 +105,7 @@ def test_rendered_hands_do_without_tensorflow(finished):
     assert "TENSORFLOW False" in finished[1]
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
     """SIGKILL after some step; the rest of the run must not notice."""
     workdir, _ = finished
@@ -137,7 +143,7 @@ def test_another_config_is_not_resumed(finished, environment):
     [
         ("--config.batchsize=3", 'Did you mean "batch_size"'),
         ("--config.views.rotation=3", 'Did you mean "rotation_deg"'),
-        ("--config.loss.objective=byol", "is none of 'peclr'"),
+        ("--config.loss.objective=byol", "is 'byol', none of 'peclr'"),
         ("--config=configs/pretrian.py", "cannot be read; the recipes are in"),
     ],
 )
@@ -156,17 +162,15 @@ def test_mistakes_on_the_command_line_are_one_sentence(flag, sentence, tmp_path,
     assert not (tmp_path / "none").exists()
 
 
-def losses_on(num_devices, config, batch, steps):
+def losses_on(num_devices, spec, batch, steps):
     """The loss curve of the real training step on some of the virtual devices."""
     mesh = make_mesh(jax.devices()[:num_devices])
-    model, spec = recipe.make_projector(config), recipe.view_spec(config)
-    schedule = recipe.make_schedule(config, steps, recipe.sqrt_scaled_peak(config))
-    optimizer = recipe.make_optimizer(config, schedule.learning_rate)
-    variables = pretrain.initialise(jax.random.key(0), model, spec.size, RANDOM)
+    model = spec.model.build()
+    schedule = spec.schedule(steps, spec.peak_learning_rate)
+    optimizer = spec.optimizer.build(schedule.learning_rate)
+    variables = pretrain.initialise(spec, model, RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
-    step = trainer.make_train_step(
-        pretrain.make_gradients(config, model, spec), optimizer, mesh=mesh
-    )
+    step = trainer.make_train_step(pretrain.make_gradients(spec, model), optimizer, mesh=mesh)
     batch = shard_batch(batch, mesh)
     losses = []
     for _ in range(steps):
@@ -175,14 +179,15 @@ def losses_on(num_devices, config, batch, steps):
     return np.asarray(losses)
 
 
-def assert_the_same_losses(config, batch):
-    one, eight = (losses_on(n, config, batch, config.num_steps) for n in (1, 8))
+def assert_the_same_losses(spec, batch):
+    one, eight = (losses_on(n, spec, batch, spec.num_steps) for n in (1, 8))
     np.testing.assert_allclose(eight, one, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_one_and_eight_devices_have_the_same_losses():
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
-    assert_the_same_losses(small(num_steps=20), {"image": image})
+    assert_the_same_losses(small_spec(num_steps=20), {"image": image})
 
 
 @pytest.mark.usefixtures("shallow")
@@ -200,16 +205,16 @@ def test_so_they_have_by_cached_gradients_of_canvases_and_partners():
         "partner_to_source": to_source[::-1].copy(),
     }
     change = {"negatives": "global", "micro_batches": 2, "loss.chunk": 8}
-    assert_the_same_losses(small(**{"num_steps": 20} | change), batch)
+    assert_the_same_losses(small_spec(**{"num_steps": 20} | change), batch)
 
 
 @pytest.mark.usefixtures("shallow")
 def test_the_second_view_is_the_partners():
-    config = small(num_steps=1)
+    spec = small_spec(num_steps=1)
     random = np.random.default_rng(0)
     image, other = random.integers(0, 256, (2, 16, 24, 24, 3), np.uint8)
     alone, itself, another = (
-        losses_on(1, config, {"image": image} | partner, 1)[0]
+        losses_on(1, spec, {"image": image} | partner, 1)[0]
         for partner in ({}, {"partner": image}, {"partner": other})
     )
     np.testing.assert_allclose(itself, alone, rtol=1e-6)
@@ -240,6 +245,7 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
+@pytest.mark.slow
 def test_it_learns_from_real_photographs(shared, tmp_path, one_device):
     """The builder, tf.data and 24 steps on two sets of photographs, one without 3D labels."""
     fixtures = shared / "fixtures"

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import show as recipes
+from peclr_jax import specs
 from peclr_jax.tasks import show
 
 DUMMY = Path(__file__).parents[2] / "data/freihand/dummy_data"
@@ -50,7 +51,7 @@ def test_hands_without_labels(records, tmp_path, monkeypatch):
     original = show.pages.skeletons
     monkeypatch.setattr(show.pages, "skeletons", skeletons)
     monkeypatch.setattr(show.input_pipeline, "open_split", lambda *_, **__: Unlabelled())
-    total, batch = show.show(configure(records), tmp_path)
+    total, batch = show.show(specs.from_config(show.ShowSpec, configure(records)), tmp_path)
     assert total == 2
     assert set(show.count_labels(batch).values()) == {0}
     assert not drawn["valid"].any()
@@ -106,12 +107,12 @@ def test_labels_are_counted():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"count": 0}, "count must be positive"),
-        ({"columns": 0}, "columns must be positive"),
+        ({"count": 0}, "count must be at least 1"),
+        ({"columns": 0}, "columns must be at least 1"),
         ({"split": "evening"}, "has no split 'evening'; it has: train"),
     ],
 )
 def test_impossible_configs(fields, message, records, tmp_path):
     with pytest.raises(ValueError, match=message):
-        show.show(configure(records, **fields), tmp_path)
+        show.run(configure(records, **fields), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -62,7 +62,7 @@ def test_a_full_disk_is_named_and_nothing_is_lost(small_disk, whole):
 
 def test_a_disk_without_room_for_a_checkpoint_is_named_before_training(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=2**10))
-    with pytest.raises(OSError, match=r"A checkpoint takes up to .* 0 MiB left: free some space"):
+    with pytest.raises(OSError, match=r"a checkpoint takes up to .* 0 MiB left: free some space"):
         toy.train(tmp_path, 12)
     assert not saved_steps(tmp_path)
 

@@ -38,7 +38,7 @@ def test_an_exploding_loss_is_told_from_a_large_one(tmp_path):
         return toy.images_of_step(step) * (1e6 if step == 4 else 1.0)
 
     with pytest.raises(
-        NonFiniteLossError, match=r"The loss has exploded to .* at step 5; the last g"
+        NonFiniteLossError, match=r"the loss has exploded to .* at step 5; the last g"
     ):
         toy.train(tmp_path, 6, images=images)
     assert saved_steps(tmp_path) == [3]

@@ -21,17 +21,6 @@ SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]
 
 
-def start(workdir, *args):
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), str(workdir), *map(str, args)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-
-
 def records(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
@@ -40,20 +29,19 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # From 7 on a checkpoint is sure to be complete: saving step 6 waits for that of step 3.
     kill_at = random.randrange(7, 15)
-    uninterrupted = start(whole)
-    with start(killed, kill_at + 8) as victim:
+    command = [sys.executable, str(SCRIPT), str(killed), str(kill_at + 8)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, cwd=ROOT, env=environment, **pipes) as victim:
+        toy.train(whole, 24)
         for line in victim.stdout:
             if line.startswith(f"step {kill_at}/"):
                 victim.kill()
                 break
     assert victim.returncode == -signal.SIGKILL, f"was to be killed at step {kill_at}"
-    assert len(uninterrupted.communicate()[0].splitlines()) == 24
-    assert uninterrupted.returncode == 0
 
-    with start(killed) as resumed:
-        output, _ = resumed.communicate()
-    assert resumed.returncode == 0
-    assert output.startswith("Resuming after step "), output
+    toy.train(killed, 24)
+    assert "resuming after step" in (killed / "train.log").read_text()
     assert_equal(restore_params(killed), restore_params(whole))
     losses = [[record["loss"] for record in records(workdir)] for workdir in (whole, killed)]
     assert losses[0] == losses[1], f"killed at step {kill_at}"
@@ -61,7 +49,7 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
 
 
 def test_resuming_with_another_number_of_devices_and_not_past_the_end(tmp_path):
-    with pytest.raises(ValueError, match="The batches ended after step 4 of 6"):
+    with pytest.raises(ValueError, match="the batches ended after step 4 of 6"):
         toy.train(tmp_path, 6, num_batches=4)
     state = toy.train(tmp_path, 6, num_devices=2)
     assert int(state.step) == 6
@@ -99,7 +87,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
 
     with pytest.raises(
-        NonFiniteLossError, match=r"The loss is nan, .* at step 5; the last good .* of step 3, and"
+        NonFiniteLossError, match=r"the loss is nan, .* at step 5; the last good .* of step 3, and"
     ):
         toy.train(tmp_path, 6, images=images)
     with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:

@@ -1,3 +1,5 @@
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -31,7 +33,17 @@ def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
         ):
             pass
         holder.send_signal(signal.SIGKILL)
-    with locked(tmp_path):  # a claim does not outlive its process
+    with locked(tmp_path):  # a lock does not outlive its process
+        pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_refuses_nobody(code, tmp_path, monkeypatch):
+    def flock(descriptor, operation):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with locked(tmp_path), locked(tmp_path):
         pass
 
 

@@ -47,7 +47,7 @@ def images_of_step(step):
 
 
 @functools.cache
-def compiled(total_steps, num_devices, num_micro_batches):
+def compiled(total_steps, num_devices, num_micro_batches, skip_nonfinite):
     mesh = make_mesh(jax.devices()[:num_devices])
     schedule = warmup_cosine(0.05, 3, total_steps)
     optimizer = lars_adam(schedule, 1e-6)
@@ -56,6 +56,7 @@ def compiled(total_steps, num_devices, num_micro_batches):
         optimizer,
         mesh=mesh,
         learning_rate=schedule,
+        skip_nonfinite=skip_nonfinite,
     )
 
     def init(key):
@@ -65,15 +66,26 @@ def compiled(total_steps, num_devices, num_micro_batches):
     return mesh, jax.jit(init, out_shardings=replicated(mesh)), step_fn
 
 
-def train(workdir, total_steps, *, num_devices=None, stall_at=None, num_micro_batches=2, **options):
-    """Trains, or goes on training."""
-    mesh, init, step_fn = compiled(total_steps, num_devices, num_micro_batches)
+def train(
+    workdir,
+    total_steps,
+    *,
+    images=images_of_step,
+    num_batches=None,
+    stall_at=None,
+    num_devices=None,
+    num_micro_batches=2,
+    skip_nonfinite=False,
+    **options,
+):
+    """Trains, or goes on training, with options of `fit`."""
+    mesh, init, step_fn = compiled(total_steps, num_devices, num_micro_batches, skip_nonfinite)
 
     def batches(start):
-        for step in range(start, options.get("num_batches", total_steps)):
+        for step in range(start, num_batches or total_steps):
             if step + 1 == stall_at:
                 sys.stdin.read()
-            yield shard_batch(options.get("images", images_of_step)(step), mesh)
+            yield shard_batch(images(step), mesh)
 
     progress = Progress(workdir, total_steps=total_steps, images_per_step=ROWS, log_every=1)
     with Checkpoints(workdir, {"toy": True}, save_every=3) as checkpoints:
@@ -85,7 +97,7 @@ def train(workdir, total_steps, *, num_devices=None, stall_at=None, num_micro_ba
             total_steps=total_steps,
             checkpoints=checkpoints,
             progress=progress,
-            hooks=options.get("hooks", ()),
+            **options,
         )
 
 

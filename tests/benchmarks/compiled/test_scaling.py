@@ -1,20 +1,16 @@
 """The scaling benchmark at toy size, on the virtual devices of the tests."""
 
-import dataclasses
-
 import pytest
 
 from benchmarks import harness, report
 from benchmarks.compiled import scaling
 from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
-from tests.stand_ins import shallow_networks
 
 
 @pytest.fixture(scope="module")
-def measured():
-    with shallow_networks():
-        return scaling.measure(dataclasses.replace(scaling.TOY, separate=False))
+def measured(whole_module_in_process, shallow):
+    return scaling.measure(scaling.TOY)
 
 
 def test_eight_devices_learn_what_one_does(measured):

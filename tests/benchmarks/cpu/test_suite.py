@@ -1,7 +1,5 @@
 import json
-import os
 import statistics
-import sys
 from functools import partial
 
 import jax
@@ -9,26 +7,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks import harness, process, report
-from benchmarks.cpu import augmentation, nt_xent, startup
+from benchmarks import harness, report
 from benchmarks.cpu import suite as cpu
 from peclr_jax.synthetic import render
-from peclr_jax.training.progress import Progress
-from tests.stand_ins import shallow_networks
 
 # The start of the quick start takes minutes: its parts are tested below.
 AT_TOY_SIZE = [name for name in cpu.BENCHMARKS if name != "startup"]
 
 
 @pytest.fixture(scope="module")
-def output(tmp_path_factory):
+def output(tmp_path_factory, whole_module_in_process, shallow):
     """All that one command writes, at toy size."""
     path = tmp_path_factory.mktemp("benchmarks") / "cpu.json"
     photos = tmp_path_factory.mktemp("photos")
     Image.new("RGB", (24, 24), "red").save(photos / "photo.jpeg")
-    flags = ["--toy", "--no-separate", f"--only={','.join(AT_TOY_SIZE)}"]
-    # What these measure is tested elsewhere, and would take half a minute to compile.
-    with pytest.MonkeyPatch.context() as patch, shallow_networks():
+    flags = ["--toy", f"--only={','.join(AT_TOY_SIZE)}"]
+    with pytest.MonkeyPatch.context() as patch:
+        # The renderer is tested elsewhere, and takes long to compile.
         patch.setattr(render, "render_indices", fake_render)
         assert cpu.main([*flags, f"--images={photos}", f"--output={path}"]) == 0
     return path
@@ -118,70 +113,3 @@ def test_augmentation_states_its_rate_also_as_time(result):
     row = result["results"]["augmentation"]["ours"]
     rate, time = (row[name]["rounds"] for name in ("per_core_second", "core_ms_per_pair"))
     np.testing.assert_allclose(np.multiply(rate, time), 2000)
-
-
-def test_candidates_of_nt_xent_agree():
-    z = jax.random.normal(jax.random.key(0), (24, 8))
-    loss, gradient = jax.jit(nt_xent.value_and_gradient("optax", 0.5))(z)
-    for name in ("ours", "ours, chunk 4"):
-        ours = jax.jit(nt_xent.value_and_gradient(name, 0.5))(z)
-        np.testing.assert_allclose(ours[0], loss, rtol=1e-5)
-        np.testing.assert_allclose(ours[1], gradient, atol=1e-5)
-
-
-def test_programs_too_large_are_not_run(monkeypatch):
-    settings = nt_xent.Settings(
-        (8,), dimension=4, chunks=(4,), limit_gib=1e-9, seconds=0.0, rounds=1, separate=False
-    )
-    benchmark = nt_xent.measure(settings)
-    assert all("GiB" in row["skipped"] for row in harness.rows(benchmark).values())
-    assert benchmark["ratios"] == {}
-
-
-def test_toy_is_smaller_than_the_real_thing():
-    real = augmentation.Settings()
-    assert augmentation.TOY.batch < real.batch
-    assert augmentation.TOY.seconds < real.seconds
-
-
-def say(text, code=0):
-    return [sys.executable, "-c", f"print({text!r}); raise SystemExit({code})"]
-
-
-def test_start_up_is_read_from_what_training_says(tmp_path, capsys):
-    progress = Progress(tmp_path, total_steps=1, images_per_step=1)
-    with progress.running(0):
-        progress.report(1, {"loss": 1.5})
-    line = capsys.readouterr().out
-    figures = startup.first_step(say(f"before\n{line}after"), {})
-    assert 0 < figures["first_step_seconds"] <= figures["whole_seconds"]
-    assert figures["of_that_step_seconds"] == float(startup.FIRST_STEP.search(line)[1])
-
-
-@pytest.mark.parametrize(
-    "command", [say("no step"), say("step 1/1 | loss 1 | first step after 1.0 s", code=3)]
-)
-def test_start_up_that_fails_is_no_figure(command):
-    with pytest.raises(process.CandidateError, match="step"):
-        startup.first_step(command, {})
-
-
-def test_cold_and_warm_share_caches(monkeypatch):
-    runs = []
-
-    def first_step(command, environment):
-        runs.append((command, environment))
-        return {"first_step_seconds": 8.0 / len(runs), "whole_seconds": 9.0}
-
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "the user's own")
-    monkeypatch.setattr(startup, "first_step", first_step)
-    benchmark = startup.measure(startup.Settings("--config.seed=3", rounds=1))
-    (cold, cold_caches), (warm, warm_caches) = runs
-    assert cold_caches == warm_caches
-    assert "JAX_COMPILATION_CACHE_DIR" not in cold_caches
-    assert cold_caches["HOME"] != os.environ["HOME"]
-    assert "--config.seed=3" in cold
-    assert cold[:-1] == warm[:-1]
-    assert cold[-1] != warm[-1]  # another run, not the same one resumed
-    assert benchmark["ratios"]["cold / warm"]["first_step_seconds"]["median"] == 2
-    assert startup.table(benchmark).row_count == 2

@@ -1,6 +1,7 @@
 """What the training labels say before any image is looked at: mean pose, mean hand, mean size."""
 
 import contextlib
+import dataclasses
 import itertools
 from typing import Any
 
@@ -10,37 +11,64 @@ import numpy as np
 from jaxtyping import Float
 
 from peclr_jax.devices.mesh import gather
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError, UserError
 from peclr_jax.geometry import camera, crop
 from peclr_jax.hands import metrics
-from peclr_jax.hands.skeleton import WRIST
+from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
 from peclr_jax.objectives.pose import target_in_view
+from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, Spec
 from peclr_jax.views.spec import ViewSpec
+
+Joints = tuple[tuple[float, float, float], ...]
 
 MAX_HANDS = 4096
 _PROCRUSTES_ROUNDS = 4
 _PIXELS = ("image", "to_source")
 
 
-def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class LabelStatistics(Spec):
+    """Statistics of the training labels, a result of fine-tuning; None where no label tells.
+
+    Attributes:
+      hands: How many were measured.
+      bone_length: Mean length of the reference bone, metres.
+      mean_pose: (21, 3), the mean 2.5D pose in the canonical view, normalised as the head's of
+        `PoseNetwork`.
+      mean_hand: (21, 3), the Procrustes mean of the hands, metres, the wrist at the origin.
+    """
+
+    hands: NonNegativeInt = 0
+    bone_length: NonNegativeFloat | None = None
+    mean_pose: Joints | None = None
+    mean_hand: Joints | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the fields.
+
+        Raises:
+          FieldError: A value of another type, or not as many joints as a hand has.
+        """
+        super().__post_init__()
+        for name in ("mean_pose", "mean_hand"):
+            joints = getattr(self, name)
+            if joints is not None and len(joints) != NUM_JOINTS:
+                raise FieldError(name, f"has {len(joints)} joints, not {NUM_JOINTS}")
+
+
+def measure(source: Source, batch_size: int, view: ViewSpec, source_size: int) -> LabelStatistics:
     """Measures the labels of up to `MAX_HANDS` training examples.
 
     Args:
-      source: of the training, with labels.
-      batch_size: of its batches.
-      spec: says what the canonical view is.
-      source_size: side of the crops that the labels are given in, pixels.
-
-    Returns:
-      Fit for JSON: "hands", how many were measured; "bone_length", the reference bone's mean,
-      metres (None where no label has it); "mean_pose" (21, 3), the mean 2.5D pose in the
-      canonical view, normalised as `PoseNetwork`'s head; "mean_hand" (21, 3), the Procrustes mean
-      of the joints, metres, wrist at the origin (None without 3D labels).
+      source: Of the training, with labels.
+      batch_size: Of its batches.
+      view: Says what the canonical view is.
+      source_size: Side of the crops that the labels are given in, pixels.
 
     Raises:
-      UserError: no joint has a label.
+      UserError: No joint has a label.
     """
     epoch = source.steps_per_epoch
     steps = max(1, min(MAX_HANDS // batch_size, MAX_HANDS if epoch is None else epoch))
@@ -49,11 +77,11 @@ def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
-            matrix = crop.source_to_canonical(source_size, spec.size, spec.source_margin)
+            matrix = crop.source_to_canonical(source_size, view.size, view.source_margin)
             matrix = jnp.tile(matrix, (batch_size, 1, 1))
             on_device = jax.tree.map(jnp.asarray, labels)
-            target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(spec.size))
-            target = target._replace(pose=from_pixels(target.pose, spec.size))
+            target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(view.size))
+            target = target._replace(pose=from_pixels(target.pose, view.size))
             kept = {
                 name: labels[name] for name in labels if name.startswith(("keypoints_3d", "bone"))
             }
@@ -68,21 +96,21 @@ def measure(source: Source, batch_size: int, spec: ViewSpec, source_size: int) -
     mean_pose = target.pose.sum(0, where=valid) / np.maximum(valid.sum(0), 1)
     bones = labels["bone_length"][labels["bone_length_valid"]]
     complete = labels["keypoints_3d_valid"].all(1)
-    return {
-        "hands": len(target.pose),
-        "bone_length": float(bones.mean(dtype=np.float64)) if len(bones) else None,
-        "mean_pose": mean_pose.tolist(),
-        "mean_hand": mean_hand(labels["keypoints_3d"][complete]).tolist()
+    return LabelStatistics(
+        hands=len(target.pose),
+        bone_length=float(bones.mean(dtype=np.float64)) if len(bones) else None,
+        mean_pose=_as_joints(mean_pose),
+        mean_hand=_as_joints(mean_hand(labels["keypoints_3d"][complete]))
         if complete.any()
         else None,
-    }
+    )
 
 
 def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 3"]:
-    """The Procrustes mean: every hand is turned, moved and scaled onto the mean of the others.
+    """Returns the Procrustes mean: every hand is moved onto the mean of the others, and scaled.
 
     Args:
-      joints: camera space, metres.
+      joints: Camera space, metres.
 
     Returns:
       Metres, of the mean size, the wrist at the origin.
@@ -96,3 +124,7 @@ def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 
         ).mean(0)
     size = np.linalg.norm(joints, axis=(1, 2)).mean() / np.linalg.norm(mean)
     return (mean - mean[WRIST]) * size
+
+
+def _as_joints(array: Float[np.ndarray, "21 3"]) -> Joints:
+    return tuple((x, y, z) for x, y, z in array.tolist())

@@ -1,0 +1,89 @@
+"""Trained networks as functions of plain RGB views; what is exported, and compared with."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Array, Float, UInt8
+
+from peclr_jax.models.projector import Projector
+from peclr_jax.models.resnet import ResNet
+from peclr_jax.views.augment import normalize
+
+Variables = dict[str, Any]
+
+
+class ViewFunction(NamedTuple):
+    """A function of views; the standardisation of colours is part of it.
+
+    Attributes:
+      inputs: Names of what `call` takes: "images" (B, S, S, 3) uint8 RGB; where poses are
+        estimated also "intrinsics" (B, 3, 3) float32, of the views, pixels.
+      call: The function; returns outputs by name, all float32.
+    """
+
+    inputs: tuple[str, ...]
+    call: Callable[..., dict[str, Any]]
+
+
+def encode(encoder: ResNet, variables: Variables) -> ViewFunction:
+    """Returns the function from images to {"features": (B, C)}.
+
+    Args:
+      encoder: The network.
+      variables: Of the encoder.
+    """
+
+    def call(images: UInt8[Array | np.ndarray, "batch side side 3"]) -> dict[str, Any]:
+        return {"features": encoder.apply(variables, _standardised(images))}
+
+    return ViewFunction(("images",), jax.jit(call))
+
+
+def project(projector: Projector, variables: Variables) -> ViewFunction:
+    """Returns the function from images to {"features": (B, C), "projection": (B, m, 2)}.
+
+    Args:
+      projector: The network; its projection is not normalised.
+      variables: Of encoder and head.
+    """
+
+    def of_part(name: str) -> Variables:
+        return {collection: parts[name] for collection, parts in variables.items() if name in parts}
+
+    def call(images: UInt8[Array | np.ndarray, "batch side side 3"]) -> dict[str, Any]:
+        features = projector.encoder.apply(of_part("encoder"), _standardised(images))
+        points = projector.head.apply(of_part("head"), features)
+        return {"features": features, "projection": points}
+
+    return ViewFunction(("images",), jax.jit(call))
+
+
+def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
+    """Returns the function to {"keypoints_25d": (B, 21, 3), "root_depth": (B,)}.
+
+    It takes images and intrinsics. The 2.5D pose is (x px, y px) in the view and depth relative to
+    the wrist in bone lengths; the root depth is the wrist's, in bone lengths.
+
+    Args:
+      network: One whose output is a `PoseOutput`.
+      variables: Of the network.
+    """
+
+    def call(
+        images: UInt8[Array | np.ndarray, "batch side side 3"],
+        intrinsics: Float[Array | np.ndarray, "batch 3 3"],
+    ) -> dict[str, Any]:
+        output: Any = network.apply(variables, _standardised(images), intrinsics)
+        return {"keypoints_25d": output.pose, "root_depth": output.root_depth}
+
+    return ViewFunction(("images", "intrinsics"), jax.jit(call))
+
+
+def _standardised(
+    images: UInt8[Array | np.ndarray, "batch side side 3"],
+) -> Float[Array, "batch side side 3"]:
+    return normalize(jnp.asarray(images, jnp.float32))

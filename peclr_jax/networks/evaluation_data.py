@@ -1,0 +1,141 @@
+"""The data that a network is measured on: named, or as in its training."""
+
+from typing import NamedTuple
+
+from peclr_jax import input_pipeline, specs
+from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline import Split
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
+from peclr_jax.networks.description import NetworkDescription
+from peclr_jax.networks.spec import EvaluationDataSpec
+
+# Data sets whose split to evaluate on is not called "evaluation".
+_SPLITS = {
+    "youtube_3d_hands": "test",
+    "dexter_object": "test",
+    "synthetic_hands": "test",
+    "image_folder": "validation",
+}
+
+
+class EvaluationData(NamedTuple):
+    """A split that a network is to be shown.
+
+    Attributes:
+      spec: All fields of the data.
+      split_name: Its name.
+      split: Its batches.
+    """
+
+    spec: DataSpec
+    split_name: str
+    split: Split
+
+    @property
+    def name(self) -> str:
+        """A name for people: "freihand (evaluation)"."""
+        return describe_data(self.spec, self.split_name)
+
+
+def open_data(
+    given: EvaluationDataSpec,
+    split_name: str,
+    description: NetworkDescription,
+    crop: str,
+    batch_size: int,
+) -> EvaluationData:
+    """Opens a split that a network is to be shown.
+
+    Args:
+      given: What the user names.
+      split_name: "" for `default_split`.
+      description: Of the network.
+      crop: "box" or "two_pass", as in `EvaluateSpec`.
+      batch_size: Images at a time.
+
+    Raises:
+      UserError: Impossible fields or no such split.
+      MissingFileError: No records and no raw files.
+    """
+    data = resolve_data(given, description, crop)
+    split_name = split_name or default_split(data)
+    split = input_pipeline.open_split(specs.to_config(data), split_name, batch_size=batch_size)
+    return EvaluationData(data, split_name, split)
+
+
+def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, crop: str) -> DataSpec:
+    """Completes what the user names by what the network was trained on.
+
+    Args:
+      given: What the user names.
+      description: Of the network.
+      crop: "box" or "two_pass", as in `EvaluateSpec`.
+
+    Raises:
+      UserError: Nothing is given, and the network's own data lie at a place of their own.
+    """
+    trained = description.data
+    # Of a mixture the records, which the rendered hands were to help with.
+    names = ",".join(trained.record_names) if trained.is_mixed else trained.names
+    others = given.names or given.manual_dir
+    source = given.source or ("tfds" if others else trained.source)
+    if others and trained.source != "tfds":
+        names = "freihand"
+    if source == "tfds" and not (others or given.data_dir):
+        _check_usual_place(trained, names)
+    source_size = given.source_size or trained.source_size
+    if crop == "two_pass" and not given.source_size:
+        rule = description.looking
+        source_size = round(rule.detail * description.view_size / rule.central_share)
+    changes = {
+        "source": source,
+        "source_size": source_size,
+        "crop": "hand" if crop == "box" else "image",
+        "cache": "none",
+        "pairs": "image",
+        "labels": True,
+        "label_fraction": 1.0,
+        "weights": "",
+        "names": given.names or names,
+        # A checkpoint may be anybody's: nothing is read or written at places that it names.
+        "manual_dir": given.manual_dir,
+        "data_dir": given.data_dir,
+        "decode_threads": given.decode_threads,
+        "rendered": {
+            "cache_dir": given.rendered.cache_dir,
+            "held_out": given.rendered.held_out or trained.rendered.held_out,
+            "background": given.rendered.background or trained.rendered.background,
+        },
+    }
+    return specs.changed(trained, changes, "--config.data")
+
+
+def _check_usual_place(trained: DataSpec, names: str) -> None:
+    """Checks that the data of a training are found by their name alone.
+
+    Raises:
+      UserError: They are not.
+    """
+    places = {name: getattr(trained, name) for name in ("manual_dir", "data_dir")}
+    if any(places.values()):
+        flags = " ".join(
+            f"--config.data.{name}={place!r}" for name, place in places.items() if place
+        )
+        raise UserError(
+            f"the network was trained on data at a place that only its checkpoint names, and that "
+            f"may be anybody's: if they are yours, add {flags}; else name other data by "
+            f"--config.data.names={names}"
+        )
+
+
+def default_split(data: DataSpec) -> str:
+    """Returns the split that is meant to be evaluated on."""
+    if data.source == RENDERED:
+        return "held_out"
+    first = data.all_names[0].partition("/")[0]
+    return _SPLITS.get(first, "evaluation")
+
+
+def describe_data(data: DataSpec, split_name: str) -> str:
+    """Returns a name for people: "freihand (evaluation)"."""
+    return f"{'rendered hands' if data.source == RENDERED else data.names} ({split_name})"

@@ -1,0 +1,164 @@
+"""Trained networks opened: our checkpoints of both tasks, and PyTorch files in official layout."""
+
+import dataclasses
+from os import PathLike
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from peclr_jax import trees
+from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.models import resnet, torch_file, torch_weights
+from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
+from peclr_jax.models.spec import PoseNetworkSpec
+from peclr_jax.models.torch_weights import TorchWeights
+from peclr_jax.networks.description import NetworkDescription, from_note, read_description
+from peclr_jax.photos.looking import official_rule
+from peclr_jax.training import restoring
+
+NOTE = "peclr_jax"
+"""Key under which files of weights in the official layout store their network's description."""
+# Side of the released networks' views over the larger side of the hand's box (official test code).
+_RELEASED_HAND_MARGIN = 1 / 0.7
+
+Variables = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A trained network.
+
+    Attributes:
+      description: What it is and how it was trained.
+      module: The network.
+      variables: Its parameters and running statistics, NumPy arrays.
+      source: The checkpoint or file that it is from.
+    """
+
+    description: NetworkDescription
+    module: nn.Module
+    variables: Variables
+    source: str
+
+    @property
+    def estimates_poses(self) -> bool:
+        """Whether it was fine-tuned."""
+        return self.description.task == "finetune"
+
+    @property
+    def view_size(self) -> int:
+        """Side of the views that it was trained on, pixels."""
+        return self.description.view_size
+
+    def part(self, name: str) -> Variables:
+        """Returns the variables of one part, such as "encoder"."""
+        return {
+            collection: parts[name] for collection, parts in self.variables.items() if name in parts
+        }
+
+
+def open_network(
+    checkpoint: str | PathLike[str],
+    torch_checkpoint: str | PathLike[str] = "",
+    *,
+    in_float32: bool = False,
+) -> Network:
+    """Opens a trained network.
+
+    Args:
+      checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
+      torch_checkpoint: In its place, a file of PyTorch's in the layout of the official fine-tuned
+        releases; nothing in it is executed.
+      in_float32: Whether it computes in float32 and without rematerialisation, whatever the run
+        did.
+
+    Raises:
+      MissingFileError: There is no such checkpoint.
+      UserError: None is named, it is of another task, or damaged.
+    """
+    if str(torch_checkpoint):
+        return _open_torch(str(torch_checkpoint))
+    if not str(checkpoint):
+        raise UserError(
+            "no checkpoint is named: give --config.checkpoint=WORKDIR of a run (python main.py "
+            "--config=configs/finetune.py makes one that estimates poses)"
+        )
+    description = read_description(checkpoint)
+    if in_float32:
+        model = dataclasses.replace(description.model, dtype="float32", remat="none")
+        description = dataclasses.replace(description, model=model)
+    network = Network(
+        description,
+        description.build(),
+        restoring.restore_params(checkpoint),
+        str(restoring.find(checkpoint)),
+    )
+    _check_variables(network, f"the checkpoint {checkpoint}")
+    return network
+
+
+def _open_torch(path: str) -> Network:
+    """Opens a file in the layout of the official fine-tuned releases.
+
+    Of the releases themselves the training labels are not known, hence no statistics. What we wrote
+    in their layout comes with its description, which is also the sign that the root is the wrist.
+    """
+    weights = torch_weights.read_weights(path)
+    if weights.layout != "released":
+        raise UserError(
+            f"{path} holds no pose network but weights of the layout {weights.layout!r}: fine-tune "
+            "them first (python main.py --config=configs/finetune.py "
+            f"--config.init.torch_checkpoint={path})"
+        )
+    note = torch_file.read_text(path, NOTE)
+    description = _describe_release(weights) if note is None else from_note(note, path)
+    if description.task != "finetune":
+        raise UserError(
+            f"{path} holds a pose network, but the config of the task {description.task!r}: get "
+            "the file again from where it was made"
+        )
+    encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
+    module = ReleasedPoseNetwork(encoder, palm_root=note is None)
+    return Network(description, module, weights.variables, path)
+
+
+def _describe_release(weights: TorchWeights) -> NetworkDescription:
+    """Returns what must be known of the official networks to use them."""
+    data = DataSpec(
+        source="tfds",
+        names="freihand",
+        source_size=round(VIEW_SIDE * DataSpec.source_margin),
+        hand_margin=_RELEASED_HAND_MARGIN,
+    )
+    model: Any = {name: getattr(weights, name) for name in ("architecture", "width", "stem")}
+    return NetworkDescription(
+        task="finetune",
+        recipe="released",
+        model=PoseNetworkSpec(**model),
+        data=data,
+        view_size=VIEW_SIDE,
+        refine_root_depth=True,
+        looking=official_rule(_RELEASED_HAND_MARGIN),
+    )
+
+
+def _check_variables(network: Network, source: str) -> None:
+    """Checks that a checkpoint holds the network that its config describes.
+
+    Raises:
+      UserError: A tensor is missing, unknown, of another shape, or not of floating point.
+    """
+    side = network.view_size
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
+    inputs = (images, cameras) if network.estimates_poses else (images,)
+    wanted = jax.eval_shape(network.module.init, jax.random.key(0), *inputs)
+    if difference := trees.first_difference(network.variables, wanted):
+        raise UserError(
+            f"{source} holds {difference.name} as {difference.found}, but the network that its "
+            f"config describes has {difference.wanted}: it is damaged, or put together from "
+            "several; get it again from where it was made"
+        )

@@ -1,0 +1,84 @@
+"""Where to look for a hand in an image: one rule for evaluation and for prediction.
+
+A look is a square region of the image that the network is shown as a view. Everything is in pixels
+of the image, the origin at the centre of its top-left pixel.
+"""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from peclr_jax.geometry import crop
+from peclr_jax.geometry.crop import Square
+from peclr_jax.photos.boxes import Box
+
+
+@dataclasses.dataclass(frozen=True)
+class LookingRule:
+    """Where a network looks first, and where it looks next.
+
+    Training shows hands at 0.7 to 1.3 of their usual size; what seems further off than `closest`
+    and `widest` is more likely to be mistaken.
+
+    Attributes:
+      hand_margin: Side of a look over the larger side of the hand's box.
+      central_box: Side of the box that is supposed in the middle of an image where none is given,
+        over the image's shorter side.
+      closest: Smallest side of a look over the side of the one before.
+      widest: Largest side of a look over the side of the one before.
+    """
+
+    hand_margin: float = 1.5
+    central_box: float = 0.67
+    closest: float = 0.5
+    widest: float = 1.5
+
+    @property
+    def central_share(self) -> float:
+        """Side of the first look over the image's shorter side, where no box is given."""
+        return self.central_box * self.hand_margin
+
+    @property
+    def detail(self) -> float:
+        """Pixels that a look of evaluation needs per pixel of the first view, along a side.
+
+        The closest of the looks that may follow is then shown at the resolution of the view.
+        """
+        return 1 / self.closest if self.closest > 0 else 1.0
+
+    def first(self, box: Box | None, width: int, height: int) -> Square:
+        """Returns where to look first: around the box, or in the middle of the image.
+
+        Args:
+          box: Of the hand; None if it is unknown.
+          width: Of the image.
+          height: Of the image.
+        """
+        if box is None:
+            return crop.central(width, height, self.central_share)
+        return crop.around(np.array(box), self.hand_margin)
+
+    def following(self, last: Square, keypoints: Float[np.ndarray, "21 2"]) -> Square:
+        """Returns where to look next: around the keypoints that were found.
+
+        Args:
+          last: The look that found them.
+          keypoints: What was found; if it makes no sense, the next look is the same again.
+        """
+        if not np.isfinite(keypoints).all():
+            return last
+        closer = crop.around(
+            crop.bounding_box(keypoints.astype(np.float64)),
+            self.hand_margin,
+            least=max(self.closest * last.side, self.hand_margin),
+            most=self.widest * last.side,
+        )
+        left, top, right, bottom = last.edges
+        inside = left <= closer.x <= right and top <= closer.y <= bottom
+        return closer if inside else last
+
+
+def official_rule(hand_margin: float) -> LookingRule:
+    """Returns the rule of the official test code, which bounds nothing."""
+    return LookingRule(hand_margin, central_box=0.33, closest=0.0, widest=float("inf"))

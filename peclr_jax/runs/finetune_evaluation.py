@@ -1,0 +1,74 @@
+"""What a person looks at during and after fine-tuning: augmented labels and mean errors."""
+
+from collections import defaultdict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+from matplotlib.figure import Figure
+
+from peclr_jax import pages
+from peclr_jax.geometry import camera
+from peclr_jax.input_pipeline import Batch
+from peclr_jax.networks import hand_errors
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.objectives import pose as losses
+from peclr_jax.views.augment import augment, denormalize, source_to_view
+from peclr_jax.views.spec import ViewSpec
+
+
+def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[str, float]:
+    """Scores a network on held-out examples in their canonical views.
+
+    Args:
+      estimator: The network.
+      examples: Of the input pipeline, with labels.
+      batch_size: Examples at a time.
+
+    Returns:
+      Mean errors, those left out that the labels do not allow: "epe_2d_px" in pixels of the view
+      and "pa_epe_m" in metres, and what the training set's mean pose and mean hand score.
+    """
+    totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    for start in range(0, len(examples["image"]), batch_size):
+        batch = {name: array[start : start + batch_size] for name, array in examples.items()}
+        seen = look_at_batch(estimator, batch, "box", batch_size)
+        measured = hand_errors.measure(estimator, batch, seen, "given")
+        for key, errors in measured.errors.items():
+            in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
+            totals[key].append((errors * in_view)[measured.valid[key]])
+
+    def mean(predictor: str, kind: str) -> float | None:
+        errors = np.concatenate(totals[predictor, kind])
+        return float(errors.mean()) if len(errors) else None
+
+    scores = {
+        "epe_2d_px": mean("prediction", "2d"),
+        "epe_2d_px_of_mean_pose": mean("mean_pose", "2d"),
+        "pa_epe_m": mean("prediction", "pa"),
+        "pa_epe_m_of_mean_pose": mean("mean_pose", "pa"),
+        "pa_epe_m_of_mean_hand": mean("mean_hand", "pa"),
+    }
+    return {name: value for name, value in scores.items() if value is not None}
+
+
+def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:
+    """Draws augmented views with their warped labels: what the network is asked for.
+
+    Args:
+      key: PRNG key of the augmentation.
+      examples: Of the input pipeline, with labels.
+      spec: The training's views.
+    """
+    images = jnp.asarray(examples["image"])
+    view = jax.jit(augment, static_argnums=2)(key, images, spec)
+    matrix = source_to_view(view.transform, images.shape[1], spec)
+    labels = {name: jnp.asarray(value) for name, value in examples.items()}
+    target, _ = losses.target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
+    return pages.skeletons(
+        np.asarray(denormalize(view.images)),
+        np.asarray(target.pose[..., :2]),
+        np.asarray(target.keypoints_valid),
+    )

@@ -1,0 +1,149 @@
+"""A training run from its first line to its last checkpoint, whatever it trains."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from peclr_jax import pages, specs
+from peclr_jax.devices.mesh import local_copy, replicate
+from peclr_jax.input_pipeline import Source, fingerprint
+from peclr_jax.runs import memory_advice, provenance
+from peclr_jax.runs.resuming import check_resumable
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
+from peclr_jax.training import profiling, trainer
+from peclr_jax.training.accumulation import GradientFn
+from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.progress import Progress
+from peclr_jax.training.spec import Schedule
+from peclr_jax.training.workdir import locked
+
+Variables = dict[str, Any]
+# What is measured of a network after a step: (variables, step, progress) -> numbers.
+Measure = Callable[[Variables, int, Progress], Mapping[str, float]]
+
+
+@contextmanager
+def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[None]:
+    """Holds a run's folder for this process, once it is sure that the run may go on there.
+
+    Args:
+      spec: Of the run, resolved.
+      workdir: Of the run.
+
+    Raises:
+      UserError: Another process uses the folder, or it holds a run of another config.
+      OutOfDeviceMemoryError: From what happens inside, with advice on what to make smaller.
+    """
+    with locked(workdir), memory_advice.advising(spec):
+        check_resumable(spec, workdir)
+        yield
+
+
+def fit(
+    spec: PretrainSpec | FinetuneSpec,
+    workdir: Path,
+    console: Console,
+    *,
+    mesh: Mesh,
+    source: Source,
+    schedule: Schedule,
+    variables: Variables,
+    optimizer: optax.GradientTransformation,
+    compute_gradients: GradientFn,
+    measure: Measure,
+    results: Mapping[str, Any] | None = None,
+) -> Variables:
+    """Trains a network, from the newest checkpoint in the folder if there is one.
+
+    Args:
+      spec: Of the run, resolved.
+      workdir: Of the run.
+      console: Where to show progress.
+      mesh: The devices.
+      source: Of the batches.
+      schedule: Length of the run and its learning rate.
+      variables: "params" and "batch_stats" to start from.
+      optimizer: The optimizer.
+      compute_gradients: Of a batch.
+      measure: Called at `spec.evaluation.every_steps`, and after the last step.
+      results: What the run has found out, kept inside of each checkpoint; fit for JSON.
+
+    Returns:
+      The trained variables, on one device of this process.
+
+    Raises:
+      NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
+    """
+    with Checkpoints(
+        workdir,
+        specs.to_dict(spec),
+        results=results,
+        save_every=spec.checkpoint.every_steps,
+        keep_last=spec.checkpoint.keep,
+    ) as checkpoints:
+        progress = Progress(
+            workdir,
+            total_steps=schedule.total_steps,
+            images_per_step=spec.batch_size,
+            log_every=spec.log.every_steps,
+            console=console,
+        )
+        _keep_provenance(spec, workdir, progress)
+        state = trainer.fit(
+            replicate(trainer.create_state(variables, optimizer), mesh),
+            trainer.make_train_step(
+                compute_gradients,
+                optimizer,
+                mesh=mesh,
+                learning_rate=schedule.learning_rate,
+                skip_nonfinite=spec.optimizer.skip_nonfinite > 0,
+            ),
+            source.batches,
+            key=jax.random.key(spec.seed),
+            total_steps=schedule.total_steps,
+            checkpoints=checkpoints,
+            progress=progress,
+            hooks=[
+                trainer.Hook(
+                    spec.evaluation.every_steps,
+                    lambda step, state: measure(_variables(state), step, progress),
+                )
+            ],
+            profile=profiling.parse_steps(spec.profile),
+            most_skipped=spec.optimizer.skip_nonfinite,
+        )
+        return _variables(state)
+
+
+def say(console: Console, *sentences: str) -> None:
+    """Prints sentences as they are, one a line."""
+    for sentence in sentences:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
+def draw_loss(workdir: Path) -> None:
+    """Draws the loss of a run from its metrics.jsonl, as loss.png beside it."""
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
+    steps, values = np.asarray(losses, np.float64).T
+    pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
+
+
+def _keep_provenance(spec: PretrainSpec | FinetuneSpec, workdir: Path, progress: Progress) -> None:
+    """Writes what the run is started with to provenance.jsonl, and atop its log."""
+    data = fingerprint(spec.data)  # for which all processes open the data
+    if jax.process_index() == 0:
+        described = provenance.describe(specs.to_dict(spec), data)
+        progress.log(provenance.keep(workdir, described))
+
+
+def _variables(state: trainer.TrainState) -> Variables:
+    return local_copy({"params": state.params, "batch_stats": state.batch_stats})

@@ -1,0 +1,97 @@
+"""What a person looks at before and after pre-training: pictures and two numbers."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key, UInt8
+from matplotlib.figure import Figure
+
+from peclr_jax import pages
+from peclr_jax.models.projector import Projector
+from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
+from peclr_jax.views.spec import ViewSpec
+
+Variables = dict[str, Any]
+Evaluate = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[str, float]]
+
+
+def draw_views(
+    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec
+) -> Figure:
+    """Draws pairs of views, and the second view warped back onto the first."""
+    first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
+    return pages.view_pairs(
+        np.asarray(images),
+        np.asarray(denormalize(first.images)),
+        np.asarray(denormalize(second.images)),
+        np.asarray(warp_onto(second, first.transform)),
+    )
+
+
+def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
+    """Returns what measures on held-out images what the objective asks for.
+
+    BatchNorm takes the statistics of these images, before training as after it: running ones are
+    still empty before, which would make every image's points nearly the same, and their error
+    small for no merit.
+
+    Args:
+      model: The network.
+      spec: The training's views.
+
+    Returns:
+      A function of the network's variables, a key that draws the views (the same before and after
+      training), and (N, Q, Q, 3) sources, to two numbers, see `diagnostics`: "retrieval_top1", of
+      one training view of an image among the other views of all N, and "equivariance_error", of
+      images rotated and translated as in training, otherwise untouched.
+    """
+    plain = dataclasses.replace(
+        spec,
+        scale=(1.0, 1.0),  # the objective does not undo it
+        color_jitter=False,
+        color_drop=False,
+        blur=False,
+        noise=False,
+        sobel=False,
+        cutout=False,
+    )
+    still = dataclasses.replace(plain, rotation_deg=0.0, translation=(0.0, 0.0))
+
+    def project(
+        variables: Variables, first: Float[Array, "n s s 3"], second: Float[Array, "n s s 3"]
+    ) -> list[Float[Array, "n points 2"]]:
+        both = jnp.concatenate([first, second])
+        points, _ = model.apply(variables, both, train=True, mutable=["batch_stats"])
+        return jnp.split(points, 2)
+
+    @jax.jit
+    def measure(
+        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
+    ) -> dict[str, Array]:
+        views_key, plain_key = jax.random.split(key)
+        views = two_views(views_key, images, spec)
+        points = project(variables, *(view.images for view in views))
+        queries, keys = (
+            contrastive.undo_transform(points, view.transform)
+            for points, view in zip(points, views, strict=True)
+        )
+        unmoved, moved = augment(plain_key, images, still), augment(plain_key, images, plain)
+        reference, transformed = project(variables, unmoved.images, moved.images)
+        return {
+            "retrieval_top1": diagnostics.retrieval_top1(queries, keys),
+            "equivariance_error": diagnostics.equivariance_error(
+                reference, transformed, moved.transform
+            ),
+        }
+
+    def evaluate(
+        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
+    ) -> dict[str, float]:
+        return {name: float(x) for name, x in measure(variables, key, images).items()}
+
+    return evaluate

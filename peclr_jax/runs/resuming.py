@@ -1,0 +1,69 @@
+"""Whether a folder holds a run that may go on, and trainings that are done only once."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from peclr_jax import specs
+from peclr_jax.errors import UserError
+from peclr_jax.runs import initialisation
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
+from peclr_jax.training import restoring
+
+SUMMARY = "summary.json"
+"""The last file that a training writes."""
+
+
+def check_resumable(spec: RunSpec, workdir: Path) -> None:
+    """Refuses to go on with a run under another config.
+
+    Args:
+      spec: Of the run to start or to resume, its encoder resolved.
+      workdir: Of the run; a new one, or one that holds checkpoints.
+
+    Raises:
+      UserError: A field differs that changes the result; the message names all that do.
+    """
+    saved = restoring.restore_run_config(workdir)
+    if saved is None:
+        return
+    here, there = identity(specs.to_dict(spec)), identity(saved)
+    changed = [
+        f"{name} {there.get(name)!r} -> {here.get(name)!r}"
+        for name in sorted(here.keys() | there.keys())
+        if here.get(name) != there.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
+            "own config, or choose another --workdir"
+        )
+
+
+def run_unless_finished(
+    train: Callable[[Any, Path], None],
+    spec: PretrainSpec | FinetuneSpec,
+    workdir: Path,
+    console: Console,
+) -> None:
+    """Runs a training that is a part of something larger, unless it is finished.
+
+    An unfinished one is resumed.
+
+    Args:
+      train: Runs it, for example `pretrain.pretrain`.
+      spec: Of the training.
+      workdir: Of the training.
+      console: For its headline.
+
+    Raises:
+      UserError: The workdir holds a run of another config; or what `train` raises.
+    """
+    console.rule(workdir.name, align="left")
+    if not (workdir / SUMMARY).exists():
+        train(spec, workdir)
+        return
+    check_resumable(initialisation.resolve(spec)[0], workdir)
+    console.print(f"finished before: {workdir}", highlight=False, soft_wrap=True)

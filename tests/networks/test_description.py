@@ -1,0 +1,92 @@
+"""What files say of their network: of this version and of earlier ones, ours and anybody's."""
+
+import json
+
+import pytest
+
+from peclr_jax.errors import UserError
+from peclr_jax.networks.description import from_json, from_note, read_description
+from tests.conftest import REFERENCE
+
+BEFORE = REFERENCE / "before_specs"
+
+
+@pytest.fixture(scope="module")
+def old():
+    """The config of a fine-tuning run from before label statistics were a result."""
+    return json.loads((BEFORE / "finetune/config.json").read_text())
+
+
+@pytest.mark.parametrize("task", ["pretrain", "finetune"])
+def test_checkpoints_from_before_specs_are_read(task):
+    description = read_description(BEFORE / task)
+    config = json.loads(next((BEFORE / task / "checkpoints/4/config").glob("metadata")).read_text())
+    assert description.task == task
+    assert description.view_size == config["views"]["size"]
+    for name, value in config["data"].items():
+        if name != "rendered":
+            assert getattr(description.data, name) == value, name
+    for name, value in config["model"].items():
+        assert getattr(description.model, name) == value, name
+    if task == "finetune":
+        statistics = description.statistics
+        assert statistics.bone_length == config["statistics"]["bone_length"]
+        for name in ("mean_pose", "mean_hand"):
+            assert [list(x) for x in getattr(statistics, name)] == config["statistics"][name]
+
+
+def test_notes_of_both_forms_are_read(old):
+    written_before = (BEFORE / "official_note.json").read_text()
+    description = from_note(written_before, "official.pth")
+    assert description.statistics.mean_hand is not None
+    assert from_note(json.dumps(description.to_json()), "official.pth") == description
+
+
+def test_results_come_before_what_the_config_says(old):
+    statistics = dict(old["statistics"], bone_length=0.04)
+    description = from_json(old, {"label_statistics": statistics}, "x")
+    assert description.statistics.bone_length == 0.04
+    del old["statistics"]
+    assert from_json(old, {}, "x").statistics is None
+
+
+def test_missing_fields_mean_what_they_did_before_they_were_added(old):
+    config = json.loads(json.dumps(old))
+    del (
+        config["model"]["pointwise"],
+        config["data"]["pairs"],
+        config["data"]["rendered"]["versions"],
+    )
+    config["data"]["rendered"]["background"] = "green"
+    config["data"]["of_a_later_version"] = 3
+    description = from_json(config, {}, "x")
+    assert description.model.pointwise == "platform"
+    assert (description.data.pairs, description.data.rendered.versions) == ("image", 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "problem"),
+    [
+        ("model", "no section 'model'"),
+        ("data", "no section 'data'"),
+        ("views", "no section 'views'"),
+    ],
+)
+def test_missing_sections_are_named(old, section, problem):
+    config = {name: value for name, value in old.items() if name != section}
+    with pytest.raises(UserError, match=rf"the config in x .*{problem}.*get the checkpoint again"):
+        from_json(config, {}, "x")
+
+
+@pytest.mark.parametrize("field", ["model.width", "model.frozen", "views.size", "loss.root_depth"])
+def test_missing_fields_are_named(old, field):
+    section, name = field.split(".")
+    config = old | {section: {k: v for k, v in old[section].items() if k != name}}
+    with pytest.raises(UserError, match=rf"it has no field {field}"):
+        from_json(config, {}, "x")
+
+
+def test_views_too_small_for_the_stem_are_refused(old):
+    config = old | {"model": old["model"] | {"stem": "imagenet"}, "views": {"size": 16}}
+    with pytest.raises(UserError, match=r"views\.size is 16, too small"):
+        from_json(config, {}, "x")

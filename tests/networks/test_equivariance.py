@@ -1,0 +1,65 @@
+"""The measure of Sec. 11 against networks whose equivariance is known."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from peclr_jax.networks import equivariance
+from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.networks.evaluation_data import open_data
+
+ANGLES = np.array([-80.0, 0.0, 30.0])
+SHIFTS = np.array([-25.0, 0.0, 10.0])
+
+
+@pytest.fixture(scope="module")
+def batches(opened, given_data):
+    data = open_data(given_data, "train", opened.description, "box", 16)
+    return list(data.split.batches())
+
+
+def test_a_network_that_follows_the_image_has_no_error(network, batches, monkeypatch):
+    points = jnp.asarray(np.random.default_rng(0).uniform(0, 24, (16, 21, 3)), jnp.float32)
+    answer = Estimate(points, jnp.ones(16))
+    monkeypatch.setattr(Estimator, "__call__", lambda *_: answer)
+    measured = equivariance.measure(network, iter(batches), ANGLES, SHIFTS, 16)
+    assert measured.images == 12
+    np.testing.assert_array_equal(measured.rotation, 0)
+    np.testing.assert_array_equal(measured.translation, np.zeros((3, 3)))
+
+
+def test_a_network_that_ignores_the_image_errs_by_the_transformation(network, batches):
+    """Its joints stand still in the view, so that they move by the inverse in the image."""
+    params = network.variables["params"]
+    blind = {**params, "head": jax.tree.map(jnp.copy, params["head"])}
+    blind["head"]["pose"] = {
+        **blind["head"]["pose"],
+        "kernel": jnp.zeros_like(blind["head"]["pose"]["kernel"]),
+    }
+    blind = dataclasses.replace(network, variables={**network.variables, "params": blind})
+    measured = equivariance.measure(blind, iter(batches), ANGLES, SHIFTS, 16)
+    expected = np.hypot(SHIFTS[None, :], SHIFTS[:, None])
+    np.testing.assert_allclose(measured.translation, expected, atol=1e-2)
+    # The head is normalised to half the view's side about the centre.
+    radius = 64 * np.linalg.norm(np.asarray(network.statistics.mean_pose)[:, :2], axis=-1).mean()
+    expected = 2 * np.sin(np.abs(np.deg2rad(ANGLES)) / 2) * radius
+    np.testing.assert_allclose(measured.rotation, expected, rtol=1e-3, atol=1e-2)
+
+
+def test_rows_are_vertical_translations(network, batches):
+    wide = equivariance.measure(network, iter(batches), ANGLES[:0], np.array([0.0, 10.0]), 16)
+    first = equivariance.measure(network, iter(batches), ANGLES[:0], np.array([0.0]), 16)
+    assert first.translation.shape == (1, 1)
+    transforms = equivariance._transforms(ANGLES, np.array([0.0, 12.8]))
+    np.testing.assert_allclose(
+        transforms.translation[3:], [[0, 0], [0.1, 0], [0, 0.1], [0.1, 0.1]], rtol=1e-6
+    )
+    assert wide.translation[0, 1] != wide.translation[1, 0]
+
+
+def test_improvement():
+    gain = equivariance.improvement(np.array([1.0, 3.0, 0.0]), np.array([2.0, 2.0, 0.0]))
+    np.testing.assert_array_equal(gain, [50.0, -50.0, np.nan])

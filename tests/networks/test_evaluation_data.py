@@ -1,0 +1,90 @@
+"""The data that networks are measured on: what is given, and what is as in training."""
+
+import dataclasses
+
+import pytest
+
+from peclr_jax.input_pipeline.spec import RenderedSpec
+from peclr_jax.networks.evaluation_data import default_split, describe_data, resolve_data
+from peclr_jax.networks.spec import EvaluationDataSpec, EvaluationRenderedSpec
+
+
+@pytest.fixture
+def description(opened):
+    return opened.description
+
+
+def with_data(description, **fields):
+    """The description of a network that was trained on other data."""
+    return dataclasses.replace(description, data=dataclasses.replace(description.data, **fields))
+
+
+def test_what_is_not_given_is_as_in_training(description, given_data):
+    data = resolve_data(given_data, description, "box")
+    for name in ("source", "names", "manual_dir", "data_dir", "source_size", "hand_margin"):
+        assert getattr(data, name) == getattr(description.data, name), name
+    assert (data.labels, data.crop, data.label_fraction) == (True, "hand", 1.0)
+    assert default_split(data) == "evaluation"
+    data = resolve_data(EvaluationDataSpec(names="freihand"), description, "box")
+    assert data.manual_dir == data.data_dir == ""
+
+
+def test_places_that_only_a_checkpoint_names_are_not_gone_to(description, places):
+    with pytest.raises(ValueError, match="may be anybody's: if they are yours, add") as raised:
+        resolve_data(EvaluationDataSpec(), description, "box")
+    for name, place in places.items():
+        assert f"--config.{name}={place!r}" in str(raised.value)
+    hostile = with_data(description, rendered=RenderedSpec(cache_dir="/somewhere"))
+    data = resolve_data(EvaluationDataSpec(source="rendered"), hostile, "box")
+    assert data.rendered.cache_dir == "~/.cache/peclr_jax"
+    assert data.manual_dir == data.data_dir == ""
+
+
+def test_other_data_do_not_inherit_raw_files(description):
+    data = resolve_data(EvaluationDataSpec(names="synthetic_hands/64px_4k"), description, "box")
+    assert (data.names, data.manual_dir) == ("synthetic_hands/64px_4k", "")
+    assert default_split(data) == "test"
+    data = resolve_data(EvaluationDataSpec(manual_dir="elsewhere"), description, "box")
+    assert (data.names, data.manual_dir) == ("freihand", "elsewhere")
+    rendered = EvaluationRenderedSpec(held_out=7, background="clutter")
+    data = resolve_data(
+        EvaluationDataSpec(source="rendered", rendered=rendered), description, "box"
+    )
+    assert (data.source, data.rendered.held_out, data.rendered.background) == (
+        *("rendered", 7, "clutter"),
+    )
+    assert default_split(data) == "held_out"
+    assert describe_data(data, "held_out") == "rendered hands (held_out)"
+
+
+@pytest.mark.parametrize("background", ["", "clutter"])
+def test_versions_are_evaluated_one_by_one(description, background):
+    hands = RenderedSpec(versions=4, background="green,clutter")
+    trained = with_data(description, source="rendered", pairs="versions", rendered=hands)
+    given = EvaluationDataSpec(rendered=EvaluationRenderedSpec(background=background))
+    data = resolve_data(given, trained, "box")
+    assert (data.pairs, data.rendered.versions) == ("image", 4)
+
+
+def test_of_a_mixture_the_records_are_evaluated_on(description, places):
+    names = {"names": "rendered,freihand", "weights": "1,3", "manual_dir": ""}
+    mixed = with_data(description, **names)
+    of_raw = {name.removeprefix("data."): place for name, place in places.items()}
+    for fields in (of_raw, {"names": "freihand"}):
+        data = resolve_data(EvaluationDataSpec(**fields), mixed, "box")
+        assert (data.names, data.manual_dir) == ("freihand", fields.get("manual_dir", ""))
+    assert describe_data(data, "evaluation") == "freihand (evaluation)"
+
+
+def test_whole_images_are_read_at_the_resolution_of_the_closest_look(description, given_data):
+    data = resolve_data(given_data, description, "two_pass")
+    assert data.crop == "image"
+    rule = description.looking
+    first = rule.first(None, data.source_size, data.source_size)
+    assert rule.closest * first.side == pytest.approx(description.view_size, rel=0.03)
+
+
+def test_impossible_data_are_told_by_their_flag(description):
+    given = EvaluationDataSpec(names="freihand,ho3d/v2", manual_dir="one")
+    with pytest.raises(ValueError, match=r"--config\.data\.manual_dir has 1 entries for 2"):
+        resolve_data(given, description, "box")

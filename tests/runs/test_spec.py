@@ -1,0 +1,159 @@
+"""Recipes as specs: what the paper says, what is impossible, what decides a run's identity."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs import finetune, pretrain
+from peclr_jax import specs
+from peclr_jax.errors import UserError
+from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+TASKS = {"pretrain": (pretrain, PretrainSpec), "finetune": (finetune, FinetuneSpec)}
+
+
+def spec_of(task, recipe="quick", **change):
+    recipes, cls = TASKS[task]
+    config = recipes.get_config(recipe)
+    config.update_from_flattened_dict(change)
+    return specs.from_config(cls, config)
+
+
+@pytest.mark.parametrize("name", pretrain.BASES)
+def test_every_pretraining_is_possible_on_one_and_on_eight_devices(name):
+    spec = spec_of("pretrain", name)
+    spec.check_devices(1)
+    spec.check_devices(8)
+    assert spec.recipe == name
+
+
+@pytest.mark.parametrize("base", pretrain.BASES)
+def test_versions_are_paired(base):
+    spec = spec_of("pretrain", f"{base}+versions")
+    assert spec.data.pairs == "versions"
+    if spec.data.source == "rendered":
+        backgrounds = ("green", "clutter", "clutter", "clutter")
+        assert spec.data.rendered.backgrounds == backgrounds
+
+
+@pytest.mark.parametrize("base", finetune.BASES)
+@pytest.mark.parametrize("variant", ["", *finetune.VARIANTS])
+def test_every_finetuning_is_possible(base, variant):
+    spec = spec_of("finetune", "+".join(filter(None, (base, "scratch", variant))))
+    assert spec.data.labels
+    assert not spec.model.open_fields
+    spec.check_devices(8)
+
+
+def test_paper_pretraining_is_the_papers():
+    """Sec. 4.2 and Sec. 8; the epochs in steps of the 90 % of FreiHAND that are trained on."""
+    spec = spec_of("pretrain", "paper_rn50")
+    steps_per_epoch = 117_216 // spec.batch_size
+    schedule = spec.schedule(steps_per_epoch, spec.peak_learning_rate)
+    assert spec.batch_size == 2048
+    assert spec.batch_size // spec.micro_batches == 128
+    assert schedule.total_steps == 100 * steps_per_epoch
+    assert float(schedule.learning_rate(10 * steps_per_epoch)) == pytest.approx(4.5e-3, rel=0.01)
+    assert (spec.views.size, spec.views.rotation_deg, spec.views.scale) == (128, 45.0, (0.6, 2.0))
+    assert spec.views.translation == (-15 / 128, 15 / 128)
+
+
+def test_paper_finetuning_is_the_papers():
+    spec = spec_of("finetune", "paper_rn50")
+    assert (spec.batch_size, spec.num_epochs, spec.views.size) == (128, 100, 128)
+    assert (spec.optimizer.name, spec.optimizer.learning_rate) == ("adam", 5e-4)
+    assert (spec.views.rotation_deg, spec.views.scale) == (90, (0.7, 1.3))
+    assert spec.views.translation == (-20 / 128, 20 / 128)
+    schedule = spec.schedule(900, spec.optimizer.learning_rate)
+    assert schedule.total_steps == 90_000
+    np.testing.assert_allclose(schedule.learning_rate(0), 5e-4)
+    np.testing.assert_allclose(schedule.learning_rate(45_000), 2.5e-4, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "message"),
+    [
+        ("pretrain", {"loss.objective": "byol"}, r"--config\.loss\.objective is 'byol', none of"),
+        ("pretrain", {"model.architecture": "resnet20"}, "none of 'resnet18', 'resnet34'"),
+        ("pretrain", {"batch_size": 0}, r"--config\.batch_size must be at least 1"),
+        ("pretrain", {"batch_size": 8, "micro_batches": 8}, r"--config\.micro_batches .*negatives"),
+        ("pretrain", {"views.size": 12}, r"--config\.views\.size is 12, too small for the encoder"),
+        ("pretrain", {"views.scale": (2.0, 1.0)}, r"--config\.views\.scale must satisfy"),
+        ("pretrain", {"optimizer.warmup_epochs": 99.0}, r"warmup_epochs is 99, more than the run"),
+        ("pretrain", {"loss.temperature": 0.0}, r"--config\.loss\.temperature must be positive"),
+        ("pretrain", {"num_steps": -1}, r"--config\.num_steps must be zero or more"),
+        ("pretrain", {"negatives": "all"}, "negatives is 'all', none of 'micro', 'global'"),
+        ("pretrain", {"data.label_fraction": 0.0}, r"--config\.data\.label_fraction must lie in"),
+        *(
+            ("pretrain", {"profile": steps}, f"profile='{steps}' names no steps .* example 10:20")
+            for steps in ("ten", "20:10", "0:5", "10")
+        ),
+        ("finetune", {"optimizer.decay_mask": "-1"}, "decay_mask is '-1', none of 'kernels'"),
+        ("finetune", {"model.head": "deep"}, "'linear', 'mlp'"),
+        ("finetune", {"loss.root_depth": -1.0}, "loss.root_depth must be zero or more"),
+        ("finetune", {"loss.keypoints_2d": 0.0}, "nothing to find the hand by"),
+        ("finetune", {"optimizer.learning_rate": 0.0}, "optimizer.learning_rate must be positive"),
+        (
+            "finetune",
+            {"data.pairs": "versions", "data.rendered.versions": 2},
+            "data.pairs is 'versions', which is for pre-training",
+        ),
+    ],
+)
+def test_the_impossible_is_named(task, change, message):
+    with pytest.raises(UserError, match=message):
+        spec_of(task, **change)
+
+
+def test_batches_divide_over_the_devices():
+    for change, message in (
+        ({"batch_size": 63}, "choose a multiple of 8"),
+        ({"batch_size": 96, "micro_batches": 8}, "8 device.s. x 8 micro-batch"),
+    ):
+        with pytest.raises(UserError, match=message):
+            spec_of("pretrain", **change).check_devices(8)
+    with pytest.raises(UserError, match="choose a multiple of 8"):
+        spec_of("finetune", batch_size=12).check_devices(8)
+
+
+def test_endless_data_need_a_number_of_steps():
+    with pytest.raises(UserError, match="num_steps=10000"):
+        spec_of("pretrain").schedule(None, 1.0)
+    assert spec_of("pretrain", num_steps=50).schedule(None, 1.0).total_steps == 50
+
+
+@pytest.mark.parametrize("recipes", [pretrain, finetune])
+def test_unknown_recipes_are_named(recipes):
+    with pytest.raises(UserError, match="has no recipe 'papre'"):
+        recipes.get_config("papre")
+    with pytest.raises(UserError, match="has no variant 'labels_15'"):
+        recipes.get_config("quick+labels_15")
+
+
+def test_only_what_decides_the_result_is_a_runs_identity():
+    def identity_of(**change):
+        return identity(specs.to_dict(spec_of("pretrain", **change)))
+
+    for same in ({"log.every_steps": 1}, {"profile": "1:2"}, {"checkpoint.keep": 5}):
+        assert identity_of(**same) == identity_of()
+    for other in ({"seed": 1}, {"views.scale": (0.5, 2.0)}, {"optimizer.skip_nonfinite": 1}):
+        assert identity_of(**other) != identity_of()
+    # A field that older runs lack, at the value that means what they did.
+    older = specs.to_dict(spec_of("pretrain"))
+    del older["optimizer"]["skip_nonfinite"], older["profile"]
+    assert identity(older) == identity_of()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "recorded"),
+    json.loads((REFERENCE / "recorded_digests.json").read_text())["identities"].items(),
+)
+def test_identities_are_those_of_earlier_versions(recipe, recorded):
+    """Otherwise none of their runs could be resumed."""
+    found = identity(specs.to_dict(spec_of(*recipe.split(":"))))
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    assert digest[:16] == recorded
