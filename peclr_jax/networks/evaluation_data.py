@@ -59,7 +59,7 @@ def open_data(
     """
     data = resolve_data(given, description, crop)
     split_name = split_name or default_split(data)
-    split = input_pipeline.open_split(specs.to_config(data), split_name, batch_size=batch_size)
+    split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
     return EvaluationData(data, split_name, split)
 
 

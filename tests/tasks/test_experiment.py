@@ -70,9 +70,7 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "file", [f if f == "table1" else pytest.param(f, marks=pytest.mark.slow) for f in FILES]
-)
+@pytest.mark.parametrize("file", FILES)
 def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     """The two arms of its last comparison."""
     config = smoke(file, networks)
