@@ -81,11 +81,7 @@ class PoseLossSpec(Spec):
     root_depth: NonNegativeFloat = 0.01
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: If a field has an impossible value.
-        """
+        """Checks the fields."""
         super().__post_init__()
         if self.keypoints_2d == 0:
             raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")

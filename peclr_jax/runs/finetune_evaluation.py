@@ -59,7 +59,7 @@ def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:
 
     Args:
       key: PRNG key of the augmentation.
-      examples: Of the input pipeline, with labels.
+      examples: With labels.
       spec: The training's views.
     """
     images = jnp.asarray(examples["image"])

@@ -35,14 +35,7 @@ class Initialisation(NamedTuple):
     source: str
 
     def fill(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Puts what is given in the place of random parameters.
-
-        Args:
-          variables: Of the network, "params" and "batch_stats" by part.
-
-        Raises:
-          UserError: The tensors that are given are not those of the network.
-        """
+        """Puts what is given in the place of random parameters, if it fits them."""
         filled = {collection: dict(parts) for collection, parts in variables.items()}
         for collection, parts in self.variables.items():
             for part, tensors in parts.items():
@@ -62,9 +55,6 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
     """Reads the weights to start from, and the encoder's fields that they decide.
 
     The paper is silent on the start of pre-training; the official code takes ImageNet's weights.
-
-    Args:
-      spec: Of the run; that of a fine-tuning may leave its encoder to the checkpoint.
 
     Returns:
       The spec with nothing left open, and what to start from.

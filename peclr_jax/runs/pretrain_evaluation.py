@@ -40,10 +40,6 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
     still empty before, which would make every image's points nearly the same, and their error
     small for no merit.
 
-    Args:
-      model: The network.
-      spec: The training's views.
-
     Returns:
       A function of the network's variables, a key that draws the views (the same before and after
       training), and (N, Q, Q, 3) sources, to two numbers, see `diagnostics`: "retrieval_top1", of

@@ -101,11 +101,7 @@ class RunSpec(Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: An impossible value, or two that contradict each other.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         views = dataclasses.replace(self.views, source_margin=self.data.source_margin)
         object.__setattr__(self, "views", views)
@@ -176,11 +172,7 @@ class PretrainSpec(RunSpec):
     log: PretrainLogSpec = PretrainLogSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: An impossible value, or two that contradict each other.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         self._check_view_size(self.model.smallest_view)
         if self.batch_size // self.micro_batches < 2:
@@ -196,11 +188,7 @@ class PretrainSpec(RunSpec):
         return sqrt_batch_learning_rate(self.optimizer.learning_rate, self.batch_size)
 
     def check_devices(self, num_devices: int) -> None:
-        """Checks that a batch divides over the devices of all processes.
-
-        Raises:
-          UserError: It does not.
-        """
+        """Checks that a batch divides over the devices of all processes."""
         mesh.check_batch_size(self.batch_size, num_devices, self.micro_batches)
 
 
@@ -223,11 +211,7 @@ class FinetuneSpec(RunSpec):
     log: FinetuneLogSpec = FinetuneLogSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: An impossible value, or two that contradict each other.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         if not self.model.open_fields:
             self._check_view_size(self.model.network.smallest_view)
@@ -244,11 +228,7 @@ class FinetuneSpec(RunSpec):
         return self.loss.root_depth > 0
 
     def check_devices(self, num_devices: int) -> None:
-        """Checks that a batch divides over the devices of all processes.
-
-        Raises:
-          UserError: It does not.
-        """
+        """Checks that a batch divides over the devices of all processes."""
         mesh.check_batch_size(self.batch_size, num_devices)
 
 

@@ -94,11 +94,7 @@ class ViewSpec(Spec):
     quantize: bool = False
 
     def __post_init__(self) -> None:
-        """Checks every field.
-
-        Raises:
-          FieldError: If a field cannot be meant; the message names it and what it should be.
-        """
+        """Checks every field."""
         super().__post_init__()
         for name, least in _LEAST.items():
             low, high = getattr(self, name)
