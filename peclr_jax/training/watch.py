@@ -28,7 +28,7 @@ class LossGuard:
     def check(
         self, step: int, metrics: Mapping[str, SupportsFloat], last_saved: int | None
     ) -> None:
-        """Raises a `NonFiniteLossError` for a number that is not finite or a loss that has exploded.
+        """Raises a `NonFiniteLossError` for numbers that are not finite or an exploded loss.
 
         Args:
           step: Steps taken.
