@@ -8,10 +8,9 @@
 #   benchmarks/gpu.sh --wheels DIR             # on a machine without a network, see below
 #
 # Needs: jax[cuda13] flax optax orbax-checkpoint jaxtyping rich etils absl-py matplotlib safetensors
-# ml_collections tensorboardX; torch for the peers; opencv-python-headless for the official
-# augmentation. No TensorFlow. With --wheels, what is missing of the last two is installed from
-# there, for this run alone. PYTHON names an interpreter; else it is that of .venv,
-# or python3.
+# ml_collections; torch for the peers; opencv-python-headless for the official augmentation. No
+# TensorFlow. With --wheels, ml_collections is installed from there if it is missing, for this run
+# alone. PYTHON names an interpreter; the default is that of .venv, else python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-}
@@ -33,11 +32,9 @@ done
 if [[ $wheels ]]; then
   site=$(mktemp -d)
   trap 'rm -rf "$site"' EXIT
-  for module in ml_collections tensorboardX; do
-    "$python" -c "import $module" 2>/dev/null ||
-      "$python" -m pip install -q --no-index --no-deps --find-links "$wheels" --target "$site" \
-        "$module"
-  done
+  "$python" -c "import ml_collections" 2>/dev/null ||
+    "$python" -m pip install -q --no-index --no-deps --find-links "$wheels" --target "$site" \
+      ml_collections
   export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 fi
 "$python" -m benchmarks.gpu.suite "${arguments[@]+"${arguments[@]}"}"

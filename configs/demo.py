@@ -16,7 +16,7 @@ Fields: `DemoSpec` in peclr_jax/tasks/demo.py.
 
 from ml_collections import ConfigDict
 
-from configs import finetune, predict, pretrain
+from configs import finetune, pretrain
 from configs.composition import compose
 from peclr_jax import specs
 from peclr_jax.tasks.demo import DemoSpec
@@ -27,7 +27,6 @@ def _quick() -> ConfigDict:
     config.pretrain = pretrain.get_config()
     config.finetune = finetune.get_config()
     config.probe = finetune.get_config("quick+probe")
-    config.predict = predict.get_config()
 
     # On the hands of the pre-training, with labels; the root's depth is not what is probed.
     config.probe.num_epochs = 7.0
@@ -54,4 +53,4 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     Raises:
       UserError: An unknown recipe.
     """
-    return compose("configs/demo.py", recipe, {"quick": _quick}, {})
+    return compose("configs/demo.py", recipe, {"quick": _quick})

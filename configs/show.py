@@ -28,4 +28,4 @@ def get_config(recipe: str = "default") -> ConfigDict:
       UserError: An unknown recipe.
     """
     bases = {"default": lambda: specs.to_config(ShowSpec())}
-    return compose("configs/show.py", recipe, bases, {})
+    return compose("configs/show.py", recipe, bases)

@@ -24,24 +24,16 @@ _REMEDY = "download it again from the data set's own page"
 def unpacked(
     dl_manager: tfds.download.DownloadManager, manual_dir: Path, names: Sequence[str]
 ) -> Path:
-    """Returns a directory with the content of the zip archives in `manual_dir`.
+    """Returns a directory with the content of zip archives; `manual_dir` itself if none is there.
 
-    All archives are unpacked into one directory below the download directory, in the given order.
-    It is used again as long as the archives stay the same. A single folder of the archive's own
-    name around all of its content is left out: of `HO3D_v2.zip` both `HO3D_v2/train` and `train`
-    become `train`.
+    All archives are unpacked into one directory below the download directory, in the given order,
+    and not again as long as they stay the same. A single folder of the archive's own name around
+    all of its content is left out: of `HO3D_v2.zip`, `HO3D_v2/train` becomes `train`.
 
     Args:
-      dl_manager: As TFDS hands it to the builder.
+      dl_manager: As TFDS passes it to the builder.
       manual_dir: Where the user put the archives.
       names: Their official file names.
-
-    Returns:
-      That directory; `manual_dir` itself if none of the archives is there.
-
-    Raises:
-      UserError: If an archive is broken or a bomb, or has a name that leads out of the directory.
-      MachineError: If there is not enough space.
     """
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.

@@ -18,9 +18,6 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     """A TFDS builder of `schema.Record`s that writes ArrayRecord files unless told otherwise.
 
     ArrayRecord gives random access, which the input pipeline's stateless shuffle needs.
-
-    Attributes:
-      HOMEPAGE: The data set's page; empty if it has none.
     """
 
     HOMEPAGE = ""
@@ -40,37 +37,20 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         )
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the directory of the raw files, and records in the metadata which they are.
-
-        A later run then notices raw files other than those of the records.
-
-        Args:
-          dl_manager: As TFDS passes it to the builder.
-        """
+        """Returns the directory of the raw files and notes it: later runs notice another one."""
         manual_dir = Path(dl_manager.manual_dir)
         self.info.metadata["manual_dir"] = self.identify(manual_dir)
         return manual_dir
 
     @staticmethod
     def identify(manual_dir: Path) -> str:
-        """Returns a text that tells raw files from others: here their path.
-
-        Builders of files that change override it.
-
-        Args:
-          manual_dir: The directory of the raw files.
-        """
+        """Returns a text that tells raw files from others; overridden for files that change."""
         return str(manual_dir.expanduser().resolve())
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any
     ) -> None:
-        """Writes the records, in smaller shards than TFDS's own.
-
-        Args:
-          download_config: Where the raw files lie, and how to read them.
-          **kwargs: Passed on.
-        """
+        """Writes the records, in smaller shards than TFDS's own."""
         config = download_config or tfds.download.DownloadConfig()
         if config.min_shard_size == tfds.download.DownloadConfig.min_shard_size:
             config = dataclasses.replace(config, min_shard_size=_SHARD_BYTES)

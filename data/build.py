@@ -35,9 +35,6 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
     Args:
       name: A folder of `data/`, with a configuration after a slash where it has several.
       data_dir: Where records are kept; `None` or "" for `~/tensorflow_datasets`.
-
-    Raises:
-      UserError: If there is no such data set or configuration, or its records are broken.
     """
     folder, _, config = name.partition("/")
     if folder not in DATA_SETS:
@@ -72,11 +69,6 @@ def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
     Args:
       builder: As returned by `make_builder`.
       manual_dir: The raw files of a data set that cannot be downloaded.
-
-    Raises:
-      MissingFileError: If `manual_dir` is needed and not given, empty or not there.
-      UserError: If the raw files are broken.
-      MachineError: If files cannot be read or written.
     """
     import tensorflow_datasets as tfds
 
@@ -138,14 +130,7 @@ def _explained(builder: Any) -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Reads the command line and prepares one data set.
-
-    Args:
-      arguments: Those of the command; by default `sys.argv`'s.
-
-    Returns:
-      The exit code.
-    """
+    """Prepares the data set that the arguments name and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(DATA_SETS)}, or NAME/CONFIG")
     parser.add_argument("--manual_dir", help="where the raw files lie")

@@ -23,11 +23,7 @@ Result = TypeVar("Result")
 
 
 def encode(pixels: Image.Image) -> bytes:
-    """Encodes RGB pixels, with colours at full resolution because hands are small.
-
-    Args:
-      pixels: An RGB image.
-    """
+    """Encodes RGB pixels, with colours at full resolution because hands are small."""
     buffer = io.BytesIO()
     pixels.save(buffer, "JPEG", quality=QUALITY, subsampling=0)
     return buffer.getvalue()
@@ -39,10 +35,6 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
     Args:
       path: An image of one of `FORMATS`; JPEGs must be stored upright.
       remedy: What to do about a broken file, to follow a colon.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If it is not an image, corrupt or truncated.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -62,22 +54,12 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
 
 
 def as_jpegs(paths: Iterable[Path], remedy: str) -> Iterator[bytes]:
-    """Yields `as_jpeg` of each path in order, computed a few ahead.
-
-    Args:
-      paths: As for `as_jpeg`.
-      remedy: As for `as_jpeg`.
-    """
+    """Yields `as_jpeg` of each path in order, computed a few ahead."""
     return ahead(lambda path: as_jpeg(path, remedy), paths)
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yields the results of a function in order, computed a few ahead with one thread per core.
-
-    Args:
-      function: Is called with one item.
-      items: In the order of the results.
-    """
+    """Yields the results of a function in order, computed a few ahead with one thread per core."""
     workers = os.cpu_count() or 1
     items = iter(items)
     with futures.ThreadPoolExecutor(workers) as pool:

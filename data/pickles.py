@@ -18,11 +18,7 @@ _PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
 
 
 class Inert:
-    """Stand-in for an object of a package that is not needed; holds the stored state.
-
-    Attributes:
-      state: As the pickle has it, for most classes the dictionary of the attributes.
-    """
+    """Stand-in for an object of a package that is not needed; holds its pickled state."""
 
     state: Any = None
 
@@ -42,10 +38,6 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
     Args:
       path: The file.
       inert: Packages of which objects may be in it; each is read as an `Inert` one.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If it is no pickle, is truncated, or needs anything else to be read.
     """
     try:
         content = path.read_bytes()
@@ -69,15 +61,10 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
 
 
 def as_numbers(value: Any, most: int) -> np.ndarray:
-    """Returns what a pickle holds as an array of numbers.
+    """Returns what a pickle holds as an array of `most` numbers at most.
 
-    Args:
-      value: An array, or lists of numbers: each may be in the other many times, so that a short
-        pickle may stand for more numbers than any memory holds.
-      most: How many there may be.
-
-    Raises:
-      UserError: If it holds more numbers, or anything else.
+    Lists can hold the same list many times, so that a short pickle may stand for more numbers than
+    any memory holds.
     """
     if not isinstance(value, np.ndarray):
         _count(value, most)

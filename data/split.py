@@ -13,9 +13,6 @@ def validation_samples(num_samples: int) -> Int[np.ndarray, " held_out"]:
     Samples are drawn, not images, so that all images of one fall on the same side. A tenth is
     rounded to the nearest whole number, but to at least one of two or more samples; a single sample
     is trained on and nothing is held out.
-
-    Args:
-      num_samples: How many the data set has.
     """
     if num_samples < 2:
         return np.empty(0, np.int64)

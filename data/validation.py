@@ -29,20 +29,16 @@ _BRACKETS = (b"[{", b"]}")
 
 
 def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
-    """Yields the parts of a JSON file one by one, however large the file.
+    """Yields the parts of a JSON file as `json.load` returns them, however large the file.
+
+    NaN and infinity become the strings "NaN" and "Infinity", which NumPy reads as numbers. Parts
+    before the place where a file is broken are yielded.
 
     Args:
       path: The JSON file.
       prefix: Which parts, in ijson's notation: "item" for those of a list, "images.item" for those
         of the list named "images".
       remedy: What to do about a broken file, to follow a colon.
-
-    Yields:
-      Each part as `json.load` returns it, but NaN and infinity as the strings "NaN" and
-      "Infinity", which NumPy reads as numbers.
-
-    Raises:
-      UserError: If broken JSON; parts before the place where it breaks have been yielded.
     """
     count = 0
     try:
@@ -122,12 +118,6 @@ def read_label_file(
       path: The JSON file.
       shape: The shape of one sample's entry.
       remedy: What to do about a broken file, to follow a colon.
-
-    Returns:
-      Float64 array of shape `(samples, *shape)`.
-
-    Raises:
-      UserError: If broken JSON, an entry of another shape, NaN or infinity.
     """
     numbers = array.array("d")
     for index, entry in enumerate(stream(path, "item", remedy) if _is_list(path) else ()):
@@ -164,15 +154,7 @@ def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] 
 
 
 def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
-    """Returns the common number of entries of several label files.
-
-    Args:
-      labels: The entries of each file.
-      remedy: What to do about a broken file, to follow a colon.
-
-    Raises:
-      UserError: If the files have different numbers of entries.
-    """
+    """Returns the common number of entries of label files, given with the entries of each."""
     lengths = {path: len(array) for path, array in labels.items()}
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{path.name} has {length}" for path, length in lengths.items())
@@ -182,14 +164,7 @@ def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
 
 
 def check_jpeg(path: Path) -> str | None:
-    """Decodes a JPEG to its last byte.
-
-    Args:
-      path: The file.
-
-    Returns:
-      What is wrong with it, to follow its name; `None` if nothing is.
-    """
+    """Decodes a JPEG to its last byte; returns what is wrong with it, to follow its name."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
@@ -215,9 +190,6 @@ def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
       paths: The files.
       description: Shown beside the progress.
       remedy: What to do about a broken file, to follow a colon.
-
-    Raises:
-      UserError: If at least one file is missing, corrupt or truncated.
     """
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = tqdm.tqdm(

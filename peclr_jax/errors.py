@@ -45,7 +45,6 @@ class FieldError(UserError):
     """
 
     def __init__(self, field: str, problem: str) -> None:
-        """Names the field."""
         super().__init__(f"{field} {problem}")
         self.field, self.problem = field, problem
 
@@ -57,25 +56,14 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error and, one after the other, those that it was raised from.
-
-    Args:
-      error: The error that was caught.
-    """
+    """Yields an error and, one after the other, those that it was raised from."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def system_code(error: BaseException) -> int | None:
-    """Returns the system's code (`errno`) of the fault that an error came of.
-
-    Args:
-      error: What was raised, by whatever library.
-
-    Returns:
-      The code of the first error in the chain that has one; `None` if none has.
-    """
+    """Returns the `errno` of the fault that an error of any library came of, None without one."""
     for one in chain(error):
         if isinstance(one, OSError) and one.errno is not None:
             return one.errno

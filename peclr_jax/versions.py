@@ -9,11 +9,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def version_of(package: str) -> str | None:
-    """Returns the version of a package, `None` if it is not installed.
-
-    Args:
-      package: Name of a distribution, or of a module that one installs.
-    """
+    """Returns the version of a distribution, or of the one that installs a module of this name."""
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return importlib.metadata.version(package)
     distributions = importlib.metadata.packages_distributions().get(package)
@@ -21,11 +17,7 @@ def version_of(package: str) -> str | None:
 
 
 def ask_git(*arguments: str) -> str | None:
-    """Returns what git answers about this checkout; `None` without git, or outside a checkout.
-
-    Args:
-      *arguments: Command of git and its arguments.
-    """
+    """Returns what git answers about this checkout; None without git, or outside a checkout."""
     try:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
     except OSError:

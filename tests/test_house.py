@@ -154,6 +154,8 @@ def files_with_config() -> list[str]:
 def mirror(module: str) -> str:
     """Returns the test file of a module."""
     top, *parts = module.split(".")
+    if not parts:
+        return f"tests/test_{top}.py"
     if top == "data":  # the readers of one data set are tested together
         return f"tests/data/test_{parts[0]}.py"
     if modules()[module].name == "__init__.py":

@@ -114,11 +114,11 @@ def _of_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tupl
     names += [a.arg for a in (given.vararg, given.kwarg) if a]
     names = [n for n in names if n not in ("self", "cls") and not n.startswith("_")]
     sections = {name: body for name, _, body in _sections(ast.get_docstring(node) or "")}
-    if names and "Args" not in sections:
+    if len(names) > 2 and "Args" not in sections:
         yield node.lineno, f"{node.name}({', '.join(names)}) has no Args section"
     for _, entry in _entries(sections.get("Args", []), named=True):
         for name in re.split(r",\s*", entry[0].rstrip(": ")) if entry else ():
-            if name and name.lstrip("*") not in names:
+            if name and name.lstrip("*") not in (*names, "cls"):
                 yield node.lineno, f"Args: {name!r} is no parameter of {node.name}"
 
 
@@ -205,12 +205,18 @@ def test_words(room):
         ("A.\n\nArgs:\n  y: Another.", "no parameter"),
         ("A.\n\nArgs:\n  x: A.\n\nReturns:\n  the thing.", "without a capital"),
         ("A.\n\nArgs:\n  x: A.\n\nReturns:\n  The thing", "without a full stop"),
-        ("A.", "no Args"),
     ],
 )
 def test_docstring_problems_are_found(docstring, problem):
     (found,) = docstring_problems(ast.parse(f"def f(x):\n  '''{docstring}'''"))
     assert problem in found[1]
+
+
+def test_three_parameters_need_a_section():
+    problems = [
+        list(docstring_problems(ast.parse(f"def f({p}): 'A.'"))) for p in ("x, y", "x, y, z")
+    ]
+    assert problems == [[], [(1, "f(x, y, z) has no Args section")]]
 
 
 def test_a_good_docstring_has_no_problem():

@@ -36,7 +36,7 @@ from benchmarks.harness import Benchmark
 from peclr_jax import files
 
 PACKAGES = (*machine.PACKAGES, "jax-cuda13-plugin", "nvidia-cudnn-cu13", "torch", "cv2")
-REQUIRED = ("jax", "flax", "optax", "orbax", "jaxtyping", "ml_collections", "tensorboardX")
+REQUIRED = ("jax", "flax", "optax", "orbax", "jaxtyping", "ml_collections")
 TUNING = "gpu_tuning"
 # Seconds kept for tables and files.
 _RESERVE = 10.0

@@ -51,14 +51,7 @@ class Frames:
 
 
 def find_root(manual_dir: Path) -> Path:
-    """Returns the directory that holds the sequences.
-
-    Args:
-      manual_dir: That directory, or one above it.
-
-    Raises:
-      MissingFileError: If there is no sequence.
-    """
+    """Returns the directory that holds the sequences: `manual_dir` or one below it."""
     for name in (".", "data", "dexter+object", "dexter+object/data"):
         if any((manual_dir / name / sequence / "color").is_dir() for sequence in SEQUENCES):
             return manual_dir / name
@@ -70,15 +63,7 @@ def find_root(manual_dir: Path) -> Path:
 
 
 def read_frames(root: Path) -> Frames:
-    """Reads and checks the labels of all sequences; images are only looked for.
-
-    Args:
-      root: As found by `find_root`.
-
-    Raises:
-      UserError: If a label file is broken or does not fit the images.
-      MissingFileError: If an image or a label file is missing.
-    """
+    """Reads and checks the labels of all sequences below the root; images are only looked for."""
     images: list[Path] = []
     tips: list[np.ndarray] = []
     for sequence in SEQUENCES:
@@ -126,7 +111,7 @@ def to_color_camera(
 def around(
     points: Float[np.ndarray, "frames 5 3"], valid: Bool[np.ndarray, "frames 5"]
 ) -> Float[np.ndarray, "frames 4"]:
-    """Returns a box that holds the hand: that of a sphere around the mean of the labelled tips.
+    """Returns the box of a sphere around the mean of the labelled tips, which holds the hand.
 
     The palm is not labelled. The box of the tips alone would cut it off, and would be nearly empty
     for one or two tips. The sphere is our choice.

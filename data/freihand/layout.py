@@ -53,14 +53,7 @@ class Folder:
 
 
 def find_root(manual_dir: Path) -> Path | None:
-    """Returns the directory that holds `training` or `evaluation`.
-
-    Args:
-      manual_dir: That directory, or the one above it.
-
-    Returns:
-      The directory, or `None` if there is none.
-    """
+    """Returns `manual_dir` or the directory in it that holds `training` or `evaluation`, if any."""
     for root in (manual_dir, *(manual_dir / name for name in _NESTED)):
         if any((root / name / "rgb").is_dir() for name in ("training", "evaluation")):
             return root
@@ -76,10 +69,6 @@ def read_folder(root: Path, name: str) -> Folder | None:
 
     Returns:
       The folder, or `None` where there are no images of that name.
-
-    Raises:
-      UserError: If files contradict each other or are broken.
-      MissingFileError: If an image is missing from the sequence, or there are no labels.
     """
     rgb = root / name / "rgb"
     if not rgb.is_dir():

@@ -56,15 +56,7 @@ class Frames:
 
 
 def find_root(manual_dir: Path, version: str) -> Path | None:
-    """Returns the directory that holds `train` or `evaluation`.
-
-    Args:
-      manual_dir: That directory, or the one above it.
-      version: "v2" or "v3".
-
-    Returns:
-      The directory, or `None` if there is none.
-    """
+    """Returns `manual_dir` or the directory in it that holds `train` or `evaluation`, if any."""
     for root in (manual_dir, manual_dir / f"HO3D_{version}"):
         if any((root / name).is_dir() for name in ("train", "evaluation")):
             return root
@@ -72,19 +64,7 @@ def find_root(manual_dir: Path, version: str) -> Path | None:
 
 
 def read_train(root: Path, version: str) -> Frames | None:
-    """Reads and checks the labels of the training frames; images are only looked for.
-
-    Args:
-      root: As found by `find_root`.
-      version: "v2" or "v3".
-
-    Returns:
-      The frames, or `None` where there is no folder of them.
-
-    Raises:
-      UserError: If a file is broken, or lacks a label.
-      MissingFileError: If the list or a file of a listed frame is missing.
-    """
+    """Reads and checks the labels of the training frames, if any; images are only looked for."""
     images = _list_images(root, "train", version)
     if not images:
         return None
@@ -102,10 +82,6 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
 
     Returns:
       The frames, or `None` where there is no folder of them.
-
-    Raises:
-      UserError: If a file is broken, lacks a label, or contradicts another.
-      MissingFileError: If the list or a file of a listed frame is missing.
     """
     images = _list_images(root, "evaluation", version)
     if not images:

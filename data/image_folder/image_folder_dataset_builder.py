@@ -22,11 +22,7 @@ from peclr_jax.photos.boxes import Hand
 
 @dataclasses.dataclass(kw_only=True)
 class PhotoConfig(tfds.core.BuilderConfig):
-    """Size at which photos are stored.
-
-    Attributes:
-      longest: The longer side in pixels, at most; `None` for no limit.
-    """
+    """Size at which photos are stored: pixels of the longer side at most, `None` for no limit."""
 
     longest: int | None
 
@@ -58,11 +54,7 @@ class Builder(base.HandDatasetBuilder):
 
     @staticmethod
     def identify(manual_dir: Path) -> str:
-        """Returns the folder's path and a checksum of its files' names, sizes and dates.
-
-        Args:
-          manual_dir: The folder of the photos.
-        """
+        """Returns the folder's path and a checksum of its files' names, sizes and dates."""
         return f"{base.HandDatasetBuilder.identify(manual_dir)} ({layout.checksum(manual_dir)})"
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:

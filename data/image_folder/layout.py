@@ -23,14 +23,7 @@ _NAMED_AT_MOST = 5
 
 
 class Photo(NamedTuple):
-    """A readable photo.
-
-    Attributes:
-      path: Its file.
-      width: In pixels, of the photo as it is seen.
-      height: In pixels, of the photo as it is seen.
-      hands: The hands that it shows, as far as is known.
-    """
+    """A readable photo; width and height are pixels of the photo as it is seen."""
 
     path: Path
     width: int
@@ -39,12 +32,7 @@ class Photo(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """What a folder holds.
-
-    Attributes:
-      photos: Those that show a hand, or may do so.
-      unreadable: How many files are broken.
-    """
+    """The photos that show a hand, or may do so, and how many files are broken."""
 
     photos: tuple[Photo, ...]
     unreadable: int
@@ -54,14 +42,6 @@ def read_folder(root: Path) -> Folder:
     """Lists the photos in a folder and below it, decodes each once, and reads `boxes.json`.
 
     Hidden files and folders are left out, and so is, with a warning, what cannot be decoded.
-
-    Args:
-      root: The folder.
-
-    Raises:
-      MissingFileError: If there is no readable photo.
-      UserError: If `boxes.json` is broken or does not fit the photos, or says that none shows a
-        hand.
     """
     paths = _list_images(root)
     hands = _read_hands(root, paths)
@@ -82,11 +62,7 @@ def read_folder(root: Path) -> Folder:
 
 
 def checksum(root: Path) -> str:
-    """Returns a number that changes when photos or `boxes.json` are added, removed or edited.
-
-    Args:
-      root: The folder.
-    """
+    """Returns a number that changes when photos or `boxes.json` are added, removed or edited."""
     files = [*_list_images(root), root / BOXES_FILE]
     facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
@@ -98,9 +74,6 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
     Args:
       photo: As listed by `read_folder`.
       longest: The longer side in pixels, at most; `None` for no limit.
-
-    Raises:
-      UserError: If the file has changed, and cannot be decoded any more.
     """
     size = scaled_size(photo, longest)
     try:
@@ -124,12 +97,7 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
 
 
 def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
-    """Returns a photo's width and height after its longer side was limited.
-
-    Args:
-      photo: As listed by `read_folder`.
-      longest: The longer side in pixels, at most; `None` for no limit.
-    """
+    """Returns a photo's width and height after its longer side was limited to `longest` pixels."""
     side = max(photo.width, photo.height)
     shrink = min(1.0, (longest or side) / side)
     return max(1, round(shrink * photo.width)), max(1, round(shrink * photo.height))
@@ -138,13 +106,7 @@ def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
 def scale_points(
     points: Float[np.ndarray, "points 2"], photo: Photo, longest: int | None
 ) -> Float[np.ndarray, "points 2"]:
-    """Scales pixels (x, y) of a photo along with its limited longer side.
-
-    Args:
-      points: Pixels of the original photo.
-      photo: As listed by `read_folder`.
-      longest: The longer side in pixels, at most; `None` for no limit.
-    """
+    """Scales pixels (x, y) of a photo along with its longer side, limited to `longest` pixels."""
     factors = np.array(scaled_size(photo, longest)) / (photo.width, photo.height)
     # A pixel's centre is at a whole number, its edges are half a pixel away.
     return (points + 0.5) * factors - 0.5

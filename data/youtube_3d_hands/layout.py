@@ -30,13 +30,7 @@ _SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
 class Frame(NamedTuple):
-    """An image as the JSON describes it.
-
-    Attributes:
-      name: Path below the directory of the JSON files.
-      width: In pixels.
-      height: In pixels.
-    """
+    """An image as the JSON has it: path below the JSON's directory, width and height in pixels."""
 
     name: str
     width: int
@@ -67,18 +61,12 @@ class Split:
 
 
 def read_split(root: Path, name: str, regressor: mano.Regressor | None) -> Split | None:
-    """Reads one JSON file, looks for its frames and checks both.
+    """Reads one JSON file, looks for its frames and checks both; `None` if there is no such file.
 
     Args:
       root: The directory of the JSON files and of the folder `youtube`.
       name: One of `SPLITS`.
       regressor: As `mano.read_regressor` returns it.
-
-    Returns:
-      The split, or `None` if there is no such JSON file.
-
-    Raises:
-      UserError: If the JSON or an image is broken, or they contradict each other.
     """
     path = root / f"youtube_{SPLITS[name]}.json"
     if not path.is_file():

@@ -24,13 +24,9 @@ Regressor = Float[np.ndarray, "16 778"]
 
 
 def read_regressor(folder: Path) -> Regressor | None:
-    """Returns the matrix from vertices to MANO's 16 joints; `None` if there is no file of it.
+    """Returns the matrix from vertices to MANO's 16 joints, from the first of `FILES` in a folder.
 
-    Args:
-      folder: Where one of `FILES` may lie; the first that does counts.
-
-    Raises:
-      UserError: If the file is broken, or is not such a matrix.
+    It is `None` if there is none of them.
     """
     path = next((folder / name for name in FILES if (folder / name).is_file()), None)
     if path is None:
@@ -51,12 +47,7 @@ def read_regressor(folder: Path) -> Regressor | None:
 def joints(
     vertices: Float[np.ndarray, "778 axes"], regressor: Regressor | None
 ) -> Float[np.ndarray, "21 axes"]:
-    """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none.
-
-    Args:
-      vertices: Of MANO's mesh.
-      regressor: As `read_regressor` returns it.
-    """
+    """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none."""
     tips = vertices[list(TIP_VERTICES)]
     others = (
         np.zeros((NUM_REGRESSED, vertices.shape[1]))
@@ -67,11 +58,7 @@ def joints(
 
 
 def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
-    """Returns which joints are known: all with a regressor, else the fingertips.
-
-    Args:
-      regressor: As `read_regressor` returns it.
-    """
+    """Returns which joints are known: all with a regressor, else the fingertips."""
     return np.full(skeleton.NUM_JOINTS, regressor is not None) | np.isin(
         np.arange(skeleton.NUM_JOINTS), skeleton.FINGERTIPS
     )

@@ -103,11 +103,7 @@ class ExperimentSpec(Spec):
     paper: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: An impossible value, or the name of an arm that is not there.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         if not self.seeds:
             raise FieldError("seeds", "is empty: give at least one, for example (0,)")

@@ -9,22 +9,14 @@ import numpy as np
 from jax import export
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
-from ml_collections import ConfigDict
 
 from peclr_jax import files
-from peclr_jax.export.functions import ViewFunction, encode, estimate
+from peclr_jax.export.functions import ViewFunction, features_or_poses
 from peclr_jax.networks.opening import Network
 
 JAX_EXPORT = "network.jax_export"
 MLIR = "network.mlirbc"
 _PLATFORMS = ("cpu", "cuda", "tpu")
-
-
-def of(trained: Network) -> ViewFunction:
-    """What is exported: features of a pre-trained network, poses of a fine-tuned one."""
-    if trained.estimates_poses:
-        return estimate(trained.module, trained.variables)
-    return encode(trained.module.encoder, trained.part("encoder"))
 
 
 def lower(
@@ -33,10 +25,10 @@ def lower(
     """Traces a function into StableHLO.
 
     Args:
-      function: of views.
-      side: of the views, pixels.
-      batch: views at a time; 0 for any number.
-      platforms: that the program is to run on.
+      function: Of views.
+      side: Of the views, pixels.
+      batch: Views at a time; 0 for any number.
+      platforms: Where the program is to run.
     """
     count: Any = batch or export.symbolic_shape("batch")[0]
     shapes = {
@@ -54,6 +46,9 @@ def portable_module(exported: export.Exported) -> bytes:
     """Returns the StableHLO as bytecode for the oldest readers that there may be.
 
     JAX's own choice is for readers of the last four weeks, and TensorFlow's releases are older.
+
+    Args:
+      exported: From `lower`.
     """
     oldest = stablehlo.get_version_from_compatibility_requirement(
         stablehlo.StablehloCompatibilityRequirement.MAX
@@ -64,24 +59,36 @@ def portable_module(exported: export.Exported) -> bytes:
         return stablehlo.serialize_portable_artifact(module, oldest)
 
 
-def write_stablehlo(trained: Network, config: ConfigDict, folder: Path) -> None:
-    """Writes the program for JAX, and as plain StableHLO for converters."""
-    function = of(trained)
-    exported = lower(function, trained.view_size, 0, _PLATFORMS)
+def write_stablehlo(network: Network, folder: Path, batch_size: int) -> None:
+    """Writes the program for JAX, and as plain StableHLO for converters.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where to write.
+      batch_size: Views at a time of the plain StableHLO; 0 for any number.
+    """
+    function = features_or_poses(network)
+    exported = lower(function, network.view_size, 0, _PLATFORMS)
     files.write_bytes(folder / JAX_EXPORT, bytes(exported.serialize()))
-    plain = lower(function, trained.view_size, config.batch_size, _PLATFORMS[:1])
+    plain = lower(function, network.view_size, batch_size, _PLATFORMS[:1])
     files.write_bytes(folder / MLIR, portable_module(plain))
 
 
-def reopen_stablehlo(trained: Network, config: ConfigDict, folder: Path) -> dict[str, ViewFunction]:
-    """Reads both programs: one by JAX, the other by TensorFlow, which takes any StableHLO."""
-    function = of(trained)
+def reopen_stablehlo(network: Network, folder: Path, batch_size: int) -> dict[str, ViewFunction]:
+    """Reads both programs: one by JAX, the other by TensorFlow, which takes any StableHLO.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where it was written.
+      batch_size: Views at a time of the plain StableHLO; 0 for any number.
+    """
+    function = features_or_poses(network)
     restored = export.deserialize(bytearray((folder / JAX_EXPORT).read_bytes()))
-    plain = lower(function, trained.view_size, config.batch_size, _PLATFORMS[:1])
+    plain = lower(function, network.view_size, batch_size, _PLATFORMS[:1])
     module = (folder / MLIR).read_bytes()
 
     def call(*inputs: np.ndarray) -> dict[str, Any]:
-        size = config.batch_size or len(inputs[0])
+        size = batch_size or len(inputs[0])
         parts = [
             _call_in_tensorflow(plain, module, [array[start : start + size] for array in inputs])
             for start in range(0, len(inputs[0]), size)
@@ -94,13 +101,18 @@ def reopen_stablehlo(trained: Network, config: ConfigDict, folder: Path) -> dict
     }
 
 
-def write_saved_model(trained: Network, config: ConfigDict, folder: Path) -> None:
-    """Writes a SavedModel whose signature takes and returns tensors by name."""
+def write_saved_model(network: Network, folder: Path) -> None:
+    """Writes a SavedModel whose signature takes and returns tensors by name.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where to write.
+    """
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()
-    function = of(trained)
-    exported = lower(function, trained.view_size, 0, _PLATFORMS)
+    function = features_or_poses(network)
+    exported = lower(function, network.view_size, 0, _PLATFORMS)
     module = portable_module(exported)
     signature = [
         tf.TensorSpec(_known(aval.shape), aval.dtype, name)
@@ -116,15 +128,18 @@ def write_saved_model(trained: Network, config: ConfigDict, folder: Path) -> Non
     tf.saved_model.save(model, str(folder), signatures={"serving_default": call})
 
 
-def reopen_saved_model(
-    trained: Network, config: ConfigDict, folder: Path
-) -> dict[str, ViewFunction]:
-    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature."""
+def reopen_saved_model(network: Network, folder: Path) -> dict[str, ViewFunction]:
+    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where it was written.
+    """
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()
     model = tf.saved_model.load(str(folder))
-    names = of(trained).inputs
+    names = features_or_poses(network).inputs
 
     def call(*inputs: np.ndarray) -> dict[str, Any]:
         tensors = {name: tf.constant(array) for name, array in zip(names, inputs, strict=True)}
@@ -138,9 +153,9 @@ def _call_in_tensorflow(exported: export.Exported, module: bytes, inputs: Any) -
     """Runs a serialised module of StableHLO as a TensorFlow operation.
 
     Args:
-      exported: what the module was serialised from; says what goes in and comes out.
-      module: the module.
-      inputs: arrays or tensors.
+      exported: What the module was serialised from; says what goes in and comes out.
+      module: The module.
+      inputs: Arrays or tensors.
 
     Returns:
       The outputs by name.
@@ -164,10 +179,15 @@ def _known(shape: tuple[Any, ...]) -> list[int | None]:
     return [size if isinstance(size, int) else None for size in shape]
 
 
-def explain_stablehlo(trained: Network, config: ConfigDict) -> str:
-    """Says how to open `write_stablehlo`'s files."""
-    inputs = ", ".join(of(trained).inputs)
-    size = f"{config.batch_size} view(s)" if config.batch_size else "any number of views"
+def explain_stablehlo(network: Network, batch_size: int) -> str:
+    """Returns how to open `write_stablehlo`'s files.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      batch_size: Views at a time of the plain StableHLO; 0 for any number.
+    """
+    inputs = ", ".join(features_or_poses(network).inputs)
+    size = f"{batch_size} view(s)" if batch_size else "any number of views"
     return f"""\
 from pathlib import Path
 import jax
@@ -177,24 +197,28 @@ outputs = network.call({inputs})
 It runs on CPU, CUDA and TPU, for any number of views. {MLIR} is the same for
 converters (ONNX and others) and compilers: portable StableHLO bytecode, for {size} at
 a time.
-{_describe(trained)}"""
+{_describe(network)}"""
 
 
-def explain_saved_model(trained: Network, config: ConfigDict) -> str:
-    """Says how to open `write_saved_model`'s folder."""
-    inputs = ", ".join(f"{name}={name}" for name in of(trained).inputs)
+def explain_saved_model(network: Network) -> str:
+    """Returns how to open `write_saved_model`'s folder.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
+    inputs = ", ".join(f"{name}={name}" for name in features_or_poses(network).inputs)
     return f"""\
 import tensorflow as tf
 network = tf.saved_model.load("saved_model").signatures["serving_default"]
 outputs = network({inputs})
 
-{_describe(trained)}"""
+{_describe(network)}"""
 
 
-def _describe(trained: Network) -> str:
-    side = trained.view_size
+def _describe(network: Network) -> str:
+    side = network.view_size
     images = f"images: (B, {side}, {side}, 3) uint8, RGB crops around right hands."
-    if not trained.estimates_poses:
+    if not network.estimates_poses:
         return f"{images}\noutputs: features (B, C) float32, the encoder's.\n"
     return f"""\
 {images}

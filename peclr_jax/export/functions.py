@@ -1,4 +1,4 @@
-"""Trained networks as functions of plain RGB views; what is exported, and compared with."""
+"""Trained networks as functions of plain RGB views, to be exported and compared with."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.resnet import ResNet
+from peclr_jax.networks.opening import Network
 from peclr_jax.views.augment import normalize
 
 Variables = dict[str, Any]
@@ -81,6 +82,37 @@ def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
         return {"keypoints_25d": output.pose, "root_depth": output.root_depth}
 
     return ViewFunction(("images", "intrinsics"), jax.jit(call))
+
+
+def encoder_of(network: Network) -> ViewFunction:
+    """Returns the function to features, of either task's network.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
+    return encode(network.module.encoder, network.part("encoder"))
+
+
+def features_or_poses(network: Network) -> ViewFunction:
+    """Returns the function to features of a pre-trained network, to poses of a fine-tuned one.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
+    if network.estimates_poses:
+        return estimate(network.module, network.variables)
+    return encoder_of(network)
+
+
+def projection_or_poses(network: Network) -> ViewFunction:
+    """Returns the function to all that a network says: projections, or poses.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
+    if isinstance(network.module, Projector):
+        return project(network.module, network.variables)
+    return estimate(network.module, network.variables)
 
 
 def _standardised(

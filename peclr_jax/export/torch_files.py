@@ -1,10 +1,8 @@
-"""Trained networks as files of PyTorch weights, and how those answer once they are read again."""
+"""Trained networks as files of PyTorch weights, written and read again."""
 
 import json
 from pathlib import Path
 from typing import Any
-
-from ml_collections import ConfigDict
 
 from peclr_jax.errors import UserError
 from peclr_jax.export.functions import ViewFunction, encode, estimate, project
@@ -21,32 +19,48 @@ OFFICIAL_PTH = "official.pth"
 _WIDTH, _STEM = 64, "imagenet"
 
 
-def check_published(trained: Network) -> None:
+def check_published(network: Network) -> None:
     """Checks that an encoder is one that torchvision has.
 
+    Args:
+      network: Pre-trained or fine-tuned.
+
     Raises:
-      UserError: another width or stem.
+      UserError: Another width or stem.
     """
-    model = trained.description.model
+    model = network.description.model
     if (model.width, model.stem) != (_WIDTH, _STEM):
         raise UserError(
-            f"{trained.source} holds a {model.architecture} of width {model.width} with the stem "
+            f"{network.source} holds a {model.architecture} of width {model.width} with the stem "
             f"{model.stem!r}, but torchvision's and the official networks have width {_WIDTH} and "
             f"the stem {_STEM!r}: use --config.format=safetensors, whose names are the same"
         )
 
 
-def write_torchvision(trained: Network, config: ConfigDict, folder: Path) -> None:
-    """Writes the encoder under torchvision's names, without a classifier."""
-    check_published(trained)
-    state_dict = torch_weights.to_state_dict(trained.part("encoder"))
+def write_torchvision(network: Network, folder: Path) -> None:
+    """Writes the encoder under torchvision's names, without a classifier.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where to write.
+
+    Raises:
+      UserError: A network that torchvision does not have.
+    """
+    check_published(network)
+    state_dict = torch_weights.to_state_dict(network.part("encoder"))
     torch_writing.write(folder / ENCODER_PTH, state_dict)
 
 
-def write_safetensors(trained: Network, config: ConfigDict, folder: Path) -> None:
-    """Writes an encoder of any width and stem under torchvision's names."""
-    model = trained.description.model
-    state_dict = torch_weights.to_state_dict(trained.part("encoder"))
+def write_safetensors(network: Network, folder: Path) -> None:
+    """Writes an encoder of any width and stem under torchvision's names.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where to write.
+    """
+    model = network.description.model
+    state_dict = torch_weights.to_state_dict(network.part("encoder"))
     metadata = {
         "format": "pt",  # by which readers know whose layout the tensors have
         "architecture": model.architecture,
@@ -56,25 +70,33 @@ def write_safetensors(trained: Network, config: ConfigDict, folder: Path) -> Non
     torch_writing.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
 
 
-def write_official(trained: Network, config: ConfigDict, folder: Path) -> None:
+def write_official(network: Network, folder: Path) -> None:
     """Writes the whole network under the names of the official code.
 
+    Args:
+      network: Pre-trained or fine-tuned.
+      folder: Where to write.
+
     Raises:
-      UserError: a network that the official code does not have.
+      UserError: A network that the official code does not have.
     """
-    check_published(trained)
-    variables = trained.variables
-    if trained.estimates_poses:
-        variables = released.from_pose_network(variables, trained.view_size)
+    check_published(network)
+    variables = network.variables
+    if network.estimates_poses:
+        variables = released.from_pose_network(variables, network.view_size)
     content: dict[str, Any] = {"state_dict": torch_weights.to_state_dict(variables)}
-    if trained.estimates_poses:
+    if network.estimates_poses:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
-        content[NOTE] = json.dumps(trained.description.to_json())
+        content[NOTE] = json.dumps(network.description.to_json())
     torch_writing.write(folder / OFFICIAL_PTH, content)
 
 
 def reopen(file: Path) -> ViewFunction:
-    """Reads weights as anybody's, by nothing but what the file holds."""
+    """Reads weights by nothing but what their file holds.
+
+    Args:
+      file: In any of the layouts that are written here.
+    """
     weights = torch_weights.read_weights(file)
     encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
     variables = weights.variables
@@ -92,23 +114,31 @@ views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standar
 """
 
 
-def explain_torchvision(trained: Network, config: ConfigDict) -> str:
-    """Says how to open `write_torchvision`'s file."""
+def explain_torchvision(network: Network) -> str:
+    """Returns how to open `write_torchvision`'s file.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
     return f"""\
 import torch, torchvision
-network = torchvision.models.{trained.description.model.architecture}()
+network = torchvision.models.{network.description.model.architecture}()
 network.fc = torch.nn.Identity()
 network.load_state_dict(torch.load("{ENCODER_PTH}", weights_only=True))
 features = network.eval()(views)
 
-{_VIEWS.format(side=trained.view_size)}"""
+{_VIEWS.format(side=network.view_size)}"""
 
 
-def explain_safetensors(trained: Network, config: ConfigDict) -> str:
-    """Says how to open `write_safetensors`'s file."""
-    model = trained.description.model
+def explain_safetensors(network: Network) -> str:
+    """Returns how to open `write_safetensors`'s file.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
+    model = network.description.model
     published = (model.width, model.stem) == (_WIDTH, _STEM)
-    network = (
+    fits = (
         "a torchvision or timm network"
         if published
         else f"a network with width {model.width} and the stem {model.stem!r} (small: 3x3 with "
@@ -118,25 +148,29 @@ def explain_safetensors(trained: Network, config: ConfigDict) -> str:
 import safetensors.torch
 state_dict = safetensors.torch.load_file("{ENCODER_SAFETENSORS}")
 
-A {model.architecture} under torchvision's names, without a classifier: for {network}.
-{_VIEWS.format(side=trained.view_size)}"""
+A {model.architecture} under torchvision's names, without a classifier: for {fits}.
+{_VIEWS.format(side=network.view_size)}"""
 
 
-def explain_official(trained: Network, config: ConfigDict) -> str:
-    """Says how to open `write_official`'s file, and in what it differs from a released one."""
+def explain_official(network: Network) -> str:
+    """Returns how to open `write_official`'s file, and how it differs from a released one.
+
+    Args:
+      network: Pre-trained or fine-tuned.
+    """
     opening = f"""\
 import torch
 state_dict = torch.load("{OFFICIAL_PTH}", weights_only=True)["state_dict"]
 network.load_state_dict(state_dict)
 
 """
-    if not trained.estimates_poses:
+    if not network.estimates_poses:
         return f"""\
 {opening}network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
 peclr_to_torchvision(network, "{OFFICIAL_PTH}").
-{_VIEWS.format(side=trained.view_size)}"""
+{_VIEWS.format(side=network.view_size)}"""
     return f"""\
 {opening}network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
 the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
 leave out the step from palm to wrist. Its 64th output is zero.
-{_VIEWS.format(side=trained.view_size)}"""
+{_VIEWS.format(side=network.view_size)}"""

@@ -58,11 +58,7 @@ class RenderedSpec(Spec):
     chunk: Annotated[int, Between(1, 2**16)] = 64
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: A field has an impossible value.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         if self.span[0] > self.span[1]:
             raise FieldError("span", f"must be (smallest, largest), got {self.span}")
@@ -148,11 +144,7 @@ class DataSpec(Spec):
     rendered: RenderedSpec = RenderedSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: A field has an impossible value.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         if self.source == RENDERED:
             self._check_rendered()

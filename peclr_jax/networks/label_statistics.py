@@ -46,11 +46,7 @@ class LabelStatistics(Spec):
     mean_hand: Joints | None = None
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: A value of another type, or not as many joints as a hand has.
-        """
+        """Checks the fields."""
         super().__post_init__()
         for name in ("mean_pose", "mean_hand"):
             joints = getattr(self, name)

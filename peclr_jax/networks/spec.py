@@ -132,11 +132,7 @@ class EquivarianceSpec(Spec):
     translation_step_px: PositiveFloat = 5.0
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other.
-
-        Raises:
-          FieldError: An impossible value, or steps that do not meet zero.
-        """
+        """Checks the fields, also against each other."""
         super().__post_init__()
         for name, unit in (("rotation", "deg"), ("translation", "px")):
             largest, step = f"{name}_{unit}", f"{name}_step_{unit}"

@@ -51,9 +51,7 @@ class ContrastiveLossSpec(Spec):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns the loss of a batch, and its alignment and uniformity.
 
-        Args:
-          points: Latent points of 2N views; rows i and i + N are a pair.
-          transform: Of each view.
+        Rows i and i + N of the latent points are the two views of one image.
         """
         projections = OBJECTIVES[self.objective](points, transform)
         loss = contrastive.nt_xent(projections, self.temperature, chunk=self.chunk or None)
@@ -71,9 +69,9 @@ class PoseLossSpec(Spec):
     the others.
 
     Attributes:
-      keypoints_2d: Of the keypoints in the image.
-      relative_depth: Of the root-relative depths.
-      root_depth: Of the root's refined depth; 0 leaves the refinement out.
+      keypoints_2d: Weight of the keypoints in the image.
+      relative_depth: Weight of the root-relative depths.
+      root_depth: Weight of the root's refined depth; 0 leaves the refinement out.
     """
 
     keypoints_2d: NonNegativeFloat = 1.0
@@ -81,16 +79,12 @@ class PoseLossSpec(Spec):
     root_depth: NonNegativeFloat = 0.01
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: An impossible value.
-        """
+        """Checks the fields."""
         super().__post_init__()
         if self.keypoints_2d == 0:
             raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")
 
     def total(self, terms: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
-        """Returns the weighted sum of the terms, by the names of the fields."""
+        """Returns the weighted sum of the terms, given by the names of their weights' fields."""
         weights = specs.to_dict(self)
         return sum(weights[name] * term for name, term in terms.items() if weights[name] > 0)

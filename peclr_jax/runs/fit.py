@@ -32,16 +32,7 @@ Measure = Callable[[Variables, int, Progress], Mapping[str, float]]
 
 @contextmanager
 def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[None]:
-    """Holds a run's folder for this process, once it is sure that the run may go on there.
-
-    Args:
-      spec: Of the run, resolved.
-      workdir: Of the run.
-
-    Raises:
-      UserError: Another process uses the folder, or it holds a run of another config.
-      OutOfDeviceMemoryError: From what happens inside, with advice on what to make smaller.
-    """
+    """Holds a run's folder for this process, once it is sure that the run may go on there."""
     with locked(workdir), memory_advice.advising(spec):
         check_resumable(spec, workdir)
         yield

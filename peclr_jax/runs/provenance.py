@@ -26,15 +26,7 @@ _MATTERS = ("data", "versions", "devices", "platform", "commit", "environment")
 
 
 def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
-    """Collects what decides the result of a run.
-
-    Args:
-      config: Of the run, fit for JSON.
-      data: Fingerprint of the data, see `input_pipeline.fingerprint`.
-
-    Returns:
-      Fit for JSON: time, command, commit, versions, devices, environment, data, config.
-    """
+    """Collects what decides the result of a run, fit for JSON; `data` is its fingerprint."""
     changes = ask_git("status", "--porcelain", "--untracked-files=no")
     packages = [*_PACKAGES, *(name for name in _IF_LOADED if name in sys.modules)]
     devices = jax.devices()
@@ -61,10 +53,6 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
 
 def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
     """Appends a start of a run to `provenance.jsonl`.
-
-    Args:
-      workdir: The run's directory.
-      described: From `describe`.
 
     Returns:
       Lines for the log: all that was described, and a sentence on each thing that has changed since

@@ -17,14 +17,9 @@ SUMMARY = "summary.json"
 
 
 def check_resumable(spec: RunSpec, workdir: Path) -> None:
-    """Refuses to go on with a run under another config.
+    """Refuses to go on with a run under a config that changes the result, naming what differs.
 
-    Args:
-      spec: Of the run to start or to resume, its encoder resolved.
-      workdir: Of the run; a new one, or one that holds checkpoints.
-
-    Raises:
-      UserError: A field differs that changes the result; the message names all that do.
+    The spec's encoder must be resolved. The workdir may be new.
     """
     saved = restoring.restore_run_config(workdir)
     if saved is None:
@@ -48,18 +43,13 @@ def run_unless_finished(
     workdir: Path,
     console: Console,
 ) -> None:
-    """Runs a training that is a part of something larger, unless it is finished.
-
-    An unfinished one is resumed.
+    """Runs or resumes a training that is a part of something larger, unless it is finished.
 
     Args:
       train: Runs it, for example `pretrain.pretrain`.
       spec: Of the training.
       workdir: Of the training.
       console: For its headline.
-
-    Raises:
-      UserError: The workdir holds a run of another config; or what `train` raises.
     """
     console.rule(workdir.name, align="left")
     if not (workdir / SUMMARY).exists():

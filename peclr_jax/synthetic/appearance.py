@@ -1,4 +1,4 @@
-"""Colours, textures and lights of a scene: what they are, and how they are drawn.
+"""Colours, textures and lights of a scene, and how they are sampled.
 
 Colours are linear RGB.
 """

@@ -30,7 +30,7 @@ _ACCEPTED_OVERLAP = 3.0
 
 
 class HandShape(NamedTuple):
-    """What stays the same when the hand moves.
+    """Properties of a hand that stay the same when it moves.
 
     Attributes:
       scale: Size of the whole hand relative to the average.

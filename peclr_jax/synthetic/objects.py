@@ -1,4 +1,4 @@
-"""Things in and before the hand, placed to touch but not pierce, to cover but not hide.
+"""Objects in the hand and before it: they touch without piercing and cover without hiding.
 
 One scene, camera frame, millimetres.
 """

@@ -1,4 +1,4 @@
-"""Everything that is random in one picture but its background: hand, camera, objects, materials.
+"""Everything random in one picture except for its background: hand, camera, objects, materials.
 
 Camera frame: x right, y down, z forward, millimetres.
 """

@@ -23,6 +23,7 @@ from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
+from peclr_jax.tasks.predict import PredictSpec
 
 REPORT = "report.html"
 _PROBED = ("pretrained", "random")
@@ -41,7 +42,7 @@ class DemoSpec(Spec):
       probe_seeds: Seeds of the probes.
       evaluate: The evaluation.
       equivariance: The measurement of equivariance.
-      predict: The prediction, as in configs/predict.py.
+      predict: The prediction.
       photos: Photos to predict, a file, a folder or a glob; "" for rendered hands in their place.
       photos_stand_in: Rendered hands that stand in for photos.
     """
@@ -54,7 +55,7 @@ class DemoSpec(Spec):
     probe_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
     evaluate: EvaluateSpec = EvaluateSpec(pictures=4)
     equivariance: EquivarianceSpec = EquivarianceSpec()
-    predict: dict[str, Any] = dataclasses.field(default_factory=dict)
+    predict: PredictSpec = PredictSpec()
     photos: str = ""
     photos_stand_in: PositiveInt = 12
 
@@ -101,8 +102,8 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     equivariance.run(specs.to_config(spec.equivariance), workdir / "equivariance")
     console.rule("photos", align="left")
     if not spec.photos:
-        draw_hands(spec, Path(spec.predict["images"]))
-    predict.run(ConfigDict(spec.predict), workdir / "predict")
+        draw_hands(spec, Path(spec.predict.images))
+    predict.run(specs.to_config(spec.predict), workdir / "predict")
     report = demo_report.Demo(
         workdir,
         hands=spec.finetune.data.rendered.count,

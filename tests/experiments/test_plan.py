@@ -121,7 +121,7 @@ def test_a_random_encoder_is_of_the_same_kind():
         ),
         (
             {"arms__peclr__pretrain": {"loss": {"objective": "pecl"}}},
-            r"--config\.arms\.peclr\.pretrain\.loss\.objective is 'pecl'; choose one of 'peclr'",
+            r"--config\.arms\.peclr\.pretrain\.loss\.objective is 'pecl', none of 'peclr'",
         ),
         (
             {"finetune__views__size": 16},

@@ -25,12 +25,12 @@ def test_arms_are_chosen_by_name():
             {"comparisons__equivariance__against": "nobody"},
             r"--config\.comparisons\.equivariance\.against names 'nobody', no arm",
         ),
-        ({"figure": "pie"}, r"--config\.figure is 'pie'; choose one of 'bars'"),
-        ({"metrics": ("epe",)}, r"--config\.metrics is 'epe'; choose one of 'epe_2d'"),
+        ({"figure": "pie"}, r"--config\.figure is 'pie', none of 'bars'"),
+        ({"metrics": ("epe",)}, r"--config\.metrics is 'epe', none of 'epe_2d'"),
         ({"pretrain__batch_size": 0}, r"--config\.pretrain\.batch_size must be at least 1"),
         (
             {"evaluations__held_out__crop": "all"},
-            r"--config\.evaluations\.held_out\.crop is 'all'; choose one of",
+            r"--config\.evaluations\.held_out\.crop is 'all', none of",
         ),
     ],
 )

@@ -62,13 +62,17 @@ def test_storages_of_another_size_are_refused(torch_save, tensor, size):
         torch_file.read(path)
 
 
-def test_damaged_records_are_named(torch_save, tensor):
+def test_damaged_records_are_named(torch_save, tensor, tmp_path):
     content = {"a": tensor(0, (2,), (1,), Storage(2, "../secret"))}
     with pytest.raises(ValueError, match=r"the storage '\.\./secret' is not in it"):
         torch_file.read(torch_save(content))
     bomb = torch_save({"a": tensor()}, data=bytes(96), compression=zipfile.ZIP_DEFLATED)
     with pytest.raises(ValueError, match="is damaged: the storage '0'"):
         torch_file.read(bomb)
+    with zipfile.ZipFile(tmp_path / "a.pth", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(10**7))
+    with pytest.raises(ValueError, match=r"'archive/data\.pkl' is compressed; download it again"):
+        torch_file.read(tmp_path / "a.pth")
     with pytest.raises(ValueError, match="written on a big-endian machine"):
         torch_file.read(torch_save({"a": tensor()}, {"file/byteorder": "big"}))
 

@@ -90,10 +90,3 @@ class TestBesideTorch:
         loaded = torch.load(tmp_path / "weights.pth", weights_only=True, mmap=mmap)
         assert_same({n: t.numpy() for n, t in loaded.pop("state_dict").items()}, arrays)
         assert loaded == CONTENT
-
-    def test_a_module_takes_ours(self, torch, tmp_path):
-        weights = {"weight": np.float32([[1, 2]]), "bias": np.float32([3])}
-        torch_writing.write(tmp_path / "weights.pth", weights)
-        layer = torch.nn.Linear(2, 1)
-        layer.load_state_dict(torch.load(tmp_path / "weights.pth"))
-        assert layer(torch.ones(1, 2)).item() == 6

@@ -45,13 +45,13 @@ MEASURED = {
 )
 @pytest.mark.usefixtures("one_device", "shallow")
 def test_pretraining(names, records, tmp_path, monkeypatch):
-    """Twenty steps, on the paper's two data sets in equal shares and on each of the others."""
+    """A few steps, on the paper's two data sets in equal shares and on each of the others."""
     monkeypatch.setattr(jax, "device_count", lambda: 1)  # too few images for eight
     config = pretraining.get_config()
     config.update_from_flattened_dict(
         {
             "batch_size": 2,
-            "num_steps": 20,
+            "num_steps": 5,
             "model.width": 4,
             "model.hidden": 8,
             "model.num_points": 4,
@@ -71,7 +71,7 @@ def test_pretraining(names, records, tmp_path, monkeypatch):
     pretrain.run(config, tmp_path)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     losses = [entry["loss"] for entry in map(json.loads, lines) if "loss" in entry]
-    assert len(losses) == 20
+    assert len(losses) == 5
     assert all(map(math.isfinite, losses))
 
 

@@ -7,6 +7,8 @@ from benchmarks.compiled import scaling
 from benchmarks.compiled.collectives import Collective
 from benchmarks.compiled.operand import Operand
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def measured(whole_module_in_process, shallow):

@@ -11,6 +11,8 @@ from benchmarks import harness, report
 from benchmarks.cpu import suite as cpu
 from peclr_jax.synthetic import render
 
+pytestmark = pytest.mark.slow
+
 # The start of the quick start takes minutes: its parts are tested below.
 AT_TOY_SIZE = [name for name in cpu.BENCHMARKS if name != "startup"]
 

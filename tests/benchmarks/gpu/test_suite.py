@@ -57,6 +57,7 @@ def test_a_report_is_written_whole_and_goes_on_where_it_stopped(tmp_path, result
         suite.earlier(tmp_path / "gpu.json", {**environment, "commit": "d"})
 
 
+@pytest.mark.slow
 def test_a_toy_run_through_the_real_step(tmp_path, in_process, shallow):
     patterns = (CEILINGS, "resnet18, 4 pairs", "parts of resnet18, 4 pairs")
     results, left_out = suite.measure(TOY, Budget(1e4), patterns=patterns)

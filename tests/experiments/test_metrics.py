@@ -1,0 +1,23 @@
+import typing
+
+import pytest
+
+from peclr_jax.experiments import metrics
+from peclr_jax.hands.scores import Interval
+
+
+def test_metrics_are_told_in_their_units():
+    found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}}
+    scores = {"2d_view": None, "3d": found, "pa": found}
+    assert metrics.in_units(scores) == pytest.approx(
+        {"epe_3d": 2.0, "auc": 0.7, "pa_epe": 2.0, "pa_auc": 0.7}
+    )
+    assert set(metrics.METRICS) == set(typing.get_args(metrics.MetricName))
+
+
+def test_what_was_not_measured_has_no_mean():
+    mean = {"value": 1.0, "low": None, "high": None}
+    arms = {"a": {"mean": {"x": {"epe_2d": mean}}}, "b": {"mean": {"y": {}, "x": {}}}}
+    assert metrics.mean_of(arms["a"], "x", "epe_2d") == Interval(1.0, None, None)
+    assert metrics.mean_of(arms["a"], "y", "epe_2d") is None
+    assert metrics.evaluations_of({"arms": arms}) == ["x", "y"]

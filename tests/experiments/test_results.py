@@ -1,0 +1,72 @@
+"""What is gathered from the files of finished runs."""
+
+import dataclasses
+import json
+
+import pytest
+
+from configs.experiments import table1
+from peclr_jax import specs
+from peclr_jax.experiments import plan as plans
+from peclr_jax.experiments import results
+from peclr_jax.experiments.spec import ExperimentSpec
+
+
+@pytest.fixture
+def spec(tmp_path):
+    config = table1.get_config("smoke")
+    config.seeds = (0, 1)
+    config.networks_dir = str(tmp_path)
+    return specs.from_config(ExperimentSpec, config)
+
+
+def finish(run, pixels):
+    """Writes what the trainings and the evaluation of a run leave behind."""
+    for training in run.trainings:
+        training.workdir.mkdir(exist_ok=True)
+        (training.workdir / "summary.json").write_text('{"seconds": 1.5}')
+    (evaluation,) = run.evaluations.values()
+    evaluation.workdir.mkdir(parents=True)
+    scores = {
+        name: {"2d_view": {"mean": {"value": value}}, "pa": None}
+        for name, value in (("prediction", pixels), ("mean_pose", 9.0), ("mean_hand", 8.0))
+    }
+    (evaluation.workdir / "metrics.json").write_text(json.dumps(scores))
+
+
+def test_means_comparisons_and_what_is_missing(spec):
+    runs = {(run.arm, run.seed): run for run in plans.plan(spec)}
+    finished = [runs["simclr", 0], runs["peclr", 0], runs["simclr", 1], runs["peclr", 1]]
+    for run, pixels in zip(finished, (4.0, 3.0, 4.0, 2.0), strict=True):
+        finish(run, pixels)
+    moved = {
+        "equivariance": {
+            seed: {"improvement_percent": {"mean_rotation": 10.0, "mean_translation": gain}}
+            for seed, gain in ((0, 5.0), (1, None))
+        }
+    }
+    found = results.collect(spec, finished, moved)
+    assert found["network"] == "resnet18 of width 4 at 16 px"
+    assert found["arms"]["peclr"]["mean"]["held_out"]["epe_2d"]["value"] == 2.5
+    assert found["arms"]["peclr"]["seeds"]["1"]["seconds"] == [1.5, 1.5]
+    assert found["arms"]["random"] == {
+        "label": "random encoder",
+        "series": "",
+        "x": 0.0,
+        "seeds": {},
+        "mean": {},
+    }
+    assert found["unfinished"] == ["random, seed 0", "random, seed 1"]
+    assert found["nothing"]["held_out"]["mean_pose"] == {"epe_2d": 9.0}
+    assert list(found["comparisons"]["held_out"]) == ["equivariance"]
+    compared = found["comparisons"]["held_out"]["equivariance"]["metrics"]["epe_2d"]
+    assert compared["reduction"]["value"] == pytest.approx((0.25 + 0.5) / 2)
+    # A baseline without an error leaves nothing to improve.
+    assert list(found["equivariance"]["equivariance"]) == ["rotation"]
+    json.dumps(found, allow_nan=False)
+
+
+def test_nothing_is_finished(spec):
+    found = results.collect(dataclasses.replace(spec, seeds=(0,)), [], {})
+    assert len(found["unfinished"]) == 3
+    assert found["nothing"] == found["comparisons"] == {}
