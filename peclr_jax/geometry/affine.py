@@ -1,9 +1,8 @@
-"""Similarity transforms of the image plane: sample, compose, invert, apply to points and images.
+"""Similarity transforms of the image plane: sampled, composed, inverted, applied.
 
-There are two representations. A `Similarity` is drawn by the augmentation and undone by the
-equivariant loss (PeCLR, Eq. 4): its parts do not depend on an image size. A 2x3 matrix moves
-pixels: it holds a `Similarity` at one image size, a crop, a resize, or all of them composed, so
-that an image is resampled only once.
+The augmentation draws a `Similarity` and the equivariant loss undoes it (PeCLR, Eq. 4): its parts
+do not depend on an image size. A 2x3 matrix moves pixels: it is a `Similarity` at one image size, a
+crop, a resize, or all of them composed, so that an image is resampled only once.
 
 Pixel coordinates are (x, y), x right, y down, with the origin at the CENTRE of the top-left pixel:
 the centre of a side-S image is (S - 1) / 2. A matrix always maps source points to view points.
@@ -49,7 +48,7 @@ def sample(
     """Draws independent uniform transforms (PeCLR, Sec. 8).
 
     Args:
-      key: PRNG key; the draw depends on it and on `batch` alone.
+      key: PRNG key.
       batch: Number of transforms.
       rotation: Largest angle in radians, in either direction.
       scale: Smallest and largest magnification.
@@ -66,12 +65,7 @@ def sample(
 
 
 def compose(first: Similarity, second: Similarity) -> Similarity:
-    """Returns the transform that applies `first`, then `second`.
-
-    Args:
-      first: The transform that is applied first.
-      second: The transform that is applied to its result.
-    """
+    """Returns the transform that applies `first`, then `second`."""
     return Similarity(
         first.rotation + second.rotation,
         first.scale * second.scale,
@@ -80,11 +74,7 @@ def compose(first: Similarity, second: Similarity) -> Similarity:
 
 
 def invert(transform: Similarity) -> Similarity:
-    """Returns the transform that undoes `transform`.
-
-    Args:
-      transform: The transform.
-    """
+    """Returns the transform that undoes `transform`."""
     linear = Similarity(
         -transform.rotation, 1.0 / transform.scale, jnp.zeros_like(transform.translation)
     )
@@ -101,12 +91,7 @@ def _rotate_and_scale(
 
 
 def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
-    """Returns the matrices of transforms, from canonical-view pixels to view pixels.
-
-    Args:
-      transform: The transforms.
-      side: Side of the view in pixels.
-    """
+    """Returns the matrices of transforms in pixels of a square view of side `side`."""
     center = (side - 1) / 2
     cosine = transform.scale * jnp.cos(transform.rotation)
     sine = transform.scale * jnp.sin(transform.rotation)
@@ -120,14 +105,7 @@ def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
 def compose_matrices(
     first: Float[Any, "*#batch 2 3"], second: Float[Any, "*#batch 2 3"]
 ) -> Float[Any, "*#batch 2 3"]:
-    """Returns the matrix that applies `first`, then `second`; leading axes broadcast.
-
-    NumPy, JAX or TensorFlow, in the precision of the arguments.
-
-    Args:
-      first: Source pixels to pixels between.
-      second: Pixels between to view pixels; leading axes broadcast.
-    """
+    """Returns the matrix that applies `first`, then `second` (NumPy, JAX or TensorFlow)."""
     across, down, shift = second[..., :1], second[..., 1:2], second[..., 2:]
     # Products and sums: accelerators multiply matrices with fewer bits.
     linear = across * first[..., :1, :] + down * first[..., 1:, :]
@@ -135,11 +113,7 @@ def compose_matrices(
 
 
 def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 2 3"]:
-    """Returns the matrix that undoes `matrix` (NumPy or JAX); a singular one gives infinities.
-
-    Args:
-      matrix: Source pixels to view pixels.
-    """
+    """Returns the matrix that undoes `matrix` (NumPy or JAX); a singular one gives infinities."""
     a, b, shift_x = (matrix[..., 0, column] for column in range(3))
     c, d, shift_y = (matrix[..., 1, column] for column in range(3))
     determinant = a * d - b * c
@@ -150,16 +124,7 @@ def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 
 def apply_to_points(
     matrix: Float[Any, "*#batch 2 3"], points: Float[Any, "*#batch points 2"]
 ) -> Float[Any, "*#batch points 2"]:
-    """Maps source points to view points.
-
-    Args:
-      matrix: Source pixels to view pixels (NumPy, JAX or TensorFlow, as the points); leading axes
-        broadcast against those of `points`.
-      points: (x, y) in source pixels.
-
-    Returns:
-      (x, y) in view pixels.
-    """
+    """Maps source points to view points, in pixels (NumPy, JAX or TensorFlow)."""
     across, down, shift = (matrix[..., None, :, column] for column in range(3))
     return across * points[..., :1] + down * points[..., 1:] + shift
 
@@ -175,13 +140,9 @@ def apply_to_images(
     source's resolution within a factor of two of the view's, as the input pipeline does.
 
     Args:
-      images: Source images of any numeric type; of uint8 a quarter of the bytes of float32 are
-        gathered.
-      matrix: Source pixels to view pixels, one per image.
+      images: Source images; of uint8 a quarter of the bytes of float32 are gathered.
+      matrix: Source pixels to view pixels.
       size: Side of the view in pixels.
-
-    Returns:
-      Float32 views in the range of the source.
     """
     batch, height, width, channels = images.shape
     to_source = invert_matrix(matrix)[..., None, None]

@@ -21,9 +21,6 @@ def namespace(*arrays: Any) -> ModuleType:
     TensorFlow is found among what is imported already, never imported. Code that serves all three
     keeps to operators and to what has one name and meaning in all: `stack`, `where`, `maximum`,
     `minimum`, `zeros_like`.
-
-    Args:
-      *arrays: Arrays of one library, or NumPy's and numbers among those of another.
     """
     roots = {type(array).__module__.partition(".")[0] for array in arrays}
     if "tensorflow" in roots:

@@ -1,10 +1,12 @@
 """The pinhole camera and the 2.5D hand pose of Iqbal et al. 2018 (arXiv 1804.09534).
 
 Camera space is in metres, x right, y down, z forward; image space in pixels, (x, y) with the origin
-at the centre of the top-left pixel. A 2.5D pose holds, per joint, its pixel and its depth relative
-to the root joint, divided by the length of a reference bone. An image shows no more than that: the
-hand's absolute size cannot be seen. Given the size (or taking it as 1), the root's depth follows
-from the pose (Iqbal et al., Eq. 6-7).
+at the centre of the top-left pixel. Intrinsics are [[fx, skew, cx], [0, fy, cy], [0, 0, 1]].
+
+A 2.5D pose holds, per joint, its pixel and its depth relative to the root joint, divided by the
+length of a reference bone: (x px, y px, depth). An image shows no more than that, since the hand's
+absolute size cannot be seen. Given the size (or taking it as 1), the root's depth follows from the
+pose (Iqbal et al., Eq. 6-7).
 
 Leading axes are free; those of the intrinsics broadcast against those of the joints.
 """
@@ -27,12 +29,7 @@ uses (WRIST, INDEX_MCP) instead."""
 def project(
     points: Float[Values, "*batch points 3"], intrinsics: Float[AnyArray, "*#batch 3 3"]
 ) -> Float[Values, "*batch points 2"]:
-    """Projects camera-space points to pixels (NumPy or JAX).
-
-    Args:
-      points: Points in front of the camera (z > 0); any unit of length.
-      intrinsics: [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels.
-    """
+    """Projects camera-space points, z > 0 in any unit, to pixels (NumPy or JAX)."""
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     x, y = points[..., 0] / points[..., 2], points[..., 1] / points[..., 2]
     xp = namespace(points, intrinsics)
@@ -47,12 +44,9 @@ def back_project(
     """Places pixels at a depth: the inverse of `project`.
 
     Args:
-      pixels: (x, y) in pixels.
-      depth: Distance along the optical axis (not along the ray), in any unit of length.
-      intrinsics: As for `project`.
-
-    Returns:
-      Camera-space points in the unit of `depth`.
+      pixels: Positions in the image.
+      depth: Distance along the optical axis (not along the ray), in the unit of the result.
+      intrinsics: The camera's.
     """
     return rays(pixels, intrinsics) * depth[..., None]
 
@@ -60,12 +54,7 @@ def back_project(
 def bone_length(
     joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
 ) -> Float[Array, "*batch"]:
-    """Returns the distance between a bone's two joints.
-
-    Args:
-      joints: In any unit of length.
-      bone: The two joints.
-    """
+    """Returns the distance between a bone's two joints."""
     return jnp.linalg.norm(joints[..., bone[1], :] - joints[..., bone[0], :], axis=-1)
 
 
@@ -76,17 +65,13 @@ def to_25d(
     root: int = WRIST,
     bone: tuple[int, int] = REFERENCE_BONE,
 ) -> tuple[Float[Array, "*batch joints 3"], Float[Array, "*batch"]]:
-    """Returns the 2.5D pose of a hand and its size.
+    """Returns the 2.5D pose of a hand, and the length of its reference bone in metres.
 
     Args:
       joints: Camera space, metres.
-      intrinsics: As for `project`.
+      intrinsics: The camera's.
       root: Joint that relative depth is measured from.
       bone: The two joints of the reference bone.
-
-    Returns:
-      The 2.5D pose (x px, y px, root-relative depth over the bone's length) and the reference
-      bone's length in metres.
     """
     scale = bone_length(joints, bone)
     relative = (joints[..., 2] - joints[..., root, None, 2]) / scale[..., None]
@@ -104,15 +89,11 @@ def from_25d(
     """Recovers camera-space joints from a 2.5D pose: the inverse of `to_25d`.
 
     Args:
-      pose: (x px, y px, root-relative depth over the reference bone's length).
-      intrinsics: As for `project`.
-      scale: Length of the reference bone in metres. With 1 the result is in bone lengths, which
-        is as far as an image alone goes.
+      pose: A 2.5D pose.
+      intrinsics: The camera's.
+      scale: Length of the reference bone, in the unit of the result; 1 is as far as an image goes.
       z_root: The root's depth in bone lengths; by default `root_depth(pose, ...)`.
       bone: The two joints of the reference bone that `pose` was made with.
-
-    Returns:
-      Camera-space joints in the unit of `scale`.
     """
     if z_root is None:
         z_root = root_depth(pose, intrinsics, bone=bone)
@@ -128,7 +109,7 @@ def root_depth(
     epsilon: float = 1e-6,
     bounds: tuple[float, float] | None = None,
 ) -> Float[Array, "*batch"]:
-    """Solves for the depth at which the reference bone has length one (Iqbal et al., Eq. 6-7).
+    """Returns the root's depth at which the reference bone has length one (Iqbal et al., Eq. 6-7).
 
     Every joint lies on the ray of its pixel, so the bone's squared length is a quadratic in the
     root's depth; its larger root is the hand in front of the camera. Noise can leave the quadratic
@@ -137,14 +118,11 @@ def root_depth(
     gradient.
 
     Args:
-      pose: (x px, y px, root-relative depth over the reference bone's length).
-      intrinsics: As for `project`.
+      pose: A 2.5D pose.
+      intrinsics: The camera's.
       bone: The two joints of the reference bone that `pose` was made with.
       epsilon: Smallest leading coefficient and smallest discriminant.
       bounds: Smallest and largest depth to return, in bone lengths.
-
-    Returns:
-      The root's depth in bone lengths.
     """
     first, second = bone
     directions = rays(pose[..., :2], intrinsics)
@@ -164,12 +142,7 @@ def root_depth(
 def rays(
     pixels: Float[Array, "*batch points 2"], intrinsics: Float[Array, "*#batch 3 3"]
 ) -> Float[Array, "*batch points 3"]:
-    """Returns the points of the plane z = 1 that are seen at `pixels`.
-
-    Args:
-      pixels: (x, y) in pixels.
-      intrinsics: As for `project`.
-    """
+    """Returns the points of the plane z = 1 that are seen at `pixels`."""
     fx, skew, cx, fy, cy = _parameters(intrinsics)
     y = (pixels[..., 1] - cy) / fy
     x = (pixels[..., 0] - cx - skew * y) / fx
@@ -179,10 +152,8 @@ def rays(
 def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
     """Returns the intrinsics assumed for a square view of a hand whose camera is unknown.
 
-    Args:
-      side: Side of the view, pixels.
-      focal: Focal length over the side; by default that of the released networks (389 px of 224),
-        which is that of FreiHAND's images.
+    The focal length is a fraction of the view's side, by default that of the released networks
+    (389 px of 224), which is that of FreiHAND's images.
     """
     center, length = (side - 1) / 2, focal * side
     return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
@@ -194,15 +165,8 @@ def warp_intrinsics(
     """Returns the intrinsics of an image that was warped by an affine map.
 
     A rotation of the image is a roll of the camera about the optical axis, which changes no depth
-    and no length. The roll is taken out, so that the result is again
-    [[fx, skew, cx], [0, fy, cy], [0, 0, 1]], positive on the diagonal.
-
-    Args:
-      matrix: Source pixels to view pixels.
-      intrinsics: Intrinsics of the source, as for `project`.
-
-    Returns:
-      Intrinsics of the view: `project(roll @ points, result)` are the warped pixels.
+    and no length. The roll is taken out, so that fx and fy stay positive and the matrix stays
+    triangular: `project(roll @ points, result)` are the warped pixels.
     """
     linear, shift = matrix[..., :2], matrix[..., 2:]
     precision = jax.lax.Precision.HIGHEST

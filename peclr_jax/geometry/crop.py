@@ -31,13 +31,7 @@ _MIRROR = {
 
 
 class Square(NamedTuple):
-    """Square regions of images, in pixels; they may reach over the border.
-
-    Attributes:
-      x: The x of the centre.
-      y: The y of the centre.
-      side: Length of the side.
-    """
+    """Square regions of images, by centre and side in pixels; they may reach over the border."""
 
     x: Float[Any, "*batch"]
     y: Float[Any, "*batch"]
@@ -45,17 +39,13 @@ class Square(NamedTuple):
 
     @property
     def edges(self) -> tuple[Any, Any, Any, Any]:
-        """x0, y0, x1, y1 of the edges, half a pixel beyond the outermost pixels' centres."""
+        """The edges x0, y0, x1, y1, half a pixel beyond the outermost pixels' centres."""
         half = self.side / 2
         return self.x - half, self.y - half, self.x + half, self.y + half
 
 
 def bounding_box(points: Float[Values, "*batch points 2"]) -> Float[Values, "*batch 4"]:
-    """Returns the smallest box that holds all points (NumPy or JAX).
-
-    Args:
-      points: (x, y) in pixels.
-    """
+    """Returns the smallest box that holds all points (NumPy or JAX)."""
     return namespace(points).concatenate([points.min(-2), points.max(-2)], -1)
 
 
@@ -69,7 +59,7 @@ def around(
     """Returns the squares about boxes' centres.
 
     Args:
-      box: Boxes of the hands, pixels.
+      box: Boxes of the hands.
       margin: Side of the square over the larger side of the box.
       least: Smallest side of the square, pixels; by default that of a box of one pixel.
       most: Largest side of the square, pixels.
@@ -96,12 +86,7 @@ def central(
 
 
 def to_matrix(square: Square, size: int) -> Float[Any, "*batch 2 3"]:
-    """Returns the matrices from an image's pixels to those of crops of its squares.
-
-    Args:
-      square: The regions.
-      size: Side of the crops in their own pixels.
-    """
+    """Returns the matrices from an image's pixels to those of crops of side `size`."""
     scale = size / square.side
     center = (size - 1) / 2
     return scaling(scale, scale, center - scale * square.x, center - scale * square.y)
@@ -118,8 +103,8 @@ def scaling(
     Args:
       scale_x: Factor along x.
       scale_y: Factor along y.
-      shift_x: Added to x, pixels.
-      shift_y: Added to y, pixels.
+      shift_x: Pixels added to x.
+      shift_y: Pixels added to y.
     """
     xp = namespace(scale_x, scale_y, shift_x, shift_y)
     zero = xp.zeros_like(scale_x)
@@ -138,8 +123,7 @@ def source_to_canonical(
     Args:
       source_side: Side of the source in pixels.
       view_side: Side of the view in pixels.
-      source_margin: Side of the source over the side of the canonical view, both measured in the
-        scene.
+      source_margin: Side of the source over that of the canonical view, measured in the scene.
     """
     square = central(source_side, source_side, 1 / source_margin)
     return jnp.asarray(to_matrix(square, view_side), jnp.float32)
@@ -161,15 +145,10 @@ def mirror_matrix(
 def warp_labels(
     labels: Mapping[str, Any], matrix: Float[Any, "batch 2 3"]
 ) -> dict[str, Shaped[Any, "batch ..."]]:
-    """Moves labels from image pixels to crop pixels.
+    """Moves keypoints_2d, hand_box and intrinsics from image pixels to crop pixels.
 
-    Args:
-      labels: The labels keypoints_2d (B, P, 2), hand_box (B, 4) and intrinsics (B, 3, 3) are moved,
-        others are kept.
-      matrix: Image pixels to crop pixels; no rotation, which would turn boxes into diamonds.
-
-    Returns:
-      The labels; where they are not valid they mean as little as before.
+    The matrix may not rotate, which would turn boxes into diamonds. Other labels are kept; those
+    that are not valid mean as little as before.
     """
     moved = dict(labels)
     if "keypoints_2d" in moved:
@@ -192,16 +171,12 @@ def mirror_labels(
     """Exchanges left and right in labels, so that left hands become right ones.
 
     Camera space is mirrored as well (x becomes -x), and the intrinsics stay those of a camera: the
-    focal length keeps its sign.
+    focal length keeps its sign. Labels that are not valid mean as little as before.
 
     Args:
-      labels: In crop pixels. The labels keypoints_2d (B, P, 2), keypoints_3d (B, P, 3), hand_box
-        (B, 4) and intrinsics (B, 3, 3) are mirrored, others are kept.
+      labels: In crop pixels; keypoints, hand_box and intrinsics are mirrored, others are kept.
       mirrored: Whose labels.
       size: Side of the crops, pixels.
-
-    Returns:
-      The labels; where they are not valid they mean as little as before.
     """
     return {
         name: _mirror(name, label, mirrored, size) if name in _MIRROR else label

@@ -2,7 +2,7 @@
 
 Data sets of as many unique samples are drawn with replacement. The images of one sample (the same
 hand before other backgrounds) are drawn together, since they are no independent evidence. NumPy and
-float64 throughout.
+float64 throughout; errors are in the unit of the thresholds.
 """
 
 from typing import NamedTuple
@@ -71,12 +71,7 @@ def resample(
 
 
 def interval(value: float, draws: Float[np.ndarray, " resamples"]) -> Interval:
-    """Returns a value with the percentile interval of its resamples.
-
-    Args:
-      value: Value of the data set itself.
-      draws: Values of the resampled data sets; none for no interval.
-    """
+    """Returns a value with the percentile interval of its resamples, if there are any."""
     if not len(draws):
         return Interval(value, None, None)
     tail = (1 - CONFIDENCE) / 2
@@ -91,10 +86,6 @@ def auc_credit(
 
     The area is linear in the joints: the mean credit of a joint is its AUC, so that resamples need
     no curve of their own.
-
-    Args:
-      errors: Errors of every joint.
-      thresholds: Thresholds of the curve, ascending.
     """
     steps = np.diff(thresholds)
     weights = (np.append(steps, 0) + np.append(0, steps)) / 2 / steps.sum()

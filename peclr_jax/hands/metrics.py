@@ -1,8 +1,9 @@
 """Metrics of predicted hands against the true ones: joint errors, alignments, PCK and AUC.
 
 Every function takes NumPy or JAX arrays and keeps their precision: float64 on the host, float32 on
-a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask is true
-where a joint is labelled, and values under a false mask are never read, NaN included.
+a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask `valid` is
+true where a joint is labelled (all by default), and values under a false mask are never read, NaN
+included.
 
 After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report;
 docs/metrics.md lists where the official PeCLR repository differs.
@@ -34,12 +35,7 @@ THRESHOLDS_2D = _thresholds(30.0)
 def joint_errors(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints"]:
-    """Returns the Euclidean distance of every joint, in the unit of the joints (2D or 3D).
-
-    Args:
-      predicted: Joints, 2D or 3D.
-      target: The true joints, in the same unit.
-    """
+    """Returns the Euclidean distance of every joint, in the unit of the joints."""
     return namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
 
 
@@ -51,9 +47,9 @@ def epe(
     """Returns the end-point error: the mean distance over all labelled joints of all hands.
 
     Args:
-      predicted: Joints, 2D or 3D.
+      predicted: Joints.
       target: The true joints, in the same unit.
-      valid: Which joints count; all by default. If none does, the result is NaN.
+      valid: Which joints count. If none does, the result is NaN.
     """
     xp = namespace(predicted, target)
     errors = joint_errors(predicted, target)
@@ -73,19 +69,16 @@ def procrustes_align(
     """Moves, turns and scales each predicted hand onto the true one, as closely as possible.
 
     The least-squares similarity by the singular value decomposition (Schönemann 1966; Umeyama 1991
-    for proper rotations). The errors that remain give PA-EPE.
+    for proper rotations). The errors that remain give PA-EPE. Where all predicted joints coincide
+    they are placed on the mean of the true ones.
 
     Args:
-      predicted: Joints, 2D or 3D.
+      predicted: Joints.
       target: The true joints.
-      valid: Which joints the similarity is fitted to; all by default. It is applied to all.
+      valid: Which joints the similarity is fitted to. It is applied to all.
       reflection: Whether the hand may be mirrored as well, as FreiHAND's `align_w_scale` allows
         (a mirrored hand then scores 0). False allows rotations only, as the official PeCLR
         repository.
-
-    Returns:
-      The aligned prediction. Where all predicted joints coincide they are placed on the mean of
-      the true ones.
     """
     xp = namespace(predicted, target)
     center, centered = _center(xp, predicted, valid)
@@ -134,16 +127,13 @@ def scale_align(
     """Moves and scales each predicted hand onto the true one, without turning it.
 
     As HO-3D's official evaluation (Hampali et al. 2020): the distance from wrist to middle MCP is
-    made the true one, and the wrists are put together. Two joints decide, not a fit to all.
+    made the true one, and the wrists are put together. Two joints decide, not a fit to all. Where
+    the two predicted joints coincide the hand is moved only.
 
     Args:
       predicted: Joints.
       target: The true joints.
-      valid: Which joints are labelled; all by default. A hand without its wrist or its middle MCP
-        cannot be aligned and becomes NaN.
-
-    Returns:
-      The aligned prediction. Where the two predicted joints coincide it is moved only.
+      valid: Which joints are labelled. A hand without either of the two joints becomes NaN.
     """
     xp = namespace(predicted, target)
     length = xp.linalg.norm(predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :], axis=-1)
@@ -169,7 +159,7 @@ def pck_curve(
     Args:
       errors: Errors of every joint.
       thresholds: Thresholds in the unit of the errors.
-      valid: Which joints count; all by default. A joint that no hand has is left out of the mean.
+      valid: Which joints count. A joint that no hand has is left out of the mean.
     """
     xp = namespace(errors, thresholds)
     joints = errors.shape[-1]
@@ -189,12 +179,7 @@ def pck_curve(
 def auc(
     pck: Float[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
 ) -> Float[Values, ""]:
-    """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one.
-
-    Args:
-      pck: Fractions in [0, 1], one per threshold.
-      thresholds: Thresholds of the curve, ascending.
-    """
+    """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one."""
     xp = namespace(pck)
     thresholds = xp.asarray(thresholds, pck.dtype)
     area = xp.trapezoid(pck, thresholds)

@@ -28,8 +28,7 @@ class Kind(NamedTuple):
     Attributes:
       unit: "m" or "px".
       thresholds: Thresholds of PCK and AUC, in that unit.
-      align: Moves the prediction (hands, joints, dim) onto the target, given which joints are
-        valid.
+      align: Moves the predicted joints onto the true ones, given which are valid.
       needs: Joints without which a hand cannot be aligned.
       at_least: Number of valid joints that the alignment needs; fewer would always fit.
     """
@@ -119,17 +118,16 @@ def errors_of(
     *,
     kind: str,
 ) -> tuple[Float[np.ndarray, "hands 21"], Bool[np.ndarray, "hands 21"]]:
-    """Returns the error of every joint after the alignment of a kind.
+    """Returns the error of every joint after the alignment of a kind, and which errors count.
+
+    Errors are 0 where a joint is not valid; none counts of a hand that lacks the joints its
+    alignment needs.
 
     Args:
       predicted: Camera space in metres, or pixels for "2d".
       target: The true joints.
       valid: Which joints are labelled; all by default.
       kind: One of `KINDS`.
-
-    Returns:
-      The errors in float64, 0 where not valid, and which of them count: none of a hand that lacks
-      the joints its alignment needs.
 
     Raises:
       UserError: If `kind` is unknown, or a joint that counts is not finite.

@@ -82,19 +82,10 @@ Joints = TypeVar(
 
 
 def reorder(joints: Joints, order: Int[np.ndarray, "21"]) -> Joints:
-    """Permutes joints, so that joint i of the result is joint `order[i]` of the input.
-
-    Args:
-      joints: Any per-joint values, NumPy or JAX.
-      order: One of the `FROM_` orders, or the `inverse` of one.
-    """
+    """Permutes joints, so that joint i of the result is joint `order[i]` of the input."""
     return joints[..., order, :]
 
 
 def inverse(order: Int[np.ndarray, "21"]) -> Int[np.ndarray, "21"]:
-    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's.
-
-    Args:
-      order: A permutation of the joints.
-    """
+    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's."""
     return np.argsort(order)

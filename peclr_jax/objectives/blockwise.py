@@ -21,11 +21,7 @@ MASKED = -1e30
 
 
 def partners(views: int) -> Int[Array, " views"]:
-    """Returns for each row the row of its image's other view: i and i + N are a pair.
-
-    Args:
-      views: Number of views, 2N.
-    """
+    """Returns for each row the row of its image's other view: i and i + N are a pair."""
     return (jnp.arange(views) + views // 2) % views
 
 
@@ -51,11 +47,8 @@ def negative_logits(
 def cross_entropy(u: Float[Array, "views dim"], chunk: int) -> Float[Array, ""]:
     """Returns the mean cross-entropy of finding each view's other view among all views but itself.
 
-    The gradient cannot be differentiated again.
-
-    Args:
-      u: (2N, D); rows i and i + N are a pair, and the product of two rows is a logit.
-      chunk: Number of columns of the matrix of logits that are computed at a time.
+    The product of two rows of `u` is their logit; `chunk` columns of the matrix of logits are
+    computed at a time. The gradient cannot be differentiated again.
     """
     return _forward(u, chunk)[0]
 

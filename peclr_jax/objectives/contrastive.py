@@ -25,19 +25,14 @@ def nt_xent(
 ) -> Float[Array, ""]:
     """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
 
+    The mean over all 2N views of -log softmax at the other view, the view itself left out.
+
     Args:
-      z: (2N, D) projections; rows i and i + N are the two views of one image. Scaled to unit
-        length here.
+      z: Projections, scaled to unit length here; rows i and i + N are the two views of one image.
       temperature: Divisor of the cosine similarities; the paper gives none, its code uses 0.5.
       chunk: Number of views compared at a time, forward and backward, which needs memory for
         2N x chunk similarities instead of (2N)^2; `None` compares all at once. Values are the same
         up to rounding; the gradient then cannot be differentiated again.
-
-    Returns:
-      The mean over all 2N views of -log softmax at the other view, the view itself left out.
-
-    Raises:
-      UserError: If the number of rows is odd, or the temperature or chunk is not positive.
     """
     views = z.shape[0]
     if views % 2:
@@ -58,29 +53,17 @@ def nt_xent(
 
 
 def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached.
-
-    Args:
-      points: Latent points (x, y).
-    """
+    """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
     return jax.lax.stop_gradient(attached_range(points))
 
 
 def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """Returns L_z = 1: the image's translation is undone as it is (the "direct" arm of Fig. 7).
-
-    Args:
-      points: Latent points (x, y).
-    """
+    """Returns L_z = 1: the image's translation is undone as it is (the "direct" arm of Fig. 7)."""
     return jnp.ones_like(points[:, :1])
 
 
 def attached_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
-    """Returns L_z of Eq. 10 with its gradient, which the points that span the range receive.
-
-    Args:
-      points: Latent points (x, y).
-    """
+    """Returns L_z of Eq. 10 with its gradient, which the points that span the range receive."""
     return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
 
 
@@ -97,13 +80,9 @@ def undo_transform(
     detached, as in the official code. The scale is not undone: the cosine similarity removes it.
 
     Args:
-      points: (B, m, 2) latent points (x, y).
-      transform: Transformations of the images, source to view; rotation in radians, positive from
-        +x toward +y, translation as a fraction of the view's side.
+      points: Latent points (x, y).
+      transform: Transformations of the images, source to view.
       range_of: Returns the length, along x and y, that takes the place of the image's side.
-
-    Returns:
-      (B, m, 2) points in the frame of the untransformed image, up to their centre's position.
     """
     points = points - transform.translation[:, None] * range_of(points)
     center = jax.lax.stop_gradient(jnp.mean(points, axis=1, keepdims=True))
@@ -124,12 +103,9 @@ def equivariant_projections(
     again, and range and centre are detached, this changes the gradient only.
 
     Args:
-      points: (V, m, 2) latent points.
-      transform: Transformation of each of the V views, source to view.
+      points: Latent points.
+      transform: Transformations of the images, source to view.
       range_of: As for `undo_transform`.
-
-    Returns:
-      (V, 2m) vectors for `nt_xent`.
     """
     views = points.shape[0]
     points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
@@ -144,13 +120,6 @@ def centered_projections(
     Not in the paper. Translation is removed exactly, not by an estimate of the range, and so is the
     scale, about whatever point the network scales. In return the points need not follow a
     translation: they may lose where the hand is.
-
-    Args:
-      points: (V, m, 2) latent points.
-      transform: Transformation of each of the V views, source to view.
-
-    Returns:
-      (V, 2m) vectors for `nt_xent`.
     """
     points = points.astype(jnp.float32)
     centered = points - jnp.mean(points, axis=1, keepdims=True)
@@ -161,12 +130,7 @@ def centered_projections(
 def invariant_projections(
     points: Float[Array, "views points 2"], transform: Similarity
 ) -> Float[Array, "views dim"]:
-    """Returns the projections that SimCLR compares (Eq. 1), by the same signature.
-
-    Args:
-      points: (V, m, 2) latent points.
-      transform: Transformation of each of the V views; not used.
-    """
+    """Returns the projections that SimCLR compares (Eq. 1), by the same signature."""
     del transform
     return points.reshape(points.shape[0], -1)
 
@@ -182,14 +146,11 @@ def equivariant_nt_xent(
     """Returns NT-Xent of projections whose geometric transformations are undone (Eqs. 3, 4, 7).
 
     Args:
-      points: (2N, m, 2) latent points; i and i + N are the two views of one image.
-      transform: Transformation of each of the 2N views, source to view.
+      points: Latent points; rows i and i + N are the two views of one image.
+      transform: Transformations of the images, source to view.
       temperature: As for `nt_xent`.
       chunk: As for `nt_xent`.
       range_of: As for `undo_transform`.
-
-    Returns:
-      The scalar loss.
 
     Example:
       >>> points = jax.random.normal(jax.random.key(0), (8, 64, 2))

@@ -13,12 +13,8 @@ def retrieval_top1(
 ) -> Float[Array, ""]:
     """Returns the fraction of the queries whose nearest key, by cosine similarity, is their own.
 
-    Args:
-      queries: (N, m, 2) points of one view of N images, transformations undone.
-      keys: (N, m, 2) points of the other view, in the same order.
-
-    Returns:
-      Top-1 accuracy in [0, 1]; 1 / N by chance.
+    Queries and keys are the points of two views of the same images, in the same order and with
+    transformations undone. Chance is one over the number of images.
     """
     queries = _unit(queries).reshape(len(queries), -1)
     similarity = queries @ _unit(keys).reshape(len(keys), -1).T
@@ -32,18 +28,15 @@ def equivariance_error(
 ) -> Float[Array, ""]:
     """Returns the equivariance error of the supplement's Sec. 11 (Eq. 11), on the latent points.
 
-    The transformation is undone on the points of the transformed image (Eq. 4), and the result is
-    compared to the points of the image itself. Both are scaled to unit length, as in the objective:
-    the image's scale is not undone.
+    The transformation is undone on the points of the transformed image (Eq. 4). The result is their
+    mean distance to the points of the image itself, as a fraction of the range that those span
+    along x and y. Both are scaled to unit length, as in the objective: the image's scale is not
+    undone.
 
     Args:
-      untransformed: (N, m, 2) points of N images.
-      transformed: (N, m, 2) points of the same images transformed.
-      transform: Transformation of each of the N images, source to view.
-
-    Returns:
-      The mean distance of corresponding points as a fraction of the range that the points of the
-      untransformed image span, along x and y.
+      untransformed: Points of the images.
+      transformed: Points of the same images transformed.
+      transform: Transformations of the images, source to view.
     """
     reference = _unit(untransformed)
     undone = _unit(undo_transform(_unit(transformed), transform))
@@ -58,17 +51,14 @@ def alignment_and_uniformity(
 
     loss = log(2N - 1) + uniformity - alignment: the two terms of Wang and Isola (ICML 2020,
     "Understanding contrastive representation learning through alignment and uniformity on the
-    hypersphere"), as they occur in the loss. Costs one product of each pair; gradients stop here.
+    hypersphere"), as they occur in the loss. Alignment is the mean cosine similarity of the two
+    views of an image over the temperature; uniformity the mean, over all views, of the log of the
+    mean of exp(cosine similarity over temperature) to all other views. Gradients stop here.
 
     Args:
-      z: (2N, D) projections, as for `contrastive.nt_xent`.
+      z: Projections, as for `contrastive.nt_xent`.
       loss: The value of `contrastive.nt_xent`.
       temperature: As for `contrastive.nt_xent`.
-
-    Returns:
-      "alignment": the mean cosine similarity of the two views of an image over the temperature;
-      "uniformity": the mean, over all views, of the log of the mean of exp(cosine similarity over
-      temperature) to all other views.
     """
     z, loss = jax.lax.stop_gradient((z.astype(jnp.float32), loss))
     first, second = jnp.split(z, 2)

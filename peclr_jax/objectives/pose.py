@@ -37,7 +37,7 @@ def target_in_view(
     matrix: Float[Array, "batch 2 3"],
     assumed_intrinsics: Float[Array, "3 3"],
 ) -> tuple[PoseTarget, Float[Array, "batch 3 3"]]:
-    """Moves the labels of source images into views of them.
+    """Moves the labels of source images into views of them, and returns the views' intrinsics too.
 
     A similarity of the image is a roll and a zoom of the camera: it changes pixels and intrinsics,
     but neither depths nor the bone's length.
@@ -46,9 +46,6 @@ def target_in_view(
       labels: Labels from the input pipeline, in source pixels and metres.
       matrix: Source pixels to view pixels.
       assumed_intrinsics: Intrinsics for views whose own are unknown.
-
-    Returns:
-      The target, and the intrinsics of the views.
     """
     keypoints, joints = labels["keypoints_2d"], labels["keypoints_3d"]
     has_bone = labels["bone_length_valid"] & (labels["bone_length"] > 0)
@@ -85,32 +82,17 @@ def keypoints_2d(
 
 
 def relative_depth(pose: Float[Array, "batch 21 3"], target: PoseTarget) -> Float[Array, ""]:
-    """Returns the mean absolute error of the root-relative depth, bone lengths, without the root.
-
-    Args:
-      pose: The prediction.
-      target: The labels.
-    """
+    """Returns the mean absolute error of root-relative depths, bone lengths, without the root."""
     error = jnp.abs(pose[..., 2] - target.pose[..., 2])
     return masked_mean(error[:, 1:], target.depth_valid[:, 1:])
 
 
 def root_depth(depth: Float[Array, " batch"], target: PoseTarget) -> Float[Array, ""]:
-    """Returns the mean absolute error of the wrist's depth, bone lengths.
-
-    Args:
-      depth: The prediction.
-      target: The labels.
-    """
+    """Returns the mean absolute error of the wrist's depth, bone lengths."""
     return masked_mean(jnp.abs(depth - target.root_depth), target.root_depth_valid)
 
 
 def masked_mean(values: Float[Array, "*shape"], valid: Shaped[Array, "*shape"]) -> Float[Array, ""]:
-    """Returns the mean over the valid entries; zero if none is valid.
-
-    Args:
-      values: Any numbers; invalid ones may be NaN.
-      valid: Which of them count.
-    """
+    """Returns the mean over the valid entries, zero if there is none; others may be NaN."""
     total = jnp.sum(jnp.where(valid, values, 0.0))
     return total / jnp.maximum(jnp.sum(valid), 1)

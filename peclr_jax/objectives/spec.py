@@ -51,9 +51,7 @@ class ContrastiveLossSpec(Spec):
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns the loss of a batch, and its alignment and uniformity.
 
-        Args:
-          points: Latent points of 2N views; rows i and i + N are a pair.
-          transform: Transformation of each view.
+        Rows i and i + N of the latent points are the two views of one image.
         """
         projections = OBJECTIVES[self.objective](points, transform)
         loss = contrastive.nt_xent(projections, self.temperature, chunk=self.chunk or None)
@@ -87,10 +85,6 @@ class PoseLossSpec(Spec):
             raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")
 
     def total(self, terms: dict[str, Float[Array, ""]]) -> Float[Array, ""]:
-        """Returns the weighted sum of the terms.
-
-        Args:
-          terms: The terms by the names of their weights' fields.
-        """
+        """Returns the weighted sum of the terms, given by the names of their weights' fields."""
         weights = specs.to_dict(self)
         return sum(weights[name] * term for name, term in terms.items() if weights[name] > 0)

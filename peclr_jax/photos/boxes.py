@@ -53,12 +53,7 @@ class Hand(NamedTuple):
 
 
 class Request(NamedTuple):
-    """The hands of one photo and its camera, as the user gives them.
-
-    Attributes:
-      hands: The hands.
-      focal_px: Focal length of the camera in pixels; `None` if unknown.
-    """
+    """The hands of one photo, and its camera's focal length in pixels if known."""
 
     hands: tuple[Hand, ...]
     focal_px: float | None = None
@@ -71,10 +66,6 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
       paths: The image files.
       boxes_file: Path of the JSON file; "" for none.
       handedness: Default for hands whose handedness the file does not give.
-
-    Raises:
-      MissingFileError: If the boxes file is not there.
-      UserError: If it breaks the schema, or none of its keys is an image.
     """
     default = Request((Hand(handedness),))
     if not boxes_file:
@@ -90,17 +81,7 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
 
 
 def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
-    """Returns the requests in a boxes file, by its keys.
-
-    Args:
-      path: The JSON file.
-      handedness: Default for hands whose handedness the file does not give.
-
-    Raises:
-      MissingFileError: If the file is not there.
-      MachineError: If the file cannot be opened.
-      UserError: If it breaks the schema.
-    """
+    """Returns the requests in a boxes file, by its keys."""
     if not os.path.isfile(path):
         raise MissingFileError(f"--config.boxes={path} is not there: check the path")
     try:

@@ -37,9 +37,6 @@ def keep(photo: Window, square: Square, most: int) -> Window:
       photo: A whole photo, or a part of it.
       square: The region to keep, as far as it lies inside the photo.
       most: Largest side of the region in pixels kept; larger ones are low-pass filtered and shrunk.
-
-    Raises:
-      UserError: If the region lies outside of the photo.
     """
     image = photo.image
     x0, y0, x1, y1 = _inside(photo, square)
@@ -66,17 +63,13 @@ def keep(photo: Window, square: Square, most: int) -> Window:
 def cut_out(
     photo: Window, square: Square, size: int, *, mirror: bool = False
 ) -> UInt8[np.ndarray, "{size} {size} 3"]:
-    """Crops a square, black outside of what is kept of the photo.
+    """Crops a square in RGB, black outside of what is kept of the photo.
 
     Args:
       photo: The pixels to crop from.
-      square: The region.
+      square: The region; `geometry.crop.to_matrix(square, size)` leads to the crop's pixels.
       size: Side of the crop in pixels.
       mirror: Whether to exchange left and right.
-
-    Returns:
-      RGB. `geometry.crop.to_matrix(square, size)` leads to its pixels, through `mirror_matrix` if
-      mirrored.
     """
     x0, y0, x1, y1 = _inside(photo, square)
     left, top = int(np.floor(x0)), int(np.floor(y0))

@@ -12,15 +12,9 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 def find_images(pattern: str) -> list[Path]:
     """Returns the images that a pattern names, sorted.
 
-    Args:
-      pattern: A file (of any name), a folder (the images directly in it) or a glob (`**` crosses
-        folders, but no links, which may lead in circles). Folders and globs give files with the
-        suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
-
-    Raises:
-      UserError: If the pattern is empty.
-      MissingFileError: If no image is found.
-      MachineError: If a folder may not be read.
+    The pattern is a file (of any name), a folder (the images directly in it) or a glob (`**`
+    crosses folders, but no links, which may lead in circles). Folders and globs give files with the
+    suffixes `SUFFIXES`, in either case; names that begin with a dot are left out.
     """
     if not pattern:
         raise UserError(
@@ -48,7 +42,6 @@ def find_images(pattern: str) -> list[Path]:
 
 
 def _expand(pattern: Path) -> set[str]:
-    """Returns the names that a glob matches."""
     if "**" not in pattern.parts:
         return set(glob.glob(str(pattern)))
     at = pattern.parts.index("**")

@@ -23,8 +23,7 @@ class LookingRule:
 
     Attributes:
       hand_margin: Side of a look over the larger side of the hand's box.
-      central_box: Side of the box that is supposed in the middle of an image where none is given,
-        over the image's shorter side.
+      central_box: Side of the box supposed where none is given, over the image's shorter side.
       closest: Smallest side of a look over the side of the one before.
       widest: Largest side of a look over the side of the one before.
     """
@@ -60,12 +59,7 @@ class LookingRule:
         return crop.around(np.array(box), self.hand_margin)
 
     def following(self, last: Square, keypoints: Float[np.ndarray, "21 2"]) -> Square:
-        """Returns where to look next: around the keypoints that were found.
-
-        Args:
-          last: The look that found them.
-          keypoints: What was found; if it makes no sense, the next look is the same again.
-        """
+        """Returns where to look next: around the keypoints found there, or at the same again."""
         if not np.isfinite(keypoints).all():
             return last
         closer = crop.around(

@@ -44,8 +44,7 @@ class Options(NamedTuple):
       looking: Where the network looks first.
       preview_side: Largest longer side of the preview, pixels.
       focal_px: Focal length in pixels, for all photos; 0 if unknown.
-      field_of_view_deg: Field of view along the photo's longer side, degrees, where nothing else is
-        known.
+      field_of_view_deg: Field of view along the longer side, where nothing else is known.
     """
 
     view_size: int
@@ -56,13 +55,7 @@ class Options(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A hand and the pixels around it.
-
-    Attributes:
-      hand: The hand as the user gives it.
-      square: Region of the first view.
-      window: The pixels kept.
-    """
+    """A hand as the user gives it, the region of the first view, and the pixels kept around it."""
 
     hand: Hand
     square: Square
@@ -70,12 +63,12 @@ class Subject(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """A photo reduced to what is needed of it.
+    """An upright photo reduced to what is needed of it; the preview is the whole photo, resized.
 
     Attributes:
       path: The image file.
-      width: Width of the upright photo, pixels.
-      height: Height of the upright photo, pixels.
+      width: Width of the photo, pixels.
+      height: Height of the photo, pixels.
       focal_px: Focal length in pixels.
       focal_from: Source of the focal length: "boxes", "config", "exif" or "guess".
       subjects: The hands.
@@ -98,12 +91,7 @@ class Prepared(NamedTuple):
 
 
 class Skipped(NamedTuple):
-    """A photo that cannot be predicted on.
-
-    Attributes:
-      path: The image file.
-      reason: Why the photo is skipped.
-    """
+    """A photo that cannot be predicted on, and why."""
 
     path: Path
     reason: str

@@ -20,14 +20,13 @@ class UnreadableImageError(UserError):
 
 
 class Photo(NamedTuple):
-    """An upright photo.
+    """An upright photo: the size of its file, and its pixels, perhaps at a fraction of that size.
 
     Attributes:
-      width: Width of the upright photo at its full size, pixels.
-      height: Height of the upright photo at its full size, pixels.
-      pixels: The whole photo, perhaps at a fraction of its size.
-      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF; `None` if
-        unknown.
+      width: Width at full size, pixels.
+      height: Height at full size, pixels.
+      pixels: The whole photo.
+      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF if known.
     """
 
     width: int
@@ -84,11 +83,7 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to 8-bit RGB; transparent pixels become white.
-
-    Args:
-      image: An image of any mode.
-    """
+    """Converts any mode to 8-bit RGB; transparent pixels become white."""
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
@@ -113,8 +108,8 @@ def focal_from_35mm(focal_35mm: float, width: int, height: int) -> float:
 
     Args:
       focal_35mm: Focal length of an equivalent camera for 35 mm film, mm.
-      width: Of the photo, pixels.
-      height: Of the photo, pixels.
+      width: Width of the photo, pixels.
+      height: Height of the photo, pixels.
     """
     return focal_35mm / DIAGONAL_35MM * math.hypot(width, height)
 
@@ -124,7 +119,7 @@ def focal_from_field_of_view(angle_deg: float, width: int, height: int) -> float
 
     Args:
       angle_deg: Field of view along the longer side, degrees.
-      width: Of the photo, pixels.
-      height: Of the photo, pixels.
+      width: Width of the photo, pixels.
+      height: Height of the photo, pixels.
     """
     return max(width, height) / 2 / math.tan(math.radians(angle_deg) / 2)

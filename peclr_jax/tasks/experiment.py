@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import specs
+from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Evaluation, Run
@@ -53,6 +54,11 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     """
     began = time.perf_counter()
     console = Console()
+    if spec.photos is not None and not Path(spec.photos).expanduser().is_dir():
+        raise MissingFileError(
+            f"--config.photos={spec.photos} is no folder: give one of labelled photographs in "
+            "FreiHAND's layout"
+        )
     runs = plans.plan(spec)
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
     for arm in chosen:
@@ -93,14 +99,14 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
         if not (wanted.names or wanted.manual_dir):
             continue
         # Imported here because this is what brings TensorFlow in.
-        from peclr_jax.input_pipeline import datasets
+        from peclr_jax.input_pipeline import from_records
 
         given = {
             name: getattr(wanted, name)
             for name in ("names", "manual_dir", "data_dir")
             if getattr(wanted, name)
         }
-        datasets.open_datasets(DataSpec(source="tfds", **given))
+        from_records.open_datasets(DataSpec(source="tfds", **given))
 
 
 def measure_equivariance(

@@ -1,10 +1,9 @@
 """Views of a batch of source images, and the transforms that made the views.
 
-Pure functions of a key, batched, and run on the accelerator inside the training step:
-
     first, second = two_views(key, images, ViewSpec(size=128))
 
-A source is a square uint8 crop with the hand's box at its centre, wider than the view by
+Pure functions of a key, batched, and run on the accelerator inside the training step. A source is a
+square uint8 crop with the hand's box at its centre, wider than the view by
 `ViewSpec.source_margin`. It is resampled once, straight into the view. The images may also be parts
 of photographs as they were decoded, with matrices from their pixels to those of the source: then
 the source itself is never made.
@@ -29,12 +28,7 @@ _DEVIATION = np.array([0.229, 0.224, 0.225], np.float32)
 
 
 class View(NamedTuple):
-    """A batch of augmented images and the transforms that made them.
-
-    Attributes:
-      images: ImageNet-standardised RGB, float32.
-      transform: Canonical view to this view, one per image.
-    """
+    """ImageNet-standardised images, and their transforms from canonical view to this view."""
 
     images: Float[Array, "batch size size 3"]
     transform: Similarity
@@ -58,11 +52,7 @@ def augment(
         images of any shape.
       spec: Ranges and switches; static under `jax.jit`.
       to_source: Image pixels to source pixels; `None` for images that are sources.
-      source_side: Side in pixels of the sources that `to_source` leads to; static under `jax.jit`,
-        ignored for images that are sources.
-
-    Raises:
-      UserError: If `to_source` comes without `source_side`.
+      source_side: Side of the sources in pixels, needed with `to_source`; static under `jax.jit`.
     """
     batch = len(images)
     if to_source is None:
@@ -132,33 +122,17 @@ def source_to_view(
 
 
 def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"]:
-    """Resamples a view into the frame of another, to compare the two.
-
-    Args:
-      view: The view to move.
-      frame: Transforms of the other view.
-
-    Returns:
-      RGB in [0, 255], black outside of `view`.
-    """
+    """Resamples a view into the frame of another, to compare the two: RGB in [0, 255]."""
     size = view.images.shape[1]
     matrix = affine.to_matrix(affine.compose(affine.invert(view.transform), frame), size)
     return affine.apply_to_images(denormalize(view.images), matrix, size)
 
 
 def normalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Standardises RGB in [0, 255] by ImageNet's mean and deviation.
-
-    Args:
-      images: RGB in [0, 255].
-    """
+    """Standardises RGB in [0, 255] by ImageNet's mean and deviation."""
     return (images / 255 - _MEAN) / _DEVIATION
 
 
 def denormalize(images: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Undoes `normalize`, clipped to [0, 255].
-
-    Args:
-      images: Standardised RGB.
-    """
+    """Undoes `normalize`, clipped to [0, 255]."""
     return jnp.clip((images * _DEVIATION + _MEAN) * 255, 0, 255)

@@ -1,7 +1,6 @@
 """Photometric operations on single pixels, batched, each image with its own parameters.
 
-Images are float32 RGB in [0, 255]. Every function is a pure function of its parameters, which
-`operations.py` draws.
+Images are float32 RGB in [0, 255]. `operations.py` draws the parameters.
 
 The official PeCLR code takes RGB images for BGR wherever it computes a hue or a grey value.
 `channel_order="bgr"` reproduces that; the default is the true order.
@@ -39,10 +38,10 @@ def color_jitter(
 
     Args:
       images: RGB in [0, 255].
-      hue: Factor h on the hue angle.
-      saturation: Factor s on the saturation.
-      gain: Factor a on the value.
-      offset: Term b added to the value, in grey levels.
+      hue: Factor on the hue angle.
+      saturation: Factor on the saturation.
+      gain: Factor on the value.
+      offset: Term added to the value, in grey levels.
       channel_order: Which channel counts as red where hue is measured.
       quantize: Whether hue, saturation and value pass through OpenCV's 8-bit HSV (hue in steps
         of two degrees, scaled channels truncated), as in the official code.
@@ -66,12 +65,7 @@ def color_jitter(
 def grey(
     images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
 ) -> Float[Array, "batch height width"]:
-    """Returns the luma of every pixel, in [0, 255].
-
-    Args:
-      images: RGB, any range.
-      channel_order: Which channel counts as red.
-    """
+    """Returns the luma of every pixel."""
     red, green, blue = _channels(images, channel_order)
     return _RED * red + _GREEN * green + _BLUE * blue
 
@@ -79,12 +73,7 @@ def grey(
 def color_drop(
     images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
 ) -> Float[Array, "batch height width 3"]:
-    """Replaces every pixel by its grey value.
-
-    Args:
-      images: RGB, any range.
-      channel_order: Which channel counts as red.
-    """
+    """Replaces every pixel by its grey value."""
     luma = grey(images, channel_order=channel_order)
     return jnp.broadcast_to(luma[..., None], images.shape)
 

@@ -15,12 +15,7 @@ from peclr_jax.views.color import ChannelOrder, grey
 
 
 def blur_kernel_size(side: int, fraction: float = 0.1) -> int:
-    """Returns `fraction` of the image's side, truncated and made odd (PeCLR: 13 at 128 px).
-
-    Args:
-      side: Side of the image in pixels.
-      fraction: Size of the kernel over the side.
-    """
+    """Returns `fraction` of the image's side, truncated and made odd (PeCLR: 13 at 128 px)."""
     size = int(fraction * side)
     return size + 1 if size % 2 == 0 else size
 
@@ -34,9 +29,8 @@ def gaussian_blur(
 
     Args:
       images: Any range.
-      sigma: Standard deviation in pixels, one per image.
-      kernel_size: Odd number of taps along each axis, the same for all images, at most
-        2 * side - 1.
+      sigma: Standard deviation in pixels.
+      kernel_size: Odd number of taps along each axis, at most 2 * side - 1.
     """
     radius = kernel_size // 2
     offsets = jnp.arange(-radius, radius + 1, dtype=jnp.float32)
@@ -58,9 +52,6 @@ def sobel(
       channel_order: Which channel counts as red in the grey value.
       wrap: Whether to use the official code's 8-bit arithmetic: the grey is rounded and the
         response taken modulo 256. By default it is the response's magnitude, clipped to 255.
-
-    Returns:
-      The response, the same in all channels, in [0, 255].
     """
     luma = grey(images, channel_order=channel_order)
     response = sobel_response(jnp.round(luma) if wrap else luma)
@@ -69,11 +60,7 @@ def sobel(
 
 
 def sobel_response(luma: Float[Array, "batch height width"]) -> Float[Array, "batch height width"]:
-    """Returns dx + dy, signed, each the 3x3 Sobel derivative (8 times the slope per pixel).
-
-    Args:
-      luma: Grey values, any range.
-    """
+    """Returns dx + dy, signed, each the 3x3 Sobel derivative (8 times the slope per pixel)."""
     batch = luma.shape[0]
     smooth = jnp.broadcast_to(jnp.array([1.0, 2.0, 1.0]), (batch, 3))
     difference = jnp.broadcast_to(jnp.array([-1.0, 0.0, 1.0]), (batch, 3))

@@ -19,9 +19,6 @@ def photometric_operations(spec: ViewSpec) -> tuple[Operation, ...]:
     The order is the official code's: operations on structure first, then on colour. Each operation
     draws from a stream of its own, so that switching one on leaves the draws of the others
     unchanged and ablations differ in one operation only.
-
-    Args:
-      spec: Switches, probabilities and ranges.
     """
     return tuple(
         _with_stream(stream, _with_probability(probability, operation))

@@ -17,8 +17,7 @@ class ViewSpec(Spec):
     The defaults are PeCLR's pre-training recipe (Sec. 4.3 and Sec. 8): rotation, translation,
     scale and colour jitter; the remaining operations of Fig. 4 are there to be switched on. A
     geometric operation is off when its range is a point: `rotation_deg=0.0`, `scale=(1.0, 1.0)`,
-    `translation=(0.0, 0.0)`. Hashable, so it can be a static argument of `jax.jit`; what is
-    switched off leaves no trace in the compiled program.
+    `translation=(0.0, 0.0)`. What is switched off leaves no trace in the compiled program.
 
     Attributes:
       size: Side of the view in pixels.
@@ -26,8 +25,7 @@ class ViewSpec(Spec):
         one under the identity transform); in a config it is `data.source_margin`.
       rotation_deg: Largest rotation in degrees, either way.
       scale: Range of the magnification.
-      translation: Range of the displacement along either axis, as a fraction of the side: the
-        paper's 15 px at 128, either way.
+      translation: Range of the displacement along either axis over the side (15 px at 128).
       color_jitter: Whether to jitter colours.
       color_jitter_probability: Fraction of the views that are jittered.
       hue: Range of the factor h on the hue angle.
@@ -48,11 +46,9 @@ class ViewSpec(Spec):
       sobel_wrap: Whether the response wraps modulo 256, as in the official code.
       cutout: Whether to paint over a random square.
       cutout_probability: Fraction of the views that are painted over.
-      cutout_side: Range of the square's side as a fraction of the view's (official code: up
-        to 0.16). Its centre is uniform in the view, since pre-training has no joints to
-        aim at; the official code aims at a random joint.
-      channel_order: "bgr" measures hue and grey as the official code does, which takes RGB
-        images for BGR.
+      cutout_side: Range of the square's side over the view's. Its centre is uniform in the view,
+        since pre-training has no joints; the official code aims at a random joint.
+      channel_order: "bgr" measures hue and grey as the official code does, which takes RGB for BGR.
       quantize: Whether colour jitter passes through 8-bit HSV, as in the official code.
     """
 
