@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from data import build, schema
 from data.image_folder import layout
-from peclr_jax.input_pipeline import DataSpec, datasets
+from peclr_jax.input_pipeline import DataSpec, from_records
 
 DUMMY = Path(layout.__file__).parent / "dummy_data"
 RAW_IMAGE = {"image": tfds.decode.SkipDecoding()}
@@ -291,7 +291,7 @@ def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
     )
 
     def count():
-        (builder,) = datasets.open_datasets(spec)
+        (builder,) = from_records.open_datasets(spec)
         return sum(split.num_examples for split in builder.info.splits.values())
 
     before = count()
