@@ -29,7 +29,7 @@ class ProjectionHead(nn.Module):
     def __call__(
         self, features: Float[Array, "batch features"], train: bool = False
     ) -> Float[Array, "batch points 2"]:
-        """Projects features to points; (x, y) interleaved as in the official code, not normalised."""
+        """Projects features to points, interleaved as in the official code, not normalised."""
         x = nn.Dense(self.hidden, dtype=self.dtype, name="dense1")(features)
         x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
         x = nn.relu(x)

@@ -121,7 +121,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper); fields as in `BasicBlock`."""
+    """A block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper), fields as `BasicBlock`."""
 
     features: int
     strides: int

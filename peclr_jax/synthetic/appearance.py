@@ -57,7 +57,7 @@ class Appearance(NamedTuple):
 
 
 class Lights(NamedTuple):
-    """A shadow-casting key light, a fill light and light from all sides; unit vectors toward them."""
+    """A shadow-casting key light, a fill light and light from all sides; unit vectors to them."""
 
     key_direction: Float[Array, "3 *scenes"]
     key_color: Float[Array, "3 *scenes"]
