@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from peclr_jax.geometry import camera
 from peclr_jax.synthetic import body, objects
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
 from peclr_jax.synthetic.distance import Geometry, prepare
@@ -175,7 +174,7 @@ def _sample_view(
 def _projected_box(
     joints: Float[Array, "21 3"],
 ) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
-    projected = camera.project(joints, jnp.eye(3))
+    projected = joints[:, :2] / joints[:, 2:]
     return jnp.min(projected, axis=0), jnp.max(projected, axis=0)
 
 
