@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, pages, specs
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.equivariance import (
     SIDE,

@@ -99,14 +99,14 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
         if not (wanted.names or wanted.manual_dir):
             continue
         # Imported here because this is what brings TensorFlow in.
-        from peclr_jax.input_pipeline import datasets
+        from peclr_jax.input_pipeline import from_records
 
         given = {
             name: getattr(wanted, name)
             for name in ("names", "manual_dir", "data_dir")
             if getattr(wanted, name)
         }
-        datasets.open_datasets(DataSpec(source="tfds", **given))
+        from_records.open_datasets(DataSpec(source="tfds", **given))
 
 
 def measure_equivariance(

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import input_pipeline, pages, specs
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.specs import PositiveInt, Spec

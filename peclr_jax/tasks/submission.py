@@ -21,7 +21,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import submission_file
 from peclr_jax.networks.estimator import Estimator
