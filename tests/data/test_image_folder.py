@@ -261,13 +261,8 @@ def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
     spec = DataSpec(source="tfds", names="image_folder", **where)
 
     def count():
-<<<<<<< HEAD
         (builder,) = from_records.open_datasets(spec)
         return sum(counts(builder).values())
-=======
-        (builder,) = from_records.open_datasets(spec)
-        return sum(split.num_examples for split in builder.info.splits.values())
->>>>>>> main
 
     before = count()
     assert count() == before
