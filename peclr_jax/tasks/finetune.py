@@ -72,7 +72,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.optimizer.learning_rate)
-        statistics = label_statistics.measure(
+        statistics = label_statistics.measure_labels(
             source, spec.batch_size, spec.views, spec.data.source_size
         )
         say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
