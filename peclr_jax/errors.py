@@ -45,7 +45,6 @@ class FieldError(UserError):
     """
 
     def __init__(self, field: str, problem: str) -> None:
-        """Names the field."""
         super().__init__(f"{field} {problem}")
         self.field, self.problem = field, problem
 

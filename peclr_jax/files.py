@@ -10,14 +10,7 @@ from typing import TextIO
 
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
-    """Opens a text file that takes its name only once the block has ended without an error.
-
-    Args:
-      path: where it will be; missing folders are made. An older file stays until it is replaced.
-
-    Yields:
-      The file to write to, UTF-8.
-    """
+    """Opens a UTF-8 text file that replaces `path` once the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".partial")
     # Opened anew, so that nothing is written through a link that somebody has put there.
@@ -44,15 +37,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def writing_folder(path: Path) -> Iterator[Path]:
-    """Offers a new folder that takes its name only once the block has ended without an error.
-
-    Args:
-      path: where it will be; missing folders above are made. An older folder stays until it is
-        replaced, then it is gone with all that was in it.
-
-    Yields:
-      The folder to write to, empty.
-    """
+    """Offers an empty folder that replaces `path` once the block has ended without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".partial")
     replaced = path.with_name(path.name + ".replaced")

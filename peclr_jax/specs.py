@@ -2,8 +2,8 @@
 
 A spec is the default of its section in `configs/`. This module holds the one conversion between
 specs and the mappings that people and files write: flags (`ConfigDict`), the JSON inside of a
-checkpoint, the arms of an experiment. Values are checked for their type, and against the bounds
-that a field's annotation gives; unknown names are told with the nearest known one.
+checkpoint, the arms of an experiment. Values are checked for their type and against the bounds of
+a field's annotation; unknown names are told with the nearest known one.
 
     @dataclasses.dataclass(frozen=True)
     class ExampleSpec(Spec):
@@ -34,13 +34,7 @@ _DEEPEST = 8
 
 @dataclasses.dataclass(frozen=True)
 class Between:
-    """Bounds of a number, both included unless `above` says otherwise.
-
-    Attributes:
-      least: Smallest value.
-      most: Largest value.
-      above: Whether `least` itself is excluded.
-    """
+    """Bounds of a number, both included unless `above` says that `least` is not."""
 
     least: int | float = -math.inf
     most: int | float = math.inf
@@ -73,26 +67,13 @@ class Spec:
     """
 
     def __post_init__(self) -> None:
-        """Checks the fields.
-
-        Raises:
-          FieldError: A value of another type, or beyond the bounds of its annotation.
-        """
         cls: Any = type(self)
         for name, hint in _hints(cls).items():
             object.__setattr__(self, name, _read(getattr(self, name), hint, name, 0))
 
 
 def from_config(cls: type[T], config: ConfigDict) -> T:
-    """Makes a spec of a task's config: the first line of every task.
-
-    Args:
-      cls: The spec's class.
-      config: From a file in `configs/`, with the flags applied.
-
-    Raises:
-      UserError: A field is unknown, of the wrong type or impossible; one sentence that names it.
-    """
+    """Makes a spec of a task's config with the flags applied: the first line of every task."""
     return from_mapping(cls, config.to_dict(), "--config")
 
 
@@ -105,7 +86,7 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
       where: What holds the mapping, which names of fields are appended to: "--config".
 
     Raises:
-      UserError: As `from_config`.
+      UserError: A field is unknown, of the wrong type or impossible; one sentence that names it.
     """
     try:
         return _make(cls, values, "", 0)
@@ -141,9 +122,6 @@ def changed(spec: T, changes: Mapping[str, Any], where: str) -> T:
       spec: The spec.
       changes: Field to value; nested mappings, dotted names, or both.
       where: What asks for the changes, for messages.
-
-    Raises:
-      UserError: A field is unknown, of the wrong type or impossible.
     """
     values = to_dict(spec)
     for name, value in _flat(changes).items():
@@ -193,7 +171,6 @@ def _make(cls: Any, values: Any, path: str, depth: int) -> Any:
 
 
 def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
-    """Returns a value as its annotation wants it."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return value

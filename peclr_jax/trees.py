@@ -11,8 +11,7 @@ class Difference(NamedTuple):
 
     Attributes:
       name: Path of the tensor, for example "params/encoder/conv1/kernel".
-      found: Its shape in the one tree, and its type if that is not of floating point; `None` if it
-        is missing there.
+      found: Its shape in the one tree, and its type if not floating point; `None` if it is missing.
       wanted: The same of the other tree.
     """
 
@@ -22,17 +21,10 @@ class Difference(NamedTuple):
 
 
 def first_difference(found: Any, wanted: Any) -> Difference | None:
-    """Compares two trees of arrays, or of anything else with shapes and types.
+    """Compares two trees of arrays by shapes and types; floating-point precision may differ.
 
-    The precision of floating-point numbers may differ.
-
-    Args:
-      found: Tree that is given.
-      wanted: Tree that it should be like.
-
-    Returns:
-      The first tensor that is missing, unknown or of another shape or type, parameters first, as
-      other tensors often only mirror them; `None` if there is none.
+    Returns the first tensor that is missing, unknown or other than wanted, parameters first, as
+    other tensors often only mirror them; `None` if there is none.
     """
     ours, theirs = _describe(found), _describe(wanted)
     names = sorted(ours.keys() | theirs.keys(), key=lambda n: (not n.startswith("params/"), n))

@@ -118,7 +118,7 @@ def _of_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tupl
         yield node.lineno, f"{node.name}({', '.join(names)}) has no Args section"
     for _, entry in _entries(sections.get("Args", []), named=True):
         for name in re.split(r",\s*", entry[0].rstrip(": ")) if entry else ():
-            if name and name.lstrip("*") not in names:
+            if name and name.lstrip("*") not in (*names, "cls"):
                 yield node.lineno, f"Args: {name!r} is no parameter of {node.name}"
 
 

@@ -9,11 +9,11 @@ _GIB = 2**30
 
 
 def memory_in_use() -> dict[str, float]:
-    """Measures the memory in use, as far as the platform tells it.
+    """Measures the memory in use in GiB, as far as the platform tells it.
 
     Returns:
       "device_memory_gib", the highest use so far of this process's fullest device, and
-      "host_memory_gib", the use of this process now, in GiB.
+      "host_memory_gib", the use of this process now.
     """
     found = {}
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
@@ -29,11 +29,7 @@ def memory_in_use() -> dict[str, float]:
 
 
 def free_device_memory(device: jax.Device) -> int | None:
-    """Returns the bytes that are free on a device, `None` if it does not tell.
-
-    Args:
-      device: Device of this process.
-    """
+    """Returns the bytes that are free on a device of this process, `None` if it does not tell."""
     statistics = device.memory_stats() or {}
     if "bytes_limit" not in statistics:
         return None

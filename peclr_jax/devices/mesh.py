@@ -19,40 +19,23 @@ DATA_AXIS = "data"
 
 
 def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Returns a mesh of devices along the one axis `data`, which XLA's partitioner splits.
-
-    Args:
-      devices: The devices to use; all devices of all processes by default.
-    """
+    """Returns a mesh of devices, all by default, along the axis `data`, which XLA splits."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (DATA_AXIS,), (AxisType.Auto,), devices=devices)
 
 
 def data_sharding(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding that splits the leading axis over all devices.
-
-    Args:
-      mesh: From `make_mesh`.
-    """
+    """Returns the sharding that splits the leading axis over all devices."""
     return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Returns the sharding that keeps a whole copy on every device.
-
-    Args:
-      mesh: From `make_mesh`.
-    """
+    """Returns the sharding that keeps a whole copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
-    """Copies every array of a pytree to every device of a mesh.
-
-    Args:
-      tree: Arrays, the same in all processes.
-      mesh: From `make_mesh`.
-    """
+    """Copies every array, the same in all processes, to every device of a mesh."""
     sharding = replicated(mesh)
     if sharding.is_fully_addressable:
         return jax.device_put(tree, sharding)
@@ -69,19 +52,12 @@ def local_copy(tree: Any) -> Any:
     """Returns a copy of replicated arrays on one device of this process.
 
     A process computes with such a copy alone, without waiting for the others.
-
-    Args:
-      tree: Arrays that every device holds.
     """
     return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
 
 def gather(tree: Any) -> Any:
-    """Copies arrays that are split over devices to the host, whole in every process.
-
-    Args:
-      tree: Arrays, of this process or of all.
-    """
+    """Copies arrays that are split over devices to the host, whole in every process."""
     return jax.tree.map(
         lambda array: np.asarray(
             array
@@ -93,19 +69,10 @@ def gather(tree: Any) -> Any:
 
 
 def shard_batch(batch: Any, mesh: Mesh) -> Any:
-    """Makes global arrays from this process's part of a batch.
+    """Makes global arrays, split over the leading axis, from this process's part of a batch.
 
-    Args:
-      batch: Pytree of host arrays; each holds this process's rows along its leading axis. Process
-        `p` of `P` contributes rows `p * n` to `(p + 1) * n` of a global batch of `P * n` rows.
-      mesh: From `make_mesh`.
-
-    Returns:
-      The same pytree of global `jax.Array`s, split over the leading axis. The copies to the
-      devices are asynchronous.
-
-    Raises:
-      UserError: If the rows do not divide over this process's devices.
+    Process `p` of `P` contributes the rows `p * n` to `(p + 1) * n` of a global batch of `P * n`
+    rows. The copies to the devices are asynchronous.
     """
     sharding = data_sharding(mesh)
     local_devices = len(mesh.local_devices)
@@ -129,9 +96,6 @@ def check_batch_size(batch_size: int, num_devices: int, num_micro_batches: int =
       batch_size: Rows of the global batch.
       num_devices: Devices of all processes.
       num_micro_batches: Micro-batches of an optimizer step; each is split over all devices.
-
-    Raises:
-      UserError: If the batch does not divide; the message names the nearest sizes that do.
     """
     unit = num_devices * num_micro_batches
     if batch_size > 0 and batch_size % unit == 0:

@@ -43,9 +43,6 @@ def settings(
     Returns:
       Arguments of `jax.distributed.initialize`, with `None` for what it reads from SLURM, Open MPI
       or Kubernetes; `None` for a process that is alone.
-
-    Raises:
-      UserError: If the address lacks its port.
     """
     launched = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("OMPI_COMM_WORLD_SIZE")
     # JAX takes the number of tasks of SLURM's whole job, of which a step may start fewer.
@@ -69,12 +66,7 @@ def settings(
 def start(arguments: Mapping[str, Any], seconds: float) -> None:
     """Starts JAX's distributed runtime, before anything else has used a device.
 
-    Args:
-      arguments: From `settings`.
-      seconds: How long processes wait for one another. Then this one ends with exit code 5.
-
-    Raises:
-      UserError: If neither flags nor the launcher tell what JAX needs to know.
+    Processes wait for one another so many seconds; then this one ends with exit code 5.
     """
     with _deadline(arguments["coordinator_address"] or "process 0", seconds):
         try:
@@ -103,8 +95,7 @@ def finish() -> None:
 def fail(exit_code: int) -> NoReturn:
     """Ends this process because it has failed, whereupon JAX ends the others.
 
-    Args:
-      exit_code: Exit code of this process. Others that fail alike within seconds keep their own.
+    Others that fail alike within seconds keep their own exit codes.
     """
     sys.stdout.flush()
     sys.stderr.flush()
@@ -118,11 +109,7 @@ def fail(exit_code: int) -> NoReturn:
 
 @contextmanager
 def process_zero_first(name: str) -> Iterator[None]:
-    """Runs the block on process 0 first, then on the others.
-
-    Args:
-      name: What the block does; the same in all processes.
-    """
+    """Runs the block, named alike in all processes, on process 0 first, then on the others."""
     if jax.process_index() > 0:
         multihost_utils.sync_global_devices(name)
     yield
@@ -162,8 +149,6 @@ def _meet() -> None:
 
 @contextmanager
 def _deadline(place: str, seconds: float) -> Iterator[None]:
-    """Ends the process, with a sentence, when the block takes too long."""
-
     def give_up() -> None:
         print(
             f"error: not all processes came to {place} within {seconds:g} s: start the same "

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from peclr_jax import pages
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import look_at_batch
@@ -28,14 +28,14 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
       batch_size: Examples at a time.
 
     Returns:
-      Mean errors, those left out that the labels do not allow: "epe_2d_px" in pixels of the view
-      and "pa_epe_m" in metres, and what the training set's mean pose and mean hand score.
+      Mean errors that the labels allow: "epe_2d_px" in pixels of the view, "pa_epe_m" in metres,
+      and what the training set's mean pose and mean hand score.
     """
     totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
         seen = look_at_batch(estimator, batch, "box", batch_size)
-        measured = hand_errors.measure(estimator, batch, seen, "given")
+        measured = hand_errors.measure_errors(estimator, batch, seen, "given")
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
             totals[key].append((errors * in_view)[measured.valid[key]])
@@ -59,7 +59,7 @@ def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:
 
     Args:
       key: PRNG key of the augmentation.
-      examples: With labels.
+      examples: Of the input pipeline, with labels.
       spec: The training's views.
     """
     images = jnp.asarray(examples["image"])

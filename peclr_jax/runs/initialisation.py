@@ -26,8 +26,7 @@ class Initialisation(NamedTuple):
     """What a run starts from.
 
     Attributes:
-      variables: "params" and "batch_stats", in each the parts of the network that are given
-        ("encoder", or all of them); the others are random.
+      variables: "params" and "batch_stats" of the parts that are given; the others are random.
       source: Where they are from, for the log.
     """
 
@@ -52,16 +51,9 @@ RANDOM = Initialisation({}, "random initialisation")
 
 
 def resolve(spec: Run) -> tuple[Run, Initialisation]:
-    """Reads the weights to start from, and the encoder's fields that they decide.
+    """Reads the weights to start from; closes the encoder's fields that a checkpoint decides.
 
     The paper is silent on the start of pre-training; the official code takes ImageNet's weights.
-
-    Returns:
-      The spec with nothing left open, and what to start from.
-
-    Raises:
-      MissingFileError: No checkpoint at `init.checkpoint` or `init.torch_checkpoint`.
-      UserError: It holds another network than the config names, or none is named anywhere.
     """
     if spec.init.torch_checkpoint:
         return _from_torch(spec)
@@ -71,7 +63,6 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
 
 
 def _closed(spec: FinetuneSpec) -> Any:
-    """Returns the spec of a run from random weights, which must name its encoder."""
     for field in spec.model.open_fields:
         raise UserError(
             f"--config.model.{field} is to be that of the pre-trained checkpoint, but none is "
@@ -134,7 +125,6 @@ def _match_encoder(model: Model, found: Mapping[str, Any], source: str) -> Model
 
 
 def _encoder_of(weights: TorchWeights) -> dict[str, dict[str, Any]]:
-    """Returns the encoder's variables under "encoder", whatever the layout of the file."""
     if weights.layout == "torchvision":
         return {collection: {"encoder": tree} for collection, tree in weights.variables.items()}
     return {

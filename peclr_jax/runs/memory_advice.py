@@ -20,14 +20,7 @@ _USABLE = 0.9
 
 @contextmanager
 def advising(spec: PretrainSpec | FinetuneSpec) -> Iterator[None]:
-    """Adds to the error of a step that does not fit which option would make it fit.
-
-    Args:
-      spec: Of the run.
-
-    Raises:
-      OutOfDeviceMemoryError: With the advice.
-    """
+    """Adds to the error of a step that does not fit which option would make it fit."""
     try:
         yield
     except OutOfDeviceMemoryError as error:
@@ -76,14 +69,9 @@ def _remat(current: str, excess: float) -> str | None:
 
 
 def how_many_times_too_large(error: str, free: int | None) -> float:
-    """Compares what was asked for with what there was.
+    """Returns by what factor the allocation that an error tells of exceeds the free bytes.
 
-    Args:
-      error: The device's, which tells the size of the allocation that failed.
-      free: Bytes; `None` if unknown.
-
-    Returns:
-      The factor; 2 if the error or the device does not tell, and at least 1.1.
+    It is 2 if the error or the device does not tell, and at least 1.1.
     """
     found = _ASKED.search(error)
     if not found or not free:
@@ -94,7 +82,7 @@ def how_many_times_too_large(error: str, free: int | None) -> float:
 
 
 def _more_parts(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
-    """The smallest number of micro-batches that shrinks them enough and divides the batch."""
+    """Returns the smallest number of micro-batches that is enough and divides the batch."""
     for parts in range(spec.micro_batches, spec.batch_size // 2 + 1):
         enough = parts >= excess * spec.micro_batches
         if enough and spec.batch_size % (parts * num_devices) == 0:

@@ -23,7 +23,13 @@ Evaluate = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[s
 def draw_views(
     key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec
 ) -> Figure:
-    """Draws pairs of views, and the second view warped back onto the first."""
+    """Draws pairs of views, and the second view warped back onto the first.
+
+    Args:
+      key: PRNG key of the augmentation.
+      images: Sources.
+      spec: The training's views.
+    """
     first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
     return pages.view_pairs(
         np.asarray(images),
@@ -36,15 +42,13 @@ def draw_views(
 def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
     """Returns what measures on held-out images what the objective asks for.
 
+    The key draws the views, the same before and after training. "retrieval_top1" is of one training
+    view of an image among the other views of all images, "equivariance_error" of images rotated and
+    translated as in training, otherwise untouched: see `diagnostics`.
+
     BatchNorm takes the statistics of these images, before training as after it: running ones are
     still empty before, which would make every image's points nearly the same, and their error
     small for no merit.
-
-    Returns:
-      A function of the network's variables, a key that draws the views (the same before and after
-      training), and (N, Q, Q, 3) sources, to two numbers, see `diagnostics`: "retrieval_top1", of
-      one training view of an image among the other views of all N, and "equivariance_error", of
-      images rotated and translated as in training, otherwise untouched.
     """
     plain = dataclasses.replace(
         spec,

@@ -59,12 +59,10 @@ class TorchInitSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class InitSpec(TorchInitSpec):
-    """The weights that fine-tuning starts from.
+    """The weights that fine-tuning starts from; `parts` may be "all" of a fine-tuned network.
 
     Attributes:
-      torch_checkpoint: As in `TorchInitSpec`, in place of `checkpoint`.
-      parts: "encoder", or "all" of a fine-tuned network, to go on with other data.
-      checkpoint: A run of pre-training or fine-tuning, or one of its steps; "" for random weights.
+      checkpoint: A run, or one of its steps, in place of `torch_checkpoint`; "" for none.
     """
 
     checkpoint: str = ""
@@ -80,12 +78,7 @@ class RunSpec(Spec):
       batch_size: Images an optimizer step, over all devices.
       num_epochs: Length of the run.
       num_steps: If positive, the length of the run in place of `num_epochs`.
-      data: The hands.
-      views: The augmentation.
-      optimizer: The optimizer and the warm-up.
-      checkpoint: When checkpoints are saved.
       profile: "10:20" writes an XProf trace of these steps beside TensorBoard's events; "": none.
-      evaluation: What is measured along the way.
     """
 
     recipe: str = "quick"
@@ -101,7 +94,6 @@ class RunSpec(Spec):
     evaluation: EvaluationSpec = EvaluationSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other."""
         super().__post_init__()
         views = dataclasses.replace(self.views, source_margin=self.data.source_margin)
         object.__setattr__(self, "views", views)
@@ -114,15 +106,7 @@ class RunSpec(Spec):
             )
 
     def schedule(self, steps_per_epoch: int | None, peak: float) -> Schedule:
-        """Returns the length of the run and its learning rate.
-
-        Args:
-          steps_per_epoch: Of the data; None if they have no end.
-          peak: Learning rate after the linear warm-up, from which a cosine leads to zero.
-
-        Raises:
-          UserError: Endless data and no `num_steps`, or a warm-up as long as the run.
-        """
+        """Returns the length of the run, which endless data ask for, and its learning rate."""
         if self.num_steps > 0:
             total_steps = self.num_steps
         elif steps_per_epoch is None:
@@ -152,15 +136,10 @@ class PretrainSpec(RunSpec):
     """Contrastive pre-training (Sec. 3 and 4.2).
 
     Attributes:
-      task: Its name.
-      init: The weights to start from.
-      model: The network.
-      loss: The objective.
       micro_batches: Parts that an optimizer step is computed in, to save memory. Meant for
         accelerators: inside the loop over them XLA's CPU convolutions are some 15 times slower.
       negatives: "micro", within the micro-batch (the paper's recipe), or "global", of all of the
         batch, at the same memory and one more forward pass (gradient caching, Gao et al. 2021).
-      log: What is shown.
     """
 
     task: Literal["pretrain"] = "pretrain"
@@ -172,7 +151,6 @@ class PretrainSpec(RunSpec):
     log: PretrainLogSpec = PretrainLogSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other."""
         super().__post_init__()
         self._check_view_size(self.model.smallest_view)
         if self.batch_size // self.micro_batches < 2:
@@ -194,15 +172,7 @@ class PretrainSpec(RunSpec):
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneSpec(RunSpec):
-    """Fine-tuning to 2.5D hand poses (Sec. 4.2 and Eq. 5).
-
-    Attributes:
-      task: Its name.
-      init: The weights to start from.
-      model: The network.
-      loss: Weights of the loss's terms.
-      log: What is shown.
-    """
+    """Fine-tuning to 2.5D hand poses (Sec. 4.2 and Eq. 5)."""
 
     task: Literal["finetune"] = "finetune"
     init: InitSpec = InitSpec()
@@ -211,7 +181,6 @@ class FinetuneSpec(RunSpec):
     log: FinetuneLogSpec = FinetuneLogSpec()
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other."""
         super().__post_init__()
         if not self.model.open_fields:
             self._check_view_size(self.model.network.smallest_view)
@@ -235,8 +204,7 @@ class FinetuneSpec(RunSpec):
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields that decide what a run comes to, by their dotted names, fit for JSON.
 
-    Args:
-      config: A run's spec as a mapping, of this version or an earlier one.
+    The config, a run's spec as a mapping, may be of an earlier version.
     """
     fields = flatten_dict(json.loads(json.dumps(config)), sep=".")
     return {

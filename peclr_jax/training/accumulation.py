@@ -1,16 +1,10 @@
 """Gradients of a batch that does not fit into memory at once, micro-batch by micro-batch.
 
-Two functions differ in the rows that a contrastive loss is taken over:
-
-* `accumulate_gradients` takes the loss within a micro-batch, so that negatives are the other rows
-  of the micro-batch only. This is the paper's recipe: 16 micro-batches of 128 pairs.
-* `cached_gradients` takes the loss over all rows of the batch, with the memory of a micro-batch and
-  a second forward pass.
-
-Both normalise BatchNorm over the micro-batch and update its running averages once per micro-batch,
-in order. Both use one `lax.scan` per pass, so that compile time does not grow with the number of
-micro-batches. (`optax.microbatching.microbatch` sums gradients, but does not hand the model state
-of one micro-batch on to the next.)
+`accumulate_gradients` takes the loss within each micro-batch: negatives are its other rows only, as
+in the paper (16 micro-batches of 128 pairs). `cached_gradients` takes it over all rows of the batch
+with the memory of a micro-batch and a second forward pass. Both normalise BatchNorm over the
+micro-batch and update its running averages once per micro-batch, in order, which
+`optax.microbatching.microbatch` does not.
 
 Micro-batch `i` of `A` consists of the rows `r` with `r % A == i`. Of a batch that is sharded over
 devices, every device then holds an equal part of every micro-batch: splitting moves no data, and
@@ -60,18 +54,7 @@ BatchLossFn = Callable[[PyTree, PyTree], tuple[Scalar, dict[str, Scalar]]]
 
 
 def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
-    """Splits every leading axis into a leading axis of micro-batches and one of their rows.
-
-    Args:
-      batch: Pytree of arrays `(B, ...)`; arrays may differ in `B`.
-      num_micro_batches: `A`, a divisor of every `B`.
-
-    Returns:
-      The pytree of arrays `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`.
-
-    Raises:
-      UserError: If a leading axis does not divide.
-    """
+    """Splits arrays `(B, ...)` into `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`."""
 
     def split(array: Array) -> Array:
         if array.shape[0] % num_micro_batches:
@@ -89,27 +72,14 @@ def merge_micro_batches(micro_batches: PyTree) -> PyTree:
 
     Blocks of rows stay blocks: if each micro-batch lists its first views and then its second views,
     the merged array lists all first views and then all second views.
-
-    Args:
-      micro_batches: Pytree of arrays `(A, n, ...)`.
     """
     return jax.tree.map(lambda array: array.reshape(-1, *array.shape[2:], order="F"), micro_batches)
 
 
 def accumulate_gradients(loss_fn: LossFn, num_micro_batches: int = 1) -> GradientFn:
-    """Averages the gradients of a loss that is taken within each micro-batch.
+    """Averages the gradients of a loss that is taken within each micro-batch (supplement, Sec. 8).
 
-    Args:
-      loss_fn: `(params, model_state, micro_batch, key) -> loss, (model_state, metrics)`. The key is
-        the batch's, folded by the index of the micro-batch.
-      num_micro_batches: Parts to split the batch into; one computes it whole.
-
-    Returns:
-      `(params, model_state, batch, key) -> Gradients`, where loss, gradients and metrics are means
-      over micro-batches, and the model state has passed through all of them in order.
-
-    References:
-      Spurr et al. 2021, supplement, Sec. 8 (batches of 2048 by accumulation).
+    The key of a micro-batch is the batch's, folded by its index.
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
 
@@ -145,26 +115,17 @@ def cached_gradients(
     """Computes the exact gradient of a loss over the whole batch at the memory of a micro-batch.
 
     The first pass encodes every micro-batch and keeps only the representations, from which follow
-    the loss and its gradient with respect to all representations. The second pass encodes every
-    micro-batch again and pulls its part of that gradient back to the parameters. The loss depends
-    on the parameters only through the representations, so that the sum of these is its gradient.
-
-    Both passes use the same key and the same model state for a micro-batch, hence the same
-    augmentation and dropout. The running averages of BatchNorm advance once.
+    the loss and its gradient with respect to them. The second pass encodes every micro-batch again
+    and pulls its part of that gradient back to the parameters. Both passes use the same key (the
+    batch's, folded by the index) and model state for a micro-batch, hence the same augmentation and
+    dropout. The running averages of BatchNorm advance once.
 
     Args:
-      encode: `(params, model_state, micro_batch, key) -> representations, context, model_state`.
-        The key is the batch's, folded by the index of the micro-batch. Representations are a
-        pytree of floats that the loss is differentiated by; the context is a pytree of any arrays
-        that the loss needs and that do not depend on the parameters, such as the augmentation's
-        transformations. Every array has a leading axis to be joined along.
-      loss_fn: `(representations, context) -> loss, metrics`, called with the arrays of all
-        micro-batches joined along their leading axes by `merge_micro_batches`, which restores the
-        batch's order of rows.
+      encode: Returns representations, which the loss is differentiated by; a context that the loss
+        needs and that does not depend on the parameters, such as the augmentation's
+        transformations; and the model's state. Arrays are joined along their leading axes.
+      loss_fn: Called with representations and context of all micro-batches, in the batch's order.
       num_micro_batches: Parts to split the batch into; one computes it whole, in a single pass.
-
-    Returns:
-      `(params, model_state, batch, key) -> Gradients`.
 
     References:
       Gao et al., `Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup

@@ -2,9 +2,8 @@
 
 A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
 the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
-has found out. Orbax writes it under a temporary name and renames it when it is complete, so that a
-run that is killed while saving leaves the last complete one. Random keys are not stored: they are
-derived from seed and step.
+has found out. Orbax renames it when it is complete, so that a run that is killed while saving
+leaves the last complete one. Random keys are not stored: they follow from seed and step.
 """
 
 import shutil
@@ -34,10 +33,7 @@ _DAMAGED = ".damaged"
 
 
 class Checkpoints:
-    """The checkpoints of a run.
-
-    A context manager: leaving it waits until the last checkpoint is complete.
-    """
+    """The checkpoints of a run; leaving the context waits until the last one is complete."""
 
     def __init__(
         self,
@@ -58,9 +54,6 @@ class Checkpoints:
           results: What the run has found out that its network needs; fit for JSON.
           keep_last: Number of newest checkpoints that are kept.
           keep_every: Checkpoints whose step is a multiple of this are kept, too, for good.
-
-        Raises:
-          UserError: If a number is zero or negative.
         """
         if save_every < 1 or keep_last < 1:
             raise UserError(
@@ -81,25 +74,13 @@ class Checkpoints:
         )
 
     def is_due(self, step: int) -> bool:
-        """Tells whether the interval asks for a checkpoint.
-
-        Args:
-          step: Steps taken.
-        """
+        """Tells whether the interval asks for a checkpoint after a step."""
         return step % self._save_every == 0
 
     def save(self, step: int, state: Any) -> bool:
-        """Copies the state to the host and writes it in the background.
+        """Copies the state to the host and writes it in the background, unless its step is there.
 
-        Args:
-          step: Steps that the state has taken.
-          state: Pytree of arrays. Its buffers may be donated as soon as this returns.
-
-        Returns:
-          Whether it is saved: a step that is already there is not written again.
-
-        Raises:
-          MachineError: If the checkpoint before takes too long.
+        The state's buffers may be donated as soon as this returns. Returns whether it is saved.
         """
         if step in self._manager.all_steps():
             return False
@@ -113,28 +94,13 @@ class Checkpoints:
             return self._manager.save(step, args=args, force=True)
 
     def save_and_wait(self, step: int, state: Any) -> None:
-        """Saves the state and waits until it is complete on disk.
-
-        Args:
-          step: Steps that the state has taken.
-          state: Pytree of arrays.
-
-        Raises:
-          MachineError: If it takes too long.
-        """
+        """Saves the state and waits until it is complete on disk."""
         self.save(step, state)
         with _explaining_timeout():
             self._manager.wait_until_finished()
 
     def check_space(self, state: Any) -> None:
-        """Checks that the disk has room for one more checkpoint.
-
-        Args:
-          state: State of which a checkpoint is to be saved.
-
-        Raises:
-          MachineError: If it has not.
-        """
+        """Raises a `MachineError` if the disk has no room for a checkpoint of this state."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         free = shutil.disk_usage(self._manager.directory).free
         if jax.process_index() == 0 and free < needed:
@@ -159,7 +125,6 @@ class Checkpoints:
 
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
-          UserError: If the checkpoint is of another model, see `restore_state`.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
@@ -209,7 +174,6 @@ class Checkpoints:
 
 @contextmanager
 def _explaining_timeout() -> Iterator[None]:
-    """Explains Orbax's timeout of twenty minutes by the wall clock."""
     try:
         yield
     except TimeoutError as error:

@@ -31,24 +31,13 @@ class LostDataError(MachineError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tells whether a device could not allocate what a program asked for.
-
-    Args:
-      error: Any error.
-    """
+    """Tells whether a device could not allocate what a program asked for."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 @contextmanager
 def explaining_memory(step: int) -> Iterator[None]:
-    """Turns a device's lack of memory in the block into an error that names the training step.
-
-    Args:
-      step: Number of the step, from 1.
-
-    Raises:
-      OutOfDeviceMemoryError: If the step does not fit into the device's memory.
-    """
+    """Turns a device's lack of memory into an `OutOfDeviceMemoryError` that names the step."""
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -76,15 +65,7 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
 
 
 def explain(error: BaseException, workdir: Path) -> str | None:
-    """Explains a fault of the machine in one sentence.
-
-    Args:
-      error: Error that any library has raised.
-      workdir: The run's directory.
-
-    Returns:
-      The sentence; `None` if the error is no fault of the machine.
-    """
+    """Explains a fault of the machine in one sentence; `None` if the error is none."""
     if is_machine_fault(error):
         again = "run the same command again: it goes on from the last checkpoint"
         return explain_machine_fault(error, workdir, again)

@@ -1,9 +1,15 @@
 """The optimizer of PeCLR: Adam behind layer-wise adaptive rates, and its schedule.
 
 The paper trains "with LARS and ADAM" (supplement, Sec. 8). Two orders exist of composing the two:
+`lars_adam`, the official code's, scales the gradients that Adam is given by the trust ratio;
+`optax.lamb` scales the step that Adam proposes.
 
-* `lars_adam`: the trust ratio scales the gradients that Adam is given. This is the official code's.
-* `optax.lamb`: the trust ratio scales the step that Adam proposes.
+References:
+  You et al., `Large Batch Training of Convolutional Networks
+  <https://arxiv.org/abs/1708.03888>`_, 2017
+
+  Loshchilov and Hutter, `SGDR: Stochastic Gradient Descent with Warm Restarts
+  <https://arxiv.org/abs/1608.03983>`_, 2016
 """
 
 import math
@@ -44,22 +50,14 @@ def scale_by_lars(
     without LARS. At learning rate zero the clipped ratio is one.
 
     Args:
-      learning_rate: The rate that the clip compares with, fixed or a schedule of the update count.
-        It does not scale the updates.
+      learning_rate: The rate that the clip compares with; it does not scale the updates.
       weight_decay: Strength of the L2 regularization, added before scaling.
-      mask: Which tensors to decay: a tree of booleans with the parameters' structure or a prefix of
-        it, or a function from parameters to one. All by default. Tensors that are masked out are
-        scaled nevertheless, with :math:`\lambda = 0`.
+      mask: Which tensors to decay, all by default: a tree of booleans with the parameters'
+        structure or a prefix of it, or a function from parameters to one. Tensors that are masked
+        out are scaled nevertheless, with :math:`\lambda = 0`.
       trust_coefficient: Multiplier of the trust ratio.
       clip: Whether to clip; if not, :math:`q` is used as it is.
       eps: Added to the denominator of the trust ratio.
-
-    Returns:
-      The corresponding `optax.GradientTransformation`.
-
-    References:
-      You et al., `Large Batch Training of Convolutional Networks
-      <https://arxiv.org/abs/1708.03888>`_, 2017
     """
 
     def init(params: optax.Params) -> optax.ScaleByScheduleState:
@@ -116,16 +114,12 @@ def lars_adam(
       schedule: The learning rate, fixed or a schedule of the update count.
       weight_decay: Strength of the L2 regularization, added to the gradient before LARS.
       mask: Which tensors to decay, see `scale_by_lars`, `decay_mask` and `official_decay_mask`.
-        Tensors that are masked out are adapted by LARS nevertheless.
       trust_coefficient: Multiplier of the trust ratio.
       clip: Whether to clip the trust ratio over the learning rate at one.
       lars_eps: Added to the denominator of the trust ratio.
       b1: Decay rate of Adam's first moment.
       b2: Decay rate of Adam's second moment.
       eps: Added to the denominator of Adam's step.
-
-    Returns:
-      The corresponding `optax.GradientTransformation`.
 
     Example:
       >>> import jax, jax.numpy as jnp, optax
@@ -139,16 +133,6 @@ def lars_adam(
       ...     params = optax.apply_updates(params, updates)
       >>> bool(objective(params) < 1.0)
       True
-
-    References:
-      You et al., `Large Batch Training of Convolutional Networks
-      <https://arxiv.org/abs/1708.03888>`_, 2017
-
-      Kingma and Ba, `Adam: A Method for Stochastic Optimization
-      <https://arxiv.org/abs/1412.6980>`_, 2014
-
-      Spurr et al., `Self-Supervised 3D Hand Pose Estimation from monocular RGB via Contrastive
-      Learning <https://arxiv.org/abs/2106.05953>`_, 2021 (supplement, Sec. 8)
     """
     return optax.chain(
         scale_by_lars(
@@ -167,24 +151,14 @@ def lars_adam(
 def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Schedule:
     """Returns a linear warm-up from zero, then a half cosine to zero, as in the official code.
 
-    `base * t / (W - 1)` for `t < W`, then `base * (1 + cos(pi * (t - W) / (T - W))) / 2`, for
-    warm-up `W` and total `T`. The first step has rate zero, and steps `W - 1` and `W` both have
-    the base rate. With `W = 1` the one warm-up step has rate zero; with `W = 0` there is none.
+    `base * t / (W - 1)` for `t < W`, then `base * (1 + cos(pi * (t - W) / (T - W))) / 2`. The first
+    step has rate zero, and steps `W - 1` and `W` both have the base rate. With `W = 1` the one
+    warm-up step has rate zero; with `W = 0` there is none.
 
     Args:
       base: The highest learning rate.
       warmup_steps: Steps of the warm-up, `W`.
       total_steps: Steps of the run, warm-up included, `T`. The rate stays zero from there on.
-
-    Returns:
-      A schedule, from step count to learning rate.
-
-    Raises:
-      UserError: If the warm-up is negative or leaves no step to the decay.
-
-    References:
-      Loshchilov and Hutter, `SGDR: Stochastic Gradient Descent with Warm Restarts
-      <https://arxiv.org/abs/1608.03983>`_, 2016
     """
     if not 0 <= warmup_steps < total_steps:
         raise UserError(
@@ -204,32 +178,15 @@ def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Sch
 
 
 def sqrt_batch_learning_rate(base: float, batch_size: int) -> float:
-    """Scales a learning rate with the square root of the batch size.
+    """Scales a learning rate with the square root of the batch size, micro-batches included.
 
-    Args:
-      base: The learning rate at a batch of one (official code: 1e-4).
-      batch_size: Images per optimizer step, all devices and micro-batches included (paper: 2048,
-        which gives 4.5e-3).
-
-    Returns:
-      `base * sqrt(batch_size)`.
-
-    References:
-      Krizhevsky, `One weird trick for parallelizing convolutional neural networks
-      <https://arxiv.org/abs/1404.5997>`_, 2014 (Sec. 5)
+    The official base of 1e-4 gives 4.5e-3 at the paper's batch of 2048.
     """
     return base * math.sqrt(batch_size)
 
 
 def decay_mask(params: optax.Params) -> Any:
-    """Selects all parameters but biases and the scales of norm layers.
-
-    Args:
-      params: Flax parameters; leaves named `bias` or `scale` are excluded.
-
-    Returns:
-      A tree of booleans with the structure of `params`.
-    """
+    """Selects all parameters but those named `bias` or `scale` (of norm layers)."""
     return jax.tree_util.tree_map_with_path(
         lambda path, _: _names(path)[-1] not in ("bias", "scale"), params
     )
@@ -241,13 +198,6 @@ def official_decay_mask(params: optax.Params) -> Any:
     Every bias is excluded. A BatchNorm scale is excluded only in a residual branch, where the
     PyTorch module is named `bn1` to `bn3`; those of the stem, of the shortcuts and of the
     projection head have names without `bn`, and are decayed.
-
-    Args:
-      params: Flax parameters in which residual blocks are named `layer{stage}_{index}`, and the
-        BatchNorm layers of their branches `bn{k}`.
-
-    Returns:
-      A tree of booleans with the structure of `params`.
     """
 
     def decayed(path: tuple[Any, ...], _: Any) -> bool:

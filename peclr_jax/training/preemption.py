@@ -15,17 +15,10 @@ class Preempted(Exception):
 
     Attributes:
       step: Steps taken, and the step of the checkpoint.
-      exit_code: Exit code of the process: 0 after SIGTERM, by which schedulers stop a run in good
-        order, and 130 after Ctrl-C, by convention. A finished run has a summary.json.
+      exit_code: 0 after SIGTERM, by which schedulers stop a run in good order; 130 after Ctrl-C.
     """
 
     def __init__(self, step: int, signum: int) -> None:
-        """Names the step and the signal.
-
-        Args:
-          step: Steps taken.
-          signum: Number of the signal.
-        """
         super().__init__(
             f"stopped by {signal.Signals(signum).name}; the state after step {step} is saved: run "
             "the same command again to go on"
@@ -43,24 +36,15 @@ class StopSignals:
     def requested(self, step: int) -> int | None:
         """Returns the signal by which all processes stop after this step, `None` if none.
 
-        To be called once after every step. On one process, it is the signal that has come. On
-        several, JAX's preemption service tells all of the SIGTERM that one has received, and picks
-        a step that all can reach.
-
-        Args:
-          step: Steps taken.
+        To be called once after every step. Of several processes, JAX's preemption service tells all
+        of the SIGTERM that one has received, and picks a step that all can reach.
         """
         if jax.process_count() == 1:
             return self._received
         return signal.SIGTERM if multihost_utils.reached_preemption_sync_point(step) else None
 
     def note(self, signum: int, frame: FrameType | None) -> None:
-        """Notes a signal; a second one ends the program at once.
-
-        Args:
-          signum: Number of the signal.
-          frame: Not used.
-        """
+        """Notes a signal; a second one ends the program at once."""
         del frame
         self._received = signum
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -73,9 +57,6 @@ def stop_signals() -> Iterator[StopSignals]:
 
     On several processes JAX's preemption service handles SIGTERM, and no handler is set here.
     Neither is one outside the main thread, where Python allows none.
-
-    Yields:
-      The signals received.
     """
     stop = StopSignals()
     ours = jax.process_count() == 1 and threading.current_thread() is threading.main_thread()

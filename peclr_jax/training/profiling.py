@@ -13,17 +13,7 @@ _STEPS = re.compile(r"(\d+):(\d+)")
 
 
 def parse_steps(text: str) -> tuple[int, int] | None:
-    """Reads which steps to trace.
-
-    Args:
-      text: "FIRST:LAST", both included; "" for none.
-
-    Returns:
-      First and last step; `None` for none.
-
-    Raises:
-      UserError: If the text is neither.
-    """
+    """Reads the first and last step to trace from "FIRST:LAST"; `None` from ""."""
     if not text:
         return None
     found = _STEPS.fullmatch(text)
@@ -37,24 +27,17 @@ def parse_steps(text: str) -> tuple[int, int] | None:
 
 
 class Profiler:
-    """Traces some steps of a run, as a context manager that writes the trace in any case."""
+    """Traces the steps from first to last, as a context manager that writes the trace in any case.
+
+    It goes to `plugins/profile/` in the folder of TensorBoard's events.
+    """
 
     def __init__(self, folder: Path, steps: tuple[int, int] | None) -> None:
-        """Prepares to trace.
-
-        Args:
-          folder: Folder of TensorBoard's events; the trace goes to `plugins/profile/` in it.
-          steps: First and last step, or `None` to trace nothing.
-        """
         self._folder, self._steps = folder, steps
         self._running = False
 
     def step(self, step: int) -> contextlib.AbstractContextManager:
-        """Names a step in the trace, which begins here if it is the first.
-
-        Args:
-          step: Number of the step, from 1.
-        """
+        """Names a step in the trace, which begins here if it is the first."""
         if self._steps and step == self._steps[0]:
             jax.profiler.start_trace(str(self._folder))
             self._running = True
@@ -67,11 +50,7 @@ class Profiler:
         self.stop()
 
     def ends_after(self, step: int) -> bool:
-        """Tells whether the trace is to be written once a step is complete.
-
-        Args:
-          step: Number of the step, from 1.
-        """
+        """Tells whether the trace is to be written once a step is complete."""
         return self._running and self._steps is not None and step == self._steps[1]
 
     def stop(self) -> None:

@@ -24,19 +24,13 @@ _FLUSH_SECONDS = 30.0
 
 
 class MetricsWriter:
-    """Writes metrics of a run that may have been interrupted.
+    """Writes metrics of a run to `workdir/metrics.jsonl` and `workdir/tensorboard`.
 
-    Records of steps after `start_step`, which are taken again, are dropped from `metrics.jsonl` and
-    hidden from TensorBoard.
+    Records of steps after `start_step`, which an interrupted run takes again, are dropped from the
+    one and hidden from the other.
     """
 
     def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
-        """Opens `workdir/metrics.jsonl` and `workdir/tensorboard`.
-
-        Args:
-          workdir: The run's directory; created if missing.
-          start_step: Steps already taken.
-        """
         root = Path(workdir)
         root.mkdir(parents=True, exist_ok=True)
         path = root / "metrics.jsonl"
@@ -57,24 +51,14 @@ class MetricsWriter:
         self._write(start_step + 1, session_log=log)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes one record of numbers.
-
-        Args:
-          step: Steps taken.
-          values: Numbers by name.
-        """
+        """Writes one record of numbers."""
         numbers = {name: float(value) for name, value in values.items()}
         self._lines.write(json.dumps({"step": step, **numbers}) + "\n")
         for name, value in numbers.items():
             self._write(step, summary=self._summary.scalar(name, value))
 
     def images(self, step: int, images: Mapping[str, UInt8[np.ndarray, "height width 3"]]) -> None:
-        """Writes pictures to TensorBoard.
-
-        Args:
-          step: Steps taken.
-          images: Pictures by name.
-        """
+        """Writes pictures to TensorBoard."""
         for name, image in images.items():
             self._write(step, summary=self._summary.image(name, image, dataformats="HWC"))
         self._events.flush()
@@ -146,14 +130,7 @@ class Progress:
 
     @contextmanager
     def running(self, start_step: int) -> Iterator["Progress"]:
-        """Opens bar and files while the context is open.
-
-        Args:
-          start_step: Steps already taken.
-
-        Yields:
-          This object.
-        """
+        """Opens bar and files while the context is open."""
         self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
             self._writer = MetricsWriter(self._workdir, start_step)
@@ -180,20 +157,11 @@ class Progress:
                 self._writer = None
 
     def is_due(self, step: int) -> bool:
-        """Tells whether a step's metrics are reported.
-
-        Args:
-          step: Steps taken.
-        """
+        """Tells whether a step's metrics are reported."""
         return step % self.log_every == 0 or step == self._total_steps
 
     def report(self, step: int, metrics: Mapping[str, SupportsFloat]) -> None:
-        """Shows and writes the metrics of a step that is complete.
-
-        Args:
-          step: Steps taken.
-          metrics: Numbers on the host, among them `loss`.
-        """
+        """Shows and writes the metrics of a step that is complete, on the host, with `loss`."""
         now = time.perf_counter()
         written = {name: float(value) for name, value in metrics.items()}
         parts = [f"loss {written['loss']:.4f}"]
@@ -217,39 +185,21 @@ class Progress:
         self.scalars(step, written)
 
     def scalars(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes numbers without showing them.
-
-        Args:
-          step: Steps taken.
-          values: Numbers by name.
-        """
+        """Writes numbers without showing them."""
         if self._writer is not None:
             self._writer.scalars(step, values)
 
     def images(self, step: int, images: Mapping[str, Any]) -> None:
-        """Writes pictures to TensorBoard.
-
-        Args:
-          step: Steps taken.
-          images: Pictures by name, uint8 `(height, width, 3)`.
-        """
+        """Writes pictures to TensorBoard."""
         if self._writer is not None:
             self._writer.images(step, images)
 
     def note(self, text: str) -> None:
-        """Shows a sentence and adds it to `train.log`.
-
-        Args:
-          text: The sentence.
-        """
+        """Shows a sentence and adds it to `train.log`."""
         self._log(text, show=True)
 
     def log(self, lines: Sequence[str]) -> None:
-        """Adds lines to `train.log` without showing them.
-
-        Args:
-          lines: Lines without their ends.
-        """
+        """Adds lines to `train.log` without showing them."""
         for line in lines:
             self._log(line, show=False)
 

@@ -24,14 +24,11 @@ class DamagedCheckpointError(UserError):
 
 
 def find(path: Path, step: int | None = None) -> epath.Path:
-    """Finds a checkpoint.
+    """Finds the directory of one step's checkpoint.
 
     Args:
       path: A run's directory, its `checkpoints` directory, or the directory of one step.
       step: Steps of the checkpoint; the newest by default.
-
-    Returns:
-      The directory of the step.
 
     Raises:
       MissingFileError: If the path, a checkpoint in it, or that of this step is missing.
@@ -57,11 +54,7 @@ def find(path: Path, step: int | None = None) -> epath.Path:
 
 
 def restore_run_config(workdir: Path) -> dict[str, Any] | None:
-    """Restores the config of a run from its newest whole checkpoint, `None` if there is none.
-
-    Args:
-      workdir: The run's directory, which may be missing.
-    """
+    """Restores the config of a run from its newest whole checkpoint, `None` if there is none."""
     for _, directory in sorted(_by_step(absolute(workdir) / DIRECTORY).items(), reverse=True):
         with suppress(DamagedCheckpointError):
             return restore_config(directory)
@@ -69,15 +62,7 @@ def restore_run_config(workdir: Path) -> dict[str, Any] | None:
 
 
 def restore_config(path: Path) -> dict[str, Any]:
-    """Restores the config of the run that made a checkpoint.
-
-    Args:
-      path: See `find`.
-
-    Raises:
-      MissingFileError: See `find`.
-      DamagedCheckpointError: If its file cannot be read as it was written.
-    """
+    """Restores the config of the run that made a checkpoint."""
     directory = find(path)
     with _reading(directory) as reader:
         args = ocp.args.Composite(config=ocp.args.JsonRestore())
@@ -88,15 +73,7 @@ def restore_config(path: Path) -> dict[str, Any]:
 
 
 def restore_results(path: Path) -> dict[str, Any]:
-    """Restores what the run that made a checkpoint had found out, {} if it stored nothing.
-
-    Args:
-      path: See `find`.
-
-    Raises:
-      MissingFileError: See `find`.
-      DamagedCheckpointError: Its file cannot be read as it was written.
-    """
+    """Restores what the run that made a checkpoint had found out, {} if it stored nothing."""
     directory = find(path)
     if not (directory / "results").exists():  # written before there were any
         return {}
@@ -109,19 +86,7 @@ def restore_results(path: Path) -> dict[str, Any]:
 
 
 def restore_params(path: Path) -> dict[str, Any]:
-    """Restores a model's variables, whatever optimizer it was trained with.
-
-    Args:
-      path: See `find`.
-
-    Returns:
-      The variables for `model.apply`: `{"params": ..., "batch_stats": ...}`, trees of NumPy arrays.
-      The optimizer's state is not read.
-
-    Raises:
-      MissingFileError: See `find`.
-      DamagedCheckpointError: If files are missing or not as they were written.
-    """
+    """Restores a model's "params" and "batch_stats" as NumPy arrays, and no optimizer's state."""
     directory = find(path)
     with _reading(directory) as reader:
         saved = reader.metadata(directory).item_metadata["state"].tree
@@ -142,14 +107,9 @@ def restore_state(path: Path, target: State) -> State:
       target: Pytree of arrays, or of `jax.ShapeDtypeStruct`s with shardings, that gives structure,
         shapes and placement. The number of devices may differ from that of the run that saved.
 
-    Returns:
-      A pytree like `target`.
-
     Raises:
-      MissingFileError: See `find`.
       DamagedCheckpointError: If files are missing or not as they were written.
-      UserError: If the checkpoint's tensors are not those of the target; the message names the
-        first that differs, and both shapes.
+      UserError: If the checkpoint's tensors are not those of the target.
     """
     directory = find(path)
     with _reading(directory) as reader:
@@ -172,9 +132,9 @@ def restore_state(path: Path, target: State) -> State:
 def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     """Yields a reader, any error of which means that the files are damaged.
 
-    Orbax and TensorStore have no error of their own for that: depending on the file, it is a
-    ValueError, an AttributeError, a JSONDecodeError or a bare Exception. A fault of the machine
-    leaves open whether the files are whole, and is raised as it is.
+    Orbax and TensorStore raise a ValueError, an AttributeError, a JSONDecodeError or a bare
+    Exception, depending on the file. A fault of the machine leaves open whether the files are
+    whole, and is raised as it is.
     """
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(),
@@ -209,9 +169,5 @@ def _is_checkpoint(directory: epath.Path) -> bool:
 
 
 def absolute(path: Path) -> epath.Path:
-    """Returns the absolute path, which Orbax needs.
-
-    Args:
-      path: Path or URL.
-    """
+    """Returns the absolute path, which Orbax needs; a URL is left alone."""
     return epath.Path(path if "://" in str(path) else os.path.abspath(path))

@@ -26,12 +26,7 @@ DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
 
 
 class Schedule(NamedTuple):
-    """How long a run is and how fast it learns.
-
-    Attributes:
-      total_steps: Optimizer steps of the run.
-      learning_rate: From step to learning rate.
-    """
+    """How long a run is, and its learning rate by step."""
 
     total_steps: int
     learning_rate: optax.Schedule
@@ -65,12 +60,7 @@ class OptimizerSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointSpec(Spec):
-    """When checkpoints are saved.
-
-    Attributes:
-      every_steps: Steps between them.
-      keep: How many of the newest are kept.
-    """
+    """Steps between checkpoints, and how many of the newest are kept."""
 
     every_steps: PositiveInt = 200
     keep: PositiveInt = 2
@@ -91,12 +81,7 @@ class EvaluationSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainLogSpec(Spec):
-    """What pre-training shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      pairs: Rows of views.png.
-    """
+    """What pre-training shows: steps between reports, and rows of views.png."""
 
     every_steps: PositiveInt = 20
     pairs: PositiveInt = 8
@@ -104,12 +89,7 @@ class PretrainLogSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneLogSpec(Spec):
-    """What fine-tuning shows.
-
-    Attributes:
-      every_steps: Steps between reports.
-      images: Images of labels.png.
-    """
+    """What fine-tuning shows: steps between reports, and images of labels.png."""
 
     every_steps: PositiveInt = 20
     images: PositiveInt = 8

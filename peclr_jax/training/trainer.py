@@ -23,14 +23,7 @@ from peclr_jax.training.watch import Metrics, Watch
 
 @struct.dataclass
 class TrainState:
-    """Everything that training changes; with the key, everything that the next step depends on.
-
-    Attributes:
-      step: Optimizer steps taken, int32.
-      params: The model's parameters.
-      batch_stats: BatchNorm's running averages.
-      opt_state: The optimizer's state.
-    """
+    """Everything that training changes; with the key, everything that the next step depends on."""
 
     step: Any
     params: Any
@@ -58,12 +51,7 @@ class Hook(NamedTuple):
 def create_state(
     variables: Mapping[str, Any], optimizer: optax.GradientTransformation
 ) -> TrainState:
-    """Returns the state before the first step.
-
-    Args:
-      variables: `params`, and `batch_stats` if there are any, from `model.init`.
-      optimizer: The optimizer of the run.
-    """
+    """Returns the state before the first step."""
     return TrainState(
         step=jnp.zeros([], jnp.int32),
         params=variables["params"],
@@ -83,8 +71,7 @@ def make_train_step(
     """Compiles one optimizer step over a mesh.
 
     Args:
-      compute_gradients: `(params, batch_stats, batch, key) -> Gradients`, from
-        `peclr_jax.training.accumulation`.
+      compute_gradients: From `peclr_jax.training.accumulation`.
       optimizer: The optimizer of the run.
       mesh: Mesh over whose devices the batch is split and the state replicated.
       learning_rate: Schedule that is reported among the metrics, if given.
@@ -93,9 +80,9 @@ def make_train_step(
 
     Returns:
       `(state, batch, key) -> state, metrics`. The buffers of the given state are reused for the new
-      one. The key is the run's, and is folded by the step. As an argument it lets runs that differ
-      by their seed share one compiled program. Metrics are scalars on the device: `loss`,
-      `gradient_norm`, `parameter_norm` after the step, and those of `compute_gradients`.
+      one. The key is the run's, folded here by the step: runs that differ by their seed share one
+      compiled program. Metrics are scalars on the device: `loss`, `gradient_norm`,
+      `parameter_norm` after the step, and those of `compute_gradients`.
     """
 
     def train_step(
@@ -168,13 +155,10 @@ def fit(
 
     Raises:
       Preempted: If SIGTERM or SIGINT came; the state is saved.
-      NonFiniteLossError: If the loss, its gradient or the parameters are NaN or infinite, the loss
-        has exploded, or too many steps were skipped, as seen at reports and before saving; the
-        state is not saved.
+      NonFiniteLossError: If a number is NaN or infinite, the loss has exploded, or too many steps
+        were skipped, as seen at reports and before saving; the state is not saved.
       LostDataError: If a batch could not be read; the state is saved.
       OutOfDeviceMemoryError: If the step does not fit into the device's memory.
-      MachineError: If the disk has no room for a checkpoint.
-      UserError: If the batches end before the last step, or the checkpoint is of another model.
     """
     restored = checkpoints.restore_latest(state, progress.note)
     state = state if restored is None else restored

@@ -28,16 +28,12 @@ class LossGuard:
     def check(
         self, step: int, metrics: Mapping[str, SupportsFloat], last_saved: int | None
     ) -> None:
-        """Checks the metrics of a step.
+        """Raises a `NonFiniteLossError` for numbers that are not finite or an exploded loss.
 
         Args:
           step: Steps taken.
-          metrics: With `loss`, `gradient_norm` and `parameter_norm`. A step that was skipped, as
-            `skipped` tells, passes.
+          metrics: With `loss`, `gradient_norm` and `parameter_norm`; passed if `skipped` is set.
           last_saved: Step of the newest checkpoint, `None` if there is none.
-
-        Raises:
-          NonFiniteLossError: If a number is NaN or infinite, or the loss 10,000 times the first.
         """
         names = ("loss", "gradient_norm", "parameter_norm")
         loss, gradient, parameters = (float(metrics[name]) for name in names)
@@ -64,16 +60,12 @@ class LossGuard:
 
 
 class Watch:
-    """The steps in flight, in order; no state is saved whose metrics are not as they should be."""
+    """The steps in flight, in order; no state is saved whose metrics are not as they should be.
+
+    More than `most_skipped` steps that are skipped because they are not finite end the run.
+    """
 
     def __init__(self, progress: Progress, checkpoints: Checkpoints, most_skipped: int) -> None:
-        """Starts without a step.
-
-        Args:
-          progress: Where to report.
-          checkpoints: Where to save.
-          most_skipped: Steps that may be skipped because they are not finite.
-        """
         self._progress, self._checkpoints = progress, checkpoints
         self._most_skipped, self._skipped = most_skipped, 0
         self._guard = LossGuard()
@@ -106,9 +98,6 @@ class Watch:
           state: State after them.
           metrics: Metrics of the last step.
           wait: Whether to return only once the checkpoint is complete on disk.
-
-        Raises:
-          NonFiniteLossError: If the metrics are not as they should be.
         """
         self._guard.check(step, metrics, self._checkpoints.latest_step())
         with self._progress.paused():

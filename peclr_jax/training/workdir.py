@@ -24,14 +24,7 @@ def locked(workdir: Path) -> Iterator[None]:
     """Locks a run's directory while the context is open; makes it if it is missing.
 
     The lock is the operating system's: it ends with the process, however that ends. Process 0
-    holds it for all processes of a run.
-
-    Args:
-      workdir: The run's directory.
-
-    Raises:
-      UserError: If another run holds it, or if not all processes see the same directory.
-      MachineError: If it cannot be written to.
+    holds it for all processes of a run, which must see the same directory.
     """
     lock = FileLock(workdir / LOCK, timeout=0, fallback_to_soft=False)
     try:
@@ -68,11 +61,7 @@ def _acquire(lock: FileLock, workdir: Path) -> None:
 
 
 def _check_shared(workdir: Path) -> None:
-    """Checks that all processes see what process 0 writes.
-
-    Raises:
-      UserError: If this process does not see it.
-    """
+    """Checks that all processes see what process 0 writes."""
     if jax.process_count() == 1:
         return
     mark = workdir / ".shared"

@@ -103,16 +103,16 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "fields"),
+    ("file", "field", "message"),
     [
-        ("table3", {"evaluations.youtube_3d_hands.data.manual_dir": "nowhere"}),
-        ("real_photos", {"photos": "nowhere"}),
+        ("table3", "evaluations.youtube_3d_hands.data.manual_dir", "nowhere is not there"),
+        ("real_photos", "photos", r"--config\.photos=nowhere is no folder"),
     ],
 )
-def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, fields, tmp_path):
+def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, field, message, tmp_path):
     config = smoke(file, tmp_path / "networks")
-    fields |= {f"evaluations.{name}.data.data_dir": str(tmp_path) for name in config.evaluations}
-    config.update_from_flattened_dict(fields)
-    with pytest.raises(FileNotFoundError, match="nowhere"):
+    records = {f"evaluations.{name}.data.data_dir": str(tmp_path) for name in config.evaluations}
+    config.update_from_flattened_dict({field: "nowhere", **records})
+    with pytest.raises(FileNotFoundError, match=message):
         experiment.run(config, tmp_path / "results")
     assert not (tmp_path / "networks").exists()
