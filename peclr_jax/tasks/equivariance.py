@@ -46,15 +46,7 @@ _DEFINITION = (
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Measures the equivariance, and prints what it comes to.
-
-    Writes to `workdir`: `equivariance.json`, `rotation.png`, `translation.png`, and, with a
-    baseline, `rotation_improvement.png` and `translation_improvement.png`.
-
-    Raises:
-      UserError: An impossible config, or a checkpoint of another task.
-      MissingFileError: Data or a checkpoint that are not there.
-    """
+    """Measures the equivariance, and prints what it comes to."""
     spec = specs.from_config(EquivarianceSpec, config)
     result = compare(spec, workdir)
     console = Console()
@@ -79,14 +71,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
-    """Measures one network, or two, and writes what `run` promises, without the table.
+    """Measures one network, or two, and returns what `equivariance.json` holds.
 
-    Args:
-      spec: What to measure.
-      workdir: Where to write.
-
-    Returns:
-      What `equivariance.json` holds.
+    Writes to `workdir`: `equivariance.json`, `rotation.png`, `translation.png`, and, with a
+    baseline, `rotation_improvement.png` and `translation_improvement.png`.
     """
     angles = _steps(spec.rotation_deg, spec.rotation_step_deg)
     shifts = _steps(spec.translation_px, spec.translation_step_px)
