@@ -123,10 +123,10 @@ class RecordStore:
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.
 
-        `image` is (B, size, size, 3) uint8, or a canvas of another size with `to_source` (B, 2, 3),
-        the matrices from its pixels to those of crops. Labels are in crop pixels: the point p of the
-        image lies at `crop_scale` (B,) * p + `crop_shift` (B, 2) in the crop, before that is
-        `mirrored` (B,) bool. `handedness` is the record's.
+        `image` is (B, size, size, 3) uint8, or a canvas of another size with `to_source`
+        (B, 2, 3), the matrices from its pixels to those of crops. Labels are in crop pixels: the
+        point p of the image lies at `crop_scale` (B,) * p + `crop_shift` (B, 2) in the crop,
+        before that is `mirrored` (B,) bool. `handedness` is the record's.
 
         Args:
           indices: Arrays of equal length (the last may be shorter).
