@@ -34,17 +34,12 @@ def test_every_mode_becomes_rgb(tmp_path, suffix, mode):
     np.testing.assert_allclose(np.asarray(photo.pixels.image), 255, atol=2)
 
 
-@pytest.mark.parametrize(
-    ("image", "level"),
-    [
-        (Image.fromarray(np.full((20, 20), GREY * 257, np.uint16)), GREY),  # scaled, not cut off
-        (Image.new("RGBA", (20, 20), (0, 0, 0, 0)), 255),
-    ],
-    ids=["16 bits", "transparent"],
-)
-def test_sixteen_bits_and_transparency(tmp_path, image, level):
-    image.save(tmp_path / "photo.png")
-    assert read(tmp_path / "photo.png").pixels.image.getpixel((3, 3)) == (level,) * 3
+def test_sixteen_bits_are_scaled_and_transparent_is_white(tmp_path):
+    grey, nothing = tmp_path / "grey.png", tmp_path / "nothing.png"
+    Image.fromarray(np.full((20, 20), GREY * 257, np.uint16)).save(grey)
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(nothing)
+    for path, level in ((grey, GREY), (nothing, 255)):
+        assert read(path).pixels.image.getpixel((3, 3)) == (level,) * 3
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
@@ -60,25 +55,21 @@ def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     image.save(tmp_path / f"photo.{suffix}", exif=exif)
     photo = read(tmp_path / f"photo.{suffix}", smallest=32.0)
     assert (photo.width, photo.height) == (96, 64)
-    width, height = photo.pixels.image.size
-    assert is_red(photo, 2, 2)
-    assert not is_red(photo, width - 3, 2)
-    assert not is_red(photo, 2, height - 3)
+    right, bottom = (side - 3 for side in photo.pixels.image.size)
+    corners = [(2, 2), (right, 2), (2, bottom)]
+    assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
 
 
-@pytest.mark.parametrize(("limits", "factor"), [({}, 1), ({"smallest": 30.0}, 2)])
-def test_jpegs_are_decoded_smaller_where_that_will_do(tmp_path, limits, factor):
-    corner_photo().save(tmp_path / "photo.jpg")
+@pytest.mark.parametrize(
+    ("side", "limits", "factor"),
+    [(96, {}, 1), (96, {"smallest": 30.0}, 2), (576, {"smallest": 16.0, "reduction": 3.0}, 2)],
+)
+def test_jpegs_are_decoded_smaller_where_that_will_do(tmp_path, side, limits, factor):
+    corner_photo(side, 64).save(tmp_path / "photo.jpg")
     photo = read(tmp_path / "photo.jpg", **limits)
-    assert photo.pixels.image.size == (96 // factor, 64 // factor)
+    assert photo.pixels.image.size == (side // factor, 64 // factor)
     assert photo.pixels.scale == (1 / factor, 1 / factor)
-    assert (photo.width, photo.height) == (96, 64)
-
-
-def test_a_limited_reduction_is_obeyed(tmp_path):
-    corner_photo(640, 480).save(tmp_path / "photo.jpg")
-    photo = read(tmp_path / "photo.jpg", smallest=16.0, reduction=3.0)
-    assert photo.pixels.image.size == (320, 240)
+    assert (photo.width, photo.height) == (side, 64)
 
 
 def test_the_focal_length_is_read(tmp_path):
