@@ -1,4 +1,8 @@
-"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint."""
+"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint.
+
+The way of an image to the loss is that of pre-training (see tasks/pretrain.py) up to its view. Its
+labels are warped with it (`target_in_view`, objectives/pose.py).
+"""
 
 import functools
 import itertools
@@ -53,13 +57,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
     `train.log`, `metrics.jsonl`, `tensorboard/`, `loss.png`, `provenance.jsonl`, `summary.json`.
     Started again with the same spec it resumes where it stopped.
 
-    Args:
-      spec: What to train, on what, and for how long.
-      workdir: Of the run.
-
     Raises:
       UserError: A workdir that holds a run of another config, or data that do not fit together.
-      MissingFileError: Data or a checkpoint that are not there.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
@@ -73,7 +72,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.optimizer.learning_rate)
-        statistics = label_statistics.measure(
+        statistics = label_statistics.measure_labels(
             source, spec.batch_size, spec.views, spec.data.source_size
         )
         say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
@@ -172,9 +171,6 @@ def initialise(spec: FinetuneSpec, network: PoseNetwork, start: Initialisation) 
       spec: Of the run.
       network: The network.
       start: The weights that are given.
-
-    Raises:
-      UserError: They are not those of the network.
     """
     views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
     return start.fill(jax.jit(network.init)(spec.key(_INITIALISATION), views, jnp.eye(3)[None]))
@@ -187,6 +183,13 @@ def measure_batch_statistics(
 
     A trained encoder brings its own. Without any, a random one would hardly tell images apart,
     and what it is compared with would win for no merit.
+
+    Args:
+      spec: Of the run.
+      network: The network.
+      variables: Its variables, random.
+      source: Of the training images.
+      mesh: The devices.
     """
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))

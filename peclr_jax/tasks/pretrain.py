@@ -1,4 +1,10 @@
-"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
+"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint.
+
+The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand
+(input_pipeline/from_rendered.py, from_records.py); `make_gradients` below draws two views and their
+transforms (`two_views`, views/augment.py), maps the views to latent points (`Projector`,
+models/projector.py) and compares the points (`spec.loss`, objectives/spec.py).
+"""
 
 import json
 import time
@@ -42,13 +48,8 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     `loss.png`, `provenance.jsonl`, `summary.json`. Started again with the same spec it resumes
     where it stopped.
 
-    Args:
-      spec: What to train, on what, and for how long.
-      workdir: Of the run.
-
     Raises:
       UserError: A workdir that holds a run of another config, or data that do not fit together.
-      MissingFileError: Data or weights that are not there.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
@@ -150,9 +151,6 @@ def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> V
       spec: Of the run.
       model: The network.
       start: The weights that are given.
-
-    Raises:
-      UserError: They are not those of the network.
     """
     views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
     return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))

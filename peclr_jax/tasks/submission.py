@@ -115,7 +115,7 @@ CHALLENGES = MappingProxyType(
             "evaluation/*/meta",
             lambda batch: batch["keypoints_3d_valid"][:, WRIST],
             _lift_by_root,
-            order=skeleton.inverse(skeleton.FROM_MANO),
+            order=np.argsort(skeleton.FROM_MANO),
             axes=(1, -1, -1),
         ),
     }
@@ -123,13 +123,7 @@ CHALLENGES = MappingProxyType(
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Predicts the evaluation images and writes `pred.zip` to `workdir`.
-
-    Raises:
-      UserError: An impossible config, a checkpoint of another task, or images that lack what the
-        challenge gives.
-      MissingFileError: Data or a checkpoint that are not there.
-    """
+    """Predicts the evaluation images and writes `pred.zip`."""
     spec = specs.from_config(SubmissionSpec, config)
     count = submit(spec, workdir)
     Console().print(
@@ -141,15 +135,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def submit(spec: SubmissionSpec, workdir: Path) -> int:
-    """Writes and checks what `run` promises.
-
-    Args:
-      spec: What to submit.
-      workdir: Where to write.
-
-    Returns:
-      The number of images.
-    """
+    """Writes and checks `pred.zip`; returns the number of images."""
     challenge = CHALLENGES[spec.challenge]
     network = open_network(spec.checkpoint, spec.init.torch_checkpoint)
     estimator = Estimator.of(network)
