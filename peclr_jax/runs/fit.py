@@ -52,7 +52,7 @@ def fit(
     measure: Measure,
     results: Mapping[str, Any] | None = None,
 ) -> Variables:
-    """Trains a network, from the newest checkpoint in the folder if there is one.
+    """Trains a network, from the newest checkpoint if there is one, and returns it on one device.
 
     Args:
       spec: Of the run, resolved.
@@ -66,12 +66,6 @@ def fit(
       compute_gradients: Of a batch.
       measure: Called at `spec.evaluation.every_steps`, and after the last step.
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
-
-    Returns:
-      The trained variables, on one device of this process.
-
-    Raises:
-      NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
     with Checkpoints(
         workdir,
@@ -87,7 +81,14 @@ def fit(
             log_every=spec.log.every_steps,
             console=console,
         )
-        _keep_provenance(spec, workdir, progress)
+        data = fingerprint(spec.data)  # for which all processes open the data
+        if jax.process_index() == 0:
+            described = provenance.describe(specs.to_dict(spec), data)
+            progress.log(provenance.keep(workdir, described))
+
+        def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
+            return measure(_variables(state), step, progress)
+
         state = trainer.fit(
             replicate(trainer.create_state(variables, optimizer), mesh),
             trainer.make_train_step(
@@ -102,12 +103,7 @@ def fit(
             total_steps=schedule.total_steps,
             checkpoints=checkpoints,
             progress=progress,
-            hooks=[
-                trainer.Hook(
-                    spec.evaluation.every_steps,
-                    lambda step, state: measure(_variables(state), step, progress),
-                )
-            ],
+            hooks=[trainer.Hook(spec.evaluation.every_steps, measure_state)],
             profile=profiling.parse_steps(spec.profile),
             most_skipped=spec.optimizer.skip_nonfinite,
         )
@@ -126,14 +122,6 @@ def draw_loss(workdir: Path) -> None:
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     steps, values = np.asarray(losses, np.float64).T
     pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
-
-
-def _keep_provenance(spec: PretrainSpec | FinetuneSpec, workdir: Path, progress: Progress) -> None:
-    """Writes what the run is started with to provenance.jsonl, and atop its log."""
-    data = fingerprint(spec.data)  # for which all processes open the data
-    if jax.process_index() == 0:
-        described = provenance.describe(specs.to_dict(spec), data)
-        progress.log(provenance.keep(workdir, described))
 
 
 def _variables(state: trainer.TrainState) -> Variables:

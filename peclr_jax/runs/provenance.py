@@ -1,5 +1,6 @@
 """What a run was started with, kept beside its results: enough to start it again."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -52,11 +53,9 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
 
 
 def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
-    """Appends a start of a run to `provenance.jsonl`.
+    """Appends a start of a run to `provenance.jsonl`, and returns lines for the log.
 
-    Returns:
-      Lines for the log: all that was described, and a sentence on each thing that has changed since
-      the run was first started.
+    They hold all that is described, and what has changed since the run was first started.
     """
     path = workdir / FILE
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -83,12 +82,8 @@ def _lines(described: Mapping[str, Any]) -> list[str]:
 
 def _first(lines: list[str]) -> dict[str, Any]:
     for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # the process was killed while writing it
-            continue
-        if isinstance(record, dict):
-            return record
+        with contextlib.suppress(ValueError, TypeError):  # the process was killed while writing it
+            return dict(json.loads(line))
     return {}
 
 

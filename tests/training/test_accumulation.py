@@ -167,11 +167,6 @@ def test_splitting_interleaves_rows_and_merging_restores_them(rows):
     np.testing.assert_array_equal(merge_micro_batches(split)["a"], array)
 
 
-def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(ValueError, match="10 rows do not divide into 4 micro-batches"):
-        split_micro_batches(jnp.zeros((10, 2)), 4)
-
-
 def test_splitting_a_sharded_batch_moves_no_data():
     mesh = make_mesh()
     batch = shard_batch(np.zeros((16 * mesh.size, 3), np.float32), mesh)
