@@ -172,12 +172,12 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
 
 
 def get_config(recipe: str = "quick") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the configuration of one recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/finetune.py:BASE+VARIANT+...`.
+      recipe: What follows the colon in `--config=configs/finetune.py:BASE+VARIANT+...`.
 
     Raises:
-      ValueError: an unknown base or variant.
+      UserError: An unknown base or variant.
     """
     return compose("configs/finetune.py", recipe, BASES, VARIANTS)

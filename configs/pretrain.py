@@ -180,12 +180,12 @@ IMAGENET_FILES = {
 
 
 def get_config(recipe: str = "quick") -> ConfigDict:
-    """The configuration of one recipe.
+    """Returns the configuration of one recipe.
 
     Args:
-      recipe: what follows the colon in `--config=configs/pretrain.py:BASE+VARIANT+...`.
+      recipe: What follows the colon in `--config=configs/pretrain.py:BASE+VARIANT+...`.
 
     Raises:
-      UserError: an unknown base or variant.
+      UserError: An unknown base or variant.
     """
     return compose("configs/pretrain.py", recipe, BASES, VARIANTS)

@@ -76,9 +76,9 @@ def _canvases(parts: Any, options: dict[str, Any]) -> Any:
 
 
 def _cached(parts: Any, options: dict[str, Any]) -> Any:
-    from peclr_jax.input_pipeline import memory
+    from peclr_jax.input_pipeline import stores
 
-    return memory.load(_crops(parts, options))
+    return stores.load(_crops(parts, options))
 
 
 STORES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {

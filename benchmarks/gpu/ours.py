@@ -184,15 +184,16 @@ class _Run:
 
     def cached_batches(self) -> Iterator[dict[str, Any]]:
         """Returns batches as a run reads them from a data set that is cached on the device."""
-        from peclr_jax.input_pipeline.memory import DeviceCache, MemoryStore
+        from peclr_jax.input_pipeline.device_cache import DeviceCache
         from peclr_jax.input_pipeline.order import Order
         from peclr_jax.input_pipeline.sources import CachedSource, HeldOut
+        from peclr_jax.input_pipeline.stores import MemoryStore
 
         count = 3 * self.sizes.pairs
         arrays = {"image": self.images(count)}
         order = Order(sizes=(count,), batch_size=self.sizes.pairs, seed=0)
         cache = DeviceCache(arrays, self.mesh, "replicated")
-        return CachedSource(cache, order, HeldOut((MemoryStore(arrays),))).batches()
+        return CachedSource(order, HeldOut((MemoryStore(arrays),)), None, cache).batches()
 
     def copy_of_state(self) -> Any:
         import jax

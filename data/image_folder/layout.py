@@ -106,7 +106,13 @@ def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
 def scale_points(
     points: Float[np.ndarray, "points 2"], photo: Photo, longest: int | None
 ) -> Float[np.ndarray, "points 2"]:
-    """Scales pixels (x, y) of a photo along with its longer side, limited to `longest` pixels."""
+    """Scales pixels along with a photo's longer side.
+
+    Args:
+      points: Pixels (x, y) of the original photo.
+      photo: As listed by `read_folder`.
+      longest: The longer side in pixels, at most; `None` for no limit.
+    """
     factors = np.array(scaled_size(photo, longest)) / (photo.width, photo.height)
     # A pixel's centre is at a whole number, its edges are half a pixel away.
     return (points + 0.5) * factors - 0.5

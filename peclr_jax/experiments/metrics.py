@@ -42,11 +42,7 @@ BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
 
 
 def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the measured metrics of one predictor, in their units.
-
-    Args:
-      scores: Of the predictor, from metrics.json.
-    """
+    """Returns what metrics.json holds of one predictor, in the metrics' units."""
     return {
         name: metric.factor * scores[metric.kind][metric.statistic]["value"]
         for name, metric in METRICS.items()
@@ -59,17 +55,13 @@ def mean_of(arm: Mapping[str, Any], evaluation: str, metric: str) -> Interval | 
 
     Args:
       arm: Of the results.
-      evaluation: Name of the evaluation.
-      metric: Name of the metric.
+      evaluation: Its name.
+      metric: Its name.
     """
     found = arm["mean"].get(evaluation, {}).get(metric)
     return None if found is None else Interval(**found)
 
 
 def evaluations_of(results: Mapping[str, Any]) -> list[str]:
-    """Returns the names of the evaluations that any arm has finished, in order.
-
-    Args:
-      results: From `results.collect`.
-    """
+    """Returns the names of the evaluations that any arm has finished, in order."""
     return list(dict.fromkeys(name for arm in results["arms"].values() for name in arm["mean"]))

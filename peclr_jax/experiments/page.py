@@ -20,12 +20,7 @@ from peclr_jax.hands.scores import CONFIDENCE, Interval
 
 
 def write(results: Mapping[str, Any], workdir: Path) -> None:
-    """Writes `results.json`, `results.md`, and a picture for each evaluation, `NAME.png`.
-
-    Args:
-      results: From `results.collect`.
-      workdir: Where to write.
-    """
+    """Writes `results.json`, `results.md`, and a picture for each evaluation, `NAME.png`."""
     with files.writing(workdir / "results.json") as file:
         json.dump(results, file, indent=1, allow_nan=False)
     pictures = {}
@@ -39,15 +34,7 @@ def write(results: Mapping[str, Any], workdir: Path) -> None:
 
 
 def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
-    """Draws the arms in the paper's form: bars beside each other, or curves over a quantity.
-
-    Args:
-      results: From `results.collect`.
-      evaluation: Name of the evaluation.
-
-    Returns:
-      The figure; None where there is nothing to draw.
-    """
+    """Draws the arms, bars or curves; None where there is nothing to draw."""
     finished = [arm for arm in results["arms"].values() if evaluation in arm["mean"]]
     measured = [m for m in COMPARED if any(mean_of(arm, evaluation, m) for arm in finished)]
     if not measured or results["figure"] == "none":
@@ -84,12 +71,7 @@ def _series(
 
 
 def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """Returns the page of results.
-
-    Args:
-      results: From `results.collect`.
-      pictures: Evaluation to the name of its picture beside the page.
-    """
+    """Returns the page of results; pictures are named by their evaluation."""
     lines = [
         f"# {results['title']}",
         "",

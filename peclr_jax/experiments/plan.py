@@ -23,24 +23,14 @@ _DIGITS = 10
 
 
 class Training(NamedTuple):
-    """A network to be trained.
-
-    Attributes:
-      spec: Of the pre-training or the fine-tuning.
-      workdir: Folder of its checkpoints, logs and pictures.
-    """
+    """A network to be trained, and the folder of its checkpoints, logs and pictures."""
 
     spec: PretrainSpec | FinetuneSpec
     workdir: Path
 
 
 class Evaluation(NamedTuple):
-    """A network to be evaluated.
-
-    Attributes:
-      spec: Of the evaluation.
-      workdir: Folder of metrics.json and the pictures.
-    """
+    """A network to be evaluated, and the folder of metrics.json and the pictures."""
 
     spec: EvaluateSpec
     workdir: Path
@@ -52,8 +42,7 @@ class Run(NamedTuple):
     Attributes:
       arm: Name of the arm.
       seed: Of its trainings.
-      trainings: In order: the pre-training, unless the encoder's weights are random, and the
-        fine-tuning.
+      trainings: The pre-training, unless the encoder's weights are random, and the fine-tuning.
       evaluations: By name, of the network that the last training yields.
     """
 
@@ -69,24 +58,13 @@ class Run(NamedTuple):
 
 
 def plan(spec: ExperimentSpec) -> list[Run]:
-    """Returns what is to be trained and evaluated, all arms of a seed before the next seed's.
-
-    Args:
-      spec: The experiment.
-
-    Raises:
-      UserError: An arm changes a field that is not there, or to an impossible value.
-    """
+    """Returns what is to be trained and evaluated, all arms of a seed before the next seed's."""
     recipes = {name: _recipe(spec, name) for name in spec.arms}
     return [_run(spec, name, seed, recipes[name]) for seed in spec.seeds for name in spec.arms]
 
 
 def digest(spec: Any) -> str:
-    """Returns a short name for all that decides the result of a run.
-
-    Args:
-      spec: Of a training, an evaluation or a measurement of equivariance.
-    """
+    """Returns a short name for all that decides the result of a run."""
     fields = identity(specs.to_dict(spec))
     decisive = {name: value for name, value in fields.items() if name not in _NAMES}
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
@@ -96,10 +74,6 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
     """Returns data to evaluate on, at the places of the training's unless others are named.
 
     Places in a checkpoint are not trusted, but those of an experiment's own trainings are.
-
-    Args:
-      data: To evaluate on.
-      trained_on: Data of the training.
     """
     rendered = dataclasses.replace(data.rendered, cache_dir=trained_on.rendered.cache_dir)
     data = dataclasses.replace(data, rendered=rendered)
@@ -109,12 +83,7 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
 
 
 class _Recipe(NamedTuple):
-    """The trainings of an arm.
-
-    Attributes:
-      pretraining: Of the encoder; None if its weights are random.
-      tuning: The fine-tuning or the probe.
-    """
+    """The trainings of an arm; without a pre-training the encoder's weights are random."""
 
     pretraining: PretrainSpec | None
     tuning: FinetuneSpec

@@ -82,7 +82,6 @@ def collect(
 
 
 def _measure(run: Run) -> dict[str, dict[str, float]]:
-    """Returns every metric of every evaluation of one run, in the metrics' units."""
     found = {}
     for name, evaluation in run.evaluations.items():
         scores = _read(evaluation.workdir / METRICS_FILE)["prediction"]

@@ -14,8 +14,7 @@ class Comparison(NamedTuple):
 
     Attributes:
       reduction: Mean of 1 - error / error of the other arm over the seeds, and its interval.
-      apart: Whether the intervals of the two arms' own means do not overlap, the arm's being the
-        lower one; False with a single seed, which has no interval.
+      apart: Whether the arm's own interval lies below the other's; False with a single seed.
     """
 
     reduction: Interval
@@ -23,11 +22,7 @@ class Comparison(NamedTuple):
 
 
 def mean(values: Sequence[float]) -> Interval:
-    """Returns the mean and its interval by Student's t; a single value has no interval.
-
-    Args:
-      values: One a seed.
-    """
+    """Returns the mean and its interval by Student's t; a single value has no interval."""
     center = float(np.mean(values))
     if len(values) < 2:
         return Interval(center, None, None)
@@ -39,12 +34,7 @@ def mean(values: Sequence[float]) -> Interval:
 
 
 def compare(errors: Sequence[float], others: Sequence[float]) -> Comparison:
-    """Compares two arms by an error that should be small.
-
-    Args:
-      errors: Of the arm, one a seed.
-      others: Of the arm that it is compared with, of the same seeds in the same order.
-    """
+    """Compares the errors of two arms, one a seed, of the same seeds in the same order."""
     reduction = mean([1 - error / other for error, other in zip(errors, others, strict=True)])
     high, low = mean(errors).high, mean(others).low
     return Comparison(reduction, high is not None and low is not None and high < low)

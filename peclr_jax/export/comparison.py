@@ -19,12 +19,7 @@ Outputs = dict[str, Num[np.ndarray, "..."]]
 
 
 def example_views(side: int, count: int) -> dict[str, np.ndarray]:
-    """Returns coarse random pictures, the same at each call, and intrinsics that differ.
-
-    Args:
-      side: Of the square views, pixels.
-      count: How many.
-    """
+    """Returns coarse random pictures, the same at each call, and intrinsics that differ."""
     random = np.random.default_rng(0)
     # Unlike noise pixel by pixel, they do not all look alike to a network.
     patches = random.integers(0, 256, (count, 8, 8, 3), np.uint8)

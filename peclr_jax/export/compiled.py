@@ -46,9 +46,6 @@ def portable_module(exported: export.Exported) -> bytes:
     """Returns the StableHLO as bytecode for the oldest readers that there may be.
 
     JAX's own choice is for readers of the last four weeks, and TensorFlow's releases are older.
-
-    Args:
-      exported: From `lower`.
     """
     oldest = stablehlo.get_version_from_compatibility_requirement(
         stablehlo.StablehloCompatibilityRequirement.MAX
@@ -102,12 +99,7 @@ def reopen_stablehlo(network: Network, folder: Path, batch_size: int) -> dict[st
 
 
 def write_saved_model(network: Network, folder: Path) -> None:
-    """Writes a SavedModel whose signature takes and returns tensors by name.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where to write.
-    """
+    """Writes a SavedModel whose signature takes and returns tensors by name."""
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()
@@ -129,12 +121,7 @@ def write_saved_model(network: Network, folder: Path) -> None:
 
 
 def reopen_saved_model(network: Network, folder: Path) -> dict[str, ViewFunction]:
-    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where it was written.
-    """
+    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature."""
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()
@@ -150,16 +137,7 @@ def reopen_saved_model(network: Network, folder: Path) -> dict[str, ViewFunction
 
 
 def _call_in_tensorflow(exported: export.Exported, module: bytes, inputs: Any) -> dict[str, Any]:
-    """Runs a serialised module of StableHLO as a TensorFlow operation.
-
-    Args:
-      exported: What the module was serialised from; says what goes in and comes out.
-      module: The module.
-      inputs: Arrays or tensors.
-
-    Returns:
-      The outputs by name.
-    """
+    """Runs a module, serialised from `exported`, as a TensorFlow operation."""
     # TensorFlow's own door for StableHLO, through which jax2tf goes as well.
     from tensorflow.compiler.tf2xla.python import xla
 
@@ -180,12 +158,7 @@ def _known(shape: tuple[Any, ...]) -> list[int | None]:
 
 
 def explain_stablehlo(network: Network, batch_size: int) -> str:
-    """Returns how to open `write_stablehlo`'s files.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      batch_size: Views at a time of the plain StableHLO; 0 for any number.
-    """
+    """Returns how to open `write_stablehlo`'s files."""
     inputs = ", ".join(features_or_poses(network).inputs)
     size = f"{batch_size} view(s)" if batch_size else "any number of views"
     return f"""\
@@ -201,11 +174,7 @@ a time.
 
 
 def explain_saved_model(network: Network) -> str:
-    """Returns how to open `write_saved_model`'s folder.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns how to open `write_saved_model`'s folder."""
     inputs = ", ".join(f"{name}={name}" for name in features_or_poses(network).inputs)
     return f"""\
 import tensorflow as tf

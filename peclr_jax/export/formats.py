@@ -37,11 +37,7 @@ class Format(NamedTuple):
 
 
 def formats(batch_size: int) -> dict[FormatName, Format]:
-    """Returns all formats by name.
-
-    Args:
-      batch_size: Views at a time of the plain StableHLO; 0 for any number.
-    """
+    """Returns all formats; `batch_size` is that of the plain StableHLO, 0 for any."""
     return {
         "torchvision": Format(
             encoder_of,

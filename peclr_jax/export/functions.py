@@ -31,12 +31,7 @@ class ViewFunction(NamedTuple):
 
 
 def encode(encoder: ResNet, variables: Variables) -> ViewFunction:
-    """Returns the function from images to {"features": (B, C)}.
-
-    Args:
-      encoder: The network.
-      variables: Of the encoder.
-    """
+    """Returns the function from images to {"features": (B, C)}."""
 
     def call(images: UInt8[Array | np.ndarray, "batch side side 3"]) -> dict[str, Any]:
         return {"features": encoder.apply(variables, _standardised(images))}
@@ -45,12 +40,7 @@ def encode(encoder: ResNet, variables: Variables) -> ViewFunction:
 
 
 def project(projector: Projector, variables: Variables) -> ViewFunction:
-    """Returns the function from images to {"features": (B, C), "projection": (B, m, 2)}.
-
-    Args:
-      projector: The network; its projection is not normalised.
-      variables: Of encoder and head.
-    """
+    """Returns the function to {"features": (B, C), "projection": (B, m, 2)}, not normalised."""
 
     def of_part(name: str) -> Variables:
         return {collection: parts[name] for collection, parts in variables.items() if name in parts}
@@ -66,12 +56,8 @@ def project(projector: Projector, variables: Variables) -> ViewFunction:
 def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
     """Returns the function to {"keypoints_25d": (B, 21, 3), "root_depth": (B,)}.
 
-    It takes images and intrinsics. The 2.5D pose is (x px, y px) in the view and depth relative to
-    the wrist in bone lengths; the root depth is the wrist's, in bone lengths.
-
-    Args:
-      network: One whose output is a `PoseOutput`.
-      variables: Of the network.
+    The 2.5D pose is (x px, y px) in the view and depth relative to the wrist in bone lengths; the
+    root depth is the wrist's, in bone lengths.
     """
 
     def call(
@@ -85,31 +71,19 @@ def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
 
 
 def encoder_of(network: Network) -> ViewFunction:
-    """Returns the function to features, of either task's network.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns the function to features, of either task's network."""
     return encode(network.module.encoder, network.part("encoder"))
 
 
 def features_or_poses(network: Network) -> ViewFunction:
-    """Returns the function to features of a pre-trained network, to poses of a fine-tuned one.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns the function to features of a pre-trained network, to poses of a fine-tuned one."""
     if network.estimates_poses:
         return estimate(network.module, network.variables)
     return encoder_of(network)
 
 
 def projection_or_poses(network: Network) -> ViewFunction:
-    """Returns the function to all that a network says: projections, or poses.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns the function to all that a network says: projections, or poses."""
     if isinstance(network.module, Projector):
         return project(network.module, network.variables)
     return estimate(network.module, network.variables)

@@ -20,14 +20,7 @@ _WIDTH, _STEM = 64, "imagenet"
 
 
 def check_published(network: Network) -> None:
-    """Checks that an encoder is one that torchvision has.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-
-    Raises:
-      UserError: Another width or stem.
-    """
+    """Checks that an encoder is one that torchvision has."""
     model = network.description.model
     if (model.width, model.stem) != (_WIDTH, _STEM):
         raise UserError(
@@ -38,27 +31,14 @@ def check_published(network: Network) -> None:
 
 
 def write_torchvision(network: Network, folder: Path) -> None:
-    """Writes the encoder under torchvision's names, without a classifier.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where to write.
-
-    Raises:
-      UserError: A network that torchvision does not have.
-    """
+    """Writes the encoder under torchvision's names, without a classifier."""
     check_published(network)
     state_dict = torch_weights.to_state_dict(network.part("encoder"))
     torch_writing.write(folder / ENCODER_PTH, state_dict)
 
 
 def write_safetensors(network: Network, folder: Path) -> None:
-    """Writes an encoder of any width and stem under torchvision's names.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where to write.
-    """
+    """Writes an encoder of any width and stem under torchvision's names."""
     model = network.description.model
     state_dict = torch_weights.to_state_dict(network.part("encoder"))
     metadata = {
@@ -71,15 +51,7 @@ def write_safetensors(network: Network, folder: Path) -> None:
 
 
 def write_official(network: Network, folder: Path) -> None:
-    """Writes the whole network under the names of the official code.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where to write.
-
-    Raises:
-      UserError: A network that the official code does not have.
-    """
+    """Writes the whole network under the names of the official code."""
     check_published(network)
     variables = network.variables
     if network.estimates_poses:
@@ -92,11 +64,7 @@ def write_official(network: Network, folder: Path) -> None:
 
 
 def reopen(file: Path) -> ViewFunction:
-    """Reads weights by nothing but what their file holds.
-
-    Args:
-      file: In any of the layouts that are written here.
-    """
+    """Reads weights by nothing but what their file holds."""
     weights = torch_weights.read_weights(file)
     encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
     variables = weights.variables
@@ -115,11 +83,7 @@ views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standar
 
 
 def explain_torchvision(network: Network) -> str:
-    """Returns how to open `write_torchvision`'s file.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns how to open `write_torchvision`'s file."""
     return f"""\
 import torch, torchvision
 network = torchvision.models.{network.description.model.architecture}()
@@ -131,11 +95,7 @@ features = network.eval()(views)
 
 
 def explain_safetensors(network: Network) -> str:
-    """Returns how to open `write_safetensors`'s file.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns how to open `write_safetensors`'s file."""
     model = network.description.model
     published = (model.width, model.stem) == (_WIDTH, _STEM)
     fits = (
@@ -153,11 +113,7 @@ A {model.architecture} under torchvision's names, without a classifier: for {fit
 
 
 def explain_official(network: Network) -> str:
-    """Returns how to open `write_official`'s file, and how it differs from a released one.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-    """
+    """Returns how to open `write_official`'s file, and how it differs from a released one."""
     opening = f"""\
 import torch
 state_dict = torch.load("{OFFICIAL_PTH}", weights_only=True)["state_dict"]

@@ -4,16 +4,38 @@ Which examples a batch holds is computed from (data, seed, step) alone (see `ord
 run starts at its step at once, and any number of processes sees the same batches.
 """
 
+import hashlib
+import json
+
+import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline import from_mixture, from_records, from_rendered
-from peclr_jax.input_pipeline.fingerprint import fingerprint
-from peclr_jax.input_pipeline.sources import Source, check_mesh, this_process
+from peclr_jax.input_pipeline import from_rendered
+from peclr_jax.input_pipeline.device_cache import DeviceCache
+from peclr_jax.input_pipeline.order import Identities, Order, Partners
+from peclr_jax.input_pipeline.sources import (
+    CachedSource,
+    EndlessSource,
+    HeldOut,
+    Source,
+    StreamSource,
+)
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec
-from peclr_jax.input_pipeline.split import Split
+from peclr_jax.input_pipeline.stores import (
+    Batch,
+    IdentifiedStore,
+    Part,
+    Split,
+    Store,
+    join,
+    keep_fraction,
+    load,
+)
 
 __all__ = [
+    "Batch",
     "DataSpec",
     "RenderedSpec",
     "Source",
@@ -22,6 +44,8 @@ __all__ = [
     "make_source",
     "open_split",
 ]
+
+_DIGITS = 16
 
 
 def make_source(
@@ -38,29 +62,79 @@ def make_source(
 
     Args:
       spec: The data.
-      train: whether to serve the images to train on, or the held-out ones. `sample` is of the
+      train: Whether to serve the images to train on, or the held-out ones. `sample` is of the
         held-out ones either way.
-      batch_size: rows of a batch, over all processes.
-      seed: orders the images.
-      mesh: the devices; batches are split over its `data` axis.
-      process_index: number of this process; JAX's by default.
-      process_count: number of processes; JAX's by default.
+      batch_size: Rows of a batch, over all processes.
+      seed: Seed of the images' order.
+      mesh: The devices; batches are split over its `data` axis.
+      process_index: Number of this process; JAX's by default.
+      process_count: Number of processes; JAX's by default.
 
     Returns:
       The source.
 
     Raises:
-      UserError: impossible fields, broken raw files, fewer images than a batch takes, no versions
+      UserError: If raw files are broken, there are fewer images than a batch takes, or no versions
         to pair.
-      MissingFileError: no records and no raw files to write them from.
-      OutOfMemoryError: the cache does not fit.
+      MissingFileError: If there are no records and no raw files to write them from.
+      OutOfMemoryError: If the cache does not fit.
     """
-    check_mesh(batch_size, mesh)
-    process = this_process(process_index, process_count)
-    if spec.source == RENDERED:
-        return from_rendered.make_source(spec, train, batch_size, seed, mesh, process)
-    opener = from_mixture if spec.is_mixed else from_records
-    return opener.make_source(spec, train, batch_size, seed, mesh, process)
+    if batch_size < 1 or batch_size % mesh.size:
+        raise UserError(
+            f"a batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple"
+        )
+    if train and spec.is_endless:
+        renderer = from_rendered.make_renderer(spec, mesh)
+        held_out = HeldOut((from_rendered.open_held_out(spec, renderer),))
+        return EndlessSource(renderer, batch_size, seed, held_out)
+    parts = _open_parts(spec, train, mesh)
+    held_out = HeldOut(tuple(part.held_out for part in parts if part.held_out is not None))
+    stores = [part.store for part in parts if part.store is not None]
+    order = Order(
+        sizes=tuple(size for store in stores for size in store.sizes),
+        batch_size=batch_size,
+        seed=seed,
+        weights=spec.shares if train else (),
+        names=tuple(name for part in parts for name in part.names),
+    )
+    if train:  # before anything slow; held-out images may be few, for they are sampled
+        order.check()
+    partners = _pair(stores, order) if train and spec.is_paired else None
+    examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
+    if spec.kept_on == "device":
+        cache = DeviceCache(load(examples).arrays, mesh)
+        return CachedSource(order, held_out, partners, cache)
+    if spec.kept_on == "host":
+        examples = load(examples)
+    process = (
+        jax.process_index() if process_index is None else process_index,
+        jax.process_count() if process_count is None else process_count,
+    )
+    return StreamSource(order, held_out, partners, examples, mesh, process)
+
+
+def _open_parts(spec: DataSpec, train: bool, mesh: Mesh) -> list[Part]:
+    """Opens the records, if any, and then the rendered hands, if any."""
+    parts = []
+    if spec.source == "tfds":
+        # Imported here because this is what brings TensorFlow in.
+        from peclr_jax.input_pipeline import from_records
+
+        parts.append(from_records.open_part(spec, train))
+    if spec.has_rendered:
+        parts.append(from_rendered.open_part(spec, train, mesh))
+    return parts
+
+
+def _pair(stores: list[IdentifiedStore], order: Order) -> Partners:
+    shown = zip(*(store.identities() for store in stores), strict=True)
+    partners = Partners(Identities(*map(np.concatenate, shown)), order.sizes, order.seed)
+    if not partners.exist:
+        raise UserError(
+            "--config.data.pairs='versions' pairs images of one hand, but each hand of "
+            f"{', '.join(order.names)} has only one: use 'image'"
+        )
+    return partners
 
 
 def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: bool = False) -> Split:
@@ -69,16 +143,16 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     Args:
       spec: The data; its `weights`, `cache` and splits do not matter, and all of its `names` are
         read one after the other.
-      split: of TFDS; of rendered hands, "train" or "held_out".
-      batch_size: rows of a batch.
-      label_subset: whether to keep to `spec.label_fraction`, as training does.
+      split: Name of the TFDS split; of rendered hands, "train" or "held_out".
+      batch_size: Rows of a batch.
+      label_subset: Whether to keep to `spec.label_fraction`, as training does.
 
     Returns:
       The split, whose batches are NumPy arrays: the image, and the labels if `spec.labels`.
 
     Raises:
-      UserError: impossible fields, no such split, broken raw files.
-      MissingFileError: no records and no raw files to write them from.
+      UserError: If there is no such split, or raw files are broken.
+      MissingFileError: If there are no records and no raw files to write them from.
     """
     if batch_size < 1:
         raise UserError(f"a batch needs at least one image, got a batch size of {batch_size}")
@@ -87,5 +161,37 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
             f"--config.data.names={spec.names!r} mixes rendered hands with records, but they are "
             "gone through by themselves: set --config.data.source='rendered', or leave them out"
         )
-    opener = from_rendered if spec.source == RENDERED else from_records
-    return opener.open_split(spec, split, batch_size, label_subset)
+    store: IdentifiedStore
+    if spec.source == RENDERED:
+        store = from_rendered.open_split(spec, split, batch_size)
+    else:
+        from peclr_jax.input_pipeline import from_records
+
+        store = from_records.open_split(spec, split)
+    if label_subset:
+        store = keep_fraction(store, spec.label_fraction, spec.label_seed)
+    return Split(store, batch_size)
+
+
+def fingerprint(spec: DataSpec) -> str:
+    """Digests what the images are made of, or which files they are read from.
+
+    Records are told apart by the names and sizes of their files, not by every byte of them.
+
+    Args:
+      spec: The data.
+
+    Returns:
+      The data sets' names and a digest each, for people and for comparison.
+    """
+    facts = []
+    if spec.has_rendered:
+        facts.append((RENDERED, from_rendered.fingerprint(spec.rendered)))
+    if spec.source == "tfds":
+        from peclr_jax.input_pipeline import from_records
+
+        facts += from_records.fingerprints(spec)
+    texts = ((name, json.dumps(of_name, sort_keys=True)) for name, of_name in facts)
+    return ", ".join(
+        f"{name} {hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}" for name, text in texts
+    )

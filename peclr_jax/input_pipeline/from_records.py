@@ -1,90 +1,72 @@
-"""Sources of TFDS records; the modules that bring TensorFlow in are imported where it is needed."""
+"""Opens data sets of records: finds them or has them written, and reads the splits asked for.
 
+Imported only where records are read, for it brings in TensorFlow.
+"""
+
+import hashlib
+from pathlib import Path
 from typing import Any
 
-from jax.sharding import Mesh
+from absl import logging
 
-from peclr_jax.input_pipeline.assembly import make_partners, stored
-from peclr_jax.input_pipeline.memory import IdentifiedStore
-from peclr_jax.input_pipeline.order import Order
-from peclr_jax.input_pipeline.sources import HeldOut, Source
-from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.input_pipeline.split import Split
-from peclr_jax.input_pipeline.subset import SubsetStore
+from data import build
+from peclr_jax.devices.processes import process_zero_first
+from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.input_pipeline.records import RecordStore
+from peclr_jax.input_pipeline.spec import DataSpec, as_list
+from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
+
+# A TFDS builder and the name of one of its splits.
+BuilderSplit = tuple[Any, str]
 
 
-def make_source(
-    spec: DataSpec,
-    train: bool,
-    batch_size: int,
-    seed: int,
-    mesh: Mesh,
-    process: tuple[int, int],
-) -> Source:
-    """Opens records, streamed or held in memory.
+def open_part(spec: DataSpec, train: bool) -> Part:
+    """Opens the records to train on, or those that are held out.
 
     Args:
       spec: The data.
-      train: whether to serve the images to train on, or the held-out ones.
-      batch_size: rows of a batch, over all processes.
-      seed: orders the images.
-      mesh: the devices.
-      process: number of this process, and how many there are.
+      train: Whether to serve the records to train on.
 
     Raises:
-      ValueError: fewer images than a batch takes, no versions to pair, broken raw files.
-      FileNotFoundError: no records and no raw files to write them from.
-      MemoryError: the cache does not fit.
+      MissingFileError: If there are no records and no raw files to write them from.
+      UserError: If there is no such split, or the raw files are broken.
     """
-    from peclr_jax.input_pipeline import datasets
-
-    builders = datasets.open_datasets(spec)
-    fallback = datasets.choose_splits(builders, spec.split)
-    chosen = (
-        fallback if train else datasets.choose_splits(builders, spec.held_out_split, spec.split)
-    )
-    others = datasets.choose_splits(builders, spec.held_out_split, spec.split)
-    held_out = HeldOut((open_records(spec, others),))
-    # What is resampled but once, into a view, is left to the accelerator; caches hold crops.
-    store = open_records(spec, chosen, canvases=train and spec.cache == "none")
-    store = labelled(spec, store) if train else store
-    order = Order(
-        sizes=store.sizes,
-        batch_size=batch_size,
-        seed=seed,
-        weights=spec.shares if train else (),
-        names=tuple(f"{builder.name} ({split})" for builder, split in chosen),
-    )
-    if train:  # before anything slow; held-out images may be few, for they are sampled
-        order.check()
-    partners = make_partners(store.identities(), order) if train and spec.is_paired else None
-    return stored(store, order, spec.cache, mesh, held_out, process, partners)
+    builders = open_datasets(spec)
+    trained = choose_splits(builders, spec.split)
+    others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
+    if not (others or spec.is_mixed):  # of a mixture, the rendered hands alone are held out
+        logging.warning(
+            "No data set has a split %r: images of %r stand in for held-out ones.",
+            *(spec.held_out_split, spec.split),
+        )
+        others = trained
+    held_out = _open_records(spec, others) if others else None
+    if not train:
+        return Part(held_out, held_out, _names(others))
+    # Canvases are resampled once, into the view, by the accelerator; caches hold crops.
+    store = _open_records(spec, trained, canvases=spec.cache == "none" and not spec.is_mixed)
+    store = keep_fraction(store, spec.label_fraction, spec.label_seed)
+    return Part(store, held_out, _names(trained))
 
 
-def open_split(spec: DataSpec, split: str, batch_size: int, label_subset: bool) -> Split:
-    """Opens one split of all data sets, one after the other, for a single pass.
+def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
+    """Opens one split of all data sets, one after the other.
 
     Args:
       spec: The data.
-      split: of TFDS.
-      batch_size: rows of a batch.
-      label_subset: whether to keep to `spec.label_fraction`.
+      split: Name of the TFDS split.
 
     Raises:
-      ValueError: no such split, broken raw files.
-      FileNotFoundError: no records and no raw files to write them from.
+      MissingFileError: If there are no records and no raw files to write them from.
+      UserError: If there is no such split, or the raw files are broken.
     """
-    from peclr_jax.input_pipeline import datasets
-
-    records = open_records(spec, datasets.choose_splits(datasets.open_datasets(spec), split))
-    return Split(labelled(spec, records) if label_subset else records, batch_size)
+    return _open_records(spec, choose_splits(open_datasets(spec), split))
 
 
-def open_records(spec: DataSpec, parts: list[tuple[Any, str]], canvases: bool = False) -> Any:
-    """The records of some splits, decoded and cropped when they are read."""
-    from peclr_jax.input_pipeline import records
-
-    return records.RecordStore(
+def _open_records(
+    spec: DataSpec, parts: list[BuilderSplit], canvases: bool = False
+) -> IdentifiedStore:
+    return RecordStore(
         parts,
         size=spec.source_size,
         margin=spec.crop_margin,
@@ -94,8 +76,113 @@ def open_records(spec: DataSpec, parts: list[tuple[Any, str]], canvases: bool = 
     )
 
 
-def labelled(spec: DataSpec, store: IdentifiedStore) -> IdentifiedStore:
-    """Keeps to the fraction of the labels; the records are gone through only if need be."""
-    if spec.label_fraction == 1:
-        return store
-    return SubsetStore(store, store.identities(), spec.label_fraction, spec.label_seed)
+def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:
+    return tuple(f"{builder.name} ({split})" for builder, split in parts)
+
+
+def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
+    """Returns what tells the records of a spec from others.
+
+    Args:
+      spec: The data.
+
+    Returns:
+      Name and version of each data set, and names and sizes of the files of each of its splits.
+    """
+
+    def sizes(split: Any) -> list[tuple[str, int]]:
+        return [(Path(file).name, Path(file).stat().st_size) for file in sorted(split.filepaths)]
+
+    return [
+        (
+            f"{builder.name} {builder.version}",
+            {name: sizes(split) for name, split in builder.info.splits.items()},
+        )
+        for builder in open_datasets(spec)
+    ]
+
+
+def open_datasets(spec: DataSpec) -> list[Any]:
+    """Returns a prepared TFDS builder for each name except that of the rendered hands.
+
+    Args:
+      spec: The data.
+
+    Raises:
+      MissingFileError: If there are no records and no raw files to write them from.
+      UserError: If a name is unknown, raw files are broken, or records cannot be read in any order.
+    """
+    names = spec.record_names
+    manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
+    # Process 0 writes the records if there are none.
+    with process_zero_first("records opened"):
+        return [
+            _open_dataset(name, spec.data_dir, manual_dir)
+            for name, manual_dir in zip(names, manual_dirs, strict=True)
+        ]
+
+
+def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
+    builder = build.make_builder(name, data_dir)
+    if manual_dir:
+        builder = _of_these_files(builder, name, Path(manual_dir).expanduser())
+    if not builder.info.splits:
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
+            raise MissingFileError(
+                f"there are no records of {name} in {builder.data_dir}: pass its raw files as "
+                "--config.data.manual_dir=DIR, or write the records with "
+                f"`python -m data.build {name} --manual_dir DIR"
+                f"{f' --data_dir {data_dir}' if data_dir else ''}`"
+            )
+        logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
+        build.prepare(builder, manual_dir or None)
+        builder = build.make_builder(name, builder._data_dir_root)
+    if builder.info.file_format.value != "array_record":
+        raise UserError(
+            f"the records in {builder.data_dir} are stored as {builder.info.file_format.value}, "
+            "which cannot be read in random order: delete them and write them again with "
+            f"`python -m data.build {name}`"
+        )
+    return builder
+
+
+def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
+    """Returns the builder if its records are of `manual_dir`, else one with its own folder."""
+    if not builder.info.splits:
+        return builder
+    wanted = builder.identify(manual_dir)
+    if builder.info.metadata.get("manual_dir") == wanted:
+        return builder
+    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+    root = Path(builder._data_dir_root) / f"{manual_dir.resolve().name}-{digest}"
+    logging.info(
+        "Records in %s are of other files than %s, which get their own in %s",
+        *(builder.data_dir, wanted, root),
+    )
+    return build.make_builder(name, root)
+
+
+def choose_splits(builders: list[Any], split: str) -> list[BuilderSplit]:
+    """Pairs each builder with a split.
+
+    Args:
+      builders: Prepared builders.
+      split: Name of the split.
+
+    Raises:
+      UserError: If a data set lacks the split.
+    """
+    for builder in builders:
+        if not _has(builder, split):
+            raise UserError(
+                f"{builder.name} in {builder.data_dir} has no split {split!r}; it has: "
+                f"{', '.join(builder.info.splits)}"
+            )
+    return [(builder, split) for builder in builders]
+
+
+def _has(builder: Any, split: str) -> bool:
+    try:
+        return builder.info.splits[split].num_examples > 0
+    except (KeyError, ValueError):
+        return False

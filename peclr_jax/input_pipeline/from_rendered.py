@@ -1,153 +1,129 @@
-"""Sources of rendered hands."""
+"""Opens rendered hands: a pool that is held in memory, new hands without end, or a single pass."""
 
 import dataclasses
-import functools
+import hashlib
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from peclr_jax import specs
+from peclr_jax import files, specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.assembly import make_partners, stored
-from peclr_jax.input_pipeline.memory import Identities, MemoryStore
-from peclr_jax.input_pipeline.order import Order
-from peclr_jax.input_pipeline.rendered import (
-    HELD_OUT,
-    TRAIN,
-    LazyStore,
-    Render,
-    RenderedStore,
-    Renderer,
-)
-from peclr_jax.input_pipeline.rendered_cache import cached
-from peclr_jax.input_pipeline.sources import EndlessSource, HeldOut, Source
+from peclr_jax.input_pipeline.order import Identities, choose_fraction
+from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, Render, RenderedStore, Renderer
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
-from peclr_jax.input_pipeline.split import Split
-from peclr_jax.input_pipeline.subset import SubsetStore, choose
+from peclr_jax.input_pipeline.stores import IdentifiedStore, LazyStore, MemoryStore, Part
+from peclr_jax.synthetic import RENDERER_VERSION
 
-# Fields of `spec.rendered` that no hand depends on.
+# Fields of a `RenderedSpec` that no hand depends on.
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 # What stands for the names of TFDS splits where hands are rendered.
-_RENDERED_SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+_SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+# Bytes of the largest set of hands that is kept: each set stays on the user's disk.
+_LARGEST_KEPT = 2**30
 
 
-def make_source(
-    spec: DataSpec,
-    train: bool,
-    batch_size: int,
-    seed: int,
-    mesh: Mesh,
-    process: tuple[int, int],
-) -> Source:
-    """Opens rendered hands: endless new ones, or a pool that is held in memory.
+def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
+    """Opens the hands to train on, or those that are held out; they are rendered when first read.
 
     Args:
       spec: The data.
-      train: whether to serve the images to train on, or the held-out ones.
-      batch_size: rows of a batch, over all processes.
-      seed: orders the images.
-      mesh: the devices.
-      process: number of this process, and how many there are.
-
-    Raises:
-      UserError: fewer images than a batch takes, no versions to pair.
-      OutOfMemoryError: the cache does not fit.
+      train: Whether to serve the hands to train on.
+      mesh: The devices.
     """
-    fields = spec.rendered
     renderer = make_renderer(spec, mesh)
-    held_out = held_out_hands(spec, renderer)
-    if train and not fields.count:
-        return EndlessSource(renderer, batch_size, seed, HeldOut((held_out,)))
+    held_out = open_held_out(spec, renderer)
+    if not train:
+        return Part(held_out, held_out, ("--config.data.rendered.held_out",))
+    # In a mixture, hands come after the records.
+    number = len(spec.record_names) if spec.is_mixed else 0
     # Hands that are not trained on need not be rendered.
-    kept = choose(np.arange(fields.count), spec.label_fraction, spec.label_seed)
-    order = Order(
-        sizes=(len(kept) * fields.versions if train else fields.held_out,),
-        batch_size=batch_size,
-        seed=seed,
-        names=("--config.data.rendered.count" if train else "--config.data.rendered.held_out",),
+    hands = choose_fraction(
+        np.arange(spec.rendered.count), spec.label_fraction, spec.label_seed, number
     )
-    if train:
-        order.check()
-    store = pool(spec, renderer, TRAIN, kept) if train else held_out
-    partners = None
-    if train and spec.is_paired:
-        partners = make_partners(identities(kept, fields.versions), order)
-    held = HeldOut((held_out,))
-    return stored(store, order, placement(spec), mesh, held, process, partners)
+    store = _open_pool(spec, renderer, TRAIN, hands)
+    return Part(store, held_out, ("--config.data.rendered.count",))
 
 
-def open_split(spec: DataSpec, split: str, batch_size: int, label_subset: bool) -> Split:
-    """Opens hands for a single pass, through version 0 of each.
+def open_held_out(spec: DataSpec, renderer: Renderer) -> LazyStore:
+    """Opens version 0 of the hands that are not trained on.
+
+    Args:
+      spec: The data.
+      renderer: The renderer of all versions.
+    """
+    single = _first_version(spec)
+    # One program for both, where that is possible.
+    alone = renderer if spec.rendered.versions == 1 else make_renderer(single, renderer.mesh)
+    return _open_pool(single, alone, HELD_OUT, np.arange(spec.rendered.held_out))
+
+
+def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
+    """Opens version 0 of hands for a single pass.
 
     Args:
       spec: The data.
       split: "train" or "held_out".
-      batch_size: rows of a batch.
-      label_subset: whether to keep to `spec.label_fraction`.
+      batch_size: Rows of a batch.
 
     Raises:
-      UserError: no such split, or hands without end.
+      UserError: If there is no such split, or there are hands without end.
     """
-    store = _split_store(spec, split, batch_size)
-    if label_subset and spec.label_fraction < 1:
-        hands = identities(np.arange(len(store)), versions=1)
-        store = SubsetStore(store, hands, spec.label_fraction, spec.label_seed)
-    return Split(store, batch_size)
-
-
-def _split_store(spec: DataSpec, split: str, batch_size: int) -> Any:
-    if split not in _RENDERED_SPLITS:
-        raise UserError(
-            f"rendered hands have no split {split!r}; they have: {', '.join(_RENDERED_SPLITS)}"
-        )
-    fields = spec.rendered
-    count = {"train": fields.count, "held_out": fields.held_out}[split]
+    if split not in _SPLITS:
+        raise UserError(f"rendered hands have no split {split!r}; they have: {', '.join(_SPLITS)}")
+    purpose, fields = _SPLITS[split], spec.rendered
+    count = fields.count if purpose == TRAIN else fields.held_out
     if not count:
         raise UserError(
             "--config.data.rendered.count=0 renders hands for training without end, which cannot "
             "be gone through: choose the split 'held_out' or give a count"
         )
-    spec = _first_version(spec)
-    renderer = make_renderer(spec, make_mesh())
+    single = _first_version(spec)
+    renderer = make_renderer(single, make_mesh())
     if fields.cache_dir:
-        return pool(spec, renderer, _RENDERED_SPLITS[split], np.arange(count))
-    return RenderedStore(renderer, count, _RENDERED_SPLITS[split], min(fields.chunk, batch_size))
+        return _open_pool(single, renderer, purpose, np.arange(count))
+    return RenderedStore(renderer, count, purpose, min(fields.chunk, batch_size))
 
 
-def identities(hands: Int[np.ndarray, " hands"], versions: int) -> Identities:
-    """Returns what the images of a pool show, in its order."""
-    return Identities(np.tile(hands, versions), np.repeat(np.arange(versions), len(hands)))
+def fingerprint(spec: RenderedSpec) -> list[Any]:
+    """Returns what tells rendered hands from others.
+
+    Args:
+      spec: The hands.
+    """
+    fields = specs.to_dict(spec)
+    del fields["cache_dir"]
+    return [RENDERER_VERSION, fields]
 
 
-def held_out_hands(spec: DataSpec, renderer: Renderer) -> LazyStore:
-    """Version 0 of hands that are not trained on."""
-    single, count = _first_version(spec), spec.rendered.held_out
-    # One program for both, where that is possible.
-    alone = renderer if spec.rendered.versions == 1 else make_renderer(single, renderer.mesh)
-    return LazyStore(functools.partial(pool, single, alone, HELD_OUT, np.arange(count)), count)
-
-
-def placement(spec: DataSpec) -> str:
-    """Where rendered hands are held: they are not rendered anew for every batch."""
-    return "device" if spec.cache == "none" else spec.cache
-
-
-def pool(spec: DataSpec, renderer: Renderer, purpose: int, indices: np.ndarray) -> MemoryStore:
-    """Hands in host memory, from disk if they were kept there."""
+def _open_pool(
+    spec: DataSpec, renderer: Renderer, purpose: int, hands: Int[np.ndarray, " hands"]
+) -> LazyStore:
+    """Opens all versions of hands, version by version; read from disk if they were kept there."""
     fields = spec.rendered
     identity = {
         **{k: v for k, v in specs.to_dict(fields).items() if k not in _NOT_OF_THE_HANDS},
         "size_and_margin": [spec.source_size, spec.crop_margin],
         "labels": spec.labels,
-        "hands": [purpose, indices.tolist()],
+        "hands": [purpose, hands.tolist()],
     }
-    return cached(
-        fields.cache_dir,
-        identity,
-        lambda: renderer.pool(indices, purpose, fields.chunk, f"Rendering {len(indices)} hands"),
+
+    def render() -> MemoryStore:
+        return renderer.pool(hands, purpose, fields.chunk, f"Rendering {len(hands)} hands")
+
+    versions = np.repeat(np.arange(fields.versions), len(hands))
+    return LazyStore(
+        lambda: cached(fields.cache_dir, identity, render),
+        Identities(np.tile(hands, fields.versions), versions),
     )
 
 
@@ -159,7 +135,12 @@ def _first_version(spec: DataSpec) -> DataSpec:
 
 
 def make_renderer(spec: DataSpec, mesh: Mesh) -> Renderer:
-    """The renderer of all versions that a config asks for."""
+    """Makes the renderer of all versions.
+
+    Args:
+      spec: The data.
+      mesh: The devices.
+    """
     return Renderer(
         make_render(spec.rendered),
         mesh,
@@ -171,19 +152,81 @@ def make_renderer(spec: DataSpec, mesh: Mesh) -> Renderer:
     )
 
 
-def make_render(fields: RenderedSpec) -> Render:
-    """Returns the renderer of `peclr_jax.synthetic` for what a spec asks."""
+def make_render(spec: RenderedSpec) -> Render:
+    """Returns the rendering function of `peclr_jax.synthetic`.
+
+    Args:
+      spec: The hands.
+    """
     from peclr_jax.synthetic import render
 
-    versions = fields.backgrounds
-    spec = render.RenderSpec(
-        size=fields.size,
-        background=versions[0],
-        shared_backgrounds=fields.shared_backgrounds,
-        held=fields.held,
-        occluder=fields.occluder,
-        sleeve=fields.sleeve,
-        span=fields.span,
+    options = render.RenderSpec(
+        size=spec.size,
+        background=spec.backgrounds[0],
+        shared_backgrounds=spec.shared_backgrounds,
+        held=spec.held,
+        occluder=spec.occluder,
+        sleeve=spec.sleeve,
+        span=spec.span,
         rays_per_block=render.rays_per_block(),
     )
-    return lambda key, indices: render.render_versions(key, indices, spec, versions)
+    return lambda key, indices: render.render_versions(key, indices, options, spec.backgrounds)
+
+
+def cached(
+    folder: str, identity: Mapping[str, Any], make: Callable[[], MemoryStore]
+) -> MemoryStore:
+    """Reads a pool of hands from a folder, or renders it and writes it there.
+
+    The pool is not kept, and the run goes on, where it has more than a gibibyte or the folder
+    cannot be written (which is logged). Several processes render together unless all of them find
+    the pool; the first one writes it.
+
+    Args:
+      folder: Folder of the files, "~" being the user's own; "" keeps nothing.
+      identity: Everything that decides what `make` returns, except for the renderer's version, as
+        JSON takes it.
+      make: Renders the pool.
+
+    Returns:
+      The pool.
+    """
+    if not folder:
+        return make()
+    name = json.dumps([RENDERER_VERSION, identity], sort_keys=True)
+    path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
+    kept = _read(path)
+    if _in_all_processes(kept is not None) and kept is not None:
+        return kept
+    store = make()
+    too_large = sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT
+    if too_large or jax.process_index() > 0:
+        return store
+    buffer = io.BytesIO()
+    np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
+    try:
+        files.write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        logging.warning(
+            "%s cannot be written (%s): later runs render these hands again", path, error
+        )
+    return store
+
+
+def _read(path: Path) -> MemoryStore | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return MemoryStore(dict(arrays))
+    # Damaged archives raise errors of every kind.
+    except Exception as error:
+        logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
+        return None
+
+
+def _in_all_processes(condition: bool) -> bool:
+    """Returns whether a condition holds in all processes."""
+    if jax.process_count() == 1:
+        return condition
+    return bool(np.all(multihost_utils.process_allgather(np.int32(condition))))

@@ -1,4 +1,4 @@
-"""Which examples make up the batch of a step: a pure function of sizes, seed and step.
+"""Which examples a batch holds: a pure function of data, seed and step.
 
 No shuffle buffer and no state: a run resumed at step k asks for batch k and gets it at once, and
 every process can compute the whole batch and keep its own rows.
@@ -12,6 +12,7 @@ take for a negative pair.
 import dataclasses
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int, UInt64
 from peclr_jax.errors import UserError
 
 # Keep the draws for different uses apart.
-_PERMUTE, _SHARE, _ROWS = range(3)
+_PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER = range(5)
 
 
 @functools.lru_cache(maxsize=64)
@@ -30,8 +31,8 @@ def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
     NumPy's own `permutation` does not promise that.
 
     Args:
-      size: how many numbers to permute.
-      *entropy: non-negative numbers that name the permutation.
+      size: How many numbers to permute.
+      *entropy: Non-negative numbers that name the permutation.
     """
     result = np.argsort(random_bits(size, *entropy), kind="stable")
     result.setflags(write=False)
@@ -42,26 +43,26 @@ def random_bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
     """Returns raw Philox bits, uniform on the 64-bit integers.
 
     Args:
-      count: how many numbers to draw.
-      *entropy: non-negative numbers that name the draw.
+      count: How many numbers to draw.
+      *entropy: Non-negative numbers that name the draw.
     """
     return np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
 
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-    """The order of one or several data sets, stored one after the other.
+    """The order of one or several data sets that lie one after the other.
 
     Several data sets are mixed within every batch, with shares that are exact in expectation
     whatever the batch size (systematic sampling: each count is its expectation rounded up or down).
     The paper (Sec. 8) mixes in equal shares, whatever the data sets' sizes.
 
     Attributes:
-      sizes: number of examples of each data set.
-      batch_size: rows of a batch, over all processes.
-      seed: non-negative.
-      weights: relative shares of the data sets; empty for equal shares.
-      names: for the messages only.
+      sizes: Number of examples of each data set.
+      batch_size: Rows of a batch, over all processes.
+      seed: Non-negative.
+      weights: Relative shares of the data sets; empty for equal shares.
+      names: Names of the data sets, for messages.
     """
 
     sizes: tuple[int, ...]
@@ -72,7 +73,7 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise UserError(f"the seed must not be negative, got {self.seed}")
+            raise UserError(f"the seed must be zero or more, got {self.seed}")
         if self.weights and (
             len(self.weights) != len(self.sizes)
             or not all(weight > 0 and math.isfinite(weight) for weight in self.weights)
@@ -86,7 +87,7 @@ class Order:
         """Checks that every data set has enough images for its share of one batch.
 
         Raises:
-          UserError: with the numbers and the largest batch that can be made.
+          UserError: If not, with the numbers and the largest batch that can be made.
         """
         names = self.names or tuple(f"data set {i}" for i in range(len(self.sizes)))
         for name, size, slots in zip(names, self.sizes, self._slots, strict=True):
@@ -123,8 +124,11 @@ class Order:
     def indices(self, step: int) -> Int[np.ndarray, " batch"]:
         """Returns the examples of one batch, as indices into the concatenated data sets.
 
+        Args:
+          step: Step of the run.
+
         Raises:
-          UserError: as `check`.
+          UserError: If a data set has too few images, see `check`.
         """
         self.check()
         offset = random_bits(1, self.seed, _SHARE, step)[0] / 2.0**64
@@ -145,8 +149,13 @@ class Order:
 def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:
     """Returns the rows of the global batch that one process provides.
 
+    Args:
+      batch_size: Rows of a batch, over all processes.
+      process_index: Number of the process.
+      process_count: Number of processes.
+
     Raises:
-      UserError: the batch does not divide evenly among the processes.
+      UserError: If the batch does not divide evenly among the processes.
     """
     if batch_size % process_count:
         raise UserError(
@@ -155,3 +164,98 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
         )
     rows = batch_size // process_count
     return slice(process_index * rows, (process_index + 1) * rows)
+
+
+class Identities(NamedTuple):
+    """What the examples of a store show.
+
+    Attributes:
+      sample_ids: The hand, by its number within its data set.
+      versions: Which of the images of that hand.
+    """
+
+    sample_ids: Int[np.ndarray, " examples"]
+    versions: Int[np.ndarray, " examples"]
+
+
+def choose_fraction(
+    sample_ids: Int[np.ndarray, " examples"], fraction: float, seed: int, data_set: int = 0
+) -> Int[np.ndarray, " kept"]:
+    """Chooses a fraction of the hands of a data set (PeCLR, Sec. 4.5).
+
+    The hands are permuted by the seed and the first of them kept, rounded up, so that a smaller
+    fraction is a part of a larger one, and several training sizes can be compared.
+
+    Args:
+      sample_ids: Which hand each example shows; examples of one hand stay together.
+      fraction: Fraction of the hands, in (0, 1].
+      seed: Non-negative.
+      data_set: Number of the data set, so that two data sets do not keep the same places.
+
+    Returns:
+      The examples kept, in ascending order.
+    """
+    hands = np.unique(sample_ids)
+    # Without the rounding, a tenth of 30 hands would be 4 of them.
+    count = math.ceil(round(fraction * len(hands), 9))
+    kept = hands[permutation(len(hands), seed, _SUBSET, data_set)[:count]]
+    return np.flatnonzero(np.isin(sample_ids, kept))
+
+
+class Partners:
+    """Picks another version of the same hand, uniformly and as a pure function of seed and step.
+
+    FreiHAND has every hand before four backgrounds. Two views of one image share its background,
+    which tells that they belong together without a look at the hand; two views of different
+    versions do not.
+
+    A hand of a single version is its own partner. So are the hands that share a photo: they have
+    its number in common, but no two versions.
+
+    Args:
+      identities: Which hand each example shows, and in which version.
+      sizes: Number of examples of each data set, within which numbers of hands are unique.
+      seed: Non-negative.
+    """
+
+    def __init__(self, identities: Identities, sizes: tuple[int, ...], seed: int):
+        data_set = np.repeat(np.arange(len(sizes)), sizes)
+        # Examples of a hand side by side, and within it those of a version.
+        self._sorted = np.lexsort((identities.versions, identities.sample_ids, data_set))
+        keys = np.stack([data_set, identities.sample_ids, identities.versions])[:, self._sorted]
+        hands, versions = _runs(keys[:2]), _runs(keys)
+        place = np.argsort(self._sorted)
+        self._hand_start, self._hand_size = (values[place] for values in hands)
+        self._version_start, self._version_size = (values[place] for values in versions)
+        self._seed = seed
+
+    @property
+    def exist(self) -> bool:
+        """Whether any hand has more than one version."""
+        return bool((self._hand_size > self._version_size).any())
+
+    def indices(self, examples: Int[np.ndarray, " batch"], step: int) -> Int[np.ndarray, " batch"]:
+        """Returns the partners of one batch.
+
+        Args:
+          examples: The whole batch, over all processes.
+          step: Step of the run.
+        """
+        start, size = self._hand_start[examples], self._hand_size[examples]
+        own_start, own_size = self._version_start[examples], self._version_size[examples]
+        others = size - own_size
+        bits = random_bits(len(examples), self._seed, _PARTNER, step)
+        drawn = (bits % np.maximum(others, 1).astype(np.uint64)).astype(np.int64)
+        # Counted on from the end of its own version, around the versions of the hand.
+        partners = self._sorted[start + (own_start - start + own_size + drawn) % size]
+        return np.where(others > 0, partners, examples)
+
+
+def _runs(
+    keys: Int[np.ndarray, "names examples"],
+) -> tuple[Int[np.ndarray, " examples"], Int[np.ndarray, " examples"]]:
+    """Returns start and length of the run of equal columns that each column lies in."""
+    begins = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
+    starts = np.flatnonzero(begins)
+    sizes = np.diff(np.append(starts, keys.shape[1]))
+    return np.repeat(starts, sizes), np.repeat(sizes, sizes)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# How often a worker whose queue is full looks whether it is still wanted.
+# How often a thread whose queue is full checks whether it is still wanted.
 _POLL_SECONDS = 0.1
 
 
@@ -22,15 +22,15 @@ def prefetch(
     Closing the generator (or dropping it) ends the thread, and closes `items` if it is a generator.
 
     Args:
-      items: what to transform; used by the thread alone.
-      transform: called in the thread, in order.
-      size: how many results may wait.
+      items: What to transform; used by the thread alone.
+      transform: Called in the thread, in order.
+      size: How many results may wait.
 
     Yields:
       The results, in order.
 
     Raises:
-      Exception: whatever `items` or `transform` raised, once the results before it are used up.
+      Exception: Whatever `items` or `transform` raised, once the results before it are used up.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=size)
     stopped = threading.Event()

@@ -1,8 +1,10 @@
-"""Decodes stored records with tf.data. TensorFlow is imported here, and nowhere below."""
+"""Records decoded with tf.data; brings in TensorFlow, so it is imported where records are read."""
 
+import ctypes
 import functools
 import itertools
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -12,10 +14,14 @@ from jaxtyping import Int
 
 from data import schema
 from peclr_jax.geometry.crop import mirror_labels, warp_labels
-from peclr_jax.input_pipeline import allocator
-from peclr_jax.input_pipeline.memory import Batch, Identities
+from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.input_pipeline.stores import Batch
 
+# Of glibc's malloc.h, and what is set: the largest that mallopt takes, or enough for any batch.
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_MIB = 2**20
+_MALLOC_OPTIONS = {_TRIM_THRESHOLD: 1024 * _MIB, _TOP_PAD: 256 * _MIB, _MMAP_THRESHOLD: 32 * _MIB}
 _READ_AT_ONCE = 1024
 _STREAM_AT_ONCE = 256
 # Images being decoded, or waiting for their turn, per thread: with one each, threads would mostly
@@ -39,13 +45,31 @@ _LABELS = (
 def import_tensorflow() -> Any:
     """Returns TensorFlow, kept away from the accelerators, which are JAX's.
 
-    Before it makes its first images the allocator is set up for them.
+    The allocator is set up for images before TensorFlow makes its first ones.
     """
-    allocator.keep_freed_memory()
+    keep_freed_memory()
     import tensorflow as tf
 
     tf.config.set_visible_devices([], "GPU")
     return tf
+
+
+def keep_freed_memory() -> bool:
+    """Makes glibc keep memory for the next image rather than return it to the system.
+
+    Decoded images and batches are larger than what it keeps by default, so that the system would
+    map every page of every one anew: half of the pipeline's time. It concerns the whole process.
+
+    Returns:
+      Whether it is done; other systems' allocators are left as they are.
+    """
+    if sys.platform != "linux":
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:  # musl
+        return False
+    accepted = [mallopt(option, value) == 1 for option, value in _MALLOC_OPTIONS.items()]
+    return all(accepted)
 
 
 class RecordStore:
@@ -56,13 +80,13 @@ class RecordStore:
 
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.
-      size: side of the crops in pixels.
-      margin: side of a crop over the larger side of the hand's box; `None` for the central square
+      size: Side of the crops, pixels.
+      margin: Side of a crop over the larger side of the hand's box; None for the central square
         of the image.
-      labels: whether to deliver labels beside the images.
-      canvases: whether to leave it to the accelerator to resample, and deliver canvases and the
+      labels: Whether to deliver labels beside the images.
+      canvases: Whether to leave it to the accelerator to resample, and deliver canvases and the
         matrices from them to the crops (see `canvas`). Labels are of the crops either way.
-      threads: for decoding; 0 means one per core.
+      threads: Threads that decode; 0 for one per core.
     """
 
     def __init__(
@@ -92,7 +116,7 @@ class RecordStore:
         return sum(self.sizes)
 
     def identities(self) -> Identities:
-        """Reads which hand each record shows, showing progress; no image is decoded."""
+        """Returns which hand each record shows, read without its image; shows progress."""
         starts = range(0, len(self), _READ_AT_ONCE)
         parts = []
         for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
@@ -106,14 +130,14 @@ class RecordStore:
         """Yields the records of each array of indices, decoding ahead in parallel.
 
         Args:
-          indices: arrays of equal length (the last may be shorter).
+          indices: Arrays of equal length (the last may be shorter).
 
         Yields:
-          image (B, size, size, 3) uint8, or canvases of another size and `to_source` (B, 2, 3), the
-          matrices from their pixels to those of the crops. If wanted, the labels in crop pixels,
-          with `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the image lies at
-          `scale * p + shift` in the crop, before that is `mirrored` (B,) bool. `handedness` is the
-          record's.
+          Batches of `image` (B, size, size, 3) uint8, or of canvases of another size, with
+          `to_source` (B, 2, 3), the matrices from their pixels to those of the crops. If wanted,
+          labels in crop pixels, with `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the
+          image lies at `scale * p + shift` in the crop, before that is `mirrored` (B,) bool.
+          `handedness` is the record's.
         """
         tf = import_tensorflow()
         indices = iter(indices)
@@ -209,7 +233,7 @@ def _parse(serialized: Any, names: Iterable[str]) -> dict[str, Any]:
     tf = import_tensorflow()
     features = schema.features()
 
-    def stored(name: str) -> Any:
+    def feature(name: str) -> Any:
         info = features[name].get_tensor_info()
         if name == "image":
             return tf.io.FixedLenFeature((), tf.string)
@@ -223,5 +247,5 @@ def _parse(serialized: Any, names: Iterable[str]) -> dict[str, Any]:
         dtype = features[name].get_tensor_info().np_dtype
         return tf.cast(value, tf.bool if dtype == np.bool_ else tf.int32)
 
-    example = tf.io.parse_example(serialized, {name: stored(name) for name in names})
+    example = tf.io.parse_example(serialized, {name: feature(name) for name in names})
     return {name: read(name, value) for name, value in example.items()}

@@ -5,7 +5,6 @@ A hand may come in several versions, which differ in the background as those of 
 The crop around the hand is cut as from photographs, so that views of both have the same margins.
 """
 
-import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -18,8 +17,9 @@ from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.geometry import crop as cropping
-from peclr_jax.input_pipeline.memory import Batch, MemoryStore, check_host_memory
+from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.input_pipeline.stores import Batch, MemoryStore, check_host_memory
 
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
@@ -34,13 +34,13 @@ class Renderer:
     """Renders batches of hands, cropped, each device its share.
 
     Args:
-      render: the renderer.
-      mesh: the devices.
-      seed: of the hands.
-      size: side of the crops in pixels.
-      margin: side of a crop over the larger side of the hand's box; `None` for the whole image.
-      versions: how many of each hand `render` renders.
-      labels: whether to deliver labels beside the images.
+      render: The rendering function.
+      mesh: The devices.
+      seed: Seed of the hands.
+      size: Side of the crops, pixels.
+      margin: Side of a crop over the larger side of the hand's box; None for the whole image.
+      versions: How many of each hand `render` renders.
+      labels: Whether to deliver labels beside the images.
     """
 
     def __init__(
@@ -79,7 +79,12 @@ class Renderer:
         self._make_whole = jax.jit(on_each, out_shardings=replicated(mesh))
 
     def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
-        """Returns version 0 of these hands of this purpose, split over the devices."""
+        """Returns version 0 of hands, split over the devices.
+
+        Args:
+          indices: Numbers of the hands.
+          purpose: `TRAIN`, `HELD_OUT`, or `ENDLESS` and above.
+        """
         return self._make_split(np.uint32(purpose % 2**32), self._place(indices))[0]
 
     def pool(
@@ -88,16 +93,16 @@ class Renderer:
         """Renders all versions of hands into host memory, showing progress.
 
         Args:
-          indices: which hands.
+          indices: Numbers of the hands.
           purpose: `TRAIN` or `HELD_OUT`, which share no hand.
-          chunk: how many to render at once, over all devices; rounded up to a multiple of them.
-          description: for the progress bar.
+          chunk: How many to render at once, over all devices; rounded up to a multiple of them.
+          description: Text of the progress bar.
 
         Returns:
           Version 0 of all hands, then version 1 of all of them, and so on, as FreiHAND's images.
 
         Raises:
-          MemoryError: more than half of the host's free memory would be taken.
+          OutOfMemoryError: If more than half of the host's free memory would be taken.
         """
         check_host_memory(len(indices) * self._versions * self._image_bytes)
         chunk = min(chunk, len(indices))
@@ -111,6 +116,11 @@ class Renderer:
 
     def chunk(self, indices: Int[np.ndarray, " hands"], purpose: int, size: int) -> list[Batch]:
         """Renders at most `size` hands into host memory, by the one program for that size.
+
+        Args:
+          indices: Numbers of the hands.
+          purpose: `TRAIN` or `HELD_OUT`.
+          size: How many hands the program renders, over all devices.
 
         Returns:
           The hands in each version.
@@ -127,34 +137,14 @@ class Renderer:
         return jax.make_array_from_callback(rows.shape, sharding, lambda at: rows[at])
 
 
-class LazyStore:
-    """Held-out hands, rendered when first asked for and kept.
-
-    Args:
-      make: renders them.
-      count: their number.
-    """
-
-    def __init__(self, make: Callable[[], MemoryStore], count: int):
-        self.sizes: tuple[int, ...] = (count,)
-        self._make = functools.cache(make)
-
-    def __len__(self) -> int:
-        return self.sizes[0]
-
-    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices."""
-        return self._make().stream(indices)
-
-
 class RenderedStore:
-    """Version 0 of hands, rendered each time they are asked for; none is kept.
+    """Version 0 of hands, rendered each time they are read; none is kept.
 
     Args:
-      renderer: renders them.
-      count: their number.
+      renderer: The renderer.
+      count: Number of hands.
       purpose: `TRAIN` or `HELD_OUT`.
-      chunk: how many to render at once, over all devices.
+      chunk: How many to render at once, over all devices.
     """
 
     def __init__(self, renderer: Renderer, count: int, purpose: int, chunk: int):
@@ -164,8 +154,16 @@ class RenderedStore:
     def __len__(self) -> int:
         return self.sizes[0]
 
+    def identities(self) -> Identities:
+        """Returns which hand each example shows, and in which version."""
+        return Identities(np.arange(len(self)), np.zeros(len(self), int))
+
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices."""
+        """Yields the examples of each array of indices.
+
+        Args:
+          indices: Arrays of rows.
+        """
         for rows in indices:
             yield _concatenate(
                 self._renderer.chunk(rows[at : at + self._chunk], self._purpose, self._chunk)[0]

@@ -1,4 +1,4 @@
-"""Progress through a number of things: what is rendered, decoded, evaluated, predicted."""
+"""Progress through images that are rendered, decoded, evaluated or predicted."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -14,14 +14,14 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Yields the items, drawing a bar on a terminal and printing a line now and then elsewhere.
+    """Yields items, with a bar on a terminal and a line every ten seconds elsewhere.
 
-    Of several processes the first one speaks for all.
+    Only the first process of several shows anything.
 
     Args:
-      items: what to go through.
-      description: what is being done.
-      total: number of items.
+      items: What to go through.
+      description: What is being done, shown before the progress.
+      total: Number of items.
 
     Yields:
       The items.

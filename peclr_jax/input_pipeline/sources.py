@@ -1,50 +1,46 @@
-"""Sources of batches: stored examples streamed or cached on the device, and endless new hands."""
+"""Sources of batches: examples streamed or cached on the devices, and new hands without end."""
 
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar, runtime_checkable
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Array, Int
 
 from peclr_jax.devices.mesh import shard_batch
-from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.memory import Batch, DeviceCache, Store
-from peclr_jax.input_pipeline.order import Order, process_rows
-from peclr_jax.input_pipeline.pairs import Partners, as_partners, split_pairs
+from peclr_jax.input_pipeline.device_cache import DeviceCache
+from peclr_jax.input_pipeline.order import Order, Partners, process_rows
 from peclr_jax.input_pipeline.prefetch import prefetch
 from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
+from peclr_jax.input_pipeline.stores import Batch, Store
 
 DeviceBatch = dict[str, Array]
+Value = TypeVar("Value")
 # Hands are numbered with 32-bit integers; after these many they come again.
 _INDICES = 2**31
+# What a batch holds of the partners, by the names that it has of the images themselves.
+_OF_PARTNERS = {"image": "partner", "to_source": "partner_to_source"}
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Where batches come from.
-
-    Attributes:
-      num_examples: number of different images; `None` if there is no end to them.
-      steps_per_epoch: steps in which as many images are drawn; `None` likewise.
-    """
+    """Where batches come from."""
 
     @property
     def num_examples(self) -> int | None:
-        """Number of different images; `None` if there is no end to them."""
+        """Number of different images; None if there is no end to them."""
         ...
 
     @property
     def steps_per_epoch(self) -> int | None:
-        """Steps in which as many images are drawn as there are; `None` likewise."""
+        """Steps in which as many images are drawn as there are; None likewise."""
         ...
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of `start_step` and all later steps, without end.
+        """Yields the batches of a step and of all later ones, without end.
 
         The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
         uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
@@ -52,11 +48,18 @@ class Source(Protocol):
         `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
         version of the same hand, where the source pairs versions; labels are of `image`. Close the
         iterator when done with it.
+
+        Args:
+          start_step: First step.
         """
         ...
 
     def sample(self, count: int) -> Batch:
-        """Returns the first `count` held-out examples (fewer if there are fewer), on the host."""
+        """Returns the first held-out examples, on the host.
+
+        Args:
+          count: How many, or as many as there are.
+        """
         ...
 
 
@@ -65,42 +68,38 @@ class HeldOut:
     """The examples that are not trained on.
 
     Attributes:
-      stores: where they are, one store after the other.
+      stores: The stores that hold them, one after the other.
     """
 
     stores: tuple[Store, ...]
 
     def sample(self, count: int) -> Batch:
-        """Returns the first `count` examples, or as many as there are."""
+        """Returns the first examples.
+
+        Args:
+          count: How many, or as many as there are.
+        """
         parts: list[Batch] = []
         for store in self.stores:
-            # A store is not asked in vain: hands might have to be rendered.
+            # A store of which nothing is wanted is not asked: its hands might have to be rendered.
             if rows := min(count - sum(len(part["image"]) for part in parts), len(store)):
                 parts += itertools.islice(store.stream([np.arange(rows)]), 1)
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 @dataclasses.dataclass(frozen=True)
-class StreamSource:
-    """Batches read from a store by each process and copied to its devices ahead of time.
+class _FiniteSource:
+    """What sources of stored examples have in common.
 
     Attributes:
-      store: the examples, all of them reachable from every process.
-      order: which of them make up each batch.
-      mesh: the devices.
-      held_out: the examples for monitoring.
-      process_index: number of this process.
-      process_count: number of processes.
-      partners: the other version beside each image, if there is to be one.
+      order: Which examples make up each batch.
+      held_out: The examples for monitoring.
+      partners: Which version is shown beside each image; None for none.
     """
 
-    store: Store
     order: Order
-    mesh: Mesh
     held_out: HeldOut
-    process_index: int
-    process_count: int
-    partners: Partners | None = None
+    partners: Partners | None
 
     @property
     def num_examples(self) -> int:
@@ -112,66 +111,80 @@ class StreamSource:
         """Steps in which as many images are drawn as there are."""
         return self.order.steps_per_epoch
 
-    def host_batches(self, start_step: int = 0) -> Iterator[Batch]:
-        """Yields this process's rows of the batches, before they are copied to the devices."""
-        rows = process_rows(self.order.batch_size, self.process_index, self.process_count)
-        steps = itertools.count(start_step)
-        if self.partners is None:
-            return self.store.stream(self.order.indices(step)[rows] for step in steps)
-        paired = (_with_partners(self.order, self.partners, step) for step in steps)
-        # Read as one batch, so that both are decoded by the same threads.
-        return split_pairs(
-            self.store.stream(np.concatenate([own[rows], other[rows]]) for own, other in paired)
-        )
-
-    def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of `start_step` and all later steps."""
-        place = functools.partial(shard_batch, mesh=self.mesh)
-        return prefetch(self.host_batches(start_step), place)
-
     def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples."""
+        """Returns the first held-out examples.
+
+        Args:
+          count: How many, or as many as there are.
+        """
         return self.held_out.sample(count)
+
+    def _indices(self, step: int) -> list[Int[np.ndarray, " batch"]]:
+        """Returns the examples of a batch, and their partners if there are any."""
+        examples = self.order.indices(step)
+        return [examples, *([self.partners.indices(examples, step)] if self.partners else [])]
 
 
 @dataclasses.dataclass(frozen=True)
-class CachedSource:
-    """Batches gathered on the device from a cache there.
+class StreamSource(_FiniteSource):
+    """Batches read from a store by each process and copied to its devices ahead of time.
 
     Attributes:
-      cache: the examples.
-      order: which of them make up each batch.
-      held_out: the examples for monitoring.
-      partners: the other version beside each image, if there is to be one.
+      store: The examples, all of them reachable from every process.
+      mesh: The devices.
+      process: Number of this process, and of all processes.
+    """
+
+    store: Store
+    mesh: Mesh
+    process: tuple[int, int]
+
+    def host_batches(self, start_step: int = 0) -> Iterator[Batch]:
+        """Yields this process's rows of the batches, before they are copied to the devices.
+
+        Args:
+          start_step: First step.
+        """
+        rows = process_rows(self.order.batch_size, *self.process)
+        # Read as one batch with the partners, so that both are decoded by the same threads.
+        batches = self.store.stream(
+            np.concatenate([indices[rows] for indices in self._indices(step)])
+            for step in itertools.count(start_step)
+        )
+        return batches if self.partners is None else (_split_pairs(batch) for batch in batches)
+
+    def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
+        """Yields the batches of a step and of all later ones.
+
+        Args:
+          start_step: First step.
+        """
+        return prefetch(
+            self.host_batches(start_step), functools.partial(shard_batch, mesh=self.mesh)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CachedSource(_FiniteSource):
+    """Batches gathered on the devices from a cache there.
+
+    Attributes:
+      cache: The examples.
     """
 
     cache: DeviceCache
-    order: Order
-    held_out: HeldOut
-    partners: Partners | None = None
-
-    @property
-    def num_examples(self) -> int:
-        """Number of different images."""
-        return self.order.num_examples
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in which as many images are drawn as there are."""
-        return self.order.steps_per_epoch
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of `start_step` and all later steps."""
-        for step in itertools.count(start_step):
-            if self.partners is None:
-                yield self.cache.take(self.order.indices(step))
-            else:
-                own, other = _with_partners(self.order, self.partners, step)
-                yield self.cache.take(own) | as_partners(self.cache.take(other))
+        """Yields the batches of a step and of all later ones.
 
-    def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples."""
-        return self.held_out.sample(count)
+        Args:
+          start_step: First step.
+        """
+        for step in itertools.count(start_step):
+            images, *partners = map(self.cache.take, self._indices(step))
+            for batch in partners:
+                images |= _as_partners(batch)
+            yield images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,10 +192,10 @@ class EndlessSource:
     """Hands that are rendered for one batch and never seen again.
 
     Attributes:
-      renderer: renders them.
-      batch_size: rows of a batch, over all processes.
-      seed: of the run; another one sees other hands.
-      held_out: the examples for monitoring.
+      renderer: The renderer.
+      batch_size: Rows of a batch, over all processes.
+      seed: Seed of the run; another one sees other hands.
+      held_out: The examples for monitoring.
     """
 
     renderer: Renderer
@@ -193,39 +206,32 @@ class EndlessSource:
     steps_per_epoch: None = None
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of `start_step` and all later steps."""
+        """Yields the batches of a step and of all later ones.
+
+        Args:
+          start_step: First step.
+        """
         for step in itertools.count(start_step):
             first = step * self.batch_size % _INDICES
             indices = np.arange(first, first + self.batch_size) % _INDICES
             yield self.renderer.batch(indices, ENDLESS + self.seed)
 
     def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples."""
+        """Returns the first held-out examples.
+
+        Args:
+          count: How many, or as many as there are.
+        """
         return self.held_out.sample(count)
 
 
-def _with_partners(
-    order: Order, partners: Partners, step: int
-) -> tuple[Int[np.ndarray, " batch"], Int[np.ndarray, " batch"]]:
-    examples = order.indices(step)
-    return examples, partners.indices(examples, step)
+def _split_pairs(batch: Batch) -> Batch:
+    """Lays the second half of a batch, the partners, beside the first."""
+    count = len(batch["image"]) // 2
+    images = {name: array[:count] for name, array in batch.items()}
+    return images | _as_partners({name: array[count:] for name, array in batch.items()})
 
 
-def check_mesh(batch_size: int, mesh: Mesh) -> None:
-    """Checks that a batch divides among the devices.
-
-    Raises:
-      UserError: it does not.
-    """
-    if batch_size < 1 or batch_size % mesh.size:
-        raise UserError(
-            f"a batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple"
-        )
-
-
-def this_process(index: int | None, count: int | None) -> tuple[int, int]:
-    """Fills in JAX's own numbers for those that are not given."""
-    return (
-        jax.process_index() if index is None else index,
-        jax.process_count() if count is None else count,
-    )
+def _as_partners(batch: Mapping[str, Value]) -> dict[str, Value]:
+    """Returns what the second view needs, by the names that it has beside the images."""
+    return {name: batch[own] for own, name in _OF_PARTNERS.items() if own in batch}

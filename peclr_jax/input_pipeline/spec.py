@@ -13,7 +13,11 @@ Share = Annotated[float, Between(0, 1, above=True)]
 
 
 def as_list(text: str) -> list[str]:
-    """Splits a field of names that are separated by commas."""
+    """Splits a field of names that are separated by commas.
+
+    Args:
+      text: Value of the field.
+    """
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -167,14 +171,32 @@ class DataSpec(Spec):
         return self.source == "tfds" and RENDERED in self.all_names
 
     @property
+    def has_rendered(self) -> bool:
+        """Whether hands are rendered, alone or mixed with records."""
+        return self.source == RENDERED or self.is_mixed
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether hands are rendered for one batch each, without end."""
+        return self.source == RENDERED and not self.rendered.count
+
+    @property
+    def kept_on(self) -> str:
+        """Where the examples to serve are kept: as `cache`, but rendered hands are always kept."""
+        return "device" if self.has_rendered and self.cache == "none" else self.cache
+
+    @property
     def is_paired(self) -> bool:
         """Whether each image comes with another version of the same hand."""
         return self.pairs == "versions"
 
     @property
     def shares(self) -> tuple[float, ...]:
-        """The weights as numbers; empty for equal shares."""
-        return tuple(map(float, as_list(self.weights)))
+        """Relative shares of the data sets, rendered hands last; empty for equal shares."""
+        if self.source == RENDERED:
+            return ()
+        shares = zip(self.all_names, map(float, as_list(self.weights)), strict=False)
+        return tuple(share for _, share in sorted(shares, key=lambda pair: pair[0] == RENDERED))
 
     @property
     def crop_margin(self) -> float | None:

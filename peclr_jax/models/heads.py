@@ -19,11 +19,6 @@ class ProjectionHead(nn.Module):
 
     Linear, BatchNorm, ReLU, Linear without bias; the sizes are the official code's, the paper
     gives none. The reading as m points of R^2 is the paper's Sec. 3.2.
-
-    Attributes:
-      hidden: Width of the hidden layer.
-      num_points: Number of points, the paper's m.
-      dtype: Type of the hidden layer's activations.
     """
 
     hidden: int = 512
@@ -34,15 +29,7 @@ class ProjectionHead(nn.Module):
     def __call__(
         self, features: Float[Array, "batch features"], train: bool = False
     ) -> Float[Array, "batch points 2"]:
-        """Projects pooled features of any width to points.
-
-        Args:
-          features: Output of the encoder.
-          train: Use and update the statistics of the batch.
-
-        Returns:
-          (B, m, 2) float32, (x, y) interleaved as in the official code; not normalised.
-        """
+        """Projects features to points, interleaved as in the official code, not normalised."""
         x = nn.Dense(self.hidden, dtype=self.dtype, name="dense1")(features)
         x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
         x = nn.relu(x)
@@ -55,23 +42,13 @@ class PoseHead(nn.Module):
 
     Without hidden layers it is the linear layer of fine-tuning, with one the two-layer perceptron
     that probes a frozen encoder (Sec. 4.4; the paper does not give its width).
-
-    Attributes:
-      hidden: Widths of the hidden layers, each followed by a ReLU.
     """
 
     hidden: tuple[int, ...] = ()
 
     @nn.compact
     def __call__(self, features: Float[Array, "batch features"]) -> Float[Array, "batch 21 3"]:
-        """Returns (x, y, depth), normalised: see `PoseNetwork`; the wrist's depth is zero.
-
-        Args:
-          features: (B, C), the encoder's output.
-
-        Returns:
-          (B, 21, 3) float32.
-        """
+        """Returns (x, y, depth), normalised: see `PoseNetwork`; the wrist's depth is zero."""
         x = features
         for index, width in enumerate(self.hidden):
             x = nn.relu(nn.Dense(width, name=f"hidden{index + 1}")(x))
@@ -85,9 +62,6 @@ class RootDepthRefiner(nn.Module):
 
     A perceptron, 64-128-128-1, whose output is added to the estimate; layers and sizes are those of
     the released networks.
-
-    Attributes:
-      hidden: Width of the two hidden layers.
     """
 
     hidden: int = 128

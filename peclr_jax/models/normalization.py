@@ -47,13 +47,6 @@ class BatchNorm(nn.Module):
     ) -> Float[Array, "*batch channels"]:
         """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set.
 
-        Args:
-          x: Activations, any float type; statistics are float32.
-          shortcut: Activations to add to the normalised, scaled and shifted ones.
-
-        Returns:
-          The result, in `dtype`.
-
         Raises:
           UserError: If a training batch has one value a channel, whose variance is undefined.
         """
@@ -219,7 +212,7 @@ def _affine(
 
 
 def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
-    """Adds the shortcut and rectifies.
+    """Adds the shortcut, if there is one, and rectifies.
 
     Args:
       y: Activations.
@@ -231,16 +224,9 @@ def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
 
 
 def fold(network: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
-    """Folds the running statistics of a network's encoder into its convolutions.
+    """Folds the running statistics of a network's encoder, a `ResNet`, into its convolutions.
 
     The outputs are the same up to rounding, at fewer passes over the activations.
-
-    Args:
-      network: Network with an `encoder`, a `ResNet`.
-      variables: Parameters and running statistics of the network.
-
-    Returns:
-      The network without BatchNorm in its encoder, and its variables.
     """
     params, statistics = variables["params"], dict(variables["batch_stats"])
     encoder: Any = network.encoder

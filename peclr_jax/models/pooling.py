@@ -18,12 +18,6 @@ def max_pool(x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c"]:
     On GPUs, XLA's own derivative of pooling is a scatter from coordinates that take ten times the
     memory of the result. This one keeps a byte a window, the place of its (first) maximum, and
     every pixel looks up the windows that it lies in.
-
-    Args:
-      x: Activations, any float type.
-
-    Returns:
-      The maxima; odd sides are rounded up.
     """
     window, strides = (_SIZE, _SIZE), (_STRIDE, _STRIDE)
     return nn.max_pool(x, window, strides, padding=((_PADDING, _PADDING),) * 2)

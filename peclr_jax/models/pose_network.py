@@ -61,9 +61,6 @@ class PoseNetwork(nn.Module):
           images: ImageNet-standardised views.
           intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
-
-        Returns:
-          2.5D poses in view pixels, and root depths.
         """
         if self.frozen_encoder:
             features = jax.lax.stop_gradient(self.encoder(images, False))
@@ -100,22 +97,12 @@ def place(
 
 
 def to_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
-    """Turns the head's (x, y) into view pixels: 0 is the view's centre, 1 half its side away.
-
-    Args:
-      pose: (x, y, depth) from the head.
-      side: Side of the view, pixels.
-    """
+    """Turns the head's (x, y) into view pixels: 0 is the view's centre, 1 half its side away."""
     center, half = (side - 1) / 2, side / 2
     return pose * jnp.array([half, half, 1.0]) + jnp.array([center, center, 0.0])
 
 
 def from_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:
-    """Undoes `to_pixels`.
-
-    Args:
-      pose: (x px, y px, depth).
-      side: Side of the view, pixels.
-    """
+    """Undoes `to_pixels`."""
     center, half = (side - 1) / 2, side / 2
     return (pose - jnp.array([center, center, 0.0])) / jnp.array([half, half, 1.0])

@@ -8,12 +8,7 @@ from peclr_jax.models.resnet import ResNet
 
 
 class Projector(nn.Module):
-    """Projects images to latent points; parameters lie under "encoder" and "head".
-
-    Attributes:
-      encoder: Images to pooled features; kept after pre-training.
-      head: Features to points; dropped after pre-training.
-    """
+    """Projects images to latent points; parameters lie under "encoder" and "head"."""
 
     encoder: ResNet
     head: ProjectionHead
@@ -21,13 +16,5 @@ class Projector(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width 3"], train: bool = False
     ) -> Float[Array, "batch points 2"]:
-        """Projects ImageNet-standardised images to points.
-
-        Args:
-          images: (B, S, S, 3).
-          train: Use and update the statistics of the batch (collection "batch_stats").
-
-        Returns:
-          (B, m, 2) float32, not normalised.
-        """
+        """Projects ImageNet-standardised images to points, not normalised."""
         return self.head(self.encoder(images, train), train)

@@ -26,11 +26,7 @@ class ReleasedHead(nn.Module):
 
     @nn.compact
     def __call__(self, features: Float[Array, "batch features"]) -> Float[Array, "batch 21 3"]:
-        """Returns (x px, y px, depth), joints in FreiHAND's order; the root's depth is zero.
-
-        Args:
-          features: (B, C), the encoder's output.
-        """
+        """Returns (x px, y px, depth), joints in FreiHAND's order; the root's depth is zero."""
         outputs = nn.Dense(NUM_OUTPUTS, name="fc")(features)
         pose = outputs[:, : 3 * NUM_JOINTS].reshape(-1, NUM_JOINTS, 3)
         return pose.at[:, WRIST, 2].set(0.0)
@@ -62,16 +58,13 @@ class ReleasedPoseNetwork(nn.Module):
         intrinsics: Float[Array, "batch 3 3"],
         train: bool = False,
     ) -> PoseOutput:
-        """Estimates the poses of hands.
+        """Estimates 2.5D poses in view pixels, rooted at the wrist, and root depths.
 
         Args:
           images: ImageNet-standardised views, of the side that the weights were trained on
             (`VIEW_SIDE` for the releases): the layer gives its pixels.
           intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
-
-        Returns:
-          2.5D poses in view pixels, rooted at the wrist, and root depths.
         """
         pose = self.head(self.encoder(images, train))
         output = place(pose, intrinsics, self.refiner, train)
@@ -82,10 +75,6 @@ def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> 
     """Replaces the palm by the wrist, as joint 0 and as root.
 
     The official rule, in camera space: wrist = 2 palm - middle MCP.
-
-    Args:
-      output: Poses rooted at the palm, which is joint 0.
-      intrinsics: Camera matrices of the views, pixels.
     """
     # The palm is half way, so the wrist is as far from it as the knuckle, on the other side.
     knuckle = output.pose[:, MIDDLE_MCP, 2]
@@ -102,10 +91,6 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
 
     The layer gives pixels instead of multiples of half the view's side, its unused 64th output is
     zero, and a network without refinement gets one whose correction is zero.
-
-    Args:
-      variables: Variables of a network with a linear head.
-      view_side: Side of its views, pixels.
 
     Raises:
       UserError: If the head is not linear.

@@ -121,14 +121,7 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """A residual block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper).
-
-    Attributes:
-      features: Channels of the first two convolutions; the last has four times as many.
-      strides: Stride of the 3x3 convolution and of the shortcut.
-      conv: `(features, size, strides, name=) -> layer`.
-      norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
-    """
+    """A block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper), fields as `BasicBlock`."""
 
     features: int
     strides: int
@@ -179,15 +172,9 @@ class ResNet(nn.Module):
     def __call__(
         self, images: Float[Array, "batch height width_px 3"], train: bool = False
     ) -> Float[Array, "batch features"]:
-        """Encodes a batch of images.
+        """Encodes ImageNet-standardised images as the average-pooled features of the last stage.
 
-        Args:
-          images: RGB, standardised by ImageNet's mean and deviation.
-          train: Use and update the statistics of the batch (collection "batch_stats").
-
-        Returns:
-          The average-pooled features of the last stage, float32; 512 of them for ResNet-18 and
-          -34, 2,048 for the others (at width 64).
+        These are 512 for ResNet-18 and -34, 2,048 for the others (at width 64).
 
         Raises:
           UserError: If `stem`, `remat` or `pointwise` is unknown, or a folded network is trained.

@@ -98,12 +98,7 @@ class PoseNetworkSpec(EncoderSpec):
     hidden: HeadWidth = 512
 
     def build(self, *, refine_root_depth: bool) -> PoseNetwork:
-        """Makes the network.
-
-        Args:
-          refine_root_depth: Whether it has a refinement of the root's depth, which is trained
-            where the loss weighs that depth.
-        """
+        """Makes the network; only a loss that weighs the root's depth trains its refinement."""
         return PoseNetwork(
             self.build_encoder(),
             PoseHead((self.hidden,) if self.head == "mlp" else ()),
@@ -116,16 +111,7 @@ class PoseNetworkSpec(EncoderSpec):
 class PoseModelSpec(Spec):
     """`PoseNetworkSpec` whose encoder may be left to the checkpoint that training starts from.
 
-    Attributes:
-      architecture: As in `EncoderSpec`, or "auto" for that of the checkpoint.
-      width: As in `EncoderSpec`, or 0 for that of the checkpoint.
-      stem: As in `EncoderSpec`, or "auto" for that of the checkpoint.
-      dtype: As in `EncoderSpec`.
-      remat: As in `EncoderSpec`.
-      pointwise: As in `EncoderSpec`.
-      frozen: As in `PoseNetworkSpec`.
-      head: As in `PoseNetworkSpec`.
-      hidden: As in `PoseNetworkSpec`.
+    Fields are those of `PoseNetworkSpec`; "auto", or 0 for the width, takes the checkpoint's.
     """
 
     architecture: Literal["auto", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = (
@@ -147,9 +133,5 @@ class PoseModelSpec(Spec):
 
     @property
     def network(self) -> PoseNetworkSpec:
-        """The network, once no field is open.
-
-        Raises:
-          FieldError: A field is open.
-        """
+        """The network, once no field is open; else a `FieldError`."""
         return PoseNetworkSpec(**specs.to_dict(self))

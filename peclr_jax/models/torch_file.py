@@ -48,9 +48,6 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     read, and nothing else of such a checkpoint, such as the optimiser's state. The prefix "module."
     of every name, which data-parallel training adds, is dropped.
 
-    Args:
-      path: A file that `torch.save` wrote, in either of its formats, or a safetensors file.
-
     Returns:
       Tensor name to read-only array; bfloat16 and float16 become float32. A file that is a single
       tensor gives it the empty name.
@@ -72,14 +69,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def read_text(path: str | os.PathLike[str], name: str) -> str | None:
-    """Reads a string that our files hold beside the tensors; nothing in the file is executed.
-
-    Args:
-      path: A file of weights.
-      name: Name of the string.
-
-    Returns:
-      The string; None where there is none of that name, as in other people's files.
+    """Reads a string that our files hold beside the tensors; None from other people's files.
 
     Raises:
       MissingFileError: If there is no such file.
@@ -113,7 +103,6 @@ def _widened(tensor: np.ndarray) -> np.ndarray:
 
 
 def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
-    """Reads a file in the format that its first bytes tell."""
     start = file.read(len(_STREAM))
     file.seek(0)
     if start.startswith(_ZIP):

@@ -93,11 +93,7 @@ Slots = Iterator[tuple[str, Slot]]
 
 
 def of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Network:
-    """Tells a network from the names and shapes of its tensors.
-
-    Args:
-      shapes: Shapes of a state dict, by name.
-    """
+    """Tells a network from the names and shapes of its tensors."""
     if any(name.startswith(("backend_model.", "zroot_ref.")) for name in shapes):
         layout = "released"
     elif any(name.startswith(("encoder.features.", "projection_head.")) for name in shapes):
@@ -121,11 +117,8 @@ def of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Network:
 def of_variables(variables: Mapping[str, Any]) -> Network:
     """Tells a network from its variables.
 
-    Args:
-      variables: {"params", ...} of a `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
-
     Raises:
-      UserError: If they are of another network.
+      UserError: If they are not those of a `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
     """
     params = variables["params"]
     head = params.get("head", {})
@@ -152,12 +145,7 @@ def of_variables(variables: Mapping[str, Any]) -> Network:
 
 
 def stage_sizes(layout: str, names: Iterable[str]) -> tuple[int, ...]:
-    """Returns the number of residual blocks in every stage.
-
-    Args:
-      layout: A key of `DESCRIPTIONS`.
-      names: Names of the tensors.
-    """
+    """Returns the number of residual blocks in every stage."""
     patterns = [rf"{re.escape(module)}\.(\d+)\." for module in _MODULES[layout][2:]]
     matches = [[re.match(pattern, name) for name in names] for pattern in patterns]
     return tuple(1 + max([int(m[1]) for m in stage if m], default=-1) for stage in matches)

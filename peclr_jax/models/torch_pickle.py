@@ -55,14 +55,7 @@ class Unreadable(ValueError):
 
 
 class Storage(NamedTuple):
-    """Numbers in a file that tensors are views of.
-
-    Attributes:
-      key: Name in the file.
-      dtype: Type of the numbers.
-      size: Count of the numbers.
-      start: Number from which the offset of a tensor counts.
-    """
+    """Numbers in a file that tensors are views of; offsets of tensors count from `start`."""
 
     key: str
     dtype: np.dtype
@@ -159,12 +152,7 @@ class _Unpickler(pickle.Unpickler):
         self._storages = storages
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns what replaces a global; never the global itself.
-
-        Args:
-          module: Module of the global.
-          name: Its name in the module.
-        """
+        """Returns what replaces a global; never the global itself."""
         full = f"{module}.{name}"
         if full == "collections.OrderedDict":
             return type(name, (_Mapping,), {})
@@ -186,8 +174,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         """Returns the storage that a pickle refers to, without reading it.
 
-        Args:
-          pid: ("storage", type, key, device, size, view of older files).
+        Its name is ("storage", type, key, device, size, view of older files).
         """
         kind, *rest = pid
         if kind == "module":
@@ -206,10 +193,10 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
-    """Reads one pickle.
+    """Reads one pickle; the file's position is at its beginning, and afterwards behind its end.
 
     Args:
-      file: File whose position is at the pickle's beginning, and afterwards behind its end.
+      file: The file.
       storages: Receives the storages that the pickle refers to, by key.
 
     Raises:

@@ -40,9 +40,6 @@ class TorchWeights(NamedTuple):
 def read_weights(path: str | os.PathLike[str]) -> TorchWeights:
     """Reads a file of weights in any of the layouts; nothing in the file is executed.
 
-    Args:
-      path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
-
     Raises:
       MissingFileError: If there is no such file.
       UserError: If the file cannot be read, or its tensors are not those of a known network.
@@ -55,28 +52,18 @@ def read_weights(path: str | os.PathLike[str]) -> TorchWeights:
 
 
 def load_torch(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Reads a file of weights as `read_weights` does, and returns the variables alone.
-
-    Args:
-      path: `.pth`, `.pt`, `.ckpt` or `.safetensors`.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If the file cannot be read, or its tensors are not those of a known network.
-    """
+    """Reads a file of weights as `read_weights` does, and returns the variables alone."""
     return read_weights(path).variables
 
 
 def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
-    """Maps a state dict to the variables of our network.
+    """Maps a state dict of any layout to the variables of our network.
 
-    Args:
-      state_dict: Tensor name to array, as PyTorch lays them out (convolutions: out, in, height,
-        width), in any of the layouts. The classifier (`fc`) and `num_batches_tracked` are left out.
+    The classifier (`fc`) and `num_batches_tracked` are left out.
 
     Returns:
-      {"params", "batch_stats"} of NumPy arrays (convolutions: height, width, in, out), of a
-      `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
+      {"params", "batch_stats"} of NumPy arrays, of a `ResNet`, a `Projector` or a
+      `ReleasedPoseNetwork`; convolutions are (height, width, in, out).
 
     Raises:
       UserError: If tensors are unknown, missing, misshapen, or not finite.
@@ -89,14 +76,7 @@ def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
-    """Maps a state dict to the variables of our network, and says which network that is.
-
-    Args:
-      state_dict: As for `from_state_dict`.
-
-    Raises:
-      UserError: If tensors are unknown, missing, misshapen, or not finite.
-    """
+    """Maps a state dict as `from_state_dict` does, and says which network it is of."""
     shapes = {name: tuple(np.shape(tensor)) for name, tensor in state_dict.items()}
     network = torch_layouts.of_tensors(shapes)
     if network.layout == "torchvision":
@@ -121,10 +101,9 @@ def inspect(state_dict: Mapping[str, Any]) -> TorchWeights:
 def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Maps the variables of our network to a state dict: undoes `from_state_dict` bit for bit.
 
-    Args:
-      variables: {"params", "batch_stats"} of a `ResNet` (becomes torchvision's layout), a
-        `Projector` (the official pre-training network's) or a `ReleasedPoseNetwork` (the official
-        fine-tuned network's; `released.from_pose_network` makes one of a `PoseNetwork`).
+    Those of a `ResNet` become torchvision's layout, a `Projector`'s the official pre-training
+    network's, a `ReleasedPoseNetwork`'s (`released.from_pose_network` makes one of a `PoseNetwork`)
+    the official fine-tuned network's.
 
     Returns:
       Tensor name to array, in PyTorch's order: everything that the network there expects, except

@@ -25,12 +25,9 @@ _ALIGNMENT = 64
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
     """Writes a file that `torch.load(path, weights_only=True)` opens, whole or not at all.
 
-    Args:
-      path: The file to write; an older one is replaced.
-      content: Names to arrays, strings, integers, or further such mappings.
-
     Raises:
-      UserError: If a value is none of these, or an array has a type that PyTorch does not have.
+      UserError: If a value is no array of a type that PyTorch has, string, integer, or mapping of
+        these.
     """
     pickled, storages = _dump(content)
     records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.estimator import Estimator, canonical_matrix
 from peclr_jax.networks.looking import fill, intrinsics_of
 

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from peclr_jax.hands import scores
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.hand_errors import Measured
 from peclr_jax.networks.looking import Inference
 from peclr_jax.pages import HandPanel

@@ -10,7 +10,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import scores
 from peclr_jax.hands.skeleton import WRIST
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import Inference
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from peclr_jax.geometry import affine, camera, crop
 from peclr_jax.geometry.crop import Square
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.estimator import Estimate, Estimator
 from peclr_jax.photos.crop import Window, cut_out
 

@@ -78,15 +78,12 @@ def equivariance_curve(angles_deg: Points, values: Mapping[str, Points], *, labe
 
 
 def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], label: str) -> Figure:
-    """Draws a measure over the translation of the image (Fig. 10).
+    """Draws a measure over the translation of the image (Fig. 10), in two colours that meet at 0.
 
     Args:
       translations_px: Translations along either axis, pixels, evenly spaced.
       grid: The measure, a row for each vertical and a column for each horizontal translation.
       label: Name of the measure, with its unit.
-
-    Returns:
-      The figure. Values on both sides of 0 are drawn in two colours that meet there.
     """
     figure = Figure(figsize=(6, 5))
     axes = figure.subplots()

@@ -38,12 +38,7 @@ class Demo(NamedTuple):
 
 
 def write(demo: Demo, probes: dict[str, Any]) -> None:
-    """Writes report.html from the files in the folders of the parts.
-
-    Args:
-      demo: How the demo was run.
-      probes: Scores, from `tasks.demo.probe_scores`.
-    """
+    """Writes report.html from the files in the folders of the parts and the probes' scores."""
     workdir = demo.workdir
     found = {
         name: json.loads((workdir / name / file).read_text(encoding="utf-8"))

@@ -109,23 +109,14 @@ def show_image(
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes a PNG, whole or not at all.
-
-    Args:
-      figure: The figure.
-      path: The file to write.
-    """
+    """Writes a PNG, whole or not at all."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     files.write_bytes(path, picture.getvalue())
 
 
 def as_image(figure: Figure) -> Shaped[np.ndarray, "height width 3"]:
-    """Rasterises a figure, for TensorBoard.
-
-    Args:
-      figure: The figure.
-    """
+    """Rasterises a figure, for TensorBoard."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

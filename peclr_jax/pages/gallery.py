@@ -52,15 +52,7 @@ class Gallery:
     def __init__(
         self, folder: Path, title: str, meta: Mapping[str, Any], *, thumbnail_side: int
     ) -> None:
-        """Prepares the files.
-
-        Args:
-          folder: Folder of the files.
-          title: Title of the page.
-          meta: Facts about all images, the first entry of the JSON file. Its "notes", sentences,
-            stand at the top of the page.
-          thumbnail_side: Largest length of the longer side of the page's images, pixels.
-        """
+        """Prepares the files."""
         self._folder, self._title, self._meta = folder, title, meta
         self._thumbnail_side = thumbnail_side
         self._skipped: list[Skipped] = []
@@ -78,12 +70,7 @@ class Gallery:
         return self
 
     def add(self, photo: Prepared, predictions: Sequence[Prediction]) -> None:
-        """Writes one image, its overlay and its card.
-
-        Args:
-          photo: The image.
-          predictions: Its hands.
-        """
+        """Writes one image, its overlay and its card."""
         overlay = self._unused_name(photo.path.stem) + ".jpg"
         picture = photo.preview.copy()
         scale = np.array(picture.size) / (photo.width, photo.height)
@@ -97,11 +84,7 @@ class Gallery:
         self._add_html(card(entry, thumbnail))
 
     def skip(self, skipped: Skipped) -> None:
-        """Notes an image that could not be read.
-
-        Args:
-          skipped: The image and the reason.
-        """
+        """Notes an image that could not be read."""
         self._skipped.append(skipped)
 
     def __exit__(
@@ -130,12 +113,7 @@ class Gallery:
 
 
 def card(entry: Mapping[str, Any], picture: bytes) -> str:
-    """Returns the HTML of one image: its picture, and its hands to be turned.
-
-    Args:
-      entry: Entry of the image in the JSON file.
-      picture: PNG or JPEG.
-    """
+    """Returns the HTML of one image (PNG or JPEG): its picture, and its hands to be turned."""
     name = printable(Path(entry["file"]))
     hands = []
     for hand in entry["hands"]:
@@ -168,11 +146,7 @@ def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None
 
 
 def printable(path: Path) -> str:
-    """Returns a path as text without characters that steer a terminal or a page.
-
-    Args:
-      path: The path.
-    """
+    """Returns a path as text without characters that steer a terminal or a page."""
     text = path.as_posix().encode(errors="replace").decode()
     return "".join(c if c.isprintable() else "?" for c in text)
 

@@ -25,17 +25,14 @@ _CELL, _HEAD, _FOOT, _GAP = 2.1, 0.85, 0.4, 0.7
 
 
 class HandPanel(NamedTuple):
-    """A row of `hand_panels`; what is None is left empty.
+    """A row of `hand_panels`; what is None is left empty, and masks mark all joints.
 
     Attributes:
       image: RGB in [0, 255].
       title: Text above the row, with the error.
-      predicted_2d: Pixels of `image`.
-      target_2d: The truth, pixels of `image`.
-      target_2d_valid: Which joints of the truth are labelled; all by default.
+      predicted_2d: Pixels of `image`, as those of the truth.
       predicted_3d: Camera space, metres, aligned as the error in the title is.
       target_3d: The truth, camera space, metres.
-      target_3d_valid: Which joints of the truth are labelled; all by default.
     """
 
     image: Shaped[np.ndarray, "height width 3"]
@@ -54,9 +51,6 @@ def hand_panels(rows: Sequence[HandPanel]) -> Figure:
     In 3D the prediction has the fingers' colours and the truth is black and dashed. The front is
     the camera's own side, x right and y down; the side is seen from the right, with the camera on
     the left: z grows to the right. Both show the same length.
-
-    Args:
-      rows: The hands.
     """
     width = 1.12 * _CELL * len(_COLUMNS)
     height = _HEAD + _FOOT + _CELL * len(rows) + _GAP * (len(rows) - 1)

@@ -20,10 +20,6 @@ def page(path: Path, title: str) -> Iterator[Callable[[str], None]]:
 
     The file appears when the block ends without an error.
 
-    Args:
-      path: The file to write.
-      title: Title of the page and of the browser's tab; plain text.
-
     Yields:
       A function that appends HTML to the page's body.
     """
@@ -42,11 +38,7 @@ def page(path: Path, title: str) -> Iterator[Callable[[str], None]]:
 
 
 def image_tag(image: bytes | Path, *, alt: str = "") -> str:
-    """Returns an image that is part of the page.
-
-    Args:
-      image: A PNG or JPEG, or the path of one.
-      alt: Description for those who cannot see it; plain text.
+    """Returns a PNG or JPEG, or that at a path, as a part of the page.
 
     Raises:
       UserError: If it is neither PNG nor JPEG.
@@ -61,33 +53,18 @@ def image_tag(image: bytes | Path, *, alt: str = "") -> str:
 
 
 def figure(image: bytes | Path, caption: str) -> str:
-    """Returns an image above its caption.
-
-    Args:
-      image: A PNG or JPEG, or the path of one.
-      caption: Plain text.
-    """
+    """Returns an image above its caption."""
     text = html.escape(caption)
     return f"<figure>{image_tag(image, alt=caption)}<figcaption>{text}</figcaption></figure>"
 
 
 def paragraph(text: str, *, note: bool = False) -> str:
-    """Returns a paragraph.
-
-    Args:
-      text: Plain text.
-      note: Sets it smaller.
-    """
+    """Returns a paragraph, a smaller one for a note."""
     return f"<p{' class=note' * note}>{html.escape(text)}</p>"
 
 
 def table(rows: Iterable[Sequence[object]], header: Sequence[str]) -> str:
-    """Returns a table; numbers are set to the right.
-
-    Args:
-      rows: The cells: floats are written with four significant digits, None is empty.
-      header: Names of the columns; plain text.
-    """
+    """Returns a table; numbers are set to the right, floats with four digits, None is empty."""
     names = "".join(f"<th>{html.escape(name)}</th>" for name in header)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"

@@ -14,12 +14,7 @@ from peclr_jax.pages.skeleton import legend
 
 
 class Section(NamedTuple):
-    """A part of a report.
-
-    Attributes:
-      title: Plain text.
-      parts: HTML, in order; see `pages.html`.
-    """
+    """A part of a report: a title in plain text and parts in HTML."""
 
     title: str
     parts: Sequence[str]

@@ -33,14 +33,7 @@ _OVERSAMPLING = 3
 
 
 class Drawing(NamedTuple):
-    """What is drawn of a hand: lines, then dots on top of them.
-
-    Attributes:
-      lines: Both ends of each bone.
-      line_colors: RGB of each bone.
-      dots: Positions of the joints.
-      dot_colors: RGB of each joint.
-    """
+    """What is drawn of a hand: lines, then dots on top of them, and the RGB of each."""
 
     lines: Float[np.ndarray, "bones 2 dims"]
     line_colors: UInt8[np.ndarray, "bones 3"]
@@ -51,12 +44,7 @@ class Drawing(NamedTuple):
 def drawing(
     keypoints: Float[np.ndarray, "21 dims"], valid: Bool[np.ndarray, "21"] | None = None
 ) -> Drawing:
-    """Returns the lines and dots of a hand.
-
-    Args:
-      keypoints: Positions in any frame.
-      valid: Joints to draw; a bone needs both of its own. All by default.
-    """
+    """Returns the lines and dots of a hand in any frame; a bone needs both of its joints."""
     shown = np.ones(NUM_JOINTS, bool) if valid is None else valid
     bones = np.array([bone for bone in BONES if shown[list(bone)].all()], int).reshape(-1, 2)
     return Drawing(
@@ -108,10 +96,7 @@ def draw_on_axes(
 def draw_on_image(image: Image.Image, keypoints_2d: Float[np.ndarray, "21 2"]) -> None:
     """Draws a hand onto an image, in place, its lines as thick as suits the hand's size.
 
-    Args:
-      image: RGB.
-      keypoints_2d: Pixels of `image`, origin at the centre of the top-left one; joints may lie
-        outside.
+    Pixels have their origin at the centre of the top-left one; joints may lie outside.
     """
     side = max(image.size)
     # Pillow counts pixels in 32 bits; what lies farther away is not seen anyway.
@@ -140,12 +125,10 @@ def draw_on_image(image: Image.Image, keypoints_2d: Float[np.ndarray, "21 2"]) -
 
 
 def skeleton_widget(keypoints_3d: Float[np.ndarray, "21 3"], label: str = "3D hand") -> str:
-    """Returns the HTML of a hand that the reader turns by dragging; `Page` adds the script.
+    """Returns the HTML of a hand that the reader turns by dragging; `page` adds the script.
 
-    Args:
-      keypoints_3d: Metres, x right, y down, z forward. Where the hand is does not matter: it is
-        shown around its centre, first as the camera saw it.
-      label: Description for those who cannot see it; plain text.
+    Joints are in metres, x right, y down, z forward. Where the hand is does not matter: it is shown
+    around its centre, first as the camera saw it.
 
     Raises:
       UserError: If a coordinate is not finite.

@@ -59,7 +59,7 @@ class LookingRule:
         return crop.around(np.array(box), self.hand_margin)
 
     def following(self, last: Square, keypoints: Float[np.ndarray, "21 2"]) -> Square:
-        """Returns where to look next: around the keypoints found there, or at the same place again."""
+        """Returns where to look next: around the keypoints found there, or at the same again."""
         if not np.isfinite(keypoints).all():
             return last
         closer = crop.around(

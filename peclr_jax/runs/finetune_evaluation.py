@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from peclr_jax import pages
 from peclr_jax.geometry import camera
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import look_at_batch

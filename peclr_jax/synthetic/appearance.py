@@ -37,13 +37,10 @@ class Appearance(NamedTuple):
       skin: Albedo of the back of the hand.
       palm_redness: How strongly blood shows in the pads of palm and fingers.
       crease_depth: Darkness of lines and wrinkles.
-      gloss: Strength of the skin's highlight.
       wave_vectors: Directions and frequencies (1/mm) of the waves that mottle every surface.
       wave_phases: Phases of these waves, radians.
-      object_colors: Two colours of the objects' pattern.
-      sleeve_colors: Two colours of the sleeve's pattern.
+      object_colors: Two colours of the objects' pattern; so for the sleeve.
       pattern: Frequency (1/mm) and contrast of the patterns.
-      object_gloss: Strength of the objects' highlight.
     """
 
     lightness: Float[Array, "*scenes"]
@@ -60,16 +57,7 @@ class Appearance(NamedTuple):
 
 
 class Lights(NamedTuple):
-    """A shadow-casting key light, a fill light and light from all sides.
-
-    Attributes:
-      key_direction: Unit vector toward the key light.
-      key_color: Colour of the key light.
-      fill_direction: Unit vector toward the fill light.
-      fill_color: Colour of the fill light.
-      ambient: Light from all sides.
-      exposure: Gain of the camera.
-    """
+    """A shadow-casting key light, a fill light and light from all sides; unit vectors to them."""
 
     key_direction: Float[Array, "3 *scenes"]
     key_color: Float[Array, "3 *scenes"]
@@ -80,20 +68,12 @@ class Lights(NamedTuple):
 
 
 def to_linear(srgb: Float[Array, "*shape"] | np.ndarray) -> Float[Array, "*shape"]:
-    """Undoes the display curve.
-
-    Args:
-      srgb: Colours as displays take them, 0 to 1.
-    """
+    """Undoes the display curve of colours in [0, 1]."""
     return jnp.asarray(srgb) ** 2.2
 
 
 def sample_appearance(numbers: Numbers) -> Appearance:
-    """Draws materials; skin tones are uniform from dark to light.
-
-    Args:
-      numbers: U(0, 1) numbers.
-    """
+    """Draws materials; skin tones are uniform from dark to light."""
     u = named(
         numbers, lightness=(), redness=(), creases=(), gloss=(), phases=(WAVES,), colors=(4, 3),
         grey=(4, 1), pattern=(2,), object_gloss=(), skin=(3,), waves=(3, WAVES),
@@ -121,11 +101,7 @@ def sample_appearance(numbers: Numbers) -> Appearance:
 
 
 def sample_lights(numbers: Numbers) -> Lights:
-    """Draws lights; the key light mostly comes from above and from the camera's side.
-
-    Args:
-      numbers: U(0, 1) numbers.
-    """
+    """Draws lights; the key light mostly comes from above and from the camera's side."""
     u = named(
         numbers, warmth=(), key=(), fill=(), ambient=(), exposure=(), key_offset=(3,),
         fill_offset=(3,), fill_tint=(3,), ambient_tint=(3,),

@@ -21,12 +21,7 @@ _GREEN = np.array([0.12, 0.42, 0.16], np.float32)
 
 
 def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
-    """Draws a green screen, unevenly lit.
-
-    Args:
-      key: PRNG key.
-      size: Side of the image, pixels.
-    """
+    """Draws a green screen of `size` pixels, unevenly lit."""
     u = jax.random.uniform(key, (6,))
     ramp = np.linspace(-1.0, 1.0, size, dtype=np.float32)
     light = 1 + 0.25 * ((u[0] - 0.5) * ramp[None] + (u[1] - 0.5) * ramp[:, None])
@@ -35,12 +30,7 @@ def green_screen(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 
 
 
 def clutter(key: Key[Array, ""], size: int) -> Float[Array, "{size} {size} 3"]:
-    """Draws clouds and eight soft or sharp shapes, some of them striped or coloured as skin.
-
-    Args:
-      key: PRNG key.
-      size: Side of the image, pixels.
-    """
+    """Draws clouds and eight soft or sharp shapes, some of them striped or coloured as skin."""
     noise = [(2, n, n) for n in _OCTAVES]
     sizes = [math.prod(shape) for shape in noise]
     u = jax.random.uniform(key, (sum(sizes) + 16 + _SHAPES * _NUMBERS_PER_SHAPE,))

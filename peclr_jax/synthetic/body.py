@@ -33,13 +33,7 @@ _FOREARM_WIDENING = np.array([[-7.5, 0.0, 0.0], [7.5, 0.0, 0.0]], np.float32)
 
 
 class RoundCones(NamedTuple):
-    """Convex hulls of two balls each.
-
-    Attributes:
-      start: Centre of the first ball.
-      end: Centre of the second ball.
-      radii: Radii of both balls.
-    """
+    """Convex hulls of two balls each, given by their centres and radii."""
 
     start: Float[Array, "cones 3"]
     end: Float[Array, "cones 3"]
@@ -53,7 +47,6 @@ class Arm(NamedTuple):
       direction: Unit vector from the wrist to the elbow, hand frame.
       length: Length of the forearm, millimetres.
       sleeve_start: Distance of the cuff from the wrist, millimetres.
-      sleeved: Whether there is a sleeve.
     """
 
     direction: Float[Array, "3"]
@@ -81,11 +74,7 @@ def hand_cones(shape: HandShape, skeleton: Skeleton, arm: Arm) -> RoundCones:
 
 
 def joint_radii(shape: HandShape) -> Float[Array, "21"]:
-    """Returns half the thickness of the hand at every keypoint, millimetres.
-
-    Args:
-      shape: Size and girth of the hand.
-    """
+    """Returns half the thickness of the hand at every keypoint, millimetres."""
     radii = np.concatenate([[anatomy.WRIST_RADIUS], anatomy.JOINT_RADIUS.ravel()])
     return jnp.asarray(radii, jnp.float32) * shape.thickness * shape.scale
 

@@ -30,24 +30,14 @@ Points = tuple[Field, ...]
 
 
 class Rays(NamedTuple):
-    """Unit directions of rays from the camera.
-
-    Attributes:
-      x: Right.
-      y: Down.
-      z: Forward.
-    """
+    """Unit directions of rays from the camera: x right, y down, z forward."""
 
     x: Float[Array, "rays scenes"]
     y: Float[Array, "rays scenes"]
     z: Float[Array, "rays scenes"]
 
     def at(self, distance: Float[Array, "rays scenes"]) -> Points:
-        """Returns the points on the rays.
-
-        Args:
-          distance: Distance of each along its ray, millimetres.
-        """
+        """Returns the points at a distance along each ray, millimetres."""
         return self.x * distance, self.y * distance, self.z * distance
 
 
@@ -100,11 +90,7 @@ class Geometry(NamedTuple):
 
 
 def prepare(cones: body.RoundCones) -> Cones:
-    """Computes what distance queries need of the cones of one scene.
-
-    Args:
-      cones: The cones, camera frame, millimetres.
-    """
+    """Computes what distance queries need of the cones of one scene."""
     axis = cones.end - cones.start
     return Cones(
         start=cones.start.T,
@@ -130,12 +116,7 @@ def smooth_min(
 
 
 def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays scenes"]:
-    """Computes the distances of points to every cone, negative inside.
-
-    Args:
-      cones: The cones.
-      points: Camera frame, millimetres.
-    """
+    """Computes the distances of points to every cone, negative inside."""
     (sx, sy, sz), (ax, ay, az) = cones.start[:, :, None], cones.axis[:, :, None]
     x, y, z = points[0] - sx, points[1] - sy, points[2] - sz
     along = jnp.clip((x * ax + y * ay + z * az) * cones.inverse_square[:, None], 0.0, 1.0)
@@ -145,12 +126,7 @@ def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays sce
 
 
 def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
-    """Computes the distances of points to the box, negative inside.
-
-    Args:
-      box: The box.
-      points: Camera frame, millimetres.
-    """
+    """Computes the distances of points to the box, negative inside."""
     x, y, z = (p - c for p, c in zip(points, box.center, strict=True))
     edges = [
         jnp.abs(x * axis[0] + y * axis[1] + z * axis[2]) - half
@@ -182,14 +158,10 @@ def _palm_union(
 def hand_union(
     d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
 ) -> Float[Array, "rays scenes"]:
-    """Returns the distance to hand and forearm.
+    """Returns the distance to hand and forearm from those to all cones.
 
     Only the first bones melt into the palm, and fingers meet without blending: otherwise a fist
     becomes a lump.
-
-    Args:
-      d: Distances to all cones.
-      scale: Size of the hand relative to the average.
     """
     palm = _palm_union(d, scale)
     bones = d[body.DIGIT_BONES].reshape((5, 3, *d.shape[1:]))
@@ -202,11 +174,7 @@ def hand_union(
 
 
 def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays scenes"]:
-    """Returns the distance to the sleeve.
-
-    Args:
-      d: Distances to all cones.
-    """
+    """Returns the distance to the sleeve."""
     first, second = d[body.SLEEVE]
     return smooth_min(first, second, jnp.asarray(_SLEEVE))
 
@@ -226,23 +194,13 @@ def object_distance(
 
 
 def scene_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Returns the distance to the nearest surface.
-
-    Args:
-      geometry: The scenes.
-      points: Camera frame, millimetres.
-    """
+    """Returns the distance to the nearest surface."""
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
     return jnp.minimum(jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points))
 
 
 def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Returns the distance without blending: enough for shadows and ambient occlusion, and cheaper.
-
-    Args:
-      geometry: The scenes.
-      points: Camera frame, millimetres.
-    """
+    """Returns the distance without blending, which is enough for shadows and ambient occlusion."""
     d = cone_distances(geometry.cones, points)
     return jnp.minimum(functools.reduce(jnp.minimum, d), box_distance(geometry.box, points))

@@ -70,11 +70,7 @@ class Skeleton(NamedTuple):
 
 
 def sample_shape(numbers: Numbers) -> HandShape:
-    """Draws a hand between a small woman's and a large man's.
-
-    Args:
-      numbers: U(0, 1) numbers.
-    """
+    """Draws a hand between a small woman's and a large man's."""
     u = named(numbers, scale=(), thickness=(), digits=(5,))
     return HandShape(
         scale=between(u["scale"], 0.86, 1.12),
@@ -88,9 +84,6 @@ def sample_pose(numbers: Numbers) -> Pose:
 
     One curl is shared by the whole hand and varied a little for every finger; a quarter of the
     hands instead has every finger either open or closed: pointing, counting, pinching.
-
-    Args:
-      numbers: U(0, 1) numbers.
     """
     u = named(
         numbers, relaxed=(), curl=(), gesture=(), closed=(4,), rest=(4,), balance=(), spread=(),
@@ -134,15 +127,7 @@ def sample_pose(numbers: Numbers) -> Pose:
 
 
 def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
-    """Puts the bones of a hand at the angles of a pose.
-
-    Args:
-      shape: Lengths of the bones.
-      pose: Joint angles.
-
-    Returns:
-      Keypoints in millimetres in the hand frame, and the frames of the fifteen moving bones.
-    """
+    """Puts the bones of a hand at the angles of a pose."""
     twist = jnp.zeros(5).at[0].set(-pose.twist)
     first = (
         _rest_frames()
@@ -163,15 +148,7 @@ def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
 
 
 def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
-    """Returns the sum of the depths to which digits run into each other or into the palm.
-
-    Args:
-      shape: Girth of the hand.
-      skeleton: The posed bones.
-
-    Returns:
-      Millimetres.
-    """
+    """Sums the depths, millimetres, to which digits run into each other or into the palm."""
     size = shape.scale * shape.thickness
     weights = np.linspace(0.0, 1.0, _POINTS_PER_BONE, dtype=np.float32)
     points = _along_bones(skeleton.joints, weights)
@@ -194,12 +171,7 @@ def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
 
 
 def sample_skeleton(numbers: Float[Array, "candidates 80"], shape: HandShape) -> Skeleton:
-    """Draws several poses and keeps the first without penetration, or the one with the least.
-
-    Args:
-      numbers: U(0, 1) numbers of each pose.
-      shape: The hand to pose.
-    """
+    """Draws several poses and keeps the first without penetration, or the one with the least."""
     poses = jax.vmap(sample_pose)(numbers)
     candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
     overlap = jax.vmap(self_penetration, (None, 0))(shape, candidates)

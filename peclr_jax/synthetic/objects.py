@@ -30,14 +30,7 @@ _PRESS = 1.0
 
 
 class Capsules(NamedTuple):
-    """Candidate objects: a segment and the radius around it.
-
-    Attributes:
-      center: Middle of the segment.
-      axis: Unit direction.
-      half_length: Half the length of the segment.
-      radius: Radius around it.
-    """
+    """Candidate objects: a segment, whose axis is a unit vector, and the radius around it."""
 
     center: Float[Array, "*batch 3"]
     axis: Float[Array, "*batch 3"]
@@ -87,12 +80,7 @@ def sample_held(
 def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
     """Puts a bar or a ball between the camera and a part of the hand.
 
-    Args:
-      numbers: U(0, 1) numbers.
-      joints: Keypoints, camera frame.
-
-    Returns:
-      The object; its radius is `body.ABSENT` where none fits.
+    Its radius is `body.ABSENT` where none fits.
     """
     each = (CANDIDATES,)
     u = named(numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3))
@@ -109,12 +97,7 @@ def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
 
 
 def hidden_share(capsules: Capsules, joints: Float[Array, "21 3"]) -> Float[Array, "*batch"]:
-    """Returns the share of the keypoints that lie behind a capsule, seen from the origin.
-
-    Args:
-      capsules: Objects.
-      joints: Keypoints, camera frame.
-    """
+    """Returns the share of the keypoints that lie behind a capsule, seen from the origin."""
     steps = np.linspace(-1.0, 1.0, 9, dtype=np.float32)[:, None]
     reach = (capsules.axis * capsules.half_length[..., None])[..., None, :]
     spine = capsules.center[..., None, :] + reach * steps
@@ -127,12 +110,7 @@ def hidden_share(capsules: Capsules, joints: Float[Array, "21 3"]) -> Float[Arra
 
 
 def as_cone(capsule: Capsules, present: Bool[Array, ""]) -> body.RoundCones:
-    """Returns the single cone of an object.
-
-    Args:
-      capsule: The object.
-      present: Whether to draw it; else the cone's radius is `body.ABSENT`.
-    """
+    """Returns the single cone of an object, of radius `body.ABSENT` unless it is present."""
     reach = capsule.axis * capsule.half_length
     radius = jnp.where(present, capsule.radius, body.ABSENT)
     return body.RoundCones(
@@ -147,9 +125,6 @@ def as_box(capsule: Capsules, present: Bool[Array, ""], aspect: Float[Array, ""]
       capsule: The object.
       present: Whether to draw it.
       aspect: Angle of the box's diagonal, radians: how flat its section is.
-
-    Returns:
-      The box; absent unless `present`.
     """
     helper = jnp.where(jnp.abs(capsule.axis[2:]) < 0.8, jnp.eye(3)[2], jnp.eye(3)[0])
     second = normalize(jnp.cross(capsule.axis, helper))

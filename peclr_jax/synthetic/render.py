@@ -77,10 +77,7 @@ class RenderSpec:
 
 
 def rays_per_block() -> int:
-    """Returns the `RenderSpec.rays_per_block` that suits JAX's default backend.
-
-    Small blocks stay in a CPU's caches, large ones fill an accelerator.
-    """
+    """Returns the `RenderSpec.rays_per_block` that suits JAX's default backend."""
     return 4096 if jax.default_backend() == "cpu" else 1 << 20
 
 
@@ -112,9 +109,6 @@ def render_indices(key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderS
       key: PRNG key of the data set.
       indices: Numbers of the images; each depends on the key and its own number alone.
       spec: What to render.
-
-    Returns:
-      Images and labels, in the order of `indices`.
     """
     (hands,) = _render(key, indices, spec, (spec.background,))
     return hands
@@ -136,8 +130,8 @@ def render_versions(
       backgrounds: `RenderSpec.background` of each version.
 
     Returns:
-      Images and labels of each version, in the order of `indices`. The labels of all versions are
-      the same; version 0 is what `render_indices` renders before its background.
+      Images and labels of each version. The labels of all versions are the same; version 0 is what
+      `render_indices` renders before its background.
     """
     return _render(key, indices, spec, backgrounds)
 
@@ -181,17 +175,14 @@ def render_dataset(
     chunk: int = 64,
     on_progress: Callable[[int], None] | None = None,
 ) -> Iterator[Hands]:
-    """Renders a data set piece by piece, as the caller asks for it.
+    """Renders a data set in NumPy pieces, as the caller asks for them.
 
     Args:
       key: PRNG key.
       count: Number of images.
       spec: What to render.
-      chunk: Images a piece; the result does not depend on it.
+      chunk: Images a piece; the images do not depend on it.
       on_progress: Called with the number of images done after every piece.
-
-    Yields:
-      NumPy pieces of `chunk` images, the last one of what remains.
     """
     for start in range(0, count, chunk):
         # The last piece is rendered in full, so that one program serves all.

@@ -17,25 +17,12 @@ Numbers = Float[Array, "80"]
 
 
 def table(key: Key[Array, ""], rows: int) -> Float[Array, "rows 80"]:
-    """Draws the numbers of several samplers.
-
-    Args:
-      key: PRNG key.
-      rows: Number of samplers.
-    """
+    """Draws the U(0, 1) numbers of several samplers."""
     return jax.random.uniform(key, (rows, NUMBERS))
 
 
 def named(numbers: Numbers, **shapes: tuple[int, ...]) -> dict[str, Float[Array, "..."]]:
-    """Splits a row into arrays by name.
-
-    Args:
-      numbers: One row of `table`.
-      **shapes: Name and shape of every array.
-
-    Returns:
-      U(0, 1) arrays by name; no number is used twice.
-    """
+    """Splits a row of `table` into arrays by name; no number is used twice."""
     sizes = [math.prod(shape) for shape in shapes.values()]
     assert sum(sizes) <= NUMBERS, f"{sum(sizes)} random numbers of a row of {NUMBERS}"
     arrays, start = {}, 0
@@ -61,59 +48,35 @@ def between(
 
 
 def gaussian(u: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """Turns U(0, 1) numbers into N(0, 1), cut at 3.5 standard deviations.
-
-    Args:
-      u: U(0, 1) numbers.
-    """
+    """Turns U(0, 1) numbers into N(0, 1), cut at 3.5 standard deviations."""
     return jnp.sqrt(2.0) * jax.lax.erf_inv(jnp.clip(2 * u - 1, -0.99953, 0.99953))
 
 
 def normalize(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
-    """Scales vectors to unit length.
-
-    Args:
-      v: Vectors.
-    """
+    """Scales vectors to unit length."""
     return v / jnp.sqrt(jnp.sum(v * v, axis=-1, keepdims=True) + 1e-9)
 
 
 def rotation_x(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about x, which turn +y toward +z.
-
-    Args:
-      angle: Radians.
-    """
+    """Returns rotations about x by radians, which turn +y toward +z."""
     c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
     return _matrix([[one, zero, zero], [zero, c, -s], [zero, s, c]])
 
 
 def rotation_y(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about y, which turn +z toward +x.
-
-    Args:
-      angle: Radians.
-    """
+    """Returns rotations about y by radians, which turn +z toward +x."""
     c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
     return _matrix([[c, zero, s], [zero, one, zero], [-s, zero, c]])
 
 
 def rotation_z(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about z, which turn +x toward +y.
-
-    Args:
-      angle: Radians.
-    """
+    """Returns rotations about z by radians, which turn +x toward +y."""
     c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
     return _matrix([[c, -s, zero], [s, c, zero], [zero, zero, one]])
 
 
 def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:
-    """Returns the rotations of quaternions; four N(0, 1) numbers give a uniform rotation.
-
-    Args:
-      q: (w, x, y, z), of any length.
-    """
+    """Returns the rotations of quaternions (w, x, y, z); N(0, 1) numbers give uniform rotations."""
     q = q / jnp.sqrt(jnp.sum(q * q, axis=-1, keepdims=True) + 1e-9)
     w, x, y, z = jnp.moveaxis(q, -1, 0)
     return _matrix(
@@ -128,12 +91,7 @@ def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batc
 def frame(
     direction: Float[Array, "*batch 3"], palmar: Float[Array, "*batch 3"]
 ) -> Float[Array, "*batch 3 3"]:
-    """Returns the frame of a bone: columns (side, direction, palmar).
-
-    Args:
-      direction: Vector from the bone's beginning to its end.
-      palmar: Toward the palmar side; it is made orthogonal to `direction`.
-    """
+    """Returns the frame of a bone: columns (side, direction, palmar made orthogonal to it)."""
     direction = normalize(direction)
     along = jnp.sum(direction * palmar, axis=-1, keepdims=True)
     palmar = normalize(palmar - along * direction)

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from peclr_jax.geometry import camera
 from peclr_jax.synthetic import body, objects
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
 from peclr_jax.synthetic.distance import Geometry, prepare
@@ -52,10 +51,6 @@ class Scene(NamedTuple):
       joints: Keypoints, camera frame, millimetres.
       radii: Half the hand's thickness at every keypoint, millimetres.
       focal: Focal length in image sides (multiply by the size in pixels).
-      geometry: Surfaces that rays hit.
-      parts: Local frames for textures.
-      appearance: Materials.
-      lights: Lights.
     """
 
     joints: Float[Array, "21 3 *scenes"]
@@ -68,13 +63,7 @@ class Scene(NamedTuple):
 
 
 class Probabilities(NamedTuple):
-    """How often a picture shows what.
-
-    Attributes:
-      held: An object in the hand.
-      occluder: Something between the camera and the hand.
-      sleeve: A sleeve on the forearm.
-    """
+    """How often a picture shows an object in the hand, one before it, and a sleeve."""
 
     held: float
     occluder: float
@@ -84,15 +73,12 @@ class Probabilities(NamedTuple):
 def sample_scene(
     key: Key[Array, ""], probabilities: Probabilities, span: tuple[float, float] = SPAN
 ) -> Scene:
-    """Draws one scene.
+    """Draws one scene; `jax.vmap(..., out_axes=-1)` makes a batch.
 
     Args:
       key: PRNG key.
       probabilities: How often a scene has each extra.
       span: Range of the larger side of the joints' box, as a fraction of the image's side.
-
-    Returns:
-      A scene without a scene axis: `jax.vmap(..., out_axes=-1)` makes a batch.
     """
     rows = table(key, _POSES + 8)
     numbers = iter(rows[_POSES:])
@@ -175,7 +161,7 @@ def _sample_view(
 def _projected_box(
     joints: Float[Array, "21 3"],
 ) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
-    projected = camera.project(joints, jnp.eye(3))
+    projected = joints[:, :2] / joints[:, 2:]
     return jnp.min(projected, axis=0), jnp.max(projected, axis=0)
 
 

@@ -43,7 +43,7 @@ class Surface(NamedTuple):
     """What rays hit.
 
     Attributes:
-      points: Points of the surface, camera frame, millimetres.
+      points: Camera frame, millimetres.
       normal: Unit normals.
       weights: How much every cone of the hand shapes it there, summing to one.
       on_skin: The nearest surface is the hand or bare forearm.
@@ -58,7 +58,6 @@ class Surface(NamedTuple):
 
 
 def _surface_at(scene: Scene, points: Points) -> Surface:
-    """Describes the surfaces at traced points."""
     geometry = scene.geometry
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
@@ -95,9 +94,6 @@ def shade(
       rays: Rays from the camera.
       distance: Along the rays to the surface, millimetres.
       pixel: Side of a pixel at unit distance, one for every scene.
-
-    Returns:
-      Colours, and the surfaces.
     """
     surface = _surface_at(scene, rays.at(distance))
     albedo, gloss = _materials(scene, surface, pixel * distance)

@@ -47,12 +47,7 @@ class Local(NamedTuple):
 
 
 class Skin(NamedTuple):
-    """Skin at surface points.
-
-    Attributes:
-      albedo: Linear RGB.
-      gloss: Strength of the highlight relative to bare skin.
-    """
+    """Albedo of skin, linear RGB, and the strength of its highlight relative to bare skin."""
 
     albedo: Color
     gloss: Field
@@ -113,11 +108,7 @@ def _kinds(like: Float[Array, "parts scenes"]) -> Float[Array, "2 parts scenes"]
 
 
 def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
-    """Adds up fields as one fused operation; `jnp.sum` over a leading axis would not vectorise.
-
-    Args:
-      terms: The fields.
-    """
+    """Adds up fields as one fused operation; `jnp.sum` over a leading axis would not vectorise."""
     total = terms[0]
     for term in terms[1:]:
         total = total + term

@@ -51,12 +51,7 @@ class Foreground(NamedTuple):
 
 
 class _Hits(NamedTuple):
-    """Where rays come closest to a surface.
-
-    Attributes:
-      distance: Distance along the ray, millimetres.
-      coverage: Share of the pixel that is covered, 0 to 1.
-    """
+    """Where rays come closest to a surface, and the share of the pixel covered there."""
 
     distance: Float[Array, "rays scenes"]
     coverage: Float[Array, "rays scenes"]
@@ -120,13 +115,7 @@ def draw_foreground(
 def _rays_through(
     x: Float[Array, "rays #scenes"], y: Float[Array, "rays #scenes"], focal: Float[Array, " scenes"]
 ) -> Rays:
-    """Returns the rays through pixels.
-
-    Args:
-      x: Pixels right of the image's centre.
-      y: Pixels below it.
-      focal: Focal length, pixels.
-    """
+    """Returns the rays through pixels x right of the image's centre and y below it."""
     x, y = x / focal, y / focal
     inverse = 1 / jnp.sqrt(x * x + y * y + 1)
     return Rays(x * inverse, y * inverse, inverse)
@@ -135,16 +124,10 @@ def _rays_through(
 def _trace_cones(
     geometry: Geometry, rays: Rays, slope: Float[Array, " scenes"], steps: int
 ) -> tuple[Float[Array, "rays scenes"], Bool[Array, "rays scenes"]]:
-    """Marches cones about `rays` until they touch something.
+    """Marches cones, of radius `slope` at unit distance, until they touch something.
 
-    Args:
-      geometry: The scenes.
-      rays: Middle rays.
-      slope: Radius of the cones at unit distance.
-      steps: Number of steps; too few cost time later, never correctness.
-
-    Returns:
-      A distance up to which every ray in the cone is free, and whether the cone may hit.
+    Returns a distance up to which every ray in the cone is free, and whether the cone may hit. Too
+    few steps cost time later, never correctness.
     """
 
     def step(_: Int[Array, ""], distance: Field) -> Field:
@@ -163,15 +146,7 @@ def _trace_rays(
     pixel: Float[Array, " scenes"],
     steps: int,
 ) -> _Hits:
-    """Marches rays until each touches a surface or leaves the scene.
-
-    Args:
-      geometry: The scenes.
-      rays: Rays through the centres of pixels.
-      start: Distance up to which the rays are free.
-      pixel: Side of a pixel at unit distance.
-      steps: Largest number of steps.
-    """
+    """Marches rays from `start` until each touches a surface or leaves the scene."""
 
     def going(state: _State) -> Bool[Array, ""]:
         step, distance, miss, _, _ = state

@@ -61,32 +61,14 @@ class DemoSpec(Spec):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Runs the demo.
-
-    Args:
-      config: From configs/demo.py.
-      workdir: Folder of all parts.
-
-    Raises:
-      UserError: An impossible config, or a workdir that holds a run of another one.
-      MissingFileError: Photos that are not there.
-    """
+    """Runs the demo."""
     demo(specs.from_config(DemoSpec, config), workdir)
 
 
 def demo(spec: DemoSpec, workdir: Path) -> None:
     """Pre-trains, fine-tunes, probes, evaluates and predicts, and writes report.html.
 
-    Writes to `workdir`: a folder for each part, and `report.html`. Trainings that are finished are
-    not done again.
-
-    Args:
-      spec: The parts.
-      workdir: Folder of all parts.
-
-    Raises:
-      UserError: A workdir that holds a run of another spec.
-      MissingFileError: Photos that are not there.
+    Each part has a folder in `workdir`. Trainings that are finished are not done again.
     """
     began = time.perf_counter()
     console = Console()
@@ -121,14 +103,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
 
 
 def check_photos(photos: str) -> None:
-    """Checks that photos are there, before anything is trained.
-
-    Args:
-      photos: A file, a folder or a glob; "" for none.
-
-    Raises:
-      MissingFileError: They are not.
-    """
+    """Checks that photos are there, before anything is trained."""
     try:
         if photos:
             find_images(photos)
@@ -140,12 +115,7 @@ def check_photos(photos: str) -> None:
 
 
 def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
-    """Returns a spec whose parts use each other's networks and the same hands.
-
-    Args:
-      spec: The parts.
-      workdir: Folder of all parts.
-    """
+    """Returns a spec whose parts use each other's networks and the same hands."""
     hands = {"data.rendered.cache_dir": str(workdir / "rendered")}
     start = {"init.checkpoint": str(workdir / "pretrain")}
     network = {"checkpoint": str(workdir / "finetune")}
@@ -161,11 +131,7 @@ def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
 
 
 def probes(spec: DemoSpec) -> list[tuple[str, int, FinetuneSpec]]:
-    """Returns the frozen encoders to compare: name, seed and spec of each.
-
-    Args:
-      spec: The parts, connected.
-    """
+    """Returns the frozen encoders to compare: name, seed and spec of each."""
     encoder = {field: getattr(spec.pretrain.model, field) for field in ENCODER_FIELDS}
     changes = {"pretrained": {}, "random": {"init.checkpoint": "", "model": encoder}}
     return [
@@ -177,10 +143,6 @@ def probes(spec: DemoSpec) -> list[tuple[str, int, FinetuneSpec]]:
 
 def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
     """Returns the 2D errors of the probes, and how much smaller those of the pre-trained are.
-
-    Args:
-      probe_seeds: Seeds of the probes.
-      workdir: Folder of all parts.
 
     Returns:
       "pretrained" and "random": 2D EPE in px of the view, one a seed; "mean_pose": the training
@@ -201,12 +163,7 @@ def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
 
 
 def draw_hands(spec: DemoSpec, folder: Path) -> None:
-    """Writes rendered hands that are never trained on, as pictures to predict.
-
-    Args:
-      spec: The parts, connected.
-      folder: Where to write; left alone if it is there.
-    """
+    """Writes rendered hands that are never trained on to a folder, if it is not there."""
     if folder.exists():
         return
     split = open_split(spec.finetune.data, "held_out", batch_size=spec.photos_stand_in)

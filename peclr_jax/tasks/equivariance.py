@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, pages, specs
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.equivariance import SIDE, Equivariance, improvement, mean_moved, measure
 from peclr_jax.networks.estimator import Estimator
@@ -40,15 +40,7 @@ _DEFINITION = (
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Measures the equivariance, and prints what it comes to.
-
-    Writes to `workdir`: `equivariance.json`, `rotation.png`, `translation.png`, and, with a
-    baseline, `rotation_improvement.png` and `translation_improvement.png`.
-
-    Raises:
-      UserError: An impossible config, or a checkpoint of another task.
-      MissingFileError: Data or a checkpoint that are not there.
-    """
+    """Measures the equivariance, and prints what it comes to."""
     spec = specs.from_config(EquivarianceSpec, config)
     result = compare(spec, workdir)
     console = Console()
@@ -73,14 +65,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
-    """Measures one network, or two, and writes what `run` promises, without the table.
+    """Measures one network, or two, and returns what `equivariance.json` holds.
 
-    Args:
-      spec: What to measure.
-      workdir: Where to write.
-
-    Returns:
-      What `equivariance.json` holds.
+    Writes to `workdir`: `equivariance.json`, `rotation.png`, `translation.png`, and, with a
+    baseline, `rotation_improvement.png` and `translation_improvement.png`.
     """
     angles = _steps(spec.rotation_deg, spec.rotation_step_deg)
     shifts = _steps(spec.translation_px, spec.translation_step_px)

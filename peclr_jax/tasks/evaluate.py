@@ -56,9 +56,9 @@ class _Errors(NamedTuple):
     Attributes:
       errors: (predictor, kind) to the errors of every joint, (hands, 21), metres or image pixels.
       valid: (predictor, kind) to which of them count.
-      to_view: Pixels of the view over pixels of the image, (hands,).
-      samples: Which hands are versions of one sample, (hands,).
-      boxed: Which hands have a box, (hands,).
+      to_view: Pixels of the view over pixels of the image.
+      samples: Which hands are versions of one sample.
+      boxed: Which hands have a box.
       extremes: The best and the worst of them.
     """
 
@@ -71,14 +71,7 @@ class _Errors(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Evaluates, and prints a table.
-
-    Writes to `workdir`: `metrics.json`, `pck.png`, `best.png` and `worst.png`.
-
-    Raises:
-      UserError: An impossible config, a checkpoint of another task, data without labels.
-      MissingFileError: Data or a checkpoint that are not there.
-    """
+    """Evaluates, and prints a table."""
     spec = specs.from_config(EvaluateSpec, config)
     result = evaluate(spec, workdir)
     console = Console()
@@ -94,11 +87,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
-    """Evaluates and writes what `run` promises, without the table.
-
-    Args:
-      spec: What to evaluate.
-      workdir: Where to write.
+    """Writes `metrics.json`, `pck.png`, `best.png` and `worst.png` to `workdir`.
 
     Returns:
       What `metrics.json` holds: for each predictor of `PREDICTORS` and each kind of error what
@@ -133,7 +122,6 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
 
 
 def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> _Errors:
-    """Goes through the split; hands without any label are passed over."""
     parts: dict[Any, list[np.ndarray]] = defaultdict(list)
     extremes = Extremes(spec.pictures, estimator.view_size)
     total, seen = data.split.num_examples, 0

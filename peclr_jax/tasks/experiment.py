@@ -25,16 +25,7 @@ _EQUIVARIANCE_FILE = "equivariance.json"
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Runs an experiment.
-
-    Args:
-      config: From a file in configs/experiments/.
-      workdir: Folder of the page of results.
-
-    Raises:
-      UserError: An impossible config, or a folder that holds a run of another one.
-      MissingFileError: Data that are not there.
-    """
+    """Runs an experiment."""
     experiment(specs.from_config(ExperimentSpec, config), workdir)
 
 
@@ -43,14 +34,6 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
 
     Writes to `workdir`: `results.json`, `results.md` and pictures, of the arms that are finished;
     to `networks_dir`: a workdir for each training.
-
-    Args:
-      spec: The experiment.
-      workdir: Folder of the page of results.
-
-    Raises:
-      UserError: An impossible spec, or a folder that holds a run of another one.
-      MissingFileError: Data that are not there.
     """
     began = time.perf_counter()
     console = Console()
@@ -86,27 +69,20 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
     """Opens the data sets to evaluate on, before networks are trained for days.
 
     Records that are still to be written from raw files are written here.
-
-    Args:
-      spec: The experiment.
-
-    Raises:
-      MissingFileError: Neither records nor raw files.
-      UserError: Broken raw files.
     """
     for evaluation in spec.evaluations.values():
         wanted = evaluation.data
         if not (wanted.names or wanted.manual_dir):
             continue
         # Imported here because this is what brings TensorFlow in.
-        from peclr_jax.input_pipeline import datasets
+        from peclr_jax.input_pipeline import from_records
 
         given = {
             name: getattr(wanted, name)
             for name in ("names", "manual_dir", "data_dir")
             if getattr(wanted, name)
         }
-        datasets.open_datasets(DataSpec(source="tfds", **given))
+        from_records.open_datasets(DataSpec(source="tfds", **given))
 
 
 def measure_equivariance(
@@ -120,8 +96,7 @@ def measure_equivariance(
       workdir: Folder in which each measurement has one of its own.
 
     Returns:
-      By comparison and seed what `equivariance.json` holds; empty where the experiment does not
-      ask for it.
+      By comparison and seed what `equivariance.json` holds; empty if the experiment asks for none.
     """
     if spec.equivariance is None:
         return {}

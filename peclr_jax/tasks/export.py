@@ -47,13 +47,7 @@ class ExportSpec(Spec):
 
 
 class Report(NamedTuple):
-    """What was written.
-
-    Attributes:
-      folder: Folder that holds it.
-      check: What `check.json` holds.
-      opening: How to open it.
-    """
+    """What was written: its folder, what `check.json` holds, and how to open it."""
 
     folder: Path
     check: dict[str, Any]
@@ -61,16 +55,7 @@ class Report(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Exports a network, and prints how to open it.
-
-    Args:
-      config: From configs/export.py.
-      workdir: Where to write.
-
-    Raises:
-      UserError: An impossible config, or a network that the format cannot hold.
-      MissingFileError: There is no checkpoint.
-    """
+    """Exports a network, and prints how to open it."""
     report = export(specs.from_config(ExportSpec, config), workdir)
     console = Console()
     console.print(
@@ -88,13 +73,8 @@ def export(spec: ExportSpec, workdir: Path) -> Report:
 
     Beside it lie `check.json`, how far its answers are from ours, and `README.txt`.
 
-    Args:
-      spec: What to export.
-      workdir: Where to write.
-
     Raises:
       UserError: A network that the format cannot hold, or that says the same of every picture.
-      MissingFileError: There is no checkpoint.
       RuntimeError: What was written gives other outputs than our network; nothing is left of it.
     """
     folder = workdir / spec.format

@@ -53,13 +53,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
     `train.log`, `metrics.jsonl`, `tensorboard/`, `loss.png`, `provenance.jsonl`, `summary.json`.
     Started again with the same spec it resumes where it stopped.
 
-    Args:
-      spec: What to train, on what, and for how long.
-      workdir: Of the run.
-
     Raises:
       UserError: A workdir that holds a run of another config, or data that do not fit together.
-      MissingFileError: Data or a checkpoint that are not there.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
@@ -172,9 +167,6 @@ def initialise(spec: FinetuneSpec, network: PoseNetwork, start: Initialisation) 
       spec: Of the run.
       network: The network.
       start: The weights that are given.
-
-    Raises:
-      UserError: They are not those of the network.
     """
     views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
     return start.fill(jax.jit(network.init)(spec.key(_INITIALISATION), views, jnp.eye(3)[None]))
@@ -187,6 +179,13 @@ def measure_batch_statistics(
 
     A trained encoder brings its own. Without any, a random one would hardly tell images apart,
     and what it is compared with would win for no merit.
+
+    Args:
+      spec: Of the run.
+      network: The network.
+      variables: Its variables, random.
+      source: Of the training images.
+      mesh: The devices.
     """
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))

@@ -84,7 +84,7 @@ class Summary(NamedTuple):
     Attributes:
       images: How many images were predicted on.
       hands: How many hands that were.
-      skipped: The images that could not be.
+      skipped: The images that could not be read.
       json: Path of the predictions.
       page: Path of the page that shows them.
       overlays: Folder of the images with the hands drawn on them.
@@ -101,17 +101,7 @@ class Summary(NamedTuple):
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
-    """Predicts the hands of some photos.
-
-    Writes to `workdir`: `predictions.json`, `index.html`, `overlays/`.
-
-    Returns:
-      The exit code: 0, or `SOME_SKIPPED` if there were images that could not be read.
-
-    Raises:
-      MissingFileError: No images, no checkpoint or no boxes file.
-      UserError: An impossible config, or not a single readable image.
-    """
+    """Predicts the hands of some photos; returns 0, or `SOME_SKIPPED` if any could not be read."""
     spec = specs.from_config(PredictSpec, config)
     summary = predict(spec, workdir)
     console = Console()
@@ -130,7 +120,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
-    """Does what `run` does, and returns what it has done.
+    """Writes `predictions.json`, `index.html` and `overlays/` to `workdir`.
 
     Raises:
       MissingFileError: No images, no checkpoint or no boxes file.
@@ -183,7 +173,13 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
 
 
 def describe_predictions(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
-    """Returns what the reader of the predictions must know of all of them."""
+    """Returns what the reader of the predictions must know of all of them.
+
+    Args:
+      spec: What was asked for.
+      view_size: Side of what the network sees, pixels.
+      bone_length: That all hands are taken to have, metres.
+    """
     given = spec.bone_length_m > 0
     size = (
         "the given bone length" if given else "the mean bone length of the training hands"

@@ -42,13 +42,8 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     `loss.png`, `provenance.jsonl`, `summary.json`. Started again with the same spec it resumes
     where it stopped.
 
-    Args:
-      spec: What to train, on what, and for how long.
-      workdir: Of the run.
-
     Raises:
       UserError: A workdir that holds a run of another config, or data that do not fit together.
-      MissingFileError: Data or weights that are not there.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
@@ -150,9 +145,6 @@ def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> V
       spec: Of the run.
       model: The network.
       start: The weights that are given.
-
-    Raises:
-      UserError: They are not those of the network.
     """
     views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
     return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))

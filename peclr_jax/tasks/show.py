@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import input_pipeline, pages, specs
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.specs import PositiveInt, Spec
@@ -41,16 +41,7 @@ class ShowSpec(Spec):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Draws hands from all over a split to `hands.png`, and prints which labels they have.
-
-    Args:
-      config: From configs/show.py.
-      workdir: Where to write.
-
-    Raises:
-      UserError: An impossible config, no such split, or broken raw files.
-      MissingFileError: No records and no raw files to write them from.
-    """
+    """Draws hands from all over a split to `hands.png`, and prints which labels they have."""
     spec = specs.from_config(ShowSpec, config)
     total, batch = show(spec, workdir)
     console = Console()
@@ -66,15 +57,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
-    """Draws what `run` promises.
-
-    Args:
-      spec: What to show.
-      workdir: Where to write.
-
-    Returns:
-      The number of images in the split, and those shown with their labels.
-    """
+    """Draws `hands.png`; returns the number of images in the split, and those shown."""
     data = dataclasses.replace(spec.data, labels=True)
     split = input_pipeline.open_split(data, spec.split, batch_size=spec.count)
     rows = spread(split.num_examples, spec.count)
@@ -95,22 +78,13 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
 
 
 def spread(total: int, count: int) -> Int[np.ndarray, " rows"]:
-    """Returns the numbers of rows that lie evenly among all rows.
-
-    Args:
-      total: Number of rows.
-      count: How many to return, at most.
-    """
+    """Returns the numbers of rows that lie evenly among all rows."""
     count = min(count, total)
     return (np.arange(count) * total + total // 2) // count
 
 
 def count_labels(batch: Batch) -> dict[str, int]:
-    """Returns how many hands of a batch have which label.
-
-    Args:
-      batch: With all masks.
-    """
+    """Returns how many hands of a batch have which label."""
     joints = {name: batch[f"keypoints_{name}_valid"] for name in ("2d", "3d")}
     counts = {
         f"{name.upper()} keypoints, all 21": int(valid.all(-1).sum())

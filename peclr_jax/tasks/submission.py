@@ -21,7 +21,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
-from peclr_jax.input_pipeline.memory import Batch
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import submission_file
 from peclr_jax.networks.estimator import Estimator
@@ -123,13 +123,7 @@ CHALLENGES = MappingProxyType(
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Predicts the evaluation images and writes `pred.zip` to `workdir`.
-
-    Raises:
-      UserError: An impossible config, a checkpoint of another task, or images that lack what the
-        challenge gives.
-      MissingFileError: Data or a checkpoint that are not there.
-    """
+    """Predicts the evaluation images and writes `pred.zip`."""
     spec = specs.from_config(SubmissionSpec, config)
     count = submit(spec, workdir)
     Console().print(
@@ -141,15 +135,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 
 def submit(spec: SubmissionSpec, workdir: Path) -> int:
-    """Writes and checks what `run` promises.
-
-    Args:
-      spec: What to submit.
-      workdir: Where to write.
-
-    Returns:
-      The number of images.
-    """
+    """Writes and checks `pred.zip`; returns the number of images."""
     challenge = CHALLENGES[spec.challenge]
     network = open_network(spec.checkpoint, spec.init.torch_checkpoint)
     estimator = Estimator.of(network)

@@ -1,47 +1,45 @@
-"""What the tests of all builders share."""
+"""What the tests of all builders share; a module says which data set it is about, as NAME."""
 
 import re
 import shutil
-from pathlib import Path
 
 import pytest
 
 from data import build
-
-DATA = Path(build.__file__).parent
-
-
-@pytest.fixture
-def raw_files(tmp_path):
-    """Copies the made-up raw files of a data set, to be changed by a test."""
-
-    def copy(name):
-        folder = tmp_path / "raw"
-        shutil.copytree(DATA / name.partition("/")[0] / "dummy_data", folder)
-        return folder
-
-    return copy
+from tests.data import records
 
 
 @pytest.fixture
-def prepared(tmp_path):
-    """Writes records and returns their builder."""
-
-    def prepare(name, manual_dir, data_dir=tmp_path / "records"):
-        builder = build.make_builder(name, data_dir)
-        build.prepare(builder, manual_dir)
-        return builder
-
-    return prepare
+def raw(request, tmp_path):
+    """A copy of the data set's made-up raw files, to be changed by a test."""
+    return shutil.copytree(records.DATA / request.module.NAME / "dummy_data", tmp_path / "raw")
 
 
 @pytest.fixture
-def refused(tmp_path, capsys):
+def prepared(request, tmp_path):
+    """Writes records of raw files and returns their builder."""
+
+    def write(manual_dir, config=""):
+        name = f"{request.module.NAME}/{config}".rstrip("/")
+        return records.write(name, manual_dir, tmp_path / "records")
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def dummy(request, tmp_path_factory):
+    """The builder of the made-up raw files' records."""
+    name = request.module.NAME
+    return records.write(name, records.DATA / name / "dummy_data", tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def refused(request, tmp_path, capsys):
     """Checks that a build ends with one sentence and exit code 2, and leaves no records."""
 
-    def check(name, manual_dir, message, data_dir=tmp_path / "records"):
+    def check(manual_dir, message, name=None, data_dir=tmp_path / "records"):
         flags = [f"--data_dir={data_dir}", *([f"--manual_dir={manual_dir}"] if manual_dir else [])]
-        assert build.main([name, *flags]) == 2
+        assert build.main([name or request.module.NAME, *flags]) == 2
         lines = capsys.readouterr().err.splitlines()
         (said,) = [line for line in lines if "rror" in line or "Traceback" in line]
         assert said.startswith("error: ")

@@ -1,16 +1,17 @@
 """What all builders share: TFDS's own command line, the format and the size of shards."""
 
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
 from absl import app
 
 from data import build
+from tests.data.records import DATA, counts, write
 
-DATA = Path(build.__file__).parent
+NAME = "freihand"
 WITH_RAW_FILES = tuple(name for name in build.DATA_SETS if name != "synthetic_hands")
 
 
@@ -29,9 +30,8 @@ def test_tfds_build(name, tmp_path, monkeypatch):
     configs = [config.name for config in build.make_builder(name, tmp_path).BUILDER_CONFIGS] or [""]
     for config in configs:
         builder = build.make_builder(f"{name}/{config}".rstrip("/"), tmp_path)
-        assert builder.info.splits
         assert builder.info.file_format.value == "array_record"
-        assert sum(split.num_examples for split in builder.info.splits.values()) > 0
+        assert sum(counts(builder).values()) > 0
 
 
 IMPORTED_IN_ITS_FOLDER = """
@@ -58,11 +58,27 @@ def test_builders_are_found_from_within_their_folders():
     assert result.stdout.split() == list(build.DATA_SETS), result.stderr
 
 
-def test_records_may_be_read_in_any_order_and_name_their_raw_files(prepared):
-    raw = DATA / "freihand/dummy_data"
-    info = prepared("freihand", raw).info
-    assert info.file_format.value == "array_record"
-    assert info.metadata["manual_dir"] == str(raw)
+def test_records_may_be_read_in_any_order_and_name_their_raw_files(dummy):
+    assert dummy.info.file_format.value == "array_record"
+    assert dummy.as_data_source("train")[7]["version"] == 2
+    assert dummy.info.metadata["manual_dir"] == str(DATA / NAME / "dummy_data")
+
+
+PARTS = [
+    ("freihand", "training", {"evaluation"}),
+    ("freihand", "evaluation", {"train", "validation"}),
+    ("ho3d", "HO3D_v2/train", {"evaluation"}),
+    ("ho3d", "HO3D_v2/evaluation", {"train"}),
+    ("youtube_3d_hands", "youtube_train.json", {"validation", "test"}),
+    ("dexter_object", "data/Grasp1", {"test"}),
+]
+
+
+@pytest.mark.parametrize(("name", "part", "splits"), PARTS)
+def test_parts_of_a_data_set_may_be_absent(name, part, splits, tmp_path):
+    raw = shutil.copytree(DATA / name / "dummy_data", tmp_path / "raw")
+    (raw / part).rename(tmp_path / "part")
+    assert set(write(name, raw, tmp_path / "records").info.splits) == splits
 
 
 def test_shards_are_small_unless_told_otherwise(monkeypatch, tmp_path):

@@ -10,39 +10,36 @@ import pytest
 
 from data import build, images
 from data.freihand.freihand_dataset_builder import Builder
-from peclr_jax.errors import MachineError, MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError
+from tests.data.records import DATA
 
-DATA = Path(build.__file__).parent
+NAME = "freihand"
 NAMES = ("freihand", "youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder")
-FREIHAND = DATA / "freihand/dummy_data"
+FREIHAND = DATA / NAME / "dummy_data"
 
 
-def empty(folder):
-    folder.mkdir()
+FOLDERS = [
+    ("nothing", "needs its raw files, but .*given is not there: "),
+    ("a file", "needs its raw files, but .*given is no folder: "),
+    ("an empty folder", "but .*given is empty: "),
+    ("a folder of something else", "given holds n.*: "),
+]
 
 
-def something_else(folder):
-    folder.mkdir()
-    (folder / "notes.txt").write_text("x")
-
-
-FOLDERS = {
-    "no manual_dir": (None, "needs its raw files, but no manual_dir is given: "),
-    "missing": (lambda folder: None, "needs its raw files, but .*given is not there: "),
-    "a file": (lambda folder: folder.write_text("x"), "but .*given is no folder: "),
-    "empty": (empty, "but .*given is empty: "),
-    "something else": (something_else, "given holds n.*: "),
-}
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
+@pytest.mark.parametrize(("what", "message"), FOLDERS)
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_folders(name, folder, tmp_path, refused):
-    make, message = FOLDERS[folder]
-    if make is None:
-        return refused(name, None, message)
-    make(tmp_path / "given")
-    return refused(name, tmp_path / "given", message)
+def test_wrong_folders(name, what, message, tmp_path, refused):
+    given = tmp_path / "given"
+    if "folder" in what:
+        given.mkdir()
+    if what != "nothing" and "empty" not in what:
+        (given / "notes.txt" if given.is_dir() else given).write_text("x")
+    refused(given, message, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_folder(name, refused):
+    refused(None, "needs its raw files, but no manual_dir is given: ", name)
 
 
 @pytest.mark.parametrize("name", NAMES[:-1])
@@ -50,7 +47,7 @@ def test_wrong_folders(name, folder, tmp_path, refused):
 def test_the_folder_of_another_data_set(name, other, refused):
     if name != other:
         folder = DATA / other.partition("/")[0] / "dummy_data"
-        refused(name, folder, f"{folder}.* (holds n|is missing)")
+        refused(folder, f"{folder}.* (holds n|is missing)", name)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +60,7 @@ def test_truncated_archives(name, archive, kept, tmp_path, refused):
     with zipfile.ZipFile(path, "w") as content:
         content.writestr("training/rgb/00000000.jpg", b"x" * 999)
     os.truncate(path, int(kept * path.stat().st_size))
-    refused(name, path.parent, rf"{archive} is not a zip archive, corrupt or truncated")
+    refused(path.parent, f"{archive} is not a zip archive, corrupt or truncated", name)
 
 
 @pytest.mark.parametrize(
@@ -76,14 +73,14 @@ def test_truncated_archives(name, archive, kept, tmp_path, refused):
     ],
 )
 def test_unknown_names(name, message, refused):
-    refused(name, None, message)
+    refused(None, message, name)
 
 
 @pytest.mark.parametrize("below", ["file", "file/below", "x" * 300])
 def test_unwritable_data_dir(below, tmp_path, refused):
     (tmp_path / "file").write_text("")
     message = f"{below}.* cannot be read or written .*: check the raw files and the folder"
-    refused("freihand", FREIHAND, message, data_dir=tmp_path / below)
+    refused(FREIHAND, message, data_dir=tmp_path / below)
 
 
 def raised_by(monkeypatch, error):
@@ -103,21 +100,19 @@ FAULTS = {
     "away": (OSError(errno.ESTALE, "Stale", "/d/x"), "/d/x cannot be reached now"),
     "vanished": (FileNotFoundError(errno.ENOENT, "No such file", "/d/x"), "/d/x cannot be read"),
     "ours": (MissingFileError("a.jpg is missing: fetch it"), "^error: a.jpg is missing: fetch it$"),
+    "ours, wrapped": (
+        RuntimeError("Failed to encode:\n{...}"),
+        "^error: a.jpg is broken: fetch it$",
+    ),
 }
+FAULTS["ours, wrapped"][0].__cause__ = UserError("a.jpg is broken: fetch it")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_while_records_are_written(fault, monkeypatch, refused):
     error, message = FAULTS[fault]
     raised_by(monkeypatch, error)
-    refused("freihand", FREIHAND, message)
-
-
-def test_what_is_wrapped_comes_through_as_it_was(monkeypatch, refused):
-    wrapped = RuntimeError("Failed to encode example:\n{...}")
-    wrapped.__cause__ = UserError("a.jpg is broken: fetch it")
-    raised_by(monkeypatch, wrapped)
-    refused("freihand", FREIHAND, "^error: a.jpg is broken: fetch it$")
+    refused(FREIHAND, message)
 
 
 def test_bugs_keep_their_traceback(monkeypatch, tmp_path):
@@ -126,20 +121,19 @@ def test_bugs_keep_their_traceback(monkeypatch, tmp_path):
         build.main(["freihand", f"--manual_dir={FREIHAND}", f"--data_dir={tmp_path}"])
 
 
-def test_files_out_of_reach_are_not_called_broken(monkeypatch, raw_files, tmp_path):
+def test_files_out_of_reach_are_not_called_broken(monkeypatch, refused):
     def open_(*args, **kwargs):
         raise OSError(errno.EMFILE, "Too many open files", "a.bmp")
 
     monkeypatch.setattr(images.Image, "open", open_)
-    builder = build.make_builder("dexter_object", tmp_path / "records")
-    with pytest.raises(MachineError, match=r"a\.bmp cannot be reached now \(EMFILE\)"):
-        build.prepare(builder, raw_files("dexter_object"))
+    raw = DATA / "dexter_object/dummy_data"
+    refused(raw, r"a\.bmp cannot be reached now \(EMFILE\)", "dexter_object")
 
 
 @pytest.fixture
-def records(prepared, tmp_path):
+def records(prepared):
     """The folder of FreiHAND's records."""
-    return Path(prepared("freihand", FREIHAND, tmp_path / "written").data_dir)
+    return Path(prepared(FREIHAND).data_dir)
 
 
 @pytest.mark.parametrize(
@@ -159,16 +153,16 @@ def test_broken_records(name, content, records, capsys):
     assert said.endswith(": delete them and write them again")
 
 
-def test_records_that_exist_are_listed(records, raw_files, capsys):
+def test_records_that_exist_are_listed(records, raw, capsys):
     where = f"--data_dir={records.parents[1]}"
     for files in ([], [f"--manual_dir={FREIHAND}"]):
         assert build.main(["freihand", where, *files]) == 0
         *splits, where_to = capsys.readouterr().out.splitlines()
         assert set(splits) == {"train: 12 images", "validation: 4 images", "evaluation: 2 images"}
         assert where_to == f"Records are in {records}"
-    assert build.main(["freihand", where, f"--manual_dir={raw_files('freihand')}"]) == 2
+    assert build.main(["freihand", where, f"--manual_dir={raw}"]) == 2
     assert f"are of other files, {FREIHAND}: delete" in capsys.readouterr().err
 
 
 def test_no_tilde_of_a_stranger(refused):
-    refused("freihand", "~nobody-of-that-name/x", "is not there")
+    refused("~nobody-of-that-name/x", "is not there")

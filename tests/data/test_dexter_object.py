@@ -1,42 +1,26 @@
 """The Dexter+Object layout: calibration, tips that are not labelled, and what may be broken."""
 
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-from data import build, schema
+from data import schema
 from data.dexter_object import layout
-from data.dexter_object.dexter_object_dataset_builder import Builder
 from peclr_jax.geometry import camera
+from tests.data.breakages import HTML, cut, moved, removed, written
+from tests.data.records import DATA, assert_projected, counts, read
 
-DUMMY = Path(layout.__file__).parent / "dummy_data"
+NAME = "dexter_object"
+DUMMY = DATA / NAME / "dummy_data"
 TIPS = [4, 8, 12, 16, 20]
 
 
-def prepared(manual_dir, data_dir):
-    builder = Builder(data_dir=data_dir)
-    build.prepare(builder, manual_dir)
-    return builder
-
-
-def read(builder):
-    assert list(builder.info.splits) == ["test"]
-    return list(builder.as_data_source("test"))
-
-
 @pytest.fixture(scope="module")
-def records(tmp_path_factory):
-    return read(prepared(DUMMY, tmp_path_factory.mktemp("records")))
+def records(dummy):
+    return read(dummy, "test")
 
 
-@pytest.fixture
-def raw(raw_files):
-    return raw_files("dexter_object")
-
-
-def test_frames_come_in_the_order_of_the_sequences(records):
+def test_frames_come_in_the_order_of_the_sequences(dummy, records):
+    assert counts(dummy) == {"test": 8}
     assert [record["sample_id"] for record in records] == list(range(8))
     assert all(record["image"].shape == (480, 640, 3) for record in records)
     assert {schema.HANDEDNESS[record["handedness"]] for record in records} == {"left"}
@@ -57,34 +41,26 @@ def test_only_tips_are_labelled_and_not_all_of_them(records):
 
 
 def test_labels_are_seen_by_the_colour_camera(records):
-    camera = [[587.45209, 0, 325], [0, 600.67456, 249], [0, 0, 1]]
+    matrix = [[587.45209, 0, 325], [0, 600.67456, 249], [0, 0, 1]]
     for record in records:
-        np.testing.assert_allclose(record["intrinsics"], camera, rtol=1e-6)
+        np.testing.assert_allclose(record["intrinsics"], matrix, rtol=1e-6)
         valid = record["keypoints_3d_valid"]
         points = record["keypoints_3d"][valid].astype(np.float64)
-        projected = points @ np.transpose(camera)
-        np.testing.assert_allclose(
-            record["keypoints_2d"][valid], projected[:, :2] / projected[:, 2:], rtol=1e-5
-        )
-        assert (points[:, 2] > 0.1).all()
-        assert (points[:, 2] < 2).all()
+        assert_projected(record["keypoints_2d"][valid], points, matrix)
+        assert ((points[:, 2] > 0.1) & (points[:, 2] < 2)).all()
 
 
 def test_a_known_point_lies_where_the_calibration_puts_it():
-    tips = np.array([[[-30.0, -50.0, 400.0]] * 5])
-    points, valid = layout.to_color_camera(tips)
+    points, valid = layout.to_color_camera(np.array([[[-30.0, -50.0, 400.0]] * 5]))
     assert valid.all()
     # By hand: R @ (30, 50, 400) + t, in metres.
-    expected = [
+    x, y, z = expected = [
         (0.9999 * 30 + 0.0034 * 50 + 0.0161 * 400 + 19.0473) / 1000,
         (-0.0033 * 30 + 50 - 0.0079 * 400 - 1.8514) / 1000,
         (-0.0162 * 30 + 0.0079 * 50 + 0.9998 * 400 - 4.7501) / 1000,
     ]
     np.testing.assert_allclose(points[0, 0], expected, rtol=1e-12)
-    pixel = [
-        587.45209 * expected[0] / expected[2] + 325,
-        600.67456 * expected[1] / expected[2] + 249,
-    ]
+    pixel = [587.45209 * x / z + 325, 600.67456 * y / z + 249]
     np.testing.assert_allclose(camera.project(points, layout.INTRINSICS)[0, 0], pixel, rtol=1e-12)
 
 
@@ -129,12 +105,6 @@ def test_annotations_may_lie_beside_the_sequences(records, raw):
     np.testing.assert_allclose(moved.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
 
 
-def test_sequences_may_be_absent(raw, tmp_path):
-    for sequence in ("Grasp1", "Rotate"):
-        shutil.rmtree(raw / "data" / sequence)
-    assert len(read(prepared(raw, tmp_path / "records"))) == 5
-
-
 def test_the_sequences_themselves_may_be_named(raw):
     assert layout.find_root(raw) == raw / "data"
     assert layout.find_root(raw / "data") == raw / "data"
@@ -144,60 +114,35 @@ def test_the_sequences_themselves_may_be_named(raw):
     assert found == raw.parent / "around/dexter+object/data"
 
 
-def edit(path, change):
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(change(lines)) + "\n")
-
-
 LABELS, COLOR = "Grasp1/annotations/Grasp13D.txt", "Rigid/color"
-BREAKAGES = {
-    "fewer lines": (
-        lambda d: edit(d / LABELS, lambda lines: lines[:-1]),
-        r"Grasp1/color holds 2 images, but Grasp13D\.txt has 1 lines",
-    ),
-    "no lines": (
-        lambda d: (d / LABELS).write_text(""),
-        r"Grasp1/color holds 2 images, but Grasp13D\.txt has 0 lines",
-    ),
-    "missing image": (
-        lambda d: (d / COLOR / "Color_0001.bmp").rename(d / COLOR / "Color_0003.bmp"),
+FIRST, SECOND = (DUMMY / "data" / LABELS).read_text().splitlines()
+BREAKAGES = [
+    (written(LABELS, FIRST), r"Grasp1/color holds 2 images, but Grasp13D\.txt has 1 lines"),
+    (written(LABELS, ""), r"Grasp1/color holds 2 images, but Grasp13D\.txt has 0 lines"),
+    (
+        moved(f"{COLOR}/Color_0001.bmp", "Color_0003.bmp"),
         r"Color_0001\.bmp is missing; images must be numbered 1 to 2",
     ),
-    "missing labels": (
-        lambda d: (d / LABELS).unlink(),
-        r"Grasp13D\.txt with the labels of .* is missing",
+    (removed(LABELS), r"Grasp13D\.txt with the labels of .* is missing"),
+    *(
+        (
+            written(LABELS, f"{FIRST}\n{second}"),
+            r"Grasp13D\.txt: line 2 does not begin with five points",
+        )
+        for second in ("1, 2, 3;" * 4, "1, 2, 3", "1, 2;" * 5, HTML)
     ),
-    "four points": (
-        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3;" * 4]),
-        r"Grasp13D\.txt: line 2 does not begin with five points",
-    ),
-    "one point": (
-        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3"]),
-        r"Grasp13D\.txt: line 2 does not begin with five points",
-    ),
-    "flat points": (
-        lambda d: edit(d / LABELS, lambda lines: ["1, 2;" * 5, lines[1]]),
-        r"Grasp13D\.txt: line 1 does not begin with five points",
-    ),
-    "text": (
-        lambda d: edit(d / LABELS, lambda lines: ["<html>404</html>", lines[1]]),
-        r"Grasp13D\.txt: line 1 does not begin with five points",
-    ),
-    "NaN tip": (
-        lambda d: edit(d / LABELS, lambda lines: [lines[0], "1, 2, 3;1, nan, 3;" + lines[1]]),
+    (
+        written(LABELS, f"{FIRST}\n1, 2, 3;1, nan, 3;{SECOND}"),
         r"Grasp13D\.txt: line 2, point 1 holds nan, not a finite number",
     ),
-    "truncated image": (
-        lambda d: (d / COLOR / "Color_0001.bmp").write_bytes(
-            (d / COLOR / "Color_0001.bmp").read_bytes()[:900]
-        ),
+    (
+        cut(f"{COLOR}/Color_0001.bmp", 900),
         r"Rigid/color/Color_0001\.bmp is not an image, corrupt or truncated.*: fetch",
     ),
-}
+]
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES)
-def test_broken_files_are_named_and_nothing_stays(raw, refused, breakage):
-    break_it, message = BREAKAGES[breakage]
+@pytest.mark.parametrize(("break_it", "message"), BREAKAGES)
+def test_broken_files_are_named_and_nothing_stays(raw, refused, break_it, message):
     break_it(raw / "data")
-    refused("dexter_object", raw, message)
+    refused(raw, message)

@@ -5,37 +5,28 @@ import os
 import pickle
 import shutil
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from PIL import Image
 
-from data import build, pickles, schema
+from data import pickles, schema
 from data.ho3d import layout
 from data.ho3d.ho3d_dataset_builder import Builder
+from tests.data.breakages import cut, moved, removed, written
+from tests.data.records import DATA, ENCODED, assert_projected, read, write
 
-DUMMY = Path(layout.__file__).parent / "dummy_data"
+NAME = "ho3d"
+DUMMY = DATA / NAME / "dummy_data"
 # HO-3D's order, finger by finger: index, middle, little, ring, thumb, then the tips.
 INDEX, MIDDLE, LITTLE, RING, THUMB = ([3 * f + j for j in (1, 2, 3)] for f in range(5))
 OURS = [0, *THUMB, 16, *INDEX, 17, *MIDDLE, 18, *RING, 19, *LITTLE, 20]
 
 
-def prepared(manual_dir, data_dir, version="v2"):
-    builder = Builder(data_dir=data_dir, config=version)
-    build.prepare(builder, manual_dir)
-    return builder
-
-
-def read(builder, split):
-    return list(builder.as_data_source(split))
-
-
 @pytest.fixture(scope="module")
 def dummy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    return {version: prepared(DUMMY, folder, version) for version in ("v2", "v3")}
+    return {version: write(f"ho3d/{version}", DUMMY, folder) for version in ("v2", "v3")}
 
 
 @pytest.fixture(params=["v2", "v3"])
@@ -63,10 +54,7 @@ def test_training_labels_are_those_of_the_files_in_our_axes_and_order(dummy, ver
         expected = (np.asarray(meta["handJoints3D"]) * [1, -1, -1])[OURS]
         np.testing.assert_allclose(record["keypoints_3d"], expected, rtol=1e-6)
         np.testing.assert_allclose(record["intrinsics"], meta["camMat"], rtol=1e-6)
-        projected = expected @ np.asarray(meta["camMat"]).T
-        np.testing.assert_allclose(
-            record["keypoints_2d"], projected[:, :2] / projected[:, 2:], rtol=1e-5
-        )
+        assert_projected(record["keypoints_2d"], expected, meta["camMat"])
         assert all(np.all(record[f"{name}_valid"]) for name in schema.LABELS)
         bone = np.linalg.norm(expected[9] - expected[10])
         np.testing.assert_allclose(record["bone_length"], bone, rtol=1e-5)
@@ -99,16 +87,12 @@ def test_published_ground_truth_completes_the_evaluation(dummy):
 
 
 def test_pngs_become_jpegs_and_jpegs_stay(dummy, version):
-    source = dummy[version].as_data_source("train", decoders={"image": tfds.decode.SkipDecoding()})
-    for record, (path, _) in zip(source, listed(version, "train"), strict=True):
+    stored, seen = read(dummy[version], "train", ENCODED), read(dummy[version], "train")
+    for record, decoded, (path, _) in zip(stored, seen, listed(version, "train"), strict=True):
         assert record["image"].startswith(b"\xff\xd8")
         assert (record["image"] == path.read_bytes()) == (version == "v3")
-    for record, (path, _) in zip(
-        read(dummy[version], "train"), listed(version, "train"), strict=True
-    ):
         with Image.open(path) as image:
-            difference = np.abs(record["image"].astype(int) - np.asarray(image))
-        assert difference.mean() < 2
+            assert np.abs(decoded["image"].astype(int) - np.asarray(image)).mean() < 2
 
 
 def test_the_official_list_is_understood(shared, tmp_path):
@@ -119,46 +103,26 @@ def test_the_official_list_is_understood(shared, tmp_path):
         layout.read_evaluation(root, "v2", root)
 
 
-def pack(path, folder):
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in folder.rglob("*"):
-            archive.write(file, file.relative_to(folder.parent))
-
-
-def test_the_archive_itself_will_do(tmp_path):
+def test_the_archive_itself_will_do(prepared, tmp_path):
     """With the ground truth, which is another download, beside it."""
-    (tmp_path / "raw").mkdir()
-    pack(tmp_path / "raw/HO3D_v3.zip", DUMMY / "HO3D_v3")
-    shutil.copy(DUMMY / "HO3D_v3" / layout.GROUND_TRUTH, tmp_path / "raw")
-    builder = prepared(tmp_path / "raw", tmp_path / "records", "v3")
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    with zipfile.ZipFile(raw / "HO3D_v3.zip", "w") as archive:
+        for file in (DUMMY / "HO3D_v3").rglob("*"):
+            archive.write(file, file.relative_to(DUMMY))
+    shutil.copy(DUMMY / "HO3D_v3" / layout.GROUND_TRUTH, raw)
+    builder = prepared(raw, "v3")
     assert builder.info.splits["train"].num_examples == 4
     assert read(builder, "evaluation")[0]["keypoints_3d_valid"].all()
-    assert builder.info.metadata["manual_dir"] == str(tmp_path / "raw")
+    assert builder.info.metadata["manual_dir"] == str(raw)
 
 
-def test_ground_truth_beside_the_version_folder_will_do(raw, tmp_path):
+def test_ground_truth_beside_the_version_folder_will_do(raw):
     truth = [[meta["handJoints3D"].tolist()] * 21 for _, meta in listed("v2", "evaluation")]
-    (raw.parent / layout.GROUND_TRUTH).write_text(json.dumps(truth))
-    frames = layout.read_evaluation(raw, "v2", raw.parent)
+    (raw / layout.GROUND_TRUTH).write_text(json.dumps(truth))
+    frames = layout.read_evaluation(raw / "HO3D_v2", "v2", raw)
     assert frames.valid.all()
-    assert layout.read_evaluation(raw, "v2", raw).valid.sum() == 1
-
-
-@pytest.fixture
-def raw(raw_files):
-    return raw_files("ho3d") / "HO3D_v2"
-
-
-@pytest.mark.parametrize("missing", ["train", "evaluation"])
-def test_a_whole_folder_may_be_absent(raw, tmp_path, missing):
-    shutil.rmtree(raw / missing)
-    splits = set(prepared(raw, tmp_path / "records").info.splits)
-    assert splits == {"train", "evaluation"} - {missing}
-
-
-def edit(path, **changes):
-    content = pickle.loads(path.read_bytes())  # our own files
-    path.write_bytes(pickle.dumps(content | changes, 2))
+    assert layout.read_evaluation(raw / "HO3D_v2", "v2", raw / "HO3D_v2").valid.sum() == 1
 
 
 def truth(change):
@@ -180,97 +144,64 @@ class Evil:
         return os.system, ("true",)
 
 
-FIRST, ROOT = "train/SM2/meta/0001.pkl", "evaluation/SM1/meta/0001.pkl"
-BREAKAGES = {
-    "labels of None": (
-        lambda d: edit(d / FIRST, handJoints3D=None),
-        r"SM2/meta/0001\.pkl has no handJoints3D, which every listed frame has",
-    ),
-    "a list of an unlabelled frame": (
-        lambda d: (d / "train.txt").write_text("SM2/0003\n"),
-        r"SM2/meta/0003\.pkl has no handJoints3D",
-    ),
-    "label absent": (
-        lambda d: (d / ROOT).write_bytes(pickle.dumps({"camMat": np.eye(3)})),
-        r"SM1/meta/0001\.pkl has no handJoints3D",
-    ),
-    "no dictionary": (
-        lambda d: (d / FIRST).write_bytes(pickle.dumps([1])),
-        r"0001\.pkl has no handJoints3D",
-    ),
-    "wrong shape": (
-        lambda d: edit(d / FIRST, camMat=np.eye(4)),
-        r"camMat has shape \(4, 4\), expected \(3, 3\)",
-    ),
-    "root instead of joints": (
-        lambda d: edit(d / FIRST, handJoints3D=np.zeros(3)),
-        r"handJoints3D has shape \(3,\), expected \(21, 3\)",
-    ),
-    "text": (
-        lambda d: edit(d / FIRST, camMat="none"),
-        r"camMat does not hold numbers",
-    ),
-    "NaN joint": (
-        lambda d: edit(d / FIRST, handJoints3D=np.full((21, 3), np.nan)),
-        r"handJoints3D holds NaN or infinity",
-    ),
-    "other axes": (
-        lambda d: edit(d / FIRST, handJoints3D=np.ones((21, 3))),
+META, ROOT = "train/SM2/meta/0001.pkl", "evaluation/SM1/meta/0001.pkl"
+IMAGE = "train/ABF10/rgb/0002.png"
+
+
+def labels(name=META, **changes):
+    content = pickle.loads((DUMMY / "HO3D_v2" / name).read_bytes())  # our own files
+    return written(name, pickle.dumps(content | changes, 2))
+
+
+NO_LABEL = "has no handJoints3D"
+BREAKAGES = [
+    (labels(handJoints3D=None), rf"SM2/meta/0001\.pkl {NO_LABEL}, which every listed frame has"),
+    (written("train.txt", "SM2/0003\n"), rf"SM2/meta/0003\.pkl {NO_LABEL}"),
+    (written(ROOT, pickle.dumps({"camMat": np.eye(3)})), rf"SM1/meta/0001\.pkl {NO_LABEL}"),
+    (written(META, pickle.dumps([1])), rf"0001\.pkl {NO_LABEL}"),
+    (labels(camMat=np.eye(4)), r"camMat has shape \(4, 4\), expected \(3, 3\)"),
+    (labels(handJoints3D=np.zeros(3)), r"handJoints3D has shape \(3,\), expected \(21, 3\)"),
+    (labels(camMat="none"), "camMat does not hold numbers"),
+    (labels(handJoints3D=np.full((21, 3), np.nan)), "handJoints3D holds NaN or infinity"),
+    (
+        labels(handJoints3D=np.ones((21, 3))),
         r"SM2/meta/0001\.pkl: joint 0 lies behind the camera \(z = -1\.0 m",
     ),
-    "empty box": (
-        lambda d: edit(d / ROOT, handBoundingBox=[5, 5, 5, 9]),
+    (
+        labels(ROOT, handBoundingBox=[5, 5, 5, 9]),
         r"handBoundingBox is \[5\.0, 5\.0, 5\.0, 9\.0\], expected x0, y0, x1, y1",
     ),
-    "code in a pickle": (
-        lambda d: (d / FIRST).write_bytes(pickle.dumps({"camMat": Evil()})),
+    (
+        written(META, pickle.dumps({"camMat": Evil()})),
         r"SM2/meta/0001\.pkl refers to (posix|nt)\.system, .* nothing of it was run",
     ),
-    "truncated pickle": (
-        lambda d: (d / FIRST).write_bytes((d / FIRST).read_bytes()[:50]),
-        r"SM2/meta/0001\.pkl is not a pickle, corrupt or truncated",
-    ),
-    "missing pickle": (lambda d: (d / FIRST).unlink(), r"SM2/meta/0001\.pkl is missing"),
-    "missing image": (
-        lambda d: (d / "train/ABF10/rgb/0002.png").unlink(),
-        r"ABF10/rgb/0002\.png is missing, entry 2 of .*train\.txt.*: fetch",
-    ),
-    "image of the other version": (
-        lambda d: (d / "train/ABF10/rgb/0002.png").rename(d / "train/ABF10/rgb/0002.jpg"),
+    (cut(META, 50), r"SM2/meta/0001\.pkl is not a pickle, corrupt or truncated"),
+    (removed(META), r"SM2/meta/0001\.pkl is missing"),
+    (removed(IMAGE), r"ABF10/rgb/0002\.png is missing, entry 2 of .*train\.txt.*: fetch"),
+    (
+        moved(IMAGE, "0002.jpg"),
         r"0002\.png is missing.*there is one of HO-3D v3, so choose ho3d/v3",
     ),
-    "truncated image": (
-        lambda d: (d / "train/ABF10/rgb/0002.png").write_bytes(
-            (d / "train/ABF10/rgb/0002.png").read_bytes()[:3000]
-        ),
-        r"ABF10/rgb/0002\.png is not an image, corrupt or truncated.*: fetch",
-    ),
-    "missing list": (
-        lambda d: (d / "train.txt").unlink(),
-        r"train\.txt is missing, which says which frames",
-    ),
-    "empty list": (lambda d: (d / "train.txt").write_text("\n"), r"train\.txt lists no frame"),
-    "path in a list": (
-        lambda d: (d / "train.txt").write_text("SM2/0001\n../../etc/0000\n"),
+    (cut(IMAGE, 3000), r"ABF10/rgb/0002\.png is not an image, corrupt or truncated.*: fetch"),
+    (removed("train.txt"), r"train\.txt is missing, which says which frames"),
+    (written("train.txt", "\n"), r"train\.txt lists no frame"),
+    (
+        written("train.txt", "SM2/0001\n../../etc/0000\n"),
         r"train\.txt: entry 1 is '\.\./\.\./etc/0000', expected SEQUENCE/FRAME",
     ),
-    "short ground truth": (
+    (
         truth(lambda joints: joints.pop()),
         r"evaluation_xyz\.json has 2 entries, but evaluation\.txt lists 3 frames",
     ),
-    "ground truth of other frames": (
+    (
         truth(lambda joints: joints.reverse()),
         r"evaluation_xyz\.json: the wrist of entry \d lies [\d.]+ mm from the root",
     ),
-    "NaN in the ground truth": (
-        truth(nan_joint),
-        r"evaluation_xyz\.json: entry 1, joint 5 is nan",
-    ),
-}
+    (truth(nan_joint), r"evaluation_xyz\.json: entry 1, joint 5 is nan"),
+]
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES)
-def test_broken_files_are_named_and_nothing_stays(raw, refused, breakage):
-    break_it, message = BREAKAGES[breakage]
-    break_it(raw)
-    refused("ho3d", raw, message)
+@pytest.mark.parametrize(("break_it", "message"), BREAKAGES)
+def test_broken_files_are_named_and_nothing_stays(raw, refused, break_it, message):
+    break_it(raw / "HO3D_v2")
+    refused(raw, message)

@@ -2,46 +2,30 @@
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
 from absl import logging
 from PIL import ExifTags, Image
 
-from data import build, schema
+from data import schema
 from data.image_folder import layout
-from peclr_jax.input_pipeline import DataSpec, datasets
+from peclr_jax.input_pipeline import DataSpec, from_records
+from tests.data.breakages import HTML, edited, written
+from tests.data.records import DATA, ENCODED, counts, read
 
-DUMMY = Path(layout.__file__).parent / "dummy_data"
-RAW_IMAGE = {"image": tfds.decode.SkipDecoding()}
+NAME = "image_folder"
+DUMMY = DATA / NAME / "dummy_data"
 # The photo's place among those with a hand, in the order of their paths.
 SOFT, TELEPHONE, TWO, TABLE, UNSAID = range(5)
-
-
-def prepared(manual_dir, data_dir, config="original"):
-    builder = build.make_builder(f"image_folder/{config}", data_dir)
-    build.prepare(builder, manual_dir)
-    return builder
 
 
 def by_photo(builder, decoders=None):
     records = {}
     for split in builder.info.splits:
-        for record in builder.as_data_source(split, decoders=decoders):
+        for record in read(builder, split, decoders):
             records.setdefault(record["sample_id"], []).append(record)
     return records
-
-
-@pytest.fixture
-def raw(raw_files):
-    return raw_files("image_folder")
-
-
-@pytest.fixture(scope="module")
-def dummy(tmp_path_factory):
-    return prepared(DUMMY, tmp_path_factory.mktemp("records"))
 
 
 def gradient(width, height):
@@ -59,10 +43,7 @@ def photos(tmp_path):
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            else:
-                content.save(path)
+            path.write_bytes(content) if isinstance(content, bytes) else content.save(path)
         if boxes is not None:
             (folder / "boxes.json").write_text(json.dumps(boxes))
         return folder
@@ -72,13 +53,8 @@ def photos(tmp_path):
 
 def test_one_record_a_hand(dummy):
     records = by_photo(dummy)
-    assert {photo: len(hands) for photo, hands in records.items()} == {
-        SOFT: 1,
-        TELEPHONE: 1,
-        TWO: 2,
-        TABLE: 1,
-        UNSAID: 1,
-    }
+    hands = {photo: len(hands) for photo, hands in records.items()}
+    assert hands == {SOFT: 1, TELEPHONE: 1, TWO: 2, TABLE: 1, UNSAID: 1}
     boxes = json.loads((DUMMY / "boxes.json").read_text())
     for record, hand in zip(records[TWO], boxes["session/two.png"], strict=True):
         np.testing.assert_array_equal(record["hand_box"], hand["box"])
@@ -102,49 +78,46 @@ def test_keypoints_may_be_incomplete(dummy):
     np.testing.assert_allclose(soft["hand_box"], [*points.min(0), *points.max(0)], rtol=1e-6)
 
 
-def test_splits_share_no_photo(dummy, photos, tmp_path):
-    assert {s: i.num_examples for s, i in dummy.info.splits.items()} == {
-        "train": 5,
-        "validation": 1,
-    }
+def test_splits_share_no_photo(dummy, photos, prepared):
+    assert counts(dummy) == {"train": 5, "validation": 1}
     boxes = {f"{i}.png": [{"box": [1, 1, 9, 9]}] * 3 for i in range(20)}
     folder = photos({name: gradient(16, 16) for name in boxes}, boxes)
-    builder = prepared(folder, tmp_path / "records")
-    ids = {s: [r["sample_id"] for r in builder.as_data_source(s)] for s in builder.info.splits}
+    builder = prepared(folder)
+    ids = {split: [r["sample_id"] for r in read(builder, split)] for split in builder.info.splits}
     assert [len(ids["train"]), len(ids["validation"])] == [54, 6]
     assert not set(ids["train"]) & set(ids["validation"])
 
 
-def test_a_single_photo_is_trained_on(photos, tmp_path):
+def test_a_single_photo_is_trained_on(photos, prepared):
     folder = photos({"a.png": gradient(20, 20)})
-    assert set(prepared(folder, tmp_path / "records").info.splits) == {"train"}
+    assert set(prepared(folder).info.splits) == {"train"}
 
 
 def test_upright_jpegs_are_stored_byte_for_byte(dummy):
-    records = by_photo(dummy, RAW_IMAGE)
+    records = by_photo(dummy, ENCODED)
     assert records[TABLE][0]["image"] == (DUMMY / "table.jpg").read_bytes()
     for hands in records.values():
         assert all(hand["image"].startswith(b"\xff\xd8") for hand in hands)
 
 
-def test_photos_are_turned_upright(photos, tmp_path):
+def test_photos_are_turned_upright(photos, prepared):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise by a quarter
     folder = photos({})
     folder.mkdir()
     lying = gradient(40, 60).transpose(Image.Transpose.ROTATE_90)
     lying.save(folder / "a.jpg", exif=exif, quality=95)
-    (record,) = by_photo(prepared(folder, tmp_path / "records"))[0]
+    (record,) = by_photo(prepared(folder))[0]
     difference = record["image"].astype(int) - np.asarray(gradient(40, 60), int)
     assert np.abs(difference).mean() < 3
 
 
-def test_shrinking_moves_the_labels_along(photos, tmp_path):
+def test_shrinking_moves_the_labels_along(photos, prepared):
     points = [[0, 0], [1535, 1023], [700.5, 300.25], *[None] * 18]
     hand = {"box": [100, 200, 500, 800], "keypoints": points}
     files = {"large.png": gradient(1536, 1024), "small.jpg": gradient(1024, 64)}
     folder = photos(files, {"large.png": [hand]})
-    builder = prepared(folder, tmp_path / "records", "1024px")
+    builder = prepared(folder, "1024px")
     (large,), (small,) = (hands for _, hands in sorted(by_photo(builder).items()))
     assert large["image"].shape == (683, 1024, 3)
     factors = np.array([1024 / 1536, 683 / 1024])
@@ -157,45 +130,51 @@ def test_shrinking_moves_the_labels_along(photos, tmp_path):
     corners = (np.reshape(hand["box"], (2, 2)) + 0.5) * factors - 0.5
     np.testing.assert_allclose(large["hand_box"], corners.reshape(4), rtol=1e-5)
     assert small["image"].shape == (64, 1024, 3)
-    raw = by_photo(builder, RAW_IMAGE)
+    raw = by_photo(builder, ENCODED)
     assert raw[1][0]["image"] == (folder / "small.jpg").read_bytes()
 
 
-def test_large_jpegs_are_shrunk_whole(photos, tmp_path):
+def test_large_jpegs_are_shrunk_whole(photos, prepared):
     """They are decoded at a fraction of their size, whose last pixels reach over the border."""
     folder = photos({"a.jpg": gradient(1561, 2081)})
-    (record,) = by_photo(prepared(folder, tmp_path / "records", "1024px"))[0]
+    (record,) = by_photo(prepared(folder, "1024px"))[0]
     assert record["image"].shape == (1024, 768, 3)
     expected = np.asarray(gradient(768, 1024), int)
     assert np.abs(record["image"].astype(int) - expected)[..., :2].max() <= 6
 
 
-def test_photos_of_other_kinds(photos, tmp_path):
+def test_photos_of_other_kinds(photos, prepared):
     files = {
         "grey.jpg": gradient(30, 20).convert("L"),
         "four.jpg": gradient(30, 20).convert("CMYK"),
         "clear.png": gradient(30, 20).convert("RGBA"),
         "UPPER.PNG": gradient(30, 20),
     }
-    records = by_photo(prepared(photos(files), tmp_path / "records"))
+    records = by_photo(prepared(photos(files)))
     assert [hands[0]["image"].shape for hands in records.values()] == [(20, 30, 3)] * 4
 
 
-def test_unreadable_and_hidden_files_are_left_out(photos, tmp_path, monkeypatch):
+@pytest.fixture
+def said(monkeypatch):
+    """The warnings."""
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+    return said
+
+
+def test_unreadable_and_hidden_files_are_left_out(photos, prepared, said):
     whole = (DUMMY / "table.jpg").read_bytes()
     files = {
         "a.jpg": whole,
         "b.jpg": whole[:-4000],
-        "below/c.png": b"<html>404</html>",
+        "below/c.png": HTML.encode(),
         ".hidden.jpg": whole,
         ".thumbnails/d.jpg": whole,
         "notes.txt": b"",
         "tiny.png": gradient(5, 5),
     }
-    builder = prepared(photos(files), tmp_path / "records")
-    assert sum(i.num_examples for i in builder.info.splits.values()) == 1
+    builder = prepared(photos(files))
+    assert sum(counts(builder).values()) == 1
     assert builder.info.metadata["unreadable_files"] == 3
     (warning,) = said
     assert warning.startswith("3 photos cannot be read and are left out: ")
@@ -203,66 +182,61 @@ def test_unreadable_and_hidden_files_are_left_out(photos, tmp_path, monkeypatch)
         assert name in warning
 
 
-def test_keys_that_fit_nothing_are_said(raw, tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
-    edit(raw, lambda boxes: boxes | {f"{i}.jpg": [] for i in range(7)})
+def test_keys_that_fit_nothing_are_said(raw, said):
+    with_boxes({f"{i}.jpg": [] for i in range(7)})(raw)
     layout.read_folder(raw)
-    assert len(said) == 1
-    assert "mentions 7 photos that do not exist: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ..." in said[0]
+    (warning,) = said
+    assert "mentions 7 photos that do not exist: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ..." in warning
 
 
-def edit(raw, change):
-    path = raw / "boxes.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+def with_boxes(more):
+    return edited("boxes.json", lambda boxes: boxes | more)
 
 
 def only_broken(raw):
     shutil.rmtree(raw / "session")
     for path in raw.glob("*.jpg"):
-        path.write_text("<html>404</html>")
+        path.write_text(HTML)
 
 
-BREAKAGES = {
-    "none readable": (
-        only_broken,
-        r"3 photos were found, but none can be read, .*no_hand\.jpg: not a JPEG",
-    ),
-    "no JSON": (lambda d: (d / "boxes.json").write_text("{"), r"boxes\.json is not JSON"),
-    "wrong JSON": (
-        lambda d: edit(d, lambda boxes: boxes | {"table.jpg": [{"bbox": [1, 2, 3, 4]}]}),
+def no_hands(raw):
+    shown = {path.name: [] for path in raw.rglob("*.*") if path.is_file()}
+    (raw / "boxes.json").write_text(json.dumps(shown))
+
+
+BREAKAGES = [
+    (only_broken, r"3 photos were found, but none can be read, .*no_hand\.jpg: not a JPEG"),
+    (written("boxes.json", "{"), r"boxes\.json is not JSON"),
+    (
+        with_boxes({"table.jpg": [{"bbox": [1, 2, 3, 4]}]}),
         r"boxes\.json, 'table\.jpg', hand 1 has the field 'bbox'; known are",
     ),
-    "other photos": (
-        lambda d: edit(d, lambda boxes: {"x.jpg": []}),
+    (
+        written("boxes.json", '{"x.jpg": []}'),
         r"mentions none of the photos, its first key is 'x\.jpg'",
     ),
-    "two of a name": (
-        lambda d: shutil.copy(d / "table.jpg", d / "session"),
+    (
+        lambda raw: shutil.copy(raw / "table.jpg", raw / "session"),
         r"'table\.jpg' may be any of 2 photos of that name: .*'session/table\.jpg'",
     ),
-    "box outside": (
-        lambda d: edit(d, lambda boxes: boxes | {"telephone.jpg": [{"box": [250, 1, 300, 9]}]}),
+    (
+        with_boxes({"telephone.jpg": [{"box": [250, 1, 300, 9]}]}),
         r"box \[250.*\] lies outside of .*telephone\.jpg, which has 240x320 px",
     ),
-    "no hands": (
-        lambda d: edit(d, lambda boxes: {p.name: [] for p in d.rglob("*.*") if p.is_file()}),
-        "says of every readable photo that it shows no hand",
-    ),
-}
+    (no_hands, "says of every readable photo that it shows no hand"),
+]
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES)
-def test_mistakes_are_named_and_nothing_is_left(raw, refused, breakage):
-    break_it, message = BREAKAGES[breakage]
+@pytest.mark.parametrize(("break_it", "message"), BREAKAGES)
+def test_mistakes_are_named_and_nothing_is_left(raw, refused, break_it, message):
     break_it(raw)
-    refused("image_folder", raw, message)
+    refused(raw, message)
 
 
-def test_a_path_tells_photos_of_one_name_apart(photos, tmp_path):
+def test_a_path_tells_photos_of_one_name_apart(photos, prepared):
     files = {"a.png": gradient(20, 20), "below/a.png": gradient(30, 30)}
     folder = photos(files, {"below/a.png": [{"box": [1, 2, 3, 4]}], "a.png": []})
-    (record,) = by_photo(prepared(folder, tmp_path / "records"))[0]
+    (record,) = by_photo(prepared(folder))[0]
     assert record["image"].shape == (30, 30, 3)
 
 
@@ -271,11 +245,11 @@ def test_folders_may_have_any_name(photos, tmp_path):
     assert len(layout.read_folder(folder).photos) == 1
 
 
-def test_real_photos(shared, tmp_path):
+def test_real_photos(shared, prepared):
     """From telephones and cameras, in all sizes."""
     folder = shared / "fixtures/hands_unlabelled"
     count = len(layout.read_folder(folder).photos)
-    builder = prepared(folder, tmp_path, "1024px")
+    builder = prepared(folder, "1024px")
     records = by_photo(builder)
     assert len(records) == count >= 15
     assert builder.info.metadata["unreadable_files"] == 0
@@ -283,16 +257,12 @@ def test_real_photos(shared, tmp_path):
 
 
 def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
-    spec = DataSpec(
-        source="tfds",
-        names="image_folder",
-        manual_dir=str(raw),
-        data_dir=str(tmp_path / "records"),
-    )
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "records")}
+    spec = DataSpec(source="tfds", names="image_folder", **where)
 
     def count():
-        (builder,) = datasets.open_datasets(spec)
-        return sum(split.num_examples for split in builder.info.splits.values())
+        (builder,) = from_records.open_datasets(spec)
+        return sum(counts(builder).values())
 
     before = count()
     assert count() == before

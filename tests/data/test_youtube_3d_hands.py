@@ -6,55 +6,39 @@ import shutil
 import sys
 import tracemalloc
 import types
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from scipy import sparse
 
-from data import build, schema
+from data import schema
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_writing
+from tests.data import records
+from tests.data.breakages import cut, edit_json, edited, removed, written
+from tests.data.records import DATA, ENCODED, counts
 
-DUMMY = Path(layout.__file__).parent / "dummy_data"
+NAME = "youtube_3d_hands"
+DUMMY = DATA / NAME / "dummy_data"
+TRAIN = "youtube_train.json"
 FIRST_FRAME = "youtube/dummy00/video/frames/1"
 # Ours: in the dummy data, the first vertices are the joints. MANO's own has many small weights.
 PICKING = np.eye(mano.NUM_REGRESSED, mano.NUM_VERTICES)
 
 
-def prepared(manual_dir, data_dir):
-    builder = build.make_builder("youtube_3d_hands", data_dir)
-    build.prepare(builder, manual_dir)
-    return builder
+def read(builder, decoders=None):
+    return records.read(builder, "train", decoders)
 
 
-def read(builder, split="train"):
-    return list(builder.as_data_source(split))
-
-
-def vertices(split="train"):
-    content = json.loads((DUMMY / f"youtube_{split}.json").read_text())
+def vertices():
+    content = json.loads((DUMMY / TRAIN).read_text())
     return np.asarray([entry["vertices"] for entry in content["annotations"]])[..., :2]
 
 
-@pytest.fixture
-def raw(raw_files):
-    return raw_files("youtube_3d_hands")
-
-
-@pytest.fixture(scope="module")
-def dummy(tmp_path_factory):
-    return prepared(DUMMY, tmp_path_factory.mktemp("records"))
-
-
 def test_without_mano_the_tips_and_a_box_are_known(dummy):
-    assert {name: i.num_examples for name, i in dummy.info.splits.items()} == {
-        "train": 5,
-        "validation": 2,
-        "test": 2,
-    }
+    assert counts(dummy) == {"train": 5, "validation": 2, "test": 2}
     for record, pixels in zip(read(dummy), vertices(), strict=True):
         assert tuple(np.flatnonzero(record["keypoints_2d_valid"])) == skeleton.FINGERTIPS
         tips = record["keypoints_2d"][list(skeleton.FINGERTIPS)]
@@ -70,21 +54,15 @@ def test_without_mano_the_tips_and_a_box_are_known(dummy):
 
 
 def test_frames_are_stored_byte_for_byte(dummy):
-    source = dummy.as_data_source("train", decoders={"image": _skip()})
-    assert source[0]["image"] == (DUMMY / f"{FIRST_FRAME}.jpg").read_bytes()
+    images = [record["image"] for record in read(dummy, ENCODED)]
+    assert images[0] == (DUMMY / f"{FIRST_FRAME}.jpg").read_bytes()
     # Two hands of one frame.
-    assert source[2]["image"] == source[3]["image"]
+    assert images[2] == images[3]
 
 
-def _skip():
-    import tensorflow_datasets as tfds
-
-    return tfds.decode.SkipDecoding()
-
-
-def test_with_a_regressor_all_joints_are_known(raw, tmp_path):
+def test_with_a_regressor_all_joints_are_known(raw, prepared):
     np.save(raw / "J_regressor.npy", PICKING)
-    for record, pixels in zip(read(prepared(raw, tmp_path / "records")), vertices(), strict=True):
+    for record, pixels in zip(read(prepared(raw)), vertices(), strict=True):
         assert record["keypoints_2d_valid"].all()
         expected = np.empty((21, 2))
         # MANO's fingers: index, middle, little, ring, thumb.
@@ -139,37 +117,25 @@ def test_no_regressor(tmp_path):
     assert mano.read_regressor(tmp_path) is None
 
 
-class Villain:
-    def __reduce__(self):
-        import os
-
-        return os.system, ("exit 1",)
-
-
 def out_of_range():
     matrix = sparse.csc_matrix(weights())
     matrix.indices[3] = 1 << 20
     return matrix
 
 
-REGRESSORS = {
-    "code": ("MANO_RIGHT.pkl", pickle.dumps({"J_regressor": Villain()}), "refers to .*system"),
-    "no regressor": ("MANO_RIGHT.pkl", pickle.dumps({"f": 1}), "holds no J_regressor"),
-    "no model": ("MANO_RIGHT.pkl", pickle.dumps([1]), "holds no J_regressor"),
-    "out of range": (
-        "MANO_RIGHT.pkl",
-        pickle.dumps({"J_regressor": out_of_range()}),
-        "holds no J_regressor as MANO has it",
-    ),
-    "half a pickle": ("MANO_RIGHT.pkl", pickle.dumps(weights())[:99], "corrupt or truncated"),
-    "no array": ("J_regressor.npy", b"<html>", "is not an array of NumPy"),
-    "no tensors": ("mano_mesh_to_joints_mat.pth", b"<html>", "is not a weights file"),
-}
+MANO = "MANO_RIGHT.pkl"
+REGRESSORS = [
+    (MANO, pickle.dumps({"f": 1}), "holds no J_regressor"),
+    (MANO, pickle.dumps([1]), "holds no J_regressor"),
+    (MANO, pickle.dumps({"J_regressor": out_of_range()}), "holds no J_regressor as MANO has it"),
+    (MANO, pickle.dumps(weights())[:99], "corrupt or truncated"),
+    ("J_regressor.npy", b"<html>", "is not an array of NumPy"),
+    ("mano_mesh_to_joints_mat.pth", b"<html>", "is not a weights file"),
+]
 
 
-@pytest.mark.parametrize("case", REGRESSORS)
-def test_broken_regressors_are_named(tmp_path, case):
-    name, content, message = REGRESSORS[case]
+@pytest.mark.parametrize(("name", "content", "message"), REGRESSORS)
+def test_broken_regressors_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as raised:
         mano.read_regressor(tmp_path)
@@ -191,11 +157,11 @@ def test_other_matrices_are_refused(tmp_path, matrix, message):
         mano.read_regressor(tmp_path)
 
 
-def test_missing_frames_are_counted(raw, tmp_path):
+def test_missing_frames_are_counted(raw, prepared):
     # It shows the hands 2 and 3.
     (raw / "youtube/dummy01/video/frames/61.jpg").unlink()
     shutil.rmtree(raw / "youtube/dummy20")
-    builder = prepared(raw, tmp_path / "records")
+    builder = prepared(raw)
     assert [record["sample_id"] for record in read(builder)] == [0, 1, 4]
     assert builder.info.metadata["missing_frames"] == {"train": 1, "validation": 0, "test": 2}
     assert set(builder.info.splits) == {"train", "validation"}
@@ -204,104 +170,78 @@ def test_missing_frames_are_counted(raw, tmp_path):
     )
 
 
-def test_frames_may_be_png(raw, tmp_path):
+def test_frames_may_be_png(raw, prepared):
     with Image.open(raw / f"{FIRST_FRAME}.jpg") as frame:
         frame.save(raw / f"{FIRST_FRAME}.png")
         pixels = np.asarray(frame, np.int16)
     (raw / f"{FIRST_FRAME}.jpg").unlink()
-    record = read(prepared(raw, tmp_path / "records"))[0]
+    record = read(prepared(raw))[0]
     assert np.abs(record["image"] - pixels).mean() < 2
 
 
-def test_lists_may_come_in_any_order(raw, tmp_path, dummy):
-    edit(raw, lambda content: content | {"images": content.pop("images")})
-    for ours, theirs in zip(read(prepared(raw, tmp_path / "records")), read(dummy), strict=True):
+def test_lists_may_come_in_any_order(raw, prepared, dummy):
+    edit_json(raw / TRAIN, lambda content: content | {"images": content.pop("images")})
+    for ours, theirs in zip(read(prepared(raw)), read(dummy), strict=True):
         np.testing.assert_array_equal(ours["keypoints_2d"], theirs["keypoints_2d"])
 
 
-def test_splits_may_be_absent(raw, tmp_path):
-    (raw / "youtube_train.json").unlink()
-    assert set(prepared(raw, tmp_path / "records").info.splits) == {"validation", "test"}
-
-
 def test_vertices_do_not_stay_in_memory(raw):
-    def repeat(content):
-        content["annotations"] *= 30
-
-    edit(raw, repeat)
+    edit_json(raw / TRAIN, lambda content: content | {"annotations": 30 * content["annotations"]})
     tracemalloc.start()
     split = layout.read_split(raw, "train", None)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(split.images) == 150
-    assert peak < 0.5 * (raw / "youtube_train.json").stat().st_size
+    assert peak < 0.5 * (raw / TRAIN).stat().st_size
 
 
-def edit(raw, change):
-    path = raw / "youtube_train.json"
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps(change(content) or content))
+def train(change):
+    return edited(TRAIN, change)
 
 
 def annotation(number, **fields):
-    return lambda d: edit(d, lambda content: content["annotations"][number].update(fields))
+    return train(lambda content: content["annotations"][number].update(fields))
 
 
 def image(number, **fields):
-    return lambda d: edit(d, lambda content: content["images"][number].update(fields))
+    return train(lambda content: content["images"][number].update(fields))
 
 
-def set_vertex(value):
+def vertex(value):
     def change(content):
         content["annotations"][3]["vertices"][7][0] = value
 
-    return lambda d: edit(d, change)
+    return train(change)
 
 
-def truncate(path, keep):
-    path.write_bytes(path.read_bytes()[:keep])
-
-
-BREAKAGES = {
-    "broken JSON": (
-        lambda d: truncate(d / "youtube_val.json", -50),
+BREAKAGES = [
+    (
+        cut("youtube_val.json", -50),
         r"youtube_val\.json is not valid JSON \(parse error: premature EOF\)",
     ),
-    "no images": (lambda d: edit(d, lambda c: {"annotations": []}), 'no list of "images"'),
-    "no annotations": (
-        lambda d: edit(d, lambda c: {"images": c["images"]}),
-        'no list of "annotations"',
-    ),
-    "a list": (lambda d: edit(d, lambda c: [c]), 'no list of "images"'),
-    "vertices": (
+    (train(lambda content: {"annotations": []}), 'no list of "images"'),
+    (train(lambda content: {"images": content["images"]}), 'no list of "annotations"'),
+    (train(lambda content: [content]), 'no list of "images"'),
+    (
         annotation(2, vertices=[[1, 2, 3]] * 21),
         r"annotation 2 has vertices of shape \(21, 3\), expected \(778, 3\)",
     ),
-    "ragged": (annotation(2, vertices=[[1, 2], [3]]), "shape ragged or not numeric"),
-    "no vertices": (annotation(4, vertices=None), r"annotation 4 has vertices of shape \(\)"),
-    "NaN": (set_vertex(float("nan")), r"annotation 3, vertex 7 is nan, not a finite number"),
-    "infinity": (set_vertex(float("-inf")), r"annotation 3, vertex 7 is -inf"),
-    "unknown image": (annotation(1, image_id=9), "annotation 1 is of image_id 9, which no image"),
-    "no side": (annotation(1, is_left=None), 'annotation 1 must have a field "is_left"'),
-    "same id": (image(1, id=100), "image 1 has the id 100 of an earlier one"),
-    "no name": (image(1, name=5), 'image 1 must have a field "name" of type str'),
-    "parent": (image(1, name="../x.png"), r"image 1 is '\.\./x\.png', which leads out"),
-    "absolute": (image(1, name="/etc/x.png"), "image 1 is '/etc/x.png', which leads out"),
-    "other size": (image(0, width=960), r"frames/1\.jpg has 480x270 px, but .* says 960x270"),
-    "no image": (
-        lambda d: (d / f"{FIRST_FRAME}.jpg").write_text("<html>"),
-        r"frames/1\.jpg is not an image",
-    ),
-    "half an image": (
-        lambda d: truncate(d / f"{FIRST_FRAME}.jpg", 5000),
-        r"frames/1\.jpg is not an image, corrupt or truncated",
-    ),
-    "no frames": (lambda d: shutil.rmtree(d / "youtube"), "holds no video frame of"),
-}
+    (annotation(2, vertices=[[1, 2], [3]]), "shape ragged or not numeric"),
+    (annotation(4, vertices=None), r"annotation 4 has vertices of shape \(\)"),
+    (vertex(float("nan")), "annotation 3, vertex 7 is nan, not a finite number"),
+    (vertex(float("-inf")), "annotation 3, vertex 7 is -inf"),
+    (annotation(1, image_id=9), "annotation 1 is of image_id 9, which no image"),
+    (annotation(1, is_left=None), 'annotation 1 must have a field "is_left"'),
+    (image(1, id=100), "image 1 has the id 100 of an earlier one"),
+    (image(1, name=5), 'image 1 must have a field "name" of type str'),
+    (image(0, width=960), r"frames/1\.jpg has 480x270 px, but .* says 960x270"),
+    (written(f"{FIRST_FRAME}.jpg"), r"frames/1\.jpg is not an image"),
+    (cut(f"{FIRST_FRAME}.jpg", 5000), r"frames/1\.jpg is not an image, corrupt or truncated"),
+    (removed("youtube/*/video/frames/*"), "holds no video frame of"),
+]
 
 
-@pytest.mark.parametrize("breakage", BREAKAGES)
-def test_broken_files_are_named_and_nothing_is_left(raw, refused, breakage):
-    break_it, message = BREAKAGES[breakage]
+@pytest.mark.parametrize(("break_it", "message"), BREAKAGES)
+def test_broken_files_are_named_and_nothing_is_left(raw, refused, break_it, message):
     break_it(raw)
-    refused("youtube_3d_hands", raw, message)
+    refused(raw, message)

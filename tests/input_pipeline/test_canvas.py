@@ -13,7 +13,7 @@ from PIL import Image
 
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.crop import mirror_matrix
-from peclr_jax.input_pipeline import canvas, crop, records
+from peclr_jax.input_pipeline import canvas, crop
 
 warp = jax.jit(affine.apply_to_images, static_argnums=2)
 
@@ -172,23 +172,3 @@ def test_parts_are_those_of_the_whole_image(options, gray):
         expected = whole[top:, left:][: found.shape[0], : found.shape[1]]
         assert found.shape[:2] == tuple(part[2:].numpy())
         assert np.abs(found.astype(int) - expected).max() <= 3
-
-
-def test_batches_are_the_canvases_of_their_crops(record_spec):
-    """Of records: in the same order, with the same labels, the last batch smaller."""
-    from peclr_jax.input_pipeline import datasets
-
-    spec = record_spec()
-    parts = datasets.choose_splits(datasets.open_datasets(spec), spec.split)
-    options = {"size": 24, "margin": 2.25, "labels": True, "threads": 2}
-    order = [np.arange(16)[::-1][start : start + 6] for start in range(0, 16, 6)]
-    crops = list(records.RecordStore(parts, **options).stream(order))
-    canvases = list(records.RecordStore(parts, canvases=True, **options).stream(order))
-    assert [len(batch["image"]) for batch in canvases] == [6, 6, 4]
-    for plain, laid in zip(crops, canvases, strict=True):
-        assert set(laid) == {*plain, "to_source"}
-        assert laid["image"].shape[1:] == (32, 32, 3)
-        for name in plain.keys() - {"image"}:
-            np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
-        seen = warp(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)
-        assert np.abs(np.asarray(seen) - plain["image"])[:, 2:-2, 2:-2].mean() < 4

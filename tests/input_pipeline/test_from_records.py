@@ -12,7 +12,7 @@ import pytest
 from data import build, schema
 from peclr_jax.devices.mesh import data_sharding, make_mesh
 from peclr_jax.geometry import affine
-from peclr_jax.input_pipeline import datasets, open_split
+from peclr_jax.input_pipeline import from_records, open_split
 from peclr_jax.input_pipeline.records import RecordStore
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_read_for_all_labels(record_spec, open_source, monkeypatch):
 
 def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path):
     def opened(folder):
-        return datasets.open_datasets(record_spec(manual_dir=str(folder)))[0]
+        return from_records.open_datasets(record_spec(manual_dir=str(folder)))[0]
 
     drawings = record_spec().manual_dir
     link, other = tmp_path / "link", tmp_path / "other"

@@ -1,10 +1,12 @@
-"""Rendered hands: pools in versions, hands without end, what is held out, one pass."""
+"""Rendered hands: pools in versions, new ones without end, a single pass, kept on disk."""
 
 import numpy as np
 import pytest
 
 from peclr_jax.input_pipeline import open_split
-from peclr_jax.input_pipeline.subset import choose
+from peclr_jax.input_pipeline.from_rendered import cached
+from peclr_jax.input_pipeline.order import choose_fraction
+from peclr_jax.input_pipeline.stores import MemoryStore
 
 
 def join(batches):
@@ -50,19 +52,6 @@ def test_versions_are_numbered_as_freihands(rendered_spec, open_source, take):
     assert not held_out["version"].any()
 
 
-def test_labels_are_those_of_records(rendered_spec, record_spec, open_source):
-    rendered = open_source(rendered_spec(labels=True)).sample(2)
-    records = open_source(record_spec(labels=True)).sample(2)
-    assert set(rendered) == set(records)
-    for name in rendered:
-        assert rendered[name].dtype == records[name].dtype, name
-        assert rendered[name].shape[1:] == records[name].shape[1:] or name == "image"
-    points = rendered["keypoints_2d"]
-    projected = np.einsum("nij,nkj->nki", rendered["intrinsics"], rendered["keypoints_3d"])
-    np.testing.assert_allclose(projected[..., :2] / projected[..., 2:], points, atol=1e-2)
-    np.testing.assert_allclose((points.min(1) + points.max(1)) / 2, 7.5, atol=1e-3)
-
-
 def test_endless_hands_never_repeat(rendered_spec, open_source, take):
     spec = rendered_spec(labels=True, rendered={"count": 0})
     source = open_source(spec)
@@ -92,7 +81,7 @@ def test_a_fraction_keeps_whole_hands_as_they_are(rendered_spec, open_source, ta
     source = open_source(spec)
     assert source.num_examples == 8 * versions
     epoch = join(take(source, versions))
-    kept = choose(np.arange(40), 0.2, 0)
+    kept = choose_fraction(np.arange(40), 0.2, 0)
     np.testing.assert_array_equal(np.sort(epoch["sample_id"]), np.repeat(kept, versions))
     painted = epoch["sample_id"] + 64 * epoch["version"]
     np.testing.assert_array_equal(epoch["image"].max((1, 2, 3)), painted)
@@ -122,15 +111,7 @@ def test_a_pass_through_a_fraction(rendered_spec):
     spec = rendered_spec(labels=True, label_fraction=0.2)
     split = open_split(spec, "train", batch_size=8, label_subset=True)
     (hands,) = split.batches()
-    np.testing.assert_array_equal(hands["sample_id"], choose(np.arange(40), 0.2, 0))
-
-
-def test_the_whole_rendered_image(rendered_spec):
-    hands = read(rendered_spec(labels=True, crop="image"), "held_out", 12)
-    np.testing.assert_allclose(hands["crop_scale"], 16 / 32)
-    np.testing.assert_allclose(hands["crop_shift"], 7.5 - 0.5 * 15.5)
-    # The stand-in paints all of its image: nothing black is seen, and nothing is cut away.
-    np.testing.assert_array_equal(hands["image"].min((1, 2, 3)), hands["sample_id"])
+    np.testing.assert_array_equal(hands["sample_id"], choose_fraction(np.arange(40), 0.2, 0))
 
 
 def test_splits_have_their_own_names(rendered_spec):
@@ -138,3 +119,79 @@ def test_splits_have_their_own_names(rendered_spec):
         open_split(rendered_spec(), "validation", batch_size=2)
     with pytest.raises(ValueError, match=r"count=0 renders hands for training without end"):
         open_split(rendered_spec(rendered={"count": 0}), "train", batch_size=2)
+
+
+def pool(value):
+    return MemoryStore({"image": np.full((4, 2, 2, 3), value, np.uint8)})
+
+
+def never():
+    raise AssertionError("rendered again")
+
+
+def test_kept_by_identity(tmp_path):
+    folder = str(tmp_path / "hands")
+    cached(folder, {"seed": 0}, lambda: pool(1))
+    cached(folder, {"seed": 1}, lambda: pool(2))
+    for seed in (0, 1):
+        kept = cached(folder, {"seed": seed}, never)
+        assert (kept.arrays["image"] == seed + 1).all()
+        assert kept.sizes == (4,)
+    assert cached("", {"seed": 0}, lambda: pool(3)).arrays["image"][0, 0, 0, 0] == 3
+    assert len(list((tmp_path / "hands").iterdir())) == 2
+
+
+def test_hands_of_another_renderer_are_not_read(tmp_path, monkeypatch):
+    cached(str(tmp_path), {}, lambda: pool(1))
+    monkeypatch.setattr("peclr_jax.input_pipeline.from_rendered.RENDERER_VERSION", 0)
+    assert (cached(str(tmp_path), {}, lambda: pool(2)).arrays["image"] == 2).all()
+
+
+def test_damaged_files_are_made_again(tmp_path):
+    cached(str(tmp_path), {}, lambda: pool(1))
+    (path,) = tmp_path.iterdir()
+    for content in (path.read_bytes()[:-40], b"", b"text"):
+        path.write_bytes(content)
+        assert (cached(str(tmp_path), {}, lambda: pool(5)).arrays["image"] == 5).all()
+        assert (cached(str(tmp_path), {}, never).arrays["image"] == 5).all()
+
+
+def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path):
+    folder = tmp_path / "file"
+    folder.write_text("in the way")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("absl.logging.warning", lambda text, *values: warned.append(text % values))
+        warned = []
+        assert (cached(str(folder), {}, lambda: pool(3)).arrays["image"] == 3).all()
+    assert "cannot be written" in warned[0]
+
+
+def test_large_pools_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("peclr_jax.input_pipeline.from_rendered._LARGEST_KEPT", 1)
+    cached(str(tmp_path), {}, lambda: pool(3))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_home_directory_is_understood(home):
+    cached("~/pools", {}, lambda: pool(3))
+    assert len(list((home / "pools").iterdir())) == 1
+
+
+def test_runs_share_hands(rendered_spec, open_source, tmp_path):
+    spec = rendered_spec(labels=True, rendered={"cache_dir": str(tmp_path)})
+    first, second = (open_source(spec) for _ in range(2))
+    batches = next(iter(first.batches(3))), next(iter(second.batches(3)))
+    np.testing.assert_array_equal(*(batch["keypoints_2d"] for batch in batches))
+    held_out = first.sample(24)
+    split = next(iter(open_split(spec, "held_out", batch_size=24).batches()))
+    np.testing.assert_array_equal(split["image"], held_out["image"])
+    assert len(list(tmp_path.iterdir())) == 2
+    open_source(rendered_spec(labels=True, rendered={"cache_dir": str(tmp_path), "seed": 1}))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_versions_share_what_is_held_out(rendered_spec, open_source, tmp_path):
+    for versions, background in ((1, "green"), (3, "green,clutter")):
+        fields = {"versions": versions, "background": background, "cache_dir": str(tmp_path)}
+        open_source(rendered_spec(rendered=fields)).sample(24)
+    assert len(list(tmp_path.iterdir())) == 3

@@ -8,9 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline import open_split
-from peclr_jax.input_pipeline.memory import Identities
+from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.records import RecordStore
 
 
@@ -80,71 +79,6 @@ def test_a_fraction_is_of_the_records_and_of_the_rendered_hands(mixed_spec, open
     rendered = np.concatenate([b["sample_id"][is_rendered(b)] for b in batches])
     drawn = np.concatenate([b["sample_id"][~is_rendered(b)] for b in batches])
     assert (len(np.unique(rendered)), len(np.unique(drawn))) == (20, 2)
-
-
-@pytest.fixture(params=["freihand", "rendered"])
-def paired_spec(request):
-    """Sixteen images of FreiHAND's layout, or rendered ones in three versions."""
-    if request.param == "freihand":
-        make, given = request.getfixturevalue("record_spec"), {}
-    else:
-        make = request.getfixturevalue("rendered_spec")
-        given = {"rendered": {"versions": 3, "background": "green,clutter"}}
-    return lambda **fields: make(labels=True, **given, **fields)
-
-
-def shown(batch, image="image", to_source="to_source"):
-    """The images of a batch, and where they lie in their sources, fit to be looked up."""
-    places = batch.get(to_source, np.zeros(len(batch[image])))
-    pairs = zip(batch[image], places, strict=True)
-    return [pixels.tobytes() + place.tobytes() for pixels, place in pairs]
-
-
-def identities(batch):
-    return list(zip(batch["sample_id"].tolist(), batch["version"].tolist(), strict=True))
-
-
-@pytest.mark.parametrize("cache", ["none", "host", "device"])
-@pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_batches_carry_another_version_beside_each_image(
-    paired_spec, open_source, take, cache, fraction
-):
-    fields = {"cache": cache, "label_fraction": fraction}
-    single = open_source(paired_spec(**fields))
-    unpaired = take(single, 4 * single.steps_per_epoch)  # epochs leave out remainders
-    known = {}
-    for batch in unpaired:
-        known |= zip(shown(batch), identities(batch), strict=True)
-    assert len(known) == single.num_examples
-    source = open_source(paired_spec(**fields, pairs="versions"))
-    batches = take(source, 4)
-    for batch in batches:
-        partners = shown(batch, "partner", "partner_to_source")
-        for image, partner, (hand, version) in zip(
-            shown(batch), partners, identities(batch), strict=True
-        ):
-            assert known[image] == (hand, version)
-            assert known[partner][0] == hand
-            assert known[partner][1] != version
-    # What was there without partners is as it was, and a run goes on with the same pairs.
-    for batch, before in zip(batches, unpaired, strict=False):
-        assert batch.keys() - before.keys() <= {"partner", "partner_to_source"}
-        jax.tree.map(np.testing.assert_array_equal, {k: batch[k] for k in before}, before)
-    jax.tree.map(np.testing.assert_array_equal, take(source, 2, start=2), batches[2:])
-
-
-def test_devices_and_processes_do_not_change_the_pairs(paired_spec, open_source, take):
-    spec = paired_spec(cache="host", pairs="versions")
-    whole = take(open_source(spec), 3)
-    one = take(open_source(spec, mesh=make_mesh(jax.devices()[:1])), 3)
-    jax.tree.map(np.testing.assert_array_equal, one, whole)
-    on_device = open_source(paired_spec(cache="device", pairs="versions"))
-    jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
-    parts = [
-        next(open_source(spec, process_index=i, process_count=2).host_batches(2)) for i in range(2)
-    ]
-    together = jax.tree.map(lambda *halves: np.concatenate(halves), *parts)
-    jax.tree.map(np.testing.assert_array_equal, together, whole[2])
 
 
 def test_records_without_versions_cannot_be_paired(record_spec, open_source, monkeypatch):

@@ -1,11 +1,20 @@
 """Which examples a batch holds: whole epochs, no repeats, shares as asked, no memory."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peclr_jax.input_pipeline.order import Order, permutation, process_rows
+from peclr_jax.input_pipeline.order import (
+    Identities,
+    Order,
+    Partners,
+    choose_fraction,
+    permutation,
+    process_rows,
+)
 
 
 @given(size=st.integers(1, 300), seed=st.integers(0, 2**40), epoch=st.integers(0, 2**40))
@@ -20,11 +29,6 @@ def test_permutation_is_uniform():
     for epoch in range(2000):
         counts[np.arange(4), permutation(4, 0, epoch)] += 1
     assert abs(counts / 2000 - 0.25).max() < 0.05
-
-
-def test_permutation_is_the_same_everywhere():
-    """Fixed numbers: a resume on another machine or NumPy must see the same order."""
-    assert permutation(10, 1, 2, 3).tolist() == [1, 8, 2, 4, 6, 5, 0, 9, 7, 3]
 
 
 @given(size=st.integers(4, 100), batch=st.integers(1, 20), seed=st.integers(0, 1000))
@@ -78,18 +82,6 @@ def test_shares_are_exact_in_expectation(weights, shares):
     np.testing.assert_allclose(counts / len(drawn), shares, atol=0.004)
 
 
-def test_the_papers_mixture_of_unequal_sets_is_even():
-    """1,000 against 30,000 images over 20,000 draws; a resume needs nothing of what was before."""
-    order = Order((1000, 30_000), 25, seed=3)
-    batches = [order.indices(step) for step in range(800)]
-    drawn = np.concatenate(batches)
-    assert len(drawn) == 20_000
-    assert abs((drawn < 1000).mean() - 0.5) < 0.01
-    again = Order((1000, 30_000), 25, seed=3)
-    for step in (799, 13, 400):
-        np.testing.assert_array_equal(again.indices(step), batches[step])
-
-
 def test_a_small_set_in_a_mixture_is_still_seen_evenly():
     order = Order((1000, 30), 20, seed=0)
     drawn = np.concatenate([order.indices(step) for step in range(300)])
@@ -124,3 +116,93 @@ def test_impossible_weights(weights):
 def test_the_order_is_the_recorded_one(recorded_draws):
     order = Order((100, 37, 64), 16, 7, (1.0, 2.0, 1.0))
     assert [order.indices(step).tolist() for step in (0, 1, 5, 1000)] == recorded_draws["order"]
+
+
+@given(
+    hands=st.integers(1, 60),
+    versions=st.integers(1, 4),
+    seed=st.integers(0, 5),
+    fractions=st.tuples(st.floats(0.01, 1.0), st.floats(0.01, 1.0)),
+)
+def test_smaller_fractions_are_parts_of_larger_ones(hands, versions, seed, fractions):
+    sample_ids = 7 * np.tile(np.arange(hands), versions)
+    smaller, larger = (choose_fraction(sample_ids, f, seed) for f in sorted(fractions))
+    assert set(smaller) <= set(larger)
+    for fraction, rows in zip(sorted(fractions), (smaller, larger), strict=True):
+        kept, counts = np.unique(sample_ids[rows], return_counts=True)
+        assert (counts == versions).all()
+        assert -1e-6 < len(kept) - fraction * hands < 1
+        assert (np.diff(rows) > 0).all()
+
+
+def test_the_seed_picks_the_hands():
+    sample_ids = np.arange(100)
+    first, again, other = (choose_fraction(sample_ids, 0.2, seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert len(first) == len(other) == 20
+    assert set(first) != set(other)
+
+
+def test_a_tenth_of_thirty_hands_is_three():
+    assert len(choose_fraction(np.arange(30), 0.1, 0)) == 3
+
+
+def test_the_subsets_are_the_recorded_ones(recorded_draws):
+    chosen = {str(f): choose_fraction(np.arange(50), f, 3).tolist() for f in (0.1, 0.25, 0.5)}
+    assert chosen == recorded_draws["subset"]
+
+
+def tiled(hands, versions):
+    return Identities(np.tile(hands, versions), np.repeat(np.arange(versions), len(hands)))
+
+
+@given(
+    data=st.lists(
+        st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=30),
+        min_size=1,
+        max_size=3,
+    ),
+    seed=st.integers(0, 2**31),
+    step=st.integers(0, 10**6),
+)
+def test_a_partner_is_another_version_of_the_same_hand(data, seed, step):
+    """Of any data sets, stored in any order, some images of a version occurring repeatedly."""
+    sizes = tuple(map(len, data))
+    flat = np.array(list(itertools.chain.from_iterable(data)))
+    data_set = np.repeat(np.arange(len(sizes)), sizes)
+    partners = Partners(Identities(*flat.T), sizes, seed)
+    examples = np.arange(len(flat))
+    found = partners.indices(examples, step)
+    np.testing.assert_array_equal(found, partners.indices(examples, step))
+    alone = 0
+    for example, partner in zip(examples, found, strict=True):
+        same_hand = (data_set == data_set[example]) & (flat[:, 0] == flat[example, 0])
+        others = np.flatnonzero(same_hand & (flat[:, 1] != flat[example, 1]))
+        alone += not len(others)
+        assert partner in (others if len(others) else [example])
+    assert partners.exist == (alone < len(flat))
+
+
+def test_partners_are_uniform_among_the_others_and_change_with_the_step():
+    partners = Partners(tiled(np.array([5, 3, 9]), 4), (12,), seed=1)
+    drawn = np.stack([partners.indices(np.arange(12), step) for step in range(3000)])
+    for example in range(12):
+        found, counts = np.unique(drawn[:, example], return_counts=True)
+        expected = [i for i in range(12) if i % 3 == example % 3 and i != example]
+        assert found.tolist() == expected
+        np.testing.assert_allclose(counts / 3000, 1 / 3, atol=0.04)
+    # Neighbours in a batch draw independently.
+    same = (drawn[:, 0] // 3 == drawn[:, 1] // 3).mean()
+    np.testing.assert_allclose(same, 1 / 3, atol=0.04)
+
+
+def test_hands_of_one_photo_are_not_versions_of_each_other():
+    partners = Partners(Identities(np.array([0, 0, 1]), np.zeros(3, int)), (3,), seed=0)
+    assert not partners.exist
+    np.testing.assert_array_equal(partners.indices(np.arange(3), 0), np.arange(3))
+
+
+def test_the_partners_are_the_recorded_ones(recorded_draws):
+    partners = Partners(tiled(np.arange(10), 4), (40,), 3)
+    found = [partners.indices(np.arange(0, 40, 3), step).tolist() for step in (0, 1, 99)]
+    assert found == recorded_draws["partners"]

@@ -17,15 +17,15 @@ def make(**fields):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"source": "tfd"}, r"source is 'tfd'; choose one of 'rendered', 'tfds'"),
-        ({"cache": "gpu"}, "cache is 'gpu'; choose one of 'none', 'host', 'device'"),
-        ({"crop": "box"}, "crop is 'box'; choose one of 'hand', 'image'"),
+        ({"source": "tfd"}, r"source is 'tfd', none of 'rendered', 'tfds'"),
+        ({"cache": "gpu"}, "cache is 'gpu', none of 'none', 'host', 'device'"),
+        ({"crop": "box"}, "crop is 'box', none of 'hand', 'image'"),
         ({"hand_margin": 0.0}, r"hand_margin must lie in \[0.1, 100\], got 0.0"),
         ({"label_fraction": 0.0}, r"label_fraction must lie in \(0, 1\], got 0.0"),
         ({"label_fraction": 10.0}, r"label_fraction must lie in \(0, 1\]"),
         ({"label_fraction": 0.5, "rendered.count": 0}, "label_fraction is 0.5, .* without end"),
         ({"label_seed": -1}, "label_seed must be zero or more"),
-        ({"pairs": "hands"}, "pairs is 'hands'; choose one of 'image', 'versions'"),
+        ({"pairs": "hands"}, "pairs is 'hands', none of 'image', 'versions'"),
         ({"pairs": "versions"}, "pairs is 'versions', .* rendered.versions=1 renders one"),
         ({"rendered.versions": 0}, r"rendered.versions must lie in \[1, 1024\], got 0"),
         ({"rendered.held_out": 0}, r"rendered.held_out must lie in .*, got 0"),
@@ -53,7 +53,7 @@ def test_what_the_names_say():
     mixed = make(**MIXED, weights="1,3")
     assert mixed.is_mixed
     assert mixed.record_names == ["freihand"]
-    assert mixed.shares == (1.0, 3.0)
+    assert mixed.shares == (3.0, 1.0)  # rendered hands come last
     assert not make(names="rendered,freihand").is_mixed  # of source "rendered"
     assert make(source="tfds", names="rendered, freihand ,").all_names == ["rendered", "freihand"]
 

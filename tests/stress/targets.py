@@ -34,7 +34,7 @@ from data.image_folder import image_folder_dataset_builder as image_folder
 from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
-from peclr_jax.input_pipeline.rendered_cache import cached
+from peclr_jax.input_pipeline.from_rendered import cached
 from peclr_jax.models import torch_file, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.evaluation_data import default_split, resolve_data
@@ -430,7 +430,7 @@ def zip_archives(folder: Path) -> Case:
 
 def kept_hands(folder: Path) -> Case:
     """What is kept of rendered hands for later runs."""
-    from peclr_jax.input_pipeline.memory import MemoryStore
+    from peclr_jax.input_pipeline.stores import MemoryStore
 
     store = MemoryStore({"image": np.zeros((2, 8, 8, 3), np.uint8)})
     cached(str(folder), {}, lambda: store)

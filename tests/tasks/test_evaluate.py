@@ -128,22 +128,8 @@ def test_no_labels_at_all(finetuned, records, shared, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"crop": "hand"}, "config.crop is 'hand'"),
-        ({"bone_length": "3"}, "config.bone_length is '3'"),
-        ({"batch_size": 0}, "config.batch_size must be at least 1"),
-        ({"resamples": -1}, "config.resamples must be zero or more"),
-    ],
-)
-def test_impossible_configs(fields, message, tmp_path):
+def test_impossible_configs_are_told_first(tmp_path):
     config = recipes.get_config()
-    config.update(fields)
-    with pytest.raises(UserError, match=message):
+    config.crop = "hand"
+    with pytest.raises(UserError, match=r"--config\.crop is 'hand'"):
         evaluate.run(config, tmp_path)
-
-
-def test_unknown_recipe():
-    with pytest.raises(UserError, match="has no recipe 'paper'"):
-        recipes.get_config("paper")

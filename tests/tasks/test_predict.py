@@ -2,13 +2,12 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageDraw, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from configs import predict as recipes
 from peclr_jax import specs
@@ -19,54 +18,23 @@ from peclr_jax.networks.estimator import Estimate, Estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.tasks import predict
 from peclr_jax.tasks.predict import PredictSpec
-
-SIZE = 64
-DEPTH = 12.0
-BONE = 0.03
-WRIST, TIP = np.array([250.0, 310.0]), np.array([380.0, 230.0])
-SPREAD = np.linspace(0, 1, 21)[:, None]
-TRUTH = WRIST + SPREAD * (TIP - WRIST)
-
-
-@dataclass(frozen=True)
-class MarkFinder(Estimator):
-    """Sees a wrist where it is red and the last joint where it is blue, and remembers the crops."""
-
-    seen: list = field(default_factory=list)
-
-    def __call__(self, images, matrix, intrinsics):
-        np.testing.assert_array_equal(matrix, np.broadcast_to(np.eye(2, 3), matrix.shape))
-        self.seen.append(np.asarray(images))
-        ends = [self._centre(images, channel) for channel in (0, 2)]
-        pixels = ends[0][:, None] + SPREAD * (ends[1] - ends[0])[:, None]
-        relative = np.broadcast_to(np.linspace(0, 2, 21)[:, None], (len(images), 21, 1))
-        pose = np.concatenate([pixels, relative], -1)
-        return Estimate(jnp.asarray(pose, jnp.float32), jnp.full(len(images), DEPTH))
-
-    def _centre(self, images, channel):
-        other = np.asarray(images, np.float64)
-        weight = np.maximum(other[..., channel] - other[..., 2 - channel] - 40, 0)
-        y, x = np.mgrid[:SIZE, :SIZE]
-        total = weight.sum((1, 2)) + 1e-9
-        return np.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], -1) / total[:, None]
+from tests.marked_photos import (
+    BONE,
+    DEPTH,
+    TIP,
+    TRUTH,
+    WRIST,
+    MarkFinder,
+    mark_finder,
+    marked,
+)
 
 
 @pytest.fixture
 def finder(monkeypatch):
-    statistics = LabelStatistics(bone_length=BONE)
-    estimator = MarkFinder(None, {}, SIZE, 1.5, statistics=statistics)
+    estimator = mark_finder()
     monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
     return estimator
-
-
-def marked(width=640, height=480, wrist=WRIST, tip=TIP, zoom=1):
-    """A grey photo with a red mark and a blue one."""
-    image = Image.new("RGB", (width * zoom, height * zoom), (60, 60, 60))
-    draw = ImageDraw.Draw(image)
-    for (x, y), color in ((wrist, (250, 60, 60)), (tip, (60, 60, 250))):
-        centre = ((x + 0.5) * zoom - 0.5, (y + 0.5) * zoom - 0.5)
-        draw.circle(centre, 9 * zoom, fill=color)
-    return image
 
 
 def spec_for(images, **change):
@@ -266,11 +234,6 @@ def test_impossible_configs_are_refused(tmp_path, change, said):
     config.update({"images": str(tmp_path), **change})
     with pytest.raises(UserError, match=said):
         predict.run(config, tmp_path)
-
-
-def test_unknown_recipes_are_told():
-    with pytest.raises(UserError, match="has no recipe 'video'"):
-        recipes.get_config("video")
 
 
 def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch):

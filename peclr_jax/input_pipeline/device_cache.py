@@ -1,0 +1,155 @@
+"""Examples held in the devices' memory, where batches are gathered."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import logging
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, PartitionSpec
+from jaxtyping import Array, Int
+
+from peclr_jax.devices.memory import free_device_memory
+from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
+from peclr_jax.errors import OutOfMemoryError
+from peclr_jax.input_pipeline.stores import LARGEST_SHARE, Batch, as_gib, free_host_memory
+
+
+def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
+    """Decides how to lay a cache out over the devices.
+
+    Args:
+      needed: Bytes of the whole cache.
+      mesh: The devices.
+      free: Bytes free on each device; asked of the device by default.
+
+    Returns:
+      "replicated", a copy per device, whenever that fits; else "sharded", a part per device, at the
+      price of one exchange between the devices for every batch.
+
+    Raises:
+      OutOfMemoryError: If not even a part fits, with the numbers and what to do instead.
+    """
+    free = _least_of_all_processes(_free_memory(mesh)) if free is None else free
+    if free is None or needed <= LARGEST_SHARE * free:
+        return "replicated"
+    if needed <= LARGEST_SHARE * free * mesh.size:
+        return "sharded"
+    raise OutOfMemoryError(
+        f"holding the decoded images on the device takes {as_gib(needed)}, or "
+        f"{as_gib(needed / mesh.size)} on each of {mesh.size}, where {as_gib(free)} are free, of "
+        "which at most half is used: set --config.data.cache='host' or 'none', or a smaller "
+        "--config.data.source_size"
+    )
+
+
+def _free_memory(mesh: Mesh) -> int | None:
+    device = mesh.local_devices[0]
+    if device.platform == "cpu":  # devices of one host share its memory
+        host = free_host_memory()
+        return None if host is None else host // len(mesh.local_devices)
+    return free_device_memory(device)
+
+
+def _least_of_all_processes(free: int | None) -> int | None:
+    """Returns the least that any process has free: all must come to the same decision."""
+    if jax.process_count() == 1:
+        return free
+    mebibytes = np.int32(-1 if free is None else free // 2**20)
+    least = int(np.min(multihost_utils.process_allgather(mebibytes)))
+    return None if least < 0 else least * 2**20
+
+
+class DeviceCache:
+    """Examples in device memory; of a batch only the indices cross the bus.
+
+    Args:
+      arrays: All examples, the same on every process.
+      mesh: The devices.
+      placement: "replicated" or "sharded"; chosen by size by default.
+
+    Raises:
+      OutOfMemoryError: If they do not fit.
+    """
+
+    def __init__(self, arrays: Batch, mesh: Mesh, placement: str | None = None):
+        needed = sum(array.nbytes for array in arrays.values())
+        placement = placement or choose_placement(needed, mesh)
+        logging.info("Caching %s on the device, %s", as_gib(needed), placement)
+        if placement == "sharded":
+            sharding, gather = data_sharding(mesh), _gather_sharded(mesh)
+            # Parts must be equal; the indices never reach the padding.
+            arrays = {name: _pad(array, mesh.size) for name, array in arrays.items()}
+        else:
+            sharding, gather = replicated(mesh), _gather_replicated(mesh)
+
+        def place(array: np.ndarray) -> Array:
+            return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
+
+        self._arrays = {name: place(array) for name, array in arrays.items()}
+        self._gather = gather
+        self._replicated = replicated(mesh)
+
+    def take(self, indices: Int[np.ndarray, " batch"]) -> dict[str, Array]:
+        """Returns a batch, split over the devices.
+
+        Args:
+          indices: Examples of the global batch.
+        """
+        rows = indices.astype(np.int32)
+        return self._gather(
+            self._arrays,
+            jax.make_array_from_callback(rows.shape, self._replicated, lambda at: rows[at]),
+        )
+
+
+def _pad(array: np.ndarray, multiple: int) -> np.ndarray:
+    missing = -len(array) % multiple
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
+
+
+def _gather_replicated(mesh: Mesh) -> Callable[..., Any]:
+    """Makes a function by which every device takes its rows of the batch from its own copy."""
+
+    @jax.jit
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), PartitionSpec()),
+        out_specs=PartitionSpec(DATA_AXIS),
+    )
+    def gather(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
+        count = len(indices) // mesh.size
+        start = jax.lax.axis_index(DATA_AXIS) * count
+        own = jax.lax.dynamic_slice_in_dim(indices, start, count)
+        return {name: array[own] for name, array in arrays.items()}
+
+    return gather
+
+
+def _gather_sharded(mesh: Mesh) -> Callable[..., Any]:
+    """Makes a function by which every device gives what it holds; the sum of all is the batch."""
+
+    @jax.jit
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(PartitionSpec(DATA_AXIS), PartitionSpec()),
+        out_specs=PartitionSpec(DATA_AXIS),
+    )
+    def gather(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
+        def exchange(array: Array) -> Array:
+            position = indices - jax.lax.axis_index(DATA_AXIS) * len(array)
+            held = (position >= 0) & (position < len(array))
+            summed = array.astype(jnp.uint8) if array.dtype == bool else array
+            rows = summed[jnp.where(held, position, 0)]
+            rows = jnp.where(held.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0)
+            rows = jax.lax.psum_scatter(rows, DATA_AXIS, scatter_dimension=0, tiled=True)
+            return rows.astype(array.dtype)
+
+        return {name: exchange(array) for name, array in arrays.items()}
+
+    return gather

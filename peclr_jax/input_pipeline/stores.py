@@ -1,0 +1,279 @@
+"""Stores: sequences of examples that can be read in any order, in host memory or elsewhere."""
+
+import dataclasses
+import functools
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Int
+
+from peclr_jax.errors import OutOfMemoryError
+from peclr_jax.input_pipeline.order import Identities, choose_fraction
+from peclr_jax.input_pipeline.reporting import report
+
+Batch = dict[str, np.ndarray]
+"""Examples on the host, along the leading axis of each array."""
+LARGEST_SHARE = 0.5
+"""Part of the free memory that a cache may take: the model and its activations need the rest."""
+_LOAD_AT_ONCE = 256
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Examples of one or several data sets, which lie one after the other.
+
+    Attributes:
+      sizes: Number of examples of each data set.
+    """
+
+    sizes: tuple[int, ...]
+
+    def __len__(self) -> int:
+        """Number of examples."""
+        ...
+
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices.
+
+        Args:
+          indices: Arrays of rows.
+        """
+        ...
+
+
+@runtime_checkable
+class IdentifiedStore(Store, Protocol):
+    """A store that knows what its examples show."""
+
+    def identities(self) -> Identities:
+        """Returns which hand each example shows, and in which version; may take a while."""
+        ...
+
+
+class MemoryStore:
+    """Examples in host memory.
+
+    Args:
+      arrays: The examples along the leading axis of each array.
+      sizes: Number of examples of each data set; a single data set by default.
+    """
+
+    def __init__(self, arrays: Batch, sizes: tuple[int, ...] | None = None):
+        self.arrays = arrays
+        self.sizes = sizes or (len(next(iter(arrays.values()))),)
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices.
+
+        Args:
+          indices: Arrays of rows.
+        """
+        for rows in indices:
+            yield {name: array[rows] for name, array in self.arrays.items()}
+
+
+class LazyStore:
+    """One data set in host memory, made when it is first read.
+
+    Args:
+      make: Makes the examples.
+      identities: What they show.
+    """
+
+    def __init__(self, make: Callable[[], MemoryStore], identities: Identities):
+        self.sizes: tuple[int, ...] = (len(identities.sample_ids),)
+        self.in_memory = functools.cache(make)
+        self._identities = identities
+
+    def __len__(self) -> int:
+        return self.sizes[0]
+
+    def identities(self) -> Identities:
+        """Returns which hand each example shows, and in which version."""
+        return self._identities
+
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices.
+
+        Args:
+          indices: Arrays of rows.
+        """
+        return self.in_memory().stream(indices)
+
+
+class SubsetStore:
+    """The examples of a fraction of the hands of every data set.
+
+    Args:
+      store: All examples.
+      fraction: Fraction of the hands, in (0, 1].
+      seed: Seed of the choice, see `choose_fraction`.
+    """
+
+    def __init__(self, store: IdentifiedStore, fraction: float, seed: int):
+        identities = store.identities()
+        starts = np.cumsum([0, *store.sizes])
+        parts = [
+            start + choose_fraction(identities.sample_ids[start:stop], fraction, seed, number)
+            for number, (start, stop) in enumerate(itertools.pairwise(starts))
+        ]
+        self.sizes: tuple[int, ...] = tuple(len(part) for part in parts)
+        self._store, self._rows = store, np.concatenate(parts)
+        self._identities = Identities(*(values[self._rows] for values in identities))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def identities(self) -> Identities:
+        """Returns which hand each example shows, and in which version."""
+        return self._identities
+
+    def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
+        """Yields the examples of each array of indices.
+
+        Args:
+          indices: Arrays of rows.
+        """
+        return self._store.stream(self._rows[rows] for rows in indices)
+
+
+def keep_fraction(store: IdentifiedStore, fraction: float, seed: int) -> IdentifiedStore:
+    """Returns a fraction of a store; what it shows is only read for less than all of it.
+
+    Args:
+      store: All examples.
+      fraction: Fraction of the hands of every data set, in (0, 1].
+      seed: Seed of the choice.
+    """
+    return store if fraction == 1 else SubsetStore(store, fraction, seed)
+
+
+class Part(NamedTuple):
+    """What is opened of the records, or of the rendered hands, of a spec.
+
+    Attributes:
+      store: The examples to serve; None if nothing is held out and that was asked for.
+      held_out: The examples that are not trained on; None if there are none.
+      names: Names of the data sets in `store`, for messages.
+    """
+
+    store: IdentifiedStore | None
+    held_out: Store | None
+    names: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The examples of a split for a single pass, to be evaluated or counted.
+
+    Attributes:
+      store: The examples.
+      batch_size: Rows of a batch; the last batch may have fewer.
+    """
+
+    store: Store
+    batch_size: int
+
+    @property
+    def num_examples(self) -> int:
+        """Number of examples."""
+        return len(self.store)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yields all examples once, in the store's order, on the host."""
+        count, size = self.num_examples, self.batch_size
+        return self.store.stream(
+            np.arange(start, min(start + size, count)) for start in range(0, count, size)
+        )
+
+
+def load(store: Store) -> MemoryStore:
+    """Reads all of a store into host memory, showing progress.
+
+    Args:
+      store: The examples; those that are in memory are returned as they are.
+
+    Raises:
+      OutOfMemoryError: If it would take more than half of the memory that is free.
+    """
+    if isinstance(store, MemoryStore):
+        return store
+    if isinstance(store, LazyStore):
+        return store.in_memory()
+    count = len(store)
+    chunks = [
+        np.arange(start, min(start + _LOAD_AT_ONCE, count))
+        for start in range(0, count, _LOAD_AT_ONCE)
+    ]
+    arrays: Batch = {}
+    loaded = report(store.stream(chunks), f"Decoding {count} images", len(chunks))
+    for rows, batch in zip(chunks, loaded, strict=True):
+        if not arrays:
+            check_host_memory(count * sum(array[0].nbytes for array in batch.values()))
+            arrays = {
+                name: np.empty((count, *array.shape[1:]), array.dtype)
+                for name, array in batch.items()
+            }
+        for name, array in batch.items():
+            arrays[name][rows] = array
+    return MemoryStore(arrays, store.sizes)
+
+
+def join(stores: Sequence[MemoryStore]) -> MemoryStore:
+    """Lays the data sets of several stores one after the other.
+
+    Args:
+      stores: Examples with the same fields.
+
+    Raises:
+      OutOfMemoryError: If the copy would take more than half of the memory that is free.
+    """
+    if len(stores) == 1:
+        return stores[0]
+    check_host_memory(sum(array.nbytes for store in stores for array in store.arrays.values()))
+    arrays = {
+        name: np.concatenate([store.arrays[name] for store in stores]) for name in stores[0].arrays
+    }
+    return MemoryStore(arrays, tuple(size for store in stores for size in store.sizes))
+
+
+def check_host_memory(needed: int) -> None:
+    """Checks that a cache leaves room for everything else.
+
+    Args:
+      needed: Bytes of the cache.
+
+    Raises:
+      OutOfMemoryError: If not, with the numbers and what to do instead.
+    """
+    free = free_host_memory()
+    if free is not None and needed > LARGEST_SHARE * free:
+        raise OutOfMemoryError(
+            f"holding the decoded images takes {as_gib(needed)}, but {as_gib(free)} of host memory "
+            "are free, of which at most half is used: set --config.data.cache='none' (records "
+            "alone), a smaller --config.data.source_size or, if hands are rendered, a smaller "
+            "--config.data.rendered.count"
+        )
+
+
+def free_host_memory() -> int | None:
+    """Returns the free bytes of the host's memory, None where the system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def as_gib(count: int | float) -> str:
+    """Returns a number of bytes for people.
+
+    Args:
+      count: Number of bytes.
+    """
+    return f"{count / 2**30:.2f} GiB"

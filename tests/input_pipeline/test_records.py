@@ -1,0 +1,42 @@
+"""Records as batches: crops and canvases in the same order, and memory kept between them."""
+
+import ctypes
+import sys
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from peclr_jax.geometry import affine
+from peclr_jax.input_pipeline import from_records, records
+
+
+def test_batches_are_the_canvases_of_their_crops(record_spec):
+    """Of records: in the same order, with the same labels, the last batch smaller."""
+    spec = record_spec()
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.split)
+    options = {"size": 24, "margin": 2.25, "labels": True, "threads": 2}
+    order = [np.arange(16)[::-1][start : start + 6] for start in range(0, 16, 6)]
+    crops = list(records.RecordStore(parts, **options).stream(order))
+    canvases = list(records.RecordStore(parts, canvases=True, **options).stream(order))
+    assert [len(batch["image"]) for batch in canvases] == [6, 6, 4]
+    for plain, laid in zip(crops, canvases, strict=True):
+        assert set(laid) == {*plain, "to_source"}
+        assert laid["image"].shape[1:] == (32, 32, 3)
+        for name in plain.keys() - {"image"}:
+            np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
+        seen = affine.apply_to_images(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)
+        assert np.abs(np.asarray(seen) - plain["image"])[:, 2:-2, 2:-2].mean() < 4
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's alone")
+def test_glibc_takes_every_option():
+    assert records.keep_freed_memory()
+    assert records.keep_freed_memory()
+
+
+def test_other_allocators_are_left_alone(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    assert not records.keep_freed_memory()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert not records.keep_freed_memory()

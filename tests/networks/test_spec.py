@@ -1,0 +1,58 @@
+"""Recipes of what is asked of a network, and impossible questions."""
+
+import pytest
+
+from configs import equivariance, evaluate, predict, submission
+from peclr_jax import specs
+from peclr_jax.errors import UserError
+from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
+from peclr_jax.tasks.predict import PredictSpec
+from peclr_jax.tasks.submission import SubmissionSpec
+
+
+@pytest.mark.parametrize(
+    ("file", "cls"),
+    [
+        (evaluate, EvaluateSpec),
+        (equivariance, EquivarianceSpec),
+        (predict, PredictSpec),
+        (submission, SubmissionSpec),
+    ],
+)
+def test_recipes_are_specs(file, cls):
+    assert specs.from_config(cls, file.get_config()) == cls()
+    with pytest.raises(UserError, match=r"has no recipe 'nonsense'; it has \['"):
+        file.get_config("nonsense")
+
+
+def test_the_challenge_of_ho3d_gives_boxes():
+    spec = specs.from_config(SubmissionSpec, submission.get_config("ho3d"))
+    assert (spec.challenge, spec.data.names, spec.crop) == ("ho3d", "ho3d/v2", "box")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"crop": "hand"}, "crop is 'hand'"),
+        ({"bone_length": "3"}, "bone_length is '3'"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"resamples": -1}, "resamples must be zero or more"),
+        ({"data.rendered.held_out": -1}, r"data\.rendered\.held_out must be zero or more"),
+    ],
+)
+def test_impossible_evaluations(fields, message):
+    with pytest.raises(UserError, match=message):
+        specs.changed(EvaluateSpec(), fields, "--config")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"rotation_step_deg": 0.0}, "rotation_step_deg must be positive"),
+        ({"rotation_step_deg": 30.0}, r"rotation_deg is 80\.0, no multiple of .*step_deg=30\.0"),
+        ({"images": -1}, "images must be zero or more"),
+    ],
+)
+def test_impossible_measures_of_equivariance(fields, message):
+    with pytest.raises(UserError, match=message):
+        specs.changed(EquivarianceSpec(), fields, "--config")
