@@ -10,13 +10,12 @@ import jax.numpy as jnp
 from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
-from peclr_jax.models.spec import ENCODER_FIELDS, PoseModelSpec, ProjectorSpec
+from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 
 Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
-Model = TypeVar("Model", bound=ProjectorSpec | PoseModelSpec)
 
 
 class Initialisation(NamedTuple):
@@ -69,7 +68,7 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
 def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
-    spec = dataclasses.replace(spec, model=_match_encoder(spec.model, weights._asdict(), path))
+    spec = _match_encoder(spec, weights._asdict(), path)
     source = f"{path} ({weights.layout})"
     if spec.init.parts == "encoder":
         is_encoder = weights.layout == "torchvision"
@@ -90,9 +89,7 @@ def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
 def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     path = spec.init.checkpoint
     trained = read_description(path)
-    found = specs.to_dict(trained.model)
-    model = _match_encoder(spec.model, found, f"the checkpoint {path}")
-    spec = dataclasses.replace(spec, model=model)
+    spec = _match_encoder(spec, specs.to_dict(trained.model), f"the checkpoint {path}")
     restored = restoring.restore_params(path)
     if spec.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
@@ -109,15 +106,16 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     return spec, Initialisation(restored, str(restoring.find(path)))
 
 
-def _match_encoder(model: Model, found: Mapping[str, Any], source: str) -> Model:
-    """Returns the model with its open fields filled in, the others checked against a file's."""
-    open_fields = model.open_fields if isinstance(model, PoseModelSpec) else ()
+def _match_encoder(spec: Any, found: Mapping[str, Any], source: str) -> Any:
+    """Returns the spec with its encoder's open fields filled in, the others checked."""
+    open_fields = spec.model.open_fields if isinstance(spec, FinetuneSpec) else ()
     for field in ENCODER_FIELDS:
-        wanted = getattr(model, field)
+        wanted = getattr(spec.model, field)
         if field not in open_fields and wanted != found[field]:
             raise UserError(
                 f"{source} holds an encoder with model.{field}={found[field]!r}, the config asks "
                 f"for {wanted!r}: set --config.model.{field}={found[field]}, or name a checkpoint "
                 "of the network that you want"
             )
-    return dataclasses.replace(model, **{field: found[field] for field in open_fields})
+    filled = {field: found[field] for field in open_fields}
+    return dataclasses.replace(spec, model=dataclasses.replace(spec.model, **filled))

@@ -61,7 +61,14 @@ def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(described) + "\n")
-    return [*_lines(described), *(_differences(_first(before), described))]
+    first = _first(before)
+    changes = [
+        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
+        f"{json.dumps(described[name])}: the result need not be the same to the last bit"
+        for name in _MATTERS
+        if name in first and first[name] != described[name]
+    ]
+    return [*_lines(described), *changes]
 
 
 def _lines(described: Mapping[str, Any]) -> list[str]:
@@ -85,12 +92,3 @@ def _first(lines: list[str]) -> dict[str, Any]:
         with contextlib.suppress(ValueError, TypeError):  # the process was killed while writing it
             return dict(json.loads(line))
     return {}
-
-
-def _differences(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return [
-        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
-        f"{json.dumps(now[name])}: the result need not be the same to the last bit"
-        for name in _MATTERS
-        if name in first and first[name] != now[name]
-    ]

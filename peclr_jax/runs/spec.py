@@ -202,6 +202,5 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in fields.items()
-        if not name.startswith(_NOT_OF_THE_RESULT)
-        and not (name in _ADDED_LATER and value == _ADDED_LATER[name])
+        if not name.startswith(_NOT_OF_THE_RESULT) and (name, value) not in _ADDED_LATER.items()
     }
