@@ -17,7 +17,7 @@ from jaxtyping import Int
 
 from peclr_jax import files, specs
 from peclr_jax.devices.mesh import make_mesh
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError, UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
 from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, Render, RenderedStore, Renderer
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
@@ -157,19 +157,28 @@ def make_render(spec: RenderedSpec) -> Render:
 
     Args:
       spec: The hands.
+
+    Raises:
+      UserError: If there is no such background, or the images are too small.
     """
     from peclr_jax.synthetic import render
 
-    options = render.RenderSpec(
-        size=spec.size,
-        background=spec.backgrounds[0],
-        shared_backgrounds=spec.shared_backgrounds,
-        held=spec.held,
-        occluder=spec.occluder,
-        sleeve=spec.sleeve,
-        span=spec.span,
-        rays_per_block=render.rays_per_block(),
-    )
+    try:
+        options, *_ = (
+            render.RenderSpec(
+                size=spec.size,
+                background=background,
+                shared_backgrounds=spec.shared_backgrounds,
+                held=spec.held,
+                occluder=spec.occluder,
+                sleeve=spec.sleeve,
+                span=spec.span,
+                rays_per_block=render.rays_per_block(),
+            )
+            for background in spec.backgrounds
+        )
+    except FieldError as error:
+        raise UserError(f"--config.data.rendered.{error}") from None
     return lambda key, indices: render.render_versions(key, indices, options, spec.backgrounds)
 
 

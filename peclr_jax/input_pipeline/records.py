@@ -76,7 +76,8 @@ class RecordStore:
     """Records of one or several data sets as one sequence of square crops, decoded on demand.
 
     Left hands are mirrored, images as well as labels: what comes out are right hands, as the paper
-    trains on.
+    trains on. `_locate` finds a crop (`crop` or `canvas`) from the record's `hand_box` and moves
+    the labels, `_decode` makes the pixels. data/schema.py lists the fields of a record.
 
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.

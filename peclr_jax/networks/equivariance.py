@@ -34,7 +34,7 @@ class Equivariance:
     translation: Float[np.ndarray, "shifts shifts"]
 
 
-def measure(
+def measure_equivariance(
     estimator: Estimator,
     batches: Iterator[Batch],
     angles_deg: Float[np.ndarray, " angles"],

@@ -87,11 +87,6 @@ class Estimator:
             description.statistics or LabelStatistics(),
         )
 
-    @property
-    def hand_margin(self) -> float:
-        """Side of the canonical view over the larger side of the hand's box."""
-        return self.looking.hand_margin
-
     def __call__(
         self,
         images: UInt8[Array | np.ndarray, "batch source source 3"],

@@ -54,7 +54,9 @@ class LabelStatistics(Spec):
                 raise FieldError(name, f"has {len(joints)} joints, not {NUM_JOINTS}")
 
 
-def measure(source: Source, batch_size: int, view: ViewSpec, source_size: int) -> LabelStatistics:
+def measure_labels(
+    source: Source, batch_size: int, view: ViewSpec, source_size: int
+) -> LabelStatistics:
     """Measures the labels of up to `MAX_HANDS` training examples.
 
     Args:

@@ -47,6 +47,7 @@ def nt_xent(
     u = _unit(z.astype(jnp.float32)) / jnp.sqrt(jnp.float32(temperature))
     if chunk is not None and chunk < views:
         return blockwise.cross_entropy(u, chunk)
+    # The logit of each view's pair, and those of all views but itself and its pair.
     positive = jnp.sum(u * u[blockwise.partners(views)], axis=-1)
     negatives = blockwise.negative_logits(u, u, jnp.arange(views))
     return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(negatives, axis=-1) - positive))

@@ -43,7 +43,7 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
         seen = look_at_batch(estimator, batch, "box", batch_size)
-        measured = hand_errors.measure(estimator, batch, seen, "given")
+        measured = hand_errors.measure_errors(estimator, batch, seen, "given")
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
             totals[key].append((errors * in_view)[measured.valid[key]])

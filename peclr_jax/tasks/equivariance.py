@@ -27,7 +27,13 @@ from rich.table import Table
 from peclr_jax import files, pages, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks.equivariance import SIDE, Equivariance, improvement, mean_moved, measure
+from peclr_jax.networks.equivariance import (
+    SIDE,
+    Equivariance,
+    improvement,
+    mean_moved,
+    measure_equivariance,
+)
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
@@ -86,7 +92,7 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
         steps = -(-count // spec.batch_size)
         batches = _first(data.split.batches(), count)
         shown = report(batches, f"Transforming {count} images, {name}", steps)
-        found[name] = measure(estimators[name], shown, angles, shifts, spec.batch_size)
+        found[name] = measure_equivariance(estimators[name], shown, angles, shifts, spec.batch_size)
     result: dict[str, Any] = {
         "definition": _DEFINITION,
         "data": data.name,

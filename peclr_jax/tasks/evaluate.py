@@ -136,7 +136,7 @@ def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> 
             continue
         batch = {field: array[labelled] for field, array in batch.items()}
         inference = look_at_batch(estimator, batch, spec.crop, spec.batch_size)
-        measured = hand_errors.measure(estimator, batch, inference, spec.bone_length)
+        measured = hand_errors.measure_errors(estimator, batch, inference, spec.bone_length)
         for key in measured.errors:
             parts["errors", *key].append(measured.errors[key])
             parts["valid", *key].append(measured.valid[key])
