@@ -26,8 +26,6 @@ from peclr_jax.training.spec import Schedule
 from peclr_jax.training.workdir import locked
 
 Variables = dict[str, Any]
-# What is measured of a network after a step: (variables, step, progress) -> numbers.
-Measure = Callable[[Variables, int, Progress], Mapping[str, float]]
 
 
 @contextmanager
@@ -49,7 +47,7 @@ def fit(
     variables: Variables,
     optimizer: optax.GradientTransformation,
     compute_gradients: GradientFn,
-    measure: Measure,
+    measure: Callable[[Variables, int, Progress], Mapping[str, float]],
     results: Mapping[str, Any] | None = None,
 ) -> Variables:
     """Trains a network, from the newest checkpoint if there is one, and returns it on one device.
@@ -64,7 +62,7 @@ def fit(
       variables: "params" and "batch_stats" to start from.
       optimizer: The optimizer.
       compute_gradients: Of a batch.
-      measure: Called at `spec.evaluation.every_steps`, and after the last step.
+      measure: Called every `spec.evaluation.every_steps` and after the last, for the metrics.
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
     """
     with Checkpoints(

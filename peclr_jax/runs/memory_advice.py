@@ -43,7 +43,7 @@ def advise(spec: PretrainSpec | FinetuneSpec, excess: float, num_devices: int) -
     policies = (policy for policy, factor in _REMAT_SAVES.items() if excess <= factor)
     if spec.model.remat == "none" and (policy := next(policies, None)):
         remat = f", or --config.model.remat={policy}, which computes some activations twice"
-    if isinstance(spec, PretrainSpec) and (parts := _more_parts(spec, excess, num_devices)):
+    if isinstance(spec, PretrainSpec) and (parts := _micro_batches(spec, excess, num_devices)):
         negatives = (
             ""
             if spec.negatives == "global"
@@ -70,7 +70,7 @@ def how_many_times_too_large(error: str, free: int | None) -> float:
     return max(1.1, asked / (_USABLE * free))
 
 
-def _more_parts(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
+def _micro_batches(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
     """Returns the smallest number of micro-batches that is enough and divides the batch."""
     least = math.ceil(excess * spec.micro_batches)
     enough = range(max(least, spec.micro_batches), spec.batch_size // 2 + 1)

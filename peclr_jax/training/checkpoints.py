@@ -18,14 +18,8 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from peclr_jax.errors import MachineError
-from peclr_jax.training.restoring import (
-    DIRECTORY,
-    DamagedCheckpointError,
-    Path,
-    State,
-    absolute,
-    restore_state,
-)
+from peclr_jax.training import restoring
+from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
 
 # Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
@@ -55,7 +49,7 @@ class Checkpoints:
         self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
-            absolute(workdir) / DIRECTORY,
+            restoring.absolute(workdir) / restoring.DIRECTORY,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.LatestN(keep_last),
                 cleanup_tmp_directories=True,  # those that a killed run left half written
@@ -122,7 +116,7 @@ class Checkpoints:
         for step in steps:
             directory = self._manager.directory / str(step)
             try:
-                return restore_state(directory, target)
+                return restoring.restore_state(directory, target)
             except (DamagedCheckpointError, FileNotFoundError) as error:
                 note(f"{error}; going back to the one before")
                 self._set_aside(directory)

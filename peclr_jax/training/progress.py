@@ -117,7 +117,6 @@ class Progress:
         self._console = console or Console(quiet=jax.process_index() > 0)
         self._bar: Bar | None = None
         self._writer: MetricsWriter | None = None
-        self._started = time.perf_counter()
         self._last: tuple[int, float] | None = None  # step and time of the last report
         self._waited = 0.0  # for batches, since the last report
 
