@@ -153,9 +153,7 @@ def _parse(path: Path) -> ast.Module:
 
 @pytest.mark.parametrize("room", rooms())
 def test_words(room):
-    found = problems(rooms()[room])
-    if found:  # until every room is brought to this style
-        pytest.xfail(f"{len(found)} problems in {room}: python tests/test_words.py {room}")
+    assert not problems(rooms()[room])
 
 
 @pytest.mark.parametrize(
