@@ -193,7 +193,7 @@ class _Run:
         arrays = {"image": self.images(count)}
         order = Order(sizes=(count,), batch_size=self.sizes.pairs, seed=0)
         cache = DeviceCache(arrays, self.mesh, "replicated")
-        return CachedSource(order, HeldOut((MemoryStore(arrays),)), None, cache).batches()
+        return CachedSource(HeldOut((MemoryStore(arrays),)), order, None, cache).batches()
 
     def copy_of_state(self) -> Any:
         import jax

@@ -55,8 +55,6 @@ def make_source(
     batch_size: int,
     seed: int,
     mesh: Mesh,
-    process_index: int | None = None,
-    process_count: int | None = None,
 ) -> Source:
     """Opens the data that a spec describes; slow work is done here and shows progress.
 
@@ -66,8 +64,6 @@ def make_source(
       batch_size: Rows of a batch, over all processes.
       seed: Seed of the images' order.
       mesh: The devices; batches are split over its `data` axis.
-      process_index: Number of this process; JAX's by default.
-      process_count: Number of processes; JAX's by default.
 
     Raises:
       UserError: If raw files are broken, images too few for a batch, or without versions to pair.
@@ -81,7 +77,7 @@ def make_source(
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut((from_rendered.open_held_out(spec, renderer),))
-        return EndlessSource(renderer, batch_size, seed, held_out)
+        return EndlessSource(held_out, renderer, batch_size, seed)
     parts = _open_parts(spec, train, mesh)
     held_out = HeldOut(tuple(part.held_out for part in parts if part.held_out is not None))
     stores = [part.store for part in parts if part.store is not None]
@@ -98,14 +94,11 @@ def make_source(
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
-        return CachedSource(order, held_out, partners, cache)
+        return CachedSource(held_out, order, partners, cache)
     if spec.kept_on == "host":
         examples = load(examples)
-    process = (
-        jax.process_index() if process_index is None else process_index,
-        jax.process_count() if process_count is None else process_count,
-    )
-    return StreamSource(order, held_out, partners, examples, mesh, process)
+    process = jax.process_index(), jax.process_count()
+    return StreamSource(held_out, order, partners, examples, mesh, process)
 
 
 def _open_parts(spec: DataSpec, train: bool, mesh: Mesh) -> list[Part]:

@@ -1,6 +1,5 @@
 """Examples held in the devices' memory, where batches are gathered."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -62,30 +61,25 @@ def _least_of_all_processes(free: int | None) -> int | None:
 
 
 class DeviceCache:
-    """Examples in device memory; of a batch only the indices cross the bus.
+    """Examples, the same on every process, in device memory; only indices cross the bus.
 
-    Args:
-      arrays: All examples, the same on every process.
-      mesh: The devices.
-      placement: "replicated" or "sharded"; chosen by size by default.
+    They are "replicated" or "sharded", as `placement` says; chosen by size by default.
     """
 
     def __init__(self, arrays: Batch, mesh: Mesh, placement: str | None = None):
         needed = sum(array.nbytes for array in arrays.values())
         placement = placement or choose_placement(needed, mesh)
         logging.info("Caching %s on the device, %s", as_gib(needed), placement)
-        if placement == "sharded":
-            sharding, gather = data_sharding(mesh), _gather_sharded(mesh)
-            # Parts must be equal; the indices never reach the padding.
+        sharded = placement == "sharded"
+        if sharded:  # parts must be equal; the indices never reach the padding
             arrays = {name: _pad(array, mesh.size) for name, array in arrays.items()}
-        else:
-            sharding, gather = replicated(mesh), _gather_replicated(mesh)
+        sharding = data_sharding(mesh) if sharded else replicated(mesh)
 
         def place(array: np.ndarray) -> Array:
             return jax.make_array_from_callback(array.shape, sharding, lambda at: array[at])
 
         self._arrays = {name: place(array) for name, array in arrays.items()}
-        self._gather = gather
+        self._gather = _gather(mesh, sharded)
         self._replicated = replicated(mesh)
 
     def take(self, indices: Int[np.ndarray, " batch"]) -> dict[str, Array]:
@@ -102,45 +96,32 @@ def _pad(array: np.ndarray, multiple: int) -> np.ndarray:
     return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)])
 
 
-def _gather_replicated(mesh: Mesh) -> Callable[..., Any]:
-    """Makes a function by which every device takes its rows of the batch from its own copy."""
+def _gather(mesh: Mesh, sharded: bool) -> Callable[..., Any]:
+    """Makes a function by which devices take their rows of a batch.
 
-    @jax.jit
-    @functools.partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(PartitionSpec(), PartitionSpec()),
-        out_specs=PartitionSpec(DATA_AXIS),
-    )
-    def gather(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
+    Each takes them from its own copy; where the examples are sharded, each gives what it holds,
+    and the sum of all is the batch.
+    """
+
+    def own_rows(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
         count = len(indices) // mesh.size
         start = jax.lax.axis_index(DATA_AXIS) * count
         own = jax.lax.dynamic_slice_in_dim(indices, start, count)
         return {name: array[own] for name, array in arrays.items()}
 
-    return gather
+    def exchange(array: Array, indices: Array) -> Array:
+        position = indices - jax.lax.axis_index(DATA_AXIS) * len(array)
+        held = (position >= 0) & (position < len(array))
+        summed = array.astype(jnp.uint8) if array.dtype == bool else array
+        rows = summed[jnp.where(held, position, 0)]
+        rows = jnp.where(held.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0)
+        rows = jax.lax.psum_scatter(rows, DATA_AXIS, scatter_dimension=0, tiled=True)
+        return rows.astype(array.dtype)
 
+    def exchanged(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
+        return {name: exchange(array, indices) for name, array in arrays.items()}
 
-def _gather_sharded(mesh: Mesh) -> Callable[..., Any]:
-    """Makes a function by which every device gives what it holds; the sum of all is the batch."""
-
-    @jax.jit
-    @functools.partial(
-        jax.shard_map,
-        mesh=mesh,
-        in_specs=(PartitionSpec(DATA_AXIS), PartitionSpec()),
-        out_specs=PartitionSpec(DATA_AXIS),
-    )
-    def gather(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
-        def exchange(array: Array) -> Array:
-            position = indices - jax.lax.axis_index(DATA_AXIS) * len(array)
-            held = (position >= 0) & (position < len(array))
-            summed = array.astype(jnp.uint8) if array.dtype == bool else array
-            rows = summed[jnp.where(held, position, 0)]
-            rows = jnp.where(held.reshape(-1, *[1] * (rows.ndim - 1)), rows, 0)
-            rows = jax.lax.psum_scatter(rows, DATA_AXIS, scatter_dimension=0, tiled=True)
-            return rows.astype(array.dtype)
-
-        return {name: exchange(array) for name, array in arrays.items()}
-
-    return gather
+    rows, split = PartitionSpec(), PartitionSpec(DATA_AXIS)
+    specs = (split if sharded else rows, rows)
+    gather = exchanged if sharded else own_rows
+    return jax.jit(jax.shard_map(gather, mesh=mesh, in_specs=specs, out_specs=split))

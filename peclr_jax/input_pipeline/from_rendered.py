@@ -177,7 +177,10 @@ def cached(
     name = json.dumps([RENDERER_VERSION, identity], sort_keys=True)
     path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
     kept = _read(path)
-    if _in_all_processes(kept is not None) and kept is not None:
+    found = kept is not None
+    if jax.process_count() > 1:
+        found = bool(np.all(multihost_utils.process_allgather(np.int32(found))))
+    if kept is not None and found:
         return kept
     store = make()
     too_large = sum(array.nbytes for array in store.arrays.values()) > _LARGEST_KEPT
@@ -204,9 +207,3 @@ def _read(path: Path) -> MemoryStore | None:
     except Exception as error:
         logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
         return None
-
-
-def _in_all_processes(condition: bool) -> bool:
-    if jax.process_count() == 1:
-        return condition
-    return bool(np.all(multihost_utils.process_allgather(np.int32(condition))))

@@ -144,12 +144,7 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
 
 
 class Identities(NamedTuple):
-    """What the examples of a store show.
-
-    Attributes:
-      sample_ids: The hand, by its number within its data set.
-      versions: Which of the images of that hand.
-    """
+    """Which hand (its number in its data set) each example shows, and in which version."""
 
     sample_ids: Int[np.ndarray, " examples"]
     versions: Int[np.ndarray, " examples"]

@@ -16,7 +16,7 @@ from data import schema
 from peclr_jax.geometry.crop import mirror_labels, warp_labels
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.input_pipeline.stores import Batch
+from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore
 
 # Of glibc's malloc.h, and what is set: the largest that mallopt takes, or enough for any batch.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -66,7 +66,7 @@ def keep_freed_memory() -> bool:
     return all(accepted)
 
 
-class RecordStore:
+class RecordStore(IdentifiedStore):
     """Records of one or several data sets as one sequence of square crops, decoded on demand.
 
     Left hands are mirrored, images as well as labels: what comes out are right hands, as the paper
@@ -105,9 +105,6 @@ class RecordStore:
         self._labels, self._canvases = labels, canvases
         self._threads = threads or os.cpu_count() or 1
         self._wanted = {"image", "handedness", *_BOX, *(_LABELS if labels else ())}
-
-    def __len__(self) -> int:
-        return sum(self.sizes)
 
     def identities(self) -> Identities:
         """Returns which hand each record shows, read without its image; shows progress."""

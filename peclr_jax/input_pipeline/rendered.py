@@ -19,7 +19,12 @@ from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.input_pipeline.stores import Batch, MemoryStore, check_host_memory
+from peclr_jax.input_pipeline.stores import (
+    Batch,
+    IdentifiedStore,
+    MemoryStore,
+    check_host_memory,
+)
 
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
@@ -123,22 +128,12 @@ class Renderer:
         return jax.make_array_from_callback(rows.shape, sharding, lambda at: rows[at])
 
 
-class RenderedStore:
-    """Version 0 of hands, rendered each time they are read; none is kept.
-
-    Args:
-      renderer: The renderer.
-      count: Number of hands.
-      purpose: `TRAIN` or `HELD_OUT`.
-      chunk: How many to render at once, over all devices.
-    """
+class RenderedStore(IdentifiedStore):
+    """Version 0 of hands, rendered each time they are read, `chunk` at once; none is kept."""
 
     def __init__(self, renderer: Renderer, count: int, purpose: int, chunk: int):
-        self.sizes: tuple[int, ...] = (count,)
+        self.sizes = (count,)
         self._renderer, self._purpose, self._chunk = renderer, purpose, min(chunk, count)
-
-    def __len__(self) -> int:
-        return self.sizes[0]
 
     def identities(self) -> Identities:
         """Returns which hand each example shows, and in which version."""
@@ -180,11 +175,7 @@ def _example(
     count = len(indices)
     per_joint, per_hand = jnp.ones((count, 21), bool), jnp.ones(count, bool)
     in_crop = cropping.warp_labels(
-        {
-            "keypoints_2d": hands.keypoints_2d,
-            "hand_box": box,
-            "intrinsics": hands.intrinsics,
-        },
+        {"keypoints_2d": hands.keypoints_2d, "hand_box": box, "intrinsics": hands.intrinsics},
         matrix,
     )
     first, second = _REFERENCE_BONE

@@ -1,10 +1,11 @@
 """Sources of batches: examples streamed or cached on the devices, and new hands without end."""
 
+import abc
 import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 import numpy as np
 from jax.sharding import Mesh
@@ -25,36 +26,6 @@ _INDICES = 2**31
 _OF_PARTNERS = {"image": "partner", "to_source": "partner_to_source"}
 
 
-@runtime_checkable
-class Source(Protocol):
-    """Where batches come from."""
-
-    @property
-    def num_examples(self) -> int | None:
-        """Number of different images; None if there is no end to them."""
-        ...
-
-    @property
-    def steps_per_epoch(self) -> int | None:
-        """Steps in which as many images are drawn as there are; None likewise."""
-        ...
-
-    def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of a step and of all later ones, without end; to be closed.
-
-        The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
-        uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
-        image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
-        `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
-        version of the same hand, where the source pairs versions; labels are of `image`.
-        """
-        ...
-
-    def sample(self, count: int) -> Batch:
-        """Returns the first `count` held-out examples, or as many as there are, on the host."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
     """The examples that are not trained on: of one store after the other."""
@@ -72,11 +43,42 @@ class HeldOut:
 
 
 @dataclasses.dataclass(frozen=True)
-class _FiniteSource:
+class Source(abc.ABC):
+    """Where batches come from."""
+
+    held_out: HeldOut
+
+    @property
+    def num_examples(self) -> int | None:
+        """Number of different images; None if there is no end to them."""
+        return None
+
+    @property
+    def steps_per_epoch(self) -> int | None:
+        """Steps in which as many images are drawn as there are; None likewise."""
+        return None
+
+    @abc.abstractmethod
+    def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
+        """Yields the batches of a step and of all later ones, without end; to be closed.
+
+        The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
+        uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
+        image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
+        `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
+        version of the same hand, where the source pairs versions; labels are of `image`.
+        """
+
+    def sample(self, count: int) -> Batch:
+        """Returns the first `count` held-out examples, or as many as there are, on the host."""
+        return self.held_out.sample(count)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FiniteSource(Source):
     """What sources of stored examples have in common: their order, and partners or None."""
 
     order: Order
-    held_out: HeldOut
     partners: Partners | None
 
     @property
@@ -89,10 +91,6 @@ class _FiniteSource:
         """Steps in which as many images are drawn as there are."""
         return self.order.steps_per_epoch
 
-    def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples."""
-        return self.held_out.sample(count)
-
     def _indices(self, step: int) -> list[Int[np.ndarray, " batch"]]:
         """Returns the examples of a batch, and their partners if there are any."""
         examples = self.order.indices(step)
@@ -101,13 +99,7 @@ class _FiniteSource:
 
 @dataclasses.dataclass(frozen=True)
 class StreamSource(_FiniteSource):
-    """Batches read from a store by each process and copied to its devices ahead of time.
-
-    Attributes:
-      store: The examples, all of them reachable from every process.
-      mesh: The devices.
-      process: Number of this process, and of all processes.
-    """
+    """Batches read by each process (number, of how many) and copied to devices ahead of time."""
 
     store: Store
     mesh: Mesh
@@ -146,22 +138,12 @@ class CachedSource(_FiniteSource):
 
 
 @dataclasses.dataclass(frozen=True)
-class EndlessSource:
-    """Hands that are rendered for one batch and never seen again.
-
-    Attributes:
-      renderer: The renderer.
-      batch_size: Rows of a batch, over all processes.
-      seed: Seed of the run; another one sees other hands.
-      held_out: The examples for monitoring.
-    """
+class EndlessSource(Source):
+    """Hands that are rendered for one batch and never seen again; another seed sees others."""
 
     renderer: Renderer
     batch_size: int
     seed: int
-    held_out: HeldOut
-    num_examples: None = None
-    steps_per_epoch: None = None
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
         """Yields the batches of a step and of all later ones."""
@@ -169,10 +151,6 @@ class EndlessSource:
             first = step * self.batch_size % _INDICES
             indices = np.arange(first, first + self.batch_size) % _INDICES
             yield self.renderer.batch(indices, ENDLESS + self.seed)
-
-    def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples."""
-        return self.held_out.sample(count)
 
 
 def _split_pairs(batch: Batch) -> Batch:

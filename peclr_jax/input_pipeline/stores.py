@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import Int
@@ -21,22 +21,19 @@ LARGEST_SHARE = 0.5
 _LOAD_AT_ONCE = 256
 
 
-@runtime_checkable
 class Store(Protocol):
     """Examples of one or several data sets, which lie one after the other and have these sizes."""
 
     sizes: tuple[int, ...]
 
     def __len__(self) -> int:
-        """Number of examples."""
-        ...
+        return sum(self.sizes)
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of rows."""
         ...
 
 
-@runtime_checkable
 class IdentifiedStore(Store, Protocol):
     """A store that knows what its examples show."""
 
@@ -45,7 +42,7 @@ class IdentifiedStore(Store, Protocol):
         ...
 
 
-class MemoryStore:
+class MemoryStore(Store):
     """Examples in host memory, along the leading axis of each array.
 
     By default they are of a single data set.
@@ -55,25 +52,19 @@ class MemoryStore:
         self.arrays = arrays
         self.sizes = sizes or (len(next(iter(arrays.values()))),)
 
-    def __len__(self) -> int:
-        return sum(self.sizes)
-
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of rows."""
         for rows in indices:
             yield {name: array[rows] for name, array in self.arrays.items()}
 
 
-class LazyStore:
+class LazyStore(IdentifiedStore):
     """One data set in host memory, made when it is first read."""
 
     def __init__(self, make: Callable[[], MemoryStore], identities: Identities):
-        self.sizes: tuple[int, ...] = (len(identities.sample_ids),)
+        self.sizes = (len(identities.sample_ids),)
         self.in_memory = functools.cache(make)
         self._identities = identities
-
-    def __len__(self) -> int:
-        return self.sizes[0]
 
     def identities(self) -> Identities:
         """Returns which hand each example shows, and in which version."""
@@ -84,7 +75,7 @@ class LazyStore:
         return self.in_memory().stream(indices)
 
 
-class SubsetStore:
+class SubsetStore(IdentifiedStore):
     """The examples of a fraction of the hands of every data set, see `choose_fraction`."""
 
     def __init__(self, store: IdentifiedStore, fraction: float, seed: int):
@@ -94,12 +85,9 @@ class SubsetStore:
             start + choose_fraction(identities.sample_ids[start:stop], fraction, seed, number)
             for number, (start, stop) in enumerate(itertools.pairwise(starts))
         ]
-        self.sizes: tuple[int, ...] = tuple(len(part) for part in parts)
+        self.sizes = tuple(len(part) for part in parts)
         self._store, self._rows = store, np.concatenate(parts)
         self._identities = Identities(*(values[self._rows] for values in identities))
-
-    def __len__(self) -> int:
-        return len(self._rows)
 
     def identities(self) -> Identities:
         """Returns which hand each example shows, and in which version."""
@@ -122,12 +110,9 @@ def keep_fraction(store: IdentifiedStore, fraction: float, seed: int) -> Identif
 
 
 class Part(NamedTuple):
-    """What is opened of the records, or of the rendered hands, of a spec.
+    """The records, or the rendered hands, of a spec, and the names of their data sets.
 
-    Attributes:
-      store: The examples to serve; None if nothing is held out and that was asked for.
-      held_out: The examples that are not trained on; None if there are none.
-      names: Names of the data sets in `store`, for messages.
+    There is no `store` if nothing is held out and that was asked for.
     """
 
     store: IdentifiedStore | None
@@ -182,8 +167,6 @@ def load(store: Store) -> MemoryStore:
 
 def join(stores: Sequence[MemoryStore]) -> MemoryStore:
     """Lays the data sets of several stores of the same fields one after the other."""
-    if len(stores) == 1:
-        return stores[0]
     check_host_memory(sum(array.nbytes for store in stores for array in store.arrays.values()))
     arrays = {
         name: np.concatenate([store.arrays[name] for store in stores]) for name in stores[0].arrays

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -81,8 +82,7 @@ def test_without_labels_only_images_come(record_spec, open_source, take, fields,
 def test_processes_and_devices_do_not_change_the_batch(record_spec, open_source, take):
     (whole,) = take(open_source(record_spec()), 1, start=1)
     parts = [
-        next(open_source(record_spec(), process_index=i, process_count=2).host_batches(1))
-        for i in range(2)
+        next(replace(open_source(record_spec()), process=(i, 2)).host_batches(1)) for i in range(2)
     ]
     np.testing.assert_array_equal(np.concatenate([p["image"] for p in parts]), whole["image"])
     one = open_source(record_spec(), mesh=make_mesh(jax.devices()[:1]))

@@ -1,6 +1,7 @@
 """Sources: the same batches, and pairs, however they are kept and split over processes."""
 
 import itertools
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ def test_held_out_examples_come_from_one_store_after_the_other():
 
 def test_a_source_goes_on_without_end_and_ends_its_thread(mesh):
     order = Order((16,), 8, seed=0)
-    source = StreamSource(order, HeldOut(()), None, store(*range(16)), mesh, (0, 1))
+    source = StreamSource(HeldOut(()), order, None, store(*range(16)), mesh, (0, 1))
     batches = source.batches(2)
     for step, batch in zip(range(2, 6), batches, strict=False):
         np.testing.assert_array_equal(batch["image"], order.indices(step))
@@ -93,8 +94,7 @@ def test_devices_and_processes_do_not_change_the_pairs(rendered_spec, open_sourc
     jax.tree.map(np.testing.assert_array_equal, one, whole)
     on_device = open_source(rendered_spec(cache="device", **fields))
     jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
-    parts = [
-        next(open_source(spec, process_index=i, process_count=2).host_batches(2)) for i in range(2)
-    ]
+    source = open_source(spec)
+    parts = [next(replace(source, process=(i, 2)).host_batches(2)) for i in range(2)]
     together = jax.tree.map(lambda *halves: np.concatenate(halves), *parts)
     jax.tree.map(np.testing.assert_array_equal, together, whole[2])
