@@ -5,7 +5,7 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
@@ -21,6 +21,7 @@ LARGEST_SHARE = 0.5
 _LOAD_AT_ONCE = 256
 
 
+@runtime_checkable
 class Store(Protocol):
     """Examples of one or several data sets, which lie one after the other and have these sizes."""
 
@@ -34,6 +35,7 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
 class IdentifiedStore(Store, Protocol):
     """A store that knows what its examples show."""
 

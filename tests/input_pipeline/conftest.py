@@ -26,43 +26,53 @@ def data_dir(tmp_path_factory):
     return str(tmp_path_factory.mktemp("records"))
 
 
+def join(batches):
+    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+
+
+def assert_equal(found, expected):
+    """Compares two batches, name by name."""
+    assert found.keys() == expected.keys()
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+
+
 def spec_factory(**defaults):
     """Returns a function that makes a `DataSpec` of these fields, changed by its arguments."""
     spec = specs.changed(DataSpec(), defaults, "--config.data")
     return lambda **fields: specs.changed(spec, fields, "--config.data")
 
 
+RENDERED = {"count": 40, "held_out": 24, "chunk": 12}
+
+
 @pytest.fixture(scope="session")
-def record_spec(data_dir):
+def record_fields(data_dir):
+    return {
+        "source": "tfds",
+        "manual_dir": str(DUMMY),
+        "data_dir": data_dir,
+        "split": "train+validation",
+        "source_size": 24,
+    }
+
+
+@pytest.fixture(scope="session")
+def record_spec(record_fields):
     """Four drawn hands in four versions each: 16 records."""
-    return spec_factory(
-        source="tfds",
-        manual_dir=str(DUMMY),
-        data_dir=data_dir,
-        split="train+validation",
-        source_size=24,
-    )
+    return spec_factory(**record_fields)
 
 
 @pytest.fixture
 def rendered_spec(cheap_rendering):
     """Forty hands to train on, 24 held out."""
-    return spec_factory(source_size=16, rendered={"count": 40, "held_out": 24, "chunk": 12})
+    return spec_factory(source_size=16, rendered=RENDERED)
 
 
 @pytest.fixture
-def mixed_spec(cheap_rendering, data_dir):
+def mixed_spec(cheap_rendering, record_fields):
     """The hands of both."""
-    return spec_factory(
-        source="tfds",
-        names="rendered,freihand",
-        manual_dir=str(DUMMY),
-        data_dir=data_dir,
-        split="train+validation",
-        source_size=24,
-        labels=True,
-        rendered={"count": 40, "held_out": 24, "chunk": 12},
-    )
+    return spec_factory(**record_fields, names="rendered,freihand", labels=True, rendered=RENDERED)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Canvases against crops: the accelerator, resampling once, sees what TensorFlow's crop shows."""
 
-import io
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.crop import mirror_matrix
 from peclr_jax.input_pipeline import canvas, crop
+from tests.input_pipeline.test_crop import jpeg
 
 warp = jax.jit(affine.apply_to_images, static_argnums=2)
 
@@ -22,12 +21,6 @@ def smooth(height, width, seed=0):
     """A picture without fine detail, on which bilinear resampling hardly errs."""
     coarse = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
-
-
-def jpeg(pixels, **options):
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0, **options)
-    return buffer.getvalue()
 
 
 def both(encoded, box, size, margin, mirrored=False, valid=True):

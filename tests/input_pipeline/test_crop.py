@@ -18,9 +18,9 @@ BACKGROUND = (40, 60, 80)
 crop_on_device = jax.jit(rendered.crop, static_argnums=2)
 
 
-def jpeg(pixels):
+def jpeg(pixels, **options):
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=98, subsampling=0, **options)
     return buffer.getvalue()
 
 

@@ -15,11 +15,7 @@ from peclr_jax.devices.mesh import data_sharding, make_mesh
 from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import from_records, open_split
 from peclr_jax.input_pipeline.records import RecordStore
-
-
-def assert_equal(first, second):
-    assert set(first) == set(second)
-    jax.tree.map(np.testing.assert_array_equal, dict(first), dict(second))
+from tests.input_pipeline.conftest import assert_equal, join
 
 
 def assert_split(batch, mesh):
@@ -36,7 +32,7 @@ def test_records_come_the_same_from_everywhere(record_spec, open_source, take, m
     batches = take(source, 5)
     assert batches[0]["image"].shape == (8, 32, 32, 3)  # canvases of crops of 24
     # An epoch is every image once: four samples in four versions.
-    epoch = {name: np.concatenate([b[name] for b in batches[2:4]]) for name in batches[0]}
+    epoch = join(batches[2:4])
     numbers = sorted(zip(epoch["sample_id"].tolist(), epoch["version"].tolist(), strict=True))
     assert numbers == list(itertools.product(range(4), range(4)))
     assert_equal(take(source, 1, start=4)[0], batches[4])
@@ -81,10 +77,9 @@ def test_without_labels_only_images_come(record_spec, open_source, take, fields,
 
 def test_processes_and_devices_do_not_change_the_batch(record_spec, open_source, take):
     (whole,) = take(open_source(record_spec()), 1, start=1)
-    parts = [
-        next(replace(open_source(record_spec()), process=(i, 2)).host_batches(1)) for i in range(2)
-    ]
-    np.testing.assert_array_equal(np.concatenate([p["image"] for p in parts]), whole["image"])
+    source = open_source(record_spec())
+    parts = [next(replace(source, process=(i, 2)).host_batches(1)) for i in range(2)]
+    assert_equal(join(parts), whole)
     one = open_source(record_spec(), mesh=make_mesh(jax.devices()[:1]))
     assert_equal(take(one, 1, start=1)[0], whole)
 
@@ -116,7 +111,7 @@ def read(spec, split, batch_size):
     sizes = [len(batch["image"]) for batch in batches]
     assert sum(sizes) == opened.num_examples
     assert all(size == batch_size for size in sizes[:-1])
-    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
+    return join(batches)
 
 
 def test_a_split_comes_once_in_the_order_of_its_records(record_spec):

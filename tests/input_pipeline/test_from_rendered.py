@@ -7,16 +7,7 @@ from peclr_jax.input_pipeline import RenderedSpec, open_split
 from peclr_jax.input_pipeline.from_rendered import cached, make_render
 from peclr_jax.input_pipeline.order import choose_fraction
 from peclr_jax.input_pipeline.stores import MemoryStore
-
-
-def join(batches):
-    return {name: np.concatenate([b[name] for b in batches]) for name in batches[0]}
-
-
-def assert_equal(first, second):
-    assert set(first) == set(second)
-    for name in first:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+from tests.input_pipeline.conftest import assert_equal, join
 
 
 @pytest.mark.parametrize("cache", ["none", "host"])

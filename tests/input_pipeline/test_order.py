@@ -52,16 +52,10 @@ def test_epochs_seeds_and_remainders_differ():
     assert not np.array_equal(order.indices(0), Order((50,), 8, seed=1).indices(0))
 
 
-def test_a_far_step_needs_none_before_it():
-    np.testing.assert_array_equal(
-        Order((1000,), 64, 3).indices(10**12), Order((1000,), 64, 3).indices(10**12)
-    )
-
-
 @given(
     sizes=st.lists(st.integers(40, 90), min_size=2, max_size=4),
     batch=st.integers(2, 37),
-    step=st.integers(0, 10**6),
+    step=st.integers(0, 10**12),
 )
 def test_mixed_batches_hold_no_image_twice_and_equal_shares(sizes, batch, step):
     order = Order(tuple(sizes), batch, seed=0)

@@ -11,6 +11,7 @@ from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.input_pipeline.order import Order
 from peclr_jax.input_pipeline.sources import HeldOut, StreamSource
 from peclr_jax.input_pipeline.stores import MemoryStore
+from tests.input_pipeline.conftest import assert_equal, join
 
 
 def store(*values):
@@ -96,5 +97,4 @@ def test_devices_and_processes_do_not_change_the_pairs(rendered_spec, open_sourc
     jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
     source = open_source(spec)
     parts = [next(replace(source, process=(i, 2)).host_batches(2)) for i in range(2)]
-    together = jax.tree.map(lambda *halves: np.concatenate(halves), *parts)
-    jax.tree.map(np.testing.assert_array_equal, together, whole[2])
+    assert_equal(join(parts), whole[2])
