@@ -70,9 +70,11 @@ def make_source(
       MissingFileError: If there are no records and no raw files to write them from.
       OutOfMemoryError: If the cache does not fit.
     """
-    if batch_size < 1 or batch_size % mesh.size:
+    process = jax.process_index(), jax.process_count()
+    if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
         raise UserError(
-            f"a batch of {batch_size} does not divide among {mesh.size} devices: choose a multiple"
+            f"a batch of {batch_size} does not divide among {mesh.size} devices (processes: "
+            f"{process[1]}): choose a multiple"
         )
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
@@ -97,7 +99,6 @@ def make_source(
         return CachedSource(held_out, order, partners, cache)
     if spec.kept_on == "host":
         examples = load(examples)
-    process = jax.process_index(), jax.process_count()
     return StreamSource(held_out, order, partners, examples, mesh, process)
 
 

@@ -65,14 +65,6 @@ class Order:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise UserError(f"the seed must be zero or more, got {self.seed}")
-        if self.weights and (
-            len(self.weights) != len(self.sizes)
-            or not all(weight > 0 and math.isfinite(weight) for weight in self.weights)
-        ):
-            raise UserError(
-                f"{len(self.sizes)} data sets need as many positive weights, got {self.weights}; "
-                "leave them empty for equal shares"
-            )
 
     def check(self) -> None:
         """Checks that every data set has enough images for its share of one batch."""
@@ -124,23 +116,6 @@ class Order:
             drawn = random_bits(len(batch), self.seed, _ROWS, step)
             batch = batch[np.argsort(drawn, kind="stable")]
         return batch
-
-
-def process_rows(batch_size: int, process_index: int, process_count: int) -> slice:
-    """Returns the rows of the global batch that one process provides.
-
-    Args:
-      batch_size: Rows of a batch, over all processes.
-      process_index: Number of the process.
-      process_count: Number of processes, which must divide the batch.
-    """
-    if batch_size % process_count:
-        raise UserError(
-            f"a batch of {batch_size} does not divide among {process_count} processes: "
-            "choose a multiple"
-        )
-    rows = batch_size // process_count
-    return slice(process_index * rows, (process_index + 1) * rows)
 
 
 class Identities(NamedTuple):

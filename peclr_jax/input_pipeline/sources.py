@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 
 from peclr_jax.devices.mesh import shard_batch
 from peclr_jax.input_pipeline.device_cache import DeviceCache
-from peclr_jax.input_pipeline.order import Order, Partners, process_rows
+from peclr_jax.input_pipeline.order import Order, Partners
 from peclr_jax.input_pipeline.prefetch import prefetch
 from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
 from peclr_jax.input_pipeline.stores import Batch, Store
@@ -107,7 +107,9 @@ class StreamSource(_FiniteSource):
 
     def host_batches(self, start_step: int = 0) -> Iterator[Batch]:
         """Yields this process's rows of the batches, before they are copied to the devices."""
-        rows = process_rows(self.order.batch_size, *self.process)
+        number, count = self.process
+        size = self.order.batch_size // count
+        rows = slice(number * size, (number + 1) * size)
         # Read as one batch with the partners, so that both are decoded by the same threads.
         batches = self.store.stream(
             np.concatenate([indices[rows] for indices in self._indices(step)])

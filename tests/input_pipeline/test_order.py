@@ -13,7 +13,6 @@ from peclr_jax.input_pipeline.order import (
     Partners,
     choose_fraction,
     permutation,
-    process_rows,
 )
 
 
@@ -83,28 +82,12 @@ def test_a_small_set_in_a_mixture_is_still_seen_evenly():
     np.testing.assert_array_equal(counts, 100)
 
 
-def test_processes_share_a_batch_without_gap_or_overlap():
-    order = Order((100, 60), 24, seed=1)
-    whole = order.indices(7)
-    for count in (1, 2, 3, 8):
-        parts = [whole[process_rows(24, index, count)] for index in range(count)]
-        np.testing.assert_array_equal(np.concatenate(parts), whole)
-    with pytest.raises(ValueError, match="24 does not divide among 5 processes"):
-        process_rows(24, 0, 5)
-
-
 def test_too_few_images_for_a_batch():
     with pytest.raises(
         ValueError, match=r"hands has 30 images, .* takes 32 .* batch size of at most 60"
     ):
         Order((1000, 30), 64, seed=0, names=("many", "hands")).check()
     Order((1000, 30), 60, seed=0).check()
-
-
-@pytest.mark.parametrize("weights", [(1.0,), (1.0, 0.0), (1.0, float("nan"))])
-def test_impossible_weights(weights):
-    with pytest.raises(ValueError, match="2 data sets need as many positive weights"):
-        Order((10, 10), 4, seed=0, weights=weights)
 
 
 def test_the_order_is_the_recorded_one(recorded_draws):

@@ -96,5 +96,6 @@ def test_devices_and_processes_do_not_change_the_pairs(rendered_spec, open_sourc
     on_device = open_source(rendered_spec(cache="device", **fields))
     jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
     source = open_source(spec)
-    parts = [next(replace(source, process=(i, 2)).host_batches(2)) for i in range(2)]
-    assert_equal(join(parts), whole[2])
+    for count in (2, 4, 8):
+        parts = [next(replace(source, process=(i, count)).host_batches(2)) for i in range(count)]
+        assert_equal(join(parts), whole[2])
