@@ -124,15 +124,7 @@ def _first_version(spec: DataSpec) -> DataSpec:
 
 def make_renderer(spec: DataSpec, mesh: Mesh) -> Renderer:
     """Makes the renderer of all versions."""
-    return Renderer(
-        make_render(spec.rendered),
-        mesh,
-        seed=spec.rendered.seed,
-        size=spec.source_size,
-        margin=spec.crop_margin,
-        versions=spec.rendered.versions,
-        labels=spec.labels,
-    )
+    return Renderer(make_render(spec.rendered), spec, mesh)
 
 
 def make_render(spec: RenderedSpec) -> Render:

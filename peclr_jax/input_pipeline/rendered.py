@@ -19,6 +19,7 @@ from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.input_pipeline.stores import (
     Batch,
     IdentifiedStore,
@@ -36,39 +37,18 @@ _REFERENCE_BONE = (9, 10)
 
 
 class Renderer:
-    """Renders batches of hands, cropped, each device its share.
+    """Renders batches of hands by `render`, cropped, each device its share."""
 
-    Args:
-      render: The rendering function.
-      mesh: The devices.
-      seed: Seed of the hands.
-      size: Side of the crops, pixels.
-      margin: Side of a crop over the larger side of the hand's box; None for the whole image.
-      versions: How many of each hand `render` renders.
-      labels: Whether to deliver labels beside the images.
-    """
-
-    def __init__(
-        self,
-        render: Render,
-        mesh: Mesh,
-        *,
-        seed: int,
-        size: int,
-        margin: float | None,
-        versions: int = 1,
-        labels: bool = False,
-    ):
+    def __init__(self, render: Render, spec: DataSpec, mesh: Mesh):
         self.mesh = mesh
-        self._versions = versions
-        self._image_bytes = 3 * size**2
+        self._spec = spec
 
         def make(
             purpose: UInt32[Array, ""], indices: Int[Array, " batch"]
         ) -> list[dict[str, Array]]:
-            key = jax.random.fold_in(jax.random.key(seed), purpose)
+            key = jax.random.fold_in(jax.random.key(spec.rendered.seed), purpose)
             return [
-                _example(hands, indices, version, size, margin, labels)
+                _example(spec, hands, indices, version)
                 for version, hands in enumerate(render(key, indices))
             ]
 
@@ -98,7 +78,8 @@ class Renderer:
           chunk: How many to render at once, over all devices; rounded up to a multiple of them.
           description: Text of the progress bar.
         """
-        check_host_memory(len(indices) * self._versions * self._image_bytes)
+        spec = self._spec
+        check_host_memory(len(indices) * spec.rendered.versions * 3 * spec.source_size**2)
         chunk = min(chunk, len(indices))
         starts = range(0, len(indices), chunk)
         parts = [
@@ -154,25 +135,20 @@ def _concatenate(batches: Iterable[Batch]) -> Batch:
 
 
 def _example(
-    hands: Any,
-    indices: Int[Array, " batch"],
-    version: int,
-    size: int,
-    margin: float | None,
-    labels: bool,
+    spec: DataSpec, hands: Any, indices: Int[Array, " batch"], version: int
 ) -> dict[str, Array]:
     box = cropping.bounding_box(hands.keypoints_2d)
-    if margin is None:
+    if spec.crop_margin is None:
         height, width = hands.images.shape[1:3]
         square = cropping.central(width, height)
     else:
-        square = cropping.around(box, margin)
+        square = cropping.around(box, spec.crop_margin)
+    count, size = len(indices), spec.source_size
     matrix = jnp.asarray(cropping.to_matrix(square, size), jnp.float32)
-    matrix = jnp.broadcast_to(matrix, (len(indices), 2, 3))
+    matrix = jnp.broadcast_to(matrix, (count, 2, 3))
     image = crop(hands.images, matrix, size)
-    if not labels:
+    if not spec.labels:
         return {"image": image}
-    count = len(indices)
     per_joint, per_hand = jnp.ones((count, 21), bool), jnp.ones(count, bool)
     in_crop = cropping.warp_labels(
         {"keypoints_2d": hands.keypoints_2d, "hand_box": box, "intrinsics": hands.intrinsics},
