@@ -1,4 +1,4 @@
-"""Recipes that are put together: BASE+VARIANT+..."""
+"""Composition of recipes: BASE+VARIANT+..."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -14,13 +14,13 @@ def compose(
     bases: Mapping[str, Callable[[], ConfigDict]],
     variants: Mapping[str, Callable[[ConfigDict], None]] = MappingProxyType({}),
 ) -> ConfigDict:
-    """Makes the base that a recipe begins with, and changes it by its variants in turn.
+    """Returns the base of a recipe, changed by its variants in turn.
 
     Args:
-      file: Whose recipe it is, for the message.
+      file: File of the recipe, for the message.
       recipe: BASE, or BASE+VARIANT+...
-      bases: What makes each base.
-      variants: What each variant does to a config.
+      bases: Makes each base.
+      variants: Changes a config, for each variant.
 
     Raises:
       UserError: An unknown base or variant.

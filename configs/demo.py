@@ -1,15 +1,16 @@
-"""Everything once, from nothing: rendered hands, pre-training, fine-tuning, evaluation, photos.
+"""All steps in one run: rendered hands, pre-training, fine-tuning, evaluation, photos.
 
     make demo
     python main.py --config=configs/demo.py --config.photos=my_photos --workdir=runs/demo
 
-Its parts are the recipes of the other files, here with the changes that two CPU cores and under
-half an hour ask for; each takes flags of its own: `--config.finetune.num_epochs=80`. Ends with one
-page, report.html, of every picture and number. Interrupted, it goes on where it stopped. Without
-photos, rendered hands are predicted in their place.
+Its parts are the recipes of the other files, with changes that fit two CPU cores and half an hour.
+Each part has its flags: `--config.finetune.num_epochs=80`. The run ends with one page, report.html,
+of every picture and number. If it is interrupted, the same command resumes it. Without photos,
+rendered hands are predicted.
 
-Cost and result: 19 minutes on two CPU cores; 2D EPE 4.6 px of 48 (mean pose 10.5) and PA-EPE 1.7 cm
-(mean pose 3.5) on 512 rendered test hands. docs/results/demo.md has the rest.
+Cost and result: 19 minutes on two CPU cores. 2D EPE 4.62 px of 48 (mean pose 10.51) and PA-EPE 1.73
+cm (mean pose 3.50, mean hand 1.78) on 512 rendered test hands. docs/results/demo.md has the rest.
+Not run on a GPU.
 
 Fields: `DemoSpec` in peclr_jax/tasks/demo.py.
 """

@@ -4,10 +4,15 @@
     python main.py --config=configs/evaluate.py --config.checkpoint=runs/rn50_finetuned \
         --config.data.names=freihand --config.split=evaluation
 
-The first evaluates on held-out data of the kind that the network was trained on. Any data set that
-we read will do: `--config.data.names`, and `--config.data.manual_dir` if its records are to be
-written. Writes metrics.json, pck.png, best.png and worst.png to the workdir; what the metrics mean
-is told in docs/metrics.md.
+The first command evaluates on held-out data of the kind that the network was trained on. Any of our
+data sets can be named by `--config.data.names`; `--config.data.manual_dir` names its raw files if
+the records are not written yet. Writes metrics.json, pck.png, best.png and worst.png to the
+workdir. docs/metrics.md defines the metrics.
+
+Fields: `EvaluateSpec` in peclr_jax/networks/spec.py. Cost: part of the last minute of the demo, on
+two CPU cores. Results on rendered hands are in
+docs/results/demo.md, on 48 photographs in docs/results/real_photos.md. Not run on FreiHAND or on a
+GPU.
 """
 
 from ml_collections import ConfigDict

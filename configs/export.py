@@ -1,12 +1,11 @@
-"""A trained network for PyTorch, TensorFlow, or whatever takes StableHLO.
+"""Export of a trained network to PyTorch, TensorFlow or StableHLO.
 
     python main.py --config=configs/export.py --config.checkpoint=runs/rn50 \
         --config.format=torchvision
 
-Takes a pre-training or a fine-tuning run. Writes a folder of the format's name to the workdir; in
-it are the network, README.txt, which says how to open it, and check.json: the network was read
-again, and gave our outputs on views of random pictures. The formats are compared in
-docs/weights.md.
+Takes a run of pre-training or of fine-tuning. Writes a folder named after the format to the
+workdir, with the network, README.txt (how to open it) and check.json: the exported network is read
+again and compared with ours on random pictures. docs/weights.md compares the formats.
 
 Fields: `ExportSpec` in peclr_jax/tasks/export.py. Cost: a minute at most, on a CPU.
 """

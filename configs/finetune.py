@@ -3,17 +3,18 @@
     python main.py --config=configs/finetune.py                        # after the quick start
     python main.py --config=configs/finetune.py:paper_rn50 --config.init.checkpoint=runs/rn50
 
-A recipe is a base and any of its variants, joined by "+": each arm of the paper is a name.
+A recipe is a base and any of its variants, joined by "+". Each arm of the paper has a name:
 
     BASE: quick, paper_rn50, paper_rn152
     scratch                        from random weights
     probe                          frozen encoder, two-layer perceptron (Sec. 4.4)
-    labels_10, _20, _40, _80       per cent of the labelled hands (Sec. 4.5); smaller are subsets of
-                                   larger, drawn by config.data.label_seed
-    all_labels                     with the tenth that is else held out for validation (Tables 2-5)
+    labels_10, _20, _40, _80       per cent of the labelled hands (Sec. 4.5); smaller sets are
+                                   subsets of larger ones, drawn by config.data.label_seed
+    all_labels                     also the tenth that is otherwise held out for validation (Tables
+                                   2 to 5)
     224px                          views of 224 px instead of 128
-    photos                         from rendered hands to photographs: colours, blur, noise and
-                                   occlusion at random, and hands that fill their pictures
+    photos                         from rendered hands to photographs: random colours, blur, noise
+                                   and occlusion, and hands that fill their pictures
 
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
@@ -21,9 +22,24 @@ A recipe is a base and any of its variants, joined by "+": each arm of the paper
 Fields, units and sources are documented in `FinetuneSpec` (peclr_jax/runs/spec.py) and the specs of
 its sections.
 
-Expected of `quick` after the quick start of pre-training: 6 minutes on two cores, 2D EPE 4.6 px of
-48 on rendered test hands (mean pose 10.5), PA-EPE 1.7 cm. Cost of `paper_rn50`: 100 epochs of
-FreiHAND's 117,216 training images at 128 px.
+Cost and result:
+
+    quick           after the quick start of pre-training, 6 minutes on two CPU cores: 2D EPE 4.62
+                    px of 48 [4.47, 4.78] on 512 rendered test hands (mean pose 10.51), PA-EPE 1.73
+                    cm [1.67, 1.79] (mean hand 1.78)
+    quick+probe     in the demo, six heads in 3 minutes: 2D EPE 8.92 px with the pre-trained
+                    encoder, 10.51 px with a random one (docs/results/demo.md)
+    quick+scratch+photos
+                    8 minutes on one core with the settings of docs/results/real_photos.md: 48.7 px
+                    of the photograph on 16 photographs (mean pose 61.2)
+    paper_rn50, paper_rn152
+                    not run: 100 epochs of FreiHAND's 117,216 training images at 128 px, batch 128
+    +labels_20, +labels_40
+                    configs/experiments/figure6.py on rendered hands
+    +all_labels, +224px
+                    not run
+
+Nothing was run on FreiHAND or on a GPU.
 """
 
 from collections.abc import Callable
@@ -39,7 +55,7 @@ from peclr_jax.views.spec import ViewSpec
 
 
 def _quick() -> ConfigDict:
-    """The quick start, small enough for two CPU cores; every other recipe is a change to it."""
+    """Returns the quick start, small enough for two CPU cores; the other recipes change it."""
     return specs.to_config(
         FinetuneSpec(
             recipe="quick",
@@ -79,7 +95,7 @@ def _quick() -> ConfigDict:
 
 
 def _paper(architecture: str) -> ConfigDict:
-    """Sec. 4.2 and Sec. 8: Adam, 5e-4, cosine, 100 epochs, batch 128, views of 128 px."""
+    """Returns the recipe of Sec. 4.2 and 8: Adam, 5e-4, cosine, 100 epochs, batch 128, 128 px."""
     config = _quick()
     config.batch_size = 128
     config.num_epochs = 100.0
@@ -115,12 +131,12 @@ def _224px(config: ConfigDict) -> None:
 
 
 def _photos(config: ConfigDict) -> None:
-    """Domain randomisation: what a photograph differs in is varied until it no longer matters."""
+    """Adds domain randomisation: varies what differs between rendered hands and photographs."""
     # People fill the picture with a hand, so that crops reach over its border, into black.
     config.data.hand_margin = 1.25
     config.data.rendered.span = (0.45, 0.95)
     config.views.update(
-        # As far as boxes are off.
+        # The usual error of boxes.
         scale=(0.85, 1.15),
         translation=(-0.05, 0.05),
         # White balance and exposure, either way; pre-training's ranges darken and redden.
@@ -136,7 +152,7 @@ def _photos(config: ConfigDict) -> None:
         blur_sigma=(0.1, 1.2),
         noise=True,
         noise_deviation=8.0,
-        # Whatever is before the hand.
+        # Objects before the hand.
         cutout=True,
         cutout_side=(0.0, 0.3),
     )
@@ -172,7 +188,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
 
 
 def get_config(recipe: str = "quick") -> ConfigDict:
-    """Returns the configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
       recipe: What follows the colon in `--config=configs/finetune.py:BASE+VARIANT+...`.

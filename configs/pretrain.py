@@ -4,41 +4,54 @@
     python main.py --config=configs/pretrain.py:paper_rn50       # the paper's recipe on FreiHAND
     python main.py --config=configs/pretrain.py:paper_rn152
     python main.py --config=configs/pretrain.py:official_rn50    # the official code's recipe
-    python main.py --config=configs/pretrain.py:rendered_rn50    # a GPU and no data: rendered hands
+    python main.py --config=configs/pretrain.py:rendered_rn50    # a GPU and rendered hands, no data
 
 A recipe is a base, as above, and any of its variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
     youtube     FreiHAND and YouTube3DHands in equal shares, the paper's pre-training set (Sec. 8)
-    versions    not the paper's: the two views of a pair show one hand before two backgrounds
-    best        not the paper's: a temperature and ranges of the augmentations that were found to
-                beat its own in short runs, see configs/experiments/best.py
+    versions    not in the paper: the two views of a pair show one hand before two backgrounds
+    best        not in the paper: the temperature and the ranges of the augmentations that beat the
+                paper's in short runs, see configs/experiments/best.py
 
     python main.py --config=configs/pretrain.py:paper_rn50+youtube+imagenet
 
 FreiHAND has each hand in four versions, which differ in the background. The paper takes both views
-from one of them, whose background then tells which views belong together. `+versions` takes them
-from two (`data.pairs`); where hands are rendered it renders four versions, one on green and three
-before clutter, so that an epoch has four times the steps. A data set's hands that have but one
-version give pairs as the paper's.
+of a pair from one version, so the background shows which views belong together. `+versions` takes
+them from two versions (`data.pairs`). Of rendered hands it renders four versions, one on green and
+three before clutter, so that an epoch has four times the steps. Hands with only one version give
+the paper's pairs.
 
-Any field by flag: `--config.batch_size=256 --config.views.rotation_deg=90`. Fields, units and
-sources are documented in `PretrainSpec` (peclr_jax/runs/spec.py) and the specs of its sections.
-
-The ablations of the paper are one field each:
+Each ablation of the paper is one field:
 
     --config.loss.objective=simclr               # Eq. 1: the transformation is not undone
     --config.loss.objective=direct_translation   # Fig. 7: translation not scaled by the range
 
-and others that it has not:
+Two objectives are not in the paper:
 
     --config.loss.objective=attached_range       # the range's gradient is not stopped
     --config.loss.objective=centered             # points relative to their mean
 
-Expected of the quick start (ResNet-18 of a quarter of the width at 48 px, 3,072 rendered hands,
-two CPU cores): 7 minutes, after which the other view of a held-out hand is found among 256 in 30 to
-50 % of the cases (chance: 0.4 %), and the latent equivariance error has fallen from 0.30 to 0.13.
-Cost of `paper_rn50`: 100 epochs of FreiHAND's 117,216 training images at 128 px.
+Fields, units and sources are documented in `PretrainSpec` (peclr_jax/runs/spec.py) and the specs of
+its sections.
+
+Cost and result:
+
+    quick           7 minutes on two CPU cores (ResNet-18 of a quarter of the width at 48 px, 3,072
+                    rendered hands). Top-1 retrieval of the other view among 256 held-out hands
+                    rises from 1.6 % to 48.4 % (chance 0.4 %), the latent equivariance error falls
+                    from 0.298 to 0.127.
+    paper_rn50, paper_rn152, official_rn50
+                    not run: 100 epochs of FreiHAND's 117,216 training images at 128 px, batch 2,048
+    rendered_rn50   not run: 100 epochs of 32,768 rendered hands at 128 px, batch 512
+    +imagenet, +youtube
+                    not run
+    +versions       tried once in a short run on rendered hands, together with another temperature
+                    (docs/results/README.md)
+    +best           19.5 % less 2D error than the paper's recipe in short runs on rendered hands
+                    (docs/results/best)
+
+Nothing was run on FreiHAND or on a GPU.
 """
 
 from collections.abc import Callable
@@ -56,7 +69,7 @@ from peclr_jax.views.spec import ViewSpec
 
 
 def _quick() -> ConfigDict:
-    """The quick start, small enough for two CPU cores; every other recipe is a change to it."""
+    """Returns the quick start, small enough for two CPU cores; the other recipes change it."""
     return specs.to_config(
         PretrainSpec(
             recipe="quick",
@@ -81,7 +94,7 @@ def _quick() -> ConfigDict:
 
 
 def _paper(architecture: str) -> ConfigDict:
-    """Sec. 4.2 and Sec. 8, word for word; where the paper is silent, the official code's value."""
+    """Returns the recipe of Sec. 4.2 and 8; the official code's values where the paper has none."""
     config = _quick()
     config.batch_size = 2048
     config.micro_batches = 16  # of 128 pairs, negatives within each
@@ -101,7 +114,7 @@ def _paper(architecture: str) -> ConfigDict:
 
 
 def _official_rn50() -> ConfigDict:
-    """What the official code does where it parts from the paper; its start is `+imagenet`."""
+    """Returns the official code's recipe where it differs from the paper; it needs `+imagenet`."""
     config = _paper("resnet50")
     config.views.scale = (1.25 / 1.5, 1.25 / 0.9)  # crop margin 0.9..1.5 about a fixed 1.25
     config.views.translation = (-14 / 128, 0.0)
@@ -112,7 +125,7 @@ def _official_rn50() -> ConfigDict:
 
 
 def _rendered_rn50() -> ConfigDict:
-    """ResNet-50 at 128 px on hands rendered on the device: a GPU, no data and no TensorFlow."""
+    """Returns ResNet-50 at 128 px on hands rendered on the device; needs no TensorFlow."""
     config = _paper("resnet50")
     config.batch_size = 512
     config.micro_batches = 1
@@ -162,7 +175,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "versions": _versions,
     "best": _best,
 }
-# What configs/experiments/best.py found to beat the paper's recipe.
+# From configs/experiments/best.py.
 BEST_TEMPERATURE = 0.1
 # The paper's augmentations in narrower ranges: no fingers cut off, and colours either way.
 GENTLE_VIEWS = {
@@ -172,7 +185,7 @@ GENTLE_VIEWS = {
     "value_gain": (0.7, 1.2),
     "value_offset": (-10.0, 20.0),
 }
-# torchvision's first weights, those that the official code starts from, by their own names.
+# torchvision's IMAGENET1K_V1, which the official code starts from.
 IMAGENET_FILES = {
     "resnet50": "resnet50-0676ba61.pth",
     "resnet152": "resnet152-394f9c45.pth",
@@ -180,7 +193,7 @@ IMAGENET_FILES = {
 
 
 def get_config(recipe: str = "quick") -> ConfigDict:
-    """Returns the configuration of one recipe.
+    """Returns the config of a recipe.
 
     Args:
       recipe: What follows the colon in `--config=configs/pretrain.py:BASE+VARIANT+...`.

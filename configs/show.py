@@ -1,4 +1,4 @@
-"""A look at a data set: hands from all over a split, with their labels drawn.
+"""A picture of a data set: hands from all over a split, with their labels drawn.
 
     python main.py --config=configs/show.py --config.data.names=freihand
     python main.py --config=configs/show.py --config.data.names=ho3d/v2 \
@@ -6,7 +6,7 @@
 
 Writes hands.png to the workdir: crops as training sees them, left hands mirrored, with the
 skeletons of the labelled joints and the boxes; the numbers above are the rows of the split. Prints
-how many of them have which label. Raw files are read, and records written, on first use.
+how many hands have which label. Raw files are read, and records written, on first use.
 
 Fields: `ShowSpec` in peclr_jax/tasks/show.py. Cost: seconds, once the records are written.
 """

@@ -8,6 +8,9 @@
 FreiHAND's evaluation images come with intrinsics and the hand's scale, which are used, and without
 boxes. Those of HO-3D (v2; `--config.data.names=ho3d/v3` for v3) come with intrinsics, a box and the
 wrist's position, of which the depth is used; the hand's size is the mean of the network's training.
+
+Fields: `SubmissionSpec` in peclr_jax/tasks/submission.py. Not run on FreiHAND's or HO-3D's images;
+the tests run it on drawings in their layouts.
 """
 
 from ml_collections import ConfigDict

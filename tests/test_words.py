@@ -7,6 +7,7 @@ import ast
 import functools
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,9 +145,7 @@ def _our_errors() -> set[str]:
 def message_problems(tree: ast.Module, errors: set[str]) -> Iterator[tuple[int, str]]:
     """Yields (line, problem) of each message that is passed to one of our errors."""
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = ast.unparse(node.func).rpartition(".")[2]
+        name = ast.unparse(node.func).rpartition(".")[2] if isinstance(node, ast.Call) else None
         if name not in errors:
             continue
         for message in node.args[1:] if name == "FieldError" else node.args:
@@ -245,9 +244,6 @@ if __name__ == "__main__":
     files = [p for files in rooms().values() for p in files]
     wrong = problems([f for f in files if any(c in (f, *f.parents) for c in chosen)])
     print("\n".join(wrong))
-    counts: dict[str, int] = {}
-    for found in wrong:
-        where = found.partition(":")[0].rpartition("/")[0] or "main.py"
-        counts[where] = counts.get(where, 0) + 1
+    counts = Counter(f.partition(":")[0].rpartition("/")[0] or "main.py" for f in wrong)
     print("\n".join(f"{count:5} {where}" for where, count in sorted(counts.items())))
     sys.exit(bool(wrong))

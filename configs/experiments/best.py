@@ -1,4 +1,4 @@
-"""Beyond the paper: what beats its recipe at equal compute, and which part of it does.
+"""Beyond the paper: changes that beat its recipe at equal compute, one by one and together.
 
     python main.py --config=configs/experiments/best.py:cpu
     python main.py --config=configs/experiments/best.py:cpu+versions
@@ -11,18 +11,17 @@ batch and network; encoders are frozen and probed by a two-layer perceptron:
     gentle        the same augmentations in narrower ranges: scale 0.8 to 1.25 instead of 0.6 to
                   2.0, which cuts fingers off, and colours that vary either way instead of fading
     both          the two together: `configs/pretrain.py:...+best`
-    simclr        Table 1's SimCLR with the two together: is PeCLR ahead of it now?
+    simclr        Table 1's SimCLR with the two together, to compare PeCLR with
 
-The variant `versions` asks what pairs of versions add. Every hand then comes in four, as in
-FreiHAND: one before a green screen, three before clutter of their own. The paper takes both views
-of a pair from one image, so that its background tells which views belong together, a shortcut past
-the hand; `data.pairs=versions` takes them from two. Probes are tested on green screens and on
-clutter.
+The variant `versions` measures what pairs of versions add. Every hand then has four versions, as in
+FreiHAND: one before a green screen, three before different clutter. The paper takes both views of a
+pair from one image, so the background shows which views belong together without a look at the hand;
+`data.pairs=versions` takes them from two images. Probes are tested on green screens and on clutter.
 
-Cost and result of `cpu` on rendered hands (docs/results/best): 1.1 hours on a CPU for five seeds.
-In 2D `both` errs 19.5 % less than the paper's recipe [15.8, 23.2], `gentle` 15.0 % [5.1, 25.0] and
-`temperature` 2.7 % [1.4, 4.0]; `both` errs 6.1 % less than `simclr` [0.6, 11.6]. Not run:
-`versions`, a GPU, FreiHAND.
+Cost and result of `cpu` on rendered hands (docs/results/best): 1.1 hours on one core for five
+seeds. In 2D `both` errs 19.5 % less than the paper's recipe [15.8, 23.2], `gentle` 15.0 %
+[5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0]; `both` errs 6.1 % less than `simclr` [0.6, 11.6].
+Not run: `versions`, a GPU, FreiHAND.
 """
 
 from typing import Any

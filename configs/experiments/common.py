@@ -4,7 +4,8 @@ A recipe is a scale and variants, joined by "+". The scales:
 
     smoke   two steps a training, for the tests: its numbers mean nothing
     cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands; a pre-training takes
-            3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours
+            3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours; the results are
+            in docs/results
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's recipe on FreiHAND; not run
 

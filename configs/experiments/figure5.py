@@ -1,4 +1,4 @@
-"""Figure 5: what each augmentation teaches, and what equivariance adds (Sec. 4.4).
+"""Figure 5: each augmentation alone, and equivariance against invariance (Sec. 4.4).
 
     python main.py --config=configs/experiments/figure5.py:cpu+5b
     python main.py --config=configs/experiments/figure5.py:gpu
@@ -10,9 +10,10 @@ two-layer perceptron. The variants `5a` and `5b` run one half.
 The paper, on FreiHAND: PeCLR errs 57 % less than SimCLR under rotation and 34 % less under
 translation.
 
-Cost and result of `cpu+5b` on rendered hands (docs/results/figure5b): 2.5 hours on a CPU for three
-seeds, and two more under translation. In 2D PeCLR errs 4.7 % less under rotation [4.1, 5.4] and
-6.2 % less under translation [5.4, 7.0]. Not run: `5a`, a GPU, FreiHAND.
+Cost and result of `cpu+5b` on rendered hands (docs/results/figure5b): 2.5 hours on one core
+for three seeds under rotation and five under translation. In 2D PeCLR errs 4.7 % less than SimCLR
+under rotation [4.1, 5.4] and 6.2 % less under translation [5.4, 7.0]. Not run: `5a`, a GPU,
+FreiHAND.
 """
 
 from typing import Any

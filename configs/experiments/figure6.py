@@ -5,14 +5,14 @@
 
 Networks are trained on a fraction of the labelled hands, from random weights (M_b) and from an
 encoder that PeCLR has pre-trained on all images without labels (M_FH; here on rendered hands unless
-the data are FreiHAND's). A smaller fraction is a part of a larger one, and all take the same number
-of steps. A third series, not the paper's, is pre-trained by what best.py found.
+the data are FreiHAND's). Smaller fractions are subsets of larger ones, and all arms take the same
+number of steps. A third series, not in the paper, is pre-trained by best.py's recipe.
 
 The paper, on FreiHAND: pre-trained with 20 % of the labels about as good as from scratch with 40 %.
 
-Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on a CPU for the three
-arms of the two questions about efficiency, three seeds each. Level, as in the paper: 9.41 px with
-20 % of the labels and pre-training against 9.43 px with 40 % from scratch, 0.2 % less
+Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three
+arms (`--config.only=scratch_40,peclr_20,best_20`), three seeds each. Level, as in the paper:
+9.41 px with 20 % of the labels and pre-training against 9.43 px with 40 % from scratch, 0.2 % less
 [-4.0, 4.4]. Not run: the other arms, a GPU, FreiHAND.
 """
 

@@ -1,17 +1,17 @@
-"""Figure 7: the translation of the latent points scaled by their range, or not (Sec. 4.4).
+"""Figure 7: translation of the latent points scaled by their range, or direct (Sec. 4.4).
 
     python main.py --config=configs/experiments/figure7.py:cpu
     python main.py --config=configs/experiments/figure7.py:gpu
 
-With translation as the only augmentation: PeCLR, which takes back the same fraction of the points'
-range (Eq. 10) as the image was moved of its side; "direct", which takes back the fraction itself;
-and SimCLR, which takes back nothing. Encoders are frozen and probed by a two-layer perceptron.
+Translation is the only augmentation, by a fraction of the image's side. PeCLR undoes it as the same
+fraction of the points' range (Eq. 10), "direct" undoes it as the fraction itself, and SimCLR does
+not undo it. Encoders are frozen and probed by a two-layer perceptron.
 
 The paper, on FreiHAND: normalised better than direct.
 
-Cost and result of `cpu` on rendered hands (docs/results/figure7): an hour on a CPU for three
-seeds. In 2D normalised errs 6.0 % less than direct [3.6, 8.4]; direct is no better than SimCLR.
-Not run: a GPU, FreiHAND.
+Cost and result of `cpu` on rendered hands (docs/results/figure7): an hour on one core for three
+seeds. In 2D the normalised translation errs 6.0 % less than the direct one [3.6, 8.4]; the direct
+one is no better than SimCLR. Not run: a GPU, FreiHAND.
 """
 
 from ml_collections import ConfigDict

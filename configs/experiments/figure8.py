@@ -10,7 +10,7 @@ other hands. Networks that figure6.py has trained are not trained again.
 We do not have the paper's supplement: that Figure 8 is Figure 6 with this third curve is our
 reading.
 
-Cost and result: not run, beyond two steps a training for the tests.
+Cost and result: not run, neither on a CPU nor on a GPU. The tests train each network for two steps.
 """
 
 from ml_collections import ConfigDict

@@ -10,7 +10,7 @@ labels. Each measurement has a folder with its pictures beside the page of resul
 
 The paper, on FreiHAND: the pre-trained network is the more equivariant one.
 
-Cost and result: not run, beyond two steps a training for the tests.
+Cost and result: not run, neither on a CPU nor on a GPU. The tests train each network for two steps.
 """
 
 from ml_collections import ConfigDict

@@ -1,11 +1,11 @@
-"""To real photographs: networks that were fine-tuned on rendered hands, and with a few photos.
+"""Real photographs: networks fine-tuned on rendered hands, alone and with a few photographs.
 
     python main.py --config=configs/experiments/real_photos.py:cpu --config.photos=DIR
 
 DIR holds labelled photographs in FreiHAND's layout, with a training and an evaluation split. It has
-no default, as none are part of this repository. From scratch and from an encoder that PeCLR, by
-best.py's recipe, has pre-trained on rendered hands, networks are fine-tuned with the domain
-randomisation of configs/finetune.py:...+photos
+no default, because this repository contains no photographs. Networks start from random weights or
+from an encoder that PeCLR has pre-trained on rendered hands by best.py's recipe. They are
+fine-tuned with the domain randomisation of configs/finetune.py:...+photos:
 
     rendered    on rendered hands alone: the photographs are never seen
     mixed       on rendered hands and the training photographs, three to one
@@ -15,7 +15,7 @@ Pictures of the best and the worst hands are in the networks' folders, under eva
 has no such experiment.
 
 Cost and result of `cpu+one_seed` with 48 photographs of Ge et al. (CVPR 2019), 32 and 16
-(docs/results/real_photos): 1.4 hours on a CPU. In 2D, on the 16, from scratch and after
+(docs/results/real_photos): 1.4 hours on one core. In 2D, on the 16, from scratch and after
 pre-training: 12.3 and 11.9 px of the view by rendered hands alone, 10.1 and 10.3 px with the 32
 photographs; the mean pose has 16.0 px. Not run: a GPU.
 """

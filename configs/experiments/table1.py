@@ -1,4 +1,4 @@
-"""Table 1: the best augmentations of SimCLR against those of PeCLR, encoders frozen (Sec. 4.4).
+"""Table 1: SimCLR and PeCLR, each with its best augmentations, encoders frozen (Sec. 4.4).
 
     python main.py --config=configs/experiments/table1.py:cpu
     python main.py --config=configs/experiments/table1.py:cpu+length
@@ -7,11 +7,11 @@
 SimCLR with scale and colour jitter, which Figure 5a finds to suit it, against PeCLR with scale,
 rotation, translation and colour jitter; encoders are frozen and probed by a two-layer perceptron.
 
-PeCLR's is the harder task and takes longer to learn: the variant `length` shows the probe's error
-against the steps of pre-training. The paper, on FreiHAND, has PeCLR ahead after 100 epochs.
+PeCLR's task is harder and takes longer to learn: the variant `length` shows the probe's error over
+the steps of pre-training. The paper, on FreiHAND, has PeCLR ahead after 100 epochs.
 
-Cost and result on rendered hands. `cpu` (docs/results/table1): 35 minutes on a CPU for three seeds;
-level, PeCLR errs 0.9 % more in 2D [-5.9, 7.6] and 0.7 % less in PA-EPE [-2.2, 3.6].
+Cost and result on rendered hands. `cpu` (docs/results/table1): 35 minutes on one core for three
+seeds; level, PeCLR errs 0.9 % more in 2D [-5.9, 7.6] and 0.7 % less in PA-EPE [-2.2, 3.6].
 `cpu+length+one_seed` (docs/results/table1_length): 52 minutes; SimCLR is ahead in 2D after 100 and
 200 steps, PeCLR after 400, 12.54 against 12.61 px. Not run: a GPU, FreiHAND.
 """

@@ -8,8 +8,8 @@ The rows of the released networks are those of the official README, from FreiHAN
 The paper: pre-training improves PA-EPE on FreiHAND by up to 14.5 %.
 configs/experiments/protocol.py says what is trained on which data.
 
-Cost and result: not run, beyond two steps a training, evaluated on drawings in the data set's
-layout, for the tests.
+Cost and result: not run; it needs the data set, FreiHAND and a GPU. The tests train each network
+for two steps and evaluate it on drawings in the data set's layout.
 """
 
 from ml_collections import ConfigDict

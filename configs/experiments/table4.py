@@ -8,8 +8,8 @@ Joints of its evaluation split are in our records where `evaluation_xyz.json` wa
 it only the root is labelled, and configs/submission.py:ho3d writes what its challenge evaluates.
 configs/experiments/protocol.py says what is trained on which data.
 
-Cost and result: not run, beyond two steps a training, evaluated on drawings in the data set's
-layout, for the tests.
+Cost and result: not run; it needs the data set, FreiHAND and a GPU. The tests train each network
+for two steps and evaluate it on drawings in the data set's layout.
 """
 
 from ml_collections import ConfigDict

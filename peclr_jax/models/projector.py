@@ -8,7 +8,11 @@ from peclr_jax.models.resnet import ResNet
 
 
 class Projector(nn.Module):
-    """Projects images to latent points; parameters lie under "encoder" and "head"."""
+    """Projects images to latent points; parameters lie under "encoder" and "head".
+
+    The encoder returns pooled features. The head is a two-layer perceptron whose 2m outputs are
+    read as m points (x, y); it is dropped after pre-training.
+    """
 
     encoder: ResNet
     head: ProjectionHead

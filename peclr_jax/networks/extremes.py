@@ -5,7 +5,7 @@ from jaxtyping import Float, Int, UInt8
 
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline import Batch
-from peclr_jax.networks.hand_errors import Measured
+from peclr_jax.networks.hand_errors import HandErrors
 from peclr_jax.networks.looking import Inference
 from peclr_jax.pages import HandPanel
 
@@ -14,10 +14,6 @@ class Extremes:
     """Keeps the pictures of the hands with the smallest and the largest errors.
 
     Hands are ranked by PA-EPE, those that have none after all others by the 2D error in the view.
-
-    Args:
-      count: how many of either.
-      view_size: side of what the network sees, pixels.
     """
 
     def __init__(self, count: int, view_size: int):
@@ -35,8 +31,14 @@ class Extremes:
         """The worst hands, worst first."""
         return [panel for _, panel in self._worst]
 
-    def add(self, batch: Batch, inference: Inference, measured: Measured) -> None:
-        """Looks at a batch and keeps what belongs to the extremes so far."""
+    def add(self, batch: Batch, inference: Inference, measured: HandErrors) -> None:
+        """Keeps those hands of a batch that belong to the extremes so far.
+
+        Args:
+          batch: With labels.
+          inference: What the network says of it.
+          measured: Its errors.
+        """
         in_space = _per_hand(measured, "pa")
         in_image = _per_hand(measured, "2d")
         errors = np.where(np.isnan(in_space), in_image * measured.to_view, in_space)
@@ -67,8 +69,8 @@ class Extremes:
             self._worst = merge(self._worst, worst[: self._count], -1)
 
 
-def _per_hand(measured: Measured, kind: str) -> Float[np.ndarray, " batch"]:
-    """The mean error of the prediction over the joints that count; NaN where none does."""
+def _per_hand(measured: HandErrors, kind: str) -> Float[np.ndarray, " batch"]:
+    """Returns the mean error of the prediction over the joints that count; NaN where none does."""
     errors = measured.errors["prediction", kind].astype(np.float64)
     valid = measured.valid["prediction", kind]
     count = valid.sum(1)
@@ -76,7 +78,7 @@ def _per_hand(measured: Measured, kind: str) -> Float[np.ndarray, " batch"]:
 
 
 def _panel(
-    batch: Batch, inference: Inference, measured: Measured, row: int, view_size: int
+    batch: Batch, inference: Inference, measured: HandErrors, row: int, view_size: int
 ) -> HandPanel:
     valid_3d = measured.valid["prediction", "pa"][row]
     valid_2d = batch["keypoints_2d_valid"][row]
@@ -107,16 +109,7 @@ def _panel(
 def _seen(
     image: UInt8[np.ndarray, "side side 3"], matrix: Float[np.ndarray, "2 3"], view_size: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Int[np.ndarray, "2"]]:
-    """Cuts out what the network was shown, at the resolution of the source.
-
-    Args:
-      image: the source.
-      matrix: source pixels to view pixels, of a view that is not turned.
-      view_size: side of the view, pixels.
-
-    Returns:
-      A copy of that part, and its first pixel (x, y).
-    """
+    """Returns a copy of what the network was shown, and its first pixel (x, y) in the source."""
     corners = (np.array([[0.0, 0.0], [view_size - 1.0] * 2]) - matrix[:, 2]) / np.diag(matrix)
     side = len(image)
     first = np.clip(np.floor(corners[0]), 0, side - 1).astype(int)

@@ -19,19 +19,21 @@ PREDICTORS = {
     "mean_pose": ("root_aligned", "pa", "2d"),
     "mean_hand": ("pa",),
 }
-"""The network; the mean 2.5D pose of its training labels in the view of the first pass, lifted at
-the wrist's true depth; and their mean hand in space. What is measured of each, as in
-`scores.KINDS`."""
+"""What is measured of each predictor, as in `scores.KINDS`.
+
+"prediction" is the network; "mean_pose" the mean 2.5D pose of its training labels, in the view of
+the first look and lifted at the wrist's true depth; "mean_hand" their mean hand in space.
+"""
 
 
-class Measured(NamedTuple):
+class HandErrors(NamedTuple):
     """The errors of a batch.
 
     Attributes:
       errors: (predictor, kind) to errors of every joint, metres or pixels of the original image.
       valid: (predictor, kind) to which of them count.
-      to_view: pixels of the view over pixels of the original image.
-      joints: the prediction in camera space, metres.
+      to_view: Pixels of the view over pixels of the original image.
+      joints: The prediction in camera space, metres.
     """
 
     errors: dict[tuple[str, str], Float[np.ndarray, "batch 21"]]
@@ -40,15 +42,16 @@ class Measured(NamedTuple):
     joints: Float[np.ndarray, "batch 21 3"]
 
 
-def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_length: str) -> Measured:
+def measure_errors(
+    estimator: Estimator, batch: Batch, inference: Inference, bone_length: str
+) -> HandErrors:
     """Measures a batch in every way in which its labels allow it.
 
     Args:
-      estimator: the network.
-      batch: with labels.
-      inference: what the network says of it.
-      bone_length: "given": hands have the size that their labels say; "mean": that of the mean of
-        the training set.
+      estimator: The network.
+      batch: With labels.
+      inference: What the network says of it.
+      bone_length: "given" by the labels, or the "mean" of the training set.
     """
     intrinsics, statistics = inference.intrinsics, estimator.statistics
     knows_pose, knows_hand = (s is not None for s in (statistics.mean_pose, statistics.mean_hand))
@@ -94,7 +97,7 @@ def measure(estimator: Estimator, batch: Batch, inference: Inference, bone_lengt
             errors[predictor, kind] = measured.astype(np.float32)
             valid[predictor, kind] = counts
     zoom = np.sqrt(np.abs(np.linalg.det(np.asarray(inference.matrix)[:, :, :2])))
-    return Measured(errors, valid, zoom * batch["crop_scale"], joints)
+    return HandErrors(errors, valid, zoom * batch["crop_scale"], joints)
 
 
 def _bone_length(
@@ -110,7 +113,7 @@ def _bone_length(
 
 
 def _root_depth(batch: Batch) -> tuple[Float[Array, " batch"], Bool[np.ndarray, " batch"]]:
-    """The wrist's true depth in bone lengths.
+    """Returns the wrist's true depth in bone lengths, and where it is known.
 
     The mean pose needs it: joints that are averaged over all directions nearly coincide, so that
     the depth at which its reference bone has its length is far behind any hand.

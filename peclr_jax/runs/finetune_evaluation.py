@@ -18,6 +18,14 @@ from peclr_jax.objectives import pose as losses
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
 
+_SCORES = {
+    "epe_2d_px": ("prediction", "2d"),
+    "epe_2d_px_of_mean_pose": ("mean_pose", "2d"),
+    "pa_epe_m": ("prediction", "pa"),
+    "pa_epe_m_of_mean_pose": ("mean_pose", "pa"),
+    "pa_epe_m_of_mean_hand": ("mean_hand", "pa"),
+}
+
 
 def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[str, float]:
     """Scores a network on held-out examples in their canonical views.
@@ -35,23 +43,13 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
         seen = look_at_batch(estimator, batch, "box", batch_size)
-        measured = hand_errors.measure(estimator, batch, seen, "given")
+        measured = hand_errors.measure_errors(estimator, batch, seen, "given")
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
             totals[key].append((errors * in_view)[measured.valid[key]])
 
-    def mean(predictor: str, kind: str) -> float | None:
-        errors = np.concatenate(totals[predictor, kind])
-        return float(errors.mean()) if len(errors) else None
-
-    scores = {
-        "epe_2d_px": mean("prediction", "2d"),
-        "epe_2d_px_of_mean_pose": mean("mean_pose", "2d"),
-        "pa_epe_m": mean("prediction", "pa"),
-        "pa_epe_m_of_mean_pose": mean("mean_pose", "pa"),
-        "pa_epe_m_of_mean_hand": mean("mean_hand", "pa"),
-    }
-    return {name: value for name, value in scores.items() if value is not None}
+    found = {name: np.concatenate(totals[key]) for name, key in _SCORES.items()}
+    return {name: float(errors.mean()) for name, errors in found.items() if len(errors)}
 
 
 def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:

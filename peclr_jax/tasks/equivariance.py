@@ -26,7 +26,13 @@ from rich.console import Console
 from peclr_jax import files, pages, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks.equivariance import SIDE, Equivariance, improvement, mean_moved, measure
+from peclr_jax.networks.equivariance import (
+    SIDE,
+    Equivariance,
+    improvement,
+    mean_moved,
+    measure_equivariance,
+)
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
@@ -87,7 +93,9 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
             f"Transforming {count} images, {name}",
             -(-count // spec.batch_size),
         )
-        found[name] = measure(Estimator.of(network), batches, angles, shifts, spec.batch_size)
+        found[name] = measure_equivariance(
+            Estimator.of(network), batches, angles, shifts, spec.batch_size
+        )
     result: dict[str, Any] = {
         "definition": _DEFINITION,
         "data": data.name,

@@ -139,7 +139,7 @@ def _measure(
             continue
         batch = {field: array[labelled] for field, array in batch.items()}
         inference = look_at_batch(estimator, batch, spec.crop, spec.batch_size)
-        measured = hand_errors.measure(estimator, batch, inference, spec.bone_length)
+        measured = hand_errors.measure_errors(estimator, batch, inference, spec.bone_length)
         samples = batch["sample_id"] + _DATA_SET * data_set[labelled]
         parts.append(_Errors(*measured[:3], samples, batch["hand_box_valid"]))
         extremes.add(batch, inference, measured)

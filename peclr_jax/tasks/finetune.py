@@ -1,4 +1,8 @@
-"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint."""
+"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint.
+
+The way of an image to the loss is that of pre-training (see tasks/pretrain.py) up to its view. Its
+labels are warped with it (`target_in_view`, objectives/pose.py).
+"""
 
 import functools
 import itertools
@@ -67,7 +71,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.optimizer.learning_rate)
-        statistics = label_statistics.measure(
+        statistics = label_statistics.measure_labels(
             source, spec.batch_size, spec.views, spec.data.source_size
         )
         what = (

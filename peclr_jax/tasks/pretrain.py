@@ -1,4 +1,10 @@
-"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint."""
+"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint.
+
+The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand
+(input_pipeline/from_rendered.py, from_records.py); `make_gradients` below draws two views and their
+transforms (`two_views`, views/augment.py), maps the views to latent points (`Projector`,
+models/projector.py) and compares the points (`spec.loss`, objectives/spec.py).
+"""
 
 import time
 from pathlib import Path

@@ -116,12 +116,6 @@ def test_outside_the_image_is_black(size):
     assert abs(inside.astype(int) - 200).max() < 4
 
 
-@pytest.mark.parametrize("box", [[200, 200, 240, 230], [-90, -80, -60, -50]])
-def test_a_box_beyond_the_image_gives_black(box):
-    image, _, _ = cut(np.full((80, 80, 3), 200, np.uint8), box, 32, 1.5)
-    assert image.max() == 0
-
-
 def test_shrinking_does_not_alias():
     """Stripes of one pixel become grey, whatever their phase."""
     pixels = np.zeros((128, 128, 3), np.uint8)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from peclr_jax.input_pipeline import open_split
-from peclr_jax.input_pipeline.from_rendered import cached
+from peclr_jax.input_pipeline import RenderedSpec, open_split
+from peclr_jax.input_pipeline.from_rendered import cached, make_render
 from peclr_jax.input_pipeline.order import choose_fraction
 from peclr_jax.input_pipeline.stores import MemoryStore
 
@@ -19,7 +19,7 @@ def assert_equal(first, second):
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-@pytest.mark.parametrize("cache", ["none", "host", "device"])
+@pytest.mark.parametrize("cache", ["none", "host"])
 def test_a_pool_is_gone_through_again_and_again(rendered_spec, open_source, take, cache):
     source = open_source(rendered_spec(cache=cache, labels=True))
     assert (source.num_examples, source.steps_per_epoch) == (40, 5)
@@ -119,6 +119,12 @@ def test_splits_have_their_own_names(rendered_spec):
         open_split(rendered_spec(), "validation", batch_size=2)
     with pytest.raises(ValueError, match=r"count=0 renders hands for training without end"):
         open_split(rendered_spec(rendered={"count": 0}), "train", batch_size=2)
+
+
+@pytest.mark.parametrize("field", [{"size": 8}, {"versions": 2, "background": "green,purple"}])
+def test_what_cannot_be_rendered_is_told_by_its_flag(field):
+    with pytest.raises(ValueError, match=rf"^--config\.data\.rendered\.{list(field)[-1]} is"):
+        make_render(RenderedSpec(**field))
 
 
 def pool(value):

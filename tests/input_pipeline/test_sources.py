@@ -57,8 +57,7 @@ def identities(batch):
     return list(zip(batch["sample_id"].tolist(), batch["version"].tolist(), strict=True))
 
 
-@pytest.mark.parametrize("cache", ["none", "host", "device"])
-@pytest.mark.parametrize("fraction", [1.0, 0.5])
+@pytest.mark.parametrize(("cache", "fraction"), [("none", 0.5), ("host", 1.0), ("device", 0.5)])
 def test_batches_carry_another_version_beside_each_image(
     paired_spec, open_source, take, cache, fraction
 ):
@@ -86,12 +85,13 @@ def test_batches_carry_another_version_beside_each_image(
     jax.tree.map(np.testing.assert_array_equal, take(source, 2, start=2), batches[2:])
 
 
-def test_devices_and_processes_do_not_change_the_pairs(paired_spec, open_source, take):
-    spec = paired_spec(cache="host", pairs="versions")
+def test_devices_and_processes_do_not_change_the_pairs(rendered_spec, open_source, take):
+    fields = {"labels": True, "pairs": "versions", "rendered": {"versions": 3}}
+    spec = rendered_spec(cache="host", **fields)
     whole = take(open_source(spec), 3)
     one = take(open_source(spec, mesh=make_mesh(jax.devices()[:1])), 3)
     jax.tree.map(np.testing.assert_array_equal, one, whole)
-    on_device = open_source(paired_spec(cache="device", pairs="versions"))
+    on_device = open_source(rendered_spec(cache="device", **fields))
     jax.tree.map(np.testing.assert_array_equal, take(on_device, 3), whole)
     parts = [
         next(open_source(spec, process_index=i, process_count=2).host_batches(2)) for i in range(2)

@@ -54,6 +54,9 @@ def test_what_the_names_say():
     assert mixed.is_mixed
     assert mixed.record_names == ["freihand"]
     assert mixed.shares == (3.0, 1.0)  # rendered hands come last
+    assert (mixed.has_rendered, mixed.kept_on) == (True, "device")
+    assert make(source="tfds").kept_on == "none"
+    assert make(rendered={"count": 0}).is_endless
     assert not make(names="rendered,freihand").is_mixed  # of source "rendered"
     assert make(source="tfds", names="rendered, freihand ,").all_names == ["rendered", "freihand"]
 

@@ -25,7 +25,7 @@ def test_a_network_that_follows_the_image_has_no_error(network, batches, monkeyp
     points = jnp.asarray(np.random.default_rng(0).uniform(0, 24, (16, 21, 3)), jnp.float32)
     answer = Estimate(points, jnp.ones(16))
     monkeypatch.setattr(Estimator, "__call__", lambda *_: answer)
-    measured = equivariance.measure(network, iter(batches), ANGLES, SHIFTS, 16)
+    measured = equivariance.measure_equivariance(network, iter(batches), ANGLES, SHIFTS, 16)
     assert measured.images == 12
     np.testing.assert_array_equal(measured.rotation, 0)
     np.testing.assert_array_equal(measured.translation, np.zeros((3, 3)))
@@ -40,7 +40,7 @@ def test_a_network_that_ignores_the_image_errs_by_the_transformation(network, ba
         "kernel": jnp.zeros_like(blind["head"]["pose"]["kernel"]),
     }
     blind = dataclasses.replace(network, variables={**network.variables, "params": blind})
-    measured = equivariance.measure(blind, iter(batches), ANGLES, SHIFTS, 16)
+    measured = equivariance.measure_equivariance(blind, iter(batches), ANGLES, SHIFTS, 16)
     expected = np.hypot(SHIFTS[None, :], SHIFTS[:, None])
     np.testing.assert_allclose(measured.translation, expected, atol=1e-2)
     # The head is normalised to half the view's side about the centre.
@@ -50,8 +50,12 @@ def test_a_network_that_ignores_the_image_errs_by_the_transformation(network, ba
 
 
 def test_rows_are_vertical_translations(network, batches):
-    wide = equivariance.measure(network, iter(batches), ANGLES[:0], np.array([0.0, 10.0]), 16)
-    first = equivariance.measure(network, iter(batches), ANGLES[:0], np.array([0.0]), 16)
+    wide = equivariance.measure_equivariance(
+        network, iter(batches), ANGLES[:0], np.array([0.0, 10.0]), 16
+    )
+    first = equivariance.measure_equivariance(
+        network, iter(batches), ANGLES[:0], np.array([0.0]), 16
+    )
     assert first.translation.shape == (1, 1)
     transforms = equivariance._transforms(ANGLES, np.array([0.0, 12.8]))
     np.testing.assert_allclose(

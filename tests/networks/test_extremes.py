@@ -9,14 +9,14 @@ from peclr_jax.networks.estimator import Estimate
 
 
 def test_extremes_are_those_of_all_batches(hands, exact, network):
-    measured = hand_errors.measure(network, hands, exact, "given")
+    measured = hand_errors.measure_errors(network, hands, exact, "given")
     errors = np.random.default_rng(0).permutation(16) / 100.0
     for key in measured.errors:
         measured.errors[key][:] = errors[:, None]
     kept = extremes.Extremes(3, network.view_size)
     for start in (0, 5, 10, 15):
         rows = slice(start, start + 5)
-        part = hand_errors.Measured(
+        part = hand_errors.HandErrors(
             {key: value[rows] for key, value in measured.errors.items()},
             {key: value[rows] for key, value in measured.valid.items()},
             measured.to_view[rows],
@@ -49,7 +49,7 @@ def test_what_is_shown_is_what_the_network_saw(hands, exact, network, scale, shi
     hands = hands | {"image": np.tile(np.stack([x, y, x], -1), (16, 1, 1, 1))}
     matrix = jnp.tile(jnp.array([[scale, 0, shift], [0, scale, shift]], jnp.float32), (16, 1, 1))
     kept = extremes.Extremes(1, 8)
-    measured = hand_errors.measure(network, hands, exact, "given")
+    measured = hand_errors.measure_errors(network, hands, exact, "given")
     kept.add(hands, exact._replace(matrix=matrix), measured)
     (panel,) = kept.best
     assert tuple(panel.image[0, 0, :2]) == first

@@ -7,7 +7,7 @@ from peclr_jax.networks import hand_errors
 
 
 def test_the_truth_has_no_error(network, hands, exact):
-    measured = hand_errors.measure(network, hands, exact, "given")
+    measured = hand_errors.measure_errors(network, hands, exact, "given")
     for (predictor, kind), errors in measured.errors.items():
         assert measured.valid[predictor, kind].all()
         if predictor == "prediction":
@@ -19,7 +19,7 @@ def test_the_truth_has_no_error(network, hands, exact):
 def test_pixels_are_those_of_the_image_and_of_the_view(network, hands, exact):
     moved = exact.estimate.pose + jnp.array([3.0, 4.0, 0.0])
     wrong = exact._replace(estimate=exact.estimate._replace(pose=moved))
-    measured = hand_errors.measure(network, hands, wrong, "given")
+    measured = hand_errors.measure_errors(network, hands, wrong, "given")
     of_image = measured.errors["prediction", "2d"]
     expected = np.broadcast_to(5 / hands["crop_scale"][:, None], of_image.shape)
     np.testing.assert_allclose(of_image, expected, rtol=1e-3)
@@ -29,7 +29,7 @@ def test_pixels_are_those_of_the_image_and_of_the_view(network, hands, exact):
 
 
 def test_the_mean_bone_makes_another_size(network, hands, exact):
-    measured = hand_errors.measure(network, hands, exact, "mean")
+    measured = hand_errors.measure_errors(network, hands, exact, "mean")
     factor = network.statistics.bone_length / hands["bone_length"][:, None]
     distance = np.linalg.norm(hands["keypoints_3d"], axis=-1)
     expected = np.abs(factor - 1) * distance
@@ -42,19 +42,23 @@ def test_without_a_label_nothing_is_measured(network, hands, exact):
     for name, row in (("intrinsics_valid", 0), ("bone_length_valid", 1), ("keypoints_3d_valid", 2)):
         lacking[name] = hands[name].copy()
         lacking[name][row] = False
-    measured = hand_errors.measure(network, lacking, exact, "given")
+    measured = hand_errors.measure_errors(network, lacking, exact, "given")
     for kind in ("3d", "pa"):
         valid = measured.valid["prediction", kind]
         assert not valid[:3].any()
         assert valid[3:].all()
     assert measured.valid["prediction", "2d"].all()
     assert measured.valid["mean_hand", "pa"][:2].all()
-    assert hand_errors.measure(network, lacking, exact, "mean").valid["prediction", "3d"][1].all()
+    assert (
+        hand_errors.measure_errors(network, lacking, exact, "mean")
+        .valid["prediction", "3d"][1]
+        .all()
+    )
 
 
 def test_the_mean_pose_lies_at_the_true_depth(network, hands, exact):
     """Where its joints are is the mean's, how far away they are the hand's own wrist's."""
-    measured = hand_errors.measure(network, hands, exact, "given")
+    measured = hand_errors.measure_errors(network, hands, exact, "given")
     mean = np.asarray(network.mean_estimate(exact.first_matrix))
     true = hands["keypoints_3d"]
     depths = true[:, :1, 2] + mean[..., 2] * hands["bone_length"][:, None]

@@ -103,9 +103,9 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     assert summary["epe_2d_px_of_mean_pose"] > 0
     for name in ("labels.png", "loss.png", "train.log"):
         assert (tmp_path / name).stat().st_size > 0
-    # It was "auto": read from the checkpoint.
-    assert read_description(tmp_path).model.architecture == "resnet18"
-    assert 0.01 < open_estimator(tmp_path).statistics.bone_length < 0.2
+    description = read_description(tmp_path)
+    assert description.model.architecture == "resnet18"  # was "auto": read from the checkpoint
+    assert 0.01 < description.statistics.bone_length < 0.2
     # Another run can go on from all of it.
     everything = {"init.parts": "all"}
     _, _, variables = started(spec_of("quick", records, tmp_path, **everything))
@@ -169,7 +169,7 @@ def test_real_photographs(records, shared, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.
-    assert 0.03 < open_estimator(tmp_path).statistics.bone_length < 0.065
+    assert 0.03 < read_description(tmp_path).statistics.bone_length < 0.065
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering")

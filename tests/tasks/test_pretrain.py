@@ -134,7 +134,7 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
                 process.send_signal(signal.SIGKILL)
                 break
     subprocess.run(command(tmp_path, *flags), env=environment, check=True, capture_output=True)
-    assert "Resuming" in (tmp_path / "train.log").read_text()
+    assert "resuming after step" in (tmp_path / "train.log").read_text()
     expected, resumed = restore_params(workdir), restore_params(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, expected, resumed)
 

@@ -1,4 +1,3 @@
-import json
 import os
 import random
 import signal
@@ -10,19 +9,14 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.failures import NonFiniteLossError
 from peclr_jax.training.restoring import restore_params, restore_state
 from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy
-from tests.training.toy_run import assert_equal
+from tests.training.toy_run import assert_equal, records, saved_steps
 
 SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]
-
-
-def records(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
@@ -86,19 +80,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
     def images(step):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
 
-    with pytest.raises(
-        NonFiniteLossError, match=r"the loss is nan, .* at step 5; the last good .* of step 3, and"
-    ):
+    message = "the loss is nan, .* at step 5; the last good .* of step 3, and"
+    with pytest.raises(NonFiniteLossError, match=message):
         toy.train(tmp_path, 6, images=images)
-    with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
-        assert checkpoints.latest_step() == 3
+    assert saved_steps(tmp_path) == [3]
 
 
 def test_one_and_eight_devices_follow_the_same_loss_curve(tmp_path):
     for count in (1, 8):
-        toy.train(tmp_path / str(count), 20, num_devices=count, num_micro_batches=1)
-    one, eight = (
-        np.array([record["loss"] for record in records(tmp_path / str(count))]) for count in (1, 8)
-    )
+        toy.train(tmp_path / str(count), 20, num_devices=count)
+    one, eight = ([r["loss"] for r in records(tmp_path / str(count))] for count in (1, 8))
     assert len(one) == 20
     np.testing.assert_allclose(eight, one, rtol=1e-4)

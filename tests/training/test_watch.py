@@ -8,7 +8,7 @@ from tests.training.toy_run import assert_equal
 
 
 def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
-    mesh, init, step_fn = toy.compiled(6, None, 2, True)
+    mesh, init, step_fn = toy.compiled(6, skip_nonfinite=True)
     good = toy.images_of_step(0)
     state = init(jax.random.key(1))
     before = jax.device_get(state)
