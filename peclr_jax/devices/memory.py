@@ -1,11 +1,10 @@
 """Memory of devices and of the host."""
 
+import contextlib
 import os
 from pathlib import Path
 
 import jax
-
-_GIB = 2**30
 
 
 def memory_in_use() -> dict[str, float]:
@@ -19,12 +18,10 @@ def memory_in_use() -> dict[str, float]:
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [each["peak_bytes_in_use"] for each in statistics if "peak_bytes_in_use" in each]
     if peaks:
-        found["device_memory_gib"] = max(peaks) / _GIB
-    try:
+        found["device_memory_gib"] = max(peaks) / 2**30
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # not Linux
         pages = int(Path("/proc/self/statm").read_text().split()[1])
-        found["host_memory_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / _GIB
-    except (OSError, ValueError, AttributeError):  # not Linux
-        pass
+        found["host_memory_gib"] = pages * os.sysconf("SC_PAGE_SIZE") / 2**30
     return found
 
 

@@ -75,18 +75,9 @@ def shard_batch(batch: Any, mesh: Mesh) -> Any:
     rows. The copies to the devices are asynchronous.
     """
     sharding = data_sharding(mesh)
-    local_devices = len(mesh.local_devices)
-
-    def shard(array: Any) -> jax.Array:
-        array = np.asarray(array)
-        if array.ndim == 0 or array.shape[0] % local_devices:
-            raise UserError(
-                f"an array of shape {array.shape} cannot be split over {local_devices} devices: "
-                f"choose a batch size per process that is a multiple of {local_devices}"
-            )
-        return jax.make_array_from_process_local_data(sharding, array)
-
-    return jax.tree.map(shard, batch)
+    return jax.tree.map(
+        lambda array: jax.make_array_from_process_local_data(sharding, np.asarray(array)), batch
+    )
 
 
 def check_batch_size(batch_size: int, num_devices: int, num_micro_batches: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""Similarity transforms of the image plane: sampled, composed, inverted, applied.
+"""Similarity transforms of the image plane: sampled, as matrices, applied.
 
 The augmentation draws a `Similarity` and the equivariant loss undoes it (PeCLR, Eq. 4): its parts
 do not depend on an image size. A 2x3 matrix moves pixels: it is a `Similarity` at one image size, a
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
-from peclr_jax.geometry.arrays import Values, namespace
+from peclr_jax.geometry.arrays import Values, assemble
 
 
 class Similarity(NamedTuple):
@@ -54,40 +54,12 @@ def sample(
       scale: Smallest and largest magnification.
       translation: Smallest and largest displacement along either axis, as fractions of the side.
     """
-    rotation_key, scale_key, translation_key = jax.random.split(key, 3)
+    keys = jax.random.split(key, 3)
     return Similarity(
-        jax.random.uniform(rotation_key, (batch,), minval=-rotation, maxval=rotation),
-        jax.random.uniform(scale_key, (batch,), minval=scale[0], maxval=scale[1]),
-        jax.random.uniform(
-            translation_key, (batch, 2), minval=translation[0], maxval=translation[1]
-        ),
+        jax.random.uniform(keys[0], (batch,), minval=-rotation, maxval=rotation),
+        jax.random.uniform(keys[1], (batch,), minval=scale[0], maxval=scale[1]),
+        jax.random.uniform(keys[2], (batch, 2), minval=translation[0], maxval=translation[1]),
     )
-
-
-def compose(first: Similarity, second: Similarity) -> Similarity:
-    """Returns the transform that applies `first`, then `second`."""
-    return Similarity(
-        first.rotation + second.rotation,
-        first.scale * second.scale,
-        _rotate_and_scale(second, first.translation) + second.translation,
-    )
-
-
-def invert(transform: Similarity) -> Similarity:
-    """Returns the transform that undoes `transform`."""
-    linear = Similarity(
-        -transform.rotation, 1.0 / transform.scale, jnp.zeros_like(transform.translation)
-    )
-    return linear._replace(translation=-_rotate_and_scale(linear, transform.translation))
-
-
-def _rotate_and_scale(
-    transform: Similarity, vectors: Float[Array, "*batch 2"]
-) -> Float[Array, "*batch 2"]:
-    x, y = vectors[..., 0], vectors[..., 1]
-    cosine = transform.scale * jnp.cos(transform.rotation)
-    sine = transform.scale * jnp.sin(transform.rotation)
-    return jnp.stack([cosine * x - sine * y, sine * x + cosine * y], axis=-1)
 
 
 def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
@@ -96,7 +68,7 @@ def to_matrix(transform: Similarity, side: int) -> Float[Array, "*batch 2 3"]:
     cosine = transform.scale * jnp.cos(transform.rotation)
     sine = transform.scale * jnp.sin(transform.rotation)
     shift = transform.translation * side + center
-    return _assemble(
+    return assemble(
         (cosine, -sine, shift[..., 0] - center * (cosine - sine)),
         (sine, cosine, shift[..., 1] - center * (sine + cosine)),
     )
@@ -118,7 +90,7 @@ def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 
     c, d, shift_y = (matrix[..., 1, column] for column in range(3))
     determinant = a * d - b * c
     a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
-    return _assemble((a, b, -(a * shift_x + b * shift_y)), (c, d, -(c * shift_x + d * shift_y)))
+    return assemble((a, b, -(a * shift_x + b * shift_y)), (c, d, -(c * shift_x + d * shift_y)))
 
 
 def apply_to_points(
@@ -173,8 +145,3 @@ def apply_to_images(
         + tap(left, top + 1, (1 - right_weight) * bottom_weight)
         + tap(left + 1, top + 1, right_weight * bottom_weight)
     )
-
-
-def _assemble(*rows: tuple[Values, ...]) -> Values:
-    xp = namespace(*rows[0])
-    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)

@@ -18,11 +18,16 @@ Values = TypeVar("Values", Array, np.ndarray)
 def namespace(*arrays: Any) -> ModuleType:
     """Returns the library of some arrays: `tensorflow`, else `jax.numpy`, else `numpy`.
 
-    TensorFlow is found among what is imported already, never imported. Code that serves all three
-    keeps to operators and to what has one name and meaning in all: `stack`, `where`, `maximum`,
-    `minimum`, `zeros_like`.
+    TensorFlow is never imported here. Code that serves all three keeps to operators and to what has
+    one name in all: `stack`, `where`, `maximum`, `minimum`, `zeros_like`.
     """
     roots = {type(array).__module__.partition(".")[0] for array in arrays}
     if "tensorflow" in roots:
         return sys.modules["tensorflow"]
     return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+
+
+def assemble(*rows: tuple[Any, ...]) -> Any:
+    """Returns the matrices with the given rows of entries, over the entries' leading axes."""
+    xp = namespace(*rows[0])
+    return xp.stack([xp.stack(row, axis=-1) for row in rows], axis=-2)

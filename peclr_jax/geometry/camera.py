@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from peclr_jax.geometry.arrays import AnyArray, Values, namespace
+from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace
 from peclr_jax.hands.skeleton import MIDDLE_MCP, MIDDLE_PIP, WRIST
 
 REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
@@ -179,14 +179,7 @@ def warp_intrinsics(
     skew = (a * c + b * d) / fy
     fx = (a * d - b * c) / fy
     zero, one = jnp.zeros_like(fx), jnp.ones_like(fx)
-    return jnp.stack(
-        [
-            jnp.stack([fx, skew, center[..., 0, 0]], axis=-1),
-            jnp.stack([zero, fy, center[..., 1, 0]], axis=-1),
-            jnp.stack([zero, zero, one], axis=-1),
-        ],
-        axis=-2,
-    )
+    return assemble((fx, skew, center[..., 0, 0]), (zero, fy, center[..., 1, 0]), (zero, zero, one))
 
 
 def _parameters(intrinsics: Float[AnyArray, "*batch 3 3"]) -> tuple[Any, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from peclr_jax.geometry import affine
-from peclr_jax.geometry.arrays import Values, namespace
+from peclr_jax.geometry.arrays import Values, assemble, namespace
 
 # Exchanges left and right: a factor, and how often the index of the last column is added.
 # Camera space is mirrored as well (x becomes -x), so that focal lengths stay positive.
@@ -106,10 +106,8 @@ def scaling(
       shift_x: Pixels added to x.
       shift_y: Pixels added to y.
     """
-    xp = namespace(scale_x, scale_y, shift_x, shift_y)
-    zero = xp.zeros_like(scale_x)
-    rows = xp.stack([scale_x, zero, shift_x], -1), xp.stack([zero, scale_y, shift_y], -1)
-    return xp.stack(rows, -2)
+    zero = namespace(scale_x).zeros_like(scale_x)
+    return assemble((scale_x, zero, shift_x), (zero, scale_y, shift_y))
 
 
 def source_to_canonical(

@@ -56,9 +56,10 @@ def resample(
     total_error = by_sample(errors).sum(1, keepdims=True)
     table = np.concatenate([total_error, by_sample(credit), by_sample(valid)], axis=1)
     generator = np.random.default_rng(seed)
-    results = []
-    for remaining in range(resamples, 0, -max(_DRAWS_AT_ONCE // number, 1)):
-        rows = min(remaining, max(_DRAWS_AT_ONCE // number, 1))
+    results = [np.empty((0, 2))]
+    most = max(_DRAWS_AT_ONCE // number, 1)
+    for start in range(0, resamples, most):
+        rows = min(most, resamples - start)
         drawn = generator.integers(number, size=(rows, number))
         drawn += np.arange(rows)[:, None] * number
         times = np.bincount(drawn.ravel(), minlength=rows * number).reshape(rows, number)
@@ -67,7 +68,7 @@ def resample(
         mean = error / counts.sum(1)
         area = (credits / np.maximum(counts, 1)).sum(1) / (counts > 0).sum(1)
         results.append(np.stack([mean, area], axis=1))
-    return np.concatenate(results) if results else np.empty((0, 2))
+    return np.concatenate(results)
 
 
 def interval(value: float, draws: Float[np.ndarray, " resamples"]) -> Interval:

@@ -9,26 +9,17 @@ After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2
 docs/metrics.md lists where the official PeCLR repository differs.
 """
 
-from types import ModuleType
-
 import jax
 import numpy as np
 from jaxtyping import Bool, Float
 
 from peclr_jax.geometry.arrays import AnyArray, Values, namespace
-from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST
+from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST, read_only
 
-
-def _thresholds(largest: float) -> np.ndarray:
-    thresholds = np.linspace(0.0, largest, 100)
-    thresholds.flags.writeable = False
-    return thresholds
-
-
-THRESHOLDS = _thresholds(0.05)
+THRESHOLDS = read_only(np.linspace(0.0, 0.05, 100))
 """0 to 5 cm in 100 steps, in metres: FreiHAND's, for PCK and AUC in 3D."""
 
-THRESHOLDS_2D = _thresholds(30.0)
+THRESHOLDS_2D = read_only(np.linspace(0.0, 30.0, 100))
 """0 to 30 px in 100 steps, a common choice for PCK and AUC in 2D."""
 
 
@@ -62,8 +53,8 @@ def epe(
 def procrustes_align(
     predicted: Float[Values, "*batch joints dim"],
     target: Float[AnyArray, "*batch joints dim"],
-    *,
     valid: Bool[AnyArray, "*batch joints"] | None = None,
+    *,
     reflection: bool = True,
 ) -> Float[Values, "*batch joints dim"]:
     """Moves, turns and scales each predicted hand onto the true one, as closely as possible.
@@ -81,8 +72,8 @@ def procrustes_align(
         repository.
     """
     xp = namespace(predicted, target)
-    center, centered = _center(xp, predicted, valid)
-    target_center, target_centered = _center(xp, target, valid)
+    center, centered = _center(predicted, valid)
+    target_center, target_centered = _center(target, valid)
     size = xp.sum(centered**2, axis=(-2, -1))
     # Joints that coincide differ by rounding only, which no scale may blow up.
     rounding = xp.finfo(centered.dtype).eps * centered.shape[-2] * xp.abs(center).max(-1)
@@ -105,45 +96,27 @@ def procrustes_align(
 
 
 def root_align(
-    predicted: Float[Values, "*batch joints dim"],
-    target: Float[AnyArray, "*batch joints dim"],
-    root: int = WRIST,
+    predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints dim"]:
-    """Moves each predicted hand so that its root lies on the true one.
-
-    Args:
-      predicted: Joints.
-      target: The true joints.
-      root: The joint that is put in its true place.
-    """
-    return predicted + (target - predicted)[..., root, None, :]
+    """Moves each predicted hand so that its wrist lies on the true one."""
+    return predicted + (target - predicted)[..., WRIST, None, :]
 
 
 def scale_align(
-    predicted: Float[Values, "*batch joints dim"],
-    target: Float[AnyArray, "*batch joints dim"],
-    valid: Bool[AnyArray, "*batch joints"] | None = None,
+    predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints dim"]:
     """Moves and scales each predicted hand onto the true one, without turning it.
 
     As HO-3D's official evaluation (Hampali et al. 2020): the distance from wrist to middle MCP is
     made the true one, and the wrists are put together. Two joints decide, not a fit to all. Where
     the two predicted joints coincide the hand is moved only.
-
-    Args:
-      predicted: Joints.
-      target: The true joints.
-      valid: Which joints are labelled. A hand without either of the two joints becomes NaN.
     """
     xp = namespace(predicted, target)
-    length = xp.linalg.norm(predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :], axis=-1)
-    true_length = xp.linalg.norm(target[..., MIDDLE_MCP, :] - target[..., WRIST, :], axis=-1)
+    palm = predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :]
+    true_palm = target[..., MIDDLE_MCP, :] - target[..., WRIST, :]
+    length, true_length = (xp.linalg.norm(vector, axis=-1) for vector in (palm, true_palm))
     scale = xp.where(length > 0, true_length / xp.where(length > 0, length, 1), 1)
-    aligned = root_align(predicted * scale[..., None, None], target)
-    if valid is None:
-        return aligned
-    possible = valid[..., WRIST] & valid[..., MIDDLE_MCP]
-    return xp.where(possible[..., None, None], aligned, xp.nan)
+    return root_align(predicted * scale[..., None, None], target)
 
 
 def pck_curve(
@@ -187,11 +160,10 @@ def auc(
 
 
 def _center(
-    xp: ModuleType,
-    points: Float[AnyArray, "*batch joints dim"],
-    valid: Bool[AnyArray, "*batch joints"] | None,
+    points: Float[AnyArray, "*batch joints dim"], valid: Bool[AnyArray, "*batch joints"] | None
 ) -> tuple[Float[AnyArray, "*batch dim"], Float[AnyArray, "*batch joints dim"]]:
     """Returns the mean of the valid points, and the points relative to it, 0 where not valid."""
+    xp = namespace(points)
     if valid is None:
         center = xp.mean(points, axis=-2)
         return center, points - center[..., None, :]

@@ -9,7 +9,8 @@ throughout.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -26,45 +27,28 @@ class Kind(NamedTuple):
     """One way to measure the error of a hand.
 
     Attributes:
-      unit: "m" or "px".
-      thresholds: Thresholds of PCK and AUC, in that unit.
-      align: Moves the predicted joints onto the true ones, given which are valid.
+      align: Moves predicted joints onto true ones, given which are valid.
       needs: Joints without which a hand cannot be aligned.
       at_least: Number of valid joints that the alignment needs; fewer would always fit.
+      unit: "m" or "px".
+      thresholds: Thresholds of PCK and AUC, in that unit.
     """
 
-    unit: str
-    thresholds: np.ndarray
     align: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
     needs: tuple[int, ...] = ()
     at_least: int = 1
+    unit: str = "m"
+    thresholds: np.ndarray = metrics.THRESHOLDS
 
 
 KINDS = MappingProxyType(
     {
-        "3d": Kind("m", metrics.THRESHOLDS, lambda p, t, valid: p),
-        "root_aligned": Kind(
-            "m", metrics.THRESHOLDS, lambda p, t, valid: metrics.root_align(p, t), needs=(WRIST,)
-        ),
-        "scale_aligned": Kind(
-            "m",
-            metrics.THRESHOLDS,
-            lambda p, t, valid: metrics.scale_align(p, t),
-            needs=(WRIST, MIDDLE_MCP),
-        ),
-        "pa": Kind(
-            "m",
-            metrics.THRESHOLDS,
-            lambda p, t, valid: metrics.procrustes_align(p, t, valid=valid),
-            at_least=3,
-        ),
-        "pa_proper": Kind(
-            "m",
-            metrics.THRESHOLDS,
-            lambda p, t, valid: metrics.procrustes_align(p, t, valid=valid, reflection=False),
-            at_least=3,
-        ),
-        "2d": Kind("px", metrics.THRESHOLDS_2D, lambda p, t, valid: p),
+        "3d": Kind(lambda p, t, valid: p),
+        "root_aligned": Kind(lambda p, t, valid: metrics.root_align(p, t), (WRIST,)),
+        "scale_aligned": Kind(lambda p, t, valid: metrics.scale_align(p, t), (WRIST, MIDDLE_MCP)),
+        "pa": Kind(metrics.procrustes_align, at_least=3),
+        "pa_proper": Kind(partial(metrics.procrustes_align, reflection=False), at_least=3),
+        "2d": Kind(lambda p, t, valid: p, unit="px", thresholds=metrics.THRESHOLDS_2D),
     }
 )
 """As predicted, with the wrist on the true one, with the wrist and the palm's length so (HO-3D),
@@ -105,10 +89,9 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores as numbers, strings, lists and dictionaries, fit for JSON."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        intervals = {name: getattr(self, name)._asdict() for name in ("mean", "auc")}
-        arrays = {name: getattr(self, name).tolist() for name in ("thresholds", "pck")}
-        return fields | intervals | arrays | {"confidence": CONFIDENCE}
+        intervals = {"mean": self.mean._asdict(), "auc": self.auc._asdict()}
+        arrays = {"thresholds": self.thresholds.tolist(), "pck": self.pck.tolist()}
+        return vars(self) | intervals | arrays | {"confidence": CONFIDENCE}
 
 
 def errors_of(
@@ -128,9 +111,6 @@ def errors_of(
       target: The true joints.
       valid: Which joints are labelled; all by default.
       kind: One of `KINDS`.
-
-    Raises:
-      UserError: If `kind` is unknown, or a joint that counts is not finite.
     """
     measure = _kind(kind)
     predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
@@ -158,7 +138,6 @@ def score(
     *,
     kind: str,
     sample_ids: Shaped[np.ndarray, " hands"] | None = None,
-    thresholds: Float[np.ndarray, " thresholds"] | None = None,
     resamples: int = 1000,
     seed: int = 0,
 ) -> Scores:
@@ -168,17 +147,11 @@ def score(
       errors: Errors of every joint, from `errors_of`.
       valid: Which of them count; all by default.
       kind: One of `KINDS`, for the unit and the thresholds.
-      sample_ids: Equal for images of the same sample, which intervals count as one; by default
-        every hand is a sample.
-      thresholds: Thresholds of PCK and AUC; by default the kind's.
+      sample_ids: Equal for images of one sample; by default every hand is a sample.
       resamples: Number of bootstrap resamples; 0 for no intervals.
       seed: Seed of the resamples.
-
-    Raises:
-      UserError: If `kind` is unknown, no joint is valid, or an error that counts is not finite.
     """
     measure = _kind(kind)
-    thresholds = measure.thresholds if thresholds is None else thresholds
     valid = np.ones(errors.shape, bool) if valid is None else valid
     if not valid.any():
         raise UserError(f"nothing to score ({kind}): no joint of {len(errors)} hands is valid")
@@ -188,11 +161,14 @@ def score(
     labelled = valid.any(1)
     errors, valid = errors[labelled].astype(np.float64), valid[labelled]
     samples, sample = np.unique(sample_ids[labelled], return_inverse=True)
+    thresholds = measure.thresholds
+
+    def mean_of(joints: Sequence[int]) -> float | None:
+        counted = errors[:, joints][valid[:, joints]]
+        return float(counted.mean()) if len(counted) else None
 
     draws = bootstrap.resample(errors, valid, sample, thresholds, resamples, seed)
     pck = metrics.pck_curve(errors, thresholds, valid)
-    joint_means = [_mean(errors[:, [joint]], valid[:, [joint]]) for joint in range(21)]
-    finger_means = [_mean(errors[:, list(f)], valid[:, list(f)]) for f in FINGERS.values()]
     medians = [np.median(e[v]) for e, v in zip(errors.T, valid.T, strict=True) if v.any()]
     return Scores(
         kind=kind,
@@ -205,8 +181,8 @@ def score(
         auc=bootstrap.interval(float(metrics.auc(pck, thresholds)), draws[:, 1]),
         thresholds=thresholds,
         pck=pck,
-        per_joint=dict(zip(JOINT_NAMES, joint_means, strict=True)),
-        per_finger=dict(zip(FINGERS, finger_means, strict=True)),
+        per_joint={name: mean_of([joint]) for joint, name in enumerate(JOINT_NAMES)},
+        per_finger={name: mean_of(joints) for name, joints in FINGERS.items()},
     )
 
 
@@ -214,7 +190,3 @@ def _kind(name: str) -> Kind:
     if name not in KINDS:
         raise UserError(f"unknown kind of error {name!r}: choose one of {', '.join(KINDS)}")
     return KINDS[name]
-
-
-def _mean(errors: np.ndarray, valid: np.ndarray) -> float | None:
-    return float(errors[valid].mean()) if valid.any() else None

@@ -7,11 +7,14 @@ read:
     joints = skeleton.reorder(joints, skeleton.FROM_MANO)
 """
 
+from collections.abc import Sequence
+from itertools import pairwise
 from types import MappingProxyType
-from typing import TypeVar
 
 import numpy as np
-from jaxtyping import Array, Int, Shaped
+from jaxtyping import Int, Shaped
+
+from peclr_jax.geometry.arrays import Values
 
 NUM_JOINTS = 21
 
@@ -31,11 +34,8 @@ MIDDLE_PIP = JOINT_NAMES.index("middle_pip")
 
 FINGERS = MappingProxyType(
     {
-        "thumb": (1, 2, 3, 4),
-        "index": (5, 6, 7, 8),
-        "middle": (9, 10, 11, 12),
-        "ring": (13, 14, 15, 16),
-        "little": (17, 18, 19, 20),
+        finger: tuple(range(1 + 4 * i, 5 + 4 * i))
+        for i, finger in enumerate(("thumb", "index", "middle", "ring", "little"))
     }
 )
 """Joints of each finger, from palm to tip."""
@@ -43,49 +43,30 @@ FINGERS = MappingProxyType(
 FINGERTIPS = tuple(joints[-1] for joints in FINGERS.values())
 """The five tips, thumb first: all that Dexter+Object annotates."""
 
-PARENTS = (
-    -1,
-    *(parent for first, *rest in FINGERS.values() for parent in (WRIST, first, *rest[:-1])),
-)
-"""The joint next to each one on the way to the wrist; -1 for the wrist itself."""
-
-BONES = tuple((parent, child) for child, parent in enumerate(PARENTS) if parent >= 0)
+BONES = tuple(bone for joints in FINGERS.values() for bone in pairwise((WRIST, *joints)))
 """The 20 bones as (parent, child)."""
 
-FINGER_COLORS = MappingProxyType(
-    {
-        "thumb": (213, 94, 0),
-        "index": (230, 159, 0),
-        "middle": (0, 158, 115),
-        "ring": (0, 114, 178),
-        "little": (204, 121, 167),
-    }
-)
+_COLORS = ((213, 94, 0), (230, 159, 0), (0, 158, 115), (0, 114, 178), (204, 121, 167))
+FINGER_COLORS = MappingProxyType(dict(zip(FINGERS, _COLORS, strict=True)))
 """RGB, 0 to 255, from Okabe and Ito's palette, which colour-blind readers can tell apart."""
 
 
-def _order(*joints: int) -> np.ndarray:
-    order = np.array(joints)
-    order.flags.writeable = False
-    return order
+def read_only(values: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Returns an array that cannot be changed, for a constant."""
+    array = np.array(values)
+    array.flags.writeable = False
+    return array
 
 
-FROM_AIT = _order(0, *(1 + finger + 5 * joint for finger in range(5) for joint in range(4)))
+FROM_AIT = read_only([0, *(1 + f + 5 * joint for f in range(5) for joint in range(4))])
 """From the official PeCLR code's own order, joint by joint across the fingers."""
 
-FROM_MANO = _order(0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20)
+FROM_MANO = read_only([0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20])
 """From MANO's 16 joints followed by the five fingertips: HO-3D and YouTube3DHands."""
 
-Joints = TypeVar(
-    "Joints", Shaped[Array, "*batch 21 values"], Shaped[np.ndarray, "*batch 21 values"]
-)
 
-
-def reorder(joints: Joints, order: Int[np.ndarray, "21"]) -> Joints:
+def reorder(
+    joints: Shaped[Values, "*batch 21 values"], order: Int[np.ndarray, "21"]
+) -> Shaped[Values, "*batch 21 values"]:
     """Permutes joints, so that joint i of the result is joint `order[i]` of the input."""
     return joints[..., order, :]
-
-
-def inverse(order: Int[np.ndarray, "21"]) -> Int[np.ndarray, "21"]:
-    """Returns the order that undoes `order`: `inverse(FROM_MANO)` takes our joints to MANO's."""
-    return np.argsort(order)

@@ -62,20 +62,15 @@ def make_source(
 
     Args:
       spec: The data.
-      train: Whether to serve the images to train on, or the held-out ones. `sample` is of the
-        held-out ones either way.
+      train: Whether to serve the images to train on, or the held-out ones.
       batch_size: Rows of a batch, over all processes.
       seed: Seed of the images' order.
       mesh: The devices; batches are split over its `data` axis.
       process_index: Number of this process; JAX's by default.
       process_count: Number of processes; JAX's by default.
 
-    Returns:
-      The source.
-
     Raises:
-      UserError: If raw files are broken, there are fewer images than a batch takes, or no versions
-        to pair.
+      UserError: If raw files are broken, images too few for a batch, or without versions to pair.
       MissingFileError: If there are no records and no raw files to write them from.
       OutOfMemoryError: If the cache does not fit.
     """
@@ -114,7 +109,6 @@ def make_source(
 
 
 def _open_parts(spec: DataSpec, train: bool, mesh: Mesh) -> list[Part]:
-    """Opens the records, if any, and then the rendered hands, if any."""
     parts = []
     if spec.source == "tfds":
         # Imported here because this is what brings TensorFlow in.
@@ -141,14 +135,10 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     """Opens one split for a single pass; of rendered hands, through version 0 of each.
 
     Args:
-      spec: The data; its `weights`, `cache` and splits do not matter, and all of its `names` are
-        read one after the other.
+      spec: The data; `weights`, `cache` and splits do not matter, all `names` are read in turn.
       split: Name of the TFDS split; of rendered hands, "train" or "held_out".
       batch_size: Rows of a batch.
       label_subset: Whether to keep to `spec.label_fraction`, as training does.
-
-    Returns:
-      The split, whose batches are NumPy arrays: the image, and the labels if `spec.labels`.
 
     Raises:
       UserError: If there is no such split, or raw files are broken.
@@ -174,15 +164,9 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 
 
 def fingerprint(spec: DataSpec) -> str:
-    """Digests what the images are made of, or which files they are read from.
+    """Returns the data sets' names with a digest each of what decides their images.
 
     Records are told apart by the names and sizes of their files, not by every byte of them.
-
-    Args:
-      spec: The data.
-
-    Returns:
-      The data sets' names and a digest each, for people and for comparison.
     """
     facts = []
     if spec.has_rendered:

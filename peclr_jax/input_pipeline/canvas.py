@@ -41,9 +41,6 @@ def canvas_side(size: int) -> int:
     0.7 to 1.4 times the size of the crop: of those inside large images about one in twelve does not
     fit and is resampled in TensorFlow, to the size of the crop. Views therefore have at most 4/3 of
     the resolution of crops, which keeps aliasing as rare as with crops.
-
-    Args:
-      size: Side of the crops in pixels.
     """
     return -(-4 * size // 3)
 
@@ -51,16 +48,13 @@ def canvas_side(size: int) -> int:
 def lay_out(
     window: Window, shape: tf.Tensor, size: int, mirrored: tf.Tensor
 ) -> tuple[Layout, tf.Tensor]:
-    """Decides how images are laid on their canvases.
+    """Returns layouts, and matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
 
     Args:
       window: The window of each image.
       shape: (..., 2) int32 height and width of the images.
       size: Side of the crops, pixels.
       mirrored: (...) bool, in which crops left and right are exchanged.
-
-    Returns:
-      The layouts, and the matrices (..., 2, 3) float32 from canvas pixels to crop pixels.
     """
     part = crop.inside(window, shape)
     extent = tf.cast(part[..., 2:], tf.float32)
@@ -79,14 +73,9 @@ def lay_out(
 
 
 def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
-    """Decodes the pixels for the corner of a canvas.
+    """Decodes a JPEG, () string, to (rows, columns * 3) uint8 of the shape `layout.form`.
 
-    Args:
-      image: () string, the JPEG.
-      layout: Layout of this image.
-
-    Returns:
-      (rows, columns * 3) uint8, of the shape `layout.form`: rows are padded faster than pixels.
+    Rows are padded to a canvas faster than pixels.
     """
     pixels = crop.decode(image, layout.halvings, layout.part)
     pixels = tf.cond(

@@ -34,11 +34,7 @@ class Window(NamedTuple):
 
 
 def jpeg_shapes(images: tf.Tensor) -> tf.Tensor:
-    """Reads height and width of JPEGs, (B, 2) int32, from their headers.
-
-    Args:
-      images: (B,) string; B must be known when the graph is built.
-    """
+    """Reads height and width, (B, 2) int32, from the headers of JPEGs, (B,) string."""
     # Unrolled: the operations of a loop would take longer than reading a header.
     shapes = [tf.io.extract_jpeg_shape(image) for image in tf.unstack(images)]
     return tf.reshape(tf.concat(shapes, 0), (-1, 3))[:, :2]
@@ -47,7 +43,7 @@ def jpeg_shapes(images: tf.Tensor) -> tf.Tensor:
 def window_around(
     box: tf.Tensor, valid: tf.Tensor, shape: tf.Tensor, margin: float, size: int
 ) -> Window:
-    """Returns the windows whose centres are the boxes' centres.
+    """Returns the windows around the boxes' centres; they may reach over the image's border.
 
     An image that is shrunk is decoded at the power of two nearest to the wanted size (the JPEG's
     own low frequencies: no aliasing, and faster), and interpolated from there.
@@ -58,9 +54,6 @@ def window_around(
       shape: (..., 2) int32 height and width of the image.
       margin: Side of the window over the larger side of the box.
       size: Side of the crop in pixels.
-
-    Returns:
-      The windows; they may reach over the image's border.
     """
     width_height = tf.cast(shape[..., ::-1], tf.float32)
     most = _LARGEST_SIDE * tf.reduce_max(width_height, -1)
@@ -78,12 +71,7 @@ def window_around(
 
 
 def to_matrix(window: Window, size: int) -> tf.Tensor:
-    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops.
-
-    Args:
-      window: The windows.
-      size: Side of the crops in their own pixels.
-    """
+    """Returns the matrices (..., 2, 3) from image pixels to those of windows' crops of a size."""
     ratio, side = _ratio(window.halvings), tf.cast(window.side, tf.float32)
     first = tf.cast(window.origin, tf.float32)
     shift = (0.5 / ratio[..., None] - first) * (size / side)[..., None] - 0.5
@@ -92,15 +80,10 @@ def to_matrix(window: Window, size: int) -> tf.Tensor:
 
 
 def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
-    """Returns the parts of windows that lie inside of their images.
+    """Returns the parts of windows inside of their images, whose height and width `shape` has.
 
-    Args:
-      window: The windows, in their decoded images.
-      shape: (..., 2) int32 height and width of the images.
-
-    Returns:
-      (..., 4) int32 first row, first column, rows and columns; one pixel, which must not be shown,
-      where the window lies wholly beyond the border.
+    They are (..., 4) int32: first row, first column, rows and columns of the decoded image. Where
+    the window lies wholly beyond the border, it is one pixel, which must not be shown.
     """
     # Sizes are rounded up, as JPEG decoders do.
     decoded_shape = -tf.bitwise.right_shift(-shape, window.halvings[..., None])
@@ -111,15 +94,10 @@ def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
 
 
 def border(window: Window, part: tf.Tensor) -> tf.Tensor:
-    """Returns by how much windows reach over their images' borders.
+    """Returns by how much windows reach over the borders of their images, before and after `part`.
 
-    Args:
-      window: The windows.
-      part: (..., 4), as from `inside`.
-
-    Returns:
-      (..., 2, 2) int32, for rows and columns, before and after `part`; some are negative if the
-      window lies wholly beyond the border.
+    It is (..., 2, 2) int32, for rows and for columns; some are negative if the window lies wholly
+    beyond the border.
     """
     first = window.origin[..., ::-1]
     low, extent = part[..., :2], part[..., 2:]
@@ -127,15 +105,12 @@ def border(window: Window, part: tf.Tensor) -> tf.Tensor:
 
 
 def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
-    """Decodes a part of a JPEG, at 1 / 2^halvings of its size.
+    """Decodes a part of a JPEG to (rows, columns, 3) uint8.
 
     Args:
       image: () string, the JPEG.
-      halvings: () int32, 0 to 3.
+      halvings: () int32, 0 to 3: it is decoded at 1 / 2^halvings of its size.
       part: (4,) int32 first row, first column, rows and columns, at that size.
-
-    Returns:
-      (rows, columns, 3) uint8.
     """
 
     def at(ratio: int) -> tf.Tensor:
@@ -147,12 +122,7 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
-    """Resamples (rows, columns, 3) uint8 bilinearly to `shape`, edges to edges.
-
-    Args:
-      pixels: RGB.
-      shape: Rows and columns of the result.
-    """
+    """Resamples (rows, columns, 3) uint8 bilinearly to rows and columns `shape`, edges to edges."""
     # Far faster on float32 than on uint8.
     resized = tf.raw_ops.ResizeBilinear(
         images=tf.cast(pixels, tf.float32)[None], size=shape, half_pixel_centers=True
@@ -172,9 +142,6 @@ def cut_out(
       part: (4,) part of the window inside the image, from `inside`.
       size: Side of the crop in pixels.
       mirrored: () bool, whether to exchange left and right.
-
-    Returns:
-      (size, size, 3) uint8.
     """
     pixels = decode(image, window.halvings, part)
     padding = tf.concat([border(window, part), [[0, 0]]], 0)

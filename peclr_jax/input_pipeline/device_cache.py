@@ -19,19 +19,17 @@ from peclr_jax.input_pipeline.stores import LARGEST_SHARE, Batch, as_gib, free_h
 
 
 def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
-    """Decides how to lay a cache out over the devices.
+    """Returns "replicated", a copy per device, where that fits, else "sharded", a part per device.
+
+    What is sharded costs one exchange between the devices for every batch.
 
     Args:
       needed: Bytes of the whole cache.
       mesh: The devices.
       free: Bytes free on each device; asked of the device by default.
 
-    Returns:
-      "replicated", a copy per device, whenever that fits; else "sharded", a part per device, at the
-      price of one exchange between the devices for every batch.
-
     Raises:
-      OutOfMemoryError: If not even a part fits, with the numbers and what to do instead.
+      OutOfMemoryError: If not even a part fits.
     """
     free = _least_of_all_processes(_free_memory(mesh)) if free is None else free
     if free is None or needed <= LARGEST_SHARE * free:
@@ -70,9 +68,6 @@ class DeviceCache:
       arrays: All examples, the same on every process.
       mesh: The devices.
       placement: "replicated" or "sharded"; chosen by size by default.
-
-    Raises:
-      OutOfMemoryError: If they do not fit.
     """
 
     def __init__(self, arrays: Batch, mesh: Mesh, placement: str | None = None):
@@ -94,11 +89,7 @@ class DeviceCache:
         self._replicated = replicated(mesh)
 
     def take(self, indices: Int[np.ndarray, " batch"]) -> dict[str, Array]:
-        """Returns a batch, split over the devices.
-
-        Args:
-          indices: Examples of the global batch.
-        """
+        """Returns a batch of all processes, split over the devices."""
         rows = indices.astype(np.int32)
         return self._gather(
             self._arrays,

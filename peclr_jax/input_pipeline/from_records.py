@@ -21,16 +21,7 @@ BuilderSplit = tuple[Any, str]
 
 
 def open_part(spec: DataSpec, train: bool) -> Part:
-    """Opens the records to train on, or those that are held out.
-
-    Args:
-      spec: The data.
-      train: Whether to serve the records to train on.
-
-    Raises:
-      MissingFileError: If there are no records and no raw files to write them from.
-      UserError: If there is no such split, or the raw files are broken.
-    """
+    """Opens the records to train on, or those that are held out."""
     builders = open_datasets(spec)
     trained = choose_splits(builders, spec.split)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
@@ -50,16 +41,7 @@ def open_part(spec: DataSpec, train: bool) -> Part:
 
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
-    """Opens one split of all data sets, one after the other.
-
-    Args:
-      spec: The data.
-      split: Name of the TFDS split.
-
-    Raises:
-      MissingFileError: If there are no records and no raw files to write them from.
-      UserError: If there is no such split, or the raw files are broken.
-    """
+    """Opens one split of all data sets, one after the other."""
     return _open_records(spec, choose_splits(open_datasets(spec), split))
 
 
@@ -81,14 +63,7 @@ def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:
 
 
 def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
-    """Returns what tells the records of a spec from others.
-
-    Args:
-      spec: The data.
-
-    Returns:
-      Name and version of each data set, and names and sizes of the files of each of its splits.
-    """
+    """Returns name and version of each data set, and names and sizes of the files of its splits."""
 
     def sizes(split: Any) -> list[tuple[str, int]]:
         return [(Path(file).name, Path(file).stat().st_size) for file in sorted(split.filepaths)]
@@ -104,9 +79,6 @@ def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
 
 def open_datasets(spec: DataSpec) -> list[Any]:
     """Returns a prepared TFDS builder for each name except that of the rendered hands.
-
-    Args:
-      spec: The data.
 
     Raises:
       MissingFileError: If there are no records and no raw files to write them from.
@@ -163,15 +135,7 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
 
 
 def choose_splits(builders: list[Any], split: str) -> list[BuilderSplit]:
-    """Pairs each builder with a split.
-
-    Args:
-      builders: Prepared builders.
-      split: Name of the split.
-
-    Raises:
-      UserError: If a data set lacks the split.
-    """
+    """Pairs each builder with a split, which it must have."""
     for builder in builders:
         if not _has(builder, split):
             raise UserError(

@@ -33,7 +33,7 @@ _LARGEST_KEPT = 2**30
 
 
 def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
-    """Opens the hands to train on, or those that are held out; they are rendered when first read.
+    """Opens the hands to train on, or those held out; they are rendered when first read.
 
     Args:
       spec: The data.
@@ -55,12 +55,7 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
 
 
 def open_held_out(spec: DataSpec, renderer: Renderer) -> LazyStore:
-    """Opens version 0 of the hands that are not trained on.
-
-    Args:
-      spec: The data.
-      renderer: The renderer of all versions.
-    """
+    """Opens version 0 of the hands that are not trained on, given the renderer of all versions."""
     single = _first_version(spec)
     # One program for both, where that is possible.
     alone = renderer if spec.rendered.versions == 1 else make_renderer(single, renderer.mesh)
@@ -74,9 +69,6 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
       spec: The data.
       split: "train" or "held_out".
       batch_size: Rows of a batch.
-
-    Raises:
-      UserError: If there is no such split, or there are hands without end.
     """
     if split not in _SPLITS:
         raise UserError(f"rendered hands have no split {split!r}; they have: {', '.join(_SPLITS)}")
@@ -95,11 +87,7 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 
 
 def fingerprint(spec: RenderedSpec) -> list[Any]:
-    """Returns what tells rendered hands from others.
-
-    Args:
-      spec: The hands.
-    """
+    """Returns what tells rendered hands from others."""
     fields = specs.to_dict(spec)
     del fields["cache_dir"]
     return [RENDERER_VERSION, fields]
@@ -135,12 +123,7 @@ def _first_version(spec: DataSpec) -> DataSpec:
 
 
 def make_renderer(spec: DataSpec, mesh: Mesh) -> Renderer:
-    """Makes the renderer of all versions.
-
-    Args:
-      spec: The data.
-      mesh: The devices.
-    """
+    """Makes the renderer of all versions."""
     return Renderer(
         make_render(spec.rendered),
         mesh,
@@ -153,14 +136,7 @@ def make_renderer(spec: DataSpec, mesh: Mesh) -> Renderer:
 
 
 def make_render(spec: RenderedSpec) -> Render:
-    """Returns the rendering function of `peclr_jax.synthetic`.
-
-    Args:
-      spec: The hands.
-
-    Raises:
-      UserError: If there is no such background, or the images are too small.
-    """
+    """Returns the rendering function of `peclr_jax.synthetic`."""
     from peclr_jax.synthetic import render
 
     try:
@@ -193,12 +169,8 @@ def cached(
 
     Args:
       folder: Folder of the files, "~" being the user's own; "" keeps nothing.
-      identity: Everything that decides what `make` returns, except for the renderer's version, as
-        JSON takes it.
+      identity: What decides the pool beside the renderer's version, as JSON takes it.
       make: Renders the pool.
-
-    Returns:
-      The pool.
     """
     if not folder:
         return make()
@@ -235,7 +207,6 @@ def _read(path: Path) -> MemoryStore | None:
 
 
 def _in_all_processes(condition: bool) -> bool:
-    """Returns whether a condition holds in all processes."""
     if jax.process_count() == 1:
         return condition
     return bool(np.all(multihost_utils.process_allgather(np.int32(condition))))

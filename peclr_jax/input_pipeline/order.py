@@ -25,14 +25,10 @@ _PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER = range(5)
 
 @functools.lru_cache(maxsize=64)
 def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
-    """Returns a uniformly random permutation of `range(size)`, read-only.
+    """Returns a uniformly random permutation of `range(size)`, read-only, named by numbers >= 0.
 
     Sorts raw Philox bits, which are the same in every version of NumPy and on every machine;
     NumPy's own `permutation` does not promise that.
-
-    Args:
-      size: How many numbers to permute.
-      *entropy: Non-negative numbers that name the permutation.
     """
     result = np.argsort(random_bits(size, *entropy), kind="stable")
     result.setflags(write=False)
@@ -40,12 +36,7 @@ def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
 
 
 def random_bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
-    """Returns raw Philox bits, uniform on the 64-bit integers.
-
-    Args:
-      count: How many numbers to draw.
-      *entropy: Non-negative numbers that name the draw.
-    """
+    """Returns raw Philox bits, uniform on the 64-bit integers, of a draw named by numbers >= 0."""
     return np.random.Philox(np.random.SeedSequence(entropy)).random_raw(count)
 
 
@@ -84,11 +75,7 @@ class Order:
             )
 
     def check(self) -> None:
-        """Checks that every data set has enough images for its share of one batch.
-
-        Raises:
-          UserError: If not, with the numbers and the largest batch that can be made.
-        """
+        """Checks that every data set has enough images for its share of one batch."""
         names = self.names or tuple(f"data set {i}" for i in range(len(self.sizes)))
         for name, size, slots in zip(names, self.sizes, self._slots, strict=True):
             if size < slots:
@@ -122,14 +109,7 @@ class Order:
         return self.num_examples // self.batch_size
 
     def indices(self, step: int) -> Int[np.ndarray, " batch"]:
-        """Returns the examples of one batch, as indices into the concatenated data sets.
-
-        Args:
-          step: Step of the run.
-
-        Raises:
-          UserError: If a data set has too few images, see `check`.
-        """
+        """Returns the examples of one step's batch, as indices into the concatenated data sets."""
         self.check()
         offset = random_bits(1, self.seed, _SHARE, step)[0] / 2.0**64
         counts = np.diff(np.floor(self._edges + min(offset, 1 - 2.0**-30))).astype(int)
@@ -152,10 +132,7 @@ def process_rows(batch_size: int, process_index: int, process_count: int) -> sli
     Args:
       batch_size: Rows of a batch, over all processes.
       process_index: Number of the process.
-      process_count: Number of processes.
-
-    Raises:
-      UserError: If the batch does not divide evenly among the processes.
+      process_count: Number of processes, which must divide the batch.
     """
     if batch_size % process_count:
         raise UserError(
@@ -181,7 +158,7 @@ class Identities(NamedTuple):
 def choose_fraction(
     sample_ids: Int[np.ndarray, " examples"], fraction: float, seed: int, data_set: int = 0
 ) -> Int[np.ndarray, " kept"]:
-    """Chooses a fraction of the hands of a data set (PeCLR, Sec. 4.5).
+    """Chooses a fraction of the hands of a data set (PeCLR, Sec. 4.5): rows in ascending order.
 
     The hands are permuted by the seed and the first of them kept, rounded up, so that a smaller
     fraction is a part of a larger one, and several training sizes can be compared.
@@ -191,9 +168,6 @@ def choose_fraction(
       fraction: Fraction of the hands, in (0, 1].
       seed: Non-negative.
       data_set: Number of the data set, so that two data sets do not keep the same places.
-
-    Returns:
-      The examples kept, in ascending order.
     """
     hands = np.unique(sample_ids)
     # Without the rounding, a tenth of 30 hands would be 4 of them.
@@ -207,10 +181,8 @@ class Partners:
 
     FreiHAND has every hand before four backgrounds. Two views of one image share its background,
     which tells that they belong together without a look at the hand; two views of different
-    versions do not.
-
-    A hand of a single version is its own partner. So are the hands that share a photo: they have
-    its number in common, but no two versions.
+    versions do not. A hand of a single version is its own partner; so are hands that share a photo,
+    for they have its number in common, but no two versions.
 
     Args:
       identities: Which hand each example shows, and in which version.
@@ -235,12 +207,7 @@ class Partners:
         return bool((self._hand_size > self._version_size).any())
 
     def indices(self, examples: Int[np.ndarray, " batch"], step: int) -> Int[np.ndarray, " batch"]:
-        """Returns the partners of one batch.
-
-        Args:
-          examples: The whole batch, over all processes.
-          step: Step of the run.
-        """
+        """Returns the partners of the examples of one step's batch, over all processes."""
         start, size = self._hand_start[examples], self._hand_size[examples]
         own_start, own_size = self._version_start[examples], self._version_size[examples]
         others = size - own_size

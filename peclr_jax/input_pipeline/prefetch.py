@@ -16,21 +16,16 @@ _POLL_SECONDS = 0.1
 def prefetch(
     items: Iterator[Item], transform: Callable[[Item], Result], size: int = 2
 ) -> Iterator[Result]:
-    """Yields `transform(item)` for each item, computed ahead of time in a thread.
+    """Yields `transform(item)` for each item, in order, computed ahead of time in a thread.
 
-    With a `transform` that starts copies to the device, these overlap with the steps before.
-    Closing the generator (or dropping it) ends the thread, and closes `items` if it is a generator.
+    With a `transform` that starts copies to the device, these overlap with the steps before. What
+    `items` or `transform` raises is raised after the results before it. Closing the generator (or
+    dropping it) ends the thread, and closes `items` if it is a generator.
 
     Args:
       items: What to transform; used by the thread alone.
-      transform: Called in the thread, in order.
+      transform: Called in the thread.
       size: How many results may wait.
-
-    Yields:
-      The results, in order.
-
-    Raises:
-      Exception: Whatever `items` or `transform` raised, once the results before it are used up.
     """
     ready: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue(maxsize=size)
     stopped = threading.Event()

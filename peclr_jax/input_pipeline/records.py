@@ -43,10 +43,7 @@ _LABELS = (
 
 @functools.cache
 def import_tensorflow() -> Any:
-    """Returns TensorFlow, kept away from the accelerators, which are JAX's.
-
-    The allocator is set up for images before TensorFlow makes its first ones.
-    """
+    """Returns TensorFlow, kept off JAX's accelerators, the allocator being set up for images."""
     keep_freed_memory()
     import tensorflow as tf
 
@@ -55,13 +52,10 @@ def import_tensorflow() -> Any:
 
 
 def keep_freed_memory() -> bool:
-    """Makes glibc keep memory for the next image rather than return it to the system.
+    """Makes glibc keep memory for the next image rather than return it; tells whether it does.
 
     Decoded images and batches are larger than what it keeps by default, so that the system would
     map every page of every one anew: half of the pipeline's time. It concerns the whole process.
-
-    Returns:
-      Whether it is done; other systems' allocators are left as they are.
     """
     if sys.platform != "linux":
         return False
@@ -82,11 +76,10 @@ class RecordStore:
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.
       size: Side of the crops, pixels.
-      margin: Side of a crop over the larger side of the hand's box; None for the central square
-        of the image.
-      labels: Whether to deliver labels beside the images.
-      canvases: Whether to leave it to the accelerator to resample, and deliver canvases and the
-        matrices from them to the crops (see `canvas`). Labels are of the crops either way.
+      margin: Side of a crop over the larger side of the hand's box; None for the central square.
+      labels: Whether to deliver labels, which are of the crops, beside the images.
+      canvases: Whether to leave resampling to the accelerator, and deliver canvases with their
+        matrices to the crops (see `canvas`).
       threads: Threads that decode; 0 for one per core.
     """
 
@@ -130,15 +123,13 @@ class RecordStore:
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.
 
+        `image` is (B, size, size, 3) uint8, or a canvas of another size with `to_source`
+        (B, 2, 3), the matrices from its pixels to those of crops. Labels are in crop pixels: the
+        point p of the image lies at `crop_scale` (B,) * p + `crop_shift` (B, 2) in the crop,
+        before that is `mirrored` (B,) bool. `handedness` is the record's.
+
         Args:
           indices: Arrays of equal length (the last may be shorter).
-
-        Yields:
-          Batches of `image` (B, size, size, 3) uint8, or of canvases of another size, with
-          `to_source` (B, 2, 3), the matrices from their pixels to those of the crops. If wanted,
-          labels in crop pixels, with `crop_scale` (B,) and `crop_shift` (B, 2): the point p of the
-          image lies at `scale * p + shift` in the crop, before that is `mirrored` (B,) bool.
-          `handedness` is the record's.
         """
         tf = import_tensorflow()
         indices = iter(indices)

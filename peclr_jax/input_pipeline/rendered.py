@@ -79,30 +79,19 @@ class Renderer:
         self._make_whole = jax.jit(on_each, out_shardings=replicated(mesh))
 
     def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
-        """Returns version 0 of hands, split over the devices.
-
-        Args:
-          indices: Numbers of the hands.
-          purpose: `TRAIN`, `HELD_OUT`, or `ENDLESS` and above.
-        """
+        """Returns version 0 of hands for a purpose, split over the devices."""
         return self._make_split(np.uint32(purpose % 2**32), self._place(indices))[0]
 
     def pool(
         self, indices: Int[np.ndarray, " hands"], purpose: int, chunk: int, description: str
     ) -> MemoryStore:
-        """Renders all versions of hands into host memory, showing progress.
+        """Renders all versions of hands into host memory, showing progress: version 0 of all first.
 
         Args:
           indices: Numbers of the hands.
           purpose: `TRAIN` or `HELD_OUT`, which share no hand.
           chunk: How many to render at once, over all devices; rounded up to a multiple of them.
           description: Text of the progress bar.
-
-        Returns:
-          Version 0 of all hands, then version 1 of all of them, and so on, as FreiHAND's images.
-
-        Raises:
-          OutOfMemoryError: If more than half of the host's free memory would be taken.
         """
         check_host_memory(len(indices) * self._versions * self._image_bytes)
         chunk = min(chunk, len(indices))
@@ -115,15 +104,12 @@ class Renderer:
         return MemoryStore(_concatenate(itertools.chain.from_iterable(versions)))
 
     def chunk(self, indices: Int[np.ndarray, " hands"], purpose: int, size: int) -> list[Batch]:
-        """Renders at most `size` hands into host memory, by the one program for that size.
+        """Renders at most `size` hands, each version, into host memory by the one program for it.
 
         Args:
           indices: Numbers of the hands.
           purpose: `TRAIN` or `HELD_OUT`.
           size: How many hands the program renders, over all devices.
-
-        Returns:
-          The hands in each version.
         """
         size = -(-size // self.mesh.size) * self.mesh.size
         # More hands than wanted are rendered, so that one program serves all, and dropped.
@@ -159,11 +145,7 @@ class RenderedStore:
         return Identities(np.arange(len(self)), np.zeros(len(self), int))
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices.
-
-        Args:
-          indices: Arrays of rows.
-        """
+        """Yields the examples of each array of rows."""
         for rows in indices:
             yield _concatenate(
                 self._renderer.chunk(rows[at : at + self._chunk], self._purpose, self._chunk)[0]

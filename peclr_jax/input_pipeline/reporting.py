@@ -22,9 +22,6 @@ def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item
       items: What to go through.
       description: What is being done, shown before the progress.
       total: Number of items.
-
-    Yields:
-      The items.
     """
     console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:

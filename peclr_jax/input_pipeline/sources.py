@@ -40,45 +40,29 @@ class Source(Protocol):
         ...
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of a step and of all later ones, without end.
+        """Yields the batches of a step and of all later ones, without end; to be closed.
 
         The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
         uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
         image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
         `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
-        version of the same hand, where the source pairs versions; labels are of `image`. Close the
-        iterator when done with it.
-
-        Args:
-          start_step: First step.
+        version of the same hand, where the source pairs versions; labels are of `image`.
         """
         ...
 
     def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples, on the host.
-
-        Args:
-          count: How many, or as many as there are.
-        """
+        """Returns the first `count` held-out examples, or as many as there are, on the host."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """The examples that are not trained on.
-
-    Attributes:
-      stores: The stores that hold them, one after the other.
-    """
+    """The examples that are not trained on: of one store after the other."""
 
     stores: tuple[Store, ...]
 
     def sample(self, count: int) -> Batch:
-        """Returns the first examples.
-
-        Args:
-          count: How many, or as many as there are.
-        """
+        """Returns the first `count` examples, or as many as there are."""
         parts: list[Batch] = []
         for store in self.stores:
             # A store of which nothing is wanted is not asked: its hands might have to be rendered.
@@ -89,13 +73,7 @@ class HeldOut:
 
 @dataclasses.dataclass(frozen=True)
 class _FiniteSource:
-    """What sources of stored examples have in common.
-
-    Attributes:
-      order: Which examples make up each batch.
-      held_out: The examples for monitoring.
-      partners: Which version is shown beside each image; None for none.
-    """
+    """What sources of stored examples have in common: their order, and partners or None."""
 
     order: Order
     held_out: HeldOut
@@ -112,11 +90,7 @@ class _FiniteSource:
         return self.order.steps_per_epoch
 
     def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples.
-
-        Args:
-          count: How many, or as many as there are.
-        """
+        """Returns the first held-out examples."""
         return self.held_out.sample(count)
 
     def _indices(self, step: int) -> list[Int[np.ndarray, " batch"]]:
@@ -140,11 +114,7 @@ class StreamSource(_FiniteSource):
     process: tuple[int, int]
 
     def host_batches(self, start_step: int = 0) -> Iterator[Batch]:
-        """Yields this process's rows of the batches, before they are copied to the devices.
-
-        Args:
-          start_step: First step.
-        """
+        """Yields this process's rows of the batches, before they are copied to the devices."""
         rows = process_rows(self.order.batch_size, *self.process)
         # Read as one batch with the partners, so that both are decoded by the same threads.
         batches = self.store.stream(
@@ -154,11 +124,7 @@ class StreamSource(_FiniteSource):
         return batches if self.partners is None else (_split_pairs(batch) for batch in batches)
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of a step and of all later ones.
-
-        Args:
-          start_step: First step.
-        """
+        """Yields the batches of a step and of all later ones."""
         return prefetch(
             self.host_batches(start_step), functools.partial(shard_batch, mesh=self.mesh)
         )
@@ -166,20 +132,12 @@ class StreamSource(_FiniteSource):
 
 @dataclasses.dataclass(frozen=True)
 class CachedSource(_FiniteSource):
-    """Batches gathered on the devices from a cache there.
-
-    Attributes:
-      cache: The examples.
-    """
+    """Batches gathered on the devices from a cache there."""
 
     cache: DeviceCache
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of a step and of all later ones.
-
-        Args:
-          start_step: First step.
-        """
+        """Yields the batches of a step and of all later ones."""
         for step in itertools.count(start_step):
             images, *partners = map(self.cache.take, self._indices(step))
             for batch in partners:
@@ -206,22 +164,14 @@ class EndlessSource:
     steps_per_epoch: None = None
 
     def batches(self, start_step: int = 0) -> Iterator[DeviceBatch]:
-        """Yields the batches of a step and of all later ones.
-
-        Args:
-          start_step: First step.
-        """
+        """Yields the batches of a step and of all later ones."""
         for step in itertools.count(start_step):
             first = step * self.batch_size % _INDICES
             indices = np.arange(first, first + self.batch_size) % _INDICES
             yield self.renderer.batch(indices, ENDLESS + self.seed)
 
     def sample(self, count: int) -> Batch:
-        """Returns the first held-out examples.
-
-        Args:
-          count: How many, or as many as there are.
-        """
+        """Returns the first held-out examples."""
         return self.held_out.sample(count)
 
 

@@ -13,11 +13,7 @@ Share = Annotated[float, Between(0, 1, above=True)]
 
 
 def as_list(text: str) -> list[str]:
-    """Splits a field of names that are separated by commas.
-
-    Args:
-      text: Value of the field.
-    """
+    """Splits a field of names that are separated by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -26,17 +22,15 @@ class RenderedSpec(Spec):
     """Hands rendered on the device.
 
     Attributes:
-      count: Hands rendered at the start, to be trained on again and again; 0 renders new ones for
-        every batch.
+      count: Hands to train on again and again; 0 renders new ones for every batch.
       held_out: Hands held out for monitoring.
       versions: Images of each hand, before as many backgrounds; FreiHAND has four. An epoch is all
         of them. What is held out, or gone through once, is version 0.
       size: Side of the rendered image, pixels.
       seed: Seed of the hands themselves (the run's seed only orders them).
       background: "green" screens as in FreiHAND's recordings, a few "shared" by all images, or
-        "clutter" unique to each, which gives away which views belong together. Of several versions
-        each may have its own, separated by commas, the last one for the rest: "green,clutter", as
-        in FreiHAND.
+        "clutter" unique to each, which gives away which views belong together. Versions may each
+        have their own, separated by commas, the last for the rest: "green,clutter", as in FreiHAND.
       shared_backgrounds: How many backgrounds "shared" has.
       held: Probability of an object in the hand.
       occluder: Probability of something before the hand.
@@ -93,16 +87,14 @@ class DataSpec(Spec):
 
     Attributes:
       source: "rendered": hands rendered on the device (no files, no TensorFlow); "tfds": records.
-      source_size: Side of the square crops delivered, pixels: the view's side times `source_margin`
-        keeps the resolution.
+      source_size: Side of the crops, pixels: the view's side times `source_margin` keeps detail.
       hand_margin: Side of the canonical view over the larger side of the hand's box (keypoints).
-      source_margin: Side of the crop over the side of the canonical view: room to rotate, shift and
-        zoom out.
+      source_margin: Side of the crop over that of the canonical view: room to rotate, shift, zoom.
       cache: Where decoded crops are kept: "none" decodes each time it is needed, "host" and
-        "device" hold all of them in memory (3 * source_size^2 bytes each). Rendered hands are held
-        in memory in any case, where "none" means "device". From records, "none" trains on slightly
-        sharper images: they are resampled once, from the decoded JPEG into the view, and those of a
-        cache twice. Records that are mixed with rendered hands are held as these are.
+        "device" hold all of them in memory (3 * source_size^2 bytes each). Rendered hands, and the
+        records mixed with them, are held in any case, where "none" means "device". From records,
+        "none" trains on slightly sharper images, resampled once, from the decoded JPEG into the
+        view, and those of a cache twice.
       crop: What is cut out: the square around the "hand"'s box, or the central square of the whole
         "image", for photographs of which no box is known; the margins then mean nothing.
       pairs: What the two views of pre-training are of: one "image", as in the paper, or two
@@ -114,16 +106,15 @@ class DataSpec(Spec):
         of a hand or none. A smaller fraction is a part of a larger one.
       label_seed: Seed of that choice.
       names: TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k". One of
-        several may be "rendered": the hands of `rendered`, mixed with the records. Those of them
-        that are held out come after the records' own.
+        several may be "rendered": the hands of `rendered`, mixed with the records; held-out ones
+        come after the records' own.
       weights: Relative shares of the data sets in a batch, separated by commas; "" for equal
         shares, as in the paper (Sec. 8).
       split: TFDS split to train on ("train+validation" is all of FreiHAND's training set).
       held_out_split: TFDS split that is held out for monitoring.
       data_dir: Folder of the records; "" for ~/tensorflow_datasets.
-      manual_dir: Folders of the raw files of data sets that must be fetched by hand, one per name
-        ("rendered" has none), separated by commas; records are written on first use. "" uses
-        records that were prepared before.
+      manual_dir: Folders of raw files fetched by hand, one a name ("rendered" has none), separated
+        by commas; records are written on first use. "" uses records that were prepared before.
       decode_threads: Threads that decode; 0 for one per core.
       rendered: Of source "rendered", and of "rendered" among the names.
     """

@@ -23,11 +23,7 @@ _LOAD_AT_ONCE = 256
 
 @runtime_checkable
 class Store(Protocol):
-    """Examples of one or several data sets, which lie one after the other.
-
-    Attributes:
-      sizes: Number of examples of each data set.
-    """
+    """Examples of one or several data sets, which lie one after the other and have these sizes."""
 
     sizes: tuple[int, ...]
 
@@ -36,11 +32,7 @@ class Store(Protocol):
         ...
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices.
-
-        Args:
-          indices: Arrays of rows.
-        """
+        """Yields the examples of each array of rows."""
         ...
 
 
@@ -54,11 +46,9 @@ class IdentifiedStore(Store, Protocol):
 
 
 class MemoryStore:
-    """Examples in host memory.
+    """Examples in host memory, along the leading axis of each array.
 
-    Args:
-      arrays: The examples along the leading axis of each array.
-      sizes: Number of examples of each data set; a single data set by default.
+    By default they are of a single data set.
     """
 
     def __init__(self, arrays: Batch, sizes: tuple[int, ...] | None = None):
@@ -69,22 +59,13 @@ class MemoryStore:
         return sum(self.sizes)
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices.
-
-        Args:
-          indices: Arrays of rows.
-        """
+        """Yields the examples of each array of rows."""
         for rows in indices:
             yield {name: array[rows] for name, array in self.arrays.items()}
 
 
 class LazyStore:
-    """One data set in host memory, made when it is first read.
-
-    Args:
-      make: Makes the examples.
-      identities: What they show.
-    """
+    """One data set in host memory, made when it is first read."""
 
     def __init__(self, make: Callable[[], MemoryStore], identities: Identities):
         self.sizes: tuple[int, ...] = (len(identities.sample_ids),)
@@ -99,22 +80,12 @@ class LazyStore:
         return self._identities
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices.
-
-        Args:
-          indices: Arrays of rows.
-        """
+        """Yields the examples of each array of rows."""
         return self.in_memory().stream(indices)
 
 
 class SubsetStore:
-    """The examples of a fraction of the hands of every data set.
-
-    Args:
-      store: All examples.
-      fraction: Fraction of the hands, in (0, 1].
-      seed: Seed of the choice, see `choose_fraction`.
-    """
+    """The examples of a fraction of the hands of every data set, see `choose_fraction`."""
 
     def __init__(self, store: IdentifiedStore, fraction: float, seed: int):
         identities = store.identities()
@@ -135,11 +106,7 @@ class SubsetStore:
         return self._identities
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
-        """Yields the examples of each array of indices.
-
-        Args:
-          indices: Arrays of rows.
-        """
+        """Yields the examples of each array of rows."""
         return self._store.stream(self._rows[rows] for rows in indices)
 
 
@@ -170,12 +137,7 @@ class Part(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The examples of a split for a single pass, to be evaluated or counted.
-
-    Attributes:
-      store: The examples.
-      batch_size: Rows of a batch; the last batch may have fewer.
-    """
+    """The examples of a split for a single pass; the last batch may have fewer rows."""
 
     store: Store
     batch_size: int
@@ -194,14 +156,7 @@ class Split:
 
 
 def load(store: Store) -> MemoryStore:
-    """Reads all of a store into host memory, showing progress.
-
-    Args:
-      store: The examples; those that are in memory are returned as they are.
-
-    Raises:
-      OutOfMemoryError: If it would take more than half of the memory that is free.
-    """
+    """Reads all of a store into host memory, if it is not there yet, showing progress."""
     if isinstance(store, MemoryStore):
         return store
     if isinstance(store, LazyStore):
@@ -226,14 +181,7 @@ def load(store: Store) -> MemoryStore:
 
 
 def join(stores: Sequence[MemoryStore]) -> MemoryStore:
-    """Lays the data sets of several stores one after the other.
-
-    Args:
-      stores: Examples with the same fields.
-
-    Raises:
-      OutOfMemoryError: If the copy would take more than half of the memory that is free.
-    """
+    """Lays the data sets of several stores of the same fields one after the other."""
     if len(stores) == 1:
         return stores[0]
     check_host_memory(sum(array.nbytes for store in stores for array in store.arrays.values()))
@@ -244,14 +192,7 @@ def join(stores: Sequence[MemoryStore]) -> MemoryStore:
 
 
 def check_host_memory(needed: int) -> None:
-    """Checks that a cache leaves room for everything else.
-
-    Args:
-      needed: Bytes of the cache.
-
-    Raises:
-      OutOfMemoryError: If not, with the numbers and what to do instead.
-    """
+    """Checks that a cache of so many bytes leaves room for everything else."""
     free = free_host_memory()
     if free is not None and needed > LARGEST_SHARE * free:
         raise OutOfMemoryError(
@@ -271,9 +212,5 @@ def free_host_memory() -> int | None:
 
 
 def as_gib(count: int | float) -> str:
-    """Returns a number of bytes for people.
-
-    Args:
-      count: Number of bytes.
-    """
+    """Returns a number of bytes for people."""
     return f"{count / 2**30:.2f} GiB"

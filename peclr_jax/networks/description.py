@@ -1,8 +1,8 @@
 """What a checkpoint, or a file that was exported from one, says of the network in it.
 
-It is needed to build the network and to ask it anything, and it may be anybody's. It is data, not
-code, but data that sizes of arrays and names of functions are taken from: all of it is checked
-here, before any of it is used. Nothing is read or written at places that it names (SECURITY.md).
+It may be anybody's, and sizes of arrays and names of functions are taken from it: all of it is
+checked here, before any of it is used. Nothing is read or written at places that it names
+(SECURITY.md).
 """
 
 import dataclasses
@@ -40,14 +40,9 @@ class NetworkDescription:
     """A network, and how it was trained.
 
     Attributes:
-      task: "pretrain" or "finetune".
-      recipe: Only a name.
-      model: The network.
       data: The hands that it was trained on; its folders are the trainer's, and are not read.
       view_size: Side of the views that it was trained on, pixels.
-      refine_root_depth: Whether a pose network has a refinement of the root's depth.
       statistics: Of the training labels; None if they are unknown.
-      looking: Where it looks in an image.
     """
 
     task: str
@@ -81,15 +76,7 @@ class NetworkDescription:
 
 
 def read_description(checkpoint: str | PathLike[str]) -> NetworkDescription:
-    """Reads the description of the network in a checkpoint.
-
-    Args:
-      checkpoint: A run's folder, or that of one of its steps.
-
-    Raises:
-      MissingFileError: There is no checkpoint.
-      UserError: It is damaged, or its config is none of a training's.
-    """
+    """Reads the description of the network in a run's folder, or in that of one of its steps."""
     return from_json(
         restoring.restore_config(checkpoint),
         restoring.restore_results(checkpoint),
@@ -100,12 +87,7 @@ def read_description(checkpoint: str | PathLike[str]) -> NetworkDescription:
 def from_note(note: str, source: str) -> NetworkDescription:
     """Reads the description that lies beside weights in a file.
 
-    Args:
-      note: JSON: {"config": ..., "results": ...}, or the config alone, as it was once written.
-      source: What holds it, for messages.
-
-    Raises:
-      UserError: It is none of ours.
+    It is JSON: {"config": ..., "results": ...}, or the config alone, as it was once written.
     """
     try:
         found = json.loads(note)
@@ -128,9 +110,6 @@ def from_json(config: Any, results: Any, source: str) -> NetworkDescription:
       config: Of the run. Runs of earlier versions wrote their label statistics into it.
       results: Of the run; may be empty.
       source: What holds them, for messages.
-
-    Raises:
-      UserError: A field is missing, of another type, or beyond all reason.
     """
     task = config.get("task") if isinstance(config, Mapping) else None
     if isinstance(config, Mapping) and not (isinstance(task, str) and task in _MODELS):
@@ -197,14 +176,7 @@ def _read(
     *,
     optional: tuple[str, ...] | None = (),
 ) -> Spec:
-    """Reads a section.
-
-    Args:
-      cls: What it is.
-      sections: What holds it.
-      name: Its name.
-      optional: The fields that may be missing; None for all of them.
-    """
+    """Reads a section, of which the `optional` fields may be missing, None for all of them."""
     values = sections.get(name)
     if not isinstance(values, Mapping):
         raise UserError(f"it has no section {name!r}")

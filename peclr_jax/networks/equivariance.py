@@ -21,13 +21,7 @@ _ROUNDING = 1e-2
 
 @dataclasses.dataclass(frozen=True)
 class Equivariance:
-    """The errors of one network.
-
-    Attributes:
-      images: How many were looked at.
-      rotation: One for each angle, px of 128.
-      translation: A row for each vertical, a column for each horizontal translation, px of 128.
-    """
+    """The errors of one network, px of `SIDE`; rows of `translation` are vertical ones."""
 
     images: int
     rotation: Float[np.ndarray, " angles"]
@@ -47,7 +41,7 @@ def measure_equivariance(
 
     Args:
       estimator: The network.
-      batches: Of source crops, with labels, of which only the intrinsics are used.
+      batches: Source crops, with labels, of which only the intrinsics are used.
       angles_deg: Positive turns the image clockwise.
       translations_px: Along either axis, of a view of `SIDE` px.
       rows: Batch size that the network is compiled for.

@@ -35,12 +35,7 @@ class Estimate(NamedTuple):
     def lift(
         self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"]
     ) -> Float[Array, "batch 21 3"]:
-        """Returns the joints in the source's camera space, metres.
-
-        Args:
-          intrinsics: Of the source images, pixels.
-          bone_length: Of the reference bone, metres.
-        """
+        """Returns the joints in the source's camera space; they and the bone length in metres."""
         return camera.from_25d(self.pose, intrinsics, bone_length, z_root=self.root_depth)
 
 
@@ -49,11 +44,9 @@ class Estimator:
     """A network that estimates poses, and what belongs to it.
 
     Attributes:
-      module: The network; its output is a `PoseOutput`.
-      variables: Its parameters and running statistics.
+      module: Its output is a `PoseOutput`.
       view_size: Side of the views that it was trained on, pixels.
       source_margin: Side of a source crop over the side of the canonical view.
-      looking: Where it looks in an image.
       statistics: Of its training labels.
     """
 
@@ -66,11 +59,7 @@ class Estimator:
 
     @classmethod
     def of(cls, network: Network) -> "Estimator":
-        """Makes an estimator of a network.
-
-        Raises:
-          UserError: It knows no poses.
-        """
+        """Makes an estimator of a network, which must be a fine-tuned one."""
         description = network.description
         if not network.estimates_poses:
             raise UserError(
@@ -107,10 +96,9 @@ class Estimator:
         return fold(self.module, self.variables)
 
     def mean_estimate(self, matrix: Float[Array, "batch 2 3"]) -> Float[Array, "batch 21 3"]:
-        """Returns the training set's mean 2.5D pose in source pixels; zeros if it is unknown.
+        """Returns the training set's mean 2.5D pose, moved from views to source pixels by `matrix`.
 
-        Args:
-          matrix: Source pixels to the view, in which the mean pose is always the same.
+        It is the same in all views; zeros if it is unknown.
         """
         mean = self.statistics.mean_pose or np.zeros((21, 3))
         pose = to_pixels(jnp.asarray(mean, jnp.float32), self.view_size)
@@ -120,16 +108,7 @@ class Estimator:
 def open_estimator(
     checkpoint: str | PathLike[str], torch_checkpoint: str | PathLike[str] = ""
 ) -> Estimator:
-    """Opens a network that estimates poses.
-
-    Args:
-      checkpoint: As in `open_network`.
-      torch_checkpoint: As in `open_network`.
-
-    Raises:
-      MissingFileError: There is no such checkpoint.
-      UserError: It knows no poses, is of another task, or damaged.
-    """
+    """Opens a network that estimates poses, as `open_network` does."""
     return Estimator.of(open_network(checkpoint, torch_checkpoint))
 
 
@@ -140,7 +119,7 @@ def canonical_matrix(
 
     Args:
       estimator: Says how large views are and how much wider sources.
-      source_side: Side of the source crops, pixels.
+      source_side: Of the crops, pixels.
       batch: How many.
     """
     matrix = crop.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)

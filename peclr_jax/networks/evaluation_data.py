@@ -19,13 +19,7 @@ _SPLITS = {
 
 
 class EvaluationData(NamedTuple):
-    """A split that a network is to be shown.
-
-    Attributes:
-      spec: All fields of the data.
-      split_name: Its name.
-      split: Its batches.
-    """
+    """A split that a network is to be shown."""
 
     spec: DataSpec
     split_name: str
@@ -52,10 +46,6 @@ def open_data(
       description: Of the network.
       crop: "box" or "two_pass", as in `EvaluateSpec`.
       batch_size: Images at a time.
-
-    Raises:
-      UserError: Impossible fields or no such split.
-      MissingFileError: No records and no raw files.
     """
     data = resolve_data(given, description, crop)
     split_name = split_name or default_split(data)
@@ -70,9 +60,6 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
       given: What the user names.
       description: Of the network.
       crop: "box" or "two_pass", as in `EvaluateSpec`.
-
-    Raises:
-      UserError: Nothing is given, and the network's own data lie at a place of their own.
     """
     trained = description.data
     # Of a mixture the records, which the rendered hands were to help with.
@@ -111,11 +98,7 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
 
 
 def _check_usual_place(trained: DataSpec, names: str) -> None:
-    """Checks that the data of a training are found by their name alone.
-
-    Raises:
-      UserError: They are not.
-    """
+    """Checks that the data of a training are found by their name alone."""
     places = {name: getattr(trained, name) for name in ("manual_dir", "data_dir")}
     if any(places.values()):
         flags = " ".join(

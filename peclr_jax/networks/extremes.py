@@ -14,10 +14,6 @@ class Extremes:
     """Keeps the pictures of the hands with the smallest and the largest errors.
 
     Hands are ranked by PA-EPE, those that have none after all others by the 2D error in the view.
-
-    Args:
-      count: How many of either.
-      view_size: Side of what the network sees, pixels.
     """
 
     def __init__(self, count: int, view_size: int):
@@ -36,7 +32,13 @@ class Extremes:
         return [panel for _, panel in self._worst]
 
     def add(self, batch: Batch, inference: Inference, measured: HandErrors) -> None:
-        """Keeps those hands of a batch that belong to the extremes so far."""
+        """Keeps those hands of a batch that belong to the extremes so far.
+
+        Args:
+          batch: With labels.
+          inference: What the network says of it.
+          measured: Its errors.
+        """
         in_space = _per_hand(measured, "pa")
         in_image = _per_hand(measured, "2d")
         errors = np.where(np.isnan(in_space), in_image * measured.to_view, in_space)
@@ -107,16 +109,7 @@ def _panel(
 def _seen(
     image: UInt8[np.ndarray, "side side 3"], matrix: Float[np.ndarray, "2 3"], view_size: int
 ) -> tuple[UInt8[np.ndarray, "height width 3"], Int[np.ndarray, "2"]]:
-    """Cuts out what the network was shown, at the resolution of the source.
-
-    Args:
-      image: The source.
-      matrix: Source pixels to view pixels, of a view that is not turned.
-      view_size: Side of the view, pixels.
-
-    Returns:
-      A copy of that part, and its first pixel (x, y).
-    """
+    """Returns a copy of what the network was shown, and its first pixel (x, y) in the source."""
     corners = (np.array([[0.0, 0.0], [view_size - 1.0] * 2]) - matrix[:, 2]) / np.diag(matrix)
     side = len(image)
     first = np.clip(np.floor(corners[0]), 0, side - 1).astype(int)

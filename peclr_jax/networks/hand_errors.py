@@ -51,11 +51,7 @@ def measure_errors(
       estimator: The network.
       batch: With labels.
       inference: What the network says of it.
-      bone_length: "given": hands have the size that their labels say; "mean": the mean size of
-        the training set.
-
-    Raises:
-      UserError: The mean size is asked for and unknown.
+      bone_length: "given" by the labels, or the "mean" of the training set.
     """
     intrinsics, statistics = inference.intrinsics, estimator.statistics
     knows_pose, knows_hand = (s is not None for s in (statistics.mean_pose, statistics.mean_hand))

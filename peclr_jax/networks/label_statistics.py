@@ -46,7 +46,6 @@ class LabelStatistics(Spec):
     mean_hand: Joints | None = None
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         super().__post_init__()
         for name in ("mean_pose", "mean_hand"):
             joints = getattr(self, name)
@@ -64,9 +63,6 @@ def measure_labels(
       batch_size: Of its batches.
       view: Says what the canonical view is.
       source_size: Side of the crops that the labels are given in, pixels.
-
-    Raises:
-      UserError: No joint has a label.
     """
     epoch = source.steps_per_epoch
     steps = max(1, min(MAX_HANDS // batch_size, MAX_HANDS if epoch is None else epoch))
@@ -105,13 +101,9 @@ def measure_labels(
 
 
 def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 3"]:
-    """Returns the Procrustes mean: every hand is moved onto the mean of the others, and scaled.
+    """Returns the Procrustes mean of hands in metres, of their mean size, the wrist at the origin.
 
-    Args:
-      joints: Camera space, metres.
-
-    Returns:
-      Metres, of the mean size, the wrist at the origin.
+    Every hand is moved onto the mean of the others, and scaled.
     """
     joints = joints.astype(np.float64)
     joints = joints - joints.mean(1, keepdims=True)

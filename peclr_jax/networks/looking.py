@@ -55,7 +55,7 @@ class Inference(NamedTuple):
     Attributes:
       estimate: In the pixels of the source crops.
       matrix: Source pixels to the view of the last pass.
-      first_matrix: Source pixels to the view of the first pass, which knows nothing of the network.
+      first_matrix: To the view of the first pass, which knows nothing of the network.
       intrinsics: Of the source crops; supposed where the data have none.
     """
 
@@ -119,7 +119,7 @@ def intrinsics_of(
 
     Args:
       batch: With labels.
-      view_size: Side of the views, of whose camera a field of view is supposed, pixels.
+      view_size: Side of the views whose camera's field of view is supposed, pixels.
       matrix: Source pixels to those views.
     """
     supposed = camera.warp_intrinsics(

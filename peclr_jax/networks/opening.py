@@ -1,6 +1,7 @@
 """Trained networks opened: our checkpoints of both tasks, and PyTorch files in official layout."""
 
 import dataclasses
+import math
 from os import PathLike
 from typing import Any
 
@@ -16,7 +17,7 @@ from peclr_jax.models.released import VIEW_SIDE, ReleasedPoseNetwork
 from peclr_jax.models.spec import PoseNetworkSpec
 from peclr_jax.models.torch_weights import TorchWeights
 from peclr_jax.networks.description import NetworkDescription, from_note, read_description
-from peclr_jax.photos.looking import official_rule
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.training import restoring
 
 NOTE = "peclr_jax"
@@ -29,14 +30,7 @@ Variables = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A trained network.
-
-    Attributes:
-      description: What it is and how it was trained.
-      module: The network.
-      variables: Its parameters and running statistics, NumPy arrays.
-      source: The checkpoint or file that it is from.
-    """
+    """A trained network, its variables as NumPy arrays, and the file or folder that it is from."""
 
     description: NetworkDescription
     module: nn.Module
@@ -72,12 +66,7 @@ def open_network(
       checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
       torch_checkpoint: In its place, a file of PyTorch's in the layout of the official fine-tuned
         releases; nothing in it is executed.
-      in_float32: Whether it computes in float32 and without rematerialisation, whatever the run
-        did.
-
-    Raises:
-      MissingFileError: There is no such checkpoint.
-      UserError: None is named, it is of another task, or damaged.
+      in_float32: Whether it computes so, and without rematerialisation, whatever the run did.
     """
     if str(torch_checkpoint):
         return _open_torch(str(torch_checkpoint))
@@ -141,16 +130,13 @@ def _describe_release(weights: TorchWeights) -> NetworkDescription:
         data=data,
         view_size=VIEW_SIDE,
         refine_root_depth=True,
-        looking=official_rule(_RELEASED_HAND_MARGIN),
+        # The official test code bounds nothing.
+        looking=LookingRule(_RELEASED_HAND_MARGIN, 0.33, closest=0.0, widest=math.inf),
     )
 
 
 def _check_variables(network: Network, source: str) -> None:
-    """Checks that a checkpoint holds the network that its config describes.
-
-    Raises:
-      UserError: A tensor is missing, unknown, of another shape, or not of floating point.
-    """
+    """Checks that a checkpoint holds the network that its config describes."""
     side = network.view_size
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)

@@ -25,7 +25,7 @@ def predict_photos(
 
     Args:
       estimator: The network.
-      photos: As from `prepare_all`; only as many as a batch needs are kept in memory.
+      photos: Only as many as a batch needs are kept in memory.
       bone_length: Of the reference bone of all hands, metres.
       passes: How often to look at each hand.
       rows: Hands that the network sees at once.
@@ -59,7 +59,6 @@ def _predict_group(
     passes: int,
     rows: int,
 ) -> Iterator[tuple[Prepared, list[Prediction]] | Skipped]:
-    """Looks at the hands of some photos together."""
     subjects = [
         (photo, subject)
         for photo in photos

@@ -50,11 +50,9 @@ class EvaluationDataSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class TorchFileSpec(Spec):
-    """A network in a file of PyTorch's.
+    """A network in a file of PyTorch's, in place of `checkpoint`; "" for none.
 
-    Attributes:
-      torch_checkpoint: An official fine-tuned release, or what configs/export.py wrote in its
-        layout, in place of `checkpoint`; "" for none.
+    It is an official fine-tuned release, or what configs/export.py wrote in its layout.
     """
 
     torch_checkpoint: str = ""
@@ -65,11 +63,7 @@ class EvaluateSpec(Spec):
     """Evaluation of a fine-tuned network on a labelled split.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
       checkpoint: A fine-tuning run's folder, or one of its steps.
-      init: A network of PyTorch's in its place.
-      data: The data.
       split: "" for "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other
         data sets.
       batch_size: Images at a time; nothing but speed and memory depends on it.
@@ -102,14 +96,10 @@ class EquivarianceSpec(Spec):
     """How equivariant a fine-tuned network is (Sec. 11, Figs. 9 and 10).
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
       checkpoint: A fine-tuning run's folder, or one of its steps.
-      init: A network of PyTorch's in its place.
       baseline: Another network to compare with; "" for none.
-      data: The data; labels are not needed.
+      data: Labels are not needed.
       split: As in `EvaluateSpec`.
-      batch_size: Images at a time.
       images: The first of the split; 0 for all (each passes the network 138 times).
       rotation_deg: Largest rotation, either way (Fig. 9).
       rotation_step_deg: Step between rotations.
@@ -132,7 +122,6 @@ class EquivarianceSpec(Spec):
     translation_step_px: PositiveFloat = 5.0
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other."""
         super().__post_init__()
         for name, unit in (("rotation", "deg"), ("translation", "px")):
             largest, step = f"{name}_{unit}", f"{name}_step_{unit}"

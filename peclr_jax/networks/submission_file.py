@@ -29,12 +29,7 @@ _LISTS = (("joints", NUM_JOINTS), ("vertices", NUM_VERTICES))
 
 
 def write(path: Path, hands: Iterator[Float[np.ndarray, "21 3"]]) -> None:
-    """Writes a submission, hand by hand, all of it or nothing.
-
-    Args:
-      path: Of the ZIP file.
-      hands: The joints of every image, metres, in the order of the evaluation.
-    """
+    """Writes the joints of every image, metres, in the evaluation's order: all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -64,16 +59,7 @@ def _content(hands: Iterator[Float[np.ndarray, "21 3"]]) -> Iterator[str]:
 
 
 def check(path: Path, num_images: int) -> None:
-    """Checks a submission; little of it is in memory at a time.
-
-    Args:
-      path: Of the ZIP file.
-      num_images: How many the evaluation has.
-
-    Raises:
-      MissingFileError: There is no such file.
-      UserError: The first thing that is wrong.
-    """
+    """Checks a submission, and raises for what is wrong first; little is in memory at a time."""
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist: write it first")
     try:

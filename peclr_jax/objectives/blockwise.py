@@ -2,9 +2,8 @@
 
 The similarities are computed in blocks of columns and never kept. The backward pass is written by
 hand, because the matrix is symmetric: view j pulls view i by the weight of j among the negatives of
-i plus the weight of i among the negatives of j. One product with the views therefore replaces the
-two products, along rows and along columns, of automatic differentiation. Rows stay on the devices
-that computed them, forward and backward.
+i plus the weight of i among those of j. One product with the views replaces the two, along rows and
+along columns, of automatic differentiation. Rows stay on the devices that computed them.
 """
 
 from collections.abc import Callable
@@ -98,12 +97,6 @@ def _over_columns(
     def step(value: Array, block: Any) -> tuple[Array, None]:
         return add(value, *block), None
 
-    value, _ = jax.lax.scan(
-        step,
-        start,
-        (
-            padded.reshape(blocks, chunk, -1),
-            jnp.arange(blocks * chunk).reshape(blocks, chunk),
-        ),
-    )
+    numbers = jnp.arange(blocks * chunk).reshape(blocks, chunk)
+    value, _ = jax.lax.scan(step, start, (padded.reshape(blocks, chunk, -1), numbers))
     return value

@@ -14,14 +14,19 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import blockwise
 
+Points = Float[Array, "views points 2"]
+Projections = Float[Array, "views dim"]
+# What takes the place of the image's side, along x and along y.
+Range = Callable[[Points], Float[Array, "views 1 2"]]
 
-def _unit(x: Float[Array, "batch dim"]) -> Float[Array, "batch dim"]:
+
+def _unit(x: Projections) -> Projections:
     """Scales every row to length 1; a row of zeros stays zero and has a finite gradient."""
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
 
 
 def nt_xent(
-    z: Float[Array, "views dim"], temperature: float | Float[Array, ""], *, chunk: int | None = None
+    z: Projections, temperature: float | Float[Array, ""], *, chunk: int | None = None
 ) -> Float[Array, ""]:
     """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
 
@@ -53,27 +58,24 @@ def nt_xent(
     return jnp.mean(jax.nn.softplus(jax.nn.logsumexp(negatives, axis=-1) - positive))
 
 
-def latent_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+def latent_range(points: Points) -> Float[Array, "views 1 2"]:
     """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
     return jax.lax.stop_gradient(attached_range(points))
 
 
-def unit_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+def unit_range(points: Points) -> Float[Array, "views 1 2"]:
     """Returns L_z = 1: the image's translation is undone as it is (the "direct" arm of Fig. 7)."""
     return jnp.ones_like(points[:, :1])
 
 
-def attached_range(points: Float[Array, "batch points 2"]) -> Float[Array, "batch 1 2"]:
+def attached_range(points: Points) -> Float[Array, "views 1 2"]:
     """Returns L_z of Eq. 10 with its gradient, which the points that span the range receive."""
     return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
 
 
 def undo_transform(
-    points: Float[Array, "batch points 2"],
-    transform: Similarity,
-    *,
-    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
-) -> Float[Array, "batch points 2"]:
+    points: Points, transform: Similarity, *, range_of: Range = latent_range
+) -> Points:
     """Applies the inverse of an image's geometric transformation to its latent points (Eq. 4).
 
     First the translation, a fraction of the image's side, is undone as the same fraction of the
@@ -93,11 +95,8 @@ def undo_transform(
 
 
 def equivariant_projections(
-    points: Float[Array, "views points 2"],
-    transform: Similarity,
-    *,
-    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
-) -> Float[Array, "views dim"]:
+    points: Points, transform: Similarity, *, range_of: Range = latent_range
+) -> Projections:
     """Returns the projections that PeCLR compares: geometric transformations are undone (Eq. 4).
 
     The 2m numbers of each sample are scaled to unit length before the inverse. As `nt_xent` scales
@@ -113,9 +112,7 @@ def equivariant_projections(
     return undo_transform(points, transform, range_of=range_of).reshape(views, -1)
 
 
-def centered_projections(
-    points: Float[Array, "views points 2"], transform: Similarity
-) -> Float[Array, "views dim"]:
+def centered_projections(points: Points, transform: Similarity) -> Projections:
     """Returns the equivariant projections with each sample's points relative to their mean.
 
     Not in the paper. Translation is removed exactly, not by an estimate of the range, and so is the
@@ -128,21 +125,18 @@ def centered_projections(
     return equivariant_projections(centered, rotation)
 
 
-def invariant_projections(
-    points: Float[Array, "views points 2"], transform: Similarity
-) -> Float[Array, "views dim"]:
+def invariant_projections(points: Points, transform: Similarity) -> Projections:
     """Returns the projections that SimCLR compares (Eq. 1), by the same signature."""
     del transform
     return points.reshape(points.shape[0], -1)
 
 
 def equivariant_nt_xent(
-    points: Float[Array, "views points 2"],
+    points: Points,
     transform: Similarity,
     temperature: float | Float[Array, ""],
     *,
     chunk: int | None = None,
-    range_of: Callable[[Float[Array, "b p 2"]], Float[Array, "b 1 2"]] = latent_range,
 ) -> Float[Array, ""]:
     """Returns NT-Xent of projections whose geometric transformations are undone (Eqs. 3, 4, 7).
 
@@ -151,7 +145,6 @@ def equivariant_nt_xent(
       transform: Transformations of the images, source to view.
       temperature: As for `nt_xent`.
       chunk: As for `nt_xent`.
-      range_of: As for `undo_transform`.
 
     Example:
       >>> points = jax.random.normal(jax.random.key(0), (8, 64, 2))
@@ -159,5 +152,4 @@ def equivariant_nt_xent(
       >>> equivariant_nt_xent(points, transform, 0.5).shape
       ()
     """
-    projections = equivariant_projections(points, transform, range_of=range_of)
-    return nt_xent(projections, temperature, chunk=chunk)
+    return nt_xent(equivariant_projections(points, transform), temperature, chunk=chunk)

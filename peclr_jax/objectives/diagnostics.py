@@ -49,11 +49,10 @@ def alignment_and_uniformity(
 ) -> dict[str, Float[Array, ""]]:
     """Splits NT-Xent into the pull between views of one image and the push between all others.
 
-    loss = log(2N - 1) + uniformity - alignment: the two terms of Wang and Isola (ICML 2020,
-    "Understanding contrastive representation learning through alignment and uniformity on the
-    hypersphere"), as they occur in the loss. Alignment is the mean cosine similarity of the two
-    views of an image over the temperature; uniformity the mean, over all views, of the log of the
-    mean of exp(cosine similarity over temperature) to all other views. Gradients stop here.
+    loss = log(2N - 1) + uniformity - alignment, the two terms of Wang and Isola (ICML 2020):
+    alignment is the mean cosine similarity of the two views of an image over the temperature,
+    uniformity the mean over all views of the log of the mean of exp(cosine similarity over
+    temperature) to all other views. Gradients stop here.
 
     Args:
       z: Projections, as for `contrastive.nt_xent`.

@@ -13,16 +13,13 @@ from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive, diagnostics
 from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, Spec
 
+_equivariant = contrastive.equivariant_projections
 # What NT-Xent compares, of the latent points and the views' transformations.
 OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
-    "peclr": contrastive.equivariant_projections,
+    "peclr": _equivariant,
     "simclr": contrastive.invariant_projections,
-    "direct_translation": partial(
-        contrastive.equivariant_projections, range_of=contrastive.unit_range
-    ),
-    "attached_range": partial(
-        contrastive.equivariant_projections, range_of=contrastive.attached_range
-    ),
+    "direct_translation": partial(_equivariant, range_of=contrastive.unit_range),
+    "attached_range": partial(_equivariant, range_of=contrastive.attached_range),
     "centered": contrastive.centered_projections,
 }
 

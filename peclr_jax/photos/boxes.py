@@ -11,12 +11,11 @@
     }
 
 A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
-box is [x0, y0, x1, y1] in pixels of the image as it is seen (after its EXIF orientation), tight
-around the hand: the network's margin is added. Without "box" the hand is searched in the middle
-of the image; without "handedness" it is `--config.handedness`. An image that the file does not
-name is treated as if there were no file; an empty list says that it shows no hand. "keypoints", for
-data sets of one's own, are the 21 joints [x, y] in FreiHAND's order, in the same pixels, null where
-unknown; without "box" the box is theirs.
+box is [x0, y0, x1, y1], tight around the hand, in pixels of the image as it is seen (after its EXIF
+orientation). Without "box" the hand is searched in the middle of the image; without "handedness" it
+is `--config.handedness`. An image that the file does not name is treated as if there were no file;
+an empty list says that it shows no hand. "keypoints", for data sets of one's own, are the 21 joints
+[x, y] in FreiHAND's order, null where unknown; without "box" the box is theirs.
 """
 
 import json
@@ -29,11 +28,8 @@ from peclr_jax.errors import MachineError, MissingFileError, UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 
 Box = tuple[float, float, float, float]
-
 Keypoints = tuple[tuple[float, float] | None, ...]
-
 HANDEDNESS = ("right", "left")
-
 _FARTHEST = 1e9  # px
 
 
@@ -43,8 +39,7 @@ class Hand(NamedTuple):
     Attributes:
       handedness: "right" or "left", or the caller's default.
       box: (x0, y0, x1, y1) in image pixels; `None` if unknown.
-      keypoints: The 21 joints (x, y) in image pixels, `None` for each unknown one; `None` if no
-        joint is known.
+      keypoints: The 21 joints (x, y) in image pixels, `None` where unknown.
     """
 
     handedness: str
@@ -125,7 +120,7 @@ def _hand(entry: Any, where: str, handedness: str) -> Hand:
 def _box(box: Any, where: str) -> Box | None:
     if box is None:
         return None
-    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))):
+    if not _are_numbers(box, 4):
         raise UserError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
     x0, y0, x1, y1 = map(float, box)
     if not (x0 < x1 and y0 < y1):
@@ -142,9 +137,7 @@ def _keypoints(points: Any, where: str) -> Keypoints | None:
         found = len(points) if isinstance(points, list) else repr(points)
         raise UserError(f'{where}: "keypoints" must be a list of {NUM_JOINTS}, got {found}')
     for joint, point in enumerate(points):
-        if point is None:
-            continue
-        if not (isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))):
+        if not (point is None or _are_numbers(point, 2)):
             raise UserError(
                 f'{where}: joint {joint} of "keypoints" must be two numbers [x, y] or null, '
                 f"got {point!r}"
@@ -166,8 +159,10 @@ def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) ->
             raise UserError(f"{where} has the field {field!r}; known are {', '.join(known)}")
 
 
+def _are_numbers(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(map(_is_number, values))
+
+
 def _is_number(value: Any) -> bool:
     # No photo has pixels beyond, and an integer in JSON may be too large for a float.
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _FARTHEST
-    )
+    return type(value) in (int, float) and abs(value) <= _FARTHEST

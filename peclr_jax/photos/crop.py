@@ -49,15 +49,9 @@ def keep(photo: Window, square: Square, most: int) -> Window:
     size = max(1, round(shrink * part.width)), max(1, round(shrink * part.height))
     if size != part.size:
         part = part.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return Window(
-        part,
-        photo.left + left / photo.scale[0],
-        photo.top + top / photo.scale[1],
-        (
-            photo.scale[0] * part.width / (right - left),
-            photo.scale[1] * part.height / (bottom - top),
-        ),
-    )
+    scale_x, scale_y = photo.scale
+    scale = scale_x * part.width / (right - left), scale_y * part.height / (bottom - top)
+    return Window(part, photo.left + left / scale_x, photo.top + top / scale_y, scale)
 
 
 def cut_out(
@@ -82,10 +76,7 @@ def cut_out(
 
 def _inside(photo: Window, square: Square) -> tuple[float, float, float, float]:
     """Returns the square's edges in pixels of the window, from its left and top edge."""
-    x0, y0, x1, y1 = square.edges
-    return (
-        (x0 - photo.left) * photo.scale[0],
-        (y0 - photo.top) * photo.scale[1],
-        (x1 - photo.left) * photo.scale[0],
-        (y1 - photo.top) * photo.scale[1],
-    )
+    (x0, y0, x1, y1), (scale_x, scale_y) = square.edges, photo.scale
+    left, right = ((x - photo.left) * scale_x for x in (x0, x1))
+    top, bottom = ((y - photo.top) * scale_y for y in (y0, y1))
+    return left, top, right, bottom

@@ -40,10 +40,7 @@ class LookingRule:
 
     @property
     def detail(self) -> float:
-        """Pixels that a look of evaluation needs per pixel of the first view, along a side.
-
-        The closest of the looks that may follow is then shown at the resolution of the view.
-        """
+        """Pixels per pixel of the first view, along a side, that the closest later look needs."""
         return 1 / self.closest if self.closest > 0 else 1.0
 
     def first(self, box: Box | None, width: int, height: int) -> Square:
@@ -59,7 +56,7 @@ class LookingRule:
         return crop.around(np.array(box), self.hand_margin)
 
     def following(self, last: Square, keypoints: Float[np.ndarray, "21 2"]) -> Square:
-        """Returns where to look next: around the keypoints found there, or at the same again."""
+        """Returns where to look next: around the keypoints, or `last` if they make no sense."""
         if not np.isfinite(keypoints).all():
             return last
         closer = crop.around(
@@ -71,8 +68,3 @@ class LookingRule:
         left, top, right, bottom = last.edges
         inside = left <= closer.x <= right and top <= closer.y <= bottom
         return closer if inside else last
-
-
-def official_rule(hand_margin: float) -> LookingRule:
-    """Returns the rule of the official test code, which bounds nothing."""
-    return LookingRule(hand_margin, central_box=0.33, closest=0.0, widest=float("inf"))

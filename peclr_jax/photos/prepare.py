@@ -1,8 +1,9 @@
 """Photos reduced to the pixels that the network and the pages need."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,24 +13,16 @@ from PIL import Image
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry.crop import Square
-from peclr_jax.photos import crop
+from peclr_jax.photos import crop, read
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.looking import LookingRule
-from peclr_jax.photos.read import (
-    Photo,
-    UnreadableImageError,
-    focal_from_35mm,
-    focal_from_field_of_view,
-    read,
-)
+from peclr_jax.photos.read import Photo, UnreadableImageError
 
-# Pixels kept per pixel of the first view, for a closer second view: four where the hand's place is
-# unknown, two where a box gives it. The second view may lie beside the first: the region kept is
-# this many times as wide.
-_CLOSER_UNKNOWN = 4
-_CLOSER_BOX = 2
-_BESIDE = 2
+# Pixels kept per pixel of the first view, for a closer second view, where the hand's place is
+# unknown and where a box gives it. The second view may lie beside the first: how many times as wide
+# the region kept is.
+_CLOSER_UNKNOWN, _CLOSER_BOX, _BESIDE = 4, 2, 2
 # Small photos are enlarged for the pages: lines drawn on them would hide the hand.
 _SMALLEST_PREVIEW = 480
 # Largest side of a box over the photo's longer one, and smallest side of a box in pixels.
@@ -63,7 +56,7 @@ class Subject(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """An upright photo reduced to what is needed of it; the preview is the whole photo, resized.
+    """An upright photo reduced to what is needed of it.
 
     Attributes:
       path: The image file.
@@ -106,7 +99,7 @@ def prepare(path: Path, request: Request, options: Options) -> Prepared | Skippe
       options: How photos are prepared.
     """
     try:
-        photo = read(path, **_fewest_pixels(request, options))
+        photo = read.read(path, **_fewest_pixels(request, options))
         subjects = [_subject(photo, hand, options) for hand in request.hands]
     except UserError as error:
         return Skipped(path, str(error))
@@ -126,29 +119,19 @@ def prepare_all(
       options: How photos are prepared.
       threads: How many photos are read at a time.
     """
-
-    def submit(pool: ThreadPoolExecutor) -> Iterator[Future[Prepared | Skipped]]:
-        for path, request in zip(paths, requests, strict=True):
-            yield pool.submit(prepare, path, request, options)
-
+    jobs = zip(paths, requests, strict=True)
     with ThreadPoolExecutor(threads) as pool:
-        yield from _ahead(submit(pool), threads + 1)
 
+        def submit(count: int) -> Iterator[Future[Prepared | Skipped]]:
+            return (pool.submit(prepare, *job, options) for job in islice(jobs, count))
 
-def _ahead(
-    futures: Iterable[Future[Prepared | Skipped]], most: int
-) -> Iterator[Prepared | Skipped]:
-    waiting: deque[Future[Prepared | Skipped]] = deque()
-    try:
-        for future in futures:
-            waiting.append(future)
-            if len(waiting) >= most:
+        waiting = deque(submit(threads + 1))
+        try:
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
+                waiting.extend(submit(1))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
@@ -165,20 +148,16 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
 
 def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
     square = options.looking.first(hand.box, photo.width, photo.height)
-    closer = _CLOSER_UNKNOWN if hand.box is None else _CLOSER_BOX
+    closer = _CLOSER_UNKNOWN
     if hand.box is not None:
+        closer = _CLOSER_BOX
         x0, y0, x1, y1 = hand.box
+        side, longer = max(x1 - x0, y1 - y0), max(photo.width, photo.height)
+        what, where = f"the box {list(hand.box)}", f"image of {photo.width}x{photo.height} px"
         if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
-            raise UnreadableImageError(
-                f"the box {list(hand.box)} lies outside of the image of "
-                f"{photo.width}x{photo.height} px"
-            )
-    side = max(x1 - x0, y1 - y0) if hand.box is not None else min(photo.width, photo.height)
-    if not _SMALLEST_BOX <= side <= _LARGEST_BOX * max(photo.width, photo.height):
-        raise UnreadableImageError(
-            f"the box {list(hand.box or ())} is too large or too small for an image of "
-            f"{photo.width}x{photo.height} px"
-        )
+            raise UnreadableImageError(f"{what} lies outside of the {where}")
+        if not _SMALLEST_BOX <= side <= _LARGEST_BOX * longer:
+            raise UnreadableImageError(f"{what} is too large or too small for an {where}")
     region = square._replace(side=_BESIDE * square.side)
     window = crop.keep(photo.pixels, region, _BESIDE * closer * options.view_size)
     return Subject(hand, square, window)
@@ -191,8 +170,8 @@ def _focal(photo: Photo, request: Request, options: Options) -> tuple[float, str
     if options.focal_px > 0:
         return float(options.focal_px), "config"
     if photo.focal_35mm is not None:
-        return focal_from_35mm(photo.focal_35mm, *size), "exif"
-    return focal_from_field_of_view(options.field_of_view_deg, *size), "guess"
+        return read.focal_from_35mm(photo.focal_35mm, size), "exif"
+    return read.focal_from_field_of_view(options.field_of_view_deg, size), "guess"
 
 
 def _preview(image: Image.Image, most: int) -> Image.Image:

@@ -12,7 +12,6 @@ from peclr_jax.photos.crop import Window
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 SMALLEST_SIDE = 16  # px
-DIAGONAL_35MM = math.hypot(36, 24)  # mm, of a frame of 35 mm film
 
 
 class UnreadableImageError(UserError):
@@ -43,9 +42,6 @@ def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf)
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced.
-
-    Raises:
-      UnreadableImageError: If the file is no such image, is broken, or is too small.
     """
     try:
         with Image.open(path, formats=FORMATS) as image:
@@ -103,23 +99,11 @@ def _positive(value: object) -> float | None:
     return number if 0 < number < math.inf else None
 
 
-def focal_from_35mm(focal_35mm: float, width: int, height: int) -> float:
-    """Converts an equivalent focal length (mm) to pixels, by equal angle across the diagonal.
-
-    Args:
-      focal_35mm: Focal length of an equivalent camera for 35 mm film, mm.
-      width: Width of the photo, pixels.
-      height: Height of the photo, pixels.
-    """
-    return focal_35mm / DIAGONAL_35MM * math.hypot(width, height)
+def focal_from_35mm(focal_35mm: float, size: tuple[int, int]) -> float:
+    """Converts a focal length (mm) for 35 mm film to pixels, by equal angle across the diagonal."""
+    return focal_35mm / math.hypot(36, 24) * math.hypot(*size)
 
 
-def focal_from_field_of_view(angle_deg: float, width: int, height: int) -> float:
-    """Returns the focal length in pixels that sees `angle_deg` along the longer side.
-
-    Args:
-      angle_deg: Field of view along the longer side, degrees.
-      width: Width of the photo, pixels.
-      height: Height of the photo, pixels.
-    """
-    return max(width, height) / 2 / math.tan(math.radians(angle_deg) / 2)
+def focal_from_field_of_view(angle_deg: float, size: tuple[int, int]) -> float:
+    """Returns the focal length in pixels that sees `angle_deg` along the longer side."""
+    return max(size) / 2 / math.tan(math.radians(angle_deg) / 2)

@@ -18,6 +18,14 @@ from peclr_jax.objectives import pose as losses
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
 
+_SCORES = {
+    "epe_2d_px": ("prediction", "2d"),
+    "epe_2d_px_of_mean_pose": ("mean_pose", "2d"),
+    "pa_epe_m": ("prediction", "pa"),
+    "pa_epe_m_of_mean_pose": ("mean_pose", "pa"),
+    "pa_epe_m_of_mean_hand": ("mean_hand", "pa"),
+}
+
 
 def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[str, float]:
     """Scores a network on held-out examples in their canonical views.
@@ -40,18 +48,8 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
             totals[key].append((errors * in_view)[measured.valid[key]])
 
-    def mean(predictor: str, kind: str) -> float | None:
-        errors = np.concatenate(totals[predictor, kind])
-        return float(errors.mean()) if len(errors) else None
-
-    scores = {
-        "epe_2d_px": mean("prediction", "2d"),
-        "epe_2d_px_of_mean_pose": mean("mean_pose", "2d"),
-        "pa_epe_m": mean("prediction", "pa"),
-        "pa_epe_m_of_mean_pose": mean("mean_pose", "pa"),
-        "pa_epe_m_of_mean_hand": mean("mean_hand", "pa"),
-    }
-    return {name: value for name, value in scores.items() if value is not None}
+    found = {name: np.concatenate(totals[key]) for name, key in _SCORES.items()}
+    return {name: float(errors.mean()) for name, errors in found.items() if len(errors)}
 
 
 def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:

@@ -26,8 +26,6 @@ from peclr_jax.training.spec import Schedule
 from peclr_jax.training.workdir import locked
 
 Variables = dict[str, Any]
-# What is measured of a network after a step: (variables, step, progress) -> numbers.
-Measure = Callable[[Variables, int, Progress], Mapping[str, float]]
 
 
 @contextmanager
@@ -49,10 +47,10 @@ def fit(
     variables: Variables,
     optimizer: optax.GradientTransformation,
     compute_gradients: GradientFn,
-    measure: Measure,
+    measure: Callable[[Variables, int, Progress], Mapping[str, float]],
     results: Mapping[str, Any] | None = None,
 ) -> Variables:
-    """Trains a network, from the newest checkpoint in the folder if there is one.
+    """Trains a network, from the newest checkpoint if there is one, and returns it on one device.
 
     Args:
       spec: Of the run, resolved.
@@ -64,14 +62,8 @@ def fit(
       variables: "params" and "batch_stats" to start from.
       optimizer: The optimizer.
       compute_gradients: Of a batch.
-      measure: Called at `spec.evaluation.every_steps`, and after the last step.
+      measure: Called every `spec.evaluation.every_steps` and after the last, for the metrics.
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
-
-    Returns:
-      The trained variables, on one device of this process.
-
-    Raises:
-      NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
     with Checkpoints(
         workdir,
@@ -87,7 +79,14 @@ def fit(
             log_every=spec.log.every_steps,
             console=console,
         )
-        _keep_provenance(spec, workdir, progress)
+        data = fingerprint(spec.data)  # for which all processes open the data
+        if jax.process_index() == 0:
+            described = provenance.describe(specs.to_dict(spec), data)
+            progress.log(provenance.keep(workdir, described))
+
+        def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
+            return measure(_variables(state), step, progress)
+
         state = trainer.fit(
             replicate(trainer.create_state(variables, optimizer), mesh),
             trainer.make_train_step(
@@ -102,12 +101,7 @@ def fit(
             total_steps=schedule.total_steps,
             checkpoints=checkpoints,
             progress=progress,
-            hooks=[
-                trainer.Hook(
-                    spec.evaluation.every_steps,
-                    lambda step, state: measure(_variables(state), step, progress),
-                )
-            ],
+            hooks=[trainer.Hook(spec.evaluation.every_steps, measure_state)],
             profile=profiling.parse_steps(spec.profile),
             most_skipped=spec.optimizer.skip_nonfinite,
         )
@@ -126,14 +120,6 @@ def draw_loss(workdir: Path) -> None:
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     steps, values = np.asarray(losses, np.float64).T
     pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
-
-
-def _keep_provenance(spec: PretrainSpec | FinetuneSpec, workdir: Path, progress: Progress) -> None:
-    """Writes what the run is started with to provenance.jsonl, and atop its log."""
-    data = fingerprint(spec.data)  # for which all processes open the data
-    if jax.process_index() == 0:
-        described = provenance.describe(specs.to_dict(spec), data)
-        progress.log(provenance.keep(workdir, described))
 
 
 def _variables(state: trainer.TrainState) -> Variables:

@@ -10,16 +10,12 @@ import jax.numpy as jnp
 from peclr_jax import specs, trees
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
-from peclr_jax.models.spec import ENCODER_FIELDS, PoseModelSpec, ProjectorSpec
-from peclr_jax.models.torch_weights import TorchWeights
+from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import restoring
 
 Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
-Model = TypeVar("Model", bound=ProjectorSpec | PoseModelSpec)
-# The layout of a PyTorch file that holds all of the network that a task trains.
-_WHOLE = {"pretrain": "hybrid2", "finetune": ""}
 
 
 class Initialisation(NamedTuple):
@@ -58,28 +54,30 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
     if spec.init.torch_checkpoint:
         return _from_torch(spec)
     if isinstance(spec, FinetuneSpec):
-        return _from_checkpoint(spec) if spec.init.checkpoint else (_closed(spec), RANDOM)
+        if spec.init.checkpoint:
+            return _from_checkpoint(spec)
+        if spec.model.open_fields:
+            raise UserError(
+                f"--config.model.{spec.model.open_fields[0]} is to be that of the pre-trained "
+                "checkpoint, but none is named: give --config.init.checkpoint=WORKDIR, or train "
+                "from scratch by the recipe's variant +scratch"
+            )
     return spec, RANDOM
-
-
-def _closed(spec: FinetuneSpec) -> Any:
-    for field in spec.model.open_fields:
-        raise UserError(
-            f"--config.model.{field} is to be that of the pre-trained checkpoint, but none is "
-            "named: give --config.init.checkpoint=WORKDIR, or train from scratch by the recipe's "
-            "variant +scratch"
-        )
-    return spec
 
 
 def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
-    spec = dataclasses.replace(spec, model=_match_encoder(spec.model, weights._asdict(), path))
+    spec = _match_encoder(spec, weights._asdict(), path)
     source = f"{path} ({weights.layout})"
     if spec.init.parts == "encoder":
-        return spec, Initialisation(_encoder_of(weights), source)
-    if weights.layout != _WHOLE[spec.task]:
+        is_encoder = weights.layout == "torchvision"
+        parts = {
+            collection: {"encoder": tree if is_encoder else tree["encoder"]}
+            for collection, tree in weights.variables.items()
+        }
+        return spec, Initialisation(parts, source)
+    if spec.task != "pretrain" or weights.layout != "hybrid2":
         raise UserError(
             f"--config.init.parts='all' asks {path} for more than an encoder, but its layout "
             f"({weights.layout}) does not hold what this network has: use "
@@ -91,9 +89,7 @@ def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
 def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     path = spec.init.checkpoint
     trained = read_description(path)
-    found = specs.to_dict(trained.model)
-    model = _match_encoder(spec.model, found, f"the checkpoint {path}")
-    spec = dataclasses.replace(spec, model=model)
+    spec = _match_encoder(spec, specs.to_dict(trained.model), f"the checkpoint {path}")
     restored = restoring.restore_params(path)
     if spec.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
@@ -110,23 +106,16 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     return spec, Initialisation(restored, str(restoring.find(path)))
 
 
-def _match_encoder(model: Model, found: Mapping[str, Any], source: str) -> Model:
-    """Returns the model with its open fields filled in, the others checked against a file's."""
-    open_fields = model.open_fields if isinstance(model, PoseModelSpec) else ()
+def _match_encoder(spec: Any, found: Mapping[str, Any], source: str) -> Any:
+    """Returns the spec with its encoder's open fields filled in, the others checked."""
+    open_fields = spec.model.open_fields if isinstance(spec, FinetuneSpec) else ()
     for field in ENCODER_FIELDS:
-        wanted = getattr(model, field)
+        wanted = getattr(spec.model, field)
         if field not in open_fields and wanted != found[field]:
             raise UserError(
                 f"{source} holds an encoder with model.{field}={found[field]!r}, the config asks "
                 f"for {wanted!r}: set --config.model.{field}={found[field]}, or name a checkpoint "
                 "of the network that you want"
             )
-    return dataclasses.replace(model, **{field: found[field] for field in open_fields})
-
-
-def _encoder_of(weights: TorchWeights) -> dict[str, dict[str, Any]]:
-    if weights.layout == "torchvision":
-        return {collection: {"encoder": tree} for collection, tree in weights.variables.items()}
-    return {
-        collection: {"encoder": parts["encoder"]} for collection, parts in weights.variables.items()
-    }
+    filled = {field: found[field] for field in open_fields}
+    return dataclasses.replace(spec, model=dataclasses.replace(spec.model, **filled))

@@ -1,5 +1,6 @@
 """What to make smaller when a training step does not fit into the device's memory."""
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,34 +39,22 @@ def advise(spec: PretrainSpec | FinetuneSpec, excess: float, num_devices: int) -
       excess: The factor.
       num_devices: Over which a batch is split.
     """
-    policy = _remat(spec.model.remat, excess)
-    remat = (
-        f", or --config.model.remat={policy}, which computes some activations twice"
-        if policy
-        else ""
-    )
-    if isinstance(spec, PretrainSpec):
-        parts = _more_parts(spec, excess, num_devices)
-        if parts:
-            same = (
-                ""
-                if spec.negatives == "global"
-                else " (its negatives then come from a smaller part of the batch, unless "
-                "--config.negatives=global)"
-            )
-            return f"Set --config.micro_batches={parts}{same}{remat}."
+    remat = ""
+    policies = (policy for policy, factor in _REMAT_SAVES.items() if excess <= factor)
+    if spec.model.remat == "none" and (policy := next(policies, None)):
+        remat = f", or --config.model.remat={policy}, which computes some activations twice"
+    if isinstance(spec, PretrainSpec) and (parts := _micro_batches(spec, excess, num_devices)):
+        negatives = (
+            ""
+            if spec.negatives == "global"
+            else " (its negatives then come from a smaller part of the batch, unless "
+            "--config.negatives=global)"
+        )
+        return f"Set --config.micro_batches={parts}{negatives}{remat}."
     smaller = max(int(spec.batch_size / excess) // num_devices, 1) * num_devices
     if smaller >= spec.batch_size:  # an image a device already
         return f"Set a smaller --config.views.size or --config.model.width{remat}."
     return f"Set --config.batch_size={smaller}{remat}."
-
-
-def _remat(current: str, excess: float) -> str | None:
-    """The cheapest policy that shrinks the activations enough."""
-    for policy, factor in _REMAT_SAVES.items():
-        if current == "none" and excess <= factor:
-            return policy
-    return None
 
 
 def how_many_times_too_large(error: str, free: int | None) -> float:
@@ -81,10 +70,8 @@ def how_many_times_too_large(error: str, free: int | None) -> float:
     return max(1.1, asked / (_USABLE * free))
 
 
-def _more_parts(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
+def _micro_batches(spec: PretrainSpec, excess: float, num_devices: int) -> int | None:
     """Returns the smallest number of micro-batches that is enough and divides the batch."""
-    for parts in range(spec.micro_batches, spec.batch_size // 2 + 1):
-        enough = parts >= excess * spec.micro_batches
-        if enough and spec.batch_size % (parts * num_devices) == 0:
-            return parts
-    return None
+    least = math.ceil(excess * spec.micro_batches)
+    enough = range(max(least, spec.micro_batches), spec.batch_size // 2 + 1)
+    return next((n for n in enough if spec.batch_size % (n * num_devices) == 0), None)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from peclr_jax import pages
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.views.augment import augment, denormalize, two_views, warp_onto
+from peclr_jax.views.augment import View, augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
 Variables = dict[str, Any]
@@ -62,36 +62,24 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
     )
     still = dataclasses.replace(plain, rotation_deg=0.0, translation=(0.0, 0.0))
 
-    def project(
-        variables: Variables, first: Float[Array, "n s s 3"], second: Float[Array, "n s s 3"]
-    ) -> list[Float[Array, "n points 2"]]:
-        both = jnp.concatenate([first, second])
-        points, _ = model.apply(variables, both, train=True, mutable=["batch_stats"])
-        return jnp.split(points, 2)
+    def project(variables: Variables, *views: View) -> list[Float[Array, "n points 2"]]:
+        images = jnp.concatenate([view.images for view in views])
+        points, _ = model.apply(variables, images, train=True, mutable=["batch_stats"])
+        return jnp.split(points, len(views))
 
     @jax.jit
-    def measure(
-        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
-    ) -> dict[str, Array]:
+    def measure(variables: Variables, key: Array, images: Array) -> dict[str, Array]:
         views_key, plain_key = jax.random.split(key)
         views = two_views(views_key, images, spec)
-        points = project(variables, *(view.images for view in views))
         queries, keys = (
             contrastive.undo_transform(points, view.transform)
-            for points, view in zip(points, views, strict=True)
+            for points, view in zip(project(variables, *views), views, strict=True)
         )
         unmoved, moved = augment(plain_key, images, still), augment(plain_key, images, plain)
-        reference, transformed = project(variables, unmoved.images, moved.images)
+        reference, found = project(variables, unmoved, moved)
         return {
             "retrieval_top1": diagnostics.retrieval_top1(queries, keys),
-            "equivariance_error": diagnostics.equivariance_error(
-                reference, transformed, moved.transform
-            ),
+            "equivariance_error": diagnostics.equivariance_error(reference, found, moved.transform),
         }
 
-    def evaluate(
-        variables: Variables, key: Key[Array, ""], images: UInt8[Array, "n q q 3"]
-    ) -> dict[str, float]:
-        return {name: float(x) for name, x in measure(variables, key, images).items()}
-
-    return evaluate
+    return lambda *arguments: jax.tree.map(float, measure(*arguments))

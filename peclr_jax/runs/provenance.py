@@ -1,5 +1,6 @@
 """What a run was started with, kept beside its results: enough to start it again."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -52,17 +53,22 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
 
 
 def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
-    """Appends a start of a run to `provenance.jsonl`.
+    """Appends a start of a run to `provenance.jsonl`, and returns lines for the log.
 
-    Returns:
-      Lines for the log: all that was described, and a sentence on each thing that has changed since
-      the run was first started.
+    They hold all that is described, and what has changed since the run was first started.
     """
     path = workdir / FILE
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(described) + "\n")
-    return [*_lines(described), *(_differences(_first(before), described))]
+    first = _first(before)
+    changes = [
+        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
+        f"{json.dumps(described[name])}: the result need not be the same to the last bit"
+        for name in _MATTERS
+        if name in first and first[name] != described[name]
+    ]
+    return [*_lines(described), *changes]
 
 
 def _lines(described: Mapping[str, Any]) -> list[str]:
@@ -83,19 +89,6 @@ def _lines(described: Mapping[str, Any]) -> list[str]:
 
 def _first(lines: list[str]) -> dict[str, Any]:
     for line in lines:
-        try:
-            record = json.loads(line)
-        except ValueError:  # the process was killed while writing it
-            continue
-        if isinstance(record, dict):
-            return record
+        with contextlib.suppress(ValueError, TypeError):  # the process was killed while writing it
+            return dict(json.loads(line))
     return {}
-
-
-def _differences(first: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    return [
-        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
-        f"{json.dumps(now[name])}: the result need not be the same to the last bit"
-        for name in _MATTERS
-        if name in first and first[name] != now[name]
-    ]

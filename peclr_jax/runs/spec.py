@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -17,18 +18,9 @@ from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
 from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import profiling
-from peclr_jax.training.optimizer import sqrt_batch_learning_rate, warmup_cosine
-from peclr_jax.training.spec import (
-    CheckpointSpec,
-    EvaluationSpec,
-    FinetuneLogSpec,
-    OptimizerSpec,
-    PretrainLogSpec,
-    Schedule,
-)
+from peclr_jax.training import spec as training
+from peclr_jax.training.optimizer import warmup_cosine
 from peclr_jax.views.spec import ViewSpec
-
-Run = TypeVar("Run", bound="RunSpec")
 
 # Prefixes of the fields that may differ when a run is resumed.
 _NOT_OF_THE_RESULT = (
@@ -88,10 +80,10 @@ class RunSpec(Spec):
     num_steps: NonNegativeInt = 0
     data: DataSpec = DataSpec()
     views: ViewSpec = ViewSpec()
-    optimizer: OptimizerSpec = OptimizerSpec()
-    checkpoint: CheckpointSpec = CheckpointSpec()
+    optimizer: training.OptimizerSpec = training.OptimizerSpec()
+    checkpoint: training.CheckpointSpec = training.CheckpointSpec()
     profile: str = ""
-    evaluation: EvaluationSpec = EvaluationSpec()
+    evaluation: training.EvaluationSpec = training.EvaluationSpec()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,8 +97,8 @@ class RunSpec(Spec):
                 f"is {warmup:g}, more than the run of num_epochs={epochs:g}: shorten it",
             )
 
-    def schedule(self, steps_per_epoch: int | None, peak: float) -> Schedule:
-        """Returns the length of the run, which endless data ask for, and its learning rate."""
+    def schedule(self, steps_per_epoch: int | None, peak: float) -> training.Schedule:
+        """Returns the run's length, which endless data need to be given, and learning rate."""
         if self.num_steps > 0:
             total_steps = self.num_steps
         elif steps_per_epoch is None:
@@ -116,11 +108,15 @@ class RunSpec(Spec):
         else:
             total_steps = max(1, round(self.num_epochs * steps_per_epoch))
         warmup_steps = round(total_steps * self.optimizer.warmup_epochs / self.num_epochs)
-        return Schedule(total_steps, warmup_cosine(peak, warmup_steps, total_steps))
+        return training.Schedule(total_steps, warmup_cosine(peak, warmup_steps, total_steps))
 
     def key(self, use: int) -> Key[Array, ""]:
         """Returns the key of a use of the seed apart from training's, which folds it by step."""
         return jax.random.fold_in(jax.random.key(self.seed), np.uint32(2**31 + use))
+
+    def check_devices(self, num_devices: int) -> None:
+        """Checks that a batch divides over the devices of all processes."""
+        mesh.check_batch_size(self.batch_size, num_devices)
 
     def _check_view_size(self, smallest: int) -> None:
         if self.views.size < smallest:
@@ -148,7 +144,7 @@ class PretrainSpec(RunSpec):
     loss: ContrastiveLossSpec = ContrastiveLossSpec()
     micro_batches: PositiveInt = 1
     negatives: Literal["micro", "global"] = "micro"
-    log: PretrainLogSpec = PretrainLogSpec()
+    log: training.PretrainLogSpec = training.PretrainLogSpec()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,10 +159,10 @@ class PretrainSpec(RunSpec):
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate after the warm-up: `learning_rate * sqrt(batch_size)` (Sec. 4.2)."""
-        return sqrt_batch_learning_rate(self.optimizer.learning_rate, self.batch_size)
+        return self.optimizer.learning_rate * math.sqrt(self.batch_size)
 
     def check_devices(self, num_devices: int) -> None:
-        """Checks that a batch divides over the devices of all processes."""
+        """Checks that a micro-batch divides over the devices of all processes."""
         mesh.check_batch_size(self.batch_size, num_devices, self.micro_batches)
 
 
@@ -178,7 +174,7 @@ class FinetuneSpec(RunSpec):
     init: InitSpec = InitSpec()
     model: PoseModelSpec = PoseModelSpec()
     loss: PoseLossSpec = PoseLossSpec()
-    log: FinetuneLogSpec = FinetuneLogSpec()
+    log: training.FinetuneLogSpec = training.FinetuneLogSpec()
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -196,10 +192,6 @@ class FinetuneSpec(RunSpec):
         """Whether the network has a refinement of the root's depth."""
         return self.loss.root_depth > 0
 
-    def check_devices(self, num_devices: int) -> None:
-        """Checks that a batch divides over the devices of all processes."""
-        mesh.check_batch_size(self.batch_size, num_devices)
-
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the fields that decide what a run comes to, by their dotted names, fit for JSON.
@@ -210,6 +202,5 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in fields.items()
-        if not name.startswith(_NOT_OF_THE_RESULT)
-        and not (name in _ADDED_LATER and value == _ADDED_LATER[name])
+        if not name.startswith(_NOT_OF_THE_RESULT) and (name, value) not in _ADDED_LATER.items()
     }

@@ -115,7 +115,7 @@ CHALLENGES = MappingProxyType(
             "evaluation/*/meta",
             lambda batch: batch["keypoints_3d_valid"][:, WRIST],
             _lift_by_root,
-            order=skeleton.inverse(skeleton.FROM_MANO),
+            order=np.argsort(skeleton.FROM_MANO),
             axes=(1, -1, -1),
         ),
     }

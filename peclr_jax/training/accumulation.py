@@ -16,10 +16,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
-from optax.microbatching import reshape_batch_axis
-
-from peclr_jax.errors import UserError
+from jaxtyping import Array, Float, Key
 
 PyTree = Any
 Scalar = Float[Array, ""]
@@ -55,16 +52,9 @@ BatchLossFn = Callable[[PyTree, PyTree], tuple[Scalar, dict[str, Scalar]]]
 
 def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
     """Splits arrays `(B, ...)` into `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`."""
-
-    def split(array: Array) -> Array:
-        if array.shape[0] % num_micro_batches:
-            raise UserError(
-                f"{array.shape[0]} rows do not divide into {num_micro_batches} micro-batches: "
-                f"choose a batch size that is a multiple of {num_micro_batches}"
-            )
-        return reshape_batch_axis(array, array.shape[0] // num_micro_batches)
-
-    return jax.tree.map(split, batch)
+    return jax.tree.map(
+        lambda array: array.reshape(num_micro_batches, -1, *array.shape[1:], order="F"), batch
+    )
 
 
 def merge_micro_batches(micro_batches: PyTree) -> PyTree:
@@ -83,12 +73,8 @@ def accumulate_gradients(loss_fn: LossFn, num_micro_batches: int = 1) -> Gradien
     """
     value_and_grad = jax.value_and_grad(loss_fn, has_aux=True)
 
-    def compute(
-        params: PyTree, model_state: PyTree, batch: PyTree, key: Key[Array, ""]
-    ) -> Gradients:
-        def visit(
-            carry: tuple[PyTree, PyTree], inputs: tuple[Int[Array, ""], PyTree]
-        ) -> tuple[tuple[PyTree, PyTree], tuple[Scalar, PyTree]]:
+    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
+        def visit(carry: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
             model_state, total = carry
             index, micro_batch = inputs
             (loss, (model_state, metrics)), gradients = value_and_grad(
@@ -100,7 +86,6 @@ def accumulate_gradients(loss_fn: LossFn, num_micro_batches: int = 1) -> Gradien
             visit,
             (model_state, jax.tree.map(jnp.zeros_like, params)),
             split_micro_batches(batch, num_micro_batches),
-            num_micro_batches,
         )
         mean = jax.tree.map(lambda total: total / num_micro_batches, total)
         loss, metrics = jax.tree.map(lambda values: values.mean(0), (losses, metrics))
@@ -131,33 +116,30 @@ def cached_gradients(
       Gao et al., `Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup
       <https://arxiv.org/abs/2101.06983>`_, 2021
     """
-    if num_micro_batches == 1:
-        return accumulate_gradients(_compose(encode, loss_fn))
 
-    def compute(
-        params: PyTree, model_state: PyTree, batch: PyTree, key: Key[Array, ""]
-    ) -> Gradients:
+    def whole(*arguments: PyTree) -> tuple[Scalar, tuple[PyTree, dict[str, Scalar]]]:
+        representations, context, model_state = encode(*arguments)
+        loss, metrics = loss_fn(representations, context)
+        return loss, (model_state, metrics)
+
+    if num_micro_batches == 1:
+        return accumulate_gradients(whole)
+
+    def compute(params: PyTree, model_state: PyTree, batch: PyTree, key: Array) -> Gradients:
         micro_batches = split_micro_batches(batch, num_micro_batches)
 
-        def represent(
-            model_state: PyTree, inputs: tuple[Int[Array, ""], PyTree]
-        ) -> tuple[PyTree, tuple[PyTree, PyTree]]:
+        def represent(model_state: PyTree, inputs: PyTree) -> tuple[PyTree, PyTree]:
             index, micro_batch = inputs
             representations, context, model_state = encode(
                 params, model_state, micro_batch, jax.random.fold_in(key, index)
             )
             return model_state, (representations, context)
 
-        _, cached = _scan(represent, model_state, micro_batches, num_micro_batches)
-        representations, context = merge_micro_batches(cached)
-        (loss, metrics), cotangents = jax.value_and_grad(loss_fn, has_aux=True)(
-            representations, context
-        )
+        _, cached = _scan(represent, model_state, micro_batches)
+        loss_and_gradient = jax.value_and_grad(loss_fn, has_aux=True)
+        (loss, metrics), cotangents = loss_and_gradient(*merge_micro_batches(cached))
 
-        def pull_back(
-            carry: tuple[PyTree, PyTree],
-            inputs: tuple[Int[Array, ""], tuple[PyTree, PyTree]],
-        ) -> tuple[tuple[PyTree, PyTree], None]:
+        def pull_back(carry: PyTree, inputs: PyTree) -> tuple[PyTree, None]:
             model_state, total = carry
             index, (micro_batch, cotangent) = inputs
 
@@ -175,33 +157,16 @@ def cached_gradients(
             pull_back,
             (model_state, jax.tree.map(jnp.zeros_like, params)),
             (micro_batches, split_micro_batches(cotangents, num_micro_batches)),
-            num_micro_batches,
         )
         return Gradients(loss, gradients, model_state, metrics)
 
     return compute
 
 
-def _compose(encode: EncodeFn, loss_fn: BatchLossFn) -> LossFn:
-    def composed(
-        params: PyTree, model_state: PyTree, batch: PyTree, key: Array
-    ) -> tuple[Scalar, tuple[PyTree, dict[str, Scalar]]]:
-        representations, context, model_state = encode(params, model_state, batch, key)
-        loss, metrics = loss_fn(representations, context)
-        return loss, (model_state, metrics)
-
-    return composed
-
-
-def _scan(
-    body: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
-    carry: PyTree,
-    micro_batches: PyTree,
-    num_micro_batches: int,
-) -> tuple[PyTree, PyTree]:
+def _scan(body: Callable[..., Any], carry: PyTree, micro_batches: PyTree) -> tuple[PyTree, PyTree]:
     """Scans over (index, micro-batch); a single one is computed outside of any loop."""
-    indices = jnp.arange(num_micro_batches)
-    if num_micro_batches > 1:
+    indices = jnp.arange(len(jax.tree.leaves(micro_batches)[0]))
+    if len(indices) > 1:
         return jax.lax.scan(body, carry, (indices, micro_batches))
     # Not left to `unroll`: XLA's CPU convolutions are many times slower inside its loop construct.
     carry, outputs = body(carry, jax.tree.map(lambda array: array[0], (indices, micro_batches)))

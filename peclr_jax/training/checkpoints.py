@@ -7,9 +7,8 @@ leaves the last complete one. Random keys are not stored: they follow from seed 
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from types import TracebackType
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import jax
@@ -18,15 +17,9 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
-from peclr_jax.errors import MachineError, UserError
-from peclr_jax.training.restoring import (
-    DIRECTORY,
-    DamagedCheckpointError,
-    Path,
-    State,
-    absolute,
-    restore_state,
-)
+from peclr_jax.errors import MachineError
+from peclr_jax.training import restoring
+from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
 
 # Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
@@ -43,7 +36,6 @@ class Checkpoints:
         save_every: int,
         results: Mapping[str, Any] | None = None,
         keep_last: int = 2,
-        keep_every: int | None = None,
     ) -> None:
         """Prepares `workdir/checkpoints`.
 
@@ -53,23 +45,14 @@ class Checkpoints:
           save_every: Steps between checkpoints.
           results: What the run has found out that its network needs; fit for JSON.
           keep_last: Number of newest checkpoints that are kept.
-          keep_every: Checkpoints whose step is a multiple of this are kept, too, for good.
         """
-        if save_every < 1 or keep_last < 1:
-            raise UserError(
-                f"save_every ({save_every}) and keep_last ({keep_last}) must be at least 1"
-            )
-        keep: list[policies.PreservationPolicy] = [policies.LatestN(keep_last)]
-        if keep_every is not None:
-            keep.append(policies.EveryNSteps(keep_every))
         self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(
-            absolute(workdir) / DIRECTORY,
+            restoring.absolute(workdir) / restoring.DIRECTORY,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy(keep),
-                # Those that a killed run left half written.
-                cleanup_tmp_directories=True,
+                preservation_policy=policies.LatestN(keep_last),
+                cleanup_tmp_directories=True,  # those that a killed run left half written
             ),
         )
 
@@ -77,27 +60,30 @@ class Checkpoints:
         """Tells whether the interval asks for a checkpoint after a step."""
         return step % self._save_every == 0
 
-    def save(self, step: int, state: Any) -> bool:
+    def save(self, step: int, state: Any, *, wait: bool = False) -> None:
         """Copies the state to the host and writes it in the background, unless its step is there.
 
-        The state's buffers may be donated as soon as this returns. Returns whether it is saved.
+        Args:
+          step: Steps that the state has taken.
+          state: Arrays, whose buffers may be donated as soon as this returns.
+          wait: Whether to return only once the checkpoint is complete on disk.
         """
-        if step in self._manager.all_steps():
-            return False
-        items = {
-            "state": ocp.args.StandardSave(state),
-            "config": ocp.args.JsonSave(self._config),
-            "results": ocp.args.JsonSave(self._results),
-        }
-        args = ocp.args.Composite(**items)
-        with _explaining_timeout():
-            return self._manager.save(step, args=args, force=True)
-
-    def save_and_wait(self, step: int, state: Any) -> None:
-        """Saves the state and waits until it is complete on disk."""
-        self.save(step, state)
-        with _explaining_timeout():
-            self._manager.wait_until_finished()
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state),
+            config=ocp.args.JsonSave(self._config),
+            results=ocp.args.JsonSave(self._results),
+        )
+        try:
+            if step not in self._manager.all_steps():
+                self._manager.save(step, args=args, force=True)
+            if wait:
+                self._manager.wait_until_finished()
+        except TimeoutError as error:  # Orbax's, of twenty minutes by the wall clock
+            raise MachineError(
+                "a checkpoint was not complete in time, because the disk is too slow or the clock "
+                "has been set forward: run the same command again to go on from the checkpoint "
+                "before"
+            ) from error
 
     def check_space(self, state: Any) -> None:
         """Raises a `MachineError` if the disk has no room for a checkpoint of this state."""
@@ -130,7 +116,7 @@ class Checkpoints:
         for step in steps:
             directory = self._manager.directory / str(step)
             try:
-                return restore_state(directory, target)
+                return restoring.restore_state(directory, target)
             except (DamagedCheckpointError, FileNotFoundError) as error:
                 note(f"{error}; going back to the one before")
                 self._set_aside(directory)
@@ -153,12 +139,7 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:
             self._manager.close()
             return
@@ -170,14 +151,3 @@ class Checkpoints:
         if jax.process_index() == 0:
             for unfinished in self._manager.directory.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
-
-
-@contextmanager
-def _explaining_timeout() -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError as error:
-        raise MachineError(
-            "a checkpoint was not complete in time, because the disk is too slow or the clock has "
-            "been set forward: run the same command again to go on from the checkpoint before"
-        ) from error

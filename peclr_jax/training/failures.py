@@ -6,13 +6,8 @@ from pathlib import Path
 
 import jax
 
-from peclr_jax.errors import (
-    MachineError,
-    OutOfMemoryError,
-    UserError,
-    explain_machine_fault,
-    is_machine_fault,
-)
+from peclr_jax import errors
+from peclr_jax.errors import MachineError, OutOfMemoryError, UserError
 
 # Faults of the program, not of its data; and a lack of memory, which has its own sentence.
 BUGS = (TypeError, AttributeError, NameError, AssertionError, LookupError, MemoryError)
@@ -66,9 +61,9 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
 
 def explain(error: BaseException, workdir: Path) -> str | None:
     """Explains a fault of the machine in one sentence; `None` if the error is none."""
-    if is_machine_fault(error):
+    if errors.is_machine_fault(error):
         again = "run the same command again: it goes on from the last checkpoint"
-        return explain_machine_fault(error, workdir, again)
+        return errors.explain_machine_fault(error, workdir, again)
     if is_out_of_memory(error):
         return (
             "the device has no memory left: no other program may use it, or see docs/faults.md "

@@ -12,7 +12,6 @@ References:
   <https://arxiv.org/abs/1608.03983>`_, 2016
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +31,6 @@ def scale_by_lars(
     mask: Mask = None,
     *,
     trust_coefficient: float = 0.02,
-    clip: bool = True,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
     r"""Adds weight decay to gradients and scales them by a clipped trust ratio.
@@ -56,12 +54,10 @@ def scale_by_lars(
         structure or a prefix of it, or a function from parameters to one. Tensors that are masked
         out are scaled nevertheless, with :math:`\lambda = 0`.
       trust_coefficient: Multiplier of the trust ratio.
-      clip: Whether to clip; if not, :math:`q` is used as it is.
       eps: Added to the denominator of the trust ratio.
     """
 
-    def init(params: optax.Params) -> optax.ScaleByScheduleState:
-        del params
+    def init(_: optax.Params) -> optax.ScaleByScheduleState:
         return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
 
     def update(
@@ -80,10 +76,8 @@ def scale_by_lars(
             param_norm = jnp.linalg.norm(param.ravel())
             update_norm = jnp.linalg.norm(update.ravel())
             ratio = trust_coefficient * param_norm / (update_norm + decay_rate * param_norm + eps)
-            if clip:
-                # At rate zero the quotient is infinite, and clipped to one like any other.
-                ratio = jnp.minimum(ratio / rate, 1.0)
-            adapted = (update + decay_rate * param) * ratio
+            # At rate zero the quotient is infinite, and clipped to one like any other.
+            adapted = (update + decay_rate * param) * jnp.minimum(ratio / rate, 1.0)
             return jnp.where((param_norm > 0) & (update_norm > 0), adapted, update)
 
         updates = jax.tree.map(scale, updates, params, decayed)
@@ -98,8 +92,6 @@ def lars_adam(
     mask: Mask = None,
     *,
     trust_coefficient: float = 0.02,
-    clip: bool = True,
-    lars_eps: float = 1e-8,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -115,34 +107,18 @@ def lars_adam(
       weight_decay: Strength of the L2 regularization, added to the gradient before LARS.
       mask: Which tensors to decay, see `scale_by_lars`, `decay_mask` and `official_decay_mask`.
       trust_coefficient: Multiplier of the trust ratio.
-      clip: Whether to clip the trust ratio over the learning rate at one.
-      lars_eps: Added to the denominator of the trust ratio.
       b1: Decay rate of Adam's first moment.
       b2: Decay rate of Adam's second moment.
       eps: Added to the denominator of Adam's step.
 
     Example:
-      >>> import jax, jax.numpy as jnp, optax
-      >>> from peclr_jax.training.optimizer import lars_adam, warmup_cosine
-      >>> objective = lambda x: jnp.sum(x**2)
-      >>> optimizer = lars_adam(warmup_cosine(0.5, warmup_steps=2, total_steps=20))
-      >>> params = jnp.array([1.0, 2.0, 3.0])
+      >>> schedule = warmup_cosine(4.5e-3, warmup_steps=520, total_steps=5200)
+      >>> optimizer = lars_adam(schedule, weight_decay=1e-6, mask=decay_mask)
       >>> state = optimizer.init(params)
-      >>> for _ in range(20):
-      ...     updates, state = optimizer.update(jax.grad(objective)(params), state, params)
-      ...     params = optax.apply_updates(params, updates)
-      >>> bool(objective(params) < 1.0)
-      True
+      >>> updates, state = optimizer.update(gradients, state, params)
     """
     return optax.chain(
-        scale_by_lars(
-            schedule,
-            weight_decay,
-            mask,
-            trust_coefficient=trust_coefficient,
-            clip=clip,
-            eps=lars_eps,
-        ),
+        scale_by_lars(schedule, weight_decay, mask, trust_coefficient=trust_coefficient),
         optax.scale_by_adam(b1=b1, b2=b2, eps=eps),
         optax.scale_by_learning_rate(schedule),
     )
@@ -175,14 +151,6 @@ def warmup_cosine(base: float, warmup_steps: int, total_steps: int) -> optax.Sch
         return base * jnp.where(step < warmup_steps, ramp, decay)
 
     return schedule
-
-
-def sqrt_batch_learning_rate(base: float, batch_size: int) -> float:
-    """Scales a learning rate with the square root of the batch size, micro-batches included.
-
-    The official base of 1e-4 gives 4.5e-3 at the paper's batch of 2048.
-    """
-    return base * math.sqrt(batch_size)
 
 
 def decay_mask(params: optax.Params) -> Any:

@@ -31,9 +31,8 @@ class MetricsWriter:
     """
 
     def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
-        root = Path(workdir)
-        root.mkdir(parents=True, exist_ok=True)
-        path = root / "metrics.jsonl"
+        folder, path = Path(workdir) / TENSORBOARD, Path(workdir) / "metrics.jsonl"
+        folder.mkdir(parents=True, exist_ok=True)
         kept = _read(path, start_step)
         with files.writing(path) as file:
             file.writelines(json.dumps(record) + "\n" for record in kept)
@@ -43,9 +42,8 @@ class MetricsWriter:
         from tensorboardX.proto import event_pb2
 
         self._event, self._summary = event_pb2.Event, summary
-        (root / TENSORBOARD).mkdir(exist_ok=True)
         # Not SummaryWriter, whose thread dies of a full disk and leaves the run waiting for it.
-        self._events = event_file_writer.EventsWriter(str(root / TENSORBOARD / "events"))
+        self._events = event_file_writer.EventsWriter(str(folder / "events"))
         self._flushed = time.monotonic()
         log = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(start_step + 1, session_log=log)
@@ -119,7 +117,6 @@ class Progress:
         self._console = console or Console(quiet=jax.process_index() > 0)
         self._bar: Bar | None = None
         self._writer: MetricsWriter | None = None
-        self._started = time.perf_counter()
         self._last: tuple[int, float] | None = None  # step and time of the last report
         self._waited = 0.0  # for batches, since the last report
 
@@ -129,7 +126,7 @@ class Progress:
         return self._workdir / TENSORBOARD
 
     @contextmanager
-    def running(self, start_step: int) -> Iterator["Progress"]:
+    def running(self, start_step: int) -> Iterator[None]:
         """Opens bar and files while the context is open."""
         self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
@@ -147,14 +144,13 @@ class Progress:
             )
             self._bar.start()
         try:
-            yield self
+            yield
         finally:
-            if self._bar is not None:
+            if self._bar:
                 self._bar.stop()
-                self._bar = None
-            if self._writer is not None:
+            if self._writer:
                 self._writer.close()
-                self._writer = None
+            self._bar = self._writer = None
 
     def is_due(self, step: int) -> bool:
         """Tells whether a step's metrics are reported."""

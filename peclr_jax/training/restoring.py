@@ -23,20 +23,19 @@ class DamagedCheckpointError(UserError):
     """A checkpoint that lacks files, or some of whose files have changed."""
 
 
-def find(path: Path, step: int | None = None) -> epath.Path:
-    """Finds the directory of one step's checkpoint.
+def find(path: Path) -> epath.Path:
+    """Finds the directory of a checkpoint, of the newest where there are several.
 
     Args:
       path: A run's directory, its `checkpoints` directory, or the directory of one step.
-      step: Steps of the checkpoint; the newest by default.
 
     Raises:
-      MissingFileError: If the path, a checkpoint in it, or that of this step is missing.
+      MissingFileError: If the path or a checkpoint in it is missing.
     """
     root = absolute(path)
     if not root.exists():
         raise MissingFileError(f"there is no checkpoint at {root}: the path does not exist")
-    if _is_checkpoint(root) and step is None:
+    if _is_checkpoint(root):
         return root
     if (root / DIRECTORY).exists():
         root = root / DIRECTORY
@@ -46,11 +45,7 @@ def find(path: Path, step: int | None = None) -> epath.Path:
             f"{root} holds no checkpoint: give a run's directory, its '{DIRECTORY}' directory, or "
             "the directory of one step in it"
         )
-    if step is not None and step not in found:
-        raise MissingFileError(
-            f"{root} holds no checkpoint of step {step}: choose one of {sorted(found)}"
-        )
-    return found[max(found) if step is None else step]
+    return found[max(found)]
 
 
 def restore_run_config(workdir: Path) -> dict[str, Any] | None:
@@ -63,26 +58,23 @@ def restore_run_config(workdir: Path) -> dict[str, Any] | None:
 
 def restore_config(path: Path) -> dict[str, Any]:
     """Restores the config of the run that made a checkpoint."""
-    directory = find(path)
-    with _reading(directory) as reader:
-        args = ocp.args.Composite(config=ocp.args.JsonRestore())
-        config = reader.restore(directory, args=args).config
-        if not isinstance(config, dict):
-            raise TypeError("its config is no object")
-        return config
+    return _restore_json(find(path), "config")
 
 
 def restore_results(path: Path) -> dict[str, Any]:
     """Restores what the run that made a checkpoint had found out, {} if it stored nothing."""
     directory = find(path)
-    if not (directory / "results").exists():  # written before there were any
-        return {}
+    # Checkpoints of earlier versions have none.
+    return _restore_json(directory, "results") if (directory / "results").exists() else {}
+
+
+def _restore_json(directory: epath.Path, item: str) -> dict[str, Any]:
     with _reading(directory) as reader:
-        args = ocp.args.Composite(results=ocp.args.JsonRestore())
-        results = reader.restore(directory, args=args).results
-        if not isinstance(results, dict):
-            raise TypeError("its results are no object")
-        return results
+        args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
+        found = reader.restore(directory, args=args)[item]
+        if not isinstance(found, dict):
+            raise TypeError(f"its {item} is no object")
+        return found
 
 
 def restore_params(path: Path) -> dict[str, Any]:
@@ -114,13 +106,12 @@ def restore_state(path: Path, target: State) -> State:
     directory = find(path)
     with _reading(directory) as reader:
         saved = reader.metadata(directory).item_metadata["state"].tree
-    if difference := trees.first_difference(saved, target):
-        name, found, wanted = difference
-        raise UserError(
-            f"the checkpoint {directory} has {name} as {found}, this run as {wanted}: it was made "
-            "with another model or optimizer; use its own config, or another workdir"
-        )
-    with _reading(directory) as reader:
+        if difference := trees.first_difference(saved, target):
+            name, found, wanted = difference
+            raise UserError(
+                f"the checkpoint {directory} has {name} as {found}, this run as {wanted}: it was "
+                "made with another model or optimizer; use its own config, or another workdir"
+            )
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, target)
         args = ocp.args.PyTreeRestore(
             item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
@@ -144,8 +135,8 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     try:
         with ocp.Checkpointer(handler) as reader:
             yield reader
-    except (MemoryError, jax.errors.JaxRuntimeError):
-        raise  # of this machine, not of the files
+    except (UserError, MemoryError, jax.errors.JaxRuntimeError):
+        raise  # of this run or machine, not of the files
     except Exception as error:
         if is_machine_fault(error):
             raise

@@ -2,27 +2,22 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import optax
 
 from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
 from peclr_jax.training import optimizer
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+_OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "lars_adam": optimizer.lars_adam,
-    "lamb": lambda schedule, weight_decay, mask: optax.lamb(
-        schedule, weight_decay=weight_decay, mask=mask
-    ),
+    "lamb": optax.lamb,
     # L2 decay through the gradient, as PyTorch's Adam (the official runs without LARS).
     "adam": lambda schedule, weight_decay, mask: optax.chain(
         optax.add_decayed_weights(weight_decay, mask), optax.adam(schedule)
     ),
 }
-DECAY_MASKS: dict[str, Callable[[Any], Any]] = {
-    "kernels": optimizer.decay_mask,
-    "official": optimizer.official_decay_mask,
-}
+_DECAY_MASKS = {"kernels": optimizer.decay_mask, "official": optimizer.official_decay_mask}
 
 
 class Schedule(NamedTuple):
@@ -55,7 +50,8 @@ class OptimizerSpec(Spec):
 
     def build(self, learning_rate: optax.Schedule) -> optax.GradientTransformation:
         """Makes the optimizer of a learning rate schedule."""
-        return OPTIMIZERS[self.name](learning_rate, self.weight_decay, DECAY_MASKS[self.decay_mask])
+        mask = _DECAY_MASKS[self.decay_mask]
+        return _OPTIMIZERS[self.name](learning_rate, weight_decay=self.weight_decay, mask=mask)
 
 
 @dataclasses.dataclass(frozen=True)

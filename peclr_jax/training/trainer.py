@@ -210,10 +210,9 @@ def fit(
                 with progress.paused():
                     progress.scalars(step, hook.run(step, state))
 
-    if step == total_steps:
-        checkpoints.save_and_wait(step, state)
-    else:
+    if step != total_steps:
         raise UserError(
             f"the batches ended after step {step} of {total_steps}: the source must repeat"
         )
+    checkpoints.save(step, state, wait=True)
     return state

@@ -2,8 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from typing import Any, SupportsFloat
+from typing import Any
 
 import jax
 
@@ -19,56 +18,17 @@ MAX_STEPS_IN_FLIGHT = 2
 _EXPLODED = 1e4
 
 
-class LossGuard:
-    """Stops a run whose loss is not finite or has exploded, compared with the first one seen."""
-
-    def __init__(self) -> None:
-        self._first: float | None = None
-
-    def check(
-        self, step: int, metrics: Mapping[str, SupportsFloat], last_saved: int | None
-    ) -> None:
-        """Raises a `NonFiniteLossError` for numbers that are not finite or an exploded loss.
-
-        Args:
-          step: Steps taken.
-          metrics: With `loss`, `gradient_norm` and `parameter_norm`; passed if `skipped` is set.
-          last_saved: Step of the newest checkpoint, `None` if there is none.
-        """
-        names = ("loss", "gradient_norm", "parameter_norm")
-        loss, gradient, parameters = (float(metrics[name]) for name in names)
-        if float(metrics.get("skipped", 0.0)) and math.isfinite(parameters):
-            return
-        if self._first is None:
-            self._first = abs(loss)
-        exploded = abs(loss) > _EXPLODED * max(self._first, 1.0)
-        if math.isfinite(loss + gradient + parameters) and not exploded:
-            return
-        what = "has exploded to" if exploded and math.isfinite(loss) else "is"
-        saved = (
-            "no checkpoint had been saved before"
-            if last_saved is None
-            else f"the last good checkpoint is that of step {last_saved}"
-        )
-        raise NonFiniteLossError(
-            f"the loss {what} {loss:.4g}, with gradients of norm {gradient:.4g} and parameters of "
-            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since: try a "
-            "lower --config.optimizer.learning_rate, a longer --config.optimizer.warmup_epochs or "
-            "--config.model.dtype=float32 in a new --workdir, or skip a few such steps by "
-            "--config.optimizer.skip_nonfinite=10 if the data are to blame"
-        )
-
-
 class Watch:
-    """The steps in flight, in order; no state is saved whose metrics are not as they should be.
+    """The steps in flight, in order; no state is saved after a loss that is not as it should be.
 
-    More than `most_skipped` steps that are skipped because they are not finite end the run.
+    A `NonFiniteLossError` ends the run if the loss, its gradient or the parameters are not finite,
+    if the loss has exploded, or if more than `most_skipped` steps were skipped for that.
     """
 
     def __init__(self, progress: Progress, checkpoints: Checkpoints, most_skipped: int) -> None:
         self._progress, self._checkpoints = progress, checkpoints
         self._most_skipped, self._skipped = most_skipped, 0
-        self._guard = LossGuard()
+        self._first_loss: float | None = None
         self._in_flight: deque[tuple[int, bool, Metrics]] = deque()
 
     def started(self, step: int, metrics: Metrics, *, is_reported: bool) -> None:
@@ -99,26 +59,46 @@ class Watch:
           metrics: Metrics of the last step.
           wait: Whether to return only once the checkpoint is complete on disk.
         """
-        self._guard.check(step, metrics, self._checkpoints.latest_step())
+        self._check(step, metrics)
         with self._progress.paused():
-            if wait:
-                self._checkpoints.save_and_wait(step, state)
-            else:
-                self._checkpoints.save(step, state)
+            self._checkpoints.save(step, state, wait=wait)
 
     def _settle(self) -> None:
         step, is_reported, metrics = self._in_flight.popleft()
         with explaining_memory(step):
             jax.block_until_ready(metrics)
-        if "skipped" in metrics:
-            self._count_skipped(step, metrics)
+        if float(metrics.get("skipped", 0.0)):
+            self._count_skipped(step)
         if is_reported:
-            self._guard.check(step, metrics, self._checkpoints.latest_step())
+            self._check(step, metrics)
             self._progress.report(step, metrics)
 
-    def _count_skipped(self, step: int, metrics: Metrics) -> None:
-        if not float(metrics["skipped"]):
+    def _check(self, step: int, metrics: Metrics) -> None:
+        names = ("loss", "gradient_norm", "parameter_norm")
+        loss, gradient, parameters = (float(metrics[name]) for name in names)
+        if float(metrics.get("skipped", 0.0)) and math.isfinite(parameters):
             return
+        if self._first_loss is None:
+            self._first_loss = abs(loss)
+        exploded = abs(loss) > _EXPLODED * max(self._first_loss, 1.0)
+        if math.isfinite(loss + gradient + parameters) and not exploded:
+            return
+        what = "has exploded to" if exploded and math.isfinite(loss) else "is"
+        last = self._checkpoints.latest_step()
+        saved = (
+            "no checkpoint had been saved before"
+            if last is None
+            else f"the last good checkpoint is that of step {last}"
+        )
+        raise NonFiniteLossError(
+            f"the loss {what} {loss:.4g}, with gradients of norm {gradient:.4g} and parameters of "
+            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since: try a "
+            "lower --config.optimizer.learning_rate, a longer --config.optimizer.warmup_epochs or "
+            "--config.model.dtype=float32 in a new --workdir, or skip a few such steps by "
+            "--config.optimizer.skip_nonfinite=10 if the data are to blame"
+        )
+
+    def _count_skipped(self, step: int) -> None:
         self._skipped += 1
         self._progress.note(
             f"step {step} is skipped, because its loss or gradient is not finite: "

@@ -13,8 +13,6 @@ from jax.experimental import multihost_utils
 
 from peclr_jax.errors import MachineError, UserError
 
-LOCK = ".lock"
-HOLDER = ".lock.holder"
 # Errors of file systems that have no locks; there nobody is refused.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -26,7 +24,7 @@ def locked(workdir: Path) -> Iterator[None]:
     The lock is the operating system's: it ends with the process, however that ends. Process 0
     holds it for all processes of a run, which must see the same directory.
     """
-    lock = FileLock(workdir / LOCK, timeout=0, fallback_to_soft=False)
+    lock = FileLock(workdir / ".lock", timeout=0, fallback_to_soft=False)
     try:
         if jax.process_index() == 0:
             _acquire(lock, workdir)
@@ -37,7 +35,7 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def _acquire(lock: FileLock, workdir: Path) -> None:
-    holder = workdir / HOLDER
+    holder = workdir / ".lock.holder"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
         with suppress(NotImplementedError):

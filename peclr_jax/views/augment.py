@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Key, UInt8
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, crop
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.views.operations import apply_operations, photometric_operations
+from peclr_jax.views.operations import apply_operations
 from peclr_jax.views.spec import ViewSpec as ViewSpec
 
 # ImageNet's, in [0, 1], RGB. NumPy: importing this module must not start a JAX backend.
@@ -54,7 +54,6 @@ def augment(
       to_source: Image pixels to source pixels; `None` for images that are sources.
       source_side: Side of the sources in pixels, needed with `to_source`; static under `jax.jit`.
     """
-    batch = len(images)
     if to_source is None:
         source_side = images.shape[1]
     elif source_side is None:
@@ -62,7 +61,7 @@ def augment(
     transform_key, photometric_key = jax.random.split(key)
     transform = affine.sample(
         transform_key,
-        batch,
+        len(images),
         rotation=float(np.deg2rad(spec.rotation_deg)),
         scale=spec.scale,
         translation=spec.translation,
@@ -71,7 +70,7 @@ def augment(
     if to_source is not None:
         matrix = affine.compose_matrices(to_source, matrix)
     views = affine.apply_to_images(images, matrix, spec.size)
-    views = apply_operations(photometric_key, views, photometric_operations(spec))
+    views = apply_operations(photometric_key, views, spec)
     return View(normalize(views), transform)
 
 
@@ -124,7 +123,8 @@ def source_to_view(
 def warp_onto(view: View, frame: Similarity) -> Float[Array, "batch size size 3"]:
     """Resamples a view into the frame of another, to compare the two: RGB in [0, 255]."""
     size = view.images.shape[1]
-    matrix = affine.to_matrix(affine.compose(affine.invert(view.transform), frame), size)
+    to_canonical = affine.invert_matrix(affine.to_matrix(view.transform, size))
+    matrix = affine.compose_matrices(to_canonical, affine.to_matrix(frame, size))
     return affine.apply_to_images(denormalize(view.images), matrix, size)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 ChannelOrder = Literal["rgb", "bgr"]
+Images = Float[Array, "batch height width 3"]
 
 # ITU-R BT.601, the weights of OpenCV and PIL.
 _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
@@ -22,7 +23,7 @@ _TINY = 1e-9
 
 
 def color_jitter(
-    images: Float[Array, "batch height width 3"],
+    images: Images,
     hue: Float[Array, " batch"],
     saturation: Float[Array, " batch"],
     gain: Float[Array, " batch"],
@@ -30,7 +31,7 @@ def color_jitter(
     *,
     channel_order: ChannelOrder = "rgb",
     quantize: bool = False,
-) -> Float[Array, "batch height width 3"]:
+) -> Images:
     """Multiplies hue and saturation and maps value V to `gain * V + offset` (PeCLR, Sec. 8).
 
     The hue angle starts at red, so a factor below one turns every hue back toward red (toward
@@ -63,24 +64,20 @@ def color_jitter(
 
 
 def grey(
-    images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
+    images: Images, *, channel_order: ChannelOrder = "rgb"
 ) -> Float[Array, "batch height width"]:
     """Returns the luma of every pixel."""
     red, green, blue = _channels(images, channel_order)
     return _RED * red + _GREEN * green + _BLUE * blue
 
 
-def color_drop(
-    images: Float[Array, "batch height width 3"], *, channel_order: ChannelOrder = "rgb"
-) -> Float[Array, "batch height width 3"]:
+def color_drop(images: Images, *, channel_order: ChannelOrder = "rgb") -> Images:
     """Replaces every pixel by its grey value."""
     luma = grey(images, channel_order=channel_order)
     return jnp.broadcast_to(luma[..., None], images.shape)
 
 
-def gaussian_noise(
-    key: Key[Array, ""], images: Float[Array, "batch height width 3"], deviation: float
-) -> Float[Array, "batch height width 3"]:
+def gaussian_noise(key: Key[Array, ""], images: Images, deviation: float) -> Images:
     """Adds independent Gaussian noise to every value, clipped to [0, 255].
 
     The official code's noise is one-sided and wraps modulo 256, both by accident of uint8.
@@ -95,11 +92,11 @@ def gaussian_noise(
 
 
 def cut_out(
-    images: Float[Array, "batch height width 3"],
+    images: Images,
     center: Float[Array, "batch 2"],
     side: Float[Array, " batch"],
     fill: Float[Array, " batch"],
-) -> Float[Array, "batch height width 3"]:
+) -> Images:
     """Paints a square of one grey over each image.
 
     Args:

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from peclr_jax.views.color import ChannelOrder, grey
+from peclr_jax.views.color import ChannelOrder, Images, grey
 
 
 def blur_kernel_size(side: int, fraction: float = 0.1) -> int:
     """Returns `fraction` of the image's side, truncated and made odd (PeCLR: 13 at 128 px)."""
-    size = int(fraction * side)
-    return size + 1 if size % 2 == 0 else size
+    return int(fraction * side) | 1
 
 
 def gaussian_blur(
@@ -39,12 +38,7 @@ def gaussian_blur(
     return _correlate(_correlate(images, kernel, axis=1), kernel, axis=2)
 
 
-def sobel(
-    images: Float[Array, "batch height width 3"],
-    *,
-    channel_order: ChannelOrder = "rgb",
-    wrap: bool = False,
-) -> Float[Array, "batch height width 3"]:
+def sobel(images: Images, *, channel_order: ChannelOrder = "rgb", wrap: bool = False) -> Images:
     """Replaces every pixel by dx + dy of the grey image under the 3x3 Sobel kernels.
 
     Args:
@@ -61,17 +55,15 @@ def sobel(
 
 def sobel_response(luma: Float[Array, "batch height width"]) -> Float[Array, "batch height width"]:
     """Returns dx + dy, signed, each the 3x3 Sobel derivative (8 times the slope per pixel)."""
-    batch = luma.shape[0]
-    smooth = jnp.broadcast_to(jnp.array([1.0, 2.0, 1.0]), (batch, 3))
-    difference = jnp.broadcast_to(jnp.array([-1.0, 0.0, 1.0]), (batch, 3))
+    smooth, difference = jnp.array([[1.0, 2.0, 1.0]]), jnp.array([[-1.0, 0.0, 1.0]])
     image = luma[..., None]
     dx = _correlate(_correlate(image, smooth, axis=1), difference, axis=2)
     dy = _correlate(_correlate(image, difference, axis=1), smooth, axis=2)
     return (dx + dy)[..., 0]
 
 
-def _correlate(images: Array, kernel: Float[Array, "batch taps"], axis: int) -> Array:
-    """Correlates along one axis with an odd kernel of each image's own."""
+def _correlate(images: Array, kernel: Float[Array, "#batch taps"], axis: int) -> Array:
+    """Correlates along one axis with an odd kernel of each image's own, or one for all."""
     taps = kernel.shape[1]
     padding = [(0, 0)] * images.ndim
     padding[axis] = (taps // 2, taps // 2)

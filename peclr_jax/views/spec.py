@@ -92,23 +92,12 @@ class ViewSpec(Spec):
     def __post_init__(self) -> None:
         """Checks every field."""
         super().__post_init__()
-        for name, least in _LEAST.items():
-            low, high = getattr(self, name)
-            if not least <= low <= high:
-                raise FieldError(
-                    name, f"must satisfy {least:g} <= low <= high, got {(low, high)!r}"
-                )
+        for name, value in vars(self).items():
+            least = _LEAST.get(name, 0.0)
+            if isinstance(value, tuple) and not least <= value[0] <= value[1]:
+                raise FieldError(name, f"must satisfy {least:g} <= low <= high, got {value!r}")
 
 
-# A transform of scale 0 cannot be undone, and a Gaussian of width 0 is not one.
-_SMALLEST_POSITIVE = 1e-6
-_LEAST = {
-    "scale": _SMALLEST_POSITIVE,
-    "translation": -1.0,
-    "blur_sigma": _SMALLEST_POSITIVE,
-    "hue": 0.0,
-    "saturation": 0.0,
-    "value_gain": 0.0,
-    "value_offset": -255.0,
-    "cutout_side": 0.0,
-}
+# Of ranges, 0 for the others. A transform of scale 0 cannot be undone, and a Gaussian of width 0 is
+# not one.
+_LEAST = {"scale": 1e-6, "blur_sigma": 1e-6, "translation": -1.0, "value_offset": -255.0}

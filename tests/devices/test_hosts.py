@@ -1,5 +1,6 @@
 """Runs of two processes, each of which has four devices, beside one process that has eight."""
 
+import functools
 import json
 import os
 import shutil
@@ -48,8 +49,6 @@ PRETRAIN = DATA | {
 BOUND = 60
 # How JAX ends them; a collective may fail first.
 ENDED_BY_JAX = (-signal.SIGABRT, 1)
-
-
 # Of the processes; what they compile is kept for each other, by the variable that all tests have.
 ENVIRONMENT = {
     **os.environ,
@@ -97,18 +96,15 @@ def launch():
                     text=True,
                 )
             )
+        if fault:
+            started.insert(0, started.pop(fault[0]))
         try:
-            if fault:
-                first = started.pop(fault[0])
-                said = first.communicate()
-                others = [(p, *p.communicate(timeout=BOUND)) for p in started]
-                ended = [(first, *said), *others]
-            else:
-                ended = [(p, *p.communicate()) for p in started]
+            said = [started[0].communicate()]
+            said += [p.communicate(timeout=BOUND if fault else None) for p in started[1:]]
         finally:
             for process in started:
                 process.kill()
-        return [Ended(process.returncode, *said) for process, *said in ended]
+        return [Ended(p.returncode, *words) for p, words in zip(started, said, strict=True)]
 
     return call
 
@@ -186,12 +182,8 @@ def test_the_first_process_alone_speaks_and_writes(by_one, by_two):
 
 def test_what_two_processes_saved_is_read_by_one(by_one, by_two):
     """Twenty steps of at most 4e-5 apart, which Adam makes of rounding errors, too."""
-    expected, actual = (restore_params(workdir) for workdir in (by_one, by_two[0]))
-    jax.tree.map(
-        lambda one, two: np.testing.assert_allclose(two, one, rtol=1e-2, atol=2e-3),
-        expected,
-        actual,
-    )
+    compare = functools.partial(np.testing.assert_allclose, rtol=1e-2, atol=2e-3)
+    jax.tree.map(compare, restore_params(by_two[0]), restore_params(by_one))
 
 
 def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp_path):

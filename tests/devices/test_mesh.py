@@ -32,12 +32,6 @@ def test_replication_copies_to_every_device():
     assert len(tree["kernel"].addressable_shards) == len(jax.devices())
 
 
-@pytest.mark.parametrize("array", [np.zeros((7, 2)), np.zeros(())])
-def test_rows_that_do_not_divide_are_refused(array):
-    with pytest.raises(ValueError, match="multiple of 2"):
-        shard_batch(array, make_mesh(jax.devices()[:2]))
-
-
 def test_batch_sizes_are_checked_before_anything_is_allocated():
     check_batch_size(64, num_devices=8, num_micro_batches=2)
     with pytest.raises(ValueError, match=r"multiple of 16, for example 96 or 112$"):

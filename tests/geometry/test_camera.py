@@ -18,13 +18,12 @@ INTRINSICS = jnp.array([[500.0, 2.0, 112.0], [0.0, 480.0, 110.0], [0.0, 0.0, 1.0
 @pytest.fixture(scope="module")
 def reference(parity):
     arrays = parity("pose25d")
-    return {
-        name: jnp.array(
-            skeleton.reorder(value, skeleton.FROM_AIT) if value.shape[1:] == (21, 3) else value
-        )
-        for name, value in arrays.items()
-        if value.dtype == np.float32
-    }
+
+    def ours(value):
+        joints = value.shape[1:] == (21, 3)
+        return jnp.array(skeleton.reorder(value, skeleton.FROM_AIT) if joints else value)
+
+    return {name: ours(value) for name, value in arrays.items() if value.dtype == np.float32}
 
 
 def hand(seed: int, batch: tuple[int, ...] = ()) -> jax.Array:
@@ -44,46 +43,28 @@ def test_25d_is_the_official_one(reference):
 
 # Ten times the noise floors that come with the reference numbers.
 @pytest.mark.parametrize(("prefix", "rtol"), [("", 5.3e-6), ("noisy_", 2.5e-5), ("edge_", 2.5e-5)])
-def test_root_depth_is_the_official_one(reference, prefix, rtol):
-    intrinsics = reference["edge_K" if prefix == "edge_" else "K"]
-    depth = camera.root_depth(reference[f"{prefix}joints25d"], intrinsics, bone=OFFICIAL_BONE)
+def test_root_depth_and_3d_are_the_official_ones(reference, prefix, rtol):
+    edge = "edge_" if prefix == "edge_" else ""
+    pose, intrinsics = reference[f"{prefix}joints25d"], reference[f"{edge}K"]
+    depth = camera.root_depth(pose, intrinsics, bone=OFFICIAL_BONE)
     np.testing.assert_allclose(depth, reference[f"{prefix}zroot"], rtol=rtol)
-
-
-@pytest.mark.parametrize(
-    ("pose", "joints"),
-    [
-        ("joints25d", "joints3d"),
-        ("joints25d", "joints3d_back"),
-        ("noisy_joints25d", "noisy_joints3d"),
-        ("edge_joints25d", "edge_joints3d"),
-    ],
-)
-def test_3d_is_the_official_one(reference, pose, joints):
-    edge = "edge_" if pose.startswith("edge_") else ""
-    recovered = camera.from_25d(
-        reference[pose], reference[f"{edge}K"], reference[f"{edge}scale"], bone=OFFICIAL_BONE
-    )
-    # The clamped edge cases lie fifty metres away.
-    np.testing.assert_allclose(recovered, reference[joints], atol=6e-6, rtol=1e-6)
+    joints = camera.from_25d(pose, intrinsics, reference[f"{edge}scale"], bone=OFFICIAL_BONE)
+    for name in ("joints3d", "joints3d_back") if not prefix else (f"{prefix}joints3d",):
+        # The clamped edge cases lie fifty metres away.
+        np.testing.assert_allclose(joints, reference[name], atol=6e-6, rtol=1e-6)
 
 
 def test_3d_with_a_given_root_depth_is_the_official_one(reference):
-    recovered = camera.from_25d(
-        reference["noisy_joints25d"],
-        reference["K"],
-        reference["scale"],
-        z_root=reference["zroot"],
-    )
+    pose, intrinsics, scale, z_root = map(reference.get, ("noisy_joints25d", "K", "scale", "zroot"))
+    recovered = camera.from_25d(pose, intrinsics, scale, z_root=z_root)
     np.testing.assert_allclose(recovered, reference["noisy_joints3d_given_zroot"], atol=6e-6)
 
 
 def test_root_depth_of_the_released_network(parity):
     reference = parity("refine")
     # Its refinement module takes points of the plane z = 1: pixels of an identity camera.
-    pose = np.concatenate(
-        [reference["mlp_hands_kp3d_unnorm"][..., :2], reference["mlp_hands_zrel"]], -1
-    )
+    points, depths = reference["mlp_hands_kp3d_unnorm"], reference["mlp_hands_zrel"]
+    pose = np.concatenate([points[..., :2], depths], -1)
     pose = jnp.array(skeleton.reorder(pose, skeleton.FROM_AIT))
     estimate = camera.root_depth(pose, jnp.eye(3), epsilon=1e-8, bounds=(4.0, 50.0))
     np.testing.assert_allclose(estimate, reference["mlp_hands_zroot_est"], rtol=2.5e-5)
@@ -111,9 +92,8 @@ def test_projection_and_back(seed):
     pixels = camera.project(joints, INTRINSICS)
     homogeneous = np.asarray(joints, np.float64) @ np.asarray(INTRINSICS, np.float64).T
     np.testing.assert_allclose(pixels, homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-3)
-    np.testing.assert_allclose(
-        camera.back_project(pixels, joints[:, 2], INTRINSICS), joints, atol=1e-6
-    )
+    lifted = camera.back_project(pixels, joints[:, 2], INTRINSICS)
+    np.testing.assert_allclose(lifted, joints, atol=1e-6)
 
 
 def test_any_leading_axes_and_one_camera_for_all():

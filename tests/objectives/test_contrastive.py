@@ -32,20 +32,18 @@ def check(loss_of, points, reference, name):
     assert np.abs(gradient - expected).max() < 3e-6 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("variant", GEOMETRY)
-@pytest.mark.parametrize("case", CASES)
-def test_equivariant_loss_and_gradient_are_the_official_ones(parity, case, variant):
+@pytest.mark.parametrize(
+    ("case", "variant", "chunk"),
+    [*((case, variant, None) for case in CASES for variant in GEOMETRY), ("c4", "both", 3)],
+)
+def test_equivariant_loss_and_gradient_are_the_official_ones(parity, case, variant, chunk):
     reference = parity("loss")
     points, transform = official(reference, case, *GEOMETRY[variant])
-    loss = partial(contrastive.equivariant_nt_xent, transform=transform, temperature=0.5)
+
+    def loss(points):
+        return contrastive.equivariant_nt_xent(points, transform, 0.5, chunk=chunk)
+
     check(loss, points, reference, f"{case}_{variant}")
-
-
-def test_chunked_loss_and_gradient_are_the_official_ones(parity):
-    reference = parity("loss")
-    points, transform = official(reference, "c4")
-    loss = partial(contrastive.equivariant_nt_xent, transform=transform, temperature=0.5, chunk=3)
-    check(loss, points, reference, "c4_both")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -97,13 +95,15 @@ def test_undoing_returns_a_moved_point_set(angle, shift, seed):
     np.testing.assert_allclose(undone, points, atol=2e-5)
 
 
-def test_direct_translation_moves_by_the_fraction_itself():
+@pytest.mark.parametrize(
+    ("range_of", "moved_by"),
+    [(contrastive.unit_range, [0.1, 0.2]), (contrastive.latent_range, [1.0, 4.0])],
+)
+def test_a_translation_is_undone_as_a_fraction_of_the_range(range_of, moved_by):
     points = jnp.array([[[0.0, 0.0], [10.0, 20.0]]])
     transform = Similarity(jnp.zeros(1), jnp.ones(1), jnp.array([[0.1, 0.2]]))
-    direct = contrastive.undo_transform(points, transform, range_of=contrastive.unit_range)
-    np.testing.assert_allclose(direct, points - jnp.array([0.1, 0.2]), atol=1e-6)
-    scaled = contrastive.undo_transform(points, transform)
-    np.testing.assert_allclose(scaled, points - jnp.array([1.0, 4.0]), atol=1e-6)
+    undone = contrastive.undo_transform(points, transform, range_of=range_of)
+    np.testing.assert_allclose(undone, points - jnp.array(moved_by), atol=1e-6)
 
 
 @given(
@@ -130,21 +130,26 @@ def test_centered_points_lie_and_reach_where_they_like(shift, scale, seed):
 def test_an_attached_range_changes_the_gradient_alone():
     points = jax.random.normal(jax.random.key(0), (8, 16, 2))
     transform = Similarity(jnp.zeros(8), jnp.ones(8), jax.random.normal(jax.random.key(1), (8, 2)))
-    results = [
-        jax.value_and_grad(contrastive.equivariant_nt_xent)(
-            points, transform, 0.5, range_of=range_of
-        )
-        for range_of in (contrastive.latent_range, contrastive.attached_range)
-    ]
+
+    def loss(points, range_of):
+        undone = contrastive.equivariant_projections(points, transform, range_of=range_of)
+        return contrastive.nt_xent(undone, 0.5)
+
+    ranges = (contrastive.latent_range, contrastive.attached_range)
+    results = [jax.value_and_grad(loss)(points, range_of) for range_of in ranges]
     (detached, gradient), (attached, other) = results
     np.testing.assert_allclose(attached, detached, rtol=1e-6)
     assert np.abs(gradient - other).max() > 1e-3
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="odd number of rows, 3"):
-        contrastive.nt_xent(jnp.ones((3, 2)), 0.5)
-    with pytest.raises(ValueError, match="temperature must be positive, got 0"):
-        contrastive.nt_xent(jnp.ones((4, 2)), 0.0)
-    with pytest.raises(ValueError, match="chunk must be a positive number"):
-        contrastive.nt_xent(jnp.ones((4, 2)), 0.5, chunk=0)
+@pytest.mark.parametrize(
+    ("rows", "temperature", "chunk", "said"),
+    [
+        (3, 0.5, None, "odd number of rows, 3"),
+        (4, 0.0, None, "temperature must be positive, got 0"),
+        (4, 0.5, 0, "chunk must be a positive number"),
+    ],
+)
+def test_mistakes_are_named(rows, temperature, chunk, said):
+    with pytest.raises(ValueError, match=said):
+        contrastive.nt_xent(jnp.ones((rows, 2)), temperature, chunk=chunk)

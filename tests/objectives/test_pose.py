@@ -10,6 +10,7 @@ from peclr_jax.hands import skeleton
 from peclr_jax.objectives import pose as losses
 
 SIDE = 64
+IDENTITY = jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
 INTRINSICS = jnp.array([[80.0, 0.0, 31.5], [0.0, 84.0, 30.0], [0.0, 0.0, 1.0]])
 
 
@@ -30,7 +31,7 @@ def labels(seed: int = 0, batch: int = 3) -> dict[str, jax.Array]:
     }
 
 
-def target_of(batch, matrix):
+def target_of(batch, matrix=IDENTITY):
     return losses.target_in_view(batch, matrix, camera.assumed_intrinsics(SIDE))
 
 
@@ -43,9 +44,7 @@ def target_of(batch, matrix):
 def test_labels_of_a_view_lift_to_the_same_hand_rolled(seed, angle, zoom, shift):
     batch = labels(seed)
     transform = affine.Similarity(
-        jnp.full(3, angle, jnp.float32),
-        jnp.full(3, zoom, jnp.float32),
-        jnp.full((3, 2), shift / SIDE, jnp.float32),
+        jnp.full(3, angle), jnp.full(3, zoom), jnp.full((3, 2), shift / SIDE)
     )
     target, intrinsics = target_of(batch, affine.to_matrix(transform, SIDE))
     lifted = camera.from_25d(
@@ -58,12 +57,11 @@ def test_labels_of_a_view_lift_to_the_same_hand_rolled(seed, angle, zoom, shift)
 
 def test_what_is_not_labelled_is_never_read():
     batch = labels()
-    matrix = jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
     prediction = jax.random.normal(jax.random.key(0), (3, 21, 3))
     depth = jnp.array([10.0, 11.0, 12.0])
 
     def values(batch):
-        target, intrinsics = target_of(batch, matrix)
+        target, intrinsics = target_of(batch)
 
         def total(prediction):
             return (
@@ -74,20 +72,17 @@ def test_what_is_not_labelled_is_never_read():
 
         return jax.value_and_grad(total)(prediction), intrinsics
 
-    masked = batch | {
-        "keypoints_2d_valid": batch["keypoints_2d_valid"].at[0, 5].set(False),
-        "keypoints_3d_valid": batch["keypoints_3d_valid"].at[1, 7].set(False),
-        "bone_length_valid": batch["bone_length_valid"].at[2].set(False),
-        "intrinsics_valid": batch["intrinsics_valid"].at[0].set(False),
-    }
-    junk = masked | {
-        "keypoints_2d": masked["keypoints_2d"].at[0, 5].set(1e4),
-        "keypoints_3d": masked["keypoints_3d"].at[1, 7].set(-1e4),
-        "bone_length": masked["bone_length"].at[2].set(0.0),
-        "intrinsics": masked["intrinsics"].at[0].set(0.0),
-    }
+    masked, junk = dict(batch), {}
+    for name, where, value in (
+        ("keypoints_2d", (0, 5), 1e4),
+        ("keypoints_3d", (1, 7), -1e4),
+        ("bone_length", 2, 0.0),
+        ("intrinsics", 0, 0.0),
+    ):
+        masked[f"{name}_valid"] = batch[f"{name}_valid"].at[where].set(False)
+        junk[name] = batch[name].at[where].set(value)
     (value, gradient), _ = values(masked)
-    (junk_value, junk_gradient), intrinsics = values(junk)
+    (junk_value, junk_gradient), intrinsics = values(masked | junk)
     assert value == junk_value
     np.testing.assert_array_equal(gradient, junk_gradient)
     assert (gradient[0, 5, :2] == 0).all()
@@ -99,15 +94,13 @@ def test_what_is_not_labelled_is_never_read():
 def test_a_hand_without_its_root_has_no_relative_depths():
     batch = labels()
     hidden = batch["keypoints_3d_valid"].at[1, skeleton.WRIST].set(False)
-    target, _ = target_of(
-        batch | {"keypoints_3d_valid": hidden}, jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3))
-    )
+    target, _ = target_of(batch | {"keypoints_3d_valid": hidden})
     assert not target.depth_valid[1].any()
     assert target.root_depth_valid.tolist() == [True, False, True]
 
 
 def test_units():
-    target, _ = target_of(labels(), jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3)))
+    target, _ = target_of(labels())
     off = target.pose + jnp.array([SIDE / 2, -SIDE / 2, 2.0])
     assert losses.keypoints_2d(off, target, SIDE) == pytest.approx(1.0, rel=1e-5)
     assert losses.relative_depth(off, target) == pytest.approx(2.0, rel=1e-5)
@@ -116,11 +109,8 @@ def test_units():
 
 def test_nothing_labelled_costs_nothing():
     batch = labels()
-    empty = {
-        name: jnp.zeros_like(value) if name.endswith("_valid") else value
-        for name, value in batch.items()
-    }
-    target, _ = target_of(empty, jnp.broadcast_to(jnp.eye(2, 3), (3, 2, 3)))
+    empty = {name: jnp.zeros_like(batch[name]) for name in batch if name.endswith("_valid")}
+    target, _ = target_of(batch | empty)
     pose = jnp.zeros((3, 21, 3))
     assert losses.keypoints_2d(pose, target, SIDE) == 0
     assert losses.relative_depth(pose, target) == 0

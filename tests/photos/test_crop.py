@@ -24,20 +24,11 @@ def check(crop, square, mirror, tolerance):
     y, x = np.mgrid[:SIZE, :SIZE]
     place = to_photo @ np.stack([x.ravel(), y.ravel(), np.ones(SIZE * SIZE)])
     reach = 2 + square.side / SIZE
-    inside = (
-        (place[0] > reach)
-        & (place[0] < WIDTH - 1 - reach)
-        & (place[1] > reach)
-        & (place[1] < HEIGHT - 1 - reach)
-    )
+    # How far inside of the nearest border; beyond it below 0.
+    depth = np.min([place[0], WIDTH - 1 - place[0], place[1], HEIGHT - 1 - place[1]], axis=0)
+    inside, outside = depth > reach, depth < -reach
     seen = (crop.reshape(-1, 3)[:, :2].astype(float) - 5) / 2
     np.testing.assert_allclose(seen[inside], place[:2].T[inside], atol=tolerance)
-    outside = (
-        (place[0] < -reach)
-        | (place[0] > WIDTH + reach)
-        | (place[1] < -reach)
-        | (place[1] > HEIGHT + reach)
-    )
     assert (crop.reshape(-1, 3)[outside] == 0).all()
 
 

@@ -1,10 +1,8 @@
-"""Where to look for a hand, first and next."""
-
 import numpy as np
 import pytest
 
 from peclr_jax.geometry.crop import Square
-from peclr_jax.photos.looking import LookingRule, official_rule
+from peclr_jax.photos.looking import LookingRule
 
 RULE = LookingRule(hand_margin=1.5, central_box=0.6, closest=0.5, widest=1.5)
 LAST = Square(100.0, 50.0, 60.0)
@@ -35,8 +33,9 @@ def test_what_makes_no_sense_is_not_followed(found):
 
 
 @pytest.mark.parametrize("hand", [0.5, 3.0, 400.0])
-def test_the_official_rule_bounds_nothing(hand):
-    rule = official_rule(1.4)
+def test_a_rule_like_the_official_one_bounds_nothing(hand):
+    rule = LookingRule(1.4, 0.33, closest=0.0, widest=float("inf"))
+    assert (RULE.detail, rule.detail) == (2.0, 1.0)
     assert rule.first(None, 200, 100).side == pytest.approx(0.33 * 1.4 * 100)
     following = rule.following(LAST, keypoints(100.0, 50.0, hand))
     assert following.side == pytest.approx(1.4 * max(hand, 2.0))

@@ -10,7 +10,9 @@ from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.prepare import Options, Skipped, prepare, prepare_all
 
 OPTIONS = Options(32, LookingRule(), 600, 0.0, 40.0)
+FOCAL = OPTIONS._replace(focal_px=700.0)
 SOMEWHERE = Request((Hand("right"),))
+IN_A_SMALL_BOX = Request((Hand("right", (100.0, 100.0, 140.0, 150.0)),))
 
 
 @pytest.fixture
@@ -19,28 +21,25 @@ def path(tmp_path):
     return tmp_path / "photo.jpg"
 
 
-def test_little_is_kept(path):
-    small_box = Request((Hand("right", (100.0, 100.0, 140.0, 150.0)),))
-    for request in (SOMEWHERE, small_box):
-        prepared = prepare(path, request, OPTIONS)
-        assert (prepared.width, prepared.height) == (1600, 1200)
-        assert max(prepared.preview.size) == 600
-        assert max(prepared.subjects[0].window.image.size) <= 8 * 32 + 2
-
-
-def test_a_small_box_is_kept_sharp(path):
-    prepared = prepare(path, Request((Hand("right", (100.0, 100.0, 140.0, 150.0)),)), OPTIONS)
-    assert prepared.subjects[0].square.side == 75
-    # 2.3 px of the photo a pixel of the view: a second look has some to come closer.
-    assert prepared.subjects[0].window.scale[0] > 32 / 75
+@pytest.mark.parametrize("request_", [SOMEWHERE, IN_A_SMALL_BOX])
+def test_little_is_kept_and_sharp(path, request_):
+    prepared = prepare(path, request_, OPTIONS)
+    assert (prepared.width, prepared.height) == (1600, 1200)
+    assert max(prepared.preview.size) == 600
+    (subject,) = prepared.subjects
+    assert max(subject.window.image.size) <= 8 * 32 + 2
+    if request_ is IN_A_SMALL_BOX:
+        assert subject.square.side == 75
+        # 2.3 px of the photo a pixel of the view: a second look has some to come closer.
+        assert subject.window.scale[0] > 32 / 75
 
 
 @pytest.mark.parametrize(
     ("request_", "options", "focal"),
     [
         (SOMEWHERE, OPTIONS, (800 / np.tan(np.radians(20)), "guess")),
-        (SOMEWHERE, OPTIONS._replace(focal_px=700.0), (700.0, "config")),
-        (SOMEWHERE._replace(focal_px=900.0), OPTIONS._replace(focal_px=700.0), (900.0, "boxes")),
+        (SOMEWHERE, FOCAL, (700.0, "config")),
+        (SOMEWHERE._replace(focal_px=900.0), FOCAL, (900.0, "boxes")),
     ],
 )
 def test_the_best_known_focal_length_is_used(path, request_, options, focal):
@@ -49,11 +48,18 @@ def test_the_best_known_focal_length_is_used(path, request_, options, focal):
     np.testing.assert_allclose(prepared.intrinsics[:2, 2], (799.5, 599.5))
 
 
-def test_a_box_outside_is_said(path):
-    beside = Request((Hand("right", (1700.0, 10.0, 1800.0, 90.0)),))
-    skipped = prepare(path, beside, OPTIONS)
+@pytest.mark.parametrize(
+    ("box", "said"),
+    [
+        ((1700.0, 10.0, 1800.0, 90.0), "outside of the image of 1600x1200"),
+        ((1.0, 1.0, 1e6, 90.0), "too large or too small"),
+        ((1.0, 1.0, 1.001, 1.001), "too large or too small"),
+    ],
+)
+def test_an_impossible_box_is_said(path, box, said):
+    skipped = prepare(path, Request((Hand("right", box),)), OPTIONS)
     assert isinstance(skipped, Skipped)
-    assert "outside of the image of 1600x1200" in skipped.reason
+    assert said in skipped.reason
 
 
 def test_only_a_few_are_read_ahead(monkeypatch):

@@ -25,19 +25,21 @@ def write(path, network, shape=(1, 32, 32, 3)):
     return variables
 
 
+ENCODER = resnet.ResNet18(width=4, stem="small")
+
+
 @pytest.fixture(scope="module")
 def encoder_file(tmp_path_factory):
     """An encoder in torchvision's layout."""
     path = tmp_path_factory.mktemp("torch") / "encoder.pth"
-    return path, write(path, resnet.ResNet18(width=4, stem="small"))
+    return path, write(path, ENCODER)
 
 
 @pytest.fixture(scope="module")
 def official_file(tmp_path_factory):
     """An encoder with a projection head, in the official layout."""
     path = tmp_path_factory.mktemp("torch") / "official.ckpt"
-    head = ProjectionHead(hidden=8, num_points=4)
-    return path, write(path, Projector(resnet.ResNet18(width=4, stem="small"), head))
+    return path, write(path, Projector(ENCODER, ProjectionHead(hidden=8, num_points=4)))
 
 
 def spec_of(recipes, path, **fields):
@@ -58,11 +60,10 @@ def assert_equal(tree, other):
 
 def test_pretraining_takes_the_encoder(encoder_file, official_file):
     for path, variables in (encoder_file, official_file):
-        started = start(spec_of(pretraining, path, **WIDTH))
-        for collection in ("params", "batch_stats"):
-            saved = variables[collection]
-            assert_equal(started[collection]["encoder"], saved.get("encoder", saved))
         spec = spec_of(pretraining, path, **WIDTH)
+        started = start(spec)
+        for collection, saved in variables.items():
+            assert_equal(started[collection]["encoder"], saved.get("encoder", saved))
         random = pretrain.initialise(spec, spec.model.build(), RANDOM)
         assert_equal(started["params"]["head"], random["params"]["head"])
 

@@ -1,7 +1,5 @@
 """A step that the device's memory does not hold: what would fit."""
 
-import contextlib
-
 import jax
 import pytest
 
@@ -12,44 +10,26 @@ from peclr_jax.training.failures import OutOfDeviceMemoryError
 from tests.training import toy_run as toy
 
 
-def out_of_memory(asked):
-    return jax.errors.JaxRuntimeError(
-        f"RESOURCE_EXHAUSTED: Out of memory while trying to allocate {asked}."
-    )
-
-
 def test_a_step_that_does_not_fit_is_told_what_would(tmp_path, monkeypatch):
+    mesh, init, step_fn = toy.compiled(6)
+    error = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 90.00GiB."
+
+    def failing(state, batch, key):
+        if int(state.step) == 2:
+            raise jax.errors.JaxRuntimeError(error)
+        return step_fn(state, batch, key)
+
+    monkeypatch.setattr(toy, "compiled", lambda *_: (mesh, init, failing))
     monkeypatch.setattr(memory_advice, "free_device_memory", lambda device: 40 * 2**30)
-
-    def images(step):
-        if step == 2:
-            raise out_of_memory("90.00GiB")
-        return toy.images_of_step(step)
-
     with (
         pytest.raises(OutOfDeviceMemoryError, match=r"training step 3 .*90\.00GiB.*") as info,
         memory_advice.advising(PretrainSpec(batch_size=2048)),
-        trainer_that_fails_at(3, out_of_memory("90.00GiB"), monkeypatch),
     ):
         toy.train(tmp_path, 6)
     advice = str(info.value)
     assert "--config.micro_batches=4 " in advice  # 90 of 36: 2.5 times; 8 devices divide 512
     assert "--config.negatives=global" in advice
     assert "--config.model.remat=block" in advice
-
-
-@contextlib.contextmanager
-def trainer_that_fails_at(step, error, monkeypatch):
-    """Stands in for a device without memory, which a test cannot have."""
-    mesh, init, step_fn = toy.compiled(6, None, 2, False)
-
-    def failing(state, batch, key):
-        if int(state.step) + 1 == step:
-            raise error
-        return step_fn(state, batch, key)
-
-    monkeypatch.setattr(toy, "compiled", lambda *_: (mesh, init, failing))
-    yield
 
 
 @pytest.mark.parametrize(

@@ -29,15 +29,10 @@ def test_every_pretraining_is_possible_on_one_and_on_eight_devices(name):
     spec.check_devices(1)
     spec.check_devices(8)
     assert spec.recipe == name
-
-
-@pytest.mark.parametrize("base", pretrain.BASES)
-def test_versions_are_paired(base):
-    spec = spec_of("pretrain", f"{base}+versions")
-    assert spec.data.pairs == "versions"
-    if spec.data.source == "rendered":
-        backgrounds = ("green", "clutter", "clutter", "clutter")
-        assert spec.data.rendered.backgrounds == backgrounds
+    versions = spec_of("pretrain", f"{name}+versions").data
+    assert versions.pairs == "versions"
+    if versions.source == "rendered":
+        assert versions.rendered.backgrounds == ("green", "clutter", "clutter", "clutter")
 
 
 @pytest.mark.parametrize("base", finetune.BASES)
@@ -88,10 +83,7 @@ def test_paper_finetuning_is_the_papers():
         ("pretrain", {"num_steps": -1}, r"--config\.num_steps must be zero or more"),
         ("pretrain", {"negatives": "all"}, "negatives is 'all', none of 'micro', 'global'"),
         ("pretrain", {"data.label_fraction": 0.0}, r"--config\.data\.label_fraction must lie in"),
-        *(
-            ("pretrain", {"profile": steps}, f"profile='{steps}' names no steps .* example 10:20")
-            for steps in ("ten", "20:10", "0:5", "10")
-        ),
+        ("pretrain", {"profile": "ten"}, "profile='ten' names no steps .* example 10:20"),
         ("finetune", {"optimizer.decay_mask": "-1"}, "decay_mask is '-1', none of 'kernels'"),
         ("finetune", {"model.head": "deep"}, "'linear', 'mlp'"),
         ("finetune", {"loss.root_depth": -1.0}, "loss.root_depth must be zero or more"),
@@ -110,14 +102,13 @@ def test_the_impossible_is_named(task, change, message):
 
 
 def test_batches_divide_over_the_devices():
-    for change, message in (
-        ({"batch_size": 63}, "choose a multiple of 8"),
-        ({"batch_size": 96, "micro_batches": 8}, "8 device.s. x 8 micro-batch"),
+    for task, change, message in (
+        ("pretrain", {"batch_size": 63}, "choose a multiple of 8"),
+        ("pretrain", {"batch_size": 96, "micro_batches": 8}, "8 device.s. x 8 micro-batch"),
+        ("finetune", {"batch_size": 12}, "choose a multiple of 8"),
     ):
         with pytest.raises(UserError, match=message):
-            spec_of("pretrain", **change).check_devices(8)
-    with pytest.raises(UserError, match="choose a multiple of 8"):
-        spec_of("finetune", batch_size=12).check_devices(8)
+            spec_of(task, **change).check_devices(8)
 
 
 def test_endless_data_need_a_number_of_steps():

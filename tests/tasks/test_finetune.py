@@ -15,7 +15,8 @@ from peclr_jax import specs
 from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
-from peclr_jax.networks import estimator
+from peclr_jax.networks.description import read_description
+from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.objectives.pose import target_in_view
 from peclr_jax.runs.initialisation import RANDOM, resolve
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
@@ -102,9 +103,9 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     assert summary["epe_2d_px_of_mean_pose"] > 0
     for name in ("labels.png", "loss.png", "train.log"):
         assert (tmp_path / name).stat().st_size > 0
-    loaded = estimator.load(tmp_path)
-    assert loaded.config.model.architecture == "resnet18"  # was "auto": read from the checkpoint
-    assert 0.01 < loaded.bone_length < 0.2
+    description = read_description(tmp_path)
+    assert description.model.architecture == "resnet18"  # was "auto": read from the checkpoint
+    assert 0.01 < description.statistics.bone_length < 0.2
     # Another run can go on from all of it.
     everything = {"init.parts": "all"}
     _, _, variables = started(spec_of("quick", records, tmp_path, **everything))
@@ -152,7 +153,7 @@ def test_mistakes_are_named(pretrained, records, tmp_path):
     with pytest.raises(FileNotFoundError, match="nothing"):
         resolve(spec_of("quick", records, tmp_path / "nothing"))
     with pytest.raises(ValueError, match="is a checkpoint of the task 'pretrain'"):
-        estimator.load(pretrained)
+        open_estimator(pretrained)
 
 
 @pytest.mark.usefixtures("one_device")
@@ -173,7 +174,7 @@ def test_real_photographs(records, shared, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.
-    assert 0.03 < estimator.load(tmp_path).bone_length < 0.065
+    assert 0.03 < read_description(tmp_path).statistics.bone_length < 0.065
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering")

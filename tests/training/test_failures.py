@@ -16,9 +16,8 @@ def test_data_that_disappear_end_the_run_but_lose_nothing(tmp_path, whole):
             raise OSError(errno.ESTALE, "Stale file handle", "hands.array_record")
         return toy.images_of_step(step)
 
-    with pytest.raises(
-        LostDataError, match=r"batch of step 8 .*hands\.array_record.* step 7 is sav"
-    ):
+    message = r"batch of step 8 .*hands\.array_record.* step 7 is sav"
+    with pytest.raises(LostDataError, match=message):
         toy.train(tmp_path, 12, images=images)
     assert saved_steps(tmp_path)[-1] == 7
     toy.train(tmp_path, 12)
@@ -37,9 +36,8 @@ def test_an_exploding_loss_is_told_from_a_large_one(tmp_path):
     def images(step):
         return toy.images_of_step(step) * (1e6 if step == 4 else 1.0)
 
-    with pytest.raises(
-        NonFiniteLossError, match=r"the loss has exploded to .* at step 5; the last g"
-    ):
+    message = "the loss has exploded to .* at step 5; the last g"
+    with pytest.raises(NonFiniteLossError, match=message):
         toy.train(tmp_path, 6, images=images)
     assert saved_steps(tmp_path) == [3]
 

@@ -1,5 +1,4 @@
 import io
-import json
 import time
 
 import numpy as np
@@ -9,14 +8,11 @@ from peclr_jax.training.progress import MetricsWriter, Progress
 from peclr_jax.training.restoring import restore_params
 from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy
-from tests.training.toy_run import assert_equal
+from tests.training.toy_run import assert_equal, records
 
 
 def steps(workdir):
-    return [
-        json.loads(line)["step"]
-        for line in (workdir / "metrics.jsonl").read_text().split("\n")[:-1]
-    ]
+    return [record["step"] for record in records(workdir)]
 
 
 def test_a_terminal_gets_a_bar_and_the_log_plain_lines(tmp_path):
@@ -77,9 +73,7 @@ def test_the_wall_clock_may_jump(tmp_path, whole, monkeypatch):
 
     monkeypatch.setattr(time, "time", lambda: real() + offset[0])
     toy.train(tmp_path, 12, hooks=[Hook(1, jump)])
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    records = [record for line in lines if "loss" in (record := json.loads(line))]
-    assert [record["step"] for record in records] == list(range(1, 13))
-    rates = [record["images_per_second"] for record in records[1:]]
-    assert all(0 < rate < 1e6 for rate in rates)
+    reported = [record for record in records(tmp_path) if "loss" in record]
+    assert [record["step"] for record in reported] == list(range(1, 13))
+    assert all(0 < record["images_per_second"] < 1e6 for record in reported[1:])
     assert_equal(restore_params(tmp_path), whole)

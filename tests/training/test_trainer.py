@@ -1,5 +1,3 @@
-import json
-import os
 import random
 import signal
 import subprocess
@@ -10,29 +8,22 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.failures import NonFiniteLossError
 from peclr_jax.training.restoring import restore_params, restore_state
 from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy
-from tests.training.toy_run import assert_equal
+from tests.training.toy_run import assert_equal, records, saved_steps
 
-SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]
-
-
-def records(workdir):
-    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # From 7 on a checkpoint is sure to be complete: saving step 6 waits for that of step 3.
     kill_at = random.randrange(7, 15)
-    command = [sys.executable, str(SCRIPT), str(killed), str(kill_at + 8)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", toy.__name__, str(killed), str(kill_at + 8)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, cwd=ROOT, env=environment, **pipes) as victim:
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as victim:
         toy.train(whole, 24)
         for line in victim.stdout:
             if line.startswith(f"step {kill_at}/"):
@@ -86,19 +77,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
     def images(step):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
 
-    with pytest.raises(
-        NonFiniteLossError, match=r"the loss is nan, .* at step 5; the last good .* of step 3, and"
-    ):
+    message = "the loss is nan, .* at step 5; the last good .* of step 3, and"
+    with pytest.raises(NonFiniteLossError, match=message):
         toy.train(tmp_path, 6, images=images)
-    with Checkpoints(tmp_path, {}, save_every=3) as checkpoints:
-        assert checkpoints.latest_step() == 3
+    assert saved_steps(tmp_path) == [3]
 
 
 def test_one_and_eight_devices_follow_the_same_loss_curve(tmp_path):
     for count in (1, 8):
-        toy.train(tmp_path / str(count), 20, num_devices=count, num_micro_batches=1)
-    one, eight = (
-        np.array([record["loss"] for record in records(tmp_path / str(count))]) for count in (1, 8)
-    )
+        toy.train(tmp_path / str(count), 20, num_devices=count)
+    one, eight = ([r["loss"] for r in records(tmp_path / str(count))] for count in (1, 8))
     assert len(one) == 20
     np.testing.assert_allclose(eight, one, rtol=1e-4)

@@ -1,10 +1,11 @@
-"""A small training run with everything in it: python toy_run.py WORKDIR [STALL_AT].
+"""A small training run with everything in it: python -m tests.training.toy_run WORKDIR [STALL_AT].
 
 With STALL_AT, the source of batches waits for its standard input before it yields that step, so
 that a test can be sure that the run has not ended before it is killed.
 """
 
 import functools
+import json
 import sys
 
 import flax.linen as nn
@@ -47,12 +48,12 @@ def images_of_step(step):
 
 
 @functools.cache
-def compiled(total_steps, num_devices, num_micro_batches, skip_nonfinite):
+def compiled(total_steps, num_devices=None, skip_nonfinite=False):
     mesh = make_mesh(jax.devices()[:num_devices])
     schedule = warmup_cosine(0.05, 3, total_steps)
     optimizer = lars_adam(schedule, 1e-6)
     step_fn = make_train_step(
-        cached_gradients(encode, loss_fn, num_micro_batches),
+        cached_gradients(encode, loss_fn, num_micro_batches=2),
         optimizer,
         mesh=mesh,
         learning_rate=schedule,
@@ -74,12 +75,11 @@ def train(
     num_batches=None,
     stall_at=None,
     num_devices=None,
-    num_micro_batches=2,
     skip_nonfinite=False,
     **options,
 ):
     """Trains, or goes on training, with options of `fit`."""
-    mesh, init, step_fn = compiled(total_steps, num_devices, num_micro_batches, skip_nonfinite)
+    mesh, init, step_fn = compiled(total_steps, num_devices, skip_nonfinite)
 
     def batches(start):
         for step in range(start, num_batches or total_steps):
@@ -119,6 +119,11 @@ def stop_at(step):
 def saved_steps(workdir):
     """Returns the steps of a run's complete checkpoints."""
     return sorted(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdecimal())
+
+
+def records(workdir):
+    """Returns the records of a run's metrics."""
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
 def assert_equal(actual, expected):

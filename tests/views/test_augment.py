@@ -8,17 +8,19 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from peclr_jax.geometry import affine
 from peclr_jax.views import augment
-from peclr_jax.views.augment import ViewSpec
+from peclr_jax.views.augment import View, ViewSpec
 from tests.views.conftest import BATCH
 
 PLAIN = ViewSpec(size=32, color_jitter=False)
 EVERYTHING = ViewSpec(
     size=32, color_drop=True, blur=True, noise=True, sobel=True, cutout=True, cutout_side=(0.1, 0.5)
 )
-
-
-two_views = jax.jit(augment.two_views, static_argnames="spec")
+two_views = jax.jit(augment.two_views, static_argnames=("spec", "source_side"))
 augment_once = jax.jit(augment.augment, static_argnames="spec")
+
+
+def assert_close(one: View, other: View, atol: float) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=atol), one, other)
 
 
 def test_views_are_standardised_and_independent(images):
@@ -44,15 +46,14 @@ def test_sources_may_be_left_to_us(images):
     key, side = jax.random.key(7), 48
     plain = two_views(key, images, EVERYTHING)
     still = jnp.tile(jnp.eye(2, 3), (BATCH, 1, 1))
-    given = jax.jit(augment.two_views, static_argnums=(2, 4))
-    same = given(key, images, EVERYTHING, still, side)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), plain, same)
+    same = two_views(key, images, EVERYTHING, still, side)
+    assert_close(plain, same, 1e-5)
     # The right half but for two rows, mirrored, in the corner of a wider canvas.
     canvas = jnp.zeros((BATCH, 60, 70, 3), jnp.uint8).at[:, :46, :24].set(images[:, 2:, :23:-1])
     to_source = jnp.tile(jnp.array([[-1.0, 0, 47], [0, 1, 2]]), (BATCH, 1, 1))
     black = images.at[:, :2].set(0).at[:, :, :24].set(0)
-    seen, expected = given(key, canvas, PLAIN, to_source, side), two_views(key, black, PLAIN)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), seen, expected)
+    seen, expected = two_views(key, canvas, PLAIN, to_source, side), two_views(key, black, PLAIN)
+    assert_close(seen, expected, 1e-3)
     with pytest.raises(ValueError, match="give source_side"):
         augment.augment(key, canvas, PLAIN, to_source)
 
@@ -68,10 +69,9 @@ def test_the_second_view_shows_the_partner(images):
     own, other = (
         jnp.tile(jnp.array([[1.0, 0, -x], [0, 1, -y]]), (BATCH, 1, 1)) for x, y in ((1, 3), (2, 5))
     )
-    given = jax.jit(augment.two_views, static_argnums=(2, 4))
-    placed = given(key, canvases[0], PLAIN, own, 48, canvases[1], other)
+    placed = two_views(key, canvases[0], PLAIN, own, 48, canvases[1], other)
     plain = two_views(key, images, PLAIN, partners=partners)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-3), placed, plain)
+    assert_close(placed, plain, 1e-3)
 
 
 def test_views_do_not_depend_on_the_number_of_devices(images):
@@ -81,13 +81,12 @@ def test_views_do_not_depend_on_the_number_of_devices(images):
     sharding = NamedSharding(Mesh(devices[:8], ("data",)), PartitionSpec("data"))
     here = two_views(jax.random.key(3), images, EVERYTHING)
     spread = two_views(jax.random.key(3), jax.device_put(images, sharding), EVERYTHING)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), here, spread)
+    assert_close(here, spread, 1e-5)
 
 
 def test_the_identity_view_is_the_middle_of_the_source(images):
-    still = ViewSpec(
-        size=32, rotation_deg=0.0, scale=(1.0, 1.0), translation=(0.0, 0.0), color_jitter=False
-    )
+    off = {"rotation_deg": 0.0, "scale": (1.0, 1.0), "translation": (0.0, 0.0)}
+    still = dataclasses.replace(PLAIN, **off)
     view = augment_once(jax.random.key(0), images, still)
     # A 48 px source at margin 1.5 is 32 px of view: nothing is interpolated.
     np.testing.assert_allclose(augment.denormalize(view.images), images[:, 8:40, 8:40], atol=1e-2)

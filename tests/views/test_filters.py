@@ -29,8 +29,7 @@ def test_kernel_size_is_a_tenth_made_odd(side, size):
 
 def test_blur_keeps_constants_and_spreads_a_dot_symmetrically():
     constant = jnp.full((1, 16, 16, 2), 100.0)
-    blurred = gaussian_blur(constant, jnp.array([1.5]), 7)
-    np.testing.assert_allclose(blurred, constant, rtol=1e-5)
+    np.testing.assert_allclose(gaussian_blur(constant, jnp.array([1.5]), 7), constant, rtol=1e-5)
     dot = jnp.zeros((1, 15, 15, 1)).at[0, 7, 7].set(1.0)
     spread = np.asarray(gaussian_blur(dot, jnp.array([1.0]), 7))[0, :, :, 0]
     np.testing.assert_allclose(spread.sum(), 1.0, rtol=1e-5)

@@ -5,22 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.views import augment
-from peclr_jax.views.operations import photometric_operations
+from peclr_jax.views import augment as augmenting
+from peclr_jax.views.operations import OPERATIONS
 from peclr_jax.views.spec import ViewSpec
 from tests.views.test_augment import EVERYTHING, PLAIN, augment_once
-
-OPERATIONS = ("sobel", "cutout", "blur", "color_jitter", "noise", "color_drop")
 
 
 def test_what_is_off_adds_nothing_to_the_program(images):
     def program(spec):
-        return str(
-            jax.make_jaxpr(augment.augment, static_argnums=2)(jax.random.key(0), images, spec)
-        )
+        augment = jax.make_jaxpr(augmenting.augment, static_argnums=2)
+        return str(augment(jax.random.key(0), images, spec))
 
-    assert photometric_operations(PLAIN) == ()
-    assert len(photometric_operations(EVERYTHING)) == len(OPERATIONS)
     # The marks of an operation, and of noise.
     assert program(PLAIN).count("optimization_barrier") == 0
     assert program(ViewSpec(size=32)).count("optimization_barrier") == 1
@@ -43,5 +38,4 @@ def test_switching_one_operation_on_leaves_the_others_draws_alone(images):
     jitter = dataclasses.replace(PLAIN, color_jitter=True)
     both = dataclasses.replace(jitter, cutout=True, cutout_probability=1.0, cutout_side=(0.2, 0.2))
     views = [augment_once(jax.random.key(0), images, spec).images for spec in (jitter, both)]
-    unchanged = (np.abs(views[0] - views[1]) < 1e-4).mean()
-    assert unchanged > 0.9
+    assert (np.abs(views[0] - views[1]) < 1e-4).mean() > 0.9

@@ -1,7 +1,7 @@
 import pytest
 
+from peclr_jax.views.operations import OPERATIONS
 from peclr_jax.views.spec import ViewSpec
-from tests.views.test_operations import OPERATIONS
 
 
 def test_defaults_are_the_papers_recipe():

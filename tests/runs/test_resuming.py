@@ -1,0 +1,41 @@
+import pytest
+from rich.console import Console
+
+from peclr_jax import specs
+from peclr_jax.errors import UserError
+from peclr_jax.runs.resuming import SUMMARY, check_resumable, run_unless_finished
+from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.training.checkpoints import Checkpoints
+from tests.training import toy_run as toy
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    """A run with one checkpoint."""
+    with Checkpoints(tmp_path, specs.to_dict(PretrainSpec(seed=1)), save_every=1) as checkpoints:
+        checkpoints.save(1, toy.compiled(6)[1](toy.jax.random.key(0)))
+    return tmp_path
+
+
+def test_another_config_is_not_resumed(workdir, tmp_path):
+    check_resumable(PretrainSpec(seed=1, profile="1:2"), workdir)
+    check_resumable(PretrainSpec(), tmp_path / "new")
+    with pytest.raises(
+        UserError, match=r"another config .batch_size 64 -> 8; seed 1 -> 0.: resume"
+    ):
+        check_resumable(PretrainSpec(batch_size=8), workdir)
+
+
+def test_what_is_finished_is_not_run_again(workdir, capsys):
+    trained = []
+
+    def train(spec, workdir):
+        trained.append(spec.seed)
+        (workdir / SUMMARY).write_text("{}")
+
+    for _ in range(2):
+        run_unless_finished(train, PretrainSpec(seed=1), workdir, Console())
+    assert trained == [1]
+    assert capsys.readouterr().out.count("finished before") == 1
+    with pytest.raises(UserError, match="another config"):
+        run_unless_finished(train, PretrainSpec(), workdir, Console())
