@@ -18,16 +18,7 @@ _ERRORS = {
 
 
 class Demo(NamedTuple):
-    """What the report says about how the demo was run.
-
-    Attributes:
-      workdir: Folder with a folder of each part.
-      hands: Number of hands rendered for training.
-      held_out: Number of hands rendered for testing.
-      head: Kind of the fine-tuned head.
-      probe_seeds: Seed of each frozen probe.
-      own_photos: Whether the predicted photos are the user's; else they are rendered hands.
-    """
+    """What the report says about how the demo was run; `workdir` has a folder of each part."""
 
     workdir: Path
     hands: int

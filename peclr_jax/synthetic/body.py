@@ -36,13 +36,7 @@ class RoundCones(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """Forearm and what covers it.
-
-    Attributes:
-      direction: Unit vector from the wrist to the elbow, hand frame.
-      length: Length of the forearm, millimetres.
-      sleeve_start: Distance of the cuff from the wrist, millimetres.
-    """
+    """Forearm and sleeve: unit direction to the elbow in the hand frame; lengths in millimetres."""
 
     direction: Float[Array, "3"]
     length: Float[Array, ""]

@@ -70,12 +70,9 @@ class Box(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Everything that a ray can hit.
+    """Everything that a ray can hit: cones in the order of `body`, and a box if one is held.
 
-    Attributes:
-      cones: Hand, sleeve, held object and occluder, in the order of `body`.
-      box: The held object where it is a box.
-      scale: Size of the hand, which scales the blending widths.
+    Blending widths grow with `scale`, the size of the hand.
     """
 
     cones: Cones
