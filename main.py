@@ -202,9 +202,11 @@ def parse_flags(argv: list[str]) -> list[str]:
         sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
         fail(f"--config has no field {sentence.strip(chr(34))}")
     except flags.Error as error:
-        lines = str(error).strip().splitlines()
-        raised = [line for line in lines if line.strip().startswith("ValueError: ")]
-        fail(raised[-1].split(": ", 1)[1] if raised else str(error))
+        from peclr_jax.errors import UserError, chain
+
+        # absl and ml_collections raise their own errors, with tracebacks in them, after a recipe's.
+        mistakes = [cause for cause in chain(error) if isinstance(cause, UserError)]
+        fail(str(mistakes[-1] if mistakes else error))
     except OSError:
         named = next((a for a in argv if a.startswith("--config=")), "--config")
         fail(f"{named} cannot be read; the recipes are in {ROOT / 'configs'}")

@@ -71,11 +71,28 @@ def test_every_config_belongs_to_a_task(run, task):
     assert workdir.name == task  # by the config's own word
 
 
-def test_an_unknown_recipe_is_one_sentence(run, capsys):
+MISTAKES = [
+    ("finetune.py:nonsense", "configs/finetune.py has no recipe 'nonsense'"),
+    ("finetune.py:quick+prob", "configs/finetune.py has no variant 'prob'"),
+    (
+        "pretrain.py:rendered_rn50+imagenet+nonsense",
+        "configs/pretrain.py has no variant 'nonsense'",
+    ),
+    ("pretrain.py:quick+imagenet", "the variant +imagenet needs"),
+    ("experiments/real_photos.py:cpu+freihand", "has no variant 'freihand': for FreiHAND's"),
+    ("experiments/table1.py:nonsense", "'nonsense'"),
+    ("nonsense.py", "cannot be read; the recipes are in "),
+]
+
+
+@pytest.mark.parametrize(("recipe", "message"), MISTAKES)
+def test_a_mistake_in_the_recipes_name_is_one_sentence(run, capsys, recipe, message):
     with pytest.raises(SystemExit) as stop:
-        run(f"--config={ROOT}/configs/finetune.py:quick+prob")
+        run(f"--config={ROOT}/configs/{recipe}")
     assert stop.value.code == 2
-    assert "has no variant 'prob'" in capsys.readouterr().err
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: ")
+    assert message in said
 
 
 def test_compiled_programs_are_kept_where_nobody_else_has_said(main, home):

@@ -16,6 +16,7 @@ from peclr_jax.objectives import blockwise
 
 Points = Float[Array, "views points 2"]
 Projections = Float[Array, "views dim"]
+# What takes the place of the image's side, along x and along y.
 Range = Callable[[Points], Float[Array, "views 1 2"]]
 
 

@@ -63,9 +63,8 @@ def test_3d_with_a_given_root_depth_is_the_official_one(reference):
 def test_root_depth_of_the_released_network(parity):
     reference = parity("refine")
     # Its refinement module takes points of the plane z = 1: pixels of an identity camera.
-    pose = np.concatenate(
-        [reference["mlp_hands_kp3d_unnorm"][..., :2], reference["mlp_hands_zrel"]], -1
-    )
+    points, depths = reference["mlp_hands_kp3d_unnorm"], reference["mlp_hands_zrel"]
+    pose = np.concatenate([points[..., :2], depths], -1)
     pose = jnp.array(skeleton.reorder(pose, skeleton.FROM_AIT))
     estimate = camera.root_depth(pose, jnp.eye(3), epsilon=1e-8, bounds=(4.0, 50.0))
     np.testing.assert_allclose(estimate, reference["mlp_hands_zroot_est"], rtol=2.5e-5)
@@ -93,9 +92,8 @@ def test_projection_and_back(seed):
     pixels = camera.project(joints, INTRINSICS)
     homogeneous = np.asarray(joints, np.float64) @ np.asarray(INTRINSICS, np.float64).T
     np.testing.assert_allclose(pixels, homogeneous[:, :2] / homogeneous[:, 2:], atol=1e-3)
-    np.testing.assert_allclose(
-        camera.back_project(pixels, joints[:, 2], INTRINSICS), joints, atol=1e-6
-    )
+    lifted = camera.back_project(pixels, joints[:, 2], INTRINSICS)
+    np.testing.assert_allclose(lifted, joints, atol=1e-6)
 
 
 def test_any_leading_axes_and_one_camera_for_all():

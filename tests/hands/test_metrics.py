@@ -139,11 +139,9 @@ def test_procrustes_is_the_best_similarity(seed, reflection):
     generator = np.random.default_rng(seed)
     turn = Rotation.from_rotvec(generator.normal(0, 0.05, (4, 3))).as_matrix()
     center = aligned.mean(1, keepdims=True)
-    for other in (
-        (aligned - center) @ turn + center,
-        (aligned - center) * generator.uniform(0.9, 1.1) + center,
-        aligned + generator.normal(0, 1e-3, 3),
-    ):
+    turned = (aligned - center) @ turn + center
+    scaled = (aligned - center) * generator.uniform(0.9, 1.1) + center
+    for other in (turned, scaled, aligned + generator.normal(0, 1e-3, 3)):
         assert (squares(other) >= best - 1e-15).all()
     # A mirrored prediction is no further away only where mirroring is allowed.
     flipped = metrics.procrustes_align(predicted * (-1, 1, 1), target, reflection=reflection)
@@ -258,9 +256,8 @@ def test_pck_is_a_mean_over_the_joints_that_are_labelled(put):
 
 @everywhere
 def test_auc_of_simple_curves(put):
-    assert metrics.auc(put(np.ones(100))) == pytest.approx(1, abs=1e-6)
-    assert metrics.auc(put(np.zeros(100))) == 0
-    assert metrics.auc(put(np.linspace(0, 1, 100))) == pytest.approx(0.5, abs=1e-6)
+    for curve, area in ((np.ones(100), 1), (np.zeros(100), 0), (np.linspace(0, 1, 100), 0.5)):
+        assert metrics.auc(put(curve)) == pytest.approx(area, abs=1e-6)
     thresholds = np.array([10.0, 20.0, 40.0])
     assert metrics.auc(put(np.array([0.0, 1.0, 1.0])), thresholds) == pytest.approx(25 / 30)
 

@@ -72,20 +72,17 @@ def test_what_is_not_labelled_is_never_read():
 
         return jax.value_and_grad(total)(prediction), intrinsics
 
-    masked = batch | {
-        "keypoints_2d_valid": batch["keypoints_2d_valid"].at[0, 5].set(False),
-        "keypoints_3d_valid": batch["keypoints_3d_valid"].at[1, 7].set(False),
-        "bone_length_valid": batch["bone_length_valid"].at[2].set(False),
-        "intrinsics_valid": batch["intrinsics_valid"].at[0].set(False),
-    }
-    junk = masked | {
-        "keypoints_2d": masked["keypoints_2d"].at[0, 5].set(1e4),
-        "keypoints_3d": masked["keypoints_3d"].at[1, 7].set(-1e4),
-        "bone_length": masked["bone_length"].at[2].set(0.0),
-        "intrinsics": masked["intrinsics"].at[0].set(0.0),
-    }
+    masked, junk = dict(batch), {}
+    for name, where, value in (
+        ("keypoints_2d", (0, 5), 1e4),
+        ("keypoints_3d", (1, 7), -1e4),
+        ("bone_length", 2, 0.0),
+        ("intrinsics", 0, 0.0),
+    ):
+        masked[f"{name}_valid"] = batch[f"{name}_valid"].at[where].set(False)
+        junk[name] = batch[name].at[where].set(value)
     (value, gradient), _ = values(masked)
-    (junk_value, junk_gradient), intrinsics = values(junk)
+    (junk_value, junk_gradient), intrinsics = values(masked | junk)
     assert value == junk_value
     np.testing.assert_array_equal(gradient, junk_gradient)
     assert (gradient[0, 5, :2] == 0).all()

@@ -7,16 +7,20 @@ from peclr_jax.photos import boxes, find
 from peclr_jax.photos.read import UnreadableImageError, read
 
 
-@pytest.mark.parametrize("box", ["[0, 0, 1e999, 5]", f"[0, 0, 1{'0' * 400}, 5]", "[0, 0, NaN, 5]"])
-def test_boxes_are_numbers_that_photos_can_have(box, tmp_path):
-    (tmp_path / "boxes.json").write_text(f'{{"a.jpg": [{{"box": {box}}}]}}')
-    with pytest.raises(ValueError, match='"box" must be four numbers'):
-        boxes.read_boxes(tmp_path / "boxes.json", "right")
-
-
-def test_boxes_that_are_nested_deep_are_refused(tmp_path):
-    (tmp_path / "boxes.json").write_bytes(b'{"a": ' + b"[" * 100_000)
-    with pytest.raises(ValueError, match="is not JSON"):
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        *(
+            (f'{{"a.jpg": [{{"box": [0, 0, {number}, 5]}}]}}', '"box" must be four numbers')
+            for number in ("1e999", f"1{'0' * 400}", "NaN")
+        ),
+        ('{"a": ' + "[" * 100_000, "is not JSON"),
+    ],
+    ids=["infinite", "huge", "NaN", "nested"],
+)
+def test_boxes_are_numbers_that_photos_can_have(text, said, tmp_path):
+    (tmp_path / "boxes.json").write_text(text)
+    with pytest.raises(ValueError, match=said):
         boxes.read_boxes(tmp_path / "boxes.json", "right")
 
 

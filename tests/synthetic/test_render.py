@@ -132,8 +132,9 @@ def test_shared_backgrounds_recur(hands):
     [
         ("background", "sky", "choose one of"),
         ("size", 8, "at least 16"),
-        ("held", 1.5, "probability"),
+        ("held", 1.5, r"in \[0, 1\]"),
         ("ray_steps", 0, "at least 1"),
+        ("span", (0.8, 0.5), "low <= high"),
     ],
 )
 def test_wrong_specs_say_so(field, value, message):

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-
+# Of a run: the CPU alone.
+ENVIRONMENT = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 FIELDS = {
     "batch_size": 16,
     "model.width": 4,
@@ -28,22 +29,17 @@ FIELDS = {
 def command(
     workdir: Path, cache: Path, num_steps: int, python: str = sys.executable, **fields: object
 ) -> list[str]:
-    """The command line of the run.
+    """Returns the command line of the run.
 
     Args:
-      workdir: of the run.
-      cache: folder in which rendered hands are kept for the next run.
-      num_steps: its length.
-      python: the interpreter.
-      **fields: other fields of the config, with "__" for ".".
+      workdir: The run's directory.
+      cache: Folder in which rendered hands and compiled programs are kept for the next run.
+      num_steps: Length of the run.
+      python: The interpreter.
+      **fields: Other fields of the config, with "__" for ".".
     """
     given = {name.replace("__", "."): value for name, value in fields.items()}
     chosen = {**FIELDS, "num_steps": num_steps, "data.rendered.cache_dir": cache, **given}
     flags = [f"--config.{name}={value}" for name, value in chosen.items()]
     main = [python, str(ROOT / "main.py"), f"--config={ROOT}/configs/pretrain.py"]
     return [*main, *flags, f"--workdir={workdir}", f"--cache_dir={cache}"]
-
-
-def environment() -> dict[str, str]:
-    """Of the run: the CPU alone."""
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}

@@ -1,4 +1,4 @@
-"""A bounded part of the fuzz; `python tests/stress/fuzz.py --cases 2000` is all of it."""
+"""A bounded part of the fuzz; `python scripts/stress/fuzz.py --cases 2000` is all of it."""
 
 import random
 import re
@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from scripts.stress.fuzz import is_a_sentence
+from scripts.stress.mutations import damage, distort
 
-import fuzz
-from mutations import damage, distort
-
+FUZZ = Path(__file__).parents[2] / "scripts/stress/fuzz.py"
 CASES = 136
 
 
@@ -20,10 +19,8 @@ CASES = 136
 def test_damaged_files_are_read_or_refused_in_a_sentence():
     # Apart from the other tests: shapes in signatures are not checked there, as for our users, and
     # the memory of a case can be limited.
-    script = Path(fuzz.__file__)
-    ran = subprocess.run(
-        [sys.executable, script, "--cases", str(CASES)], capture_output=True, text=True
-    )
+    command = [sys.executable, FUZZ, "--cases", str(CASES)]
+    ran = subprocess.run(command, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout[-8000:] + ran.stderr[-2000:]
     cases, read, refused, *others = map(int, re.search(r"^all +(.*)$", ran.stdout, re.M)[1].split())
     assert (cases, others) == (CASES, [0, 0])
@@ -44,4 +41,4 @@ def test_cases_depend_on_their_seed_alone():
     [("", False), ("x", False), ("two\nlines of it", False), ("what is wrong: mend it", True)],
 )
 def test_sentences(message, is_one):
-    assert fuzz.is_a_sentence(message) is is_one
+    assert is_a_sentence(message) is is_one

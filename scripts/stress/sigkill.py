@@ -1,7 +1,7 @@
 """Kills a run again and again, and compares what it comes to with a run that nobody killed.
 
-    python tests/stress/sigkill.py                  # 20 kills, about ten minutes on two cores
-    python tests/stress/sigkill.py --kills=3 --seed=1
+    python scripts/stress/sigkill.py                  # 20 kills, about ten minutes on two cores
+    python scripts/stress/sigkill.py --kills=3 --seed=1
 
 Kills come at random moments: while hands are rendered, while the step is compiled, between steps
 and while a checkpoint is written. After the last one the run is started once more and left alone.
@@ -11,7 +11,6 @@ the same; folders named `incomplete.*` stay behind beside them. Exits with 1 if 
 """
 
 import argparse
-import dataclasses
 import hashlib
 import random
 import signal
@@ -21,12 +20,13 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from small_run import ROOT, command, environment
+from small_run import ENVIRONMENT, ROOT, command
 
 sys.path.insert(0, str(ROOT))
 
@@ -36,8 +36,7 @@ NUM_STEPS = 600
 LONGEST = 1800  # seconds that a run may take
 
 
-@dataclasses.dataclass(frozen=True)
-class Kill:
+class Kill(NamedTuple):
     """What a kill has interrupted."""
 
     after_seconds: float
@@ -46,93 +45,76 @@ class Kill:
     half_written: int
 
 
+class Run(NamedTuple):
+    """How a command ended: seconds until its first step and to the end, and what it printed."""
+
+    was_killed: bool
+    first: float
+    seconds: float
+    printed: list[str]
+
+
+def run(
+    arguments: list[str],
+    seconds: float = LONGEST,
+    steps: int | None = None,
+    later: float = 0.0,
+    kill: bool = False,
+) -> Run:
+    """Runs a command.
+
+    Args:
+      arguments: The command.
+      seconds: Time after which it is killed.
+      steps: Steps after which it is killed.
+      later: Seconds after these steps.
+      kill: Whether it may be killed; else its end is a failure.
+    """
+    began, first, taken, printed = time.perf_counter(), 0.0, 0, []
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(arguments, env=ENVIRONMENT, cwd=ROOT, **options) as process:
+        timer = threading.Timer(seconds, process.kill)
+        timer.start()
+        for line in process.stdout:
+            printed.append(line)
+            if line.startswith("step "):
+                taken += 1
+                first = first or time.perf_counter() - began
+                if taken == steps:
+                    threading.Timer(later, process.kill).start()
+        timer.cancel()
+    if process.returncode not in ((0, -signal.SIGKILL) if kill else (0,)):
+        raise SystemExit(f"ended with {process.returncode}:\n{''.join(printed)}")
+    return Run(process.returncode != 0, first, time.perf_counter() - began, printed)
+
+
 def building(data_dir: Path) -> list[str]:
-    """The command that writes records."""
+    """Returns the command that writes records."""
     raw = ROOT / "data/freihand/dummy_data"
     build = [sys.executable, "-m", "data.build", "freihand"]
     return [*build, f"--manual_dir={raw}", f"--data_dir={data_dir}"]
 
 
-def left_alone(arguments: list[str]) -> tuple[float, float]:
-    """Runs a command to its end.
-
-    Returns:
-      Seconds until its first step, and to the end.
-    """
-    began, first = time.perf_counter(), 0.0
-    with subprocess.Popen(
-        arguments, env=environment(), stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        timer = threading.Timer(LONGEST, process.kill)
-        timer.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("step ") and not first:
-                first = time.perf_counter() - began
-        timer.cancel()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(arguments)} ended with {process.returncode}")
-    return first, time.perf_counter() - began
-
-
-def killed(
-    arguments: list[str], seconds: float, steps: int | None = None, later: float = 0.0
-) -> tuple[bool, float, str]:
-    """Runs a command and kills it after some time, or some moments after some steps.
-
-    Returns:
-      Whether it was still running, after how many seconds, and what it printed.
-    """
-    printed, taken, began = [], 0, time.perf_counter()
-    with subprocess.Popen(
-        arguments,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=ROOT,
-    ) as process:
-        timer = threading.Timer(seconds, process.kill)
-        timer.start()
-        assert process.stdout is not None
-        for line in process.stdout:
-            printed.append(line)
-            if not line.startswith("step "):
-                continue
-            taken += 1
-            if taken == steps:
-                threading.Timer(later, process.kill).start()
-        timer.cancel()
-    lasted = time.perf_counter() - began
-    if process.returncode not in (0, -signal.SIGKILL):
-        raise SystemExit(f"ended by itself with {process.returncode}:\n{''.join(printed)}")
-    return process.returncode != 0, lasted, "".join(printed)
-
-
 def half_written(folder: Path) -> list[Path]:
-    """Files and folders whose names say that they are not complete."""
+    """Returns the files and folders whose names say that they are not complete."""
     marks = (".partial", ".replaced", ".orbax-checkpoint-tmp", "incomplete.")
     return [path for path in folder.rglob("*") if any(mark in path.name for mark in marks)]
 
 
 def newest_step(workdir: Path) -> int:
-    """The step of the newest checkpoint, 0 without any."""
+    """Returns the step of the newest checkpoint, 0 without any."""
     folder = workdir / "checkpoints"
     names = [p.name for p in folder.iterdir()] if folder.exists() else []
     return max((int(name) for name in names if name.isdecimal()), default=0)
 
 
 def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Kill], list[str]]:
-    """Does to a pre-training what the file's first lines say.
-
-    Returns:
-      The kills, and what differs in the end.
-    """
+    """Kills a pre-training; returns the kills, and what differs in the end."""
     whole, victim, cache = folder / "whole", folder / "victim", folder / "cache"
     often = {"checkpoint__every_steps": 10}
     # Once before, so that the others find their programs compiled, as later starts do.
-    left_alone(command(folder / "first", cache, 10, **often))
-    first, total = left_alone(command(whole, cache, NUM_STEPS, **often))
+    run(command(folder / "first", cache, 10, **often))
+    _, first, total, _ = run(command(whole, cache, NUM_STEPS, **often))
     shared = {path.name: path.read_bytes() for path in cache.glob("hands-*")}
     found = []
     for number in range(kills):
@@ -141,33 +123,27 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
                 path.unlink()
         # A third of them before the first step, the others counted from there, whatever else the
         # machine has to do by then; so few steps that the run is not over too soon.
-        when = (
-            {"seconds": chance.uniform(0.0, first)}
-            if chance.random() < 1 / 3
-            else {
-                "seconds": LONGEST,
-                "steps": chance.randint(1, NUM_STEPS // kills),
-                "later": chance.uniform(0.0, 0.2),
-            }
-        )
-        still, seconds, printed = killed(command(victim, cache, NUM_STEPS, **often), **when)
-        if not still:
+        if chance.random() < 1 / 3:
+            when = {"seconds": chance.uniform(0.0, first)}
+        else:
+            steps = chance.randint(1, NUM_STEPS // kills)
+            when = {"steps": steps, "later": chance.uniform(0.0, 0.2)}
+        ended = run(command(victim, cache, NUM_STEPS, **often), kill=True, **when)
+        if not ended.was_killed:
             raise SystemExit(f"the run was over after {number} kills of {kills}")
-        lines = printed.strip().splitlines()
-        last = lines[-1].split("|")[0].strip() if lines else "before the first line"
+        last = ended.printed[-1].split("|")[0].strip() if ended.printed else "before the first line"
         unfinished = len(half_written(victim) + half_written(cache))
-        found.append(Kill(seconds, last[:48], newest_step(victim), unfinished))
+        found.append(Kill(ended.seconds, last[:48], newest_step(victim), unfinished))
         print(f"{number + 1}: {found[-1]}", flush=True)
-    left_alone(command(victim, cache, NUM_STEPS, **often))
+    run(command(victim, cache, NUM_STEPS, **often))
     differences = [f"left behind: {path}" for path in half_written(victim)]
     differences += [
         f"hands differ: {name}"
         for name, content in shared.items()
         if (cache / name).read_bytes() != content
     ]
-    expected, actual = restore_params(whole), restore_params(victim)
-    named = jax.tree_util.tree_leaves_with_path(expected)
-    for (path, one), other in zip(named, jax.tree.leaves(actual), strict=True):
+    named = jax.tree_util.tree_leaves_with_path(restore_params(whole))
+    for (path, one), other in zip(named, jax.tree.leaves(restore_params(victim)), strict=True):
         if not np.array_equal(one, other):
             differences.append(f"parameters differ: {jax.tree_util.keystr(path)}")
     print(f"uninterrupted: {total:.0f} s, {first:.0f} s of them before the first step")
@@ -175,18 +151,15 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
 
 
 def kill_a_build(kills: int, chance: random.Random, folder: Path) -> tuple[list[Kill], list[str]]:
-    """Likewise the writing of records."""
-    _, total = left_alone(building(folder / "whole_data"))
+    """Kills the writing of records; returns the kills, and what differs in the end."""
+    total = run(building(folder / "whole_data")).seconds
     found = []
     while len(found) < kills:
-        seconds = chance.uniform(0.5 * total, total)
-        still, seconds, _ = killed(building(folder / "data"), seconds)
-        if not still:
+        ended = run(building(folder / "data"), chance.uniform(0.5 * total, total), kill=True)
+        if not ended.was_killed:
             break  # complete: from here on there is nothing left to interrupt
-        unfinished = len(half_written(folder / "data"))
-        found.append(Kill(seconds, "records", 0, unfinished))
-    left_alone(building(folder / "data"))
-
+        found.append(Kill(ended.seconds, "records", 0, len(half_written(folder / "data"))))
+    run(building(folder / "data"))
     same = contents(folder / "whole_data") == contents(folder / "data")
     return found, [] if same else ["records differ"]
 
@@ -214,17 +187,15 @@ def show(title: str, kills: list[Kill], differences: list[str], console: Console
     for column in ("kill", "after, s", "last line", "newest checkpoint", "half-written"):
         table.add_column(column, justify="left" if column == "last line" else "right")
     for number, kill in enumerate(kills, 1):
-        table.add_row(
-            *(str(number), f"{kill.after_seconds:.1f}", kill.last_line, str(kill.step)),
-            str(kill.half_written),
-        )
+        cells = f"{kill.after_seconds:.1f}", kill.last_line, str(kill.step), str(kill.half_written)
+        table.add_row(str(number), *cells)
     console.print(table)
     console.print("\n".join(differences) or "in the end: as if nobody had killed it")
 
 
 def main() -> int:
     """Runs both; returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

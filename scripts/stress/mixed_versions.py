@@ -1,6 +1,6 @@
 """Whether a checkpoint of the oldest supported versions is read by the newest, and back.
 
-    python tests/stress/mixed_versions.py      # downloads some 2 GB into a temporary folder
+    python scripts/stress/mixed_versions.py      # downloads some 2 GB into a temporary folder
 
 Makes two virtual environments from the bounds in pyproject.toml, without TensorFlow, which rendered
 hands do not need. In one, a small run is begun; in the other its parameters are read and the run is
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from small_run import ROOT, command, environment
+from small_run import ENVIRONMENT, ROOT, command
 
 LONGEST = 900  # seconds for each part
 STEPS = 12
@@ -44,12 +44,9 @@ def requirements(oldest: bool) -> list[str]:
         lower = re.search(r">=([\d.]+)", requirement)
         exact = oldest and name in PINNED and lower
         # "0.10" stands for 0.10.0, "0.2.8" for itself.
-        chosen.append(f"{name}=={_full(lower[1])}" if exact and lower else requirement)
+        full = ".".join([*lower[1].split("."), "0"][:3]) if lower else ""
+        chosen.append(f"{name}=={full}" if exact else requirement)
     return chosen
-
-
-def _full(version: str) -> str:
-    return version if version.count(".") == 2 else f"{version}.0"
 
 
 def make(folder: Path, oldest: bool) -> tuple[str, str]:
@@ -65,22 +62,16 @@ def make(folder: Path, oldest: bool) -> tuple[str, str]:
 
 def digest(python: str, workdir: Path) -> str:
     """Reads the newest checkpoint; returns a digest of its parameters."""
-    done = subprocess.run(
-        [python, "-c", DIGEST, str(workdir)],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=LONGEST,
-    )
+    options = {"env": ENVIRONMENT, "capture_output": True, "text": True, "timeout": LONGEST}
+    done = subprocess.run([python, "-c", DIGEST, str(workdir)], **options)
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
 def run(python: str, workdir: Path, cache: Path) -> bool:
     """Begins a run of twelve steps, or goes on with it; says whether it has ended well."""
-    arguments = command(
-        workdir, cache, STEPS, python, checkpoint__every_steps=1, checkpoint__keep=STEPS
-    )
-    done = subprocess.run(arguments, env=environment(), timeout=LONGEST, stdout=subprocess.DEVNULL)
+    fields = {"checkpoint__every_steps": 1, "checkpoint__keep": STEPS}
+    arguments = command(workdir, cache, STEPS, python, **fields)
+    done = subprocess.run(arguments, env=ENVIRONMENT, timeout=LONGEST, stdout=subprocess.DEVNULL)
     return done.returncode == 0
 
 
@@ -92,14 +83,12 @@ def forget_second_half(workdir: Path) -> None:
 
 def main() -> int:
     """Tries both directions; returns the exit code."""
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # type: ignore[union-attr]
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     console, failed = Console(), False
     table = Table("written by", "read by", "parameters", "the run goes on")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = {
-            label: make(folder / label, oldest=label == "oldest") for label in ("oldest", "newest")
-        }
+        made = {name: make(folder / name, oldest=name == "oldest") for name in ("oldest", "newest")}
         for label, (_, versions) in made.items():
             console.print(f"{label}: {versions}", highlight=False)
         for writer, reader in (("oldest", "newest"), ("newest", "oldest")):
@@ -110,10 +99,8 @@ def main() -> int:
             forget_second_half(workdir)
             went_on = run(second, workdir, folder / f"cache_{reader}")
             went_on &= "resuming after step 6 of 12" in (workdir / "train.log").read_text()
-            table.add_row(
-                *(writer, reader, "the same bits" if same else "DIFFER"),
-                "yes" if went_on and written else "NO",
-            )
+            said = ("the same bits" if same else "DIFFER", "yes" if went_on and written else "NO")
+            table.add_row(writer, reader, *said)
             failed |= not (same and written and went_on)
     console.print(table)
     return int(failed)

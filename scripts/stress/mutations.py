@@ -13,12 +13,12 @@ _DEEP = 5000
 
 
 def damage(content: bytes, random: random.Random, other: bytes = b"") -> bytes:
-    """Returns the content with one to four things done to it.
+    """Returns the content with one to four things done to it, drawn from `random` alone.
 
     Args:
-      content: of a file.
-      random: what is done depends on it alone.
-      other: another file, of which a piece may be put in.
+      content: The bytes of a file.
+      random: The source of the draws.
+      other: Another file, of which a piece may be put in.
     """
     for _ in range(random.choice((1, 1, 1, 2, 4))):
         content = random.choice(_DAMAGES)(content, random, other)
@@ -56,13 +56,8 @@ def _delete(content: bytes, random: random.Random, other: bytes) -> bytes:
 def _swap(content: bytes, random: random.Random, other: bytes) -> bytes:
     first, second = sorted((_place(content, random), _place(content, random)))
     size = min(random.randint(1, _LONGEST), second - first)
-    return (
-        content[:first]
-        + content[second : second + size]
-        + content[first + size : second]
-        + content[first : first + size]
-        + content[second + size :]
-    )
+    one, two = content[first : first + size], content[second : second + size]
+    return content[:first] + two + content[first + size : second] + one + content[second + size :]
 
 
 def _splice(content: bytes, random: random.Random, other: bytes) -> bytes:
@@ -70,16 +65,9 @@ def _splice(content: bytes, random: random.Random, other: bytes) -> bytes:
     return content[: _place(content, random)] + other[_place(other, random) :]
 
 
-_DAMAGES: tuple[Callable[[bytes, random.Random, bytes], bytes], ...] = (
-    _flip,
-    _flip,
-    _extreme,
-    _truncate,
-    _insert,
-    _delete,
-    _swap,
-    _splice,
-)
+Damage = Callable[[bytes, random.Random, bytes], bytes]
+_DAMAGES: tuple[Damage, ...]
+_DAMAGES = (_flip, _flip, _extreme, _truncate, _insert, _delete, _swap, _splice)
 
 
 def _place(content: bytes, random: random.Random) -> int:
@@ -129,12 +117,6 @@ def strange(value: Any, random: random.Random) -> Any:
     nested: Any = 0.0
     for _ in range(random.choice((1, 3, 40, 200))):
         nested = [nested]
-    return random.choice(
-        (
-            random.choice(NUMBERS),
-            random.choice(TEXTS),
-            random.choice((None, True, False, [], {}, [[]], {"a": {}})),
-            nested,
-            [value] * random.choice((2, 21, 22)),
-        )
-    )
+    other = random.choice(NUMBERS), random.choice(TEXTS)
+    empty = random.choice((None, True, False, [], {}, [[]], {"a": {}}))
+    return random.choice((*other, empty, nested, [value] * random.choice((2, 21, 22))))

@@ -1,15 +1,17 @@
 """What of ours reads what others wrote, each fed with a damaged case of it.
 
-A target is made once, with a folder of its own, and called with a source of randomness and an empty
+A target is made with a folder of its own, and called with a source of randomness and an empty
 folder for each case. It puts a damaged file there and reads it as our commands do; whatever it
 raises is judged by `fuzz`.
 """
 
 import json
+import pickle
 import random
 import shutil
 import sys
 import zipfile
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,9 +26,9 @@ from ml_collections import ConfigDict
 from mutations import damage, distort, distorted_text, strange
 from PIL import Image
 
-from configs import finetune as finetune_recipes
-from configs import pretrain as pretrain_recipes
-from data import archives, images, pickles
+import main
+from configs import finetune, pretrain
+from data import archives, images, pickles, validation
 from data.dexter_object import dexter_object_dataset_builder as dexter_object
 from data.freihand import freihand_dataset_builder as freihand
 from data.ho3d import ho3d_dataset_builder as ho3d
@@ -55,37 +57,19 @@ Case = Callable[[random.Random, Path], None]
 Maker = Callable[[Path], Case]
 
 
-def config_flags(folder: Path, main: Any) -> Case:
+FLAG_TEXTS = ("", "nan", "inf", "1e308", "True", "(nan,1.0)", "(1.0,inf)", "1", "-1", "0", "1e400")
+FLAG_TEXTS += ("9" * 400, "[", "(1,", "(2.0,1.0)", "a,b", "x")
+RECIPES = {"finetune": finetune.get_config, "pretrain": pretrain.get_config}
+
+
+def config_flags(folder: Path) -> Case:
     """Flags with values of every kind, as far as the checks before anything is allocated."""
-    recipes = {"pretrain": pretrain_recipes, "finetune": finetune_recipes}
-    fields = {
-        task: sorted(_flat(module.get_config("quick").to_dict()))
-        for task, module in recipes.items()
-    }
-    texts = (
-        "",
-        "nan",
-        "inf",
-        "1e308",
-        "True",
-        "(nan,1.0)",
-        "(1.0,inf)",
-        "1",
-        "-1",
-        "0",
-        "1e400",
-        "9" * 400,
-        "[",
-        "(1,",
-        "(2.0,1.0)",
-        "a,b",
-        "x",
-    )
+    fields = {task: sorted(_flat(recipe("quick").to_dict())) for task, recipe in RECIPES.items()}
 
     def case(random: random.Random, folder: Path) -> None:
-        task = random.choice(sorted(recipes))
+        task = random.choice(sorted(RECIPES))
         chosen = random.sample(fields[task], random.choice((1, 1, 2)))
-        argv = [f"--config.{name}={random.choice(texts)}" for name in chosen]
+        argv = [f"--config.{name}={random.choice(FLAG_TEXTS)}" for name in chosen]
         flags.FLAGS.unparse_flags()
         for name in [name for name in flags.FLAGS if name.startswith("config.")]:
             delattr(flags.FLAGS, name)  # of the case before
@@ -99,10 +83,9 @@ def config_flags(folder: Path, main: Any) -> Case:
 
 def config_fields(folder: Path) -> Case:
     """Fields with numbers at and beyond the ends of what they can be."""
-    recipes = (pretrain_recipes.get_config, finetune_recipes.get_config)
 
     def case(random: random.Random, folder: Path) -> None:
-        config = random.choice(recipes)("quick")
+        config = RECIPES[random.choice(("pretrain", "finetune"))]("quick")
         flat = _flat(config.to_dict())
         for name in random.sample(sorted(flat), random.choice((1, 1, 2))):
             value = strange(flat[name], random)
@@ -121,16 +104,11 @@ def config_fields(folder: Path) -> Case:
 
 def check_config(config: ConfigDict) -> None:
     """Does what a training does before it allocates anything."""
-    finetune = config.task == "finetune"
-    if finetune:
+    if config.task == "finetune":
         config.init.checkpoint = ""
-        config.model.update(
-            {
-                name: {"architecture": "resnet18", "width": 16, "stem": "small"}[name]
-                for name in ("architecture", "width", "stem")
-                if config.model[name] in ("auto", 0)
-            }
-        )
+        small = {"architecture": "resnet18", "width": 16, "stem": "small"}
+        chosen = {name: value for name, value in small.items() if config.model[name] in ("auto", 0)}
+        config.model.update(chosen)
         spec, _ = resolve(specs.from_config(FinetuneSpec, config))
         peak = spec.optimizer.learning_rate
         spec.model.network.build(refine_root_depth=spec.refine_root_depth)
@@ -146,21 +124,17 @@ def check_config(config: ConfigDict) -> None:
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        flat |= (
-            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-        )
+        key = prefix + name
+        flat |= _flat(value, f"{key}.") if isinstance(value, dict) else {key: value}
     return flat
 
 
 def save_checkpoint(workdir: Path) -> Path:
     """Saves a small fine-tuned network of random weights."""
-    config = finetune_recipes.get_config("quick+scratch")
+    config = finetune.get_config("quick+scratch")
     config.model.width, config.views.size = 4, 16
-    statistics = {
-        "bone_length": 0.03,
-        "mean_pose": np.zeros((21, 3)).tolist(),
-        "mean_hand": np.zeros((21, 3)).tolist(),
-    }
+    hand = np.zeros((21, 3)).tolist()
+    results = {"label_statistics": {"bone_length": 0.03, "mean_pose": hand, "mean_hand": hand}}
     spec = specs.from_config(FinetuneSpec, config)
     network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     shapes = jax.eval_shape(
@@ -168,7 +142,6 @@ def save_checkpoint(workdir: Path) -> Path:
     )
     source = np.random.default_rng(0)
     state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
-    results = {"label_statistics": statistics}
     with Checkpoints(workdir, specs.to_dict(spec), results=results, save_every=1) as saver:
         saver.save(1, dict(state))
     return workdir
@@ -204,9 +177,7 @@ def checkpoint_config(folder: Path) -> Case:
 
     def case(random: random.Random, folder: Path) -> None:
         run = shutil.copytree(whole, folder / "run")
-        (run / name).write_bytes(
-            json.dumps(distort(json.loads((run / name).read_text()), random)).encode()
-        )
+        (run / name).write_text(json.dumps(distort(json.loads((run / name).read_text()), random)))
         use = random.randrange(3)
         if use == 0:
             description = open_network(run).description
@@ -215,7 +186,7 @@ def checkpoint_config(folder: Path) -> Case:
         elif use == 1:
             open_network(run, in_float32=True)
         else:
-            config = finetune_recipes.get_config("quick")
+            config = finetune.get_config("quick")
             config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
             spec, _ = resolve(specs.from_config(FinetuneSpec, config))
             spec.check_devices(1)
@@ -249,41 +220,35 @@ def _read_freihand(root: Path) -> None:
     for name in ("training", "evaluation"):
         if folder := freihand.layout.read_folder(root, name):
             samples = np.arange(folder.num_samples)
-            _drain(freihand.Builder._generate_examples(None, folder, samples))
+            deque(freihand.Builder._generate_examples(None, folder, samples), 0)
 
 
 def _read_ho3d(root: Path) -> None:
     for version in ("v2", "v3"):
         found = ho3d.layout.find_root(root / f"HO3D_{version}", version)
-        for frames in (
-            ho3d.layout.read_train(found, version),
-            ho3d.layout.read_evaluation(found, version, root),
-        ):
-            _drain(ho3d.Builder._generate_examples(None, frames))
+        train = ho3d.layout.read_train(found, version)
+        for frames in (train, ho3d.layout.read_evaluation(found, version, root)):
+            deque(ho3d.Builder._generate_examples(None, frames), 0)
 
 
 def _read_youtube(root: Path) -> None:
     regressor = mano.read_regressor(root)
     for name in youtube.layout.SPLITS:
         if (split := youtube.layout.read_split(root, name, regressor)) is not None:
-            _drain(youtube.Builder._generate_examples(None, split, regressor is not None))
+            deque(youtube.Builder._generate_examples(None, split, regressor is not None), 0)
 
 
 def _read_dexter_object(root: Path) -> None:
     frames = dexter_object.layout.read_frames(dexter_object.layout.find_root(root))
-    _drain(dexter_object.Builder._generate_examples(None, frames))
+    deque(dexter_object.Builder._generate_examples(None, frames), 0)
 
 
 def _read_image_folder(root: Path) -> None:
     image_folder.layout.checksum(root)
     folder = image_folder.layout.read_folder(root)
     builder: Any = SimpleNamespace(builder_config=SimpleNamespace(longest=32))
-    _drain(image_folder.Builder._generate_examples(builder, list(enumerate(folder.photos))))
-
-
-def _drain(examples: Any) -> None:
-    for _ in examples:
-        pass
+    photos = list(enumerate(folder.photos))
+    deque(image_folder.Builder._generate_examples(builder, photos), 0)
 
 
 def pickled_labels(folder: Path) -> Case:
@@ -305,8 +270,6 @@ def regressors(folder: Path) -> Case:
     matrix = np.full((16, 778), 1 / 778)
     np.save(folder / "J_regressor.npy", matrix)
     torch_writing.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
-    import pickle
-
     (folder / "MANO_RIGHT.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
     found = sorted(folder.iterdir())
 
@@ -329,10 +292,8 @@ def photos(folder: Path) -> Case:
     Image.fromarray(noise).convert("P").save(folder / "palette.png")
     Image.fromarray(noise).convert("RGBA").save(folder / "alpha.png")
     Image.fromarray(noise).save(folder / "frame.bmp")
-    found = [
-        *sorted(folder.iterdir()),
-        *sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json"),
-    ]
+    found = sorted(folder.iterdir())
+    found += sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json")
     options = prepare.Options(32, LookingRule(central_box=0.5), 64, 0.0, 40.0)
 
     def case(random: random.Random, folder: Path) -> None:
@@ -354,7 +315,6 @@ def photos(folder: Path) -> Case:
 
 def records(folder: Path) -> Case:
     """JPEGs that passed the checks of raw files, decoded as records are."""
-    from data import validation
     from peclr_jax.input_pipeline import crop as tf_crop
     from peclr_jax.input_pipeline.records import import_tensorflow
 
@@ -393,9 +353,8 @@ def torch_weights_files(folder: Path) -> Case:
     found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
     tensors = {"a": np.ones((3, 2), np.float32), "b": np.ones(2, np.int64)}
     safetensors.numpy.save_file(tensors, folder / "small.safetensors")
-    torch_writing.write(
-        folder / "ours.pth", {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
-    )
+    ours = {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
+    torch_writing.write(folder / "ours.pth", ours)
     found += sorted(folder.iterdir())
 
     def case(random: random.Random, folder: Path) -> None:
@@ -444,6 +403,7 @@ def kept_hands(folder: Path) -> Case:
 
 
 TARGETS: dict[str, Maker] = {
+    "config flags": config_flags,
     "config fields": config_fields,
     "checkpoint files": checkpoint_files,
     "checkpoint config": checkpoint_config,
