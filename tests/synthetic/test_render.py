@@ -123,10 +123,12 @@ def test_shared_backgrounds_recur(hands):
 
 
 WRONG = [("background", "sky", "choose one of"), ("size", 8, "at least 16")]
-WRONG += [("held", 1.5, "probability"), ("ray_steps", 0, "at least 1")]
+WRONG += [("held", 1.5, r"in \[0, 1\]"), ("ray_steps", 0, "at least 1")]
 
 
-@pytest.mark.parametrize(("field", "value", "message"), WRONG)
+@pytest.mark.parametrize(
+    ("field", "value", "message"), [*WRONG, ("span", (0.8, 0.5), "low <= high")]
+)
 def test_wrong_specs_say_so(field, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SPEC, **{field: value})
