@@ -12,7 +12,7 @@ from PIL import Image
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.crop import mirror_matrix
 from peclr_jax.input_pipeline import canvas, crop
-from tests.input_pipeline.test_crop import jpeg
+from tests.input_pipeline.test_crop import center_of_mass, dot, jpeg
 
 warp = jax.jit(affine.apply_to_images, static_argnums=2)
 
@@ -106,18 +106,13 @@ def test_a_window_beyond_the_image_is_black(box):
 def test_a_dot_lands_under_its_keypoint(x, y, box_side, size, mirrored):
     """Within half a pixel of the crop through the canvas, as through the crop itself."""
     radius = max(2.0, 1.5 * box_side * 2.25 / size)
-    rows, columns = np.mgrid[:151, :203]
-    dot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * radius**2))
-    pixels = np.repeat(dot[..., None], 3, -1).astype(np.uint8)
+    pixels = dot((151, 203), (x, y), radius)
     box = [x - 0.4 * box_side, y - 0.2 * box_side, x + 0.6 * box_side, y + 0.3 * box_side]
     cut, padded, matrix, window = both(jpeg(pixels), box, size, 2.25, mirrored)
     to_crop = mirror_matrix(crop.to_matrix(window, size), tf.constant(mirrored), size)
     expected = to_crop.numpy() @ [x, y, 1]
-    rows, columns = np.mgrid[:size, :size]
     for image in (cut, warped(padded, matrix, size)):
-        weight = np.clip(image[..., 0].astype(float) - 25, 0, None)
-        found = np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
-        np.testing.assert_allclose(found, expected, atol=0.5)
+        np.testing.assert_allclose(center_of_mass(image), expected, atol=0.5)
 
 
 @given(
