@@ -15,8 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("peclr_jax", "data", "configs", "main.py")
-NAMED, FREE = ("Args", "Attributes", "Raises"), ("Returns", "Yields")
-SECTION = re.compile(rf"^({'|'.join(NAMED + FREE + ('Example', 'Examples', 'References'))}):$")
+NAMED = ("Args", "Attributes", "Raises")
+SECTION = re.compile(rf"^({'|'.join(NAMED)}|Returns|Yields):\n((?: .*\n|\n)*)", re.MULTILINE)
 # Names that a message may begin with; those with another capital, a digit or a sign need no entry.
 PROPER = {"Adam", "Dexter", "Flax", "Linux", "Matplotlib", "Optax", "Orbax", "Pillow", "Python"}
 
@@ -34,11 +34,16 @@ def rooms() -> dict[str, list[Path]]:
 
 def docstring_problems(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Yields (line, problem) of every docstring in a module."""
-    yield from _of_docstring(tree, 1)
-    for node, public in _definitions(tree, public=True):
-        yield from _of_docstring(node, node.lineno)
+    for node, public in ((tree, False), *_definitions(tree, public=True)):
+        text = ast.get_docstring(node) or ""
+        if text and not text.splitlines()[0].endswith("."):
+            yield node.body[0].lineno, "the summary does not end with a full stop"
+        for section, body in SECTION.findall(f"{text}\n"):
+            yield from (
+                (node.body[0].lineno, f"{section}: {p}") for p in _of_section(section, body)
+            )
         if public and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield from _of_arguments(node)
+            yield from ((node.lineno, problem) for problem in _of_arguments(node, text))
 
 
 def _definitions(node: ast.AST, public: bool) -> Iterator[tuple[ast.AST, bool]]:
@@ -51,76 +56,36 @@ def _definitions(node: ast.AST, public: bool) -> Iterator[tuple[ast.AST, bool]]:
             yield from _definitions(child, public)
 
 
-def _of_docstring(node: ast.AST, line: int) -> Iterator[tuple[int, str]]:
-    text = ast.get_docstring(node)
-    if not text:
+def _entries(body: str) -> list[tuple[str, str]]:
+    """Returns (label, words) of each entry of a section whose entries are named."""
+    entries = (" ".join(entry.split()).partition(": ") for entry in re.split(r"\n(?=  \S)", body))
+    return [(label, words) for label, _, words in entries]
+
+
+def _of_section(section: str, body: str) -> Iterator[str]:
+    if not re.match(r"  \S", body):
+        yield "entries are indented by two spaces"
         return
-    line = node.body[0].lineno
-    if not text.splitlines()[0].endswith("."):
-        yield line, "the summary does not end with a full stop"
-    for name, start, body in _sections(text):
-        at = line + start
-        for offset, entry in _entries(body, named=name in NAMED):
-            if entry is None:
-                yield at + offset, f"{name}: entries are indented by two spaces"
-                continue
-            label, said = entry
-            if not re.match(r"[A-Z0-9\"'`(\[{]", said):
-                yield at + offset, f"{name}: {label}begins without a capital: {said[:40]!r}"
-            if not re.search(r"\.[)\"'`]?$", said):
-                yield at + offset, f"{name}: {label}ends without a full stop: {said[-40:]!r}"
+    for label, words in _entries(body) if section in NAMED else [("", " ".join(body.split()))]:
+        if not re.match(r"[A-Z0-9\"'`(\[{]", words):
+            yield f"{label}: begins without a capital: {words[:40]!r}"
+        if not re.search(r"\.[)\"'`]?$", words):
+            yield f"{label}: ends without a full stop: {words[-40:]!r}"
 
 
-def _sections(text: str) -> Iterator[tuple[str, int, list[str]]]:
-    """Yields (name, index of the first line of the body, lines of the body)."""
-    lines = text.splitlines()
-    starts = [i for i, line in enumerate(lines) if SECTION.match(line)]
-    for start in starts:
-        end = start + 1
-        while end < len(lines) and (not lines[end] or lines[end].startswith(" ")):
-            end += 1
-        name = lines[start][:-1]
-        if name in NAMED + FREE:
-            yield name, start + 1, lines[start + 1 : end]
-
-
-def _entries(body: list[str], named: bool) -> Iterator[tuple[int, tuple[str, str] | None]]:
-    """Yields (offset, (label, words)) of each entry; None for one that is indented otherwise."""
-    found: list[tuple[int, list[str]]] = []
-    for offset, line in enumerate(body):
-        if not line:
-            continue
-        indent = len(line) - len(line.lstrip())
-        if not found and indent != 2:
-            yield offset, None
-            return
-        if not found or (named and indent == 2):
-            found.append((offset, []))
-        found[-1][1].append(line.strip())
-    for offset, lines in found:
-        label, separator, words = " ".join(lines).partition(": ")
-        if not named:
-            yield offset, ("", " ".join(lines))
-        elif separator:
-            yield offset, (f"{label}: ", words)
-        else:
-            yield offset, ("", f"no label before a colon: {label}")
-
-
-def _of_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[int, str]]:
+def _of_arguments(node: ast.FunctionDef | ast.AsyncFunctionDef, text: str) -> Iterator[str]:
     if any(re.search(r"overload|override|setter", ast.unparse(d)) for d in node.decorator_list):
         return
     given = node.args
     names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
     names += [a.arg for a in (given.vararg, given.kwarg) if a]
-    names = [n for n in names if n not in ("self", "cls") and not n.startswith("_")]
-    sections = {name: body for name, _, body in _sections(ast.get_docstring(node) or "")}
-    if len(names) > 2 and "Args" not in sections:
-        yield node.lineno, f"{node.name}({', '.join(names)}) has no Args section"
-    for _, entry in _entries(sections.get("Args", []), named=True):
-        for name in re.split(r",\s*", entry[0].rstrip(": ")) if entry else ():
-            if name and name.lstrip("*") not in (*names, "cls"):
-                yield node.lineno, f"Args: {name!r} is no parameter of {node.name}"
+    needed = [n for n in names if n not in ("self", "cls") and not n.startswith("_")]
+    body = dict(SECTION.findall(f"{text}\n")).get("Args", "")
+    if len(needed) > 2 and not body:
+        yield f"{node.name}({', '.join(needed)}) has no Args section"
+    for label, _ in _entries(body) if body else ():
+        for name in set(re.split(r",\s*", label.replace("*", ""))) - set(names):
+            yield f"Args: {name!r} is no parameter of {node.name}"
 
 
 def error_names(trees: list[ast.Module]) -> set[str]:
@@ -188,9 +153,7 @@ def _parse(path: Path) -> ast.Module:
 
 @pytest.mark.parametrize("room", rooms())
 def test_words(room):
-    found = problems(rooms()[room])
-    if found:  # until every room is brought to this style
-        pytest.xfail(f"{len(found)} problems in {room}: python tests/test_words.py {room}")
+    assert not problems(rooms()[room])
 
 
 @pytest.mark.parametrize(

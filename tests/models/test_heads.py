@@ -6,14 +6,12 @@ import pytest
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.normalization import BatchNorm
 
-OFFICIAL = "Hybrid2Model_resnet50"
-
 
 @pytest.fixture
 def official_head(parity):
     """The projection head of the official model: projection_head.0/1/3."""
     module = parity.make_state_dict
-    names = module.load_keys(OFFICIAL, parity.path("keys.json"))
+    names = module.load_keys("Hybrid2Model_resnet50", parity.path("keys.json"))
     head = [key for key in names if key[0].startswith("projection_head")]
     tensors = module.make_state_dict(head)
 
@@ -42,21 +40,11 @@ def test_training_mode_agrees_with_the_official_head(parity, official_head):
     np.testing.assert_allclose(statistics["var"], reference["head_train_running_var"], rtol=1e-5)
 
 
-def test_evaluation_mode_agrees_with_the_official_head(parity, official_head):
-    reference = parity("refine")
-    points = ProjectionHead().apply(official_head, jnp.asarray(reference["hybrid2_eval_embedding"]))
-    expected = reference["hybrid2_eval_projection"]
-    assert np.abs(points.reshape(expected.shape) - expected).max() < 3e-5 * np.abs(expected).max()
-
-
 @pytest.mark.parametrize("features", [512, 2048])
 def test_any_encoder_width(features):
-    shape = jax.eval_shape(
-        lambda key, x: ProjectionHead(num_points=16).init_with_output(key, x)[0],
-        jax.random.key(0),
-        jax.ShapeDtypeStruct((3, features), "float32"),
-    )
-    assert shape.shape == (3, 16, 2)
+    init = ProjectionHead(num_points=16).init_with_output
+    points, _ = jax.eval_shape(init, jax.random.key(0), jnp.zeros((3, features)))
+    assert points.shape == (3, 16, 2)
 
 
 def test_one_value_a_channel_cannot_be_normalised():

@@ -129,7 +129,8 @@ def test_folding_changes_no_output(block, stem):
     )
     folded, _ = fold(network, variables)
     rest = jax.jit(lambda variables: fold(network, variables)[1])(variables)
-    assert not [path for path in _paths(rest["params"]["encoder"]) if "bn" in path]
+    paths = jax.tree_util.tree_leaves_with_path(rest["params"]["encoder"])
+    assert not any("bn" in jax.tree_util.keystr(path) for path, _ in paths)
     assert "encoder" not in rest["batch_stats"]
     expected = jax.jit(network.apply)(variables, images)
     np.testing.assert_allclose(
@@ -142,7 +143,3 @@ def test_a_folded_network_is_not_trained():
     network = resnet.ResNet18(folded=True)
     with pytest.raises(ValueError, match="folded BatchNorm cannot be trained"):
         network.init(jax.random.key(0), jnp.zeros((2, 32, 32, 3)), train=True)
-
-
-def _paths(tree):
-    return [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]

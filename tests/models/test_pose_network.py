@@ -10,18 +10,13 @@ from peclr_jax.models import resnet
 from peclr_jax.models.heads import PoseHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork, from_pixels, to_pixels
 
-
-def tiny(**change) -> PoseNetwork:
-    encoder = resnet.ResNet((1,), resnet.BasicBlock, width=4, stem="small")
-    return PoseNetwork(**({"encoder": encoder, "head": PoseHead()} | change))
-
-
+ENCODER = resnet.ResNet((1,), resnet.BasicBlock, width=4, stem="small")
 INTRINSICS = jnp.broadcast_to(camera.assumed_intrinsics(16), (4, 3, 3))
 IMAGES = jax.random.normal(jax.random.key(0), (4, 16, 16, 3))
 
 
 def test_refinement_starts_as_none():
-    network = tiny(refiner=RootDepthRefiner())
+    network = PoseNetwork(ENCODER, PoseHead(), RootDepthRefiner())
     variables = jax.jit(network.init)(jax.random.key(1), IMAGES, INTRINSICS)
     output = jax.jit(network.apply)(variables, IMAGES, INTRINSICS)
     np.testing.assert_array_equal(output.root_depth, output.root_depth_estimate)
@@ -30,16 +25,13 @@ def test_refinement_starts_as_none():
 
 
 def test_frozen_encoder_has_no_gradient_and_keeps_its_statistics():
-    network = tiny(head=PoseHead((8,)), frozen_encoder=True, refiner=RootDepthRefiner())
+    network = PoseNetwork(ENCODER, PoseHead((8,)), RootDepthRefiner(), frozen_encoder=True)
     variables = jax.jit(network.init)(jax.random.key(1), IMAGES, INTRINSICS)
 
     def loss(params):
+        now = variables | {"params": params}
         output, updates = network.apply(
-            {**variables, "params": params},
-            IMAGES,
-            INTRINSICS,
-            train=True,
-            mutable=["batch_stats"],
+            now, IMAGES, INTRINSICS, train=True, mutable=["batch_stats"]
         )
         return jnp.sum(output.pose**2), updates
 

@@ -100,12 +100,8 @@ def some_variables(network):
 
     def draw(path, leaf):
         variance = path[0].key == "batch_stats"
-        values = (
-            generator.uniform(0.5, 1.5, leaf.shape)
-            if variance
-            else generator.normal(0, 0.1, leaf.shape)
-        )
-        return values.astype(np.float32)
+        draws = generator.uniform if variance else generator.normal
+        return draws(*((0.5, 1.5) if variance else (0, 0.1)), leaf.shape).astype(np.float32)
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
 

@@ -1,4 +1,3 @@
-import os
 import random
 import signal
 import subprocess
@@ -15,7 +14,6 @@ from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy
 from tests.training.toy_run import assert_equal, records, saved_steps
 
-SCRIPT = Path(__file__).with_name("toy_run.py")
 ROOT = Path(__file__).parents[2]
 
 
@@ -23,10 +21,9 @@ def test_a_killed_run_resumes_to_bit_identical_parameters(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     # From 7 on a checkpoint is sure to be complete: saving step 6 waits for that of step 3.
     kill_at = random.randrange(7, 15)
-    command = [sys.executable, str(SCRIPT), str(killed), str(kill_at + 8)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", toy.__name__, str(killed), str(kill_at + 8)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, cwd=ROOT, env=environment, **pipes) as victim:
+    with subprocess.Popen(command, text=True, cwd=ROOT, **pipes) as victim:
         toy.train(whole, 24)
         for line in victim.stdout:
             if line.startswith(f"step {kill_at}/"):

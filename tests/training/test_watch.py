@@ -13,11 +13,10 @@ def test_a_step_that_is_not_finite_changes_nothing_but_its_number():
     state = init(jax.random.key(1))
     before = jax.device_get(state)
     state, metrics = step_fn(state, toy.shard_batch(good * np.nan, mesh), jax.random.key(0))
-    assert float(metrics["skipped"]) == 1
-    assert int(state.step) == 1
+    assert (metrics["skipped"], state.step) == (1, 1)
     assert_equal(jax.device_get(state).replace(step=before.step), before)
     _, metrics = step_fn(state, toy.shard_batch(good, mesh), jax.random.key(0))
-    assert float(metrics["skipped"]) == 0
+    assert metrics["skipped"] == 0
     assert np.isfinite(float(metrics["parameter_norm"]))
 
 

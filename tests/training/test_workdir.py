@@ -18,19 +18,12 @@ def test_a_second_run_in_the_same_workdir_is_refused(tmp_path):
         "import sys; from pathlib import Path; from peclr_jax.training.workdir import locked\n"
         "with locked(Path(sys.argv[1])): print('mine', flush=True); sys.stdin.read()"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    with holder:
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as holder:
         assert holder.stdout.readline() == "mine\n"
-        with (
-            pytest.raises(ValueError, match=f"used by another run .process {holder.pid} on"),
-            locked(tmp_path),
-        ):
+        message = f"used by another run .process {holder.pid} on"
+        with pytest.raises(ValueError, match=message), locked(tmp_path):
             pass
         holder.send_signal(signal.SIGKILL)
     with locked(tmp_path):  # a lock does not outlive its process
@@ -48,6 +41,6 @@ def test_a_file_system_without_locks_refuses_nobody(code, tmp_path, monkeypatch)
 
 
 def test_a_workdir_that_cannot_be_written_to_is_named():
-    with pytest.raises(OSError, match=r"/proc/nowhere/run cannot be written to .*: choose another"):  # noqa: SIM117
-        with locked(Path("/proc/nowhere/run")):
-            pass
+    message = "/proc/nowhere/run cannot be written to .*: choose another"
+    with pytest.raises(OSError, match=message), locked(Path("/proc/nowhere/run")):
+        pass

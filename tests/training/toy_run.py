@@ -1,4 +1,4 @@
-"""A small training run with everything in it: python toy_run.py WORKDIR [STALL_AT].
+"""A small training run with everything in it: python -m tests.training.toy_run WORKDIR [STALL_AT].
 
 With STALL_AT, the source of batches waits for its standard input before it yields that step, so
 that a test can be sure that the run has not ended before it is killed.
