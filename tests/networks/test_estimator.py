@@ -36,11 +36,13 @@ def test_the_mean_pose_is_the_same_in_every_view(network):
     assert np.ptp(closer[:, 0]) == pytest.approx(np.ptp(pose[:, 0]) / 2, rel=1e-4)
 
 
-def test_pre_trained_networks_know_no_poses():
-    with pytest.raises(UserError, match=r"of the task 'pretrain', which knows no poses: name one"):
-        open_estimator(BEFORE / "pretrain")
-
-
-def test_no_checkpoint_is_named():
-    with pytest.raises(UserError, match=r"no checkpoint is named: give --config\.checkpoint"):
-        open_estimator("")
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (BEFORE / "pretrain", "of the task 'pretrain', which knows no poses: name one"),
+        ("", r"no checkpoint is named: give --config\.checkpoint"),
+    ],
+)
+def test_who_cannot_be_asked(checkpoint, message):
+    with pytest.raises(UserError, match=message):
+        open_estimator(checkpoint)

@@ -1,11 +1,11 @@
 """The hands that are shown are the best and the worst of all."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from peclr_jax.networks import extremes, hand_errors
-from peclr_jax.networks.estimator import Estimate
 
 
 def test_extremes_are_those_of_all_batches(hands, exact, network):
@@ -16,22 +16,14 @@ def test_extremes_are_those_of_all_batches(hands, exact, network):
     kept = extremes.Extremes(3, network.view_size)
     for start in (0, 5, 10, 15):
         rows = slice(start, start + 5)
-        part = hand_errors.HandErrors(
-            {key: value[rows] for key, value in measured.errors.items()},
-            {key: value[rows] for key, value in measured.valid.items()},
-            measured.to_view[rows],
-            measured.joints[rows],
+        part, inferred, batch = jax.tree.map(
+            lambda x, rows=rows: x[rows], (measured, exact, dict(hands))
         )
-        inferred = exact._replace(estimate=Estimate(*(part_[rows] for part_ in exact.estimate)))
-        kept.add({name: array[rows] for name, array in hands.items()}, inferred, part)
-
-    def titles(order):
-        return [f"hand {hands['sample_id'][i]}, version {hands['version'][i]}:" for i in order]
-
+        kept.add(batch, inferred, part)
     order = np.argsort(errors)
     for panels, expected in ((kept.best, order[:3]), (kept.worst, order[::-1][:3])):
-        assert len(panels) == 3
-        for panel, start in zip(panels, titles(expected), strict=True):
+        for panel, i in zip(panels, expected, strict=True):
+            start = f"hand {hands['sample_id'][i]}, version {hands['version'][i]}:"
             assert panel.title.startswith(start)
     assert "PA-EPE 0.00 cm" in kept.best[0].title
 
