@@ -21,12 +21,10 @@ HANDEDNESS = ("unknown", "right", "left")
 # The bone whose length stands for the hand's size: middle finger, base joint to first joint.
 REFERENCE_BONE = (9, 10)
 
-_POINTS_2D = (NUM_JOINTS, 2)
-_POINTS_3D = (NUM_JOINTS, 3)
 # Label name -> (shape of its value, shape of its validity mask).
 LABELS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "keypoints_2d": (_POINTS_2D, (NUM_JOINTS,)),
-    "keypoints_3d": (_POINTS_3D, (NUM_JOINTS,)),
+    "keypoints_2d": ((NUM_JOINTS, 2), (NUM_JOINTS,)),
+    "keypoints_3d": ((NUM_JOINTS, 3), (NUM_JOINTS,)),
     "intrinsics": ((3, 3), ()),
     "bone_length": ((), ()),
     "hand_box": ((4,), ()),
@@ -34,20 +32,7 @@ LABELS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 
 def features() -> tfds.features.FeaturesDict:
-    """Returns the TFDS features of the record.
-
-    Field by field (units in brackets):
-      image: RGB JPEG, any size.
-      sample_id: the hand; images of one hand before several backgrounds share it.
-      version: which of those images, 0 where there is but one.
-      keypoints_2d [px], keypoints_3d [m]: joints, each with a per-joint mask `*_valid`.
-      intrinsics [px]: the camera matrix K.
-      bone_length [m]: length of `REFERENCE_BONE`.
-      hand_box [px]: x0, y0, x1, y1, the tight box of the valid 2D joints or the data set's own.
-      visible: whether a joint is seen, not hidden; `visible_valid` where that is known.
-      handedness: one of `HANDEDNESS`.
-      hand_mask: encoded PNG or JPEG of the image's size, hand where above 127; empty if absent.
-    """
+    """Returns the TFDS features of `Record`, each label with a mask `*_valid`."""
     fields: dict[str, Any] = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
         "sample_id": np.int64,
@@ -68,9 +53,9 @@ class Record:
     """One image of a hand and what is known of it; `None` is a label the data set lacks.
 
     Attributes:
-      image: The encoded JPEG, stored byte for byte.
-      sample_id: The hand that the image shows.
-      version: Which image of that hand.
+      image: The encoded JPEG, of any size, stored byte for byte.
+      sample_id: The hand that the image shows; images before several backgrounds share it.
+      version: Which image of that hand, 0 where there is but one.
       keypoints_2d: Joints in pixels.
       keypoints_2d_valid: Which of them are labelled; `None` means all.
       keypoints_3d: Joints in camera space, metres.
@@ -78,9 +63,9 @@ class Record:
       intrinsics: Camera matrix, pixels.
       bone_length: Length of `REFERENCE_BONE` in metres.
       hand_box: Box (x0, y0, x1, y1) in pixels; `None` derives it from the valid 2D joints.
-      visible: Which joints are seen.
+      visible: Which joints are seen, not hidden.
       handedness: One of `HANDEDNESS`.
-      hand_mask: Encoded PNG or JPEG.
+      hand_mask: Encoded PNG or JPEG of the image's size, hand where above 127.
     """
 
     image: bytes
@@ -98,11 +83,7 @@ class Record:
     hand_mask: bytes | None = None
 
     def encode(self) -> dict[str, Any]:
-        """Returns the example to hand to TFDS.
-
-        Raises:
-          UserError: If a label has the wrong shape or a valid value that is not finite.
-        """
+        """Returns the example for TFDS; refuses wrong shapes and valid values not finite."""
         example: dict[str, Any] = {
             "image": io.BytesIO(self.image),
             "sample_id": self.sample_id,
@@ -112,13 +93,9 @@ class Record:
             "visible": np.zeros(NUM_JOINTS, bool) if self.visible is None else self.visible,
             "visible_valid": np.full(NUM_JOINTS, self.visible is not None),
         }
-        masks = {
-            "keypoints_2d": self.keypoints_2d_valid,
-            "keypoints_3d": self.keypoints_3d_valid,
-        }
         for name in LABELS:
-            value = getattr(self, name)
-            example |= self._encode_label(name, value, masks.get(name))
+            valid = getattr(self, f"{name}_valid", None)
+            example |= self._encode_label(name, getattr(self, name), valid)
         if self.hand_box is None and example["keypoints_2d_valid"].any():
             points = example["keypoints_2d"][example["keypoints_2d_valid"]]
             example["hand_box"] = np.concatenate([points.min(0), points.max(0)])
@@ -130,10 +107,8 @@ class Record:
     ) -> dict[str, np.ndarray]:
         shape, valid_shape = LABELS[name]
         if value is None:
-            return {
-                name: np.zeros(shape, np.float32),
-                f"{name}_valid": np.zeros(valid_shape, bool),
-            }
+            absent = np.zeros(valid_shape, bool)
+            return {name: np.zeros(shape, np.float32), f"{name}_valid": absent}
         where = f"sample {self.sample_id}, version {self.version}"
         value = np.asarray(value, np.float32)
         if value.shape != shape:

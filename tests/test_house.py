@@ -30,7 +30,6 @@ MOST_WITH_CONFIG = 13
 # Modules without a test file of their own, and where they are tested.
 MIRRORED_ELSEWHERE = {
     "peclr_jax.models.projector": "tests/models/test_torch_weights.py",
-    "peclr_jax.models.spec": "tests/runs/test_spec.py",
     "peclr_jax.pages.demo": "tests/tasks/test_demo.py",
     "peclr_jax.runs.finetune_evaluation": "tests/tasks/test_finetune.py",
     "peclr_jax.runs.fit": "tests/tasks/test_pretrain.py",

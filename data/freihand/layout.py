@@ -18,12 +18,7 @@ from peclr_jax.geometry import camera
 
 REMEDY = "fetch the file again from the FreiHAND archive (see data/freihand/README.md)"
 # Label file's suffix -> shape of one entry. `uv` is ours: 2D joints of samples without 3D labels.
-_LABEL_SHAPES: dict[str, tuple[int, ...]] = {
-    "K": (3, 3),
-    "xyz": (21, 3),
-    "scale": (),
-    "uv": (21, 2),
-}
+_LABEL_SHAPES = {"K": (3, 3), "xyz": (21, 3), "scale": (), "uv": (21, 2)}
 ARCHIVES = ("FreiHAND_pub_v2.zip", "FreiHAND_pub_v2_eval.zip")
 # Folders the archive may have been unpacked into below the directory that the user names.
 _NESTED = ("FreiHAND_pub_v2", "freihand")
@@ -86,9 +81,8 @@ def read_folder(root: Path, name: str) -> Folder | None:
             f"{name}_scale.json or {name}_uv.json, whose length tells which images show one hand: "
             f"{REMEDY}"
         )
-    num_samples = validation.check_equal_lengths(
-        {paths[key]: array for key, array in labels.items()}, REMEDY
-    )
+    by_path = {paths[key]: array for key, array in labels.items()}
+    num_samples = validation.check_equal_lengths(by_path, REMEDY)
     images = _list_images(rgb, num_samples, repeated=name == "training")
     masks = _list_masks(root / name / "mask", num_samples)
     validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)

@@ -154,9 +154,8 @@ def _read_meta(
             [_label(path, content, name, shape) for name, shape in shapes.items()]
             for path, content in zip(paths, contents, strict=True)
         ]
-    return {
-        name: np.stack(column) for name, column in zip(shapes, zip(*rows, strict=True), strict=True)
-    }
+    columns = map(np.stack, zip(*rows, strict=True))
+    return dict(zip(shapes, columns, strict=True))
 
 
 def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:

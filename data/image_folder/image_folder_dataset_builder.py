@@ -36,16 +36,11 @@ class Builder(base.HandDatasetBuilder):
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
     BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS's own interface.
-        PhotoConfig(
-            name="original",
-            description="Photos at their own size, upright JPEGs byte for byte.",
-            longest=None,
-        ),
-        PhotoConfig(
-            name="1024px",
-            description="Photos shrunk so that the longer side has at most 1024 px.",
-            longest=1024,
-        ),
+        PhotoConfig(name=name, description=description, longest=longest)
+        for name, description, longest in (
+            ("original", "Photos at their own size, upright JPEGs byte for byte.", None),
+            ("1024px", "Photos shrunk so that the longer side has at most 1024 px.", 1024),
+        )
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "pass a folder of your own JPEG, PNG or WebP images as manual_dir; folders in it are "

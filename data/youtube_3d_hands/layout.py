@@ -101,10 +101,8 @@ def _read_frames(path: Path) -> dict[Any, Frame]:
     frames: dict[Any, Frame] = {}
     for index, entry in enumerate(validation.stream(path, "images.item", REMEDY)):
         where = f"{path}: image {index}"
-        image_id, name = (
-            _field(entry, "id", (int, str), where),
-            _field(entry, "name", (str,), where),
-        )
+        image_id = _field(entry, "id", (int, str), where)
+        name = _field(entry, "name", (str,), where)
         if image_id in frames:
             raise UserError(f"{where} has the id {image_id!r} of an earlier one: {REMEDY}")
         if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:

@@ -49,11 +49,8 @@ def joints(
 ) -> Float[np.ndarray, "21 axes"]:
     """Returns the joints in FreiHAND's order; zero where `valid_joints` says that there is none."""
     tips = vertices[list(TIP_VERTICES)]
-    others = (
-        np.zeros((NUM_REGRESSED, vertices.shape[1]))
-        if regressor is None
-        else (regressor @ vertices)
-    )
+    none = np.zeros((NUM_REGRESSED, vertices.shape[1]))
+    others = none if regressor is None else regressor @ vertices
     return skeleton.reorder(np.concatenate([others, tips]), skeleton.FROM_MANO)
 
 

@@ -36,17 +36,12 @@ class Builder(base.HandDatasetBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         root = self.manual_dir(dl_manager)
         regressor = mano.read_regressor(root)
-        splits = {
-            name: split
-            for name in layout.SPLITS
-            if (split := layout.read_split(root, name, regressor)) is not None
-        }
+        found = {name: layout.read_split(root, name, regressor) for name in layout.SPLITS}
+        splits = {name: split for name, split in found.items() if split is not None}
         if not any(split.images for split in splits.values()):
-            what = (
-                "no video frame of youtube_{train,val,test}.json"
-                if splits
-                else ("no youtube_train.json, youtube_val.json or youtube_test.json")
-            )
+            what = "no youtube_train.json, youtube_val.json or youtube_test.json"
+            if splits:
+                what = "no video frame of youtube_{train,val,test}.json"
             raise MissingFileError(f"{root} holds {what}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}")
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()

@@ -12,7 +12,7 @@ from peclr_jax.experiments.metrics import (
     BASELINES,
     COMPARED,
     METRICS,
-    Metric,
+    MetricName,
     evaluations_of,
     mean_of,
 )
@@ -42,20 +42,18 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
     if results["figure"] == "curves":
         curves = {METRICS[m].label: _series(finished, evaluation, m) for m in measured}
         return pages.curves(curves, x_label=results["x_label"])
-    baselines = results["nothing"][evaluation]
-    return pages.bars(
-        {
-            METRICS[m].label: (
-                {
-                    arm["label"]: value
-                    for arm in finished
-                    if (value := mean_of(arm, evaluation, m)) is not None
-                },
-                {BASELINES[name]: values[m] for name, values in baselines.items() if m in values},
-            )
-            for m in measured
-        }
-    )
+    panels = {}
+    for m in measured:
+        means = {arm["label"]: mean_of(arm, evaluation, m) for arm in finished}
+        panels[METRICS[m].label] = (
+            {label: value for label, value in means.items() if value is not None},
+            {
+                BASELINES[name]: values[m]
+                for name, values in results["nothing"][evaluation].items()
+                if m in values
+            },
+        )
+    return pages.bars(panels)
 
 
 def _series(
@@ -106,70 +104,63 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
         for name in results["metrics"]
         if any(mean_of(arm, evaluation, name) for arm in results["arms"].values())
     ]
-    rows = [
-        ["", *(METRICS[name].label for name in shown)],
-        ["---"] + ["---:"] * len(shown),
-    ]
+    rows = []
     for arm in results["arms"].values():
-        values = [mean_of(arm, evaluation, name) for name in shown]
-        if any(values):
-            texts = (_text(value, METRICS[n]) for n, value in zip(shown, values, strict=True))
+        values = {name: mean_of(arm, evaluation, name) for name in shown}
+        if any(values.values()):
             count, total = len(arm["seeds"]), len(results["seeds"])
             fewer = "" if count == total else f" ({count} of {total} seeds)"
-            rows.append([arm["label"] + fewer, *texts])
-    for predictor, values in results["nothing"].get(evaluation, {}).items():
-        cells = [
-            f"{values[name]:.{METRICS[name].digits}f}" if name in values else "" for name in shown
-        ]
-        rows.append([BASELINES[predictor], *cells])
+            rows.append([arm["label"] + fewer, *(_text(v, n) for n, v in values.items())])
+    for predictor, found in results["nothing"].get(evaluation, {}).items():
+        only = {name: Interval(value, None, None) for name, value in found.items()}
+        rows.append([BASELINES[predictor], *(_text(only.get(name), name) for name in shown)])
     for source, numbers in results["paper"].items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return _markdown_table(["", *(METRICS[name].label for name in shown)], len(shown), rows)
 
 
-def _comparison_table(rows: Mapping[str, Any]) -> list[str]:
-    names = [name for name in COMPARED if any(name in row["metrics"] for row in rows.values())]
+def _comparison_table(compared: Mapping[str, Any]) -> list[str]:
+    names = [name for name in COMPARED if any(name in row["metrics"] for row in compared.values())]
     header = ["error less by", *(METRICS[name].label.split(",")[0] for name in names), "paper"]
-    lines = [header, ["---"] + ["---:"] * len(names) + ["---"]]
-    for row in rows.values():
-        cells = []
-        for name in names:
-            found = row["metrics"].get(name)
-            cells.append("" if found is None else _percent(found["reduction"], bold=found["apart"]))
-        lines.append([f"{row['arm']} than {row['against']}", *cells, row["paper"]])
+    rows = []
+    for row in compared.values():
+        found = [row["metrics"].get(name) for name in names]
+        cells = [f and _percent(f["reduction"], factor=100.0, bold=f["apart"]) for f in found]
+        rows.append([f"{row['arm']} than {row['against']}", *cells, row["paper"]])
     return [
-        *(f"| {' | '.join(line)} |" for line in lines),
+        *_markdown_table(header, len(names), rows),
         "",
         "Reductions are taken seed by seed; **bold**: the two arms' own intervals are apart.",
     ]
 
 
 def _equivariance_table(improvements: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    lines = [
-        "| equivariance error less by | rotation | translation |",
-        "| --- | ---: | ---: |",
+    kinds = ("rotation", "translation")
+    rows = [
+        [name.replace("_", " "), *(kind in found and _percent(found[kind]) for kind in kinds)]
+        for name, found in improvements.items()
     ]
-    for name, kinds in improvements.items():
-        cells = [
-            _percent(kinds[kind], factor=1.0) if kind in kinds else ""
-            for kind in ("rotation", "translation")
-        ]
-        lines.append(f"| {name.replace('_', ' ')} | {' | '.join(cells)} |")
-    return lines
+    return _markdown_table(["equivariance error less by", *kinds], len(kinds), rows)
+
+
+def _markdown_table(header: list[str], numbers: int, rows: list[list[Any]]) -> list[str]:
+    """Returns the lines of a table whose second and next columns are `numbers` of numbers."""
+    rule = ["---"] + ["---:"] * numbers + ["---"] * (len(header) - numbers - 1)
+    return [f"| {' | '.join(cell or '' for cell in row)} |" for row in (header, rule, *rows)]
 
 
 def _percent(
-    interval: Mapping[str, float | None], *, factor: float = 100.0, bold: bool = False
+    interval: Mapping[str, float | None], *, factor: float = 1.0, bold: bool = False
 ) -> str:
     value, *ends = (None if x is None else f"{factor * x:.1f}" for x in interval.values())
     text = f"{value} %" if None in ends else f"{value} % [{', '.join(map(str, ends))}]"
     return f"**{text}**" if bold else text
 
 
-def _text(value: Interval | None, metric: Metric) -> str:
+def _text(value: Interval | None, metric: MetricName) -> str:
     if value is None:
         return ""
-    text = f"{value.value:.{metric.digits}f}"
+    text = f"{value.value:.{METRICS[metric].digits}f}"
     if value.low is None or value.high is None:
         return text
-    return f"{text} ± {value.high - value.value:.{metric.digits}f}"
+    return f"{text} ± {value.high - value.value:.{METRICS[metric].digits}f}"

@@ -14,25 +14,16 @@ from peclr_jax import specs
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
-from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
+from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
 
-# Only a name for people: the same network goes by many.
-_NAMES = ("recipe",)
 _DIGITS = 10
 
 
-class Training(NamedTuple):
-    """A network to be trained, and the folder of its checkpoints, logs and pictures."""
+class Job(NamedTuple):
+    """Something to run, and its folder."""
 
-    spec: PretrainSpec | FinetuneSpec
-    workdir: Path
-
-
-class Evaluation(NamedTuple):
-    """A network to be evaluated, and the folder of metrics.json and the pictures."""
-
-    spec: EvaluateSpec
+    spec: Any
     workdir: Path
 
 
@@ -48,8 +39,8 @@ class Run(NamedTuple):
 
     arm: str
     seed: int
-    trainings: tuple[Training, ...]
-    evaluations: dict[str, Evaluation]
+    trainings: tuple[Job, ...]
+    evaluations: dict[str, Job]
 
     @property
     def network(self) -> Path:
@@ -60,13 +51,13 @@ class Run(NamedTuple):
 def plan(spec: ExperimentSpec) -> list[Run]:
     """Returns what is to be trained and evaluated, all arms of a seed before the next seed's."""
     recipes = {name: _recipe(spec, name) for name in spec.arms}
-    return [_run(spec, name, seed, recipes[name]) for seed in spec.seeds for name in spec.arms]
+    return [_run(spec, name, seed, *recipes[name]) for seed in spec.seeds for name in spec.arms]
 
 
 def digest(spec: Any) -> str:
     """Returns a short name for all that decides the result of a run."""
-    fields = identity(specs.to_dict(spec))
-    decisive = {name: value for name, value in fields.items() if name not in _NAMES}
+    decisive = identity(specs.to_dict(spec))
+    decisive.pop("recipe", None)  # only a name for people: the same network goes by many
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
@@ -82,53 +73,46 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
     return dataclasses.replace(data, manual_dir=trained_on.manual_dir, data_dir=trained_on.data_dir)
 
 
-class _Recipe(NamedTuple):
-    """The trainings of an arm; without a pre-training the encoder's weights are random."""
-
-    pretraining: PretrainSpec | None
-    tuning: FinetuneSpec
-
-
-def _recipe(spec: ExperimentSpec, name: str) -> _Recipe:
+def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, FinetuneSpec]:
+    """Returns the trainings of an arm; without a pre-training its encoder is random."""
     arm, where = spec.arms[name], f"--config.arms.{name}"
     pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
     tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
     encoder = {field: getattr(pretraining.model, field) for field in ENCODER_FIELDS}
     # Also where the encoder is pre-trained: days later is late to hear that views are too small.
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
-    return _Recipe(pretraining, tuning) if arm.pretrained else _Recipe(None, resolved)
+    return (pretraining, tuning) if arm.pretrained else (None, resolved)
 
 
-def _run(spec: ExperimentSpec, name: str, seed: int, recipe: _Recipe) -> Run:
+def _run(
+    spec: ExperimentSpec,
+    name: str,
+    seed: int,
+    pretraining: PretrainSpec | None,
+    tuning: FinetuneSpec,
+) -> Run:
     trainings = []
-    tuning = _starting_from(dataclasses.replace(recipe.tuning, seed=seed), "")
-    named = tuning
-    if recipe.pretraining is not None:
-        pretraining = dataclasses.replace(recipe.pretraining, seed=seed)
+    named = tuning = _starting_from(dataclasses.replace(tuning, seed=seed), "")
+    if pretraining is not None:
+        pretraining = dataclasses.replace(pretraining, seed=seed)
         start = digest(pretraining)
         workdir = _workdir(spec.networks_dir, f"pretrain-{name}-{seed}", start)
-        trainings.append(Training(pretraining, workdir))
+        trainings.append(Job(pretraining, workdir))
         # By its digest, as the folder's name depends on who was first to ask for it.
         named, tuning = _starting_from(tuning, start), _starting_from(tuning, str(workdir))
     workdir = _workdir(spec.networks_dir, f"finetune-{name}-{seed}", digest(named))
-    trainings.append(Training(tuning, workdir))
-    evaluations = {
-        evaluation: _evaluation(evaluation, wanted, tuning.data, workdir)
-        for evaluation, wanted in spec.evaluations.items()
-    }
+    trainings.append(Job(tuning, workdir))
+    evaluations = {}
+    for evaluation, wanted in spec.evaluations.items():
+        data = beside_training(wanted.data, tuning.data)
+        measured = dataclasses.replace(wanted, checkpoint=str(workdir), data=data)
+        folder = workdir / "evaluations" / f"{evaluation}-{digest(wanted)}"
+        evaluations[evaluation] = Job(measured, folder)
     return Run(name, seed, tuple(trainings), evaluations)
 
 
 def _starting_from(tuning: FinetuneSpec, checkpoint: str) -> FinetuneSpec:
     return dataclasses.replace(tuning, init=dataclasses.replace(tuning.init, checkpoint=checkpoint))
-
-
-def _evaluation(name: str, wanted: EvaluateSpec, trained_on: DataSpec, network: Path) -> Evaluation:
-    data = beside_training(wanted.data, trained_on)
-    return Evaluation(
-        dataclasses.replace(wanted, checkpoint=str(network), data=data),
-        network / "evaluations" / f"{name}-{digest(wanted)}",
-    )
 
 
 def _workdir(folder: str, name: str, digest: str) -> Path:

@@ -35,32 +35,40 @@ def collect(
       their means with intervals; "nothing", the scores of `BASELINES`; "comparisons"; and
       "equivariance", improvements in per cent.
     """
-    measured = {(run.arm, run.seed): _measure(run) for run in runs}
+    measured = {(run.arm, run.seed): _measure(run, "prediction") for run in runs}
+    # The first run's training labels stand for all.
+    of_labels = {name: _measure(run, name) for run in runs[:1] for name in BASELINES}
+    nothing = {
+        evaluation: {name: of_labels[name][evaluation] for name in of_labels}
+        for run in runs[:1]
+        for evaluation in run.evaluations
+    }
     arms: dict[str, Any] = {}
     for name, arm in spec.arms.items():
-        of_seeds = {seed: measured[name, seed] for seed in spec.seeds if (name, seed) in measured}
+        of_arm = [run for run in runs if run.arm == name]
         arms[name] = {
             "label": arm.label,
             "series": arm.series,
             "x": arm.x,
             "seeds": {
                 str(run.seed): {
-                    **of_seeds[run.seed],
-                    "seconds": [_seconds(training.workdir) for training in run.trainings],
-                    "workdirs": [str(training.workdir) for training in run.trainings],
+                    **measured[name, run.seed],
+                    "seconds": [_read(job.workdir / SUMMARY)["seconds"] for job in run.trainings],
+                    "workdirs": [str(job.workdir) for job in run.trainings],
                 }
-                for run in runs
-                if run.arm == name
+                for run in of_arm
             },
-            "mean": _over_seeds(list(of_seeds.values())),
+            "mean": _over_seeds([measured[name, run.seed] for run in of_arm]),
         }
+    model = spec.pretrain.model
+    width = "" if model.width == 64 else f" of width {model.width}"
     return {
         "experiment": spec.name,
         "title": spec.title,
         "claim": spec.claim,
         "recipe": spec.recipe,
         "data": spec.data_name,
-        "network": _describe_network(spec),
+        "network": f"{model.architecture}{width} at {spec.pretrain.views.size} px",
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "seeds": list(spec.seeds),
@@ -75,30 +83,17 @@ def collect(
             for name in spec.arms
             if (name, seed) not in measured
         ],
-        "nothing": _baselines(runs),
+        "nothing": nothing,
         "comparisons": _compare(spec, measured),
         "equivariance": _improvements(equivariance),
     }
 
 
-def _measure(run: Run) -> dict[str, dict[str, float]]:
-    found = {}
-    for name, evaluation in run.evaluations.items():
-        scores = _read(evaluation.workdir / METRICS_FILE)["prediction"]
-        found[name] = in_units(scores)
-    return found
-
-
-def _baselines(runs: Sequence[Run]) -> dict[str, dict[str, dict[str, float]]]:
-    """Returns what the first run's training labels alone score: evaluation, predictor, metric."""
-    if not runs:
-        return {}
+def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:
+    """Returns evaluation, then metric, to its value."""
     return {
-        name: {
-            predictor: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
-            for predictor in BASELINES
-        }
-        for name, evaluation in runs[0].evaluations.items()
+        name: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
+        for name, evaluation in run.evaluations.items()
     }
 
 
@@ -122,21 +117,13 @@ def _compare(
 ) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, comparison in spec.comparisons.items():
-        both = [
-            seed
-            for seed in spec.seeds
-            if (comparison.arm, seed) in measured and (comparison.against, seed) in measured
-        ]
-        if not both:
-            continue
-        for evaluation, metrics in measured[comparison.arm, both[0]].items():
+        pair = comparison.arm, comparison.against
+        both = [seed for seed in spec.seeds if all((arm, seed) in measured for arm in pair)]
+        for evaluation, metrics in measured[pair[0], both[0]].items() if both else ():
             compared = {}
             for metric in (metric for metric in COMPARED if metric in metrics):
-                ours, theirs = (
-                    [measured[arm, seed][evaluation][metric] for seed in both]
-                    for arm in (comparison.arm, comparison.against)
-                )
-                reduction, apart = seeds.compare(ours, theirs)
+                errors = ([measured[arm, s][evaluation][metric] for s in both] for arm in pair)
+                reduction, apart = seeds.compare(*errors)
                 compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
             found.setdefault(evaluation, {})[name] = {
                 "arm": spec.arms[comparison.arm].label,
@@ -151,25 +138,14 @@ def _improvements(
     equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
 ) -> dict[str, dict[str, dict[str, float | None]]]:
     """Returns mean improvements in per cent over the seeds, by comparison and transformation."""
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
+    found: dict[str, dict[str, dict[str, float | None]]] = {name: {} for name in equivariance}
     for name, of_seeds in equivariance.items():
-        found[name] = {}
         for kind in ("rotation", "translation"):
             gains = [m["improvement_percent"][f"mean_{kind}"] for m in of_seeds.values()]
             # A baseline without any error leaves nothing to improve.
             if None not in gains:
                 found[name][kind] = seeds.mean(gains)._asdict()
     return found
-
-
-def _describe_network(spec: ExperimentSpec) -> str:
-    model = spec.pretrain.model
-    width = "" if model.width == 64 else f" of width {model.width}"
-    return f"{model.architecture}{width} at {spec.pretrain.views.size} px"
-
-
-def _seconds(workdir: Path) -> float:
-    return _read(workdir / SUMMARY)["seconds"]
 
 
 def _read(path: Path) -> dict[str, Any]:

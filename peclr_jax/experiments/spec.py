@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from peclr_jax.errors import FieldError, nearest
-from peclr_jax.experiments.metrics import MetricName
+from peclr_jax.experiments.metrics import METRICS, MetricName
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
@@ -90,20 +90,12 @@ class ExperimentSpec(Spec):
     equivariance: EquivarianceSpec | None = None
     arms: dict[str, ArmSpec] = dataclasses.field(default_factory=dict)
     comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
-    metrics: tuple[MetricName, ...] = (
-        "epe_2d",
-        "epe_3d",
-        "root_aligned",
-        "pa_epe",
-        "auc",
-        "pa_auc",
-    )
+    metrics: tuple[MetricName, ...] = tuple(METRICS)
     figure: Literal["bars", "curves", "none"] = "bars"
     x_label: str = ""
     paper: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Checks the fields, also against each other."""
         super().__post_init__()
         if not self.seeds:
             raise FieldError("seeds", "is empty: give at least one, for example (0,)")

@@ -11,7 +11,7 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
 from peclr_jax import files
-from peclr_jax.export.functions import ViewFunction, features_or_poses
+from peclr_jax.export.functions import ViewFunction, Written, features_or_poses
 from peclr_jax.networks.opening import Network
 
 JAX_EXPORT = "network.jax_export"
@@ -56,8 +56,10 @@ def portable_module(exported: export.Exported) -> bytes:
         return stablehlo.serialize_portable_artifact(module, oldest)
 
 
-def write_stablehlo(network: Network, folder: Path, batch_size: int) -> None:
+def write_stablehlo(network: Network, folder: Path, batch_size: int) -> Written:
     """Writes the program for JAX, and as plain StableHLO for converters.
+
+    JAX reads the one again, TensorFlow, which takes any StableHLO, the other.
 
     Args:
       network: Pre-trained or fine-tuned.
@@ -69,19 +71,7 @@ def write_stablehlo(network: Network, folder: Path, batch_size: int) -> None:
     files.write_bytes(folder / JAX_EXPORT, bytes(exported.serialize()))
     plain = lower(function, network.view_size, batch_size, _PLATFORMS[:1])
     files.write_bytes(folder / MLIR, portable_module(plain))
-
-
-def reopen_stablehlo(network: Network, folder: Path, batch_size: int) -> dict[str, ViewFunction]:
-    """Reads both programs: one by JAX, the other by TensorFlow, which takes any StableHLO.
-
-    Args:
-      network: Pre-trained or fine-tuned.
-      folder: Where it was written.
-      batch_size: Views at a time of the plain StableHLO; 0 for any number.
-    """
-    function = features_or_poses(network)
     restored = export.deserialize(bytearray((folder / JAX_EXPORT).read_bytes()))
-    plain = lower(function, network.view_size, batch_size, _PLATFORMS[:1])
     module = (folder / MLIR).read_bytes()
 
     def call(*inputs: np.ndarray) -> dict[str, Any]:
@@ -92,14 +82,16 @@ def reopen_stablehlo(network: Network, folder: Path, batch_size: int) -> dict[st
         ]
         return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-    return {
-        JAX_EXPORT: ViewFunction(function.inputs, restored.call),
-        MLIR: ViewFunction(function.inputs, call),
-    }
+    calls = {JAX_EXPORT: restored.call, MLIR: call}
+    reopened = {name: function._replace(call=call) for name, call in calls.items()}
+    return Written(reopened, explain_stablehlo(network, batch_size))
 
 
-def write_saved_model(network: Network, folder: Path) -> None:
-    """Writes a SavedModel whose signature takes and returns tensors by name."""
+def write_saved_model(network: Network, folder: Path) -> Written:
+    """Writes a SavedModel whose signature takes and returns tensors by name.
+
+    It is read again as TensorFlow Serving does, by nothing but its signature.
+    """
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()
@@ -112,28 +104,28 @@ def write_saved_model(network: Network, folder: Path) -> None:
     ]
 
     @tf.function(input_signature=signature, autograph=False)
-    def call(*inputs: Any) -> dict[str, Any]:
+    def serve(*inputs: Any) -> dict[str, Any]:
         return _call_in_tensorflow(exported, module, inputs)
 
     model = tf.Module()
-    model.call = call
-    tf.saved_model.save(model, str(folder), signatures={"serving_default": call})
-
-
-def reopen_saved_model(network: Network, folder: Path) -> dict[str, ViewFunction]:
-    """Reads the SavedModel as TensorFlow Serving does, by nothing but its signature."""
-    from peclr_jax.input_pipeline.records import import_tensorflow
-
-    tf = import_tensorflow()
-    model = tf.saved_model.load(str(folder))
-    names = features_or_poses(network).inputs
+    model.call = serve
+    tf.saved_model.save(model, str(folder), signatures={"serving_default": serve})
+    restored = tf.saved_model.load(str(folder))
 
     def call(*inputs: np.ndarray) -> dict[str, Any]:
-        tensors = {name: tf.constant(array) for name, array in zip(names, inputs, strict=True)}
-        answer = model.signatures["serving_default"](**tensors)
+        named = zip(function.inputs, inputs, strict=True)
+        tensors = {name: tf.constant(array) for name, array in named}
+        answer = restored.signatures["serving_default"](**tensors)
         return {name: tensor.numpy() for name, tensor in answer.items()}
 
-    return {"saved_model.pb": ViewFunction(names, call)}
+    inputs = ", ".join(f"{name}={name}" for name in function.inputs)
+    opening = f"""\
+import tensorflow as tf
+network = tf.saved_model.load("saved_model").signatures["serving_default"]
+outputs = network({inputs})
+
+{_describe(network)}"""
+    return Written({"saved_model.pb": function._replace(call=call)}, opening)
 
 
 def _call_in_tensorflow(exported: export.Exported, module: bytes, inputs: Any) -> dict[str, Any]:
@@ -170,17 +162,6 @@ outputs = network.call({inputs})
 It runs on CPU, CUDA and TPU, for any number of views. {MLIR} is the same for
 converters (ONNX and others) and compilers: portable StableHLO bytecode, for {size} at
 a time.
-{_describe(network)}"""
-
-
-def explain_saved_model(network: Network) -> str:
-    """Returns how to open `write_saved_model`'s folder."""
-    inputs = ", ".join(f"{name}={name}" for name in features_or_poses(network).inputs)
-    return f"""\
-import tensorflow as tf
-network = tf.saved_model.load("saved_model").signatures["serving_default"]
-outputs = network({inputs})
-
 {_describe(network)}"""
 
 

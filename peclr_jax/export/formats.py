@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from peclr_jax.export import compiled, torch_files
 from peclr_jax.export.functions import (
     ViewFunction,
+    Written,
     encoder_of,
     features_or_poses,
     projection_or_poses,
@@ -15,7 +16,6 @@ from peclr_jax.export.functions import (
 from peclr_jax.networks.opening import Network
 
 FormatName = Literal["torchvision", "official", "safetensors", "saved_model", "stablehlo"]
-_TENSORFLOW = ("tensorflow-cpu", "tensorflow")
 
 
 class Format(NamedTuple):
@@ -23,57 +23,22 @@ class Format(NamedTuple):
 
     Attributes:
       ours: What of the network is written, as our own function.
-      write: Writes the network to a folder.
-      reopen: Reads what `write` wrote to the folder; returns a function for each file.
-      explain: Returns in a few lines how to open it.
+      write: Writes the network to a folder and reads it again.
       packages: What takes part beside our own packages.
     """
 
     ours: Callable[[Network], ViewFunction]
-    write: Callable[[Network, Path], None]
-    reopen: Callable[[Network, Path], dict[str, ViewFunction]]
-    explain: Callable[[Network], str]
+    write: Callable[[Network, Path], Written]
     packages: tuple[str, ...] = ()
 
 
 def formats(batch_size: int) -> dict[FormatName, Format]:
     """Returns all formats; `batch_size` is that of the plain StableHLO, 0 for any."""
+    stablehlo = partial(compiled.write_stablehlo, batch_size=batch_size)
     return {
-        "torchvision": Format(
-            encoder_of,
-            torch_files.write_torchvision,
-            _one_file(torch_files.ENCODER_PTH),
-            torch_files.explain_torchvision,
-        ),
-        "official": Format(
-            projection_or_poses,
-            torch_files.write_official,
-            _one_file(torch_files.OFFICIAL_PTH),
-            torch_files.explain_official,
-        ),
-        "safetensors": Format(
-            encoder_of,
-            torch_files.write_safetensors,
-            _one_file(torch_files.ENCODER_SAFETENSORS),
-            torch_files.explain_safetensors,
-            ("safetensors",),
-        ),
-        "saved_model": Format(
-            features_or_poses,
-            compiled.write_saved_model,
-            compiled.reopen_saved_model,
-            compiled.explain_saved_model,
-            _TENSORFLOW,
-        ),
-        "stablehlo": Format(
-            features_or_poses,
-            partial(compiled.write_stablehlo, batch_size=batch_size),
-            partial(compiled.reopen_stablehlo, batch_size=batch_size),
-            partial(compiled.explain_stablehlo, batch_size=batch_size),
-            _TENSORFLOW,
-        ),
+        "torchvision": Format(encoder_of, torch_files.write_torchvision),
+        "official": Format(projection_or_poses, torch_files.write_official),
+        "safetensors": Format(encoder_of, torch_files.write_safetensors, ("safetensors",)),
+        "saved_model": Format(features_or_poses, compiled.write_saved_model, ("tensorflow",)),
+        "stablehlo": Format(features_or_poses, stablehlo, ("tensorflow",)),
     }
-
-
-def _one_file(name: str) -> Callable[[Network, Path], dict[str, ViewFunction]]:
-    return lambda _, folder: {name: torch_files.reopen(folder / name)}

@@ -30,6 +30,13 @@ class ViewFunction(NamedTuple):
     call: Callable[..., dict[str, Any]]
 
 
+class Written(NamedTuple):
+    """An exported network: a function for each file, read from it again, and how to open it."""
+
+    reopened: dict[str, ViewFunction]
+    opening: str
+
+
 def encode(encoder: ResNet, variables: Variables) -> ViewFunction:
     """Returns the function from images to {"features": (B, C)}."""
 
@@ -42,13 +49,13 @@ def encode(encoder: ResNet, variables: Variables) -> ViewFunction:
 def project(projector: Projector, variables: Variables) -> ViewFunction:
     """Returns the function to {"features": (B, C), "projection": (B, m, 2)}, not normalised."""
 
-    def of_part(name: str) -> Variables:
-        return {collection: parts[name] for collection, parts in variables.items() if name in parts}
+    def parts(module: Projector, images: Array) -> tuple[Array, Array]:
+        features = module.encoder(images)
+        return features, module.head(features)
 
     def call(images: UInt8[Array | np.ndarray, "batch side side 3"]) -> dict[str, Any]:
-        features = projector.encoder.apply(of_part("encoder"), _standardised(images))
-        points = projector.head.apply(of_part("head"), features)
-        return {"features": features, "projection": points}
+        outputs: Any = projector.apply(variables, _standardised(images), method=parts)
+        return dict(zip(("features", "projection"), outputs, strict=True))
 
     return ViewFunction(("images",), jax.jit(call))
 

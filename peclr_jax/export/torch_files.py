@@ -5,24 +5,25 @@ from pathlib import Path
 from typing import Any
 
 from peclr_jax.errors import UserError
-from peclr_jax.export.functions import ViewFunction, encode, estimate, project
+from peclr_jax.export.functions import ViewFunction, Written, encode, estimate, project
 from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.released import ReleasedPoseNetwork
 from peclr_jax.networks.opening import NOTE, Network
 
-ENCODER_PTH = "encoder.pth"
-ENCODER_SAFETENSORS = "encoder.safetensors"
-OFFICIAL_PTH = "official.pth"
 # What torchvision and the official code can hold.
 _WIDTH, _STEM = 64, "imagenet"
+_VIEWS = """\
+views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standardised by the mean
+(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
+"""
 
 
 def check_published(network: Network) -> None:
     """Checks that an encoder is one that torchvision has."""
     model = network.description.model
-    if (model.width, model.stem) != (_WIDTH, _STEM):
+    if not _is_published(network):
         raise UserError(
             f"{network.source} holds a {model.architecture} of width {model.width} with the stem "
             f"{model.stem!r}, but torchvision's and the official networks have width {_WIDTH} and "
@@ -30,29 +31,56 @@ def check_published(network: Network) -> None:
         )
 
 
-def write_torchvision(network: Network, folder: Path) -> None:
+def write_torchvision(network: Network, folder: Path) -> Written:
     """Writes the encoder under torchvision's names, without a classifier."""
     check_published(network)
-    state_dict = torch_weights.to_state_dict(network.part("encoder"))
-    torch_writing.write(folder / ENCODER_PTH, state_dict)
+    file = folder / "encoder.pth"
+    torch_writing.write(file, torch_weights.to_state_dict(network.part("encoder")))
+    return Written(
+        {file.name: reopen(file)},
+        f"""\
+import torch, torchvision
+network = torchvision.models.{network.description.model.architecture}()
+network.fc = torch.nn.Identity()
+network.load_state_dict(torch.load("{file.name}", weights_only=True))
+features = network.eval()(views)
+
+{_VIEWS.format(side=network.view_size)}""",
+    )
 
 
-def write_safetensors(network: Network, folder: Path) -> None:
+def write_safetensors(network: Network, folder: Path) -> Written:
     """Writes an encoder of any width and stem under torchvision's names."""
-    model = network.description.model
-    state_dict = torch_weights.to_state_dict(network.part("encoder"))
+    model, file = network.description.model, folder / "encoder.safetensors"
     metadata = {
         "format": "pt",  # by which readers know whose layout the tensors have
         "architecture": model.architecture,
         "width": str(model.width),
         "stem": model.stem,
     }
-    torch_writing.write_safetensors(folder / ENCODER_SAFETENSORS, state_dict, metadata)
+    state_dict = torch_weights.to_state_dict(network.part("encoder"))
+    torch_writing.write_safetensors(file, state_dict, metadata)
+    fits = (
+        "a torchvision or timm network"
+        if _is_published(network)
+        else f"a network with width {model.width} and the stem {model.stem!r} (small: 3x3 with "
+        "stride 2, no pooling), which neither torchvision nor timm has ready-made"
+    )
+    return Written(
+        {file.name: reopen(file)},
+        f"""\
+import safetensors.torch
+state_dict = safetensors.torch.load_file("{file.name}")
+
+A {model.architecture} under torchvision's names, without a classifier: for {fits}.
+{_VIEWS.format(side=network.view_size)}""",
+    )
 
 
-def write_official(network: Network, folder: Path) -> None:
+def write_official(network: Network, folder: Path) -> Written:
     """Writes the whole network under the names of the official code."""
     check_published(network)
+    file = folder / "official.pth"
     variables = network.variables
     if network.estimates_poses:
         variables = released.from_pose_network(variables, network.view_size)
@@ -60,11 +88,30 @@ def write_official(network: Network, folder: Path) -> None:
     if network.estimates_poses:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
         content[NOTE] = json.dumps(network.description.to_json())
-    torch_writing.write(folder / OFFICIAL_PTH, content)
+    torch_writing.write(file, content)
+    explanation = f"""\
+network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
+peclr_to_torchvision(network, "{file.name}").
+"""
+    if network.estimates_poses:
+        explanation = """\
+network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
+the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
+leave out the step from palm to wrist. Its 64th output is zero.
+"""
+    return Written(
+        {file.name: reopen(file)},
+        f"""\
+import torch
+state_dict = torch.load("{file.name}", weights_only=True)["state_dict"]
+network.load_state_dict(state_dict)
+
+{explanation}{_VIEWS.format(side=network.view_size)}""",
+    )
 
 
 def reopen(file: Path) -> ViewFunction:
-    """Reads weights by nothing but what their file holds."""
+    """Reads weights, in any layout that is written here, by nothing but what their file holds."""
     weights = torch_weights.read_weights(file)
     encoder = resnet.BY_NAME[weights.architecture](width=weights.width, stem=weights.stem)
     variables = weights.variables
@@ -76,57 +123,6 @@ def reopen(file: Path) -> ViewFunction:
     return project(Projector(encoder, ProjectionHead(hidden, outputs // 2)), variables)
 
 
-_VIEWS = """\
-views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standardised by the mean
-(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
-"""
-
-
-def explain_torchvision(network: Network) -> str:
-    """Returns how to open `write_torchvision`'s file."""
-    return f"""\
-import torch, torchvision
-network = torchvision.models.{network.description.model.architecture}()
-network.fc = torch.nn.Identity()
-network.load_state_dict(torch.load("{ENCODER_PTH}", weights_only=True))
-features = network.eval()(views)
-
-{_VIEWS.format(side=network.view_size)}"""
-
-
-def explain_safetensors(network: Network) -> str:
-    """Returns how to open `write_safetensors`'s file."""
+def _is_published(network: Network) -> bool:
     model = network.description.model
-    published = (model.width, model.stem) == (_WIDTH, _STEM)
-    fits = (
-        "a torchvision or timm network"
-        if published
-        else f"a network with width {model.width} and the stem {model.stem!r} (small: 3x3 with "
-        "stride 2, no pooling), which neither torchvision nor timm has ready-made"
-    )
-    return f"""\
-import safetensors.torch
-state_dict = safetensors.torch.load_file("{ENCODER_SAFETENSORS}")
-
-A {model.architecture} under torchvision's names, without a classifier: for {fits}.
-{_VIEWS.format(side=network.view_size)}"""
-
-
-def explain_official(network: Network) -> str:
-    """Returns how to open `write_official`'s file, and how it differs from a released one."""
-    opening = f"""\
-import torch
-state_dict = torch.load("{OFFICIAL_PTH}", weights_only=True)["state_dict"]
-network.load_state_dict(state_dict)
-
-"""
-    if not network.estimates_poses:
-        return f"""\
-{opening}network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
-peclr_to_torchvision(network, "{OFFICIAL_PTH}").
-{_VIEWS.format(side=network.view_size)}"""
-    return f"""\
-{opening}network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
-the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
-leave out the step from palm to wrist. Its 64th output is zero.
-{_VIEWS.format(side=network.view_size)}"""
+    return (model.width, model.stem) == (_WIDTH, _STEM)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -101,18 +102,12 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
             f"the head holds {sorted(params.get('head', ()))}, which has no place in the official "
             "layout: export a network that was fine-tuned with --config.model.head=linear"
         )
-    if "refiner" in params:
-        refiner = {"params": params["refiner"], "batch_stats": statistics["refiner"]}
-    else:
+    if "refiner" not in params:
         refiner = _no_correction()
-    return {
-        "params": {
-            "encoder": params["encoder"],
-            "head": {"fc": _in_pixels(params["head"]["pose"], view_side)},
-            "refiner": refiner["params"],
-        },
-        "batch_stats": {"encoder": statistics["encoder"], "refiner": refiner["batch_stats"]},
-    }
+        params = params | {"refiner": refiner["params"]}
+        statistics = statistics | {"refiner": refiner["batch_stats"]}
+    head = {"fc": _in_pixels(params["head"]["pose"], view_side)}
+    return {"params": params | {"head": head}, "batch_stats": statistics}
 
 
 def _in_pixels(pose: dict[str, Any], view_side: int) -> dict[str, np.ndarray]:
@@ -130,24 +125,8 @@ def _in_pixels(pose: dict[str, Any], view_side: int) -> dict[str, np.ndarray]:
 
 def _no_correction() -> dict[str, Any]:
     """Returns variables of a `RootDepthRefiner` whose output is zero."""
-    hidden = RootDepthRefiner().hidden
-
-    def dense(inputs: int, outputs: int) -> dict[str, np.ndarray]:
-        return {
-            "kernel": np.zeros((inputs, outputs), np.float32),
-            "bias": np.zeros(outputs, np.float32),
-        }
-
-    def of_norm(ones: str, zeros: str) -> dict[str, np.ndarray]:
-        return {ones: np.ones(hidden, np.float32), zeros: np.zeros(hidden, np.float32)}
-
-    return {
-        "params": {
-            "dense1": dense(3 * NUM_JOINTS + 1, hidden),
-            "bn1": of_norm("scale", "bias"),
-            "dense2": dense(hidden, hidden),
-            "bn2": of_norm("scale", "bias"),
-            "dense3": dense(hidden, 1),
-        },
-        "batch_stats": {name: of_norm("var", "mean") for name in ("bn1", "bn2")},
-    }
+    inputs = (np.zeros((1, *shape), np.float32) for shape in ((NUM_JOINTS,), (NUM_JOINTS, 2), ()))
+    shapes = jax.eval_shape(RootDepthRefiner().init, jax.random.key(0), *inputs)
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: np.full(leaf.shape, path[-1].key in ("scale", "var"), np.float32), shapes
+    )

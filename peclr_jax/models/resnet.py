@@ -6,7 +6,7 @@ torchvision's (`layer1_0/conv1`), so that weights map one to one: see `torch_wei
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,6 @@ from peclr_jax.models.pooling import max_pool
 _kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 STEMS = ("imagenet", "small")
-POINTWISE = ("platform", "dot", "convolution")
 REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
     # Recompute the whole block in the backward pass: least memory, one more forward pass.
     "block": None,
@@ -59,18 +58,11 @@ def _by_platform(
     )
 
 
-_POINTWISE = {"platform": _by_platform, "dot": _as_dot, "convolution": None}
+POINTWISE = {"platform": _by_platform, "dot": _as_dot, "convolution": None}
 
 
 def _convolution(
-    features: int,
-    size: int,
-    strides: int = 1,
-    *,
-    name: str,
-    dtype: Any,
-    pointwise: str,
-    use_bias: bool,
+    features: int, size: int, strides: int, *, name: str, dtype: Any, pointwise: str, use_bias: bool
 ) -> Callable[[Array], Array]:
     """Returns a convolution, padded as PyTorch pads, whose result is named for remat."""
     convolve = nn.Conv(
@@ -81,7 +73,7 @@ def _convolution(
         use_bias=use_bias,
         kernel_init=_kernel_init,
         dtype=dtype,
-        conv_general_dilated=_POINTWISE[pointwise] if size == 1 else None,
+        conv_general_dilated=POINTWISE[pointwise] if size == 1 else None,
         name=name,
     )
     return lambda x: checkpoint_name(convolve(x), "convolution")
@@ -96,8 +88,8 @@ class BasicBlock(nn.Module):
     """A residual block of two 3x3 convolutions (ResNet-18 and -34).
 
     Attributes:
-      features: Channels of the first convolution.
-      strides: Stride of the first convolution and of the shortcut.
+      features: Channels of every convolution but the last, which has `expansion` times as many.
+      strides: Stride of the first 3x3 convolution and of the shortcut.
       conv: `(features, size, strides, name=) -> layer`.
       norm: `(name=, relu=) -> layer`, of activations and of a shortcut to add to them.
     """
@@ -106,41 +98,30 @@ class BasicBlock(nn.Module):
     strides: int
     conv: Callable[..., Callable[[Array], Array]]
     norm: Callable[..., Callable[..., Array]]
-    expansion = 1
+    sizes: ClassVar[tuple[int, ...]] = (3, 3)
+    expansion: ClassVar[int] = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
         """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
-        y = self.conv(self.features, 3, self.strides, name="conv1")(x)
-        y = self.norm(name="bn1", relu=True)(y)
-        y = self.conv(self.features, 3, name="conv2")(y)
-        if x.shape != y.shape:
-            x = self.conv(self.features, 1, self.strides, name="downsample_conv")(x)
-            x = self.norm(name="downsample_bn")(x)
-        return self.norm(name="bn2", relu=True)(y, shortcut=x)
-
-
-class Bottleneck(nn.Module):
-    """A block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper), fields as `BasicBlock`."""
-
-    features: int
-    strides: int
-    conv: Callable[..., Callable[[Array], Array]]
-    norm: Callable[..., Callable[..., Array]]
-    expansion = 4
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch h w c"]) -> Float[Array, "batch h2 w2 c2"]:
-        """Returns relu(x + residual(x)), the shortcut projected where the shape changes."""
-        y = self.conv(self.features, 1, name="conv1")(x)
-        y = self.norm(name="bn1", relu=True)(y)
-        y = self.conv(self.features, 3, self.strides, name="conv2")(y)
-        y = self.norm(name="bn2", relu=True)(y)
-        y = self.conv(self.features * self.expansion, 1, name="conv3")(y)
+        y, last = x, len(self.sizes)
+        for number, size in enumerate(self.sizes, 1):
+            features = self.features * (self.expansion if number == last else 1)
+            strides = self.strides if number == self.sizes.index(3) + 1 else 1
+            y = self.conv(features, size, strides, name=f"conv{number}")(y)
+            if number < last:
+                y = self.norm(name=f"bn{number}", relu=True)(y)
         if x.shape != y.shape:
             x = self.conv(y.shape[-1], 1, self.strides, name="downsample_conv")(x)
             x = self.norm(name="downsample_bn")(x)
-        return self.norm(name="bn3", relu=True)(y, shortcut=x)
+        return self.norm(name=f"bn{last}", relu=True)(y, shortcut=x)
+
+
+class Bottleneck(BasicBlock):
+    """A residual block of 1x1, 3x3 and 1x1 convolutions (ResNet-50 and deeper)."""
+
+    sizes = (1, 3, 1)
+    expansion = 4
 
 
 class ResNet(nn.Module):
@@ -160,7 +141,7 @@ class ResNet(nn.Module):
     """
 
     stage_sizes: Sequence[int]
-    block: type[BasicBlock] | type[Bottleneck]
+    block: type[BasicBlock]
     width: int = 64
     stem: str = "imagenet"
     dtype: Any = jnp.float32
@@ -179,14 +160,10 @@ class ResNet(nn.Module):
         Raises:
           UserError: If `stem`, `remat` or `pointwise` is unknown, or a folded network is trained.
         """
-        if self.stem not in STEMS:
-            raise UserError(f"unknown stem {self.stem!r}; choose from {list(STEMS)}")
-        if self.remat != "none" and self.remat not in REMAT_POLICIES:
-            raise UserError(
-                f"unknown remat {self.remat!r}; choose from {['none', *REMAT_POLICIES]}"
-            )
-        if self.pointwise not in POINTWISE:
-            raise UserError(f"unknown pointwise {self.pointwise!r}; choose from {list(POINTWISE)}")
+        known = {"stem": STEMS, "remat": ("none", *REMAT_POLICIES), "pointwise": POINTWISE}
+        for field, choices in known.items():
+            if (value := getattr(self, field)) not in choices:
+                raise UserError(f"unknown {field} {value!r}; choose from {list(choices)}")
         if self.folded and train:
             raise UserError(
                 "a network with folded BatchNorm cannot be trained: use the network before folding"
@@ -194,11 +171,9 @@ class ResNet(nn.Module):
         conv = partial(
             _convolution, dtype=self.dtype, pointwise=self.pointwise, use_bias=self.folded
         )
-        norm: Callable[..., Callable[..., Array]] = (
-            _no_norm
-            if self.folded
-            else partial(BatchNorm, use_running_average=not train, dtype=self.dtype)
-        )
+        norm: Callable[..., Any] = _no_norm
+        if not self.folded:
+            norm = partial(BatchNorm, use_running_average=not train, dtype=self.dtype)
         x = images.astype(self.dtype)
         x = conv(self.width, 7 if self.stem == "imagenet" else 3, 2, name="conv1")(x)
         x = norm(name="bn1", relu=True)(x)

@@ -108,23 +108,15 @@ class PoseNetworkSpec(EncoderSpec):
 
 
 @dataclasses.dataclass(frozen=True)
-class PoseModelSpec(Spec):
+class PoseModelSpec(PoseNetworkSpec):
     """`PoseNetworkSpec` whose encoder may be left to the checkpoint that training starts from.
 
-    Fields are those of `PoseNetworkSpec`; "auto", or 0 for the width, takes the checkpoint's.
+    "auto", or 0 for the width, takes the checkpoint's; such a spec builds nothing but `network`.
     """
 
-    architecture: Literal["auto", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = (
-        "auto"
-    )
+    architecture: Literal["auto", Architecture] = "auto"  # type: ignore[assignment]
     width: Annotated[int, Between(0, 4096)] = 0
-    stem: Literal["auto", "imagenet", "small"] = "auto"
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: Literal["none", "norm", "block"] = "none"
-    pointwise: Literal["platform", "dot", "convolution"] = "platform"
-    frozen: bool = False
-    head: Literal["linear", "mlp"] = "linear"
-    hidden: HeadWidth = 512
+    stem: Literal["auto", Stem] = "auto"  # type: ignore[assignment]
 
     @property
     def open_fields(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from jax.numpy import bfloat16
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.models.torch_pickle import (
@@ -22,6 +22,8 @@ from peclr_jax.models.torch_pickle import (
     Tensor,
     Unreadable,
     Unsupported,
+    damaged,
+    every_error_is_damage,
     unpickle,
     view_of,
 )
@@ -30,10 +32,6 @@ from peclr_jax.models.torch_pickle import (
 # which holds this number.
 _ZIP = b"PK\x03\x04"
 _STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-_GZIP = b"\x1f\x8b"
-
-_WRAPPERS = ("state_dict", "model")
-_PREFIXES = ("module.", "_orig_mod.")
 
 # Tensors may be views of the same numbers, but no file has a use for more views than this.
 _MOST_VIEWS = 16
@@ -56,13 +54,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
       MissingFileError: If there is no such file.
       UserError: If it is no file of weights, is damaged, or refers to what weights do not need.
     """
-    path = _existing(path)
-    try:
-        with path.open("rb") as file:
-            tensors = _read(path, file)
-    except Unreadable as error:
-        raise UserError(f"{path} {error}") from error
-    for prefix in _PREFIXES:
+    with _opened(path) as file:
+        tensors = _read(file)
+    for prefix in ("module.", "_orig_mod."):
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return {name: _widened(tensor) for name, tensor in tensors.items()}
@@ -75,26 +69,27 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
       MissingFileError: If there is no such file.
       UserError: If the file is damaged.
     """
-    path = _existing(path)
-    try:
-        with path.open("rb") as file:
-            if not file.read(len(_ZIP)).startswith(_ZIP):
-                return None
-            with _zip(file) as (archive, folder):
-                content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
-    except Unreadable as error:
-        raise UserError(f"{path} {error}") from error
+    with _opened(path) as file:
+        if not file.read(len(_ZIP)).startswith(_ZIP):
+            return None
+        with _zip(file) as (archive, folder):
+            content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else None
 
 
-def _existing(path: str | os.PathLike[str]) -> Path:
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[io.BufferedReader]:
     path = Path(path)
     if not path.is_file():
         raise MissingFileError(
             f"there is no weights file {path}: check the name; docs/weights.md lists sources"
         )
-    return path
+    try:
+        with path.open("rb") as file:
+            yield file
+    except Unreadable as error:
+        raise UserError(f"{path} {error}") from error
 
 
 def _widened(tensor: np.ndarray) -> np.ndarray:
@@ -102,7 +97,7 @@ def _widened(tensor: np.ndarray) -> np.ndarray:
     return tensor.astype(np.float32) if half else tensor
 
 
-def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
+def _read(file: io.BufferedReader) -> dict[str, np.ndarray]:
     start = file.read(len(_STREAM))
     file.seek(0)
     if start.startswith(_ZIP):
@@ -111,8 +106,8 @@ def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
         return _read_stream(file)
     # Eight bytes of length, then a JSON object.
     if start[8:9] == b"{":
-        return _read_safetensors(path)
-    if start.startswith(_GZIP):
+        return _read_safetensors(file.name)
+    if start.startswith(b"\x1f\x8b"):  # gzip
         raise Unreadable("is a compressed archive: unpack it (tar -xzf) and name the file in it")
     raise Unreadable(
         f"is not a weights file: it starts with {start!r}, which neither PyTorch nor safetensors "
@@ -120,12 +115,9 @@ def _read(path: Path, file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     )
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with safe_open(path, framework="np") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
+def _read_safetensors(path: str) -> dict[str, np.ndarray]:
+    with every_error_is_damage(), safe_open(path, framework="np") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     if not tensors:
         raise Unreadable("holds no tensors")
     return tensors
@@ -143,20 +135,14 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 @contextmanager
 def _zip(file: io.BufferedIOBase) -> Iterator[tuple[zipfile.ZipFile, str]]:
     """Opens a zip archive; yields it and the folder of its records."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            yield archive, _folder(archive.namelist())
-    except Unreadable:
-        raise
-    # Damaged archives raise errors of every kind.
-    except Exception as error:
-        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
+    with every_error_is_damage(), zipfile.ZipFile(file) as archive:
+        yield archive, _folder(archive.namelist())
 
 
 def _record(archive: zipfile.ZipFile, name: str) -> bytes:
     # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise Unreadable(f"is damaged: its entry {name!r} is compressed; download it again")
+        raise damaged(f"its entry {name!r} is compressed")
     return archive.read(name)
 
 
@@ -188,15 +174,13 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
     try:
         entry = archive.getinfo(f"{folder}data/{storage.key}")
     except KeyError:
-        raise Unreadable(
-            f"is damaged: the storage {storage.key!r} is not in it; download it again"
-        ) from None
+        raise damaged(f"the storage {storage.key!r} is not in it") from None
     expected = storage.size * storage.dtype.itemsize
     # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != expected:
-        raise Unreadable(
-            f"is damaged: the storage {storage.key!r} has {entry.file_size} bytes where its "
-            f"tensors need {expected}; download it again"
+        raise damaged(
+            f"the storage {storage.key!r} has {entry.file_size} bytes where its tensors need "
+            f"{expected}"
         )
     return archive.read(entry)
 
@@ -214,9 +198,7 @@ def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 
     def fetch(storage: Storage) -> bytes:
         if storage.key not in places:
-            raise Unreadable(
-                f"is damaged: the storage {storage.key!r} is not in it; download it again"
-            )
+            raise damaged(f"the storage {storage.key!r} is not in it")
         file.seek(places[storage.key])
         return file.read(storage.size * storage.dtype.itemsize)
 
@@ -226,7 +208,7 @@ def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
 def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage]) -> dict[str, int]:
     """Returns where each storage begins in the file, whose position is at the first."""
     if not isinstance(keys, list):
-        raise Unreadable("is damaged: the list of its storages is missing; download it again")
+        raise damaged("the list of its storages is missing")
     position, end = file.tell(), os.fstat(file.fileno()).st_size
     places = {}
     for key in keys:
@@ -234,10 +216,7 @@ def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage])
         size = int.from_bytes(file.read(8), "little")
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or size != storage.size:
-            raise Unreadable(
-                f"is damaged: the storage {key!r} is not the one that its tensors need; download "
-                "it again"
-            )
+            raise damaged(f"the storage {key!r} is not the one that its tensors need")
         places[key] = position + 8
         position = places[key] + size * storage.dtype.itemsize
         if position > end:
@@ -255,8 +234,8 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
     # At most twice: a file that holds itself has no end.
     for _ in range(2):
         if isinstance(content, dict):
-            wrapped = [content[key] for key in _WRAPPERS if isinstance(content.get(key), dict)]
-            content = wrapped[0] if wrapped else content
+            inner = (content.get(key) for key in ("state_dict", "model"))
+            content = next((part for part in inner if isinstance(part, dict)), content)
     named = content.items() if isinstance(content, dict) else ()
     wanted = {name: t for name, t in named if isinstance(t, Tensor | Unsupported)}
     if not wanted or not all(isinstance(name, str) for name in wanted):

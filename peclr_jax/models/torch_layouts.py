@@ -34,9 +34,8 @@ _MODULES = {
 }
 
 _JOINTS = skeleton.FROM_AIT[:, None]
-_UNUSED = NUM_OUTPUTS - 1
 # Ours from the official order. Outputs: (x, y, depth) of each joint, and the unused one.
-_OUTPUT_ORDER = np.append(3 * _JOINTS + np.arange(3), _UNUSED)
+_OUTPUT_ORDER = np.append(3 * _JOINTS + np.arange(3), NUM_OUTPUTS - 1)
 # Inputs of the refinement: 21 depths, 21 (x, y), the root's depth.
 _INPUT_ORDER = np.concatenate([_JOINTS.ravel(), 21 + (2 * _JOINTS + np.arange(2)).ravel(), [63]])
 
@@ -152,12 +151,11 @@ def stage_sizes(layout: str, names: Iterable[str]) -> tuple[int, ...]:
 
 
 def _architecture(stages: tuple[int, ...], bottleneck: bool) -> str | None:
-    for name, make in resnet.BY_NAME.items():
-        encoder = make()
-        found = (tuple(encoder.stage_sizes), encoder.block is resnet.Bottleneck)
-        if found == (stages, bottleneck):
-            return name
-    return None
+    known = {
+        (tuple(encoder.stage_sizes), encoder.block is resnet.Bottleneck): name
+        for name, encoder in ((name, make()) for name, make in resnet.BY_NAME.items())
+    }
+    return known.get((stages, bottleneck))
 
 
 def _stem(shape: Sequence[int]) -> tuple[int, str]:
@@ -201,7 +199,7 @@ def _encoder(encoder: ResNet, modules: Sequence[str], scope: tuple[str, ...]) ->
         outputs = features * encoder.block.expansion
         for index in range(blocks):
             name, block = f"{modules[2 + stage]}.{index}", (*scope, f"layer{stage + 1}_{index}")
-            sizes = (3, 3) if encoder.block is resnet.BasicBlock else (1, 3, 1)
+            sizes = encoder.block.sizes
             channels = (inputs, *[features] * (len(sizes) - 1), outputs)
             for number, kernel in enumerate(sizes, 1):
                 conv, norm, between = f"conv{number}", f"bn{number}", channels[number - 1 :]

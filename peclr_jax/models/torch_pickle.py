@@ -9,7 +9,8 @@ import io
 import math
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Any, NamedTuple, cast
 
 import numpy as np
@@ -54,6 +55,22 @@ class Unreadable(ValueError):
     """A file that cannot be read; the message continues a sentence that begins with its name."""
 
 
+def damaged(problem: str) -> Unreadable:
+    """Returns the error of a file that its writer cannot have meant."""
+    return Unreadable(f"is damaged: {problem}; download it again")
+
+
+@contextmanager
+def every_error_is_damage() -> Iterator[None]:
+    """Turns errors, of which damaged archives and pickles raise every kind, into `Unreadable`."""
+    try:
+        yield
+    except Unreadable:
+        raise
+    except Exception as error:
+        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
+
+
 class Storage(NamedTuple):
     """Numbers in a file that tensors are views of; offsets of tensors count from `start`."""
 
@@ -78,31 +95,22 @@ class Unsupported(NamedTuple):
     function: str
 
 
+def _nothing(*_: Any, **__: Any) -> None: ...
+
+
 class _Mapping(dict):
     """A dictionary that takes no attributes."""
 
-    def __setstate__(self, *_: Any) -> None: ...
+    __setstate__ = _nothing
 
 
 class _Inert:
     """Replaces a class or function that tensors do not need; does nothing, holds nothing."""
 
-    def __init__(self, *_: Any, **__: Any) -> None: ...
-
     def __new__(cls, *_: Any, **__: Any) -> "_Inert":
         return super().__new__(cls)
 
-    def __call__(self, *_: Any, **__: Any) -> None: ...
-
-    def __setstate__(self, *_: Any) -> None: ...
-
-    def __setitem__(self, *_: Any) -> None: ...
-
-    def append(self, *_: Any) -> None: ...
-
-    def extend(self, *_: Any) -> None: ...
-
-    def add(self, *_: Any) -> None: ...
+    __init__ = __call__ = __setstate__ = __setitem__ = append = extend = add = _nothing
 
 
 class _Function:
@@ -116,7 +124,7 @@ class _Function:
     def __call__(self, *args: Any) -> Any:
         return self._call(*args)
 
-    def __setstate__(self, *_: Any) -> None: ...
+    __setstate__ = _nothing
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Any:
@@ -184,12 +192,8 @@ class _Unpickler(pickle.Unpickler):
             return None
         whole = Storage(str(key), DTYPES[dtype], int(size))
         if self._storages.setdefault(whole.key, whole) != whole:
-            raise Unreadable(
-                f"is damaged: it describes the storage {whole.key!r} twice; download it again"
-            )
-        if view and view[0]:
-            return whole._replace(start=int(view[0][1]))
-        return whole
+            raise damaged(f"it describes the storage {whole.key!r} twice")
+        return whole._replace(start=int(view[0][1])) if view and view[0] else whole
 
 
 def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
@@ -203,19 +207,14 @@ def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
       Unreadable: If the pickle is damaged, or refers to what weights do not need.
     """
     start = file.tell()
-    try:
+    with every_error_is_damage():
         for instruction, argument, position in pickletools.genops(cast(IO[bytes], file)):
             # Python makes room for as many values as the largest index says.
             if instruction.name in _PUTS and (argument or 0) > (position or 0) - start:
-                raise Unreadable("is damaged: it numbers its values wrongly; download it again")
+                raise damaged("it numbers its values wrongly")
         size = file.tell() - start
         file.seek(start)
         return _Unpickler(io.BytesIO(file.read(size)), storages).load()
-    except Unreadable:
-        raise
-    # Damaged pickles raise errors of every kind.
-    except Exception as error:
-        raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
 
 
 def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
@@ -240,9 +239,9 @@ def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
         size = math.prod(shape)
         inside = size == 0 or (last < storage.size and size <= storage.size)
     if not inside:
-        raise Unreadable(
-            f"is damaged: {name!r} is said to have the shape {shape} and strides {strides} from "
-            f"{offset} in a storage of {storage.size} values; download it again"
+        raise damaged(
+            f"{name!r} is said to have the shape {shape} and strides {strides} from {offset} in a "
+            f"storage of {storage.size} values"
         )
     values = np.frombuffer(raw, storage.dtype)
     if size == 0:

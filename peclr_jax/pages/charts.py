@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -93,21 +94,16 @@ def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], la
     half = (translations_px[1] - translations_px[0]) / 2 if len(translations_px) > 1 else 0.5
     low, high = translations_px[0] - half, translations_px[-1] + half
     # Downward as in the image.
-    image = axes.imshow(
-        grid,
-        extent=(low, high, high, low),
-        cmap="PuOr" if signed else "viridis",
-        vmin=-bound if signed else lowest,
-        vmax=bound if signed else highest,
-    )
+    colors = ("PuOr", -bound, bound) if signed else ("viridis", lowest, highest)
+    style: dict[str, Any] = dict(zip(("cmap", "vmin", "vmax"), colors, strict=True))
+    image = axes.imshow(grid, extent=(low, high, high, low), **style)
     axes.set(
         xlabel="horizontal translation (px, + is right)",
         ylabel="vertical translation (px, + is down)",
         xticks=translations_px,
         yticks=translations_px,
     )
-    bar = figure.colorbar(image, ax=axes, shrink=0.85)
-    bar.set_label(label)
+    figure.colorbar(image, ax=axes, shrink=0.85, label=label)
     figure.tight_layout()
     return figure
 

@@ -2,11 +2,11 @@
 
 import html
 import io
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,12 +87,7 @@ class Gallery:
         """Notes an image that could not be read."""
         self._skipped.append(skipped)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is None:
             skipped = [{"file": s.path.as_posix(), "reason": s.reason} for s in self._skipped]
             self._json.write(f'\n],\n"skipped": {json.dumps(skipped, indent=1)}}}\n')
@@ -104,10 +99,9 @@ class Gallery:
 
     def _unused_name(self, stem: str) -> str:
         """Tells apart images of the same name in different folders or formats."""
-        name, count = stem, 1
-        while name.casefold() in self._names:  # some file systems take A for a
-            count += 1
-            name = f"{stem}-{count}"
+        candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
+        # Some file systems take A for a.
+        name = next(name for name in candidates if name.casefold() not in self._names)
         self._names.add(name.casefold())
         return name
 

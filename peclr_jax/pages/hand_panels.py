@@ -13,13 +13,8 @@ from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.pages.figures import show_image
 from peclr_jax.pages.skeleton import draw_on_axes
 
-_COLUMNS = (
-    "image",
-    "prediction",
-    "ground truth",
-    "3D from the front\n(dashed: truth)",
-    "3D from the side\n(dashed: truth)",
-)
+_SPACE = [f"3D from the {side}\n(dashed: truth)" for side in ("front", "side")]
+_COLUMNS = ("image", "prediction", "ground truth", *_SPACE)
 # Inches.
 _CELL, _HEAD, _FOOT, _GAP = 2.1, 0.85, 0.4, 0.7
 
@@ -56,14 +51,8 @@ def hand_panels(rows: Sequence[HandPanel]) -> Figure:
     height = _HEAD + _FOOT + _CELL * len(rows) + _GAP * (len(rows) - 1)
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(len(rows), len(_COLUMNS), squeeze=False)
-    figure.subplots_adjust(
-        left=0.01,
-        right=0.99,
-        top=1 - _HEAD / height,
-        bottom=_FOOT / height,
-        wspace=0.12,
-        hspace=_GAP / _CELL,
-    )
+    top, bottom, gap = 1 - _HEAD / height, _FOOT / height, _GAP / _CELL
+    figure.subplots_adjust(0.01, bottom, 0.99, top, wspace=0.12, hspace=gap)
     for cell, title in zip(grid[0], _COLUMNS, strict=True):
         _write_above(cell, title, at=0.5, points=24, ha="center", fontsize=9)
     for cells, row in zip(grid, rows, strict=True):
@@ -107,15 +96,12 @@ def _draw_in_space(front: Axes, side: Axes, row: HandPanel) -> None:
 
 
 def _write_above(axes: Axes, text: str, *, at: float, points: int, **style: Any) -> None:
-    axes.annotate(
-        text,
-        xy=(at, 1),
-        xycoords="axes fraction",
-        xytext=(0, points),
-        textcoords="offset points",
-        va="bottom",
-        **style,
-    )
+    place: dict[str, Any] = {
+        "xycoords": "axes fraction",
+        "textcoords": "offset points",
+        "va": "bottom",
+    }
+    axes.annotate(text, xy=(at, 1), xytext=(0, points), **place, **style)
 
 
 def _write_inside(axes: Axes, text: str) -> None:

@@ -33,9 +33,7 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
         links = "".join(f'<li><a href="#section-{i}">{t}</a></li>' for i, t in enumerate(titles))
         add(f"<nav><ul>{links}</ul></nav>")
         for i, section in enumerate(sections):
-            add(f'<h2 id="section-{i}">{titles[i]}</h2>')
-            for part in section.parts:
-                add(part)
+            add("\n".join([f'<h2 id="section-{i}">{titles[i]}</h2>', *section.parts]))
 
 
 def prediction_cards(folder: Path, *, most: int = 24, thumbnail_side: int = 480) -> list[str]:

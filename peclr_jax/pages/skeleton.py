@@ -83,14 +83,9 @@ def draw_on_axes(
             zorder=3,
         )
         axes.add_collection(bones, autolim=False)
-        axes.scatter(
-            dots[:, 0],
-            dots[:, 1],
-            s=(linewidth * (DOT_DIAMETER + rim)) ** 2,
-            c=dot_colors / 255 if plain is None else [plain],
-            linewidths=0,
-            zorder=3,
-        )
+        size = (linewidth * (DOT_DIAMETER + rim)) ** 2
+        colors = dot_colors / 255 if plain is None else [plain]
+        axes.scatter(dots[:, 0], dots[:, 1], s=size, c=colors, linewidths=0, zorder=3)
 
 
 def draw_on_image(image: Image.Image, keypoints_2d: Float[np.ndarray, "21 2"]) -> None:

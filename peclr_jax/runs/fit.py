@@ -1,6 +1,7 @@
 """A training run from its first line to its last checkpoint, whatever it trains."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +12,15 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 from rich.console import Console
+from rich.table import Table
 
-from peclr_jax import pages, specs
+from peclr_jax import files, pages, specs
 from peclr_jax.devices.mesh import local_copy, replicate
 from peclr_jax.input_pipeline import Source, fingerprint
+from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
-from peclr_jax.runs.resuming import check_resumable
+from peclr_jax.runs.initialisation import Initialisation
+from peclr_jax.runs.resuming import SUMMARY, check_resumable
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
@@ -108,18 +112,58 @@ def fit(
         return _variables(state)
 
 
-def say(console: Console, *sentences: str) -> None:
-    """Prints sentences as they are, one a line."""
-    for sentence in sentences:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+def announce(
+    console: Console,
+    spec: PretrainSpec | FinetuneSpec,
+    what: str,
+    source: Source,
+    total_steps: int,
+    start: Initialisation,
+    workdir: Path,
+) -> None:
+    """Prints what is trained, on how much and where.
+
+    Args:
+      console: Where to print.
+      spec: Of the run.
+      what: The network in words.
+      source: Of the batches.
+      total_steps: Of the run.
+      start: The weights that are given.
+      workdir: Of the run.
+    """
+    say(
+        f"{spec.task}:{spec.recipe}: {what}, {source.num_examples or 'endless'} images, "
+        f"{total_steps} steps of {spec.batch_size} on {jax.device_count()} "
+        f"{jax.default_backend()} device(s)",
+        f"encoder: {start.source}",
+        f"pictures, logs and checkpoints: {workdir}",
+        console=console,
+    )
 
 
-def draw_loss(workdir: Path) -> None:
-    """Draws the loss of a run from its metrics.jsonl, as loss.png beside it."""
+def conclude(
+    workdir: Path, console: Console, began: float, summary: dict[str, Any], table: Table, look: str
+) -> None:
+    """Draws the loss, writes the summary, and prints what a finished run has come to.
+
+    Args:
+      workdir: Of the run.
+      console: Where to print.
+      began: When the run was started, by `time.perf_counter`.
+      summary: Numbers to keep.
+      table: The same for people.
+      look: A sentence on what to look at.
+    """
+    seconds = time.perf_counter() - began
     records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     steps, values = np.asarray(losses, np.float64).T
     pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
+    with files.writing(workdir / SUMMARY) as file:
+        json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)
+    console.print(table)
+    say(f"{seconds / 60:.1f} minutes. {look}", console=console)
 
 
 def _variables(state: trainer.TrainState) -> Variables:

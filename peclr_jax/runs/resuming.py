@@ -8,6 +8,7 @@ from rich.console import Console
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
+from peclr_jax.pages.terminal import say
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
 from peclr_jax.training import restoring
@@ -56,4 +57,4 @@ def run_unless_finished(
         train(spec, workdir)
         return
     check_resumable(initialisation.resolve(spec)[0], workdir)
-    console.print(f"finished before: {workdir}", highlight=False, soft_wrap=True)
+    say(f"finished before: {workdir}", console=console)

@@ -13,20 +13,9 @@ from peclr_jax.synthetic.sampling import Numbers, between, gaussian, named, norm
 
 WAVES = 6
 # sRGB skin tones from dark to light, evenly drawn; about the six Fitzpatrick types.
-SKIN_TONES = (
-    np.array(
-        [
-            [58, 36, 26],
-            [98, 62, 43],
-            [141, 95, 68],
-            [183, 132, 101],
-            [216, 168, 138],
-            [236, 198, 176],
-        ],
-        np.float32,
-    )
-    / 255
-)
+SKIN_TONES = np.array([
+    [58, 36, 26], [98, 62, 43], [141, 95, 68], [183, 132, 101], [216, 168, 138], [236, 198, 176],
+], np.float32) / 255  # fmt: skip
 
 
 class Appearance(NamedTuple):
@@ -36,11 +25,8 @@ class Appearance(NamedTuple):
       lightness: Place of the skin on `SKIN_TONES`, 0 dark to 1 light.
       skin: Albedo of the back of the hand.
       palm_redness: How strongly blood shows in the pads of palm and fingers.
-      crease_depth: Darkness of lines and wrinkles.
       wave_vectors: Directions and frequencies (1/mm) of the waves that mottle every surface.
-      wave_phases: Phases of these waves, radians.
-      object_colors: Two colours of the objects' pattern; so for the sleeve.
-      pattern: Frequency (1/mm) and contrast of the patterns.
+      pattern: Frequency (1/mm) and contrast of the objects' and the sleeve's pattern.
     """
 
     lightness: Float[Array, "*scenes"]
@@ -83,6 +69,7 @@ def sample_appearance(numbers: Numbers) -> Appearance:
     # Saturated things are rarer than dull ones.
     colors = u["colors"] + (jnp.mean(u["colors"], axis=1, keepdims=True) - u["colors"]) * u["grey"]
     colors = to_linear(0.05 + 0.9 * colors)
+    stripes, contrast = u["pattern"]
     return Appearance(
         lightness=u["lightness"],
         skin=_skin_tone(u["lightness"]) * (1 + 0.06 * gaussian(u["skin"])),
@@ -93,9 +80,7 @@ def sample_appearance(numbers: Numbers) -> Appearance:
         wave_phases=u["phases"] * 2 * jnp.pi,
         object_colors=colors[:2],
         sleeve_colors=colors[2:],
-        pattern=jnp.stack(
-            [between(u["pattern"][0], 0.06, 0.5), jnp.maximum(2 * u["pattern"][1] - 1, 0.0)]
-        ),
+        pattern=jnp.stack([between(stripes, 0.06, 0.5), jnp.maximum(2 * contrast - 1, 0.0)]),
         object_gloss=0.5 * u["object_gloss"] ** 2,
     )
 
@@ -119,8 +104,6 @@ def sample_lights(numbers: Numbers) -> Lights:
 
 
 def _skin_tone(lightness: Float[Array, ""]) -> Float[Array, "3"]:
-    place = lightness * (len(SKIN_TONES) - 1)
-    tones = to_linear(SKIN_TONES)
     stops = jnp.arange(len(SKIN_TONES), dtype=jnp.float32)
-    weights = jnp.maximum(1 - jnp.abs(place - stops), 0.0)
-    return weights @ tones
+    weights = jnp.maximum(1 - jnp.abs(lightness * (len(SKIN_TONES) - 1) - stops), 0.0)
+    return weights @ to_linear(SKIN_TONES)

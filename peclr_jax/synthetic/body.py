@@ -24,12 +24,7 @@ HELD, OCCLUDER = 29, 30
 # Any distance to a cone of this radius is far away: the cone is not there.
 ABSENT = -1e4
 
-# How deep the end of the last bone's flesh lies behind the keypoint of the tip, in tip radii; below
-# one, so that the keypoint is inside the finger.
-_TIP_DEPTH = 0.75
 _METACARPAL_RADII = np.array([[13.5, 12.0], [13.5, 12.2], [13.0, 11.6], [12.5, 10.6]], np.float32)
-_FOREARM_OFFSET = np.array([[-9.5, 0.0, 0.0], [9.5, 0.0, 0.0]], np.float32)
-_FOREARM_WIDENING = np.array([[-7.5, 0.0, 0.0], [7.5, 0.0, 0.0]], np.float32)
 
 
 class RoundCones(NamedTuple):
@@ -41,13 +36,7 @@ class RoundCones(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """Forearm and what covers it.
-
-    Attributes:
-      direction: Unit vector from the wrist to the elbow, hand frame.
-      length: Length of the forearm, millimetres.
-      sleeve_start: Distance of the cuff from the wrist, millimetres.
-    """
+    """Forearm and sleeve: unit direction to the elbow in the hand frame; lengths in millimetres."""
 
     direction: Float[Array, "3"]
     length: Float[Array, ""]
@@ -63,13 +52,12 @@ def hand_cones(shape: HandShape, skeleton: Skeleton, arm: Arm) -> RoundCones:
       skeleton: The posed bones.
       arm: Forearm and sleeve.
     """
-    parts = [
-        _digits(shape, skeleton),
-        _metacarpals(shape, skeleton),
-        _palm(shape, skeleton),
-        _forearm(shape, arm),
-        _sleeve(shape, arm),
-    ]
+    hand = [part(shape, skeleton) for part in (_digits, _metacarpals, _palm)]
+    return joined(*hand, *_forearm_and_sleeve(shape, arm))
+
+
+def joined(*parts: RoundCones) -> RoundCones:
+    """Joins cones in the order given."""
     return RoundCones(*(jnp.concatenate(leaves) for leaves in zip(*parts, strict=True)))
 
 
@@ -83,7 +71,8 @@ def _digits(shape: HandShape, skeleton: Skeleton) -> RoundCones:
     chain = skeleton.joints[1:].reshape(5, 4, 3)
     girth = shape.thickness * shape.scale
     radii = jnp.asarray(np.stack([anatomy.JOINT_RADIUS[:, :3], anatomy.JOINT_RADIUS[:, 1:]], -1))
-    tip = anatomy.JOINT_RADIUS[:, 3:] * _TIP_DEPTH * girth
+    # How deep the flesh ends behind the tip's keypoint: below a radius, so that this is inside.
+    tip = anatomy.JOINT_RADIUS[:, 3:] * 0.75 * girth
     end = chain[:, 1:].at[:, 2].add(-normalize(chain[:, 3] - chain[:, 2]) * tip)
     return RoundCones(chain[:, :3].reshape(15, 3), end.reshape(15, 3), radii.reshape(15, 2) * girth)
 
@@ -102,40 +91,27 @@ def _palm(shape: HandShape, skeleton: Skeleton) -> RoundCones:
     joints = skeleton.joints / shape.scale
     thumb_base, thumb_mcp, index, little = joints[1], joints[2], joints[5], joints[17]
     index_base = jnp.asarray(anatomy.CARPOMETACARPAL[1])
+    web_edge = 0.15 * thumb_base + 0.85 * thumb_mcp + jnp.array([-2.0, -2, 0])
     cones = [
         ([14, 16, 9], 0.35 * thumb_base + 0.65 * thumb_mcp + jnp.array([-5.0, -3, 2]), 15.0, 11.5),
         ([-15, 14, 5], 0.75 * little + jnp.array([-3.0, 6, 5]), 14.5, 11.5),
         ([-11, 6, 0], [13, 8, 1], 16.5, 16.5),
         (0.45 * thumb_base + 0.55 * thumb_mcp, 0.62 * index + 0.38 * index_base, 8.5, 8.5),
-        (
-            0.15 * thumb_base + 0.85 * thumb_mcp + jnp.array([-2.0, -2, 0]),
-            0.85 * index + 0.15 * index_base,
-            6.0,
-            8.0,
-        ),
+        (web_edge, 0.85 * index + 0.15 * index_base, 6.0, 8.0),
         (index + jnp.array([-3.0, -4, 4]), little + jnp.array([2.0, -2, 3.5]), 9.5, 8.5),
     ]
-    start, end, *radii = zip(*cones, strict=True)
-    return RoundCones(
-        jnp.stack([jnp.asarray(p, jnp.float32) for p in start]) * shape.scale,
-        jnp.stack([jnp.asarray(p, jnp.float32) for p in end]) * shape.scale,
-        jnp.asarray(np.array(radii, np.float32).T) * shape.thickness * shape.scale,
-    )
+    *ends, first, second = zip(*cones, strict=True)
+    start, end = (jnp.stack([jnp.asarray(p, jnp.float32) for p in points]) for points in ends)
+    radii = jnp.asarray(np.array([first, second], np.float32).T) * shape.thickness * shape.scale
+    return RoundCones(start * shape.scale, end * shape.scale, radii)
 
 
-def _forearm_axis(shape: HandShape, arm: Arm) -> tuple[Float[Array, "2 3"], Float[Array, "2 3"]]:
-    start = jnp.asarray(_FOREARM_OFFSET) * shape.scale
-    return start, start + arm.direction * arm.length + _FOREARM_WIDENING * shape.scale
-
-
-def _forearm(shape: HandShape, arm: Arm) -> RoundCones:
-    radii = jnp.tile(jnp.array([17.5, 24.0]), (2, 1)) * shape.thickness * shape.scale
-    return RoundCones(*_forearm_axis(shape, arm), radii)
-
-
-def _sleeve(shape: HandShape, arm: Arm) -> RoundCones:
-    start, end = _forearm_axis(shape, arm)
+def _forearm_and_sleeve(shape: HandShape, arm: Arm) -> tuple[RoundCones, RoundCones]:
+    sides = jnp.array([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])  # of radius and ulna
+    start = 9.5 * sides * shape.scale
+    end = start + arm.direction * arm.length + 7.5 * sides * shape.scale
+    bare = jnp.tile(jnp.array([17.5, 24.0]), (2, 1)) * shape.thickness * shape.scale
     along = arm.sleeve_start / arm.length
     radii = jnp.stack([23.0 + 4 * along, jnp.asarray(31.0)]) * shape.thickness * shape.scale
-    radii = jnp.where(arm.sleeved, radii, ABSENT)
-    return RoundCones(start + (end - start) * along, end, jnp.tile(radii, (2, 1)))
+    radii = jnp.tile(jnp.where(arm.sleeved, radii, ABSENT), (2, 1))
+    return RoundCones(start, end, bare), RoundCones(start + (end - start) * along, end, radii)

@@ -13,16 +13,10 @@ from jaxtyping import Array, Float
 
 from peclr_jax.synthetic import body
 
-# Smooth-minimum widths in millimetres of an average hand.
+# Widths of smooth minima in millimetres of an average hand.
 _WITHIN_DIGIT = 3.5
 _WITHIN_PALM = 11.0
 _PALM_TO_DIGIT = 9.0
-_THUMB_TO_PALM = 14.0
-_WRIST_TO_PALM = 14.0
-_FOREARM = 8.0
-_PADS = 7.0
-_FINGER_WEB = 3.0
-_SLEEVE = 10.0
 
 # One value a ray; coordinates (x, y, z) of one point a ray.
 Field = Float[Array, "rays scenes"]
@@ -32,11 +26,11 @@ Points = tuple[Field, ...]
 class Rays(NamedTuple):
     """Unit directions of rays from the camera: x right, y down, z forward."""
 
-    x: Float[Array, "rays scenes"]
-    y: Float[Array, "rays scenes"]
-    z: Float[Array, "rays scenes"]
+    x: Field
+    y: Field
+    z: Field
 
-    def at(self, distance: Float[Array, "rays scenes"]) -> Points:
+    def at(self, distance: Field) -> Points:
         """Returns the points at a distance along each ray, millimetres."""
         return self.x * distance, self.y * distance, self.z * distance
 
@@ -76,12 +70,9 @@ class Box(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Everything that a ray can hit.
+    """Everything that a ray can hit: cones in the order of `body`, and a box if one is held.
 
-    Attributes:
-      cones: Hand, sleeve, held object and occluder, in the order of `body`.
-      box: The held object where it is a box.
-      scale: Size of the hand, which scales the blending widths.
+    Blending widths grow with `scale`, the size of the hand.
     """
 
     cones: Cones
@@ -125,7 +116,7 @@ def cone_distances(cones: Cones, points: Points) -> Float[Array, "cones rays sce
     return jnp.sqrt(x * x + y * y + z * z + 1e-8) - reach
 
 
-def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
+def box_distance(box: Box, points: Points) -> Field:
     """Computes the distances of points to the box, negative inside."""
     x, y, z = (p - c for p, c in zip(points, box.center, strict=True))
     edges = [
@@ -137,9 +128,7 @@ def box_distance(box: Box, points: Points) -> Float[Array, "rays scenes"]:
     return outside + inside - box.rounding
 
 
-def _palm_union(
-    d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
-) -> Float[Array, "rays scenes"]:
+def _palm_union(d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]) -> Field:
     """Returns the distance to palm, thumb metacarpal, wrist and forearm, melted together."""
 
     def blend(a: Array, b: Array, width: float) -> Array:
@@ -147,17 +136,15 @@ def _palm_union(
 
     palm = functools.reduce(lambda a, b: blend(a, b, _WITHIN_PALM), d[body.METACARPALS])
     palm = blend(palm, blend(d[body.HYPOTHENAR], d[body.CARPUS], _WITHIN_PALM), _WITHIN_PALM)
-    palm = blend(palm, d[body.PADS], _PADS)
+    palm = blend(palm, d[body.PADS], 7.0)
     radial, ulnar = d[body.FOREARM]
-    palm = blend(palm, blend(radial, ulnar, _FOREARM), _WRIST_TO_PALM)
-    palm = blend(palm, blend(d[0], d[body.THENAR], _WITHIN_PALM), _THUMB_TO_PALM)
+    palm = blend(palm, blend(radial, ulnar, 8.0), 14.0)
+    palm = blend(palm, blend(d[0], d[body.THENAR], _WITHIN_PALM), 14.0)
     palm = blend(palm, d[body.WEB], _WITHIN_PALM)
     return blend(palm, d[body.WEB_EDGE], _PALM_TO_DIGIT)
 
 
-def hand_union(
-    d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]
-) -> Float[Array, "rays scenes"]:
+def hand_union(d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]) -> Field:
     """Returns the distance to hand and forearm from those to all cones.
 
     Only the first bones melt into the palm, and fingers meet without blending: otherwise a fist
@@ -169,38 +156,36 @@ def hand_union(
     digits = smooth_min(digits, bones[:, 2], _WITHIN_DIGIT * scale)
     roots = jnp.stack([bones[0, 1], *bones[1:, 0]])
     roots = smooth_min(palm[None], roots, _PALM_TO_DIGIT * scale)
-    webs = smooth_min(bones[1:4, 0], bones[2:, 0], _FINGER_WEB * scale)
+    webs = smooth_min(bones[1:4, 0], bones[2:, 0], 3.0 * scale)
     return functools.reduce(jnp.minimum, [palm, *digits, *roots, *webs])
 
 
-def sleeve_union(d: Float[Array, "cones rays scenes"]) -> Float[Array, "rays scenes"]:
-    """Returns the distance to the sleeve."""
-    first, second = d[body.SLEEVE]
-    return smooth_min(first, second, jnp.asarray(_SLEEVE))
+class Distances(NamedTuple):
+    """Distances to every cone, and to what they make; `thing` is the held object or occluder."""
+
+    cones: Float[Array, "cones rays scenes"]
+    hand: Field
+    sleeve: Field
+    thing: Field
 
 
-def object_distance(
-    d: Float[Array, "cones rays scenes"], geometry: Geometry, points: Points
-) -> Float[Array, "rays scenes"]:
-    """Returns the distance to the held object or the occluder, whichever is nearer.
-
-    Args:
-      d: Distances to all cones.
-      geometry: The scenes.
-      points: Camera frame, millimetres.
-    """
-    cones = jnp.minimum(d[body.HELD], d[body.OCCLUDER])
-    return jnp.minimum(cones, box_distance(geometry.box, points))
-
-
-def scene_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
-    """Returns the distance to the nearest surface."""
+def distances(geometry: Geometry, points: Points) -> Distances:
+    """Computes the distances to hand and forearm, sleeve, and objects."""
     d = cone_distances(geometry.cones, points)
     hand = hand_union(d, geometry.scale)
-    return jnp.minimum(jnp.minimum(hand, sleeve_union(d)), object_distance(d, geometry, points))
+    first, second = d[body.SLEEVE]
+    sleeve = smooth_min(first, second, jnp.asarray(10.0))
+    cones = jnp.minimum(d[body.HELD], d[body.OCCLUDER])
+    return Distances(d, hand, sleeve, jnp.minimum(cones, box_distance(geometry.box, points)))
 
 
-def sharp_distance(geometry: Geometry, points: Points) -> Float[Array, "rays scenes"]:
+def scene_distance(geometry: Geometry, points: Points) -> Field:
+    """Returns the distance to the nearest surface."""
+    _, hand, sleeve, thing = distances(geometry, points)
+    return jnp.minimum(jnp.minimum(hand, sleeve), thing)
+
+
+def sharp_distance(geometry: Geometry, points: Points) -> Field:
     """Returns the distance without blending, which is enough for shadows and ambient occlusion."""
     d = cone_distances(geometry.cones, points)
     return jnp.minimum(functools.reduce(jnp.minimum, d), box_distance(geometry.box, points))

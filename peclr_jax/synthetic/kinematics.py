@@ -4,7 +4,7 @@ Lengths in millimetres, angles in radians, the hand frame of `anatomy`. Everythi
 one hand; `jax.vmap` makes many.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,31 +12,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from peclr_jax.synthetic import anatomy
-from peclr_jax.synthetic.sampling import (
-    Numbers,
-    between,
-    frame,
-    gaussian,
-    named,
-    rotation_x,
-    rotation_y,
-    rotation_z,
-)
-
-_POINTS_PER_BONE = 4
-# Flesh gives way: overlaps below this are contact, not penetration.
-_SOFTNESS = 2.5
-_ACCEPTED_OVERLAP = 3.0
+from peclr_jax.synthetic.sampling import Numbers, between, frame, gaussian, named, rotation
 
 
 class HandShape(NamedTuple):
-    """Properties of a hand that stay the same when it moves.
-
-    Attributes:
-      scale: Size of the whole hand relative to the average.
-      thickness: Girth relative to the average, on top of `scale`.
-      digit_length: Length of every digit relative to the average, on top of `scale`.
-    """
+    """Size of a hand relative to the average; girth and lengths of digits on top of that."""
 
     scale: Float[Array, "*batch"]
     thickness: Float[Array, "*batch"]
@@ -120,8 +100,8 @@ def sample_pose(numbers: Numbers) -> Pose:
     flexion = jnp.concatenate([thumb[None], jnp.stack([mcp, pip, dip], axis=-1)])
     abduction = jnp.concatenate([between(t[1:2], -18, 16), spread])
     return Pose(
-        flexion=jnp.deg2rad(_limit(flexion, anatomy.FLEXION_LIMITS)),
-        abduction=jnp.deg2rad(_limit(abduction, anatomy.ABDUCTION_LIMITS)),
+        flexion=jnp.deg2rad(jnp.clip(flexion, *np.moveaxis(anatomy.FLEXION_LIMITS, -1, 0))),
+        abduction=jnp.deg2rad(jnp.clip(abduction, *anatomy.ABDUCTION_LIMITS.T)),
         twist=jnp.deg2rad(jnp.clip(twist, *anatomy.TWIST_LIMITS)),
     )
 
@@ -129,18 +109,17 @@ def sample_pose(numbers: Numbers) -> Pose:
 def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
     """Puts the bones of a hand at the angles of a pose."""
     twist = jnp.zeros(5).at[0].set(-pose.twist)
-    first = (
-        _rest_frames()
-        @ rotation_z(pose.abduction)
-        @ rotation_x(pose.flexion[:, 0])
-        @ rotation_y(twist)
-    )
-    second = first @ rotation_x(pose.flexion[:, 1])
-    third = second @ rotation_x(pose.flexion[:, 2])
+    first = _rest_frames() @ rotation(2, pose.abduction) @ rotation(0, pose.flexion[:, 0])
+    first = first @ rotation(1, twist)
+    second = first @ rotation(0, pose.flexion[:, 1])
+    third = second @ rotation(0, pose.flexion[:, 2])
     frames = jnp.stack([first, second, third], axis=1)
 
     bend = jnp.clip(pose.flexion[:, 0], 0.0, 2.0)
-    base = _digit_bases() + anatomy.PALM_ARCH * bend[:, None]
+    # The moving part starts at the thumb's CMC, and at the fingers' MCP.
+    knuckles = anatomy.METACARPAL_DIRECTION * anatomy.METACARPAL_LENGTH[:, None]
+    base = anatomy.CARPOMETACARPAL + np.insert(knuckles[1:], 0, 0, axis=0)
+    base = base + anatomy.PALM_ARCH * bend[:, None]
     bones = frames[..., 1] * (anatomy.BONE_LENGTH * shape.digit_length[:, None])[..., None]
     chain = jnp.concatenate([base[:, None], bones], axis=1).cumsum(axis=1)
     joints = jnp.concatenate([jnp.zeros((1, 3)), chain.reshape(20, 3)])
@@ -149,22 +128,26 @@ def forward_kinematics(shape: HandShape, pose: Pose) -> Skeleton:
 
 def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
     """Sums the depths, millimetres, to which digits run into each other or into the palm."""
-    size = shape.scale * shape.thickness
-    weights = np.linspace(0.0, 1.0, _POINTS_PER_BONE, dtype=np.float32)
-    points = _along_bones(skeleton.joints, weights)
-    radii = (
-        anatomy.JOINT_RADIUS[:, :3, None] * (1 - weights)
-        + anatomy.JOINT_RADIUS[:, 1:, None] * weights
-    ).reshape(15, _POINTS_PER_BONE)
+    weights = np.linspace(0.0, 1.0, 4, dtype=np.float32)
+    chain = skeleton.joints[1:].reshape(5, 4, 3)
+    points = _along(chain[:, :3], chain[:, 1:], weights).reshape(15, 4, 3)
+    radii = anatomy.JOINT_RADIUS[..., None]
+    radii = _along(radii[:, :3], radii[:, 1:], weights).reshape(15, 4)
 
     gap = points[:, :, None, None] - points[None, None]
     distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1) + 1e-6)
-    reach = (radii[:, :, None, None] + radii[None, None]) * size - _SOFTNESS
-    digits = jnp.where(_may_collide(), jnp.max(reach - distance, axis=(1, 3)), 0.0)
+    # Flesh gives way: overlaps below 2.5 mm are contact, not penetration.
+    reach = (radii[:, :, None, None] + radii[None, None]) * (shape.scale * shape.thickness) - 2.5
+    # Bones of different digits, except for two neighbouring first bones.
+    digit, segment = np.divmod(np.arange(15), 3)
+    first = segment == 0
+    may_collide = (digit[:, None] > digit) & ~(first[:, None] & first)
+    digits = jnp.where(may_collide, jnp.max(reach - distance, axis=(1, 3)), 0.0)
 
-    palm = _palm_points(skeleton.joints, shape.scale)
-    outer = points.reshape(5, 3, -1, 3)[:, 2]
-    gap = outer[:, :, None] - palm
+    wrist_side = jnp.asarray(anatomy.CARPOMETACARPAL[1:]) * shape.scale
+    weights = np.linspace(0.0, 1.0, 5, dtype=np.float32)
+    palm = _along(wrist_side, skeleton.joints[5::4], weights).reshape(20, 3)
+    gap = points[2::3, :, None] - palm
     distance = jnp.sqrt(jnp.sum(gap * gap, axis=-1) + 1e-6)
     into_palm = jnp.max(19.5 * shape.scale - distance, axis=(1, 2))
     return jnp.sum(jnp.maximum(digits, 0.0)) + jnp.sum(jnp.maximum(into_palm, 0.0))
@@ -176,14 +159,8 @@ def sample_skeleton(numbers: Float[Array, "candidates 80"], shape: HandShape) ->
     candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
     overlap = jax.vmap(self_penetration, (None, 0))(shape, candidates)
     # Equal overlaps resolve to the first, so that no pose is favoured for being loose.
-    best = jnp.argmin(jnp.where(overlap < _ACCEPTED_OVERLAP, 0.0, overlap))
+    best = jnp.argmin(jnp.where(overlap < 3.0, 0.0, overlap))
     return jax.tree.map(lambda leaf: leaf[best], candidates)
-
-
-def _limit(
-    degrees: Float[Array, "*shape"], limits: Float[np.ndarray, "*shape 2"]
-) -> Float[Array, "*shape"]:
-    return jnp.clip(degrees, limits[..., 0], limits[..., 1])
 
 
 def _rest_frames() -> Float[Array, "5 3 3"]:
@@ -195,30 +172,7 @@ def _rest_frames() -> Float[Array, "5 3 3"]:
     return frame(jnp.asarray(directions), jnp.asarray(palmars))
 
 
-def _digit_bases() -> Float[np.ndarray, "5 3"]:
-    """Where the moving part of every digit starts: the thumb's CMC, the fingers' MCP."""
-    knuckles = (
-        anatomy.CARPOMETACARPAL + anatomy.METACARPAL_DIRECTION * anatomy.METACARPAL_LENGTH[:, None]
-    )
-    return np.concatenate([anatomy.CARPOMETACARPAL[:1], knuckles[1:]])
-
-
-def _along_bones(
-    joints: Float[Array, "21 3"], weights: Float[np.ndarray, " points"]
-) -> Float[Array, "15 points 3"]:
-    chain = joints[1:].reshape(5, 4, 1, 3)
+def _along(start: Any, end: Any, weights: Float[np.ndarray, " points"]) -> Any:
+    """Returns points between starts and ends, on a new axis before the last."""
     weights = weights[:, None]
-    return (chain[:, :3] * (1 - weights) + chain[:, 1:] * weights).reshape(15, -1, 3)
-
-
-def _palm_points(joints: Float[Array, "21 3"], scale: Float[Array, ""]) -> Float[Array, "20 3"]:
-    weights = np.linspace(0.0, 1.0, 5, dtype=np.float32)[:, None, None]
-    wrist_side = jnp.asarray(anatomy.CARPOMETACARPAL[1:]) * scale
-    return (wrist_side * (1 - weights) + joints[5::4] * weights).reshape(20, 3)
-
-
-def _may_collide() -> np.ndarray:
-    """(15, 15) pairs to check: bones of different digits, except two neighbouring first bones."""
-    digit, segment = np.divmod(np.arange(15), 3)
-    pair = digit[:, None] > digit[None]
-    return pair & ~((segment[:, None] == 0) & (segment[None] == 0))
+    return start[..., None, :] * (1 - weights) + end[..., None, :] * weights

@@ -10,23 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from peclr_jax.synthetic import body
+from peclr_jax.synthetic import body, sampling
 from peclr_jax.synthetic.distance import Box
-from peclr_jax.synthetic.sampling import (
-    Numbers,
-    between,
-    gaussian,
-    named,
-    normalize,
-    segment_distance,
-)
+from peclr_jax.synthetic.sampling import Numbers, between, gaussian, named, normalize
 
 CANDIDATES = 8
-# Largest share of the keypoints that one object may cover.
-MAX_HIDDEN = 0.3
-_SMALLEST_HELD_RADIUS = 6.0
-# How far a held object sinks into the flesh: a touch, so that no light shows between.
-_PRESS = 1.0
 
 
 class Capsules(NamedTuple):
@@ -72,9 +60,10 @@ def sample_held(
         half_length=between(u["length"], 0.0, 65.0),
         radius=jnp.full(CANDIDATES, between(u["radius"], 10.0, 30.0)),
     )
-    room = jax.vmap(_clearance, (0, None))(candidates, cones) + _PRESS
+    # It sinks a millimetre into the flesh, so that no light shows between.
+    room = jax.vmap(_clearance, (0, None))(candidates, cones) + 1.0
     candidates = candidates._replace(radius=jnp.minimum(candidates.radius, room))
-    return _choose(candidates, candidates.radius > _SMALLEST_HELD_RADIUS, joints)
+    return _choose(candidates, candidates.radius > 6.0, joints)
 
 
 def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
@@ -146,15 +135,15 @@ def _clearance(capsule: Capsules, cones: body.RoundCones) -> Float[Array, ""]:
     points = start * (1 - weights) + end * weights
     flesh = radii[:, 0] * (1 - weights[..., 0]) + radii[:, 1] * weights[..., 0]
     reach = capsule.axis * capsule.half_length
-    distance = segment_distance(points, capsule.center - reach, capsule.center + reach)
-    return jnp.min(distance - flesh)
+    start, end = capsule.center - reach, capsule.center + reach
+    return jnp.min(sampling.segment_distance(points, start, end) - flesh)
 
 
 def _choose(
     candidates: Capsules, valid: Bool[Array, " candidates"], joints: Float[Array, "21 3"]
 ) -> Capsules:
-    """Returns the largest valid candidate that leaves the hand visible, else an absent one."""
-    valid = valid & (hidden_share(candidates, joints) < MAX_HIDDEN)
+    """Returns the largest valid candidate that hides few keypoints, else an absent one."""
+    valid = valid & (hidden_share(candidates, joints) < 0.3)
     best = jnp.argmax(jnp.where(valid, candidates.radius, -jnp.inf))
     chosen = jax.tree.map(lambda leaf: leaf[best], candidates)
     return chosen._replace(radius=jnp.where(valid[best], chosen.radius, body.ABSENT))

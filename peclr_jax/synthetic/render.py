@@ -8,7 +8,7 @@ Everything compiles into one program; nothing leaves the device.
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry import camera
+from peclr_jax.specs import Between, Fraction, PositiveInt, Spec
 from peclr_jax.synthetic import background
 from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
@@ -25,7 +26,7 @@ BACKGROUNDS = ("green", "shared", "clutter")
 
 
 @dataclasses.dataclass(frozen=True)
-class RenderSpec:
+class RenderSpec(Spec):
     """What to render.
 
     Attributes:
@@ -47,33 +48,26 @@ class RenderSpec:
       sensor_noise: Largest noise added to a channel, in parts of full scale.
     """
 
-    size: int = 128
+    size: Annotated[int, Between(16)] = 128
     background: str = "shared"
-    shared_backgrounds: int = 8
+    shared_backgrounds: PositiveInt = 8
     background_seed: int = 0
-    held: float = 0.5
-    occluder: float = 0.15
-    sleeve: float = 0.5
+    held: Fraction = 0.5
+    occluder: Fraction = 0.15
+    sleeve: Fraction = 0.5
     span: tuple[float, float] = SPAN
-    cone_steps: int = 28
-    ray_steps: int = 48
-    rays_per_block: int = 4096
+    cone_steps: PositiveInt = 28
+    ray_steps: PositiveInt = 48
+    rays_per_block: PositiveInt = 4096
     sensor_noise: float = 0.02
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.background not in BACKGROUNDS:
             raise FieldError("background", f"is {self.background!r}; choose one of {BACKGROUNDS}")
-        if self.size < 16:
-            raise FieldError("size", f"is {self.size} px; hands need at least 16")
-        for name in ("shared_backgrounds", "cone_steps", "ray_steps", "rays_per_block"):
-            if getattr(self, name) < 1:
-                raise FieldError(name, f"is {getattr(self, name)}; it must be at least 1")
         low, high = self.span
         if not 0 < low <= high <= 1:
             raise FieldError("span", f"is {self.span}; it must satisfy 0 < low <= high <= 1")
-        for name in ("held", "occluder", "sleeve"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise FieldError(name, f"is {getattr(self, name)}; a probability is in [0, 1]")
 
 
 def rays_per_block() -> int:
@@ -139,32 +133,24 @@ def render_versions(
 def _render(
     key: Key[Array, ""], indices: Int[Array, " n"], spec: RenderSpec, backgrounds: tuple[str, ...]
 ) -> tuple[Hands, ...]:
-    specs = [dataclasses.replace(spec, background=background) for background in backgrounds]
+    specs = [dataclasses.replace(spec, background=name) for name in backgrounds]
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
     keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys)
     probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
     scene = jax.vmap(lambda k: sample_scene(k, probabilities, spec.span), out_axes=-1)(keys[:, 0])
     foreground = draw_foreground(
-        scene,
-        spec.size,
-        cone_steps=spec.cone_steps,
-        ray_steps=spec.ray_steps,
-        rays_per_block=spec.rays_per_block,
+        scene, spec.size, spec.cone_steps, spec.ray_steps, spec.rays_per_block
     )
     versions = []
     for version, spec in enumerate(specs):
-        background_keys, grain_keys = _of_version(keys[:, 1:], version).T
+        fold = functools.partial(jax.random.fold_in, data=version)
+        # The first version keeps its keys, as images of a single version do.
+        drawn = jax.vmap(jax.vmap(fold))(keys[:, 1:]) if version else keys[:, 1:]
+        background_keys, grain_keys = drawn.T
         behind = _backgrounds(background_keys, spec)
         images = _develop(foreground, behind, scene, grain_keys, spec)
         versions.append(_label(scene, foreground, images))
     return tuple(versions)
-
-
-def _of_version(keys: Key[Array, "n uses"], version: int) -> Key[Array, "n uses"]:
-    """Folds keys by the version; the first keeps them, as images of a single version do."""
-    if version == 0:
-        return keys
-    return jax.vmap(jax.vmap(lambda key: jax.random.fold_in(key, version)))(keys)
 
 
 def render_dataset(
@@ -194,12 +180,12 @@ def render_dataset(
 
 
 def _backgrounds(keys: Key[Array, " n"], spec: RenderSpec) -> Float[Array, "n size size 3"]:
-    if spec.background == "green":
-        return jax.vmap(lambda k: background.green_screen(k, spec.size))(keys)
-    if spec.background == "clutter":
-        return jax.vmap(lambda k: background.clutter(k, spec.size))(keys)
+    draw = background.green_screen if spec.background == "green" else background.clutter
+    draw_all = jax.vmap(functools.partial(draw, size=spec.size))
+    if spec.background != "shared":
+        return draw_all(keys)
     shared = jax.random.split(jax.random.key(spec.background_seed), spec.shared_backgrounds)
-    drawn = jax.vmap(lambda k: background.clutter(k, spec.size))(shared)
+    drawn = draw_all(shared)
     choice = jax.vmap(lambda k: jax.random.randint(k, (), 0, spec.shared_backgrounds))(keys)
     return drawn[choice]
 
@@ -228,19 +214,17 @@ def _label(scene: Scene, foreground: Foreground, images: UInt8[Array, "n size si
     joints = jnp.moveaxis(scene.joints, -1, 0)
     focal = (scene.focal * size)[:, None]
     center = (size - 1) / 2
-    zero, one = jnp.zeros_like(focal[:, 0]), jnp.ones_like(focal[:, 0])
-    intrinsics = jnp.stack(
-        [focal[:, 0], zero, center * one, zero, focal[:, 0], center * one, zero, zero, one], axis=-1
-    ).reshape(-1, 3, 3)
+    middle = np.array([[0, 0, center], [0, 0, center], [0, 0, 1]], np.float32)
+    intrinsics = focal[..., None] * np.diag([1, 1, 0]).astype(np.float32) + middle
     keypoints = camera.project(joints, intrinsics)
 
     mask = foreground.skin & (foreground.coverage >= 0.5)
     nearest = jnp.round(keypoints).astype(jnp.int32)
     inside = jnp.all((nearest >= 0) & (nearest < size), axis=-1)
     x, y = jnp.moveaxis(jnp.clip(nearest, 0, size - 1), -1, 0)
-    row = jnp.arange(len(images))[:, None]
+    at = jnp.arange(len(images))[:, None], y, x
     # The flesh around a joint, and the depth that one pixel of a slanted surface spans.
     flesh = 1.3 * scene.radii.T + 2.0 + joints[..., 2] / focal
-    behind = jnp.linalg.norm(joints, axis=-1) - foreground.distance[row, y, x]
-    visible = inside & mask[row, y, x] & (behind < flesh)
+    behind = jnp.linalg.norm(joints, axis=-1) - foreground.distance[at]
+    visible = inside & mask[at] & (behind < flesh)
     return Hands(images, keypoints, joints / 1000, intrinsics, visible, mask)

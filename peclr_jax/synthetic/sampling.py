@@ -57,22 +57,11 @@ def normalize(v: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
     return v / jnp.sqrt(jnp.sum(v * v, axis=-1, keepdims=True) + 1e-9)
 
 
-def rotation_x(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about x by radians, which turn +y toward +z."""
+def rotation(axis: int, angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
+    """Returns rotations by radians; those about x (axis 0) turn +y toward +z, and so on."""
     c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
-    return _matrix([[one, zero, zero], [zero, c, -s], [zero, s, c]])
-
-
-def rotation_y(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about y by radians, which turn +z toward +x."""
-    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
-    return _matrix([[c, zero, s], [zero, one, zero], [-s, zero, c]])
-
-
-def rotation_z(angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3 3"]:
-    """Returns rotations about z by radians, which turn +x toward +y."""
-    c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
-    return _matrix([[c, -s, zero], [s, c, zero], [zero, zero, one]])
+    about_x = [[one, zero, zero], [zero, c, -s], [zero, s, c]]
+    return _matrix([[about_x[i - axis][j - axis] for j in range(3)] for i in range(3)])
 
 
 def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:

@@ -8,20 +8,11 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from peclr_jax.synthetic import body, objects
+from peclr_jax.synthetic import body, objects, sampling
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
 from peclr_jax.synthetic.distance import Geometry, prepare
 from peclr_jax.synthetic.kinematics import Skeleton, sample_shape, sample_skeleton
-from peclr_jax.synthetic.sampling import (
-    Numbers,
-    between,
-    gaussian,
-    named,
-    rotation_from_quaternion,
-    rotation_x,
-    rotation_z,
-    table,
-)
+from peclr_jax.synthetic.sampling import Numbers, between, gaussian, named, rotation
 
 _POSES = 8
 _ORIENTATIONS = 8
@@ -80,7 +71,7 @@ def sample_scene(
       probabilities: How often a scene has each extra.
       span: Range of the larger side of the joints' box, as a fraction of the image's side.
     """
-    rows = table(key, _POSES + 8)
+    rows = sampling.table(key, _POSES + 8)
     numbers = iter(rows[_POSES:])
     shape = sample_shape(next(numbers))
     skeleton = sample_skeleton(rows[:_POSES], shape)
@@ -97,12 +88,10 @@ def sample_scene(
     held = objects.sample_held(next(numbers), cones, joints, rotation, shape.scale)
     occluder = objects.sample_occluder(next(numbers), joints)
     holds, boxy = chance["held"] < probabilities.held, chance["box"] < 0.4
-    extras = [
+    cones = body.joined(
+        cones,
         objects.as_cone(held, holds & ~boxy),
         objects.as_cone(occluder, chance["occluder"] < probabilities.occluder),
-    ]
-    cones = body.RoundCones(
-        *(jnp.concatenate(leaves) for leaves in zip(cones, *extras, strict=True))
     )
     box = objects.as_box(held, holds & boxy, between(chance["aspect"], 0.3, 1.2))
     return Scene(
@@ -118,8 +107,8 @@ def sample_scene(
 
 def _sample_arm(numbers: Numbers, sleeved: Bool[Array, ""]) -> body.Arm:
     u = named(numbers, flexion=(), deviation=(), length=(), sleeve=())
-    bend = rotation_x(jnp.deg2rad(between(u["flexion"], -40.0, 45.0)))
-    deviation = rotation_z(jnp.deg2rad(between(u["deviation"], -18.0, 18.0)))
+    bend = rotation(0, jnp.deg2rad(between(u["flexion"], -40.0, 45.0)))
+    deviation = rotation(2, jnp.deg2rad(between(u["deviation"], -18.0, 18.0)))
     return body.Arm(
         direction=-(deviation @ bend)[:, 1],
         length=between(u["length"], 180.0, 230.0),
@@ -137,7 +126,7 @@ def _sample_view(
     perspective, because the focal length is solved for last.
     """
     u = named(numbers, focal=(), span=(), center=(2,), quaternions=(_ORIENTATIONS, 4))
-    rotations = rotation_from_quaternion(gaussian(u["quaternions"]))
+    rotations = sampling.rotation_from_quaternion(gaussian(u["quaternions"]))
     # A forearm that points at the camera hides the hand; fingers that do hide one another.
     toward_camera = (rotations @ arm.direction)[:, 2] < -0.35
     end_on = jnp.abs(rotations[:, 2, 1]) > 0.8
@@ -158,9 +147,7 @@ def _sample_view(
     return rotation, translation, span / jnp.max(high - low)
 
 
-def _projected_box(
-    joints: Float[Array, "21 3"],
-) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
+def _projected_box(joints: Float[Array, "21 3"]) -> tuple[Array, Array]:
     projected = joints[:, :2] / joints[:, 2:]
     return jnp.min(projected, axis=0), jnp.max(projected, axis=0)
 

@@ -16,25 +16,16 @@ from peclr_jax.synthetic.distance import (
     Field,
     Points,
     Rays,
-    cone_distances,
-    hand_union,
-    object_distance,
+    distances,
     scene_distance,
     sharp_distance,
-    sleeve_union,
 )
 from peclr_jax.synthetic.scene import Scene
-from peclr_jax.synthetic.skin import Color, add_up, localize, shade_skin
+from peclr_jax.synthetic.skin import Color, add_up, dot, localize, shade_skin
 
-# Probes (distance along the normal, along the light; millimetres) and the weight of their opening.
+# Probes: distance along the normal, millimetres, with the weight of its opening; along the light.
 _AMBIENT_PROBES = np.array([[4.0, 0.45], [10.0, 0.32], [22.0, 0.23]], np.float32)
 _SHADOW_PROBES = np.array([5.0, 10.0, 18.0, 30.0, 50.0, 80.0], np.float32)
-_SHADOW_LIFT = 2.0
-_PENUMBRA = 0.16
-# Half the edge of the stencil for normals, and how far beyond the nearest cone others take part in
-# the surface; millimetres.
-_EPSILON = 0.6
-_SHARED_SKIN = 5.0
 # Light that scatters in skin reaches past the terminator, red the farthest.
 _SCATTER = np.array([0.34, 0.18, 0.13])
 
@@ -58,29 +49,27 @@ class Surface(NamedTuple):
 
 
 def _surface_at(scene: Scene, points: Points) -> Surface:
-    geometry = scene.geometry
-    d = cone_distances(geometry.cones, points)
-    hand = hand_union(d, geometry.scale)
-    thing = object_distance(d, geometry, points)
-    on_object = thing < jnp.minimum(hand, sleeve_union(d))
-    weights = jnp.maximum(1 - (d[body.HAND] - hand) / _SHARED_SKIN, 1e-4) ** 2
+    d, hand, sleeve, thing = distances(scene.geometry, points)
+    on_object = thing < jnp.minimum(hand, sleeve)
+    # Cones up to 5 mm beyond the nearest one take part in the surface.
+    weights = jnp.maximum(1 - (d[body.HAND] - hand) / 5.0, 1e-4) ** 2
     weights = weights / add_up(weights)
-    on_skin = (hand <= sleeve_union(d)) & ~on_object
+    on_skin = (hand <= sleeve) & ~on_object
     return Surface(points, _normal(scene, points), weights, on_skin, on_object)
 
 
 def _normal(scene: Scene, points: Points) -> Points:
-    """Unit gradient of the distance, from the four corners of a tetrahedron."""
+    """Unit gradient of the distance, from the corners of a tetrahedron 0.6 mm away on each axis."""
     corners = jnp.array([[1.0, -1, -1], [-1, -1, 1], [-1, 1, -1], [1, 1, 1]])
 
     def probe(gradient: Points, corner: Float[Array, "3"]) -> tuple[Points, None]:
-        shifted = tuple(p + _EPSILON * c for p, c in zip(points, corner, strict=True))
+        shifted = tuple(p + 0.6 * c for p, c in zip(points, corner, strict=True))
         distance = scene_distance(scene.geometry, shifted)
         return tuple(g + c * distance for g, c in zip(gradient, corner, strict=True)), None
 
     start = tuple(jnp.zeros_like(p) for p in points)
     gradient, _ = jax.lax.scan(probe, start, corners)
-    inverse = jax.lax.rsqrt(sum(g * g for g in gradient) + 1e-9)
+    inverse = jax.lax.rsqrt(dot(gradient, gradient) + 1e-9)
     return tuple(g * inverse for g in gradient)
 
 
@@ -97,8 +86,7 @@ def shade(
     """
     surface = _surface_at(scene, rays.at(distance))
     albedo, gloss = _materials(scene, surface, pixel * distance)
-    lit = _shadow(scene, surface)
-    openness = _openness(scene, surface)
+    lit, openness = _shadow(scene, surface), _openness(scene, surface)
     return _light(scene.lights, rays, surface, albedo, gloss, lit, openness), surface
 
 
@@ -120,11 +108,11 @@ def _shadow(scene: Scene, surface: Surface) -> Field:
 
     def probe(lit: Field, step: Float[Array, ""]) -> tuple[Field, None]:
         lifted = tuple(
-            p + n * _SHADOW_LIFT + toward * step
+            p + n * 2.0 + toward * step
             for p, n, toward in zip(surface.points, surface.normal, light, strict=True)
         )
         free = sharp_distance(scene.geometry, lifted)
-        return jnp.minimum(lit, jnp.clip(0.5 + free / (_PENUMBRA * step + 1.0), 0.0, 1.0)), None
+        return jnp.minimum(lit, jnp.clip(0.5 + free / (0.16 * step + 1.0), 0.0, 1.0)), None
 
     start = jnp.ones_like(surface.points[0])
     return jax.lax.scan(probe, start, jnp.asarray(_SHADOW_PROBES))[0]
@@ -153,8 +141,7 @@ def _materials(scene: Scene, surface: Surface, pixel: Field) -> tuple[Color, Fie
 def _mottle(appearance: Appearance, offset: list[Field]) -> Color:
     """Three fields of smooth noise, fixed to the hand: overall, redness, patches of the palm."""
     vectors = appearance.wave_vectors[:, :, None]
-    phases = sum(o * v for o, v in zip(offset, vectors, strict=True))
-    phases = phases + appearance.wave_phases[:, None]
+    phases = dot(offset, vectors) + appearance.wave_phases[:, None]
     # Each wave bends the next: straight ones would show as stripes.
     waves = jnp.sin(phases + 2.0 * jnp.sin(jnp.roll(phases, 1, axis=0)))
     return (
@@ -167,30 +154,22 @@ def _mottle(appearance: Appearance, offset: list[Field]) -> Color:
 def _stripes(appearance: Appearance, offset: list[Field]) -> Field:
     """A pattern for objects and sleeves, between 0 and its contrast."""
     vectors = appearance.wave_vectors[:, 0]
-    inverse = jax.lax.rsqrt(sum(v * v for v in vectors) + 1e-9)
-    along = sum(o * v for o, v in zip(offset, vectors, strict=True)) * inverse
+    along = dot(offset, vectors) * jax.lax.rsqrt(dot(vectors, vectors) + 1e-9)
     frequency, contrast = appearance.pattern
     return contrast * jax.nn.sigmoid(6 * jnp.sin(frequency * along))
 
 
 def _light(
-    lights: Lights,
-    rays: Rays,
-    surface: Surface,
-    albedo: Color,
-    gloss: Field,
-    lit: Field,
+    lights: Lights, rays: Rays, surface: Surface, albedo: Color, gloss: Field, lit: Field,
     openness: Field,
-) -> Color:
+) -> Color:  # fmt: skip
     normal = surface.normal
-    facing = sum(n * light for n, light in zip(normal, lights.key_direction, strict=True))
-    fill = sum(n * light for n, light in zip(normal, lights.fill_direction, strict=True))
-    fill = jnp.clip(0.3 + 0.7 * fill, 0.0, 1.0)
+    facing = dot(normal, lights.key_direction)
+    fill = jnp.clip(0.3 + 0.7 * dot(normal, lights.fill_direction), 0.0, 1.0)
     sky = 0.74 - 0.26 * normal[1]
-    view = sum(n * r for n, r in zip(normal, rays, strict=True))
+    view = dot(normal, rays)
     half = [light - r for light, r in zip(lights.key_direction, rays, strict=True)]
-    shine = sum(n * h for n, h in zip(normal, half, strict=True))
-    shine = jnp.clip(shine * jax.lax.rsqrt(sum(h * h for h in half) + 1e-6), 0.0, 1.0)
+    shine = jnp.clip(dot(normal, half) * jax.lax.rsqrt(dot(half, half) + 1e-6), 0.0, 1.0)
     shine = shine**16  # a power of two costs four multiplications
     sheen = 0.05 * openness * jnp.clip(1 + view, 0.0, 1.0) ** 3
     highlight = gloss * shine * lit * (facing > 0) + sheen

@@ -4,6 +4,7 @@ Every surface point belongs to the part (bone or palm) that shaped it most, so o
 coordinates gives all details; nothing is searched.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
@@ -54,10 +55,7 @@ class Skin(NamedTuple):
 
 
 def localize(
-    parts: Parts,
-    weights: Float[Array, "cones rays scenes"],
-    points: Points,
-    normal: Points,
+    parts: Parts, weights: Float[Array, "cones rays scenes"], points: Points, normal: Points
 ) -> Local:
     """Finds every point's part and its coordinates there.
 
@@ -72,9 +70,13 @@ def localize(
     share = jnp.concatenate([weights[body.DIGIT_BONES], palm_weight[None]])
     strongest = jnp.max(share, axis=0)
     nail_width = jnp.broadcast_to(_NAIL_WIDTH[:, None], parts.length.shape)
+    # Whether a part is the palm; whether it is the last bone of a digit.
+    part = np.arange(16)
+    flags = np.stack([part == 15, (part % 3 == 2) & (part < 15)]).astype(np.float32)
+    kinds = jnp.broadcast_to(flags[..., None], (2, *parts.length.shape))
     # One table, so that picking a part's properties is one operation a part.
     table = jnp.concatenate(
-        [parts.origin, *parts.axes, parts.length[None], nail_width[None], _kinds(parts.length)]
+        [parts.origin, *parts.axes, parts.length[None], nail_width[None], kinds]
     )
 
     def add_part(state: tuple[Array, ...], part: tuple[Array, ...]) -> tuple[tuple, None]:
@@ -93,18 +95,10 @@ def localize(
     (picked, toward_palm, _), _ = jax.lax.scan(add_part, start, by_part)
     origin, axes, rest = picked[:3], picked[3:12].reshape(3, 3, *strongest.shape), picked[12:]
     offset = [p - o for p, o in zip(points, origin, strict=True)]
-    side, along, palmar = (sum(o * a for o, a in zip(offset, axis, strict=True)) for axis in axes)
-    facing = sum(t * n for t, n in zip(toward_palm, normal, strict=True))
-    facing = facing * jax.lax.rsqrt(sum(t * t for t in toward_palm) + 1e-6)
+    side, along, palmar = (dot(offset, axis) for axis in axes)
+    facing = dot(toward_palm, normal) * jax.lax.rsqrt(dot(toward_palm, toward_palm) + 1e-6)
     length, nail_width, palm, distal = rest
     return Local(side, along, palmar, length, palm, distal, nail_width, facing)
-
-
-def _kinds(like: Float[Array, "parts scenes"]) -> Float[Array, "2 parts scenes"]:
-    """Whether a part is the palm; whether it is the last bone of a digit."""
-    part = np.arange(16)
-    kinds = np.stack([part == 15, (part % 3 == 2) & (part < 15)]).astype(np.float32)
-    return jnp.broadcast_to(kinds[..., None], (2, *like.shape))
 
 
 def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
@@ -113,6 +107,11 @@ def add_up(terms: Float[Array, "terms *shape"] | list[Array]) -> Array:
     for term in terms[1:]:
         total = total + term
     return total
+
+
+def dot(a: Iterable[Array], b: Iterable[Array]) -> Array:
+    """Returns the dot product of two vectors given by their coordinates."""
+    return add_up([x * y for x, y in zip(a, b, strict=True)])
 
 
 def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field) -> Skin:

@@ -50,15 +50,8 @@ class Foreground(NamedTuple):
     distance: Float[Array, "scenes size size"]
 
 
-class _Hits(NamedTuple):
-    """Where rays come closest to a surface, and the share of the pixel covered there."""
-
-    distance: Float[Array, "rays scenes"]
-    coverage: Float[Array, "rays scenes"]
-
-
 def draw_foreground(
-    scene: Scene, size: int, *, cone_steps: int, ray_steps: int, rays_per_block: int
+    scene: Scene, size: int, cone_steps: int, ray_steps: int, rays_per_block: int
 ) -> Foreground:
     """Traces and shades all scenes.
 
@@ -95,10 +88,9 @@ def draw_foreground(
         part_focal = part.focal * size
         rays = _rays_through(inner[:, :1] + x, inner[:, 1:] + y, part_focal)
         near = jnp.broadcast_to(start.ravel()[chosen], rays.x.shape)
-        hits = _trace_rays(part.geometry, rays, near, 1 / part_focal, ray_steps)
-        color, surface = shade(part, rays, hits.distance, 1 / part_focal)
-        skin = surface.on_skin.astype(jnp.float32)
-        drawn = jnp.stack([*color, hits.coverage, skin, hits.distance])
+        distance, cover = _trace_rays(part.geometry, rays, near, 1 / part_focal, ray_steps)
+        color, surface = shade(part, rays, distance, 1 / part_focal)
+        drawn = jnp.stack([*color, cover, surface.on_skin.astype(jnp.float32), distance])
         return jax.lax.dynamic_update_slice(buffer, drawn, (0, 0, index * block))
 
     blocks = (jnp.sum(shown) + block - 1) // block
@@ -108,8 +100,7 @@ def draw_foreground(
     tiles = buffer[:, :, place].reshape(_CHANNELS, tile, tile, side, side, scenes)
     images = tiles.transpose(5, 3, 1, 4, 2, 0).reshape(scenes, side * tile, side * tile, _CHANNELS)
     images = images[:, :size, :size]
-    covered = images[..., 3]
-    return Foreground(images[..., :3], covered, images[..., 4] > 0.5, images[..., 5])
+    return Foreground(images[..., :3], images[..., 3], images[..., 4] > 0.5, images[..., 5])
 
 
 def _rays_through(
@@ -140,13 +131,12 @@ def _trace_cones(
 
 
 def _trace_rays(
-    geometry: Geometry,
-    rays: Rays,
-    start: Float[Array, "rays scenes"],
-    pixel: Float[Array, " scenes"],
-    steps: int,
-) -> _Hits:
-    """Marches rays from `start` until each touches a surface or leaves the scene."""
+    geometry: Geometry, rays: Rays, start: Field, pixel: Float[Array, " scenes"], steps: int
+) -> tuple[Field, Field]:
+    """Marches rays from `start` until each touches a surface or leaves the scene.
+
+    Returns where they come closest to a surface, and the share of the pixel covered there.
+    """
 
     def going(state: _State) -> Bool[Array, ""]:
         step, distance, miss, _, _ = state
@@ -166,4 +156,4 @@ def _trace_rays(
     _, _, _, nearest, miss = jax.lax.while_loop(
         going, advance, (jnp.zeros((), jnp.int32), start, far_away, start, far_away)
     )
-    return _Hits(nearest, jnp.where(miss <= _TOUCH, 1.0, jnp.clip(1.0 - miss, 0.0, 1.0)))
+    return nearest, jnp.where(miss <= _TOUCH, 1.0, jnp.clip(1.0 - miss, 0.0, 1.0))

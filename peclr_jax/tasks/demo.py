@@ -18,6 +18,7 @@ from peclr_jax.input_pipeline import open_split
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
+from peclr_jax.pages.terminal import say
 from peclr_jax.photos.find import SUFFIXES, find_images
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
@@ -25,7 +26,6 @@ from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 from peclr_jax.tasks.predict import PredictSpec
 
-REPORT = "report.html"
 _PROBED = ("pretrained", "random")
 
 
@@ -79,27 +79,28 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     for name, seed, probe in probes(spec):
         run_unless_finished(finetune.finetune, probe, workdir / f"probe_{name}_{seed}", console)
     console.rule("evaluation", align="left")
-    evaluate.run(specs.to_config(spec.evaluate), workdir / "evaluate")
+    folder = workdir / "evaluate"
+    evaluate.tell(evaluate.evaluate(spec.evaluate, folder), folder)
     console.rule("equivariance", align="left")
-    equivariance.run(specs.to_config(spec.equivariance), workdir / "equivariance")
+    folder = workdir / "equivariance"
+    equivariance.tell(equivariance.compare(spec.equivariance, folder), folder)
     console.rule("photos", align="left")
     if not spec.photos:
         draw_hands(spec, Path(spec.predict.images))
-    predict.run(specs.to_config(spec.predict), workdir / "predict")
+    folder = workdir / "predict"
+    predict.tell(predict.predict(spec.predict, folder), folder)
+    rendered = spec.finetune.data.rendered
     report = demo_report.Demo(
         workdir,
-        hands=spec.finetune.data.rendered.count,
-        held_out=spec.finetune.data.rendered.held_out,
+        hands=rendered.count,
+        held_out=rendered.held_out,
         head=spec.finetune.model.head,
         probe_seeds=spec.probe_seeds,
         own_photos=bool(spec.photos),
     )
     demo_report.write(report, probe_scores(spec.probe_seeds, workdir))
-    console.print(
-        f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Open {(workdir / REPORT).resolve()}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    minutes = (time.perf_counter() - began) / 60
+    say(f"\n{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
 
 
 def check_photos(photos: str) -> None:
@@ -149,17 +150,21 @@ def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
       set's mean pose's; "reduction": 1 - pretrained / random, the mean over the seeds, and
       "reduction_interval", its 95 % interval by Student's t (None with a single seed).
     """
-    scores: dict[str, Any] = {name: [] for name in _PROBED}
-    for seed in probe_seeds:
-        for name in _PROBED:
-            file = workdir / f"probe_{name}_{seed}" / SUMMARY
-            summary = json.loads(file.read_text(encoding="utf-8"))
-            scores[name].append(summary["epe_2d_px"])
-            scores["mean_pose"] = summary["epe_2d_px_of_mean_pose"]
-    reduction = seeds.compare(scores["pretrained"], scores["random"]).reduction
-    scores["reduction"] = reduction.value
-    scores["reduction_interval"] = None if reduction.low is None else list(reduction[1:])
-    return scores
+    summaries = {
+        name: [
+            json.loads((workdir / f"probe_{name}_{seed}" / SUMMARY).read_text(encoding="utf-8"))
+            for seed in probe_seeds
+        ]
+        for name in _PROBED
+    }
+    errors = {name: [s["epe_2d_px"] for s in found] for name, found in summaries.items()}
+    reduction = seeds.compare(errors["pretrained"], errors["random"]).reduction
+    return {
+        **errors,
+        "mean_pose": summaries["random"][-1]["epe_2d_px_of_mean_pose"],
+        "reduction": reduction.value,
+        "reduction_interval": None if reduction.low is None else list(reduction[1:]),
+    }
 
 
 def draw_hands(spec: DemoSpec, folder: Path) -> None:

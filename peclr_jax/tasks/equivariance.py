@@ -22,7 +22,6 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
 from rich.console import Console
-from rich.table import Table
 
 from peclr_jax import files, pages, specs
 from peclr_jax.input_pipeline import Batch
@@ -38,7 +37,10 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EquivarianceSpec
+from peclr_jax.pages.terminal import say, table
 
+FILE = "equivariance.json"
+_KINDS = ("rotation", "translation")
 _DEFINITION = (
     "mean over images and joints of |t^-1 f(t x) - f(x)|, f being the 2D joints, in px of a view "
     "of 128 px; improvement: (baseline - network) / baseline in per cent"
@@ -48,25 +50,25 @@ _DEFINITION = (
 def run(config: ConfigDict, workdir: Path) -> None:
     """Measures the equivariance, and prints what it comes to."""
     spec = specs.from_config(EquivarianceSpec, config)
-    result = compare(spec, workdir)
-    console = Console()
-    table = Table(title=f"{result['data']}: {result['images']} images", title_justify="left")
-    for column in ("", "rotation", "translation"):
-        table.add_column(column, justify="right" if column else "left")
-    for name in ("checkpoint", "baseline"):
-        if result[name] is not None:
-            means = (result[name]["mean_rotation"], result[name]["mean_translation"])
-            label = f"error of the {'network' if name == 'checkpoint' else name}, px of {SIDE}"
-            table.add_row(label, *(f"{mean:.2f}" for mean in means))
-    if result["improvement_percent"] is not None:
-        gains = (result["improvement_percent"][f"mean_{k}"] for k in ("rotation", "translation"))
-        table.add_row("improvement", *("" if gain is None else f"{gain:.1f} %" for gain in gains))
-    console.print(table)
-    console.print(
+    tell(compare(spec, workdir), workdir)
+
+
+def tell(result: dict[str, Any], workdir: Path) -> None:
+    """Prints what `compare` returned, and where it lies."""
+
+    def row(label: str, found: dict[str, Any], digits: int, unit: str = "") -> tuple[str, ...]:
+        means = (found[f"mean_{kind}"] for kind in _KINDS)
+        return label, *("" if mean is None else f"{mean:.{digits}f}{unit}" for mean in means)
+
+    rows = [row(f"error of the network, px of {SIDE}", result["checkpoint"], 2)]
+    if result["baseline"] is not None:
+        rows.append(row(f"error of the baseline, px of {SIDE}", result["baseline"], 2))
+        rows.append(row("improvement", result["improvement_percent"], 1, " %"))
+    title = f"{result['data']}: {result['images']} images"
+    Console().print(table(title, ("", *_KINDS), rows))
+    say(
         f"Look at {workdir / 'rotation.png'} and {workdir / 'translation.png'}; every number is in "
-        f"{workdir / 'equivariance.json'}.",
-        highlight=False,
-        soft_wrap=True,
+        f"{workdir / FILE}."
     )
 
 
@@ -78,21 +80,22 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
     """
     angles = _steps(spec.rotation_deg, spec.rotation_step_deg)
     shifts = _steps(spec.translation_px, spec.translation_step_px)
-    paths = {"network": spec.init.torch_checkpoint or spec.checkpoint}
     networks = {"network": open_network(spec.checkpoint, spec.init.torch_checkpoint)}
     if spec.baseline:
-        paths["baseline"] = spec.baseline
         networks["baseline"] = open_network(spec.baseline)
-    estimators = {name: Estimator.of(network) for name, network in networks.items()}
     found: dict[str, Equivariance] = {}
     for name, network in networks.items():
         # Crops are cut as each network was trained.
         data = open_data(spec.data, spec.split, network.description, "box", spec.batch_size)
         count = min(spec.images or data.split.num_examples, data.split.num_examples)
-        steps = -(-count // spec.batch_size)
-        batches = _first(data.split.batches(), count)
-        shown = report(batches, f"Transforming {count} images, {name}", steps)
-        found[name] = measure_equivariance(estimators[name], shown, angles, shifts, spec.batch_size)
+        batches = report(
+            _first(data.split.batches(), count),
+            f"Transforming {count} images, {name}",
+            -(-count // spec.batch_size),
+        )
+        found[name] = measure_equivariance(
+            Estimator.of(network), batches, angles, shifts, spec.batch_size
+        )
     result: dict[str, Any] = {
         "definition": _DEFINITION,
         "data": data.name,
@@ -100,14 +103,14 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
         "angles_deg": angles.tolist(),
         "translations_px": shifts.tolist(),
         "pixels_of": SIDE,
-        "checkpoint": _as_json(found["network"], paths["network"]),
+        "checkpoint": _as_json(found["network"], spec.init.torch_checkpoint or spec.checkpoint),
         "baseline": None,
         "improvement_percent": None,
     }
     if "baseline" in found:
-        result["baseline"] = _as_json(found["baseline"], paths["baseline"])
+        result["baseline"] = _as_json(found["baseline"], spec.baseline)
         result["improvement_percent"] = _improvement(found["network"], found["baseline"])
-    with files.writing(workdir / "equivariance.json") as file:
+    with files.writing(workdir / FILE) as file:
         json.dump(result, file, indent=2, allow_nan=False)
     _draw(found, angles, shifts, workdir)
     return result
@@ -140,11 +143,11 @@ def _as_json(measured: Equivariance, path: str) -> dict[str, Any]:
 
 def _improvement(network: Equivariance, baseline: Equivariance) -> dict[str, Any]:
     result: dict[str, Any] = {}
-    for name in ("rotation", "translation"):
-        errors, others = getattr(network, name), getattr(baseline, name)
-        of_means = improvement(np.array([mean_moved(errors)]), np.array([mean_moved(others)]))
-        result[name] = _without_nan(improvement(errors, others).tolist())
-        result[f"mean_{name}"] = _without_nan(of_means.item())
+    for kind in _KINDS:
+        pair = getattr(network, kind), getattr(baseline, kind)
+        result[kind] = _without_nan(improvement(*pair).tolist())
+        of_means = improvement(*(np.array(mean_moved(errors)) for errors in pair))
+        result[f"mean_{kind}"] = _without_nan(of_means.item())
     return result
 
 
@@ -162,22 +165,20 @@ def _draw(
     workdir: Path,
 ) -> None:
     network = found["network"]
-    unit = f"px of {SIDE}"
+    label = f"equivariance error (px of {SIDE})"
     curves = {name: measured.rotation for name, measured in found.items()}
-    label = f"equivariance error ({unit})"
-    pages.save(pages.equivariance_curve(angles, curves, label=label), workdir / "rotation.png")
-    pages.save(
-        pages.equivariance_map(shifts, network.translation, label), workdir / "translation.png"
-    )
-    if "baseline" not in found:
-        return
-    baseline = found["baseline"]
-    label = "improvement over the baseline (%)"
-    gain = improvement(network.rotation, baseline.rotation)
-    moved = ~np.isnan(gain)
-    pages.save(
-        pages.equivariance_curve(angles[moved], {"network": gain[moved]}, label=label),
-        workdir / "rotation_improvement.png",
-    )
-    gain = improvement(network.translation, baseline.translation)
-    pages.save(pages.equivariance_map(shifts, gain, label), workdir / "translation_improvement.png")
+    figures = {
+        "rotation": pages.equivariance_curve(angles, curves, label=label),
+        "translation": pages.equivariance_map(shifts, network.translation, label),
+    }
+    if baseline := found.get("baseline"):
+        label = "improvement over the baseline (%)"
+        turned, shifted = (improvement(getattr(network, k), getattr(baseline, k)) for k in _KINDS)
+        moved = ~np.isnan(turned)
+        curves = {"network": turned[moved]}
+        figures |= {
+            "rotation_improvement": pages.equivariance_curve(angles[moved], curves, label=label),
+            "translation_improvement": pages.equivariance_map(shifts, shifted, label),
+        }
+    for name, figure in figures.items():
+        pages.save(figure, workdir / f"{name}.png")

@@ -5,11 +5,12 @@ the pictures of the best and the worst.
 """
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jaxtyping import Bool, Float, Int
 from ml_collections import ConfigDict
 from rich import box
 from rich.console import Console
@@ -27,6 +28,7 @@ from peclr_jax.networks.hand_errors import PREDICTORS
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluateSpec
+from peclr_jax.pages.terminal import say, table
 
 # Kind of error -> its name, and the factor to the unit that people read.
 _ROWS = {
@@ -54,35 +56,33 @@ class _Errors(NamedTuple):
     """The errors of all hands of a split that have labels.
 
     Attributes:
-      errors: (predictor, kind) to the errors of every joint, (hands, 21), metres or image pixels.
+      errors: (predictor, kind) to the errors of every joint, metres or image pixels.
       valid: (predictor, kind) to which of them count.
       to_view: Pixels of the view over pixels of the image.
       samples: Which hands are versions of one sample.
       boxed: Which hands have a box.
-      extremes: The best and the worst of them.
     """
 
-    errors: dict[tuple[str, str], np.ndarray]
-    valid: dict[tuple[str, str], np.ndarray]
-    to_view: np.ndarray
-    samples: np.ndarray
-    boxed: np.ndarray
-    extremes: Extremes
+    errors: dict[tuple[str, str], Float[np.ndarray, "hands 21"]]
+    valid: dict[tuple[str, str], Bool[np.ndarray, "hands 21"]]
+    to_view: Float[np.ndarray, " hands"]
+    samples: Int[np.ndarray, " hands"]
+    boxed: Bool[np.ndarray, " hands"]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Evaluates, and prints a table."""
     spec = specs.from_config(EvaluateSpec, config)
-    result = evaluate(spec, workdir)
-    console = Console()
-    console.print(_table(result))
-    for note in result["notes"]:
-        console.print(note, highlight=False, soft_wrap=True)
-    pictures = " and ".join(str(workdir / name) for name in ("worst.png", "pck.png"))
-    console.print(
-        f"Look at {pictures}; every number is in {workdir / 'metrics.json'}.",
-        highlight=False,
-        soft_wrap=True,
+    tell(evaluate(spec, workdir), workdir)
+
+
+def tell(result: dict[str, Any], workdir: Path) -> None:
+    """Prints what `evaluate` returned, and where it lies."""
+    Console().print(_table(result))
+    say(
+        *result["notes"],
+        f"Look at {workdir / 'worst.png'} and {workdir / 'pck.png'}; every number is in "
+        f"{workdir / 'metrics.json'}.",
     )
 
 
@@ -102,7 +102,7 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
             "bone length: choose --config.bone_length=given"
         )
     data = open_data(spec.data, spec.split, network.description, spec.crop, spec.batch_size)
-    measured = _measure(spec, estimator, data)
+    measured, extremes = _measure(spec, estimator, data)
     found = _score(spec, measured)
     result = {
         "checkpoint": name,
@@ -117,12 +117,15 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
     }
     with files.writing(workdir / "metrics.json") as file:
         json.dump(result, file, indent=2, allow_nan=False)
-    _draw(found, measured.extremes, workdir)
+    _draw(found, extremes, workdir)
     return result
 
 
-def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> _Errors:
-    parts: dict[Any, list[np.ndarray]] = defaultdict(list)
+def _measure(
+    spec: EvaluateSpec, estimator: Estimator, data: EvaluationData
+) -> tuple[_Errors, Extremes]:
+    """Goes through the split; hands without any label are passed over."""
+    parts: list[_Errors] = []
     extremes = Extremes(spec.pictures, estimator.view_size)
     total, seen = data.split.num_examples, 0
     first_of_data_set = np.cumsum(data.split.store.sizes)
@@ -137,12 +140,8 @@ def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> 
         batch = {field: array[labelled] for field, array in batch.items()}
         inference = look_at_batch(estimator, batch, spec.crop, spec.batch_size)
         measured = hand_errors.measure_errors(estimator, batch, inference, spec.bone_length)
-        for key in measured.errors:
-            parts["errors", *key].append(measured.errors[key])
-            parts["valid", *key].append(measured.valid[key])
-        parts["to_view"].append(measured.to_view)
-        parts["samples"].append(batch["sample_id"] + _DATA_SET * data_set[labelled])
-        parts["boxed"].append(batch["hand_box_valid"])
+        samples = batch["sample_id"] + _DATA_SET * data_set[labelled]
+        parts.append(_Errors(*measured[:3], samples, batch["hand_box_valid"]))
         extremes.add(batch, inference, measured)
     if not parts:
         raise UserError(
@@ -150,12 +149,7 @@ def _measure(spec: EvaluateSpec, estimator: Estimator, data: EvaluationData) -> 
             "use configs/submission.py for the FreiHAND challenge, or configs/predict.py for "
             "photographs"
         )
-    joined = {key: np.concatenate(arrays) for key, arrays in parts.items()}
-    errors, valid = (
-        {key[1:]: array for key, array in joined.items() if key[0] == name}
-        for name in ("errors", "valid")
-    )
-    return _Errors(errors, valid, joined["to_view"], joined["samples"], joined["boxed"], extremes)
+    return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts), extremes
 
 
 def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:
@@ -187,10 +181,8 @@ def _relative(found: dict[str, dict[str, Any]], view_size: int) -> dict[str, flo
     """Returns how the network compares with knowing nothing, as ratios of the means."""
 
     def ratio(kind: str, of: str) -> float | None:
-        network, nothing = found["prediction"][kind], found[of][kind]
-        if network is None or nothing is None:
-            return None
-        return network["mean"]["value"] / nothing["mean"]["value"]
+        network, other = found["prediction"][kind], found[of][kind]
+        return network and other and network["mean"]["value"] / other["mean"]["value"]
 
     in_view = found["prediction"]["2d_view"]
     return {
@@ -244,45 +236,33 @@ def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -
 
 
 def _table(result: dict[str, Any]) -> Table:
-    table = Table(
-        title=f"{result['data']}: {result['hands']} hands, crop {result['crop']!r}",
-        title_justify="left",
+    rows = []
+    for kind, (label, factor) in _ROWS.items():
+        if (measured := result["prediction"][kind]) is None:
+            continue
+        others = (result[predictor].get(kind) for predictor in ("mean_pose", "mean_hand"))
+        low, high = (measured["mean"][end] for end in ("low", "high"))
+        rows.append(
+            (
+                label,
+                _number(factor * measured["mean"]["value"]),
+                "" if low is None else f"{_number(factor * low)} to {_number(factor * high)}",
+                _number(factor * measured["median"]),
+                f"{measured['auc']['value']:.3f}",
+                *("" if o is None else _number(factor * o["mean"]["value"]) for o in others),
+            )
+        )
+    interval = f"{100 * scores.CONFIDENCE:.0f} %"
+    return table(
+        f"{result['data']}: {result['hands']} hands, crop {result['crop']!r}",
+        ("", "mean", interval, "median", "AUC", "mean pose", "mean hand"),
+        rows,
         caption="intervals: bootstrap over samples; mean pose, mean hand: the training set's",
         caption_justify="left",
         box=box.SIMPLE_HEAD,  # narrow enough for a terminal of 80 columns
         padding=(0, 1, 0, 0),
     )
-    table.add_column("")
-    interval = f"{100 * scores.CONFIDENCE:.0f} %"
-    for column in ("mean", interval, "median", "AUC", "mean pose", "mean hand"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for kind, (label, factor) in _ROWS.items():
-        measured = result["prediction"][kind]
-        if measured is None:
-            continue
-
-        def other(predictor: str, kind: str = kind, factor: float = factor) -> str:
-            value = result[predictor].get(kind)
-            return "" if value is None else _number(factor * value["mean"]["value"])
-
-        table.add_row(
-            label,
-            _number(factor * measured["mean"]["value"]),
-            _interval(measured["mean"], factor),
-            _number(factor * measured["median"]),
-            f"{measured['auc']['value']:.3f}",
-            other("mean_pose"),
-            other("mean_hand"),
-        )
-    return table
 
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if value < 100 else f"{value:.0f}"
-
-
-def _interval(interval: dict[str, float | None], factor: float) -> str:
-    low, high = interval["low"], interval["high"]
-    if low is None or high is None:
-        return ""
-    return f"{_number(factor * low)} to {_number(factor * high)}"

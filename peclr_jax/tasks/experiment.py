@@ -14,14 +14,14 @@ from peclr_jax import specs
 from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
-from peclr_jax.experiments.plan import Evaluation, Run
+from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.pages.terminal import say
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
-_EQUIVARIANCE_FILE = "equivariance.json"
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -58,11 +58,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared), workdir)
-    console.print(
-        f"\n{(time.perf_counter() - began) / 60:.1f} minutes. Look at {workdir / 'results.md'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    minutes = (time.perf_counter() - began) / 60
+    say(f"\n{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
 
 
 def open_evaluation_data(spec: ExperimentSpec) -> None:
@@ -77,11 +74,8 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
         # Imported here because this is what brings TensorFlow in.
         from peclr_jax.input_pipeline import from_records
 
-        given = {
-            name: getattr(wanted, name)
-            for name in ("names", "manual_dir", "data_dir")
-            if getattr(wanted, name)
-        }
+        places = {name: getattr(wanted, name) for name in ("names", "manual_dir", "data_dir")}
+        given = {name: place for name, place in places.items() if place}
         from_records.open_datasets(DataSpec(source="tfds", **given))
 
 
@@ -113,13 +107,12 @@ def measure_equivariance(
                 spec.equivariance, checkpoint=network, baseline=baseline, data=data
             )
             folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
-            if not (folder / _EQUIVARIANCE_FILE).exists():
+            file = folder / equivariance.FILE
+            if not file.exists():
                 equivariance.compare(wanted, folder)
-            found.setdefault(name, {})[seed] = json.loads(
-                (folder / _EQUIVARIANCE_FILE).read_text(encoding="utf-8")
-            )
+            found.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
-def _is_done(evaluation: Evaluation) -> bool:
+def _is_done(evaluation: Job) -> bool:
     return (evaluation.workdir / results.METRICS_FILE).exists()

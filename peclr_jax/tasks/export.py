@@ -2,19 +2,19 @@
 
 import dataclasses
 import json
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import files, specs
 from peclr_jax.errors import UserError
 from peclr_jax.export.comparison import compare, example_views
 from peclr_jax.export.formats import FormatName, formats
-from peclr_jax.networks.opening import Network, open_network
+from peclr_jax.networks.opening import open_network
+from peclr_jax.pages.terminal import say
 from peclr_jax.specs import NonNegativeInt, Spec
+from peclr_jax.versions import version_of
 
 CHECK = "check.json"
 README = "README.txt"
@@ -57,15 +57,11 @@ class Report(NamedTuple):
 def run(config: ConfigDict, workdir: Path) -> None:
     """Exports a network, and prints how to open it."""
     report = export(specs.from_config(ExportSpec, config), workdir)
-    console = Console()
-    console.print(
+    say(
         f"{report.folder} gives our outputs on {report.check['batch']} views ({CHECK} says how "
         f"exactly). To open it ({README}):\n",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        report.opening,
     )
-    console.print(report.opening, highlight=False, markup=False, soft_wrap=True)
 
 
 def export(spec: ExportSpec, workdir: Path) -> Report:
@@ -86,39 +82,28 @@ def export(spec: ExportSpec, workdir: Path) -> Report:
     kind = formats(spec.batch_size)[spec.format]
     network = open_network(spec.checkpoint, in_float32=True)
     with files.writing_folder(folder) as unfinished:
-        kind.write(network, unfinished)
-        reopened = kind.reopen(network, unfinished)
+        written = kind.write(network, unfinished)
         batch = max(_VIEWS, spec.batch_size)
-        found = compare(kind.ours(network), reopened, example_views(network.view_size, batch))
+        views = example_views(network.view_size, batch)
+        found = compare(kind.ours(network), written.reopened, views)
         check = {
             "format": spec.format,
             "checkpoint": network.source,
             **found,
             "batch": batch,
             "view_size": network.view_size,
-            "versions": _versions(kind.packages),
+            "versions": {
+                name: version
+                for name in (*_PACKAGES, *kind.packages)
+                if (version := version_of(name))
+            },
         }
         with files.writing(unfinished / CHECK) as file:
             json.dump(check, file, indent=2, allow_nan=False)
-        opening = kind.explain(network)
+        model = network.description.model
         with files.writing(unfinished / README) as file:
-            file.write(f"{_title(network)}\n\n{opening}")
-    return Report(folder, check, opening)
-
-
-def _title(network: Network) -> str:
-    model = network.description.model
-    return (
-        f"A {model.architecture} (width {model.width}, stem {model.stem!r}) by peclr_jax, from "
-        f"{network.source}."
-    )
-
-
-def _versions(packages: tuple[str, ...]) -> dict[str, str]:
-    versions = {}
-    for package in (*_PACKAGES, *packages):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # TensorFlow has two names, we may be uninstalled
-            continue
-    return versions
+            file.write(
+                f"A {model.architecture} (width {model.width}, stem {model.stem!r}) by peclr_jax, "
+                f"from {network.source}.\n\n{written.opening}"
+            )
+    return Report(folder, check, written.opening)

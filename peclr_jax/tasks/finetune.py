@@ -6,7 +6,6 @@ labels are warped with it (`target_in_view`, objectives/pose.py).
 
 import functools
 import itertools
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages, specs
+from peclr_jax import pages, specs
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Source, make_source
@@ -29,14 +28,14 @@ from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
+from peclr_jax.pages.terminal import table
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.finetune_evaluation import draw_labels, mean_errors
-from peclr_jax.runs.fit import Variables, draw_loss, fit, say, workdir_of
+from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.training import accumulation
-from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import augment, source_to_view
 
 # Uses of the run's seed beside training itself, which folds it by step.
@@ -75,7 +74,11 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         statistics = label_statistics.measure_labels(
             source, spec.batch_size, spec.views, spec.data.source_size
         )
-        say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
+        what = (
+            f"{'frozen ' if spec.model.frozen else ''}{spec.model.architecture} at "
+            f"{spec.views.size} px with a {spec.model.head} head"
+        )
+        announce(console, spec, what, source, schedule.total_steps, start, workdir)
         held_out = source.sample(spec.evaluation.images)
         if jax.process_index() == 0:
             shown = {name: array[: spec.log.images] for name, array in held_out.items()}
@@ -85,9 +88,9 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
         variables = initialise(spec, network, start)
         if spec.model.frozen and not start.variables:
-            variables = measure_batch_statistics(spec, network, variables, source, mesh)
+            variables = _measure_batch_statistics(spec, network, variables, source, mesh)
 
-        def score(variables: Variables) -> dict[str, float]:
+        def score(variables: Variables, *_: Any) -> dict[str, float]:
             estimator = Estimator(
                 network,
                 variables,
@@ -97,9 +100,6 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
                 statistics,
             )
             return mean_errors(estimator, held_out, spec.batch_size)
-
-        def measure(variables: Variables, step: int, progress: Progress) -> dict[str, float]:
-            return score(variables)
 
         variables = fit(
             spec,
@@ -111,12 +111,20 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             variables=variables,
             optimizer=make_optimizer(spec, schedule.learning_rate),
             compute_gradients=make_gradients(spec, network),
-            measure=measure,
+            measure=score,
             results={"label_statistics": specs.to_dict(statistics)},
         )
         scores = score(variables)
     if jax.process_index() == 0:
-        _summarise(console, workdir, scores, time.perf_counter() - began)
+        conclude(
+            workdir,
+            console,
+            began,
+            scores,
+            _table(scores),
+            f"Look at {workdir / 'labels.png'} and {workdir / 'loss.png'}; the whole evaluation: "
+            f"python main.py --config=configs/evaluate.py --config.checkpoint={workdir}",
+        )
 
 
 def make_gradients(spec: FinetuneSpec, network: PoseNetwork) -> accumulation.GradientFn:
@@ -176,20 +184,13 @@ def initialise(spec: FinetuneSpec, network: PoseNetwork, start: Initialisation) 
     return start.fill(jax.jit(network.init)(spec.key(_INITIALISATION), views, jnp.eye(3)[None]))
 
 
-def measure_batch_statistics(
+def _measure_batch_statistics(
     spec: FinetuneSpec, network: PoseNetwork, variables: Variables, source: Source, mesh: Mesh
 ) -> Variables:
     """Gives a random encoder that is to be frozen BatchNorm statistics of the training views.
 
     A trained encoder brings its own. Without any, a random one would hardly tell images apart,
     and what it is compared with would win for no merit.
-
-    Args:
-      spec: Of the run.
-      network: The network.
-      variables: Its variables, random.
-      source: Of the training images.
-      mesh: The devices.
     """
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
@@ -212,38 +213,13 @@ def measure_batch_statistics(
     return {**variables, "batch_stats": local_copy(batch_stats)}
 
 
-def _headline(
-    spec: FinetuneSpec, source: Source, total_steps: int, start: Initialisation, workdir: Path
-) -> tuple[str, ...]:
-    frozen = "frozen " if spec.model.frozen else ""
-    return (
-        f"{spec.task}:{spec.recipe}: {frozen}{spec.model.architecture} at {spec.views.size} px "
-        f"with a {spec.model.head} head, {source.num_examples or 'endless'} images, {total_steps} "
-        f"steps of {spec.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
-        f"encoder: {start.source}",
-        f"pictures, logs and checkpoints: {workdir}",
-    )
-
-
-def _summarise(console: Console, workdir: Path, scores: dict[str, float], seconds: float) -> None:
-    """Prints and writes the scores, and draws the loss."""
-    draw_loss(workdir)
-    with files.writing(workdir / "summary.json") as file:
-        json.dump({**scores, "seconds": round(seconds, 1)}, file, indent=2)
-    table = Table(title="On held-out images", title_justify="left")
-    for column in ("", "network", "mean pose", "mean hand"):
-        table.add_column(column, justify="right" if column else "left")
+def _table(scores: dict[str, float]) -> Table:
+    rows = []
     for label, name, factor in (
         ("2D EPE, px of the view", "epe_2d_px", 1),
         ("PA-EPE, cm", "pa_epe_m", 100),
     ):
         if name in scores:
             values = (scores.get(name + of) for of in ("", "_of_mean_pose", "_of_mean_hand"))
-            table.add_row(label, *("" if v is None else f"{factor * v:.2f}" for v in values))
-    console.print(table)
-    say(
-        console,
-        f"{seconds / 60:.1f} minutes. Look at {workdir / 'labels.png'} and "
-        f"{workdir / 'loss.png'}; the whole evaluation: python main.py "
-        f"--config=configs/evaluate.py --config.checkpoint={workdir}",
-    )
+            rows.append((label, *("" if v is None else f"{factor * v:.2f}" for v in values)))
+    return table("On held-out images", ("", "network", "mean pose", "mean hand"), rows)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
@@ -15,7 +14,8 @@ from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import TorchFileSpec
-from peclr_jax.pages.gallery import JSON, OVERLAYS, PAGE, Gallery, printable
+from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
+from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
@@ -84,19 +84,13 @@ class Summary(NamedTuple):
     Attributes:
       images: How many images were predicted on.
       hands: How many hands that were.
-      skipped: The images that could not be read.
-      json: Path of the predictions.
-      page: Path of the page that shows them.
-      overlays: Folder of the images with the hands drawn on them.
+      skipped: How many images could not be read.
       seconds: How long it took, without the loading of the network.
     """
 
     images: int
     hands: int
-    skipped: list[Skipped]
-    json: Path
-    page: Path
-    overlays: Path
+    skipped: int
     seconds: float
 
 
@@ -104,19 +98,18 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """Predicts the hands of some photos; returns 0, or `SOME_SKIPPED` if any could not be read."""
     spec = specs.from_config(PredictSpec, config)
     summary = predict(spec, workdir)
-    console = Console()
+    tell(summary, workdir)
+    return SOME_SKIPPED if summary.skipped else 0
 
-    def say(sentence: str) -> None:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
+def tell(summary: Summary, workdir: Path) -> None:
+    """Prints what `predict` has done, and where it lies."""
     say(
         f"{summary.hands} hand(s) in {summary.images} image(s), {summary.seconds:.1f} s. "
-        f"Open {summary.page} in a browser; the numbers are in {summary.json}."
+        f"Open {workdir / PAGE} in a browser; the numbers are in {workdir / JSON}."
     )
-    if not summary.skipped:
-        return 0
-    say(f"{len(summary.skipped)} image(s) could not be read and were skipped, see above.")
-    return SOME_SKIPPED
+    if summary.skipped:
+        say(f"{summary.skipped} image(s) could not be read and were skipped, see above.")
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
@@ -144,9 +137,8 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     )
     # The network is compiled for one size of batch.
     rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
-    console = Console()
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
-    meta = describe_predictions(spec, estimator.view_size, bone_length)
+    meta = _describe(spec, estimator.view_size, bone_length)
     began = time.perf_counter()
     images, hands, skipped = 0, 0, []
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
@@ -156,8 +148,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
             if isinstance(result, Skipped):
                 gallery.skip(result)
                 skipped.append(result)
-                sentence = f"skipped {printable(result.path)}: {result.reason}"
-                console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+                say(f"skipped {printable(result.path)}: {result.reason}")
             else:
                 gallery.add(*result)
                 images += 1
@@ -167,23 +158,13 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
-    seconds = time.perf_counter() - began
-    written = workdir / JSON, workdir / PAGE, workdir / OVERLAYS
-    return Summary(images, hands, skipped, *written, seconds)
+    return Summary(images, hands, len(skipped), time.perf_counter() - began)
 
 
-def describe_predictions(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
-    """Returns what the reader of the predictions must know of all of them.
-
-    Args:
-      spec: What was asked for.
-      view_size: Side of what the network sees, pixels.
-      bone_length: That all hands are taken to have, metres.
-    """
+def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
+    """Returns what the reader of the predictions must know of all of them."""
     given = spec.bone_length_m > 0
-    size = (
-        "the given bone length" if given else "the mean bone length of the training hands"
-    ) + f", {1000 * bone_length:.1f} mm from middle_mcp to middle_pip"
+    size = "the given bone length" if given else "the mean bone length of the training hands"
     return {
         "format": 1,
         "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
@@ -195,7 +176,8 @@ def describe_predictions(spec: PredictSpec, view_size: int, bone_length: float) 
         "bones": BONES,
         "notes": [
             f"Metric only up to the hand's size, which an image cannot show: every hand is taken "
-            f"to have {size}. All of a hand's 3D coordinates scale with it.",
+            f"to have {size}, {1000 * bone_length:.1f} mm from middle_mcp to middle_pip. All of a "
+            "hand's 3D coordinates scale with it.",
             "Where the camera is not known (focal_from: guess), its field of view along the "
             f"image's longer side is taken to be {spec.field_of_view_deg:g} degrees; the "
             "distance to the camera scales with the focal length.",

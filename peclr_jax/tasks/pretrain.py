@@ -6,7 +6,6 @@ transforms (`two_views`, views/augment.py), maps the views to latent points (`Pr
 models/projector.py) and compares the points (`spec.loss`, objectives/spec.py).
 """
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages, specs
+from peclr_jax import pages, specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline import Source, make_source
+from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
+from peclr_jax.pages.terminal import table
 from peclr_jax.runs import initialisation
-from peclr_jax.runs.fit import Variables, draw_loss, fit, say, workdir_of
+from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.pretrain_evaluation import draw_views, make_evaluation
 from peclr_jax.runs.spec import PretrainSpec
@@ -63,7 +63,8 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.peak_learning_rate)
-        say(console, *_headline(spec, source, schedule.total_steps, start, workdir))
+        what = f"{spec.model.architecture} at {spec.views.size} px, objective {spec.loss.objective}"
+        announce(console, spec, what, source, schedule.total_steps, start, workdir)
         held_out = jnp.asarray(source.sample(spec.evaluation.images)["image"])
         shown = held_out[: spec.log.pairs]
         if jax.process_index() == 0:
@@ -95,8 +96,16 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         )
         after = evaluate(variables, spec.key(_EVALUATION), held_out)
     if jax.process_index() == 0:
-        seconds = time.perf_counter() - began
-        _summarise(console, workdir, before, after, len(held_out), seconds)
+        summary = {"before": before, "after": after, "images": len(held_out)}
+        conclude(
+            workdir,
+            console,
+            began,
+            summary,
+            _table(before, after, len(held_out)),
+            f"Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; the encoder is in "
+            f"{workdir / 'checkpoints'}.",
+        )
 
 
 def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.GradientFn:
@@ -156,48 +165,15 @@ def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> V
     return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))
 
 
-def _headline(
-    spec: PretrainSpec, source: Source, total_steps: int, start: Initialisation, workdir: Path
-) -> tuple[str, ...]:
-    return (
-        f"{spec.task}:{spec.recipe}: {spec.model.architecture} at {spec.views.size} px, objective "
-        f"{spec.loss.objective}, {source.num_examples or 'endless'} images, {total_steps} steps of "
-        f"{spec.batch_size} on {jax.device_count()} {jax.default_backend()} device(s)",
-        f"encoder: {start.source}",
-        f"pictures, logs and checkpoints: {workdir}",
-    )
-
-
-def _summarise(
-    console: Console,
-    workdir: Path,
-    before: dict[str, float],
-    after: dict[str, float],
-    num_images: int,
-    seconds: float,
-) -> None:
-    """Prints and writes what the run has learnt, and draws its loss."""
-    draw_loss(workdir)
-    summary = {"before": before, "after": after, "images": num_images, "seconds": round(seconds, 1)}
-    with files.writing(workdir / "summary.json") as file:
-        json.dump(summary, file, indent=2)
-
-    table = Table(title=f"On {num_images} held-out images", title_justify="left")
-    for column in ("", "before", "after"):
-        table.add_column(column, justify="right" if column else "left")
-    table.add_row(
-        f"top-1 retrieval of the other view (chance {100 / num_images:.1f} %)",
-        f"{100 * before['retrieval_top1']:.1f} %",
-        f"{100 * after['retrieval_top1']:.1f} %",
-    )
-    table.add_row(
-        "latent equivariance error, of the points' range (Eq. 11)",
-        f"{before['equivariance_error']:.3f}",
-        f"{after['equivariance_error']:.3f}",
-    )
-    console.print(table)
-    say(
-        console,
-        f"{seconds / 60:.1f} minutes. Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; "
-        f"the encoder is in {workdir / 'checkpoints'}.",
-    )
+def _table(before: dict[str, float], after: dict[str, float], images: int) -> Table:
+    rows = [
+        (
+            f"top-1 retrieval of the other view (chance {100 / images:.1f} %)",
+            *(f"{100 * found['retrieval_top1']:.1f} %" for found in (before, after)),
+        ),
+        (
+            "latent equivariance error, of the points' range (Eq. 11)",
+            *(f"{found['equivariance_error']:.3f}" for found in (before, after)),
+        ),
+    ]
+    return table(f"On {images} held-out images", ("", "before", "after"), rows)

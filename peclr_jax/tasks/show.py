@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
 from rich.console import Console
-from rich.table import Table
 
 from peclr_jax import input_pipeline, pages, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
+from peclr_jax.pages.terminal import say, table
 from peclr_jax.specs import PositiveInt, Spec
 
 PICTURE = "hands.png"
@@ -44,16 +44,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Draws hands from all over a split to `hands.png`, and prints which labels they have."""
     spec = specs.from_config(ShowSpec, config)
     total, batch = show(spec, workdir)
-    console = Console()
-    name = describe_data(spec.data, spec.split)
-    console.print(f"{name}: {total:,} images", highlight=False, soft_wrap=True)
-    table = Table()
-    table.add_column(f"of the {len(batch['image'])} shown")
-    table.add_column("hands", justify="right")
-    for label, count in count_labels(batch).items():
-        table.add_row(label, str(count))
-    console.print(table)
-    console.print(f"Look at {workdir / PICTURE}.", highlight=False, soft_wrap=True)
+    say(f"{describe_data(spec.data, spec.split)}: {total:,} images")
+    rows = [(label, str(count)) for label, count in count_labels(batch).items()]
+    Console().print(table(None, (f"of the {len(batch['image'])} shown", "hands"), rows))
+    say(f"Look at {workdir / PICTURE}.")
 
 
 def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
@@ -85,22 +79,15 @@ def spread(total: int, count: int) -> Int[np.ndarray, " rows"]:
 
 def count_labels(batch: Batch) -> dict[str, int]:
     """Returns how many hands of a batch have which label."""
-    joints = {name: batch[f"keypoints_{name}_valid"] for name in ("2d", "3d")}
-    counts = {
-        f"{name.upper()} keypoints, all 21": int(valid.all(-1).sum())
-        for name, valid in joints.items()
-    }
+    counts = {}
+    for name in ("2d", "3d"):
+        valid = batch[f"keypoints_{name}_valid"]
+        counts[f"{name.upper()} keypoints, all 21"] = valid.all(-1)
+        counts[f"{name.upper()} keypoints, some"] = valid.any(-1) & ~valid.all(-1)
     counts |= {
-        f"{name.upper()} keypoints, some": int((valid.any(-1) & ~valid.all(-1)).sum())
-        for name, valid in joints.items()
+        "box": batch["hand_box_valid"],
+        "intrinsics": batch["intrinsics_valid"],
+        "bone length": batch["bone_length_valid"],
+        "left hand, shown mirrored": batch["mirrored"],
     }
-    counts |= {
-        label: int(batch[name].sum())
-        for label, name in (
-            ("box", "hand_box_valid"),
-            ("intrinsics", "intrinsics_valid"),
-            ("bone length", "bone_length_valid"),
-            ("left hand, shown mirrored", "mirrored"),
-        )
-    }
-    return counts
+    return {label: int(has.sum()) for label, has in counts.items()}

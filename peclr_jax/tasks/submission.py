@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
@@ -29,7 +28,10 @@ from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Inference, look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec, TorchFileSpec
+from peclr_jax.pages.terminal import say
 from peclr_jax.specs import PositiveInt, Spec
+
+Joints = Float[Array, "batch 21 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,22 +80,17 @@ class Challenge(NamedTuple):
     given: str
     where: str
     knows: Callable[[Batch], Bool[np.ndarray, " batch"]]
-    lift: Callable[[Inference, Batch, float], Float[Array, "batch 21 3"]]
+    lift: Callable[[Inference, Batch, float], Joints]
     order: Int[np.ndarray, "21"]
     axes: tuple[int, int, int]
 
 
-def _lift_by_scale(
-    inference: Inference, batch: Batch, mean_bone: float
-) -> Float[Array, "batch 21 3"]:
+def _lift_by_scale(inference: Inference, batch: Batch, _: float) -> Joints:
     """Returns the joints at the distance that the network estimates, in units of the given bone."""
-    del mean_bone  # every hand's own is given
     return inference.estimate.lift(inference.intrinsics, jnp.asarray(batch["bone_length"]))
 
 
-def _lift_by_root(
-    inference: Inference, batch: Batch, mean_bone: float
-) -> Float[Array, "batch 21 3"]:
+def _lift_by_root(inference: Inference, batch: Batch, mean_bone: float) -> Joints:
     """Returns the joints of hands of mean size, with the wrist at the depth that is given."""
     depth = jnp.asarray(batch["keypoints_3d"])[:, WRIST, 2]
     estimate = inference.estimate._replace(root_depth=depth / mean_bone)
@@ -126,11 +123,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     """Predicts the evaluation images and writes `pred.zip`."""
     spec = specs.from_config(SubmissionSpec, config)
     count = submit(spec, workdir)
-    Console().print(
+    say(
         f"{workdir / 'pred.zip'} holds the joints of {count} images and passed the format check; "
-        "its vertices are zeros, for no mesh is predicted.",
-        highlight=False,
-        soft_wrap=True,
+        "its vertices are zeros, for no mesh is predicted."
     )
 
 
@@ -171,16 +166,14 @@ def _predict_hands(
 
 def _check_given(challenge: Challenge, batch: Batch, crop: str, done: int) -> None:
     """Checks that the next images, from number `done` on, have what the challenge gives."""
-    boxed = crop == "box"
     known = batch["intrinsics_valid"] & challenge.knows(batch)
-    if boxed:
+    lacking, remedy = f"intrinsics or {challenge.given}", ""
+    if crop == "box":
         known &= batch["hand_box_valid"]
-    if known.all():
-        return
-    given = challenge.given
-    lacking = f"intrinsics, {given} or box" if boxed else f"intrinsics or {given}"
-    raise UserError(
-        f"image {done + int(np.argmin(known))} has no {lacking}, which the challenge gives for "
-        f"every image: look at {challenge.where}"
-        + (", or choose --config.crop=two_pass" if boxed else "")
-    )
+        lacking = f"intrinsics, {challenge.given} or box"
+        remedy = ", or choose --config.crop=two_pass"
+    if not known.all():
+        raise UserError(
+            f"image {done + int(np.argmin(known))} has no {lacking}, which the challenge gives for "
+            f"every image: look at {challenge.where}{remedy}"
+        )

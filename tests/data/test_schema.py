@@ -21,22 +21,18 @@ def test_box_comes_from_the_valid_joints_only():
     points[5] = np.nan
     valid = np.ones(21, bool)
     valid[[0, 5]] = False
-    example = schema.Record(
-        image=b"", sample_id=0, keypoints_2d=points, keypoints_2d_valid=valid
-    ).encode()
+    record = schema.Record(b"", 0, keypoints_2d=points, keypoints_2d_valid=valid)
+    example = record.encode()
     np.testing.assert_array_equal(example["hand_box"], [2, 3, 40, 41])
     assert example["hand_box_valid"]
     np.testing.assert_array_equal(example["keypoints_2d"][5], 0)
 
 
-def test_a_nan_that_is_called_valid_is_refused():
+def test_what_is_no_label_is_refused():
     points = np.zeros((21, 3))
     points[4, 1] = np.nan
     with pytest.raises(ValueError, match=r"keypoints_3d of sample 7.*NaN"):
         schema.Record(image=b"", sample_id=7, keypoints_3d=points).encode()
-
-
-def test_a_wrong_shape_is_refused():
     with pytest.raises(ValueError, match=r"intrinsics of sample 1.*shape \(4, 4\)"):
         schema.Record(image=b"", sample_id=1, intrinsics=np.eye(4)).encode()
 

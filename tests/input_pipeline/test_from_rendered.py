@@ -121,9 +121,15 @@ def test_splits_have_their_own_names(rendered_spec):
         open_split(rendered_spec(rendered={"count": 0}), "train", batch_size=2)
 
 
-@pytest.mark.parametrize("field", [{"size": 8}, {"versions": 2, "background": "green,purple"}])
-def test_what_cannot_be_rendered_is_told_by_its_flag(field):
-    with pytest.raises(ValueError, match=rf"^--config\.data\.rendered\.{list(field)[-1]} is"):
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ({"size": 8}, "size must be at least 16, got 8"),
+        ({"versions": 2, "background": "green,purple"}, "background is 'purple'; choose one of"),
+    ],
+)
+def test_what_cannot_be_rendered_is_told_by_its_flag(field, message):
+    with pytest.raises(ValueError, match=rf"^--config\.data\.rendered\.{message}"):
         make_render(RenderedSpec(**field))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peclr_jax.pages.gallery import JSON, PAGE, Gallery, Prediction, jpeg
+from peclr_jax.pages.gallery import JSON, PAGE, Gallery, Prediction, jpeg, printable
 from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.prepare import Prepared, Skipped
 
@@ -41,6 +41,11 @@ def test_files_of_one_name_are_told_apart(tmp_path):
     assert "truncated" in page
     with Image.open(tmp_path / overlays[0]) as drawn:
         assert np.ptp(np.asarray(drawn)) > 100
+
+
+def test_names_do_not_steer_the_terminal():
+    assert printable(Path("a\x1b]0;owned\x07\x9b2J\n.jpg")) == "a?]0;owned??2J?.jpg"
+    assert printable(Path("Hände/手 1.jpg")) == "Hände/手 1.jpg"
 
 
 def test_a_prediction_that_fails_leaves_no_files(tmp_path):

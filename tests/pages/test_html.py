@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from peclr_jax.pages.gallery import card
 from peclr_jax.pages.html import figure, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import skeleton_widget
 
@@ -13,6 +14,18 @@ def png():
     buffer = io.BytesIO()
     Image.new("RGB", (4, 4)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def test_names_on_pages_are_text(tmp_path):
+    evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
+    hand = {"handedness": "right", "keypoints_3d": np.zeros((21, 3)).tolist()}
+    parts = [card({"file": evil, "hands": [hand]}, png()), figure(png(), evil)]
+    with page(tmp_path / "page.html", evil):
+        pass
+    head = (tmp_path / "page.html").read_text().partition("<script>")[0]  # ours follows
+    for part in (*parts, table([(evil,)], (evil,)), head):
+        assert "<script" not in part
+        assert "<img src=x" not in part
 
 
 def test_a_page_holds_all_it_shows(tmp_path):

@@ -19,10 +19,6 @@ HAND = np.random.default_rng(0).normal(size=(21, 3)) * 0.05 + [0.1, 0.2, 0.6]
 VALID = ~np.isin(np.arange(21), [hands.WRIST, 8])
 
 
-def joints(seed: int = 0, side: int = 64) -> np.ndarray:
-    return np.random.default_rng(seed).uniform(0.2, 0.8, (21, 2)) * side
-
-
 def test_every_finger_has_its_colour():
     drawing = skeleton.drawing(HAND)
     assert drawing.lines.shape == (len(hands.BONES), 2, 3)
@@ -43,7 +39,7 @@ def test_masked_joints_and_their_bones_are_left_out():
 
 def test_figures_have_a_rim_below_the_colours_and_dashes_for_the_truth():
     axes = Figure().subplots()
-    draw_on_axes(axes, joints(), VALID)
+    draw_on_axes(axes, HAND[:, :2], VALID)
     rim, rim_dots, bones, dots = axes.collections
     assert len(rim.get_segments()) == len(bones.get_segments()) == len(hands.BONES) - 6
     np.testing.assert_allclose(bones.get_colors()[:, :3] * 255, skeleton.drawing(HAND, VALID)[1])
@@ -52,20 +48,20 @@ def test_figures_have_a_rim_below_the_colours_and_dashes_for_the_truth():
     assert rim_dots.get_sizes()[0] > dots.get_sizes()[0]
 
     axes = Figure().subplots()
-    draw_on_axes(axes, joints(), dashed=True)
+    draw_on_axes(axes, HAND[:, :2], dashed=True)
     bones, dots = axes.collections
     assert bones.get_linestyles()[0][1] is not None
     assert not bones.get_colors()[0, :3].any()
 
 
 def test_photos_have_each_joint_where_it_is():
-    image, points = Image.new("RGB", (300, 400), (90, 90, 90)), joints(1, 300)
+    image = Image.new("RGB", (300, 400), (90, 90, 90))
+    points = np.random.default_rng(1).uniform(60, 240, (21, 2))
     draw_on_image(image, points)
     drawn = np.asarray(image)
     # The joints that are drawn last lie on top.
-    for joint in (18, 19, 20):
-        x, y = np.rint(points[joint]).astype(int)
-        assert np.abs(drawn[y, x].astype(int) - JOINT_COLORS[joint]).max() < 30
+    x, y = np.rint(points[18:]).astype(int).T
+    assert np.abs(drawn[y, x].astype(int) - JOINT_COLORS[18:]).max() < 30
     assert (drawn[:30] == 90).all()
 
 

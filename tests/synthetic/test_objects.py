@@ -27,6 +27,5 @@ def test_objects_leave_most_of_the_hand_uncovered(scenes):
     hidden = jnp.zeros(reach.shape, bool)
     for share in np.linspace(0.3, 0.99, 60):
         points = as_points(direction * (reach * share)[:, None])
-        d = distance.cone_distances(scenes.geometry.cones, points)
-        hidden |= distance.object_distance(d, scenes.geometry, points) < 0
+        hidden |= distance.distances(scenes.geometry, points).thing < 0
     assert np.max(np.mean(hidden, axis=0)) < 0.75

@@ -20,9 +20,9 @@ def test_rotations_turn_as_they_say():
     quarter = jnp.asarray(np.pi / 2)
     x, y, z = np.eye(3)
     for rotation, before, after in (
-        (sampling.rotation_x(quarter), y, z),
-        (sampling.rotation_y(quarter), z, x),
-        (sampling.rotation_z(quarter), x, y),
+        (sampling.rotation(0, quarter), y, z),
+        (sampling.rotation(1, quarter), z, x),
+        (sampling.rotation(2, quarter), x, y),
         (sampling.rotation_from_quaternion(jnp.array([2.0, 2.0, 0.0, 0.0])), y, z),
         (sampling.frame(jnp.array([0.0, 2.0, 0.0]), jnp.array([0.0, 1.0, 5.0])), x, x),
     ):

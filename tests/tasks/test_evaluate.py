@@ -20,6 +20,20 @@ def configure(checkpoint, **fields):
     return specs.changed(EvaluateSpec(pictures=3), fields, "the test")
 
 
+@pytest.fixture
+def on(finetuned, records, shared):
+    """Configures an evaluation on a folder of the real sample files."""
+
+    def make(folder, **fields):
+        places = {
+            "data.manual_dir": str(shared / "fixtures" / folder),
+            "data.data_dir": str(records),
+        }
+        return configure(finetuned, **places, **fields)
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def evaluated(finetuned, places, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("evaluated")
@@ -67,24 +81,15 @@ def test_the_numbers_are_their_definitions(evaluated, network, hands):
 def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
     _, result = evaluated
     fields = {"split": "train+validation", "batch_size": 5, "pictures": 0}
-    config = configure(finetuned, **fields, **places)
-    other = evaluate.evaluate(config, tmp_path)
+    other = evaluate.evaluate(configure(finetuned, **fields, **places), tmp_path)
     assert not (tmp_path / "best.png").exists()
     for kind, scores in result["prediction"].items():
         again = other["prediction"][kind]
         assert scores["mean"]["value"] == pytest.approx(again["mean"]["value"], rel=1e-4), kind
 
 
-def test_two_passes_over_real_photographs(finetuned, records, shared, tmp_path, capsys):
-    config = configure(
-        finetuned,
-        **{
-            "data.manual_dir": str(shared / "fixtures/ge_realworld_fhlayout_mini"),
-            "data.data_dir": str(records),
-            "crop": "two_pass",
-            "bone_length": "mean",
-        },
-    )
+def test_two_passes_over_real_photographs(on, tmp_path, capsys):
+    config = on("ge_realworld_fhlayout_mini", crop="two_pass", bone_length="mean")
     evaluate.run(specs.to_config(config), tmp_path)
     printed = capsys.readouterr().out
     assert "PA-EPE, cm" in printed
@@ -94,16 +99,8 @@ def test_two_passes_over_real_photographs(finetuned, records, shared, tmp_path, 
     assert (result["hands"], result["crop"]) == (16, "two_pass")
 
 
-def test_labels_in_the_image_alone(finetuned, records, shared, tmp_path):
-    config = configure(
-        finetuned,
-        **{
-            "data.manual_dir": str(shared / "fixtures/freihand_mini"),
-            "data.data_dir": str(records),
-            "split": "train",
-        },
-    )
-    result = evaluate.evaluate(config, tmp_path)
+def test_labels_in_the_image_alone(on, tmp_path):
+    result = evaluate.evaluate(on("freihand_mini", split="train"), tmp_path)
     assert result["prediction"]["3d"] is result["mean_hand"]["pa"] is None
     assert result["prediction"]["2d"]["samples"] == 1
     assert result["relative"]["pa_over_mean_pose"] is None
@@ -115,16 +112,9 @@ def test_labels_in_the_image_alone(finetuned, records, shared, tmp_path):
     assert (tmp_path / "worst.png").stat().st_size > 0
 
 
-def test_no_labels_at_all(finetuned, records, shared, tmp_path):
-    config = configure(
-        finetuned,
-        **{
-            "data.manual_dir": str(shared / "fixtures/freihand_mini"),
-            "data.data_dir": str(records),
-        },
-    )
+def test_no_labels_at_all(on, tmp_path):
     with pytest.raises(ValueError, match=r"none of the 8 images .* configs/submission\.py"):
-        evaluate.evaluate(config, tmp_path)
+        evaluate.evaluate(on("freihand_mini"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -159,18 +159,13 @@ def test_mistakes_are_named(pretrained, records, tmp_path):
 @pytest.mark.usefixtures("one_device")
 def test_real_photographs(records, shared, tmp_path):
     """Trains on 32 labelled photographs, and scores the 16 others."""
-    photographs = str(shared / "fixtures/ge_realworld_fhlayout_mini")
-    config = small(
-        "quick+scratch",
-        records,
-        **{
-            "data.manual_dir": photographs,
-            "data.held_out_split": "evaluation",
-            "evaluation.images": 16,
-            "num_steps": 8,
-        },
-    )
-    finetune.run(config, tmp_path)
+    change = {
+        "data.manual_dir": str(shared / "fixtures/ge_realworld_fhlayout_mini"),
+        "data.held_out_split": "evaluation",
+        "evaluation.images": 16,
+        "num_steps": 8,
+    }
+    finetune.run(small("quick+scratch", records, **change), tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,8 +12,7 @@ from configs import predict as recipes
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
-from peclr_jax.models.spec import PoseNetworkSpec
-from peclr_jax.networks.estimator import Estimate, Estimator
+from peclr_jax.networks.estimator import Estimate
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.tasks import predict
 from peclr_jax.tasks.predict import PredictSpec
@@ -49,8 +47,8 @@ def predict_one(tmp_path, image, name="photo.jpg", boxes=None, save=None, **chan
     if boxes is not None:
         (tmp_path / "boxes.json").write_text(json.dumps({name: boxes}))
         change["boxes"] = str(tmp_path / "boxes.json")
-    summary = predict.predict(spec_for(path, **change), tmp_path / "out")
-    (entry,) = json.loads(summary.json.read_text())["images"]
+    predict.predict(spec_for(path, **change), tmp_path / "out")
+    (entry,) = json.loads((tmp_path / "out/predictions.json").read_text())["images"]
     return entry
 
 
@@ -244,26 +242,10 @@ def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch)
     predict_one(tmp_path, marked(), bone_length_m=0.03)
 
 
-@pytest.fixture(scope="module")
-def tiny_network():
-    model = PoseNetworkSpec("resnet18", width=4, stem="small")
-    network = model.build(refine_root_depth=True)
-    shapes = jax.eval_shape(
-        network.init, jax.random.key(0), jnp.zeros((1, 16, 16, 3)), jnp.eye(3)[None]
-    )
-    generator = np.random.default_rng(0)
-    # Positive, as variances must be; spares the compilation of the initialisation.
-    variables = jax.tree.map(
-        lambda x: jnp.array(generator.uniform(0, 0.1, x.shape), x.dtype), shapes
-    )
-    return Estimator(network, variables, 16, 1.5, statistics=LabelStatistics(bone_length=BONE))
-
-
-def test_real_photos(tmp_path, shared, tiny_network, monkeypatch):
-    monkeypatch.setattr(predict, "open_estimator", lambda *_: tiny_network)
+def test_real_photos(tmp_path, shared, finetuned):
     photos = shared / "fixtures" / "hands_unlabelled"
-    summary = predict.predict(spec_for(photos), tmp_path)
-    assert (summary.images, summary.hands, summary.skipped) == (17, 17, [])
-    assert len(list(summary.overlays.iterdir())) == 17
+    summary = predict.predict(spec_for(photos, checkpoint=str(finetuned)), tmp_path)
+    assert (summary.images, summary.hands, summary.skipped) == (17, 17, 0)
+    assert len(list((tmp_path / "overlays").iterdir())) == 17
     # 40 kB a picture, as text, its hand, and the page's own.
-    assert summary.page.stat().st_size < 17 * (40_000 * 4 / 3 + 2000) + 20_000
+    assert (tmp_path / "index.html").stat().st_size < 17 * (40_000 * 4 / 3 + 2000) + 20_000

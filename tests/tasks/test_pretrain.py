@@ -71,6 +71,21 @@ def environment(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def refused(environment):
+    """Returns what a command that ends as a user's mistake says."""
+
+    def run(*arguments):
+        result = subprocess.run(
+            command(*arguments), env=environment, capture_output=True, text=True, cwd=ROOT
+        )
+        assert result.returncode == 2
+        assert "Traceback" not in result.stderr
+        return result.stderr
+
+    return run
+
+
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory, environment):
     """An uninterrupted run by the command line, and what it printed."""
     workdir = tmp_path_factory.mktemp("finished")
@@ -124,18 +139,9 @@ def test_a_killed_run_resumes_to_the_same_bits(finished, tmp_path, environment):
     jax.tree.map(np.testing.assert_array_equal, expected, resumed)
 
 
-def test_another_config_is_not_resumed(finished, environment):
-    workdir, _ = finished
-    result = subprocess.run(
-        command(workdir, "--config.loss.temperature=0.2"),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 2
-    assert "loss.temperature 0.5 -> 0.2" in result.stderr
-    assert "Traceback" not in result.stderr
+def test_another_config_is_not_resumed(finished, refused):
+    said = refused(finished[0], "--config.loss.temperature=0.2")
+    assert "loss.temperature 0.5 -> 0.2" in said
 
 
 @pytest.mark.parametrize(
@@ -147,18 +153,8 @@ def test_another_config_is_not_resumed(finished, environment):
         ("--config=configs/pretrian.py", "cannot be read; the recipes are in"),
     ],
 )
-def test_mistakes_on_the_command_line_are_one_sentence(flag, sentence, tmp_path, environment):
-    result = subprocess.run(
-        command(tmp_path / "none", flag),
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=ROOT,
-    )
-    assert result.returncode == 2
-    assert sentence in result.stderr
-    assert "Traceback" not in result.stderr
+def test_mistakes_on_the_command_line_are_one_sentence(flag, sentence, tmp_path, refused):
+    assert sentence in refused(tmp_path / "none", flag)
     assert not (tmp_path / "none").exists()
 
 

@@ -22,10 +22,12 @@ from peclr_jax.tasks import submission
 HO3D = Path(layout.__file__).parent / "dummy_data"
 
 
-def configure(checkpoint, recipe="default", **fields):
+def configure(checkpoint, folder, records, recipe="default", **fields):
     config = recipes.get_config(recipe)
-    fields = {"checkpoint": str(checkpoint), "batch_size": 3, **fields}
-    config.update_from_flattened_dict(fields)
+    places = {"data.manual_dir": str(folder), "data.data_dir": str(records)}
+    config.update_from_flattened_dict(
+        {"checkpoint": str(checkpoint), "batch_size": 3, **places, **fields}
+    )
     return specs.from_config(submission.SubmissionSpec, config)
 
 
@@ -39,11 +41,7 @@ def test_evaluation_images_without_labels(
     finetuned, opened, network, records, shared, tmp_path, capsys
 ):
     """Eight real images with intrinsics and scale, no box and no joints."""
-    data = {
-        "data.manual_dir": str(shared / "fixtures/freihand_mini"),
-        "data.data_dir": str(records),
-    }
-    config = configure(finetuned, **data)
+    config = configure(finetuned, shared / "fixtures/freihand_mini", records)
     submission.run(specs.to_config(config), tmp_path)
     assert "8 images" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["pred.zip"]
@@ -60,26 +58,18 @@ def test_evaluation_images_without_labels(
 
 
 def test_without_scale_or_box_nothing_is_written(finetuned, records, shared, tmp_path):
-    data = {
-        "data.manual_dir": str(shared / "fixtures/freihand_mini"),
-        "data.data_dir": str(records),
-    }
+    given = finetuned, shared / "fixtures/freihand_mini", records
     with pytest.raises(ValueError, match=r"image 0 has no intrinsics or scale.*_scale\.json"):
-        submission.submit(configure(finetuned, split="train", **data), tmp_path)
+        submission.submit(configure(*given, split="train"), tmp_path)
     with pytest.raises(ValueError, match=r"no intrinsics, scale or box.*crop=two_pass"):
-        submission.submit(configure(finetuned, crop="box", **data), tmp_path)
+        submission.submit(configure(*given, crop="box"), tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-def ho3d(finetuned, records, **fields):
-    data = {"data.manual_dir": str(HO3D), "data.data_dir": str(records)}
-    return configure(finetuned, "ho3d", **data, **fields)
 
 
 def test_ho3d_gives_the_wrist_and_wants_its_own_axes_and_order(
     finetuned, opened, network, records, tmp_path
 ):
-    config = ho3d(finetuned, records, batch_size=2)
+    config = configure(finetuned, HO3D, records, "ho3d", batch_size=2)
     submission.run(specs.to_config(config), tmp_path)
     joints, vertices = map(np.asarray, read(tmp_path / "pred.zip"))
     assert joints.shape == (3, 21, 3)
@@ -101,7 +91,7 @@ def test_ho3d_gives_the_wrist_and_wants_its_own_axes_and_order(
 
 def test_a_network_that_knows_everything_submits_the_ground_truth(opened, records):
     """HO-3D's own file of it, in its axes and order."""
-    data = ho3d("", records, **{"data.names": "ho3d/v3"}).data
+    data = configure("", HO3D, records, "ho3d", **{"data.names": "ho3d/v3"}).data
     split = open_data(data, "evaluation", opened.description, "box", 1).split
     challenge = submission.CHALLENGES["ho3d"]
     truth = json.loads((HO3D / "HO3D_v3/evaluation_xyz.json").read_text())
@@ -119,11 +109,9 @@ def test_a_network_that_knows_everything_submits_the_ground_truth(opened, record
 
 def test_without_what_ho3d_gives_nothing_is_written(finetuned, records, shared, tmp_path):
     """Evaluation images of FreiHAND have no wrist."""
-    data = {"names": "freihand", "manual_dir": str(shared / "fixtures/freihand_mini")}
-    fields = {f"data.{name}": value for name, value in data.items()}
-    config = configure(
-        finetuned, "ho3d", **fields, crop="two_pass", **{"data.data_dir": str(records)}
-    )
+    folder = shared / "fixtures/freihand_mini"
+    fields = {"data.names": "freihand", "crop": "two_pass"}
+    config = configure(finetuned, folder, records, "ho3d", **fields)
     with pytest.raises(ValueError, match=r"image 0 has no intrinsics or root.*evaluation/\*/meta"):
         submission.submit(config, tmp_path)
     assert not list(tmp_path.iterdir())
@@ -136,7 +124,7 @@ def test_without_a_metric_network_there_is_no_size(
     unknown = dataclasses.replace(opened, description=description)
     monkeypatch.setattr(submission, "open_network", lambda *_: unknown)
     with pytest.raises(ValueError, match=r"does not tell the hands' size.*config\.checkpoint"):
-        submission.submit(ho3d(finetuned, records), tmp_path)
+        submission.submit(configure(finetuned, HO3D, records, "ho3d"), tmp_path)
 
 
 def test_unknown_challenges_are_told(tmp_path):
