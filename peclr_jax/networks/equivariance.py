@@ -1,7 +1,7 @@
 """How far a network's keypoints are from following the image (Sec. 11, Figs. 9 and 10)."""
 
-import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +19,7 @@ SIDE = 128
 _ROUNDING = 1e-2
 
 
-@dataclasses.dataclass(frozen=True)
-class Equivariance:
+class Equivariance(NamedTuple):
     """The errors of one network, px of `SIDE`; rows of `translation` are vertical ones."""
 
     images: int

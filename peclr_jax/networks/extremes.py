@@ -22,18 +22,11 @@ class Extremes:
 
     def __init__(self, count: int, view_size: int):
         self._count, self._view_size = count, view_size
-        self._best: list[_Ranked] = []
-        self._worst: list[_Ranked] = []
+        self._kept: dict[str, list[_Ranked]] = {"best": [], "worst": []}
 
-    @property
-    def best(self) -> list[HandPanel]:
-        """The best hands, best first."""
-        return [panel for _, panel in self._best]
-
-    @property
-    def worst(self) -> list[HandPanel]:
-        """The worst hands, worst first."""
-        return [panel for _, panel in self._worst]
+    def panels(self, name: str) -> list[HandPanel]:
+        """Returns the "best" hands, best first, or the "worst", worst first."""
+        return [panel for _, panel in self._kept[name]]
 
     def add(self, batch: Batch, inference: Inference, measured: HandErrors) -> None:
         """Keeps those hands of a batch that belong to the extremes so far.
@@ -53,10 +46,12 @@ class Extremes:
         def panel(row: int) -> HandPanel:
             return _panel(batch, inference, measured, row, self._view_size)
 
-        for kept, sign in ((self._best, 1), (self._worst, -1)):
+        for name, sign in (("best", 1), ("worst", -1)):
             ranked = [((bool(flat[row]), sign * float(errors[row])), row) for row in rows]
-            first = sorted([*kept, *ranked], key=lambda entry: entry[0])[: self._count]
-            kept[:] = [(rank, x if isinstance(x, HandPanel) else panel(x)) for rank, x in first]
+            first = sorted([*self._kept[name], *ranked], key=lambda entry: entry[0])[: self._count]
+            self._kept[name] = [
+                (rank, x if isinstance(x, HandPanel) else panel(x)) for rank, x in first
+            ]
 
 
 def _per_hand(measured: HandErrors, kind: str) -> Float[np.ndarray, " batch"]:

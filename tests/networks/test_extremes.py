@@ -21,11 +21,11 @@ def test_extremes_are_those_of_all_batches(hands, exact, network):
         )
         kept.add(batch, inferred, part)
     order = np.argsort(errors)
-    for panels, expected in ((kept.best, order[:3]), (kept.worst, order[::-1][:3])):
-        for panel, i in zip(panels, expected, strict=True):
+    for name, expected in (("best", order[:3]), ("worst", order[::-1][:3])):
+        for panel, i in zip(kept.panels(name), expected, strict=True):
             start = f"hand {hands['sample_id'][i]}, version {hands['version'][i]}:"
             assert panel.title.startswith(start)
-    assert "PA-EPE 0.00 cm" in kept.best[0].title
+    assert "PA-EPE 0.00 cm" in kept.panels("best")[0].title
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_what_is_shown_is_what_the_network_saw(hands, exact, network, scale, shi
     kept = extremes.Extremes(1, 8)
     measured = hand_errors.measure_errors(network, hands, exact, "given")
     kept.add(hands, exact._replace(matrix=matrix), measured)
-    (panel,) = kept.best
+    (panel,) = kept.panels("best")
     assert tuple(panel.image[0, 0, :2]) == first
     assert panel.image.shape[:2] == size
     shifts = panel.predicted_2d + first - np.asarray(exact.estimate.pose)[..., :2]
