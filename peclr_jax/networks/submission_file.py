@@ -4,9 +4,9 @@ import json
 import math
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import ijson
 import numpy as np
@@ -58,45 +58,52 @@ def check(path: Path, num_images: int) -> None:
                     f"{path} holds {archive.namelist()}, expected {FILE} alone: write it again"
                 )
             with archive.open(FILE) as file:
-                _check_content(file, num_images, f"{FILE} in {path}")
+                problem = _problem(file, num_images)
     except (zipfile.BadZipFile, zlib.error, ijson.JSONError) as error:
         reason = str(error).splitlines()[0]  # others quote the file
         raise UserError(f"{path} cannot be read ({reason}): write it again") from error
+    if problem:
+        raise UserError(f"{FILE} in {path} {problem}: write it again")
 
 
-def _check_content(file: IO[bytes], num_images: int, where: str) -> None:
-    """Checks the nested lists: of two, of `num_images`, of so many points, of three numbers."""
-    lengths: list[int] = []  # images of each list so far
-    structure = f"{where} must be a list of two, joints and vertices: write it again"
+def _problem(file: IO[bytes], num_images: int) -> str | None:
+    """Returns the first thing that is wrong with the content, or `None`.
 
-    def outline(events: Iterable[tuple[str, str, Any]]) -> Iterator[tuple[str, str, Any]]:
-        for prefix, event, value in events:
-            if prefix == "item" and event == "start_array":
-                lengths.append(0)
-            if prefix in ("", "item") and (not event.endswith("_array") or len(lengths) > 2):
-                raise UserError(structure)
-            if (prefix, event) == ("item", "end_array") and lengths[-1] != num_images:
-                raise UserError(
-                    f"{where} has {_LISTS[len(lengths) - 1][0]} of {lengths[-1]} images, expected "
-                    f"{num_images}: write it again"
-                )
-            yield prefix, event, value
-
-    for image in ijson.items(outline(ijson.parse(file, use_float=True)), "item.item"):
-        name, points = _LISTS[len(lengths) - 1]
-        if not (_is_list(image, points) and all(map(_is_point, image))):
-            raise UserError(
-                f"{where} has {name} of image {lengths[-1]} that are not {points} points of three "
-                "finite numbers: write it again"
-            )
-        lengths[-1] += 1
-    if len(lengths) != 2:
-        raise UserError(structure)
+    It must be nested lists: of two, of `num_images`, of so many points, of three finite numbers.
+    """
+    # How many entries of the list at each depth have been seen; that of depth 0 is the file.
+    seen = [0] * 5
+    depth = 0
+    for event, value in ijson.basic_parse(file, use_float=True):
+        if event == "end_array":
+            if problem := _wrong_length(depth, seen, num_images):
+                return problem
+            depth -= 1
+            continue
+        opens = event == "start_array" and depth < 4
+        if not opens and not (event == "number" and depth == 4 and math.isfinite(value)):
+            return _wrong_entry(depth, seen)
+        seen[depth] += 1
+        if opens:
+            depth += 1
+            seen[depth] = 0
+    return None
 
 
-def _is_list(value: Any, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length
+def _wrong_length(depth: int, seen: list[int], num_images: int) -> str | None:
+    """Returns what is wrong with the length of the list that ends at `depth`, if anything."""
+    name, points = _LISTS[min(seen[1], 2) - 1]
+    if depth == 2 and seen[1] <= 2 and seen[2] != num_images:
+        return f"has {name} of {seen[2]} images, expected {num_images}"
+    if seen[depth] != (2, num_images, points, 3)[depth - 1]:
+        return _wrong_entry(depth, seen)
+    return None
 
 
-def _is_point(value: Any) -> bool:
-    return _is_list(value, 3) and all(type(x) in (int, float) and math.isfinite(x) for x in value)
+def _wrong_entry(depth: int, seen: list[int]) -> str:
+    if depth < 2 or seen[1] > 2:
+        return "must be a list of two, joints and vertices"
+    name, points = _LISTS[seen[1] - 1]
+    # An entry that is no list at all has not been counted.
+    number = seen[2] - (depth > 2)
+    return f"has {name} of image {number} that are not {points} points of three finite numbers"
