@@ -9,7 +9,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from os import PathLike
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from flax import linen as nn
 
@@ -18,9 +18,10 @@ from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseNetworkSpec, ProjectorSpec
 from peclr_jax.networks.label_statistics import LabelStatistics
+from peclr_jax.objectives.spec import PoseLossSpec
 from peclr_jax.photos.looking import LookingRule
-from peclr_jax.specs import Between, NonNegativeFloat
 from peclr_jax.training import restoring
+from peclr_jax.views.spec import ViewSpec
 
 Spec = TypeVar("Spec")
 
@@ -126,75 +127,63 @@ def from_json(config: Any, results: Any, source: str) -> NetworkDescription:
         ) from error
 
 
-@dataclasses.dataclass(frozen=True)
-class _Views:
-    size: Annotated[int, Between(1, 4096)] = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class _Loss:
-    root_depth: NonNegativeFloat = 0.0
-
-
 def _describe(config: Any, results: Any) -> NetworkDescription:
     if not isinstance(config, Mapping):
         raise UserError(f"it is of type {type(config).__name__}, no object")
-    task = config["task"]
-    model = _read(_MODELS[task], config, "model", optional=_ADDED_LATER)
-    data = _read(DataSpec, config, "data", optional=None)
-    size = _read(_Views, config, "views").size
+    task, recipe = config["task"], config.get("recipe")
+    cls = _MODELS[task]
+    required = [f.name for f in dataclasses.fields(cls) if f.name not in _ADDED_LATER]
+    model = _read(cls, config, "model", *required)
+    data = _read(DataSpec, config, "data")
+    size = _read_field(ViewSpec, config, "views", "size")
     if size < model.smallest_view:
         raise UserError(
             f"views.size is {size}, too small for the encoder's stem, which needs at least "
             f"{model.smallest_view} px"
         )
-    recipe = config.get("recipe")
+    posed = task == "finetune"
     return NetworkDescription(
         task=task,
         recipe=recipe if isinstance(recipe, str) else "",
         model=model,
         data=data,
         view_size=size,
-        refine_root_depth=task == "finetune" and _read(_Loss, config, "loss").root_depth > 0,
-        statistics=_read_statistics(config, results) if task == "finetune" else None,
+        refine_root_depth=posed and _read_field(PoseLossSpec, config, "loss", "root_depth") > 0,
+        statistics=_read_statistics(config, results) if posed else None,
         looking=LookingRule(data.hand_margin),
     )
 
 
 def _read_statistics(config: Mapping[str, Any], results: Any) -> LabelStatistics | None:
-    if isinstance(results, Mapping) and LABEL_STATISTICS in results:
-        return _read(LabelStatistics, results, LABEL_STATISTICS, optional=None)
-    if "statistics" in config:  # written before statistics were a result
-        return _read(LabelStatistics, config, "statistics", optional=None)
+    # Runs of earlier versions wrote them into their config.
+    for holder, name in ((results, LABEL_STATISTICS), (config, "statistics")):
+        if isinstance(holder, Mapping) and name in holder:
+            return _read(LabelStatistics, holder, name)
     return None
 
 
-def _read(
-    cls: type[Spec],
-    sections: Mapping[str, Any],
-    name: str,
-    *,
-    optional: tuple[str, ...] | None = (),
-) -> Spec:
-    """Reads a section, of which the `optional` fields may be missing, None for all of them."""
-    values = sections.get(name)
+def _read_field(cls: type[Spec], config: Mapping[str, Any], section: str, name: str) -> Any:
+    """Reads one field of a section, and nothing of the others."""
+    value = _section(config, section, name)[name]
+    return getattr(specs.from_mapping(cls, {name: value}, section), name)
+
+
+def _read(cls: type[Spec], config: Mapping[str, Any], name: str, *required: str) -> Spec:
+    return specs.from_mapping(cls, _known(cls, _section(config, name, *required)), name)
+
+
+def _section(config: Mapping[str, Any], name: str, *required: str) -> Mapping[str, Any]:
+    values = config.get(name)
     if not isinstance(values, Mapping):
         raise UserError(f"it has no section {name!r}")
-    known = _known(cls, values)
-    fields = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
-    for field in fields if optional is not None else ():
-        if field not in known and field not in (optional or ()):
-            raise UserError(f"it has no field {name}.{field}")
-    return specs.from_mapping(cls, known, name)
+    if missing := [field for field in required if field not in values]:
+        raise UserError(f"it has no field {name}.{missing[0]}")
+    return values
 
 
-def _known(cls: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values whose fields are known."""
-    known = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in values:
-            continue
-        value = values[field.name]
-        nested = dataclasses.is_dataclass(field.default) and isinstance(value, Mapping)
-        known[field.name] = _known(field.default, value) if nested else value
-    return known
+def _known(cls: Any, values: Any) -> Any:
+    """Returns values without those that are no fields of a spec, however deep."""
+    if not (dataclasses.is_dataclass(cls) and isinstance(values, Mapping)):
+        return values
+    fields = [field for field in dataclasses.fields(cls) if field.name in values]
+    return {field.name: _known(field.default, values[field.name]) for field in fields}

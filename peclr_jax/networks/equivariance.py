@@ -1,16 +1,16 @@
 """How far a network's keypoints are from following the image (Sec. 11, Figs. 9 and 10)."""
 
-import dataclasses
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from peclr_jax.geometry import affine
+from peclr_jax.geometry import affine, crop
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import Batch
-from peclr_jax.networks.estimator import Estimator, canonical_matrix
+from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import fill, intrinsics_of
 
 SIDE = 128
@@ -19,8 +19,7 @@ SIDE = 128
 _ROUNDING = 1e-2
 
 
-@dataclasses.dataclass(frozen=True)
-class Equivariance:
+class Equivariance(NamedTuple):
     """The errors of one network, px of `SIDE`; rows of `translation` are vertical ones."""
 
     images: int
@@ -50,15 +49,15 @@ def measure_equivariance(
     totals, images = np.zeros(len(transforms.rotation)), 0
     for batch in batches:
         count, side = batch["image"].shape[:2]
-        canonical = canonical_matrix(estimator, side, rows)
+        matrix = crop.source_to_canonical(side, estimator.view_size, estimator.source_margin)
+        canonical = jnp.tile(matrix, (rows, 1, 1))
         shown = fill(batch["image"], rows)
         known = intrinsics_of(batch, estimator.view_size, canonical[:count])
         intrinsics = fill(np.asarray(known), rows)
         unmoved = np.asarray(estimator(shown, canonical, intrinsics).pose)[:count, :, :2]
         # The estimator undoes the matrix it is given, so that all are compared in the source.
-        matrices = affine.compose_matrices(
-            canonical[:1], affine.to_matrix(transforms, estimator.view_size)
-        )
+        moves = affine.to_matrix(transforms, estimator.view_size)
+        matrices = affine.compose_matrices(canonical[:1], moves)
         to_view = SIDE * estimator.source_margin / side
         for number, matrix in enumerate(matrices):
             estimate = estimator(shown, jnp.tile(matrix, (rows, 1, 1)), intrinsics)
@@ -76,14 +75,11 @@ def _transforms(
     """Returns all rotations, then all translations, row by row."""
     y, x = np.meshgrid(translations_px, translations_px, indexing="ij")
     shifts = np.stack([x.ravel(), y.ravel()], axis=-1) / SIDE
-    total = len(angles_deg) + len(shifts)
-    rotation, translation = np.zeros(total), np.zeros((total, 2))
-    rotation[: len(angles_deg)] = np.deg2rad(angles_deg)
-    translation[len(angles_deg) :] = shifts
+    turns = len(angles_deg)
     return Similarity(
-        jnp.asarray(rotation, jnp.float32),
-        jnp.ones(total),
-        jnp.asarray(translation, jnp.float32),
+        jnp.asarray(np.pad(np.deg2rad(angles_deg), (0, len(shifts))), jnp.float32),
+        jnp.ones(turns + len(shifts)),
+        jnp.asarray(np.pad(shifts, [(turns, 0), (0, 0)]), jnp.float32),
     )
 
 

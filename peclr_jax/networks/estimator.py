@@ -12,7 +12,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine, camera, crop
+from peclr_jax.geometry import affine, camera
 from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import to_pixels
 from peclr_jax.networks.label_statistics import LabelStatistics
@@ -33,7 +33,7 @@ class Estimate(NamedTuple):
     root_depth: Float[Array, " batch"]
 
     def lift(
-        self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"]
+        self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"] | float
     ) -> Float[Array, "batch 21 3"]:
         """Returns the joints in the source's camera space; they and the bone length in metres."""
         return camera.from_25d(self.pose, intrinsics, bone_length, z_root=self.root_depth)
@@ -82,13 +82,7 @@ class Estimator:
         matrix: Float[Array | np.ndarray, "batch 2 3"],
         intrinsics: Float[Array | np.ndarray, "batch 3 3"],
     ) -> Estimate:
-        """Estimates the pose of one hand in each image.
-
-        Args:
-          images: RGB sources.
-          matrix: Source pixels to the view that the network is shown.
-          intrinsics: Of the sources, pixels.
-        """
+        """Estimates the pose of one hand in each RGB source image, shown as a view by `matrix`."""
         return _estimate(*self._folded, self.view_size, images, matrix, intrinsics)
 
     @functools.cached_property
@@ -110,20 +104,6 @@ def open_estimator(
 ) -> Estimator:
     """Opens a network that estimates poses, as `open_network` does."""
     return Estimator.of(open_network(checkpoint, torch_checkpoint))
-
-
-def canonical_matrix(
-    estimator: Estimator, source_side: int, batch: int
-) -> Float[Array, "batch 2 3"]:
-    """Returns the matrices from source crops, cut as in training, to canonical views.
-
-    Args:
-      estimator: Says how large views are and how much wider sources.
-      source_side: Of the crops, pixels.
-      batch: How many.
-    """
-    matrix = crop.source_to_canonical(source_side, estimator.view_size, estimator.source_margin)
-    return jnp.tile(matrix, (batch, 1, 1))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 2))

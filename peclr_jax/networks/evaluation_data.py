@@ -19,16 +19,11 @@ _SPLITS = {
 
 
 class EvaluationData(NamedTuple):
-    """A split that a network is to be shown."""
+    """A split that a network is to be shown; its `name` is for people."""
 
-    spec: DataSpec
+    name: str
     split_name: str
     split: Split
-
-    @property
-    def name(self) -> str:
-        """A name for people: "freihand (evaluation)"."""
-        return describe_data(self.spec, self.split_name)
 
 
 def open_data(
@@ -50,7 +45,7 @@ def open_data(
     data = resolve_data(given, description, crop)
     split_name = split_name or default_split(data)
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
-    return EvaluationData(data, split_name, split)
+    return EvaluationData(describe_data(data, split_name), split_name, split)
 
 
 def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, crop: str) -> DataSpec:
@@ -70,9 +65,8 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
         names = "freihand"
     if source == "tfds" and not (others or given.data_dir):
         _check_usual_place(trained, names)
-    source_size = given.source_size or trained.source_size
+    rule, source_size = description.looking, given.source_size or trained.source_size
     if crop == "two_pass" and not given.source_size:
-        rule = description.looking
         source_size = round(rule.detail * description.view_size / rule.central_share)
     changes = {
         "source": source,
@@ -100,10 +94,8 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
 def _check_usual_place(trained: DataSpec, names: str) -> None:
     """Checks that the data of a training are found by their name alone."""
     places = {name: getattr(trained, name) for name in ("manual_dir", "data_dir")}
-    if any(places.values()):
-        flags = " ".join(
-            f"--config.data.{name}={place!r}" for name, place in places.items() if place
-        )
+    flags = " ".join(f"--config.data.{name}={place!r}" for name, place in places.items() if place)
+    if flags:
         raise UserError(
             f"the network was trained on data at a place that only its checkpoint names, and that "
             f"may be anybody's: if they are yours, add {flags}; else name other data by "
@@ -115,8 +107,7 @@ def default_split(data: DataSpec) -> str:
     """Returns the split that is meant to be evaluated on."""
     if data.source == RENDERED:
         return "held_out"
-    first = data.all_names[0].partition("/")[0]
-    return _SPLITS.get(first, "evaluation")
+    return _SPLITS.get(data.all_names[0].partition("/")[0], "evaluation")
 
 
 def describe_data(data: DataSpec, split_name: str) -> str:

@@ -1,5 +1,7 @@
 """The best and the worst hands of an evaluation, found in one pass."""
 
+import functools
+
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
@@ -8,6 +10,8 @@ from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.hand_errors import HandErrors
 from peclr_jax.networks.looking import Inference
 from peclr_jax.pages import HandPanel
+
+_Ranked = tuple[tuple[bool, float], HandPanel]
 
 
 class Extremes:
@@ -18,18 +22,11 @@ class Extremes:
 
     def __init__(self, count: int, view_size: int):
         self._count, self._view_size = count, view_size
-        self._best: list[tuple[tuple[bool, float], HandPanel]] = []
-        self._worst: list[tuple[tuple[bool, float], HandPanel]] = []
+        self._kept: dict[str, list[_Ranked]] = {"best": [], "worst": []}
 
-    @property
-    def best(self) -> list[HandPanel]:
-        """The best hands, best first."""
-        return [panel for _, panel in self._best]
-
-    @property
-    def worst(self) -> list[HandPanel]:
-        """The worst hands, worst first."""
-        return [panel for _, panel in self._worst]
+    def panels(self, name: str) -> list[HandPanel]:
+        """Returns the "best" hands, best first, or the "worst", worst first."""
+        return [panel for _, panel in self._kept[name]]
 
     def add(self, batch: Batch, inference: Inference, measured: HandErrors) -> None:
         """Keeps those hands of a batch that belong to the extremes so far.
@@ -40,33 +37,21 @@ class Extremes:
           measured: Its errors.
         """
         in_space = _per_hand(measured, "pa")
-        in_image = _per_hand(measured, "2d")
-        errors = np.where(np.isnan(in_space), in_image * measured.to_view, in_space)
-        rows = np.flatnonzero(~np.isnan(errors))
         # Hands without 3D cannot be compared with the others: they come last in both lists.
-        keys = {row: (bool(np.isnan(in_space[row])), float(errors[row])) for row in rows.tolist()}
-        ordered = sorted(keys, key=lambda row: keys[row])
-        panels: dict[int, HandPanel] = {}
+        flat = np.isnan(in_space)
+        errors = np.where(flat, _per_hand(measured, "2d") * measured.to_view, in_space)
+        rows = np.flatnonzero(~np.isnan(errors)).tolist()
 
-        def merge(
-            kept: list[tuple[tuple[bool, float], HandPanel]], rows: list[int], sign: int
-        ) -> list[tuple[tuple[bool, float], HandPanel]]:
-            def rank(key: tuple[bool, float]) -> tuple[bool, float]:
-                return key[0], sign * key[1]
+        @functools.cache
+        def panel(row: int) -> HandPanel:
+            return _panel(batch, inference, measured, row, self._view_size)
 
-            for row in rows:
-                if len(kept) == self._count and rank(keys[row]) >= rank(kept[-1][0]):
-                    continue
-                if row not in panels:
-                    panels[row] = _panel(batch, inference, measured, row, self._view_size)
-                kept = sorted([*kept, (keys[row], panels[row])], key=lambda entry: rank(entry[0]))
-                kept = kept[: self._count]
-            return kept
-
-        if self._count:
-            self._best = merge(self._best, ordered[: self._count], 1)
-            worst = sorted(keys, key=lambda row: (keys[row][0], -keys[row][1]))
-            self._worst = merge(self._worst, worst[: self._count], -1)
+        for name, sign in (("best", 1), ("worst", -1)):
+            ranked = [((bool(flat[row]), sign * float(errors[row])), row) for row in rows]
+            first = sorted([*self._kept[name], *ranked], key=lambda entry: entry[0])[: self._count]
+            self._kept[name] = [
+                (rank, x if isinstance(x, HandPanel) else panel(x)) for rank, x in first
+            ]
 
 
 def _per_hand(measured: HandErrors, kind: str) -> Float[np.ndarray, " batch"]:

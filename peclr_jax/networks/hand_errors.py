@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Bool, Float
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
@@ -55,31 +55,35 @@ def measure_errors(
     """
     intrinsics, statistics = inference.intrinsics, estimator.statistics
     knows_pose, knows_hand = (s is not None for s in (statistics.mean_pose, statistics.mean_hand))
-    bone, bone_known = _bone_length(estimator, batch, bone_length)
+    sized = batch["bone_length_valid"] & (batch["bone_length"] > 0)
+    true_bone = np.where(sized, batch["bone_length"], 1.0)
+    if bone_length == "given":
+        bone, bone_known = jnp.asarray(true_bone, jnp.float32), sized
+    elif statistics.bone_length is None:
+        raise UserError("the network knows no mean bone length: choose --config.bone_length=given")
+    else:
+        bone = jnp.full(len(sized), statistics.bone_length, jnp.float32)
+        bone_known = np.ones_like(sized)
+    # The mean pose is lifted at the wrist's true depth: joints that are averaged over all
+    # directions nearly coincide, so that its reference bone has its length far behind any hand.
+    depth_known = sized & batch["keypoints_3d_valid"][:, WRIST]
+    depth = np.where(depth_known, batch["keypoints_3d"][:, WRIST, 2] / true_bone, 1.0)
+    true_depth = jnp.asarray(depth, jnp.float32)
     mean_pose = estimator.mean_estimate(inference.first_matrix)
     joints = np.asarray(inference.estimate.lift(intrinsics, bone))
-    true_depth, depth_known = _root_depth(batch)
+    mean_joints = np.asarray(camera.from_25d(mean_pose, intrinsics, bone, z_root=true_depth))
+    mean_hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
+    labelled, seen = batch["keypoints_3d_valid"], batch["keypoints_2d_valid"]
+    lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
+    # Points, and which of them count.
     in_space = {
-        "prediction": joints,
-        "mean_pose": np.asarray(camera.from_25d(mean_pose, intrinsics, bone, z_root=true_depth)),
-        "mean_hand": np.broadcast_to(
-            np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32), joints.shape
-        ),
+        "prediction": (joints, lifted),
+        "mean_pose": (mean_joints, lifted & depth_known[:, None] & knows_pose),
+        "mean_hand": (np.broadcast_to(mean_hand, joints.shape), labelled & knows_hand),
     }
     in_image = {
-        "prediction": np.asarray(inference.estimate.pose)[..., :2],
-        "mean_pose": np.asarray(mean_pose)[..., :2],
-    }
-    labelled = batch["keypoints_3d_valid"]
-    lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
-    valid_3d = {
-        "prediction": lifted,
-        "mean_pose": lifted & depth_known[:, None] & knows_pose,
-        "mean_hand": labelled & knows_hand,
-    }
-    valid_2d = {
-        "prediction": batch["keypoints_2d_valid"],
-        "mean_pose": batch["keypoints_2d_valid"] & knows_pose,
+        "prediction": (np.asarray(inference.estimate.pose)[..., :2], seen),
+        "mean_pose": (np.asarray(mean_pose)[..., :2], seen & knows_pose),
     }
     to_image = 1 / batch["crop_scale"].astype(np.float64)[:, None, None]
 
@@ -88,37 +92,12 @@ def measure_errors(
         for kind in kinds:
             if kind == "2d":
                 # Distances do not care for the crop's shift.
-                predicted = to_image * in_image[predictor]
-                target, known = to_image * batch["keypoints_2d"], valid_2d[predictor]
+                points, known = in_image[predictor]
+                predicted, target = to_image * points, to_image * batch["keypoints_2d"]
             else:
-                predicted, target = in_space[predictor], batch["keypoints_3d"]
-                known = valid_3d[predictor]
-            measured, counts = scores.errors_of(predicted, target, known, kind=kind)
+                predicted, known = in_space[predictor]
+                target = batch["keypoints_3d"]
+            measured, valid[predictor, kind] = scores.errors_of(predicted, target, known, kind=kind)
             errors[predictor, kind] = measured.astype(np.float32)
-            valid[predictor, kind] = counts
     zoom = np.sqrt(np.abs(np.linalg.det(np.asarray(inference.matrix)[:, :, :2])))
     return HandErrors(errors, valid, zoom * batch["crop_scale"], joints)
-
-
-def _bone_length(
-    estimator: Estimator, batch: Batch, choice: str
-) -> tuple[Float[Array, " batch"], Bool[np.ndarray, " batch"]]:
-    known = batch["bone_length_valid"] & (batch["bone_length"] > 0)
-    if choice == "given":
-        return jnp.asarray(np.where(known, batch["bone_length"], 1.0), jnp.float32), known
-    mean = estimator.statistics.bone_length
-    if mean is None:
-        raise UserError("the network knows no mean bone length: choose --config.bone_length=given")
-    return jnp.full(len(known), mean, jnp.float32), np.ones_like(known)
-
-
-def _root_depth(batch: Batch) -> tuple[Float[Array, " batch"], Bool[np.ndarray, " batch"]]:
-    """Returns the wrist's true depth in bone lengths, and where it is known.
-
-    The mean pose needs it: joints that are averaged over all directions nearly coincide, so that
-    the depth at which its reference bone has its length is far behind any hand.
-    """
-    known = batch["bone_length_valid"] & (batch["bone_length"] > 0)
-    known = known & batch["keypoints_3d_valid"][:, WRIST]
-    depth = batch["keypoints_3d"][:, WRIST, 2] / np.where(known, batch["bone_length"], 1.0)
-    return jnp.asarray(np.where(known, depth, 1.0), jnp.float32), known

@@ -66,19 +66,17 @@ def measure_labels(
     """
     epoch = source.steps_per_epoch
     steps = max(1, min(MAX_HANDS // batch_size, MAX_HANDS if epoch is None else epoch))
+    matrix = crop.source_to_canonical(source_size, view.size, view.source_margin)
+    matrix = jnp.tile(matrix, (batch_size, 1, 1))
     parts = []
     batches: Any = source.batches(0)
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
-            matrix = crop.source_to_canonical(source_size, view.size, view.source_margin)
-            matrix = jnp.tile(matrix, (batch_size, 1, 1))
             on_device = jax.tree.map(jnp.asarray, labels)
             target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(view.size))
             target = target._replace(pose=from_pixels(target.pose, view.size))
-            kept = {
-                name: labels[name] for name in labels if name.startswith(("keypoints_3d", "bone"))
-            }
+            kept = {k: v for k, v in labels.items() if k.startswith(("keypoints_3d", "bone"))}
             parts.append((jax.tree.map(np.asarray, target), kept))
     target, labels = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     if not target.keypoints_valid.any():
@@ -89,14 +87,12 @@ def measure_labels(
     valid = np.stack([target.keypoints_valid, target.keypoints_valid, target.depth_valid], -1)
     mean_pose = target.pose.sum(0, where=valid) / np.maximum(valid.sum(0), 1)
     bones = labels["bone_length"][labels["bone_length_valid"]]
-    complete = labels["keypoints_3d_valid"].all(1)
+    complete = labels["keypoints_3d"][labels["keypoints_3d_valid"].all(1)]
     return LabelStatistics(
         hands=len(target.pose),
         bone_length=float(bones.mean(dtype=np.float64)) if len(bones) else None,
         mean_pose=_as_joints(mean_pose),
-        mean_hand=_as_joints(mean_hand(labels["keypoints_3d"][complete]))
-        if complete.any()
-        else None,
+        mean_hand=_as_joints(mean_hand(complete)) if len(complete) else None,
     )
 
 
@@ -109,9 +105,8 @@ def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 
     joints = joints - joints.mean(1, keepdims=True)
     mean = joints[0]
     for _ in range(_PROCRUSTES_ROUNDS):
-        mean = metrics.procrustes_align(
-            joints, np.broadcast_to(mean, joints.shape), reflection=False
-        ).mean(0)
+        target = np.broadcast_to(mean, joints.shape)
+        mean = metrics.procrustes_align(joints, target, reflection=False).mean(0)
     size = np.linalg.norm(joints, axis=(1, 2)).mean() / np.linalg.norm(mean)
     return (mean - mean[WRIST]) * size
 

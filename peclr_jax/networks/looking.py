@@ -35,20 +35,6 @@ class Sight(NamedTuple):
     mirrored: bool = False
 
 
-class Looked(NamedTuple):
-    """What a network has seen, and what it says.
-
-    Attributes:
-      pose: 2.5D: (x px, y px) in the image, root-relative depth in bone lengths.
-      root_depth: Of the wrist, in bone lengths.
-      squares: The last looks, in pixels of the images.
-    """
-
-    pose: Float[np.ndarray, "hands 21 3"]
-    root_depth: Float[np.ndarray, " hands"]
-    squares: list[Square]
-
-
 class Inference(NamedTuple):
     """What a network says of a batch of an evaluation, and what it was shown.
 
@@ -65,7 +51,9 @@ class Inference(NamedTuple):
     intrinsics: Float[Array, "batch 3 3"]
 
 
-def look(estimator: Estimator, sights: Sequence[Sight], *, passes: int, rows: int) -> Looked:
+def look(
+    estimator: Estimator, sights: Sequence[Sight], *, passes: int, rows: int
+) -> tuple[Estimate, list[Square]]:
     """Looks at some hands, at each of them `passes` times.
 
     Args:
@@ -73,14 +61,17 @@ def look(estimator: Estimator, sights: Sequence[Sight], *, passes: int, rows: in
       sights: At most `rows` hands.
       passes: How many times: first where the sights say, then around what was found.
       rows: Batch size that the network is compiled for.
+
+    Returns:
+      The estimate and the squares that were looked at last, in pixels of the images.
     """
     squares = [sight.square for sight in sights]
-    pose, root_depth = _pass(estimator, sights, squares, rows)
+    estimate = _pass(estimator, sights, squares, rows)
     for _ in range(passes - 1):
-        found = zip(squares, pose[..., :2], strict=True)
+        found = zip(squares, np.asarray(estimate.pose)[..., :2], strict=True)
         squares = [estimator.looking.following(square, points) for square, points in found]
-        pose, root_depth = _pass(estimator, sights, squares, rows)
-    return Looked(pose, root_depth, squares)
+        estimate = _pass(estimator, sights, squares, rows)
+    return estimate, squares
 
 
 def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int) -> Inference:
@@ -106,10 +97,8 @@ def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int)
         Sight(Window(Image.fromarray(image), -0.5, -0.5, (1.0, 1.0)), square, matrix)
         for image, matrix in zip(batch["image"], np.asarray(intrinsics, np.float64), strict=True)
     ]
-    looked = look(estimator, sights, passes=1 if boxed else 2, rows=rows)
-    last = _matrices(looked.squares, estimator.view_size)
-    estimate = Estimate(jnp.asarray(looked.pose, jnp.float32), jnp.asarray(looked.root_depth))
-    return Inference(estimate, last, first, intrinsics)
+    estimate, squares = look(estimator, sights, passes=1 if boxed else 2, rows=rows)
+    return Inference(estimate, _matrices(squares, estimator.view_size), first, intrinsics)
 
 
 def intrinsics_of(
@@ -135,15 +124,10 @@ def fill(array: np.ndarray, rows: int) -> np.ndarray:
 
 def _pass(
     estimator: Estimator, sights: Sequence[Sight], squares: Sequence[Square], rows: int
-) -> tuple[Float[np.ndarray, "hands 21 3"], Float[np.ndarray, " hands"]]:
-    """Returns the 2.5D poses in the images' pixels, and the root depths in bone lengths."""
+) -> Estimate:
     size = estimator.view_size
-    views = np.stack(
-        [
-            cut_out(sight.window, square, size, mirror=sight.mirrored)
-            for sight, square in zip(sights, squares, strict=True)
-        ]
-    )
+    pairs = zip(sights, squares, strict=True)
+    views = np.stack([cut_out(s.window, square, size, mirror=s.mirrored) for s, square in pairs])
     mirrored = np.array([sight.mirrored for sight in sights])
     matrix = np.stack([crop.to_matrix(square, size) for square in squares])
     labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
@@ -155,7 +139,7 @@ def _pass(
     answer = estimator(fill(views, rows), identity, fill(cameras, rows))
     pose = np.array(answer.pose[: len(sights)])
     pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
-    return pose, np.asarray(answer.root_depth[: len(sights)])
+    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)])
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:

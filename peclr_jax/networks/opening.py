@@ -25,8 +25,6 @@ NOTE = "peclr_jax"
 # Side of the released networks' views over the larger side of the hand's box (official test code).
 _RELEASED_HAND_MARGIN = 1 / 0.7
 
-Variables = dict[str, Any]
-
 
 @dataclasses.dataclass(frozen=True)
 class Network:
@@ -34,7 +32,7 @@ class Network:
 
     description: NetworkDescription
     module: nn.Module
-    variables: Variables
+    variables: dict[str, Any]
     source: str
 
     @property
@@ -47,7 +45,7 @@ class Network:
         """Side of the views that it was trained on, pixels."""
         return self.description.view_size
 
-    def part(self, name: str) -> Variables:
+    def part(self, name: str) -> dict[str, Any]:
         """Returns the variables of one part, such as "encoder"."""
         return {
             collection: parts[name] for collection, parts in self.variables.items() if name in parts

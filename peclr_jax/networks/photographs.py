@@ -1,16 +1,16 @@
 """Hands in photos through a network, a batch at a time, in the order of the photos."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
 
-from peclr_jax.geometry import camera
 from peclr_jax.networks.estimator import Estimator
-from peclr_jax.networks.looking import Looked, Sight, look
+from peclr_jax.networks.looking import Sight, look
 from peclr_jax.pages.gallery import Prediction
-from peclr_jax.photos.prepare import Prepared, Skipped
+from peclr_jax.photos.prepare import Prepared, Skipped, Subject
 
 
 def predict_photos(
@@ -30,82 +30,47 @@ def predict_photos(
       passes: How often to look at each hand.
       rows: Hands that the network sees at once.
     """
-    for group in _groups(photos, rows):
-        yield from _predict_group(estimator, group, bone_length, passes, rows)
-
-
-def _groups(
-    photos: Iterable[Prepared | Skipped], most_hands: int
-) -> Iterator[list[Prepared | Skipped]]:
-    """Puts as many photos together as have `most_hands` hands; one that has more stays alone."""
-    group: list[Prepared | Skipped] = []
-    hands = 0
-    for photo in photos:
-        more = len(photo.subjects) if isinstance(photo, Prepared) else 0
+    waiting: deque[Prepared | Skipped] = deque()
+    pending: list[tuple[Prepared, Subject]] = []
+    found: deque[Prediction] = deque()
+    for photo in chain(photos, [None]):
+        if photo is not None:
+            waiting.append(photo)
+        if isinstance(photo, Prepared):
+            pending += [(photo, subject) for subject in photo.subjects]
         # Photos without a hand are kept in memory, too.
-        if group and (hands + more > most_hands or len(group) >= 2 * most_hands):
-            yield group
-            group, hands = [], 0
-        group.append(photo)
-        hands += more
-    if group:
-        yield group
+        last = photo is None or len(waiting) >= 2 * rows
+        while len(pending) >= (1 if last else rows):
+            found += _predict(estimator, pending[:rows], bone_length, passes, rows)
+            del pending[:rows]
+        while waiting and _count(waiting[0]) <= len(found):
+            first = waiting.popleft()
+            hands = [found.popleft() for _ in range(_count(first))]
+            if isinstance(first, Skipped):
+                yield first
+            elif all(np.isfinite(hand.keypoints_3d).all() for hand in hands):
+                yield first, hands
+            else:
+                yield Skipped(first.path, "the network's answer is not a finite number")
 
 
-def _predict_group(
+def _count(photo: Prepared | Skipped) -> int:
+    return len(photo.subjects) if isinstance(photo, Prepared) else 0
+
+
+def _predict(
     estimator: Estimator,
-    photos: Sequence[Prepared | Skipped],
+    subjects: Sequence[tuple[Prepared, Subject]],
     bone_length: float,
     passes: int,
     rows: int,
-) -> Iterator[tuple[Prepared, list[Prediction]] | Skipped]:
-    subjects = [
-        (photo, subject)
-        for photo in photos
-        if isinstance(photo, Prepared)
-        for subject in photo.subjects
+) -> list[Prediction]:
+    sights = [
+        Sight(s.window, s.square, photo.intrinsics, mirrored=s.hand.handedness == "left")
+        for photo, s in subjects
     ]
-    predictions: list[Prediction] = []
-    for start in range(0, len(subjects), rows):
-        group = subjects[start : start + rows]
-        sights = [
-            Sight(
-                subject.window,
-                subject.square,
-                photo.intrinsics,
-                mirrored=subject.hand.handedness == "left",
-            )
-            for photo, subject in group
-        ]
-        looked = look(estimator, sights, passes=passes, rows=rows)
-        joints = _lift(looked, sights, bone_length)
-        predictions += [
-            Prediction(subject.hand, square, pose[:, :2], hand)
-            for (_, subject), square, pose, hand in zip(
-                group, looked.squares, looked.pose, joints, strict=True
-            )
-        ]
-    waiting = iter(predictions)
-    for photo in photos:
-        if isinstance(photo, Skipped):
-            yield photo
-            continue
-        of_photo = [next(waiting) for _ in photo.subjects]
-        if all(np.isfinite(prediction.keypoints_3d).all() for prediction in of_photo):
-            yield photo, of_photo
-        else:
-            yield Skipped(photo.path, "the network's answer is not a finite number")
-
-
-def _lift(
-    looked: Looked, sights: Sequence[Sight], bone_length: float
-) -> Float[np.ndarray, "hands 21 3"]:
-    """Returns the joints in the cameras' space, metres."""
+    estimate, squares = look(estimator, sights, passes=passes, rows=rows)
     intrinsics = np.stack([sight.intrinsics for sight in sights])
-    joints = camera.from_25d(
-        jnp.asarray(looked.pose, jnp.float32),
-        jnp.asarray(intrinsics, jnp.float32),
-        bone_length,
-        z_root=jnp.asarray(looked.root_depth),
-    )
-    return np.asarray(joints)
+    joints = estimate.lift(jnp.asarray(intrinsics, jnp.float32), bone_length)
+    found = zip(subjects, squares, *map(np.asarray, (estimate.pose, joints)), strict=True)
+    return [Prediction(s.hand, square, pose[:, :2], hand) for (_, s), square, pose, hand in found]

@@ -59,14 +59,30 @@ class TorchFileSpec(Spec):
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateSpec(Spec):
-    """Evaluation of a fine-tuned network on a labelled split.
+class QuestionSpec(Spec):
+    """A fine-tuned network, and the data that it is asked about.
 
     Attributes:
       checkpoint: A fine-tuning run's folder, or one of its steps.
       split: "" for "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other
         data sets.
       batch_size: Images at a time; nothing but speed and memory depends on it.
+    """
+
+    task: str = ""
+    recipe: str = "default"
+    checkpoint: str = "runs/finetune"
+    init: TorchFileSpec = TorchFileSpec()
+    data: EvaluationDataSpec = EvaluationDataSpec()
+    split: str = ""
+    batch_size: PositiveInt = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateSpec(QuestionSpec):
+    """Evaluation on a labelled split.
+
+    Attributes:
       crop: What the network is shown: "box", the surroundings of the labelled hand's box, as in
         training; "two_pass", without a box, the middle of the image and then the surroundings of
         the network's own estimate, as `predict` does.
@@ -78,12 +94,6 @@ class EvaluateSpec(Spec):
     """
 
     task: Literal["evaluate"] = "evaluate"
-    recipe: str = "default"
-    checkpoint: str = "runs/finetune"
-    init: TorchFileSpec = TorchFileSpec()
-    data: EvaluationDataSpec = EvaluationDataSpec()
-    split: str = ""
-    batch_size: PositiveInt = 64
     crop: Literal["box", "two_pass"] = "box"
     bone_length: Literal["given", "mean"] = "given"
     resamples: NonNegativeInt = 1000
@@ -92,14 +102,11 @@ class EvaluateSpec(Spec):
 
 
 @dataclasses.dataclass(frozen=True)
-class EquivarianceSpec(Spec):
-    """How equivariant a fine-tuned network is (Sec. 11, Figs. 9 and 10).
+class EquivarianceSpec(QuestionSpec):
+    """How equivariant a fine-tuned network is (Sec. 11, Figs. 9 and 10); labels are not needed.
 
     Attributes:
-      checkpoint: A fine-tuning run's folder, or one of its steps.
       baseline: Another network to compare with; "" for none.
-      data: Labels are not needed.
-      split: As in `EvaluateSpec`.
       images: The first of the split; 0 for all (each passes the network 138 times).
       rotation_deg: Largest rotation, either way (Fig. 9).
       rotation_step_deg: Step between rotations.
@@ -108,13 +115,7 @@ class EquivarianceSpec(Spec):
     """
 
     task: Literal["equivariance"] = "equivariance"
-    recipe: str = "default"
-    checkpoint: str = "runs/finetune"
-    init: TorchFileSpec = TorchFileSpec()
     baseline: str = ""
-    data: EvaluationDataSpec = EvaluationDataSpec()
-    split: str = ""
-    batch_size: PositiveInt = 64
     images: NonNegativeInt = 256
     rotation_deg: NonNegativeFloat = 80.0
     rotation_step_deg: PositiveFloat = 10.0

@@ -1,13 +1,7 @@
-"""The file of joints and vertices that the challenges of FreiHAND and HO-3D want.
-
-`pred.zip` holds `pred.json`: a list of the joints (images, 21, 3) and a list of the vertices
-(images, 778, 3), metres, in the order of the evaluation images. No mesh is predicted: the vertices
-are zeros, and the scores that the challenge makes of them mean nothing.
-"""
+"""The file of joints and vertices that peclr_jax/tasks/submission.py writes."""
 
 import json
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -18,6 +12,7 @@ import ijson
 import numpy as np
 from jaxtyping import Float
 
+from peclr_jax import files
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 
@@ -30,19 +25,13 @@ _LISTS = (("joints", NUM_JOINTS), ("vertices", NUM_VERTICES))
 
 def write(path: Path, hands: Iterator[Float[np.ndarray, "21 3"]]) -> None:
     """Writes the joints of every image, metres, in the evaluation's order: all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with (
-            zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive,
-            archive.open(FILE, "w", force_zip64=True) as file,
-        ):
-            for text in _content(hands):
-                file.write(text.encode())
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    os.replace(partial, path)
+    with (
+        files.writing(path) as text,
+        zipfile.ZipFile(text.buffer, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(FILE, "w", force_zip64=True) as file,
+    ):
+        for part in _content(hands):
+            file.write(part.encode())
 
 
 def _content(hands: Iterator[Float[np.ndarray, "21 3"]]) -> Iterator[str]:

@@ -231,7 +231,7 @@ def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -
             pages.save(pages.pck(drawn, unit=unit), workdir / "pck.png")
             break
     for name in ("best", "worst"):
-        if panels := getattr(extremes, name):
+        if panels := extremes.panels(name):
             pages.save(pages.hand_panels(panels), workdir / f"{name}.png")
 
 

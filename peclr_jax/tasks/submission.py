@@ -27,39 +27,27 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Inference, look_at_batch
 from peclr_jax.networks.opening import open_network
-from peclr_jax.networks.spec import EvaluationDataSpec, TorchFileSpec
+from peclr_jax.networks.spec import EvaluationDataSpec, QuestionSpec
 from peclr_jax.pages.terminal import say
-from peclr_jax.specs import PositiveInt, Spec
 
 Joints = Float[Array, "batch 21 3"]
 
 
 @dataclasses.dataclass(frozen=True)
-class SubmissionSpec(Spec):
+class SubmissionSpec(QuestionSpec):
     """A submission to a challenge.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
-      checkpoint: A fine-tuning run's folder, or one of its steps.
-      init: A network of PyTorch's in its place.
       challenge: Whose rules: they say what is given of every hand besides its image, and the order
         and axes of the joints.
-      data: The data.
-      split: As in `EvaluateSpec`.
-      batch_size: Images at a time.
       crop: As in `EvaluateSpec`. FreiHAND has the boxes of the labels once
         FreiHAND_pub_v2_eval.zip lies beside the images.
     """
 
     task: Literal["submission"] = "submission"
-    recipe: str = "default"
-    checkpoint: str = "runs/finetune"
-    init: TorchFileSpec = TorchFileSpec()
     challenge: Literal["freihand", "ho3d"] = "freihand"
     data: EvaluationDataSpec = EvaluationDataSpec(names="freihand")
     split: str = "evaluation"
-    batch_size: PositiveInt = 64
     crop: Literal["box", "two_pass"] = "two_pass"
 
 

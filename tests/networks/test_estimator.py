@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from peclr_jax.errors import UserError
-from peclr_jax.networks.estimator import canonical_matrix, open_estimator
+from peclr_jax.geometry import crop
+from peclr_jax.networks.estimator import open_estimator
 from tests.conftest import REFERENCE
 
 BEFORE = REFERENCE / "before_specs"
@@ -26,7 +27,7 @@ def test_a_network_from_before_specs_answers_as_it_did():
 
 def test_the_mean_pose_is_the_same_in_every_view(network):
     mean = np.asarray(network.statistics.mean_pose)
-    matrix = canonical_matrix(network, 24, 1)
+    matrix = crop.source_to_canonical(24, 16, 1.5)[None]
     pose = np.asarray(network.mean_estimate(matrix))[0]
     # Half a view of 16 px, and as many pixels of the source.
     np.testing.assert_allclose(pose[:, :2], 11.5 + 8 * mean[:, :2], atol=1e-4)
@@ -35,11 +36,13 @@ def test_the_mean_pose_is_the_same_in_every_view(network):
     assert np.ptp(closer[:, 0]) == pytest.approx(np.ptp(pose[:, 0]) / 2, rel=1e-4)
 
 
-def test_pre_trained_networks_know_no_poses():
-    with pytest.raises(UserError, match=r"of the task 'pretrain', which knows no poses: name one"):
-        open_estimator(BEFORE / "pretrain")
-
-
-def test_no_checkpoint_is_named():
-    with pytest.raises(UserError, match=r"no checkpoint is named: give --config\.checkpoint"):
-        open_estimator("")
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (BEFORE / "pretrain", "of the task 'pretrain', which knows no poses: name one"),
+        ("", r"no checkpoint is named: give --config\.checkpoint"),
+    ],
+)
+def test_who_cannot_be_asked(checkpoint, message):
+    with pytest.raises(UserError, match=message):
+        open_estimator(checkpoint)

@@ -15,7 +15,6 @@ def description(opened):
 
 
 def with_data(description, **fields):
-    """The description of a network that was trained on other data."""
     return dataclasses.replace(description, data=dataclasses.replace(description.data, **fields))
 
 
@@ -47,12 +46,10 @@ def test_other_data_do_not_inherit_raw_files(description):
     data = resolve_data(EvaluationDataSpec(manual_dir="elsewhere"), description, "box")
     assert (data.names, data.manual_dir) == ("freihand", "elsewhere")
     rendered = EvaluationRenderedSpec(held_out=7, background="clutter")
-    data = resolve_data(
-        EvaluationDataSpec(source="rendered", rendered=rendered), description, "box"
-    )
-    assert (data.source, data.rendered.held_out, data.rendered.background) == (
-        *("rendered", 7, "clutter"),
-    )
+    given = EvaluationDataSpec(source="rendered", rendered=rendered)
+    data = resolve_data(given, description, "box")
+    assert data.source == "rendered"
+    assert (data.rendered.held_out, data.rendered.background) == (7, "clutter")
     assert default_split(data) == "held_out"
     assert describe_data(data, "held_out") == "rendered hands (held_out)"
 
@@ -67,8 +64,7 @@ def test_versions_are_evaluated_one_by_one(description, background):
 
 
 def test_of_a_mixture_the_records_are_evaluated_on(description, places):
-    names = {"names": "rendered,freihand", "weights": "1,3", "manual_dir": ""}
-    mixed = with_data(description, **names)
+    mixed = with_data(description, names="rendered,freihand", weights="1,3", manual_dir="")
     of_raw = {name.removeprefix("data."): place for name, place in places.items()}
     for fields in (of_raw, {"names": "freihand"}):
         data = resolve_data(EvaluationDataSpec(**fields), mixed, "box")

@@ -1,11 +1,11 @@
 """The hands that are shown are the best and the worst of all."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from peclr_jax.networks import extremes, hand_errors
-from peclr_jax.networks.estimator import Estimate
 
 
 def test_extremes_are_those_of_all_batches(hands, exact, network):
@@ -16,24 +16,16 @@ def test_extremes_are_those_of_all_batches(hands, exact, network):
     kept = extremes.Extremes(3, network.view_size)
     for start in (0, 5, 10, 15):
         rows = slice(start, start + 5)
-        part = hand_errors.HandErrors(
-            {key: value[rows] for key, value in measured.errors.items()},
-            {key: value[rows] for key, value in measured.valid.items()},
-            measured.to_view[rows],
-            measured.joints[rows],
+        part, inferred, batch = jax.tree.map(
+            lambda x, rows=rows: x[rows], (measured, exact, dict(hands))
         )
-        inferred = exact._replace(estimate=Estimate(*(part_[rows] for part_ in exact.estimate)))
-        kept.add({name: array[rows] for name, array in hands.items()}, inferred, part)
-
-    def titles(order):
-        return [f"hand {hands['sample_id'][i]}, version {hands['version'][i]}:" for i in order]
-
+        kept.add(batch, inferred, part)
     order = np.argsort(errors)
-    for panels, expected in ((kept.best, order[:3]), (kept.worst, order[::-1][:3])):
-        assert len(panels) == 3
-        for panel, start in zip(panels, titles(expected), strict=True):
+    for name, expected in (("best", order[:3]), ("worst", order[::-1][:3])):
+        for panel, i in zip(kept.panels(name), expected, strict=True):
+            start = f"hand {hands['sample_id'][i]}, version {hands['version'][i]}:"
             assert panel.title.startswith(start)
-    assert "PA-EPE 0.00 cm" in kept.best[0].title
+    assert "PA-EPE 0.00 cm" in kept.panels("best")[0].title
 
 
 @pytest.mark.parametrize(
@@ -51,7 +43,7 @@ def test_what_is_shown_is_what_the_network_saw(hands, exact, network, scale, shi
     kept = extremes.Extremes(1, 8)
     measured = hand_errors.measure_errors(network, hands, exact, "given")
     kept.add(hands, exact._replace(matrix=matrix), measured)
-    (panel,) = kept.best
+    (panel,) = kept.panels("best")
     assert tuple(panel.image[0, 0, :2]) == first
     assert panel.image.shape[:2] == size
     shifts = panel.predicted_2d + first - np.asarray(exact.estimate.pose)[..., :2]

@@ -49,11 +49,8 @@ def test_without_a_label_nothing_is_measured(network, hands, exact):
         assert valid[3:].all()
     assert measured.valid["prediction", "2d"].all()
     assert measured.valid["mean_hand", "pa"][:2].all()
-    assert (
-        hand_errors.measure_errors(network, lacking, exact, "mean")
-        .valid["prediction", "3d"][1]
-        .all()
-    )
+    measured = hand_errors.measure_errors(network, lacking, exact, "mean")
+    assert measured.valid["prediction", "3d"][1].all()
 
 
 def test_the_mean_pose_lies_at_the_true_depth(network, hands, exact):

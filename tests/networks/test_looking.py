@@ -41,8 +41,8 @@ def test_the_second_pass_looks_at_the_estimate_of_the_first(opened, network, giv
     for row in range(2):
         window = Window(Image.fromarray(batch["image"][row]), -0.5, -0.5, (1.0, 1.0))
         sight = Sight(window, first, np.asarray(inferred.intrinsics[row]))
-        glimpse = look(network, [sight], passes=1, rows=16)
-        second = network.looking.following(first, glimpse.pose[0, :, :2])
+        glimpse, _ = look(network, [sight], passes=1, rows=16)
+        second = network.looking.following(first, np.asarray(glimpse.pose)[0, :, :2])
         assert second != first
         np.testing.assert_allclose(inferred.matrix[row], crop.to_matrix(second, 16), rtol=1e-3)
 

@@ -18,26 +18,26 @@ from peclr_jax.tasks import evaluate, predict
 from peclr_jax.tasks.predict import PredictSpec
 
 
-def state_dict(network):
+@pytest.fixture(scope="module")
+def weights(network):
     """The small fine-tuned network in the layout of the official ones."""
     variables = released.from_pose_network(network.variables, network.view_size)
-    return torch_weights.to_state_dict(jax.tree.map(np.asarray, variables))
+    return {"state_dict": torch_weights.to_state_dict(jax.tree.map(np.asarray, variables))}
 
 
 @pytest.fixture(scope="module")
-def ours(opened, network, tmp_path_factory):
+def ours(opened, weights, tmp_path_factory):
     """A file of ours, with the run's config in it."""
     path = tmp_path_factory.mktemp("torch") / "ours.pth"
-    note = json.dumps(opened.description.to_json())
-    torch_writing.write(path, {"state_dict": state_dict(network), NOTE: note})
+    torch_writing.write(path, weights | {NOTE: json.dumps(opened.description.to_json())})
     return path
 
 
 @pytest.fixture(scope="module")
-def official(network, tmp_path_factory):
+def official(weights, tmp_path_factory):
     """The same weights as if they were official: nothing but tensors."""
     path = tmp_path_factory.mktemp("torch") / "official.pth"
-    torch_writing.write(path, {"state_dict": state_dict(network)})
+    torch_writing.write(path, weights)
     return path
 
 

@@ -2,8 +2,6 @@
 
 import sys
 
-import jax
-import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
@@ -15,49 +13,35 @@ from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs.initialisation import resolve
 from peclr_jax.runs.spec import FinetuneSpec
-from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.restoring import restore_config, restore_params
+from tests.conftest import REFERENCE
+from tests.small_networks import save
+
+STORED = REFERENCE / "before_specs/finetune"
 
 
 @pytest.fixture(scope="module")
-def network(tmp_path_factory):
-    """Config and variables of a small fine-tuned network."""
-    config = finetune.get_config("quick+scratch")
-    config.model.width, config.views.size = 4, 16
-    joints = np.zeros((21, 3)).tolist()
-    statistics = {"bone_length": 0.03, "mean_pose": joints, "mean_hand": joints}
-    spec = specs.from_config(FinetuneSpec, config)
-    made = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
-    inputs = np.zeros((1, 16, 16, 3), np.float32), np.eye(3, dtype=np.float32)[None]
-    shapes = jax.eval_shape(made.init, jax.random.key(0), *inputs)
-    stored = {**specs.to_dict(spec), "statistics": statistics}
-    return stored, jax.tree.map(lambda s: np.zeros(s.shape, np.float32), shapes)
+def variables():
+    return restore_params(STORED)
 
 
 @pytest.fixture
-def checkpoint(network, tmp_path):
-    """Saves the network with some fields of its config changed."""
+def checkpoint(variables, tmp_path):
+    """Saves a stored network with some fields of its config changed."""
 
-    def save(**changes):
-        config = ConfigDict(network[0])
+    def save_changed(**changes):
+        config = ConfigDict(restore_config(STORED))
         config.update_from_flattened_dict(changes)
-        with Checkpoints(tmp_path / "run", config.to_dict(), save_every=1) as saver:
-            saver.save(1, dict(network[1]))
-        return tmp_path / "run"
+        return save(tmp_path / "run", config.to_dict(), variables)
 
-    return save
+    return save_changed
 
 
 def test_a_stored_config_opens_no_place_of_its_own(checkpoint, tmp_path):
     elsewhere = tmp_path / "elsewhere"
-    run = checkpoint(
-        **{
-            "data.rendered.cache_dir": str(elsewhere),
-            "data.data_dir": str(elsewhere),
-            "data.manual_dir": str(elsewhere),
-            "init.torch_checkpoint": str(elsewhere / "evil.pth"),
-            "init.checkpoint": str(elsewhere / "evil"),
-        }
-    )
+    places = ("data.rendered.cache_dir", "data.data_dir", "data.manual_dir")
+    inits = ("init.torch_checkpoint", "init.checkpoint")
+    run = checkpoint(**dict.fromkeys((*places, *inits), str(elsewhere)))
     description = open_network(run).description
     given = EvaluationDataSpec()
     data = resolve_data(given, description, "box")
@@ -84,18 +68,14 @@ def test_a_stored_config_opens_no_place_of_its_own(checkpoint, tmp_path):
         ("model.architecture", "os.system", r"model\.architecture is 'os\.system'"),
         ("model.stem", "__import__", r"model\.stem is '__import__'"),
         ("task", "../../evil", "is a checkpoint of the task"),
+        ("model.width", 8, r"holds .* as .*, but the network that its config"),
     ],
 )
-def test_stored_configs_beyond_reason_are_refused(field, value, message, checkpoint):
-    run = checkpoint(**{field: value})
+def test_stored_configs_beyond_reason_or_of_another_network_are_refused(
+    field, value, message, checkpoint
+):
     with pytest.raises(ValueError, match=message):
-        open_network(run)
-
-
-def test_a_config_of_another_network_is_refused(checkpoint):
-    run = checkpoint(**{"model.width": 8})
-    with pytest.raises(ValueError, match=r"holds .* as .*, but the network that its config"):
-        open_network(run)
+        open_network(checkpoint(**{field: value}))
 
 
 @pytest.mark.parametrize(
@@ -110,9 +90,8 @@ def test_a_config_beside_foreign_weights_is_checked(note):
         from_note(note, "evil.pth")
 
 
-def test_nothing_is_imported_by_a_stored_name(network):
+def test_nothing_is_imported_by_a_stored_name():
     before = set(sys.modules)
-    config = dict(network[0], task="this")
     with pytest.raises(ValueError, match="of the task 'this'"):
-        from_json(config, {}, "evil")
+        from_json(restore_config(STORED) | {"task": "this"}, {}, "evil")
     assert "this" not in set(sys.modules) - before

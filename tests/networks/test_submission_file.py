@@ -64,6 +64,8 @@ JOINTS, MESH = [[0.0, 0.0, 0.5]] * 21, [[0, 0, 0]] * 778
         ([[[[[0.0]] * 3] * 21], [MESH]], "joints of image 0 .* not 21 points"),
         ([[[[True] * 3] * 21], [MESH]], "joints of image 0 .* not 21 points"),
         ([[[*JOINTS[:20], ["0", 0, 0]]], [MESH]], "joints of image 0"),
+        ([[[*JOINTS[:20], [True, 0, 0]]], [MESH]], "joints of image 0"),
+        ([[{"a": [1]}], [MESH]], "joints of image 0"),
     ],
 )
 def test_what_the_challenge_would_refuse_is_refused(content, message, tmp_path):
@@ -73,12 +75,16 @@ def test_what_the_challenge_would_refuse_is_refused(content, message, tmp_path):
     assert "\n" not in str(raised.value)
 
 
-def test_the_image_that_is_wrong_is_named(tmp_path):
-    pack(tmp_path / "pred.zip", [[JOINTS] * 3, [MESH, MESH, [*MESH, [0, 0, 0]]]])
-    with pytest.raises(ValueError, match=r"vertices of image 2 .* not 778 points"):
-        submission_file.check(tmp_path / "pred.zip", 3)
-    pack(tmp_path / "pred.zip", [[JOINTS, JOINTS[:3], JOINTS], [MESH] * 3])
-    with pytest.raises(ValueError, match=r"joints of image 1 .* not 21 points"):
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([[JOINTS] * 3, [MESH, MESH, [*MESH, [0, 0, 0]]]], r"vertices of image 2 .* not 778 point"),
+        ([[JOINTS, JOINTS[:3], JOINTS], [MESH] * 3], r"joints of image 1 .* not 21 points"),
+    ],
+)
+def test_the_image_that_is_wrong_is_named(content, message, tmp_path):
+    pack(tmp_path / "pred.zip", content)
+    with pytest.raises(ValueError, match=message):
         submission_file.check(tmp_path / "pred.zip", 3)
 
 

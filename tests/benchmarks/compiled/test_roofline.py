@@ -25,8 +25,7 @@ def resnet50():
 def test_published_operations(architecture, gmacs, parameters):
     traced = network.network_of(architecture, 224)
     features = 512 if architecture == "resnet18" else 2048
-    classifier = features * 1000
-    head = features * 512 + 512 * 128
+    classifier, head = features * 1000, features * 512 + 512 * 128
     # Multiplications and additions, and parameters, of torchvision's networks.
     encoder = network.forward_flops(traced) / 2 - head
     assert (encoder + classifier) / 1e9 == pytest.approx(gmacs, rel=2e-3)
@@ -61,6 +60,8 @@ def test_fusing_moves_fewer_bytes_for_the_same_operations(resnet50):
         flops.append(sum(one.flops for one in listed))
     assert moved[0] > moved[1] > moved[2] > 0
     assert flops[0] == flops[1] == flops[2]
+    with pytest.raises(ValueError, match="unknown rule 'some'"):
+        passes.passes(resnet50, 1, "some")
 
 
 def test_a_basic_block_by_hand():
@@ -100,8 +101,3 @@ def test_known_devices():
     assert roofline.datasheet("NVIDIA H100 PCIe").flops < roofline.datasheet("NVIDIA H100").flops
     assert roofline.datasheet("NVIDIA A100-SXM4-40GB").flops == 312e12
     assert roofline.datasheet("cpu") is None
-
-
-def test_an_unknown_rule_is_refused(resnet50):
-    with pytest.raises(ValueError, match="unknown rule 'some'"):
-        passes.passes(resnet50, 1, "some")

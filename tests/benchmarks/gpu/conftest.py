@@ -58,30 +58,15 @@ def spreads():
 @pytest.fixture
 def results(spreads):
     """What the suite might measure on an H100."""
-    ours = spreads(
-        pairs_per_second=8000.0,
-        step_ms=64.0,
-        constant_batch_ms=63.68,
-        model_tflop=8.0,
-        fused_gb=117.0,
-    )
+    times = {"pairs_per_second": 8000.0, "step_ms": 64.0, "constant_batch_ms": 63.68}
+    ours = spreads(**times, model_tflop=8.0, fused_gb=117.0)
     best = spreads(pairs_per_second=5000.0, step_ms=102.4, views_given_ms=100.0)
     official = spreads(pairs_per_second=1000.0, step_ms=512.0, views_given_ms=512.0)
-    beside = {
-        OURS: ours,
-        BEST: best,
-        OFFICIAL: official,
-        OPENCV: spreads(pairs_per_second=900.0),
-    }
+    opencv = spreads(pairs_per_second=900.0)
+    beside = {OURS: ours, BEST: best, OFFICIAL: official, OPENCV: opencv}
     pairs = [(OURS, peer, "pairs_per_second") for peer in (BEST, OFFICIAL)]
-    parts = spreads(
-        step_ms=64.0,
-        augmentation_percent=3.0,
-        forward_percent=30.0,
-        loss_percent=1.0,
-        backward_percent=64.0,
-        optimizer_percent=2.0,
-    )
+    shares = {"augmentation": 3.0, "forward": 30.0, "loss": 1.0, "backward": 64.0, "optimizer": 2.0}
+    parts = spreads(step_ms=64.0, **{f"{name}_percent": one for name, one in shares.items()})
     return {
         CEILINGS: {"attained": spreads(matmul_tflops=800.0, copy_tbs=3.0)},
         "resnet50, 512 pairs": harness.with_ratios(beside, pairs),

@@ -14,16 +14,11 @@ def test_groups_that_do_not_fit_into_the_time_are_left_out_and_shorter_ones_are_
     monkeypatch, in_process, attempt, clock
 ):
     taking = {OURS: [attempt(rate=1.0, clock=clock, lasts=60.0)]}
-    groups = [
-        Group("first", taking, 1, 50.0),
-        Group("long", taking, 1, 45.0),
-        Group("short", taking, 1, 30.0),
-        Group("other", taking, 1, 0.0),
-    ]
+    expected = {"first": 50.0, "long": 45.0, "short": 30.0, "other": 0.0}
+    groups = [Group(name, taking, 1, seconds) for name, seconds in expected.items()]
     monkeypatch.setattr(plan, "groups", lambda scale, cached: groups)
     budget = Budget(100.0, clock)
-    patterns = ("first", "long", "short")
-    results, left_out = suite.measure(TOY, budget, patterns=patterns)
+    results, left_out = suite.measure(TOY, budget, patterns=("first", "long", "short"))
     assert list(results) == ["first", "short"]
     assert left_out["long"] == "would take some 45 s, 40 s were left"
     assert left_out["other"] == "not asked for"
@@ -33,13 +28,8 @@ def test_groups_that_do_not_fit_into_the_time_are_left_out_and_shorter_ones_are_
 
 
 def test_a_report_is_written_whole_and_goes_on_where_it_stopped(tmp_path, results):
-    environment = {
-        "device": "NVIDIA H100",
-        "processor": "p",
-        "cores": 1,
-        "date": "2000-01-01",
-        "commit": "c",
-    }
+    environment = {"device": "NVIDIA H100", "processor": "p", "cores": 1, "commit": "c"}
+    environment["date"] = "2000-01-01"
     skipped = {OURS: {"skipped": turns.OUT_OF_TIME}}
     result = {
         "environment": environment,
