@@ -1,8 +1,4 @@
-"""From a spec to batches on the devices: records, memory or rendered hands, one iterator.
-
-Which examples a batch holds is computed from (data, seed, step) alone (see `order`), so a resumed
-run starts at its step at once, and any number of processes sees the same batches.
-"""
+"""From a spec to batches on the devices: records, memory or rendered hands, one iterator."""
 
 import hashlib
 import json
@@ -64,11 +60,6 @@ def make_source(
       batch_size: Rows of a batch, over all processes.
       seed: Seed of the images' order.
       mesh: The devices; batches are split over its `data` axis.
-
-    Raises:
-      UserError: If raw files are broken, images too few for a batch, or without versions to pair.
-      MissingFileError: If there are no records and no raw files to write them from.
-      OutOfMemoryError: If the cache does not fit.
     """
     process = jax.process_index(), jax.process_count()
     if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
@@ -133,10 +124,6 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
       split: Name of the TFDS split; of rendered hands, "train" or "held_out".
       batch_size: Rows of a batch.
       label_subset: Whether to keep to `spec.label_fraction`, as training does.
-
-    Raises:
-      UserError: If there is no such split, or raw files are broken.
-      MissingFileError: If there are no records and no raw files to write them from.
     """
     if batch_size < 1:
         raise UserError(f"a batch needs at least one image, got a batch size of {batch_size}")

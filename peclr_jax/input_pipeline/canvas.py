@@ -2,8 +2,7 @@
 
 Resampling would be TensorFlow's most expensive step after decoding, and the view resamples once
 more. Instead the part of the window inside the image, as it is decoded, is copied into the corner
-of a square canvas. The rest of the canvas is black, so that a view of the canvas is black where a
-view of the crop (see `crop`) is.
+of a square canvas, which is black elsewhere, as the crop (see `crop`) is beyond the image.
 """
 
 from typing import NamedTuple
@@ -39,8 +38,7 @@ def canvas_side(size: int) -> int:
 
     For crops of 192 it is 256, so that FreiHAND's images of 224 always fit. Windows are decoded at
     0.7 to 1.4 times the size of the crop: of those inside large images about one in twelve does not
-    fit and is resampled in TensorFlow, to the size of the crop. Views therefore have at most 4/3 of
-    the resolution of crops, which keeps aliasing as rare as with crops.
+    fit and is resampled in TensorFlow. This keeps aliasing about as rare as with crops.
     """
     return -(-4 * size // 3)
 
@@ -73,10 +71,7 @@ def lay_out(
 
 
 def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
-    """Decodes a JPEG, () string, to (rows, columns * 3) uint8 of the shape `layout.form`.
-
-    Rows are padded to a canvas faster than pixels.
-    """
+    """Decodes a JPEG, () string, to uint8 of `layout.form`: rows are padded faster than pixels."""
     pixels = crop.decode(image, layout.halvings, layout.part)
     pixels = tf.cond(
         layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.form // [1, 3])

@@ -1,8 +1,7 @@
 """Square crops around the hand, in TensorFlow; imported only where records are decoded.
 
-A crop is a window of whole pixels, resized: this is the only resampling that is fast in TensorFlow
-(others take longer than decoding the JPEG). The window therefore misses the wanted one by up to
-half a pixel of the decoded image. The matrix of the crop (`to_matrix`) is exact.
+A crop is a window of whole pixels, resized: the only resampling that is fast in TensorFlow. It
+misses the wanted window by up to half a decoded pixel; its matrix (`to_matrix`) is exact.
 """
 
 from typing import NamedTuple
@@ -96,8 +95,7 @@ def inside(window: Window, shape: tf.Tensor) -> tf.Tensor:
 def border(window: Window, part: tf.Tensor) -> tf.Tensor:
     """Returns by how much windows reach over the borders of their images, before and after `part`.
 
-    It is (..., 2, 2) int32, for rows and for columns; some are negative if the window lies wholly
-    beyond the border.
+    It is (..., 2, 2) int32, rows and columns; partly negative for windows wholly beyond the border.
     """
     first = window.origin[..., ::-1]
     low, extent = part[..., :2], part[..., 2:]

@@ -26,9 +26,6 @@ def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:
       needed: Bytes of the whole cache.
       mesh: The devices.
       free: Bytes free on each device; asked of the device by default.
-
-    Raises:
-      OutOfMemoryError: If not even a part fits.
     """
     free = _least_of_all_processes(_free_memory(mesh)) if free is None else free
     if free is None or needed <= LARGEST_SHARE * free:
@@ -61,10 +58,7 @@ def _least_of_all_processes(free: int | None) -> int | None:
 
 
 class DeviceCache:
-    """Examples, the same on every process, in device memory; only indices cross the bus.
-
-    They are "replicated" or "sharded", as `placement` says; chosen by size by default.
-    """
+    """Examples, the same on every process, in device memory; placed as `choose_placement` says."""
 
     def __init__(self, arrays: Batch, mesh: Mesh, placement: str | None = None):
         needed = sum(array.nbytes for array in arrays.values())
@@ -97,11 +91,7 @@ def _pad(array: np.ndarray, multiple: int) -> np.ndarray:
 
 
 def _gather(mesh: Mesh, sharded: bool) -> Callable[..., Any]:
-    """Makes a function by which devices take their rows of a batch.
-
-    Each takes them from its own copy; where the examples are sharded, each gives what it holds,
-    and the sum of all is the batch.
-    """
+    """Makes a gather of rows; if sharded, a batch is the sum of what each device holds."""
 
     def own_rows(arrays: dict[str, Array], indices: Array) -> dict[str, Array]:
         count = len(indices) // mesh.size

@@ -1,7 +1,4 @@
-"""Opens data sets of records: finds them or has them written, and reads the splits asked for.
-
-Imported only where records are read, for it brings in TensorFlow.
-"""
+"""Opens data sets of records; imported only where they are read, for it brings in TensorFlow."""
 
 import hashlib
 from pathlib import Path
@@ -78,12 +75,7 @@ def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
 
 
 def open_datasets(spec: DataSpec) -> list[Any]:
-    """Returns a prepared TFDS builder for each name except that of the rendered hands.
-
-    Raises:
-      MissingFileError: If there are no records and no raw files to write them from.
-      UserError: If a name is unknown, raw files are broken, or records cannot be read in any order.
-    """
+    """Returns a prepared TFDS builder for each name except that of the rendered hands."""
     names = spec.record_names
     manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
     # Process 0 writes the records if there are none.

@@ -155,9 +155,8 @@ def cached(
 ) -> MemoryStore:
     """Reads a pool of hands from a folder, or renders it and writes it there.
 
-    The pool is not kept, and the run goes on, where it has more than a gibibyte or the folder
-    cannot be written (which is logged). Several processes render together unless all of them find
-    the pool; the first one writes it.
+    It is not kept where it has more than a gibibyte or the folder cannot be written (which is
+    logged). Several processes render together unless all find the pool; the first one writes it.
 
     Args:
       folder: Folder of the files, "~" being the user's own; "" keeps nothing.

@@ -4,9 +4,8 @@ No shuffle buffer and no state: a run resumed at step k asks for batch k and get
 every process can compute the whole batch and keep its own rows.
 
 An epoch of a data set is `size // slots` steps, `slots` being its share of a batch, rounded up.
-Each epoch has its own permutation; what is left over at its end is not seen in that epoch (another
-handful each time). So a batch never holds the same image twice, which the contrastive loss would
-take for a negative pair.
+Each epoch has its own permutation, whose rest is not seen. So a batch never holds an image twice,
+which the contrastive loss would take for a negative pair.
 """
 
 import dataclasses
@@ -44,16 +43,13 @@ def random_bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
 class Order:
     """The order of one or several data sets that lie one after the other.
 
-    Several data sets are mixed within every batch, with shares that are exact in expectation
-    whatever the batch size (systematic sampling: each count is its expectation rounded up or down).
-    The paper (Sec. 8) mixes in equal shares, whatever the data sets' sizes.
+    Several are mixed within every batch, in equal shares by default (Sec. 8), which are exact in
+    expectation (systematic sampling: each count is its expectation rounded up or down).
 
     Attributes:
-      sizes: Number of examples of each data set.
+      sizes, names: Number of examples of each data set, and its name, for messages.
       batch_size: Rows of a batch, over all processes.
-      seed: Non-negative.
       weights: Relative shares of the data sets; empty for equal shares.
-      names: Names of the data sets, for messages.
     """
 
     sizes: tuple[int, ...]
@@ -150,14 +146,12 @@ class Partners:
     """Picks another version of the same hand, uniformly and as a pure function of seed and step.
 
     FreiHAND has every hand before four backgrounds. Two views of one image share its background,
-    which tells that they belong together without a look at the hand; two views of different
-    versions do not. A hand of a single version is its own partner; so are hands that share a photo,
-    for they have its number in common, but no two versions.
+    which tells that they belong together; two views of different versions do not. A hand of a
+    single version is its own partner; so are hands of one photo, which share its number.
 
     Args:
       identities: Which hand each example shows, and in which version.
       sizes: Number of examples of each data set, within which numbers of hands are unique.
-      seed: Non-negative.
     """
 
     def __init__(self, identities: Identities, sizes: tuple[int, ...], seed: int):

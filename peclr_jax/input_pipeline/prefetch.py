@@ -18,9 +18,8 @@ def prefetch(
 ) -> Iterator[Result]:
     """Yields `transform(item)` for each item, in order, computed ahead of time in a thread.
 
-    With a `transform` that starts copies to the device, these overlap with the steps before. What
-    `items` or `transform` raises is raised after the results before it. Closing the generator (or
-    dropping it) ends the thread, and closes `items` if it is a generator.
+    What `items` or `transform` raises is raised after the results before it. Closing or dropping
+    the generator ends the thread, and closes `items` if it is a generator.
 
     Args:
       items: What to transform; used by the thread alone.

@@ -54,8 +54,7 @@ def import_tensorflow() -> Any:
 def keep_freed_memory() -> bool:
     """Makes glibc keep memory for the next image rather than return it; tells whether it does.
 
-    Decoded images and batches are larger than what it keeps by default, so that the system would
-    map every page of every one anew: half of the pipeline's time. It concerns the whole process.
+    By default the system maps every page of every image anew: half of the pipeline's time.
     """
     if sys.platform != "linux":
         return False
@@ -77,9 +76,7 @@ class RecordStore(IdentifiedStore):
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.
       size: Side of the crops, pixels.
       margin: Side of a crop over the larger side of the hand's box; None for the central square.
-      labels: Whether to deliver labels, which are of the crops, beside the images.
-      canvases: Whether to leave resampling to the accelerator, and deliver canvases with their
-        matrices to the crops (see `canvas`).
+      canvases: Whether to deliver canvases, with their matrices to the crops (see `canvas`).
       threads: Threads that decode; 0 for one per core.
     """
 
@@ -123,10 +120,8 @@ class RecordStore(IdentifiedStore):
         `image` is (B, size, size, 3) uint8, or a canvas of another size with `to_source`
         (B, 2, 3), the matrices from its pixels to those of crops. Labels are in crop pixels: the
         point p of the image lies at `crop_scale` (B,) * p + `crop_shift` (B, 2) in the crop,
-        before that is `mirrored` (B,) bool. `handedness` is the record's.
-
-        Args:
-          indices: Arrays of equal length (the last may be shorter).
+        before that is `mirrored` (B,) bool. `handedness` is the record's. Only the last array of
+        indices may be shorter than the others.
         """
         tf = import_tensorflow()
         indices = iter(indices)

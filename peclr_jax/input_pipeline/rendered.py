@@ -1,7 +1,6 @@
 """Hands rendered on the device: no files, and TensorFlow is never imported.
 
 The image of hand i is a pure function of (seed, i), whatever the batch, the step or the devices.
-A hand may come in several versions, which differ in the background as those of FreiHAND do.
 The crop around the hand is cut as from photographs, so that views of both have the same margins.
 """
 

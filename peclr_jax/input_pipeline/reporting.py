@@ -14,9 +14,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 
 
 def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Yields items, with a bar on a terminal and a line every ten seconds elsewhere.
-
-    Only the first process of several shows anything.
+    """Yields items; process 0 shows a bar on a terminal, or a line every ten seconds elsewhere.
 
     Args:
       items: What to go through.

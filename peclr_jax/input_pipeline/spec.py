@@ -32,9 +32,7 @@ class RenderedSpec(Spec):
         "clutter" unique to each, which gives away which views belong together. Versions may each
         have their own, separated by commas, the last for the rest: "green,clutter", as in FreiHAND.
       shared_backgrounds: How many backgrounds "shared" has.
-      held: Probability of an object in the hand.
-      occluder: Probability of something before the hand.
-      sleeve: Probability of a sleeve.
+      held, occluder, sleeve: Probability of an object in the hand, of one before it, of a sleeve.
       span: Range of the hand's size, as a fraction of the rendered image's side. Crops take
         `hand_margin * source_margin` times the hand: what lies outside the rendered image is black.
       cache_dir: Folder that keeps rendered hands for later runs; "" renders them anew.
@@ -90,33 +88,27 @@ class DataSpec(Spec):
       source_size: Side of the crops, pixels: the view's side times `source_margin` keeps detail.
       hand_margin: Side of the canonical view over the larger side of the hand's box (keypoints).
       source_margin: Side of the crop over that of the canonical view: room to rotate, shift, zoom.
-      cache: Where decoded crops are kept: "none" decodes each time it is needed, "host" and
-        "device" hold all of them in memory (3 * source_size^2 bytes each). Rendered hands, and the
-        records mixed with them, are held in any case, where "none" means "device". From records,
-        "none" trains on slightly sharper images, resampled once, from the decoded JPEG into the
-        view, and those of a cache twice.
+      cache: Where decoded crops are kept: "none" decodes each anew, "host" and "device" hold all of
+        them in memory (3 * source_size^2 bytes each). Rendered hands, and records mixed with them,
+        are always held, where "none" means "device". Records alone are slightly sharper by "none":
+        they are resampled once, from the JPEG into the view, and those of a cache twice.
       crop: What is cut out: the square around the "hand"'s box, or the central square of the whole
         "image", for photographs of which no box is known; the margins then mean nothing.
       pairs: What the two views of pre-training are of: one "image", as in the paper, or two
-        "versions" of its hand, so that the background does not tell which views belong together.
-        Batches then carry a `partner` beside the image, drawn anew each time; a hand of a single
-        version is its own partner.
+        "versions" of its hand, so that the background does not tell which views belong together
+        (see `order.Partners`).
       labels: Whether batches carry labels beside the image (fine-tuning).
-      label_fraction: Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), all versions
-        of a hand or none. A smaller fraction is a part of a larger one.
-      label_seed: Seed of that choice.
+      label_fraction: Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), with all
+        versions of each. A smaller one is a part of a larger one with the same `label_seed`.
       names: TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k". One of
-        several may be "rendered": the hands of `rendered`, mixed with the records; held-out ones
-        come after the records' own.
-      weights: Relative shares of the data sets in a batch, separated by commas; "" for equal
-        shares, as in the paper (Sec. 8).
+        several may be "rendered": the hands of `rendered`, mixed with the records.
+      weights: Shares of the data sets in a batch, separated by commas; "" for equal ones (Sec. 8).
       split: TFDS split to train on ("train+validation" is all of FreiHAND's training set).
       held_out_split: TFDS split that is held out for monitoring.
       data_dir: Folder of the records; "" for ~/tensorflow_datasets.
-      manual_dir: Folders of raw files fetched by hand, one a name ("rendered" has none), separated
-        by commas; records are written on first use. "" uses records that were prepared before.
+      manual_dir: Folders of raw files to write records from, one a name ("rendered" has none),
+        separated by commas; "" uses records that were prepared before.
       decode_threads: Threads that decode; 0 for one per core.
-      rendered: Of source "rendered", and of "rendered" among the names.
     """
 
     source: Literal["rendered", "tfds"] = "rendered"

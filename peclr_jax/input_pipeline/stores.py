@@ -45,10 +45,7 @@ class IdentifiedStore(Store, Protocol):
 
 
 class MemoryStore(Store):
-    """Examples in host memory, along the leading axis of each array.
-
-    By default they are of a single data set.
-    """
+    """Examples in host memory, along the leading axis of each array; by default of one data set."""
 
     def __init__(self, arrays: Batch, sizes: tuple[int, ...] | None = None):
         self.arrays = arrays

@@ -1,8 +1,7 @@
 """What a checkpoint, or a file that was exported from one, says of the network in it.
 
 It may be anybody's, and sizes of arrays and names of functions are taken from it: all of it is
-checked here, before any of it is used. Nothing is read or written at places that it names
-(SECURITY.md).
+checked here before use. Nothing is read or written at places that it names (SECURITY.md).
 """
 
 import dataclasses

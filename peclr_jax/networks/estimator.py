@@ -44,10 +44,8 @@ class Estimator:
     """A network that estimates poses, and what belongs to it.
 
     Attributes:
-      module: Its output is a `PoseOutput`.
       view_size: Side of the views that it was trained on, pixels.
       source_margin: Side of a source crop over the side of the canonical view.
-      statistics: Of its training labels.
     """
 
     module: nn.Module
@@ -90,10 +88,7 @@ class Estimator:
         return fold(self.module, self.variables)
 
     def mean_estimate(self, matrix: Float[Array, "batch 2 3"]) -> Float[Array, "batch 21 3"]:
-        """Returns the training set's mean 2.5D pose, moved from views to source pixels by `matrix`.
-
-        It is the same in all views; zeros if it is unknown.
-        """
+        """Moves the mean 2.5D pose of training from views to source pixels; zeros if unknown."""
         mean = self.statistics.mean_pose or np.zeros((21, 3))
         pose = to_pixels(jnp.asarray(mean, jnp.float32), self.view_size)
         return _to_source(jnp.tile(pose, (len(matrix), 1, 1)), matrix)

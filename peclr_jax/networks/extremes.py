@@ -15,10 +15,7 @@ _Ranked = tuple[tuple[bool, float], HandPanel]
 
 
 class Extremes:
-    """Keeps the pictures of the hands with the smallest and the largest errors.
-
-    Hands are ranked by PA-EPE, those that have none after all others by the 2D error in the view.
-    """
+    """Keeps the best and worst hands: by PA-EPE, then those without one by the view's 2D error."""
 
     def __init__(self, count: int, view_size: int):
         self._count, self._view_size = count, view_size

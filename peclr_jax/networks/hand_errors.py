@@ -75,7 +75,6 @@ def measure_errors(
     mean_hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
     labelled, seen = batch["keypoints_3d_valid"], batch["keypoints_2d_valid"]
     lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
-    # Points, and which of them count.
     in_space = {
         "prediction": (joints, lifted),
         "mean_pose": (mean_joints, lifted & depth_known[:, None] & knows_pose),

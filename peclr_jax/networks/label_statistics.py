@@ -33,10 +33,8 @@ class LabelStatistics(Spec):
     """Statistics of the training labels, a result of fine-tuning; None where no label tells.
 
     Attributes:
-      hands: How many were measured.
       bone_length: Mean length of the reference bone, metres.
-      mean_pose: (21, 3), the mean 2.5D pose in the canonical view, normalised as the head's of
-        `PoseNetwork`.
+      mean_pose: (21, 3), the mean 2.5D pose in the canonical view, normalised as by `PoseNetwork`.
       mean_hand: (21, 3), the Procrustes mean of the hands, metres, the wrist at the origin.
     """
 
@@ -97,10 +95,7 @@ def measure_labels(
 
 
 def mean_hand(joints: Float[np.ndarray, "hands 21 3"]) -> Float[np.ndarray, "21 3"]:
-    """Returns the Procrustes mean of hands in metres, of their mean size, the wrist at the origin.
-
-    Every hand is moved onto the mean of the others, and scaled.
-    """
+    """Returns the Procrustes mean of hands, metres, of their mean size, the wrist at the origin."""
     joints = joints.astype(np.float64)
     joints = joints - joints.mean(1, keepdims=True)
     mean = joints[0]

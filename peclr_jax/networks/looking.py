@@ -1,7 +1,6 @@
 """Hands in images through a network: views cut out, shown, and the answers moved back.
 
-What `evaluate` measures and what `predict` does is this one function, `look`, by the network's one
-`LookingRule`. A view is resampled from the image's pixels once, with a low-pass filter.
+`look` serves both `evaluate` and `predict`. A view is resampled once, with a low-pass filter.
 """
 
 from collections.abc import Sequence
@@ -54,16 +53,13 @@ class Inference(NamedTuple):
 def look(
     estimator: Estimator, sights: Sequence[Sight], *, passes: int, rows: int
 ) -> tuple[Estimate, list[Square]]:
-    """Looks at some hands, at each of them `passes` times.
+    """Looks at hands; returns the estimate and the squares looked at last, in image pixels.
 
     Args:
       estimator: The network.
       sights: At most `rows` hands.
       passes: How many times: first where the sights say, then around what was found.
       rows: Batch size that the network is compiled for.
-
-    Returns:
-      The estimate and the squares that were looked at last, in pixels of the images.
     """
     squares = [sight.square for sight in sights]
     estimate = _pass(estimator, sights, squares, rows)

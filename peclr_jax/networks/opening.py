@@ -62,8 +62,7 @@ def open_network(
 
     Args:
       checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
-      torch_checkpoint: In its place, a file of PyTorch's in the layout of the official fine-tuned
-        releases; nothing in it is executed.
+      torch_checkpoint: In its place, a file as of `TorchFileSpec`; nothing in it is executed.
       in_float32: Whether it computes so, and without rematerialisation, whatever the run did.
     """
     if str(torch_checkpoint):
@@ -88,11 +87,7 @@ def open_network(
 
 
 def _open_torch(path: str) -> Network:
-    """Opens a file in the layout of the official fine-tuned releases.
-
-    Of the releases themselves the training labels are not known, hence no statistics. What we wrote
-    in their layout comes with its description, which is also the sign that the root is the wrist.
-    """
+    """Opens a file in the releases' layout; ours have a description, and the wrist as the root."""
     weights = torch_weights.read_weights(path)
     if weights.layout != "released":
         raise UserError(
@@ -113,7 +108,6 @@ def _open_torch(path: str) -> Network:
 
 
 def _describe_release(weights: TorchWeights) -> NetworkDescription:
-    """Returns what must be known of the official networks to use them."""
     data = DataSpec(
         source="tfds",
         names="freihand",

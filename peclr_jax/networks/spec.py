@@ -36,7 +36,6 @@ class EvaluationDataSpec(Spec):
       data_dir: Folder of the records.
       source_size: Side of the crops, pixels.
       decode_threads: Threads that decode; 0 for one per core.
-      rendered: Of rendered hands.
     """
 
     source: Literal["", "rendered", "tfds"] = ""
@@ -50,10 +49,7 @@ class EvaluationDataSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class TorchFileSpec(Spec):
-    """A network in a file of PyTorch's, in place of `checkpoint`; "" for none.
-
-    It is an official fine-tuned release, or what configs/export.py wrote in its layout.
-    """
+    """An official fine-tuned release, or an export in its layout, in place of `checkpoint`."""
 
     torch_checkpoint: str = ""
 
@@ -64,8 +60,7 @@ class QuestionSpec(Spec):
 
     Attributes:
       checkpoint: A fine-tuning run's folder, or one of its steps.
-      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, "evaluation" of other
-        data sets.
+      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, else "evaluation".
       batch_size: Images at a time; nothing but speed and memory depends on it.
     """
 
@@ -83,13 +78,10 @@ class EvaluateSpec(QuestionSpec):
     """Evaluation on a labelled split.
 
     Attributes:
-      crop: What the network is shown: "box", the surroundings of the labelled hand's box, as in
-        training; "two_pass", without a box, the middle of the image and then the surroundings of
-        the network's own estimate, as `predict` does.
-      bone_length: Whose length makes the 3D metric: "given" by the labels, as in FreiHAND's
-        challenge, or the "mean" of the training set.
-      resamples: Of the bootstrap; 0 for no intervals.
-      seed: Of the bootstrap.
+      crop: What the network is shown: "box", the labelled hand's surroundings, as in training;
+        "two_pass", the image's middle and then its own estimate's surroundings, as `predict` does.
+      bone_length: What makes the 3D metric: "given" by the labels, or the training set's "mean".
+      resamples, seed: Of the bootstrap; 0 resamples for no intervals.
       pictures: Hands in best.png and in worst.png.
     """
 
@@ -108,10 +100,8 @@ class EquivarianceSpec(QuestionSpec):
     Attributes:
       baseline: Another network to compare with; "" for none.
       images: The first of the split; 0 for all (each passes the network 138 times).
-      rotation_deg: Largest rotation, either way (Fig. 9).
-      rotation_step_deg: Step between rotations.
-      translation_px: Largest translation, either way, in pixels of a view of 128 (Fig. 10).
-      translation_step_px: Step between translations.
+      rotation_deg, rotation_step_deg: Largest rotation, either way, and the step (Fig. 9).
+      translation_px, translation_step_px: Likewise, in pixels of a view of 128 (Fig. 10).
     """
 
     task: Literal["equivariance"] = "equivariance"

@@ -34,15 +34,8 @@ class DemoSpec(Spec):
     """Everything once.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
-      pretrain: The pre-training.
       finetune: The fine-tuning of the network that is evaluated and predicts.
-      probe: A small head on a frozen encoder, pre-trained or random (Sec. 4.4).
-      probe_seeds: Seeds of the probes.
-      evaluate: The evaluation.
-      equivariance: The measurement of equivariance.
-      predict: The prediction.
+      probe, probe_seeds: Small heads on frozen encoders, pre-trained or random (Sec. 4.4); seeds.
       photos: Photos to predict, a file, a folder or a glob; "" for rendered hands in their place.
       photos_stand_in: Rendered hands that stand in for photos.
     """
@@ -143,12 +136,10 @@ def probes(spec: DemoSpec) -> list[tuple[str, int, FinetuneSpec]]:
 
 
 def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
-    """Returns the 2D errors of the probes, and how much smaller those of the pre-trained are.
+    """Returns the 2D EPE in px of the view of the probes, one a seed, and of the mean pose.
 
-    Returns:
-      "pretrained" and "random": 2D EPE in px of the view, one a seed; "mean_pose": the training
-      set's mean pose's; "reduction": 1 - pretrained / random, the mean over the seeds, and
-      "reduction_interval", its 95 % interval by Student's t (None with a single seed).
+    "reduction" is 1 - pretrained / random, the mean over the seeds, and "reduction_interval" its
+    95 % interval by Student's t (None with a single seed).
     """
     summaries = {
         name: [

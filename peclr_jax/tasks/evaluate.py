@@ -1,7 +1,6 @@
 """Evaluation of a fine-tuned network on a labelled split, from checkpoint to numbers and pictures.
 
-One pass with constant memory: of every hand only its joints' errors are kept, about a kilobyte, and
-the pictures of the best and the worst.
+One pass, which keeps the errors of every hand's joints, about a kilobyte, and the best and worst.
 """
 
 import json
@@ -56,9 +55,7 @@ class _Errors(NamedTuple):
     """The errors of all hands of a split that have labels.
 
     Attributes:
-      errors: (predictor, kind) to the errors of every joint, metres or image pixels.
-      valid: (predictor, kind) to which of them count.
-      to_view: Pixels of the view over pixels of the image.
+      errors, valid, to_view: As in `HandErrors`.
       samples: Which hands are versions of one sample.
       boxed: Which hands have a box.
     """
@@ -195,7 +192,6 @@ def _relative(found: dict[str, dict[str, Any]], view_size: int) -> dict[str, flo
 
 
 def _notes(spec: EvaluateSpec, estimator: Estimator, measured: _Errors) -> list[str]:
-    """Returns what a reader must know to read the numbers."""
     count, statistics = len(measured.samples), estimator.statistics
     notes = []
     for kind, lacking in (("2d", "2D labels"), ("3d", "3D labels, intrinsics or bone length")):

@@ -27,8 +27,6 @@ class ExportSpec(Spec):
     """A network to export.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
       checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
       format: "torchvision": the encoder, a .pth with torchvision's names. "safetensors": the same
         as .safetensors, which also holds networks of another width or stem. "official": the whole
@@ -70,7 +68,6 @@ def export(spec: ExportSpec, workdir: Path) -> Report:
     Beside it lie `check.json`, how far its answers are from ours, and `README.txt`.
 
     Raises:
-      UserError: A network that the format cannot hold, or that says the same of every picture.
       RuntimeError: What was written gives other outputs than our network; nothing is left of it.
     """
     folder = workdir / spec.format

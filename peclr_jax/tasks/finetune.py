@@ -57,7 +57,6 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
     Started again with the same spec it resumes where it stopped.
 
     Raises:
-      UserError: A workdir that holds a run of another config, or data that do not fit together.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
@@ -189,8 +188,7 @@ def _measure_batch_statistics(
 ) -> Variables:
     """Gives a random encoder that is to be frozen BatchNorm statistics of the training views.
 
-    A trained encoder brings its own. Without any, a random one would hardly tell images apart,
-    and what it is compared with would win for no merit.
+    Without any, it would hardly tell images apart: no fair comparison for a trained encoder.
     """
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))

@@ -30,34 +30,24 @@ class PredictSpec(Spec):
     """Prediction on photos.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
       checkpoint: A fine-tuning run's folder, or that of one of its steps.
       init: A network of PyTorch's in its place.
       images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP.
       boxes: JSON of where the hands are, and of which side; "" for one in the middle of each photo.
-      handedness: The networks know right hands (as the paper's: left ones are mirrored). "left":
-        all hands that the boxes file does not call right are left ones; crop and answer are
-        mirrored.
+      handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
+        the paper; crops and answers of left ones are mirrored.
       central_box: Where no box is given: side of the one supposed in the middle, over the photo's
-        shorter side. 0.67, at the usual hand_margin of 1.5, shows the network the whole of a square
-        photo.
-      passes: How often to look: the second time around the first look's keypoints, as the released
-        networks do. 1 trusts boxes as they are.
-      focal_px: The cameras' focal length in pixels of the photo; 0 if unknown. What a photo does
-        not tell is taken from the first that is known of: "focal_px" in the boxes file; this; the
-        camera's own note (EXIF, focal length in 35 mm film); `field_of_view_deg`. The optical axis
-        is taken to pass through the photo's centre.
+        shorter side; 0.67, at the usual hand_margin of 1.5, shows all of a square photo.
+      passes: How often to look; each time but the first around the previous look's keypoints.
+      focal_px: The cameras' focal length in pixels of the photo; 0 if unknown. The first is used
+        that is known: "focal_px" in the boxes file; this; the camera's own note (EXIF, focal length
+        in 35 mm film); `field_of_view_deg`. The optical axis passes through the photo's centre.
       field_of_view_deg: Along the longer side; 40 as with a 50 mm lens. A guess too wide distorts
-        hands, one too narrow only moves them away: photos from the net are often cut-outs, hence
-        not the 65 to 70 of a phone.
-      bone_length_m: Length of the middle finger's proximal bone in metres, from the knuckle to the
-        next joint; 0 for the mean over the training hands. All 3D coordinates are proportional to
-        it.
-      batch_size: Hands that the network sees at once.
-      decode_threads: Threads that decode.
-      overlay_side: Longer side of the overlays, pixels, at most.
-      thumbnail_side: Longer side of the images on the page, pixels; each takes at most 40 kB.
+        hands, one too narrow only moves them away, hence not the 65 to 70 of a phone.
+      bone_length_m: Length of the middle finger's proximal bone, metres, which all 3D coordinates
+        are proportional to; 0 for the mean over the training hands.
+      batch_size, decode_threads: Hands that the network sees at once, and threads that decode.
+      overlay_side, thumbnail_side: Longer side of the overlays and of the page's images, pixels.
     """
 
     task: Literal["predict"] = "predict"
@@ -79,14 +69,7 @@ class PredictSpec(Spec):
 
 
 class Summary(NamedTuple):
-    """What a run has done.
-
-    Attributes:
-      images: How many images were predicted on.
-      hands: How many hands that were.
-      skipped: How many images could not be read.
-      seconds: How long it took, without the loading of the network.
-    """
+    """Images and hands predicted, images skipped, and seconds without opening the network."""
 
     images: int
     hands: int
@@ -113,12 +96,7 @@ def tell(summary: Summary, workdir: Path) -> None:
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
-    """Writes `predictions.json`, `index.html` and `overlays/` to `workdir`.
-
-    Raises:
-      MissingFileError: No images, no checkpoint or no boxes file.
-      UserError: Not a single readable image, or a network that knows no size of hands.
-    """
+    """Writes `predictions.json`, `index.html` and `overlays/` to `workdir`."""
     paths = find_images(spec.images)
     wanted = requests(paths, spec.boxes, spec.handedness)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
@@ -162,7 +140,6 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
 
 
 def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
-    """Returns what the reader of the predictions must know of all of them."""
     given = spec.bone_length_m > 0
     size = "the given bone length" if given else "the mean bone length of the training hands"
     return {

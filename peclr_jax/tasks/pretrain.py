@@ -1,9 +1,8 @@
 """Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint.
 
-The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand
-(input_pipeline/from_rendered.py, from_records.py); `make_gradients` below draws two views and their
-transforms (`two_views`, views/augment.py), maps the views to latent points (`Projector`,
-models/projector.py) and compares the points (`spec.loss`, objectives/spec.py).
+The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand;
+`make_gradients` draws two views and their transforms (views/augment.py), maps the views to latent
+points (models/projector.py) and compares the points (`spec.loss`, objectives/spec.py).
 """
 
 import time
@@ -49,7 +48,6 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     where it stopped.
 
     Raises:
-      UserError: A workdir that holds a run of another config, or data that do not fit together.
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """

@@ -24,12 +24,8 @@ class ShowSpec(Spec):
     """A look at a data set.
 
     Attributes:
-      task: Its name.
-      recipe: Only a name.
-      data: The data set; the splits of source "rendered" are "train" and "held_out".
-      split: TFDS split to show.
-      count: Hands to show.
-      columns: Of the picture.
+      split: TFDS split to show; of source "rendered", "train" or "held_out".
+      count, columns: Hands to show, and columns of the picture.
     """
 
     task: Literal["show"] = "show"

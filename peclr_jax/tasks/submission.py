@@ -38,10 +38,8 @@ class SubmissionSpec(QuestionSpec):
     """A submission to a challenge.
 
     Attributes:
-      challenge: Whose rules: they say what is given of every hand besides its image, and the order
-        and axes of the joints.
-      crop: As in `EvaluateSpec`. FreiHAND has the boxes of the labels once
-        FreiHAND_pub_v2_eval.zip lies beside the images.
+      challenge: Whose rules say what is given of every hand, and the joints' order and axes.
+      crop: As in `EvaluateSpec`; "box" needs FreiHAND_pub_v2_eval.zip beside FreiHAND's images.
     """
 
     task: Literal["submission"] = "submission"
@@ -57,8 +55,7 @@ class Challenge(NamedTuple):
     Attributes:
       given: What it tells besides the intrinsics: "scale", the length of the reference bone, or
         "root", the position of the wrist.
-      where: The files that tell it.
-      knows: For which images of a batch it is there.
+      where, knows: The files that tell it, and for which images of a batch it is there.
       lift: Makes joints in camera space, metres, of an inference, the batch, and the mean bone
         length of the training hands (NaN if unknown), metres.
       order: Of our joints, as it wants them.
