@@ -3,8 +3,7 @@
 After Spurr, Dahiya, Wang, Zhang and Hilliges, "Self-Supervised 3D Hand Pose Estimation from
 monocular RGB via Contrastive Learning", ICCV 2021, https://arxiv.org/abs/2106.05953.
 
-The names below are imported when they are first used, so that what needs one of them does not wait
-for all.
+The names below are imported when they are first used, so that none waits for the others.
 """
 
 import importlib

@@ -37,12 +37,7 @@ class OutOfMemoryError(UserError, MemoryError):
 
 
 class FieldError(UserError):
-    """A field of a spec with an impossible value.
-
-    Attributes:
-      field: Dotted name of the field within the spec.
-      problem: What is wrong and the remedy, to follow the name.
-    """
+    """An impossible value: the dotted name of a spec's field, and the problem with its remedy."""
 
     def __init__(self, field: str, problem: str) -> None:
         super().__init__(f"{field} {problem}")

@@ -84,9 +84,6 @@ def from_mapping(cls: type[T], values: Mapping[str, Any], where: str) -> T:
       cls: The spec's class.
       values: Nested as the spec is.
       where: What holds the mapping, which names of fields are appended to: "--config".
-
-    Raises:
-      UserError: A field is unknown, of the wrong type or impossible; one sentence that names it.
     """
     try:
         return _make(cls, values, "", 0)

@@ -11,8 +11,7 @@ class Difference(NamedTuple):
 
     Attributes:
       name: Path of the tensor, for example "params/encoder/conv1/kernel".
-      found: Its shape in the one tree, and its type if not floating point; `None` if it is missing.
-      wanted: The same of the other tree.
+      found, wanted: Its shape in each tree, with the type if not floating point; `None` if missing.
     """
 
     name: str

@@ -8,12 +8,7 @@ import jax
 
 
 def memory_in_use() -> dict[str, float]:
-    """Measures the memory in use in GiB, as far as the platform tells it.
-
-    Returns:
-      "device_memory_gib", the highest use so far of this process's fullest device, and
-      "host_memory_gib", the use of this process now.
-    """
+    """Returns this process's peak on its fullest device and use of the host now, GiB, if known."""
     found = {}
     statistics = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [each["peak_bytes_in_use"] for each in statistics if "peak_bytes_in_use" in each]

@@ -49,10 +49,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
 
 def local_copy(tree: Any) -> Any:
-    """Returns a copy of replicated arrays on one device of this process.
-
-    A process computes with such a copy alone, without waiting for the others.
-    """
+    """Returns replicated arrays on one device, to compute without waiting for other processes."""
     return jax.tree.map(lambda array: array.addressable_data(0), tree)
 
 

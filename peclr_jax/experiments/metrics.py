@@ -13,10 +13,8 @@ class Metric(NamedTuple):
 
     Attributes:
       label: Its name for people, with the unit.
-      kind: The kind of error in metrics.json.
-      statistic: "mean" or "auc".
-      factor: From metres or pixels to the unit of the label.
-      digits: After the point.
+      kind, statistic: The kind of error in metrics.json, and "mean" or "auc" of it.
+      factor, digits: From metres or pixels to the label's unit, and digits after the point.
     """
 
     label: str

@@ -31,8 +31,7 @@ class Run(NamedTuple):
     """One arm with one seed.
 
     Attributes:
-      arm: Name of the arm.
-      seed: Of its trainings.
+      arm, seed: Name of the arm, and seed of its trainings.
       trainings: The pre-training, unless the encoder's weights are random, and the fine-tuning.
       evaluations: By name, of the network that the last training yields.
     """

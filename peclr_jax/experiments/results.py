@@ -23,17 +23,16 @@ def collect(
     runs: Sequence[Run],
     equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
 ) -> dict[str, Any]:
-    """Gathers what the finished runs measured.
+    """Returns what the finished runs measured, fit for JSON.
+
+    It holds what was run and with what; "arms", each with every number of every seed and their
+    means with intervals; "nothing", the scores of `BASELINES`; "comparisons"; and "equivariance",
+    improvements in per cent.
 
     Args:
       spec: The experiment.
       runs: Those that are finished.
       equivariance: By comparison and seed, what the equivariance task measured; may be empty.
-
-    Returns:
-      Fit for JSON: what was run and with what; "arms", each with every number of every seed and
-      their means with intervals; "nothing", the scores of `BASELINES`; "comparisons"; and
-      "equivariance", improvements in per cent.
     """
     measured = {(run.arm, run.seed): _measure(run, "prediction") for run in runs}
     # The first run's training labels stand for all.

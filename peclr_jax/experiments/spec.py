@@ -18,10 +18,8 @@ class ArmSpec(Spec):
     Attributes:
       label: Its name for people.
       pretrained: Whether the encoder is pre-trained; otherwise its weights are random.
-      series: The curve that it is a point of, where curves are drawn.
-      x: Where it is on the curve.
-      pretrain: Changes to the experiment's pre-training, nested as `PretrainSpec`.
-      finetune: Changes to its fine-tuning, nested as `FinetuneSpec`.
+      series, x: The curve that it is a point of, where curves are drawn, and where it is on it.
+      pretrain, finetune: Changes to the experiment's trainings, nested as their specs.
     """
 
     label: str = ""
@@ -37,8 +35,7 @@ class ComparisonSpec(Spec):
     """The question by how much one arm errs less than another.
 
     Attributes:
-      arm: Name of the arm that should err less.
-      against: Name of the other one.
+      arm, against: Names of the arm that should err less, and of the other one.
       paper: What the paper says of it.
     """
 
@@ -52,26 +49,20 @@ class ExperimentSpec(Spec):
     """A table or figure: arms to train and evaluate, and how their results are shown.
 
     Attributes:
-      task: Its name.
-      recipe: The scale and its variants, only a name.
-      name: Of the file in configs/experiments/.
-      title: Of the page of results.
-      claim: The paper's, in words.
+      task, recipe: Names only; the recipe's is of the scale and its variants.
+      name, title: Of the file in configs/experiments/, and of the page of results.
+      claim, paper: The paper's claim in words, and rows of its numbers: label to metric to number.
       data_name: What the data are, in bold on the page of results.
       only: Names of the arms to run, separated by commas; "" for all.
       seeds: Of the trainings; the hands are the same for all.
       networks_dir: Folder of the trainings' workdirs, where experiments share networks.
       photos: Folder of labelled photographs in FreiHAND's layout; None where none are asked for.
-      pretrain: The pre-training that arms change.
-      finetune: The fine-tuning that arms change.
+      pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
       equivariance: What is measured of each comparison; None for nothing.
-      arms: By name, for flags and folders.
-      comparisons: By name, for flags and folders.
+      arms, comparisons: By name, for flags and folders.
       metrics: Columns of the table; those without labels are left out.
-      figure: How a picture shows the arms.
-      x_label: What the curves are over.
-      paper: Rows of the paper's numbers: label to metric to number.
+      figure, x_label: How a picture shows the arms, and what its curves are over.
     """
 
     task: Literal["experiment"] = "experiment"

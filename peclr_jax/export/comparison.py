@@ -43,7 +43,6 @@ def compare(
       "max_abs_difference" by file and output, "tolerance" and "peak" by output.
 
     Raises:
-      UserError: Our network says the same of all views, or what is not finite.
       RuntimeError: An output that is missing, not finite, or further off than `TOLERANCE`.
     """
     expected = _answer(ours, views)

@@ -57,9 +57,7 @@ def portable_module(exported: export.Exported) -> bytes:
 
 
 def write_stablehlo(network: Network, folder: Path, batch_size: int) -> Written:
-    """Writes the program for JAX, and as plain StableHLO for converters.
-
-    JAX reads the one again, TensorFlow, which takes any StableHLO, the other.
+    """Writes the program for JAX, and as plain StableHLO, which TensorFlow reads again.
 
     Args:
       network: Pre-trained or fine-tuned.
@@ -88,10 +86,7 @@ def write_stablehlo(network: Network, folder: Path, batch_size: int) -> Written:
 
 
 def write_saved_model(network: Network, folder: Path) -> Written:
-    """Writes a SavedModel whose signature takes and returns tensors by name.
-
-    It is read again as TensorFlow Serving does, by nothing but its signature.
-    """
+    """Writes a SavedModel of named tensors, read again by its signature alone, as when served."""
     from peclr_jax.input_pipeline.records import import_tensorflow
 
     tf = import_tensorflow()

@@ -63,8 +63,7 @@ def project(projector: Projector, variables: Variables) -> ViewFunction:
 def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
     """Returns the function to {"keypoints_25d": (B, 21, 3), "root_depth": (B,)}.
 
-    The 2.5D pose is (x px, y px) in the view and depth relative to the wrist in bone lengths; the
-    root depth is the wrist's, in bone lengths.
+    The pose is x px, y px in the view and depth relative to the wrist; depths are in bone lengths.
     """
 
     def call(

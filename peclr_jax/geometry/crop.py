@@ -20,7 +20,6 @@ from peclr_jax.geometry import affine
 from peclr_jax.geometry.arrays import Values, assemble, namespace
 
 # Exchanges left and right: a factor, and how often the index of the last column is added.
-# Camera space is mirrored as well (x becomes -x), so that focal lengths stay positive.
 _MIRROR = {
     "keypoints_2d": ([-1, 1], [1, 0]),
     "keypoints_3d": ([-1, 1, 1], [0, 0, 0]),
@@ -168,8 +167,7 @@ def mirror_labels(
 ) -> dict[str, Shaped[Any, "batch ..."]]:
     """Exchanges left and right in labels, so that left hands become right ones.
 
-    Camera space is mirrored as well (x becomes -x), and the intrinsics stay those of a camera: the
-    focal length keeps its sign. Labels that are not valid mean as little as before.
+    Camera space is mirrored as well (x becomes -x), so that focal lengths stay positive.
 
     Args:
       labels: In crop pixels; keypoints, hand_box and intrinsics are mirrored, others are kept.

@@ -30,8 +30,7 @@ class Kind(NamedTuple):
       align: Moves predicted joints onto true ones, given which are valid.
       needs: Joints without which a hand cannot be aligned.
       at_least: Number of valid joints that the alignment needs; fewer would always fit.
-      unit: "m" or "px".
-      thresholds: Thresholds of PCK and AUC, in that unit.
+      unit, thresholds: "m" or "px", and thresholds of PCK and AUC in that unit.
     """
 
     align: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -60,15 +59,12 @@ class Scores:
     """Scores of a set of hands.
 
     Attributes:
-      kind: One of `KINDS`.
-      unit: Unit of the errors, "m" or "px".
-      hands: Number of hands with a valid joint.
-      samples: Number of unique samples among them.
+      kind, unit: One of `KINDS`, and the unit of the errors, "m" or "px".
+      hands, samples: Numbers of hands with a valid joint, and of unique samples among them.
       joints: Number of valid joints of all hands.
       mean: Mean error over all valid joints: EPE, PA-EPE.
       median: Mean over the joints of the median over the hands, as FreiHAND's evaluation.
-      auc: Area under the PCK curve.
-      thresholds: Thresholds of the PCK curve.
+      auc, thresholds: Area under the PCK curve, and the curve's thresholds.
       pck: Fraction of the errors that are at most the threshold, mean over the joints.
       per_joint: Mean error by joint name; `None` where no hand has the joint.
       per_finger: Mean error over the four joints of a finger; the wrist belongs to none.

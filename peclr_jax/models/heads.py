@@ -60,8 +60,7 @@ class PoseHead(nn.Module):
 class RootDepthRefiner(nn.Module):
     """Corrects the root depth that follows from a noisy 2.5D pose (Spurr et al. 2020).
 
-    A perceptron, 64-128-128-1, whose output is added to the estimate; layers and sizes are those of
-    the released networks.
+    A perceptron, 64-128-128-1, as in the released networks; its output is added to the estimate.
     """
 
     hidden: int = 128

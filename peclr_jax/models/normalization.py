@@ -27,7 +27,6 @@ class BatchNorm(nn.Module):
 
     Attributes:
       use_running_average: Normalise by the running statistics (evaluation).
-      relu: End with a ReLU.
       momentum: Weight of the past in the running statistics.
       epsilon: Added to the variance.
       dtype: Type of the result; the input's if None.
@@ -45,11 +44,7 @@ class BatchNorm(nn.Module):
         x: Float[Array, "*batch channels"],
         shortcut: Float[Array, "*batch channels"] | None = None,
     ) -> Float[Array, "*batch channels"]:
-        """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set.
-
-        Raises:
-          UserError: If a training batch has one value a channel, whose variance is undefined.
-        """
+        """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set."""
         shape = x.shape[-1:]
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
         variance = self.variable("batch_stats", "var", jnp.ones, shape)
@@ -110,8 +105,7 @@ def standardize(
       dtype: Type of the result.
 
     Returns:
-      The result, and the batch's mean and biased variance, float32; no gradient flows through
-      these two.
+      The result, and the batch's mean and biased variance, float32, which pass no gradient.
     """
     wide = x.astype(jnp.float32)
     axes = tuple(range(x.ndim - 1))
@@ -123,11 +117,7 @@ def standardize(
 
 
 class _Saved(NamedTuple):
-    """Values that the derivatives are computed from.
-
-    `y` is None where there is no shortcut: what the ReLU let through follows from x, which is read
-    anyway.
-    """
+    """Inputs of the derivatives; `y` is None without a shortcut: it follows from x, read anyway."""
 
     x: Array
     y: Array | None
@@ -224,10 +214,7 @@ def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
 
 
 def fold(network: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
-    """Folds the running statistics of a network's encoder, a `ResNet`, into its convolutions.
-
-    The outputs are the same up to rounding, at fewer passes over the activations.
-    """
+    """Folds BatchNorm of a network's encoder, a `ResNet`, into its convolutions, up to rounding."""
     params, statistics = variables["params"], dict(variables["batch_stats"])
     encoder: Any = network.encoder
     folded = _fold_level(params["encoder"], statistics.pop("encoder"))

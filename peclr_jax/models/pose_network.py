@@ -38,8 +38,7 @@ class PoseNetwork(nn.Module):
     view's side and starts near the right size.
 
     Attributes:
-      encoder: Images to pooled features, as pre-trained.
-      head: Features to a normalised pose.
+      encoder, head: Images to pooled features, and these to a normalised pose.
       refiner: Refinement of the root depth; None leaves the estimate as it is.
       frozen_encoder: Whether the encoder stays as it is: fixed statistics, no gradient (Sec. 4.4).
     """

@@ -1,4 +1,4 @@
-"""The pre-trained network: an encoder and a projection head."""
+"""The pre-trained network: an encoder and a projection head, which is then dropped."""
 
 from flax import linen as nn
 from jaxtyping import Array, Float
@@ -8,11 +8,7 @@ from peclr_jax.models.resnet import ResNet
 
 
 class Projector(nn.Module):
-    """Projects images to latent points; parameters lie under "encoder" and "head".
-
-    The encoder returns pooled features. The head is a two-layer perceptron whose 2m outputs are
-    read as m points (x, y); it is dropped after pre-training.
-    """
+    """Projects images to latent points; parameters lie under "encoder" and "head"."""
 
     encoder: ResNet
     head: ProjectionHead

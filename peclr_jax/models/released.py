@@ -40,9 +40,7 @@ class ReleasedPoseNetwork(nn.Module):
     `torch_weights` permutes the official one.
 
     Attributes:
-      encoder: Images to pooled features.
-      palm_root: Whether joint 0 of the weights, the root, is the palm, as in the releases, or the
-        wrist. The palm lies half way from the wrist to the middle finger's MCP joint.
+      palm_root: Whether the weights' root is the palm, half way to the middle MCP, or the wrist.
     """
 
     encoder: ResNet
@@ -62,8 +60,7 @@ class ReleasedPoseNetwork(nn.Module):
         """Estimates 2.5D poses in view pixels, rooted at the wrist, and root depths.
 
         Args:
-          images: ImageNet-standardised views, of the side that the weights were trained on
-            (`VIEW_SIDE` for the releases): the layer gives its pixels.
+          images: ImageNet-standardised views, of the side that the weights were trained on.
           intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
         """
@@ -73,10 +70,7 @@ class ReleasedPoseNetwork(nn.Module):
 
 
 def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> PoseOutput:
-    """Replaces the palm by the wrist, as joint 0 and as root.
-
-    The official rule, in camera space: wrist = 2 palm - middle MCP.
-    """
+    """Makes the wrist joint 0 and root, officially 2 palm - middle MCP in camera space."""
     # The palm is half way, so the wrist is as far from it as the knuckle, on the other side.
     knuckle = output.pose[:, MIDDLE_MCP, 2]
     joints = camera.from_25d(output.pose, intrinsics, z_root=output.root_depth)
@@ -92,9 +86,6 @@ def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, An
 
     The layer gives pixels instead of multiples of half the view's side, its unused 64th output is
     zero, and a network without refinement gets one whose correction is zero.
-
-    Raises:
-      UserError: If the head is not linear.
     """
     params, statistics = variables["params"], variables["batch_stats"]
     if set(params.get("head", ())) != {"pose"}:

@@ -129,14 +129,12 @@ class ResNet(nn.Module):
 
     Attributes:
       stage_sizes: Residual blocks in each of the four stages.
-      block: `BasicBlock` or `Bottleneck`.
       width: Channels of the stem; 64 in every published ResNet.
       stem: "imagenet" (7x7 stride 2, then 3x3 max-pooling: 1/32 of the side at the end) or
         "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
       dtype: Type of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
-      pointwise: How convolutions of size 1 are computed: as a "dot" product of matrices, as a
-        "convolution", or as suits the "platform" that the program is compiled for.
+      pointwise: 1x1 convolutions: a "dot" product, a "convolution", or as suits the "platform".
       folded: Whether BatchNorm is part of the convolutions, for inference: `normalization.fold`.
     """
 
@@ -156,9 +154,6 @@ class ResNet(nn.Module):
         """Encodes ImageNet-standardised images as the average-pooled features of the last stage.
 
         These are 512 for ResNet-18 and -34, 2,048 for the others (at width 64).
-
-        Raises:
-          UserError: If `stem`, `remat` or `pointwise` is unknown, or a folded network is trained.
         """
         known = {"stem": STEMS, "remat": ("none", *REMAT_POLICIES), "pointwise": POINTWISE}
         for field, choices in known.items():

@@ -31,15 +31,12 @@ class EncoderSpec(Spec):
     """A ResNet.
 
     Attributes:
-      architecture: Its depth.
-      width: Channels of the stem; 64 in the published networks.
-      stem: "imagenet", the published one, or "small", for small views: 1/16 of the side at the end
-        in place of 1/32.
+      architecture, width: Depth, and channels of the stem (64 in the published networks).
+      stem: "imagenet", as published, or "small", for small views: it ends at 1/16, not 1/32.
       dtype: Of the activations; "bfloat16" is for accelerators.
-      remat: What the backward pass computes again to save memory: "none", BatchNorm ("norm"), or
-        every residual block ("block").
-      pointwise: How 1x1 convolutions are computed: as a "dot" product, as a "convolution", or as
-        is best on the "platform".
+      remat: What the backward pass recomputes to save memory: "none", BatchNorm ("norm"), or every
+        residual block ("block").
+      pointwise: 1x1 convolutions: a "dot" product, a "convolution", or as suits the "platform".
     """
 
     architecture: Architecture = "resnet50"
@@ -89,8 +86,7 @@ class PoseNetworkSpec(EncoderSpec):
 
     Attributes:
       frozen: Whether the head alone is trained (Sec. 4.4).
-      head: "linear", or "mlp" with one hidden layer.
-      hidden: Width of that layer; the paper gives none.
+      head, hidden: "linear", or "mlp" with a hidden layer, whose width the paper does not give.
     """
 
     frozen: bool = False

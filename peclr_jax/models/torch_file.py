@@ -1,8 +1,4 @@
-"""Files of PyTorch tensors, read without PyTorch.
-
-A `.pth` file is a pickle beside raw numbers, a `.safetensors` file holds only numbers. Nothing in
-either is executed: see `torch_pickle`.
-"""
+"""Files of PyTorch tensors (`.pth`, with a pickle, or `.safetensors`), read without PyTorch."""
 
 import io
 import os
@@ -44,15 +40,8 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
     The content tells the format. Of `{"state_dict": ...}` and `{"model": ...}` only that entry is
     read, and nothing else of such a checkpoint, such as the optimiser's state. The prefix "module."
-    of every name, which data-parallel training adds, is dropped.
-
-    Returns:
-      Tensor name to read-only array; bfloat16 and float16 become float32. A file that is a single
-      tensor gives it the empty name.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If it is no file of weights, is damaged, or refers to what weights do not need.
+    of every name, which data-parallel training adds, is dropped. Arrays are read-only; bfloat16 and
+    float16 become float32. A file that is a single tensor gives it the empty name.
     """
     with _opened(path) as file:
         tensors = _read(file)
@@ -63,12 +52,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def read_text(path: str | os.PathLike[str], name: str) -> str | None:
-    """Reads a string that our files hold beside the tensors; None from other people's files.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If the file is damaged.
-    """
+    """Reads a string that our files hold beside the tensors; None from other people's files."""
     with _opened(path) as file:
         if not file.read(len(_ZIP)).startswith(_ZIP):
             return None
@@ -176,7 +160,6 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
     except KeyError:
         raise damaged(f"the storage {storage.key!r} is not in it") from None
     expected = storage.size * storage.dtype.itemsize
-    # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != expected:
         raise damaged(
             f"the storage {storage.key!r} has {entry.file_size} bytes where its tensors need "

@@ -45,10 +45,8 @@ class Slot(NamedTuple):
 
     Attributes:
       shape: Shape in PyTorch.
-      path: Path in our variables; None for a tensor that we do not hold, which is written as zeros
-        and may be missing from a file.
-      order: Our order from the file's along `axis`; None where they are the same.
-      axis: Axis of PyTorch's tensor.
+      path: Path in our variables; None if we do not hold it: written as zeros, optional.
+      order, axis: Our order from the file's along PyTorch's axis; None where they are the same.
     """
 
     shape: tuple[int, ...]
@@ -71,7 +69,6 @@ class Network(NamedTuple):
       layout: A key of `DESCRIPTIONS`.
       architecture: Name of the encoder, a key of `resnet.BY_NAME`; None if it is none of them.
       encoder: The encoder; a ResNet-152, which has the names of all others, if it is none of them.
-      head: Sizes of the head.
     """
 
     layout: str
@@ -114,11 +111,7 @@ def of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Network:
 
 
 def of_variables(variables: Mapping[str, Any]) -> Network:
-    """Tells a network from its variables.
-
-    Raises:
-      UserError: If they are not those of a `ResNet`, a `Projector` or a `ReleasedPoseNetwork`.
-    """
+    """Tells a `ResNet`, a `Projector` or a `ReleasedPoseNetwork` from its variables."""
     params = variables["params"]
     head = params.get("head", {})
     sizes = HeadSizes(RootDepthRefiner().hidden)

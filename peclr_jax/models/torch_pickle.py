@@ -180,10 +180,7 @@ class _Unpickler(pickle.Unpickler):
         )
 
     def persistent_load(self, pid: Any) -> Any:
-        """Returns the storage that a pickle refers to, without reading it.
-
-        Its name is ("storage", type, key, device, size, view of older files).
-        """
+        """Returns the storage of ("storage", type, key, device, size, view of older files)."""
         kind, *rest = pid
         if kind == "module":
             return rest[0]
@@ -197,11 +194,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
-    """Reads one pickle; the file's position is at its beginning, and afterwards behind its end.
-
-    Args:
-      file: The file.
-      storages: Receives the storages that the pickle refers to, by key.
+    """Reads the pickle at the file's position, and adds the storages it refers to, by key.
 
     Raises:
       Unreadable: If the pickle is damaged, or refers to what weights do not need.
@@ -223,10 +216,7 @@ def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
     Args:
       name: Name of the tensor, for messages.
       tensor: The tensor.
-      raw: Bytes of the storage.
-
-    Raises:
-      Unreadable: If the view reaches beyond the storage.
+      raw: Bytes of the storage, which the view must not leave.
     """
     storage, offset, shape, strides = tensor
     numbers = (offset, storage.start, *shape, *strides)

@@ -1,8 +1,4 @@
-"""Weights between PyTorch's layouts and ours.
-
-The conversions are transpositions and permutations alone, so weights come out bit for bit as they
-went in. `torch_layouts` has the layouts.
-"""
+"""Weights from PyTorch's layouts to ours and back, bit for bit: values are only rearranged."""
 
 import difflib
 import os
@@ -25,8 +21,7 @@ class TorchWeights(NamedTuple):
       layout: "torchvision" (the variables are a `ResNet`'s), "hybrid2" (a `Projector`'s) or
         "released" (a `ReleasedPoseNetwork`'s).
       architecture: Name of the encoder, a key of `resnet.BY_NAME`.
-      width: Channels of the encoder's stem.
-      stem: Kind of the encoder's stem, one of `resnet.STEMS`.
+      width, stem: Channels and kind of the encoder's stem, one of `resnet.STEMS`.
       variables: {"params", "batch_stats"} of NumPy arrays.
     """
 
@@ -38,12 +33,7 @@ class TorchWeights(NamedTuple):
 
 
 def read_weights(path: str | os.PathLike[str]) -> TorchWeights:
-    """Reads a file of weights in any of the layouts; nothing in the file is executed.
-
-    Raises:
-      MissingFileError: If there is no such file.
-      UserError: If the file cannot be read, or its tensors are not those of a known network.
-    """
+    """Reads a file of weights in any of the layouts; nothing in the file is executed."""
     tensors = torch_file.read(path)
     try:
         return inspect(tensors)
@@ -59,18 +49,8 @@ def load_torch(path: str | os.PathLike[str]) -> dict[str, Any]:
 def from_state_dict(state_dict: Mapping[str, Any]) -> dict[str, Any]:
     """Maps a state dict of any layout to the variables of our network.
 
-    The classifier (`fc`) and `num_batches_tracked` are left out.
-
-    Returns:
-      {"params", "batch_stats"} of NumPy arrays, of a `ResNet`, a `Projector` or a
-      `ReleasedPoseNetwork`; convolutions are (height, width, in, out).
-
-    Raises:
-      UserError: If tensors are unknown, missing, misshapen, or not finite.
-
-    Example:
-      >>> variables = from_state_dict(arrays)                     # doctest: +SKIP
-      >>> features = ResNet50().apply(variables, images)          # doctest: +SKIP
+    They are NumPy arrays of a `ResNet`, a `Projector` or a `ReleasedPoseNetwork`; convolutions are
+    (height, width, in, out). The classifier (`fc`) and `num_batches_tracked` are left out.
     """
     return inspect(state_dict).variables
 
@@ -108,9 +88,6 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     Returns:
       Tensor name to array, in PyTorch's order: everything that the network there expects, except
       for torchvision's classifier; tensors that we do not hold are zero.
-
-    Raises:
-      UserError: If the variables are of none of these networks.
     """
     network = torch_layouts.of_variables(variables)
     slots = network.slots()

@@ -23,12 +23,7 @@ _ALIGNMENT = 64
 
 
 def write(path: str | os.PathLike[str], content: Mapping[str, Any]) -> None:
-    """Writes a file that `torch.load(path, weights_only=True)` opens, whole or not at all.
-
-    Raises:
-      UserError: If a value is no array of a type that PyTorch has, string, integer, or mapping of
-        these.
-    """
+    """Writes a file that `torch.load(path, weights_only=True)` opens, whole or not at all."""
     pickled, storages = _dump(content)
     records = {"data.pkl": pickled, "byteorder": b"little", "version": b"3\n"}
     buffer = io.BytesIO()

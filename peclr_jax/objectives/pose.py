@@ -1,7 +1,6 @@
 """The supervised losses of fine-tuning (PeCLR, Eq. 5), on 2.5D poses.
 
-Each loss is a mean of absolute errors over the valid labels; the others count neither in the sum
-nor in the number.
+Each loss is a mean of absolute errors over the valid labels alone.
 """
 
 from collections.abc import Mapping
@@ -19,10 +18,8 @@ class PoseTarget(NamedTuple):
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      keypoints_valid: Which joints' pixels are known.
-      depth_valid: Which joints' relative depths are known.
-      root_depth: Depth of the wrist, bone lengths.
-      root_depth_valid: Which hands' root depths are known.
+      keypoints_valid, depth_valid: Which joints' pixels and relative depths are known.
+      root_depth, root_depth_valid: Depth of the wrist, bone lengths, and whether it is known.
     """
 
     pose: Float[Array, "batch 21 3"]

@@ -46,10 +46,7 @@ class ContrastiveLossSpec(Spec):
     def __call__(
         self, points: Float[Array, "views points 2"], transform: Similarity
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
-        """Returns the loss of a batch, and its alignment and uniformity.
-
-        Rows i and i + N of the latent points are the two views of one image.
-        """
+        """Returns loss, alignment and uniformity; rows i and i + N are one image's two views."""
         projections = OBJECTIVES[self.objective](points, transform)
         loss = contrastive.nt_xent(projections, self.temperature, chunk=self.chunk or None)
         return loss, diagnostics.alignment_and_uniformity(projections, loss, self.temperature)
@@ -66,8 +63,7 @@ class PoseLossSpec(Spec):
     the others.
 
     Attributes:
-      keypoints_2d: Weight of the keypoints in the image.
-      relative_depth: Weight of the root-relative depths.
+      keypoints_2d, relative_depth: Weights of the keypoints in the image, of root-relative depths.
       root_depth: Weight of the root's refined depth; 0 leaves the refinement out.
     """
 
@@ -76,7 +72,6 @@ class PoseLossSpec(Spec):
     root_depth: NonNegativeFloat = 0.01
 
     def __post_init__(self) -> None:
-        """Checks the fields."""
         super().__post_init__()
         if self.keypoints_2d == 0:
             raise FieldError("keypoints_2d", "is 0, which leaves nothing to find the hand by")

@@ -40,12 +40,7 @@ def curve(
 
 
 def pck(curves: Mapping[str, tuple[Points, Points, float]], *, unit: str = "m") -> Figure:
-    """Draws PCK curves, the AUC of each in the legend.
-
-    Args:
-      curves: Label to (thresholds, fractions of correct keypoints, AUC).
-      unit: Unit of the thresholds, "m" (shown in centimetres) or "px".
-    """
+    """Draws PCK curves: label to (thresholds in `unit`, fractions of correct keypoints, AUC)."""
     figure, axes = _axes()
     factor, shown = (100, "cm") if unit == "m" else (1, unit)
     for label, (thresholds, fractions, area) in curves.items():
@@ -109,12 +104,7 @@ def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], la
 
 
 def bars(panels: Mapping[str, Panel]) -> Figure:
-    """Draws arms beside each other, with intervals, a panel for each quantity.
-
-    Args:
-      panels: Quantity with its unit to the values of arms and to those of the lines drawn across
-        them, both by label.
-    """
+    """Draws arms beside each other: quantity with its unit to values of arms and lines by label."""
     rows = max(len(arms) for arms, _ in panels.values())
     figure = Figure(figsize=(0.6 + 3.4 * len(panels), 1.2 + 0.36 * rows), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -144,13 +134,7 @@ def curves(
     *,
     x_label: str,
 ) -> Figure:
-    """Draws quantities over another one, with intervals.
-
-    Args:
-      panels: Quantity with its unit to its series by label, each a list of points (x, value, low,
-        high); low and high are None where there is no interval.
-      x_label: Name of x, with its unit.
-    """
+    """Draws quantities over x: name with the unit to series of (x, value, low, high) by label."""
     figure = Figure(figsize=(0.6 + 3.6 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (quantity, series) in zip(axes, panels.items(), strict=True):

@@ -24,8 +24,7 @@ def view_pairs(sources: Images, first: Images, second: Images, second_on_first: 
       sources: RGB in [0, 255].
       first: The first views, RGB in [0, 255].
       second: The second views.
-      second_on_first: The second views moved into the frame of the first; where both see the hand,
-        its outline must be that of the first view.
+      second_on_first: The second views moved into the frame of the first: outlines must agree.
     """
     columns = {
         "source": sources,

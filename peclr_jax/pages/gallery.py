@@ -27,14 +27,7 @@ THUMBNAIL_BYTES = 40_000
 
 
 class Prediction(NamedTuple):
-    """A predicted hand.
-
-    Attributes:
-      hand: What the user said about it.
-      square: Crop of the network's last pass.
-      keypoints_2d: Pixels of the upright photo.
-      keypoints_3d: Camera space, metres.
-    """
+    """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres."""
 
     hand: Hand
     square: Square
@@ -43,11 +36,7 @@ class Prediction(NamedTuple):
 
 
 class Gallery:
-    """Writes predictions as they come; nothing of them stays in memory.
-
-    Use it as a context manager: `predictions.json` and `index.html` appear when the block ends
-    without an error.
-    """
+    """Context manager that writes predictions as they come; the files appear if no error occurs."""
 
     def __init__(
         self, folder: Path, title: str, meta: Mapping[str, Any], *, thumbnail_side: int

@@ -26,8 +26,7 @@ class HandPanel(NamedTuple):
       image: RGB in [0, 255].
       title: Text above the row, with the error.
       predicted_2d: Pixels of `image`, as those of the truth.
-      predicted_3d: Camera space, metres, aligned as the error in the title is.
-      target_3d: The truth, camera space, metres.
+      predicted_3d, target_3d: Camera space, metres; the prediction is aligned as for the error.
     """
 
     image: Shaped[np.ndarray, "height width 3"]
@@ -43,9 +42,8 @@ class HandPanel(NamedTuple):
 def hand_panels(rows: Sequence[HandPanel]) -> Figure:
     """Draws hands one a row: image, prediction, truth, and both in 3D from two sides.
 
-    In 3D the prediction has the fingers' colours and the truth is black and dashed. The front is
-    the camera's own side, x right and y down; the side is seen from the right, with the camera on
-    the left: z grows to the right. Both show the same length.
+    In 3D the truth is black and dashed. The front is the camera's own side; the side is seen from
+    the right, so that z grows to the right. Both show the same length.
     """
     width = 1.12 * _CELL * len(_COLUMNS)
     height = _HEAD + _FOOT + _CELL * len(rows) + _GAP * (len(rows) - 1)

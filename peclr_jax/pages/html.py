@@ -18,10 +18,8 @@ _TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 def page(path: Path, title: str) -> Iterator[Callable[[str], None]]:
     """Writes a page part by part, so that its length costs no memory.
 
-    The file appears when the block ends without an error.
-
     Yields:
-      A function that appends HTML to the page's body.
+      A function that appends to the body; the file appears when the block ends without an error.
     """
     style = resources.files("peclr_jax.pages").joinpath("page.css").read_text(encoding="utf-8")
     text = html.escape(title)
@@ -38,11 +36,7 @@ def page(path: Path, title: str) -> Iterator[Callable[[str], None]]:
 
 
 def image_tag(image: bytes | Path, *, alt: str = "") -> str:
-    """Returns a PNG or JPEG, or that at a path, as a part of the page.
-
-    Raises:
-      UserError: If it is neither PNG nor JPEG.
-    """
+    """Returns a PNG or JPEG, or that at a path, as a part of the page."""
     content = image.read_bytes() if isinstance(image, Path) else image
     kind = next((kind for start, kind in _TYPES.items() if content.startswith(start)), None)
     if kind is None:

@@ -1,8 +1,7 @@
 """The one drawing of a hand's skeleton, in figures, on photos and on pages.
 
-A hand is bones with its joints on top, every finger in its colour, around them a dark rim that
-keeps them apart from skin and background. What is drawn is decided here; the three backends only
-say how a line and a dot are made.
+A dark rim keeps bones and joints apart from skin and background. What is drawn is decided here; the
+three backends only say how a line and a dot are made.
 """
 
 import html
@@ -122,11 +121,7 @@ def draw_on_image(image: Image.Image, keypoints_2d: Float[np.ndarray, "21 2"]) -
 def skeleton_widget(keypoints_3d: Float[np.ndarray, "21 3"], label: str = "3D hand") -> str:
     """Returns the HTML of a hand that the reader turns by dragging; `page` adds the script.
 
-    Joints are in metres, x right, y down, z forward. Where the hand is does not matter: it is shown
-    around its centre, first as the camera saw it.
-
-    Raises:
-      UserError: If a coordinate is not finite.
+    Joints are in metres, x right, y down, z forward; the hand is shown around its own centre.
     """
     if not np.isfinite(keypoints_3d).all():
         raise UserError("the hand's coordinates must be finite to be drawn")

@@ -34,13 +34,7 @@ _FARTHEST = 1e9  # px
 
 
 class Hand(NamedTuple):
-    """A hand in a photo.
-
-    Attributes:
-      handedness: "right" or "left", or the caller's default.
-      box: (x0, y0, x1, y1) in image pixels; `None` if unknown.
-      keypoints: The 21 joints (x, y) in image pixels, `None` where unknown.
-    """
+    """A hand, its box (x0, y0, x1, y1) and its joints (x, y) in pixels, `None` if unknown."""
 
     handedness: str
     box: Box | None = None

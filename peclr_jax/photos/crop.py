@@ -19,8 +19,7 @@ class Window(NamedTuple):
 
     Attributes:
       image: Pixels of the part, RGB.
-      left: The x of the part's left edge, half a pixel to the left of its first pixel's centre.
-      top: The y of the part's top edge.
+      left, top: Edges of the part, half a pixel before the centre of its first pixel.
       scale: Pixels kept per pixel of the photo, (x, y).
     """
 

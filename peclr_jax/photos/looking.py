@@ -24,8 +24,7 @@ class LookingRule:
     Attributes:
       hand_margin: Side of a look over the larger side of the hand's box.
       central_box: Side of the box supposed where none is given, over the image's shorter side.
-      closest: Smallest side of a look over the side of the one before.
-      widest: Largest side of a look over the side of the one before.
+      closest, widest: Smallest and largest side of a look over the side of the one before.
     """
 
     hand_margin: float = 1.5

@@ -33,9 +33,7 @@ class Options(NamedTuple):
     """How photos are prepared.
 
     Attributes:
-      view_size: Side of the network's view, pixels.
-      looking: Where the network looks first.
-      preview_side: Largest longer side of the preview, pixels.
+      view_size, preview_side: Side of the network's view, and largest of the preview, pixels.
       focal_px: Focal length in pixels, for all photos; 0 if unknown.
       field_of_view_deg: Field of view along the longer side, where nothing else is known.
     """
@@ -59,12 +57,8 @@ class Prepared(NamedTuple):
     """An upright photo reduced to what is needed of it.
 
     Attributes:
-      path: The image file.
-      width: Width of the photo, pixels.
-      height: Height of the photo, pixels.
-      focal_px: Focal length in pixels.
+      width, height: Of the photo, pixels.
       focal_from: Source of the focal length: "boxes", "config", "exif" or "guess".
-      subjects: The hands.
       preview: The whole photo, resized, to draw on.
     """
 

@@ -22,9 +22,7 @@ class Photo(NamedTuple):
     """An upright photo: the size of its file, and its pixels, perhaps at a fraction of that size.
 
     Attributes:
-      width: Width at full size, pixels.
-      height: Height at full size, pixels.
-      pixels: The whole photo.
+      width, height: At full size, pixels.
       focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF if known.
     """
 

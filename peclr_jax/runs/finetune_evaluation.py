@@ -28,16 +28,15 @@ _SCORES = {
 
 
 def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[str, float]:
-    """Scores a network on held-out examples in their canonical views.
+    """Returns a network's mean errors on held-out examples in their canonical views.
+
+    Those that the labels allow: "epe_2d_px" in pixels of the view, "pa_epe_m" in metres, and what
+    the training set's mean pose and mean hand score.
 
     Args:
       estimator: The network.
       examples: Of the input pipeline, with labels.
       batch_size: Examples at a time.
-
-    Returns:
-      Mean errors that the labels allow: "epe_2d_px" in pixels of the view, "pa_epe_m" in metres,
-      and what the training set's mean pose and mean hand score.
     """
     totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(examples["image"]), batch_size):

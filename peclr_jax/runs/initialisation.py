@@ -19,12 +19,7 @@ Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
 
 
 class Initialisation(NamedTuple):
-    """What a run starts from.
-
-    Attributes:
-      variables: "params" and "batch_stats" of the parts that are given; the others are random.
-      source: Where they are from, for the log.
-    """
+    """The parts of "params" and "batch_stats" that are given, not random; their source, to log."""
 
     variables: dict[str, dict[str, Any]]
     source: str

@@ -58,10 +58,7 @@ def advise(spec: PretrainSpec | FinetuneSpec, excess: float, num_devices: int) -
 
 
 def how_many_times_too_large(error: str, free: int | None) -> float:
-    """Returns by what factor the allocation that an error tells of exceeds the free bytes.
-
-    It is 2 if the error or the device does not tell, and at least 1.1.
-    """
+    """Returns by what factor an allocation exceeds the free bytes, at least 1.1; 2 if unknown."""
     found = _ASKED.search(error)
     if not found or not free:
         return 2.0

@@ -46,9 +46,8 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
     view of an image among the other views of all images, "equivariance_error" of images rotated and
     translated as in training, otherwise untouched: see `diagnostics`.
 
-    BatchNorm takes the statistics of these images, before training as after it: running ones are
-    still empty before, which would make every image's points nearly the same, and their error
-    small for no merit.
+    BatchNorm always takes the statistics of these images: running ones are empty before training,
+    which would make all images' points nearly the same, and their error small for no merit.
     """
     plain = dataclasses.replace(
         spec,

@@ -53,10 +53,7 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
 
 
 def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
-    """Appends a start of a run to `provenance.jsonl`, and returns lines for the log.
-
-    They hold all that is described, and what has changed since the run was first started.
-    """
+    """Appends a run's start to `FILE`; returns it, and changes since the first, as lines to log."""
     path = workdir / FILE
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     with path.open("a", encoding="utf-8") as file:

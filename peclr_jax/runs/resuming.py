@@ -18,10 +18,7 @@ SUMMARY = "summary.json"
 
 
 def check_resumable(spec: RunSpec, workdir: Path) -> None:
-    """Refuses to go on with a run under a config that changes the result, naming what differs.
-
-    The spec's encoder must be resolved. The workdir may be new.
-    """
+    """Refuses to resume a run, if there is one, when a resolved spec would change its result."""
     saved = restoring.restore_run_config(workdir)
     if saved is None:
         return

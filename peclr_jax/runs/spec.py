@@ -68,8 +68,7 @@ class RunSpec(Spec):
       recipe: Only a name, for the log.
       seed: Of the run: order of the images, augmentation, initialisation.
       batch_size: Images an optimizer step, over all devices.
-      num_epochs: Length of the run.
-      num_steps: If positive, the length of the run in place of `num_epochs`.
+      num_epochs, num_steps: Length of the run; the steps, if positive, in place of the epochs.
       profile: "10:20" writes an XProf trace of these steps beside TensorBoard's events; "": none.
     """
 

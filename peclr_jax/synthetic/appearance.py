@@ -1,7 +1,4 @@
-"""Colours, textures and lights of a scene, and how they are sampled.
-
-Colours are linear RGB.
-"""
+"""Colours (linear RGB), textures and lights of a scene, and how they are sampled."""
 
 from typing import NamedTuple
 
@@ -23,7 +20,6 @@ class Appearance(NamedTuple):
 
     Attributes:
       lightness: Place of the skin on `SKIN_TONES`, 0 dark to 1 light.
-      skin: Albedo of the back of the hand.
       palm_redness: How strongly blood shows in the pads of palm and fingers.
       wave_vectors: Directions and frequencies (1/mm) of the waves that mottle every surface.
       pattern: Frequency (1/mm) and contrast of the objects' and the sleeve's pattern.

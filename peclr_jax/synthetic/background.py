@@ -1,7 +1,6 @@
-"""Procedural backgrounds: smooth clouds of colour, and shapes of all kinds before them.
+"""Procedural backgrounds in linear RGB: clouds of colour, and shapes of all kinds before them.
 
-Linear RGB. A background unique to every image lets contrastive learning tell images apart without
-looking at the hand; that is why "green" and "shared" exist.
+"green" and "shared" exist because a unique background tells images apart without the hand.
 """
 
 import math

@@ -1,7 +1,6 @@
 """The flesh on the bones: round cones in the hand frame, millimetres.
 
-The layout of the cones is fixed, because `distance.py` blends them by their place: finger segments
-melt into their neighbours, not into the finger they happen to touch.
+The cones' order is fixed: `distance.py` blends them by it, not by what they happen to touch.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,7 @@
 """Signed distances to the hand and to what is around it, many scenes at once.
 
-The layout of everything drawn: scenes are the LAST axis and rays the one before, so points are
-three arrays (rays, scenes) and a cone's fields are (cones, scenes). One primitive then is one
-contiguous operation over thousands of rays, which suits a CPU's vector units and an accelerator.
+Scenes are the LAST axis and rays the one before: one primitive then is one contiguous operation
+over thousands of rays, which suits a CPU's vector units and an accelerator.
 """
 
 import functools
@@ -38,12 +37,7 @@ class Rays(NamedTuple):
 class Cones(NamedTuple):
     """Round cones prepared for distance queries, camera frame, millimetres.
 
-    Attributes:
-      start: Centre of the first ball.
-      axis: Vector from the first centre to the second.
-      inverse_square: Reciprocal of the squared length of `axis`.
-      radius: Radius of the first ball.
-      growth: Radius of the second ball minus that of the first.
+    `axis` leads from the first ball's centre to the second's; `growth` is the gain in radius.
     """
 
     start: Float[Array, "3 cones *scenes"]
@@ -56,11 +50,8 @@ class Cones(NamedTuple):
 class Box(NamedTuple):
     """A rounded box, camera frame, millimetres.
 
-    Attributes:
-      center: Its middle.
-      axes: Unit vectors along its edges (first axis: which edge).
-      half: Half its edge lengths, before rounding.
-      rounding: Radius of its edges; `body.ABSENT` if there is no box.
+    `axes` are unit vectors along its edges, `half` is half the edge lengths before rounding, and
+    `rounding` is `body.ABSENT` if there is no box.
     """
 
     center: Float[Array, "3 *scenes"]
@@ -70,10 +61,7 @@ class Box(NamedTuple):
 
 
 class Geometry(NamedTuple):
-    """Everything that a ray can hit: cones in the order of `body`, and a box if one is held.
-
-    Blending widths grow with `scale`, the size of the hand.
-    """
+    """The cones of `body` and a held box; blending widths grow with `scale`, the hand's size."""
 
     cones: Cones
     box: Box
@@ -147,8 +135,7 @@ def _palm_union(d: Float[Array, "cones rays scenes"], scale: Float[Array, " scen
 def hand_union(d: Float[Array, "cones rays scenes"], scale: Float[Array, " scenes"]) -> Field:
     """Returns the distance to hand and forearm from those to all cones.
 
-    Only the first bones melt into the palm, and fingers meet without blending: otherwise a fist
-    becomes a lump.
+    Only the first bones melt into the palm, and fingers do not blend: a fist would become a lump.
     """
     palm = _palm_union(d, scale)
     bones = d[body.DIGIT_BONES].reshape((5, 3, *d.shape[1:]))

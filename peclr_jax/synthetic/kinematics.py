@@ -1,7 +1,6 @@
 """Bones and joints of the procedural hand: shape, pose, and where they put the 21 keypoints.
 
-Lengths in millimetres, angles in radians, the hand frame of `anatomy`. Everything here describes
-one hand; `jax.vmap` makes many.
+Millimetres and radians in the hand frame of `anatomy`; one hand, of which `jax.vmap` makes many.
 """
 
 from typing import Any, NamedTuple
@@ -24,13 +23,7 @@ class HandShape(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """Joint angles in radians, digits from thumb to little finger.
-
-    Attributes:
-      flexion: Bend of the three joints of every digit, palm to tip.
-      abduction: Sideways angle at the base of every digit, positive toward the little finger.
-      twist: Axial rotation of the thumb's metacarpal (opposition).
-    """
+    """Radians: flexion palm to tip, abduction toward the little finger, the thumb's twist."""
 
     flexion: Float[Array, "*batch 5 3"]
     abduction: Float[Array, "*batch 5"]
@@ -38,12 +31,7 @@ class Pose(NamedTuple):
 
 
 class Skeleton(NamedTuple):
-    """A posed hand.
-
-    Attributes:
-      joints: The 21 keypoints in FreiHAND order (wrist, then each digit from palm to tip).
-      frames: Columns (side, direction, palmar) of the three bones of every digit.
-    """
+    """A posed hand: joints in FreiHAND order, frames with columns (side, direction, palmar)."""
 
     joints: Float[Array, "*batch 21 3"]
     frames: Float[Array, "*batch 5 3 3 3"]

@@ -1,7 +1,4 @@
-"""Objects in the hand and before it: they touch without piercing and cover without hiding.
-
-One scene, camera frame, millimetres.
-"""
+"""Objects that touch or cover the hand, in one scene; camera frame, millimetres."""
 
 from typing import NamedTuple
 
@@ -35,15 +32,14 @@ def sample_held(
 ) -> Capsules:
     """Grows objects in front of the palm until they touch the hand, and keeps the largest fit.
 
+    The object's radius is `body.ABSENT` where none fits or every fit hides the hand.
+
     Args:
       numbers: U(0, 1) numbers.
       cones: The hand, camera frame.
       joints: Keypoints, camera frame.
       rotation: Hand frame to camera frame.
       scale: Size of the hand.
-
-    Returns:
-      The object; its radius is `body.ABSENT` where none fits or every fit hides the hand.
     """
     each = (CANDIDATES,)
     u = named(
@@ -67,10 +63,7 @@ def sample_held(
 
 
 def sample_occluder(numbers: Numbers, joints: Float[Array, "21 3"]) -> Capsules:
-    """Puts a bar or a ball between the camera and a part of the hand.
-
-    Its radius is `body.ABSENT` where none fits.
-    """
+    """Puts a bar or a ball before a part of the hand, of radius `body.ABSENT` if none fits."""
     each = (CANDIDATES,)
     u = named(numbers, nearness=each, length=each, radius=each, offset=(*each, 2), axis=(*each, 3))
     middle = 0.5 * (jnp.max(joints, axis=0) + jnp.min(joints, axis=0))

@@ -1,8 +1,7 @@
 """Synthetic hands: images with exact labels, a pure function of a key.
 
-`render_indices` is the primitive: image i of a data set depends on (key, i) alone, whatever is
-rendered with it; `render_versions` puts the same hands before several backgrounds, as FreiHAND.
-Everything compiles into one program; nothing leaves the device.
+Image i of a data set depends on (key, i) alone, whatever is rendered with it. Everything compiles
+into one program; nothing leaves the device.
 """
 
 import dataclasses
@@ -31,20 +30,16 @@ class RenderSpec(Spec):
 
     Attributes:
       size: Side of the square images, pixels.
-      background: "green" (a green screen, as FreiHAND was recorded), "shared" (one of a few
-        backgrounds that all images share, as FreiHAND is composited) or "clutter" (unique to
-        every image, for testing: it gives away which two views belong together).
-      shared_backgrounds: How many backgrounds "shared" draws from.
-      background_seed: Seed of those backgrounds; they do not depend on the images' key.
-      held: Probability of an object in the hand; fewer are drawn, because objects that would
-        pierce or hide the hand are left out.
+      background: "green" (as FreiHAND was recorded), "shared" (one of a few, as FreiHAND is
+        composited) or "clutter" (unique, for testing: it gives away which views belong together).
+      shared_backgrounds, background_seed: Number and seed of what "shared" draws from.
+      held: Probability of an object in the hand, before those that pierce or hide it are left out.
       occluder: Probability of something between the camera and the hand; likewise.
       sleeve: Probability of a sleeve on the forearm.
       span: Range of the larger side of the keypoints' box, as a fraction of the image's side.
       cone_steps: Marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
       ray_steps: Largest number of marching steps of a pixel.
-      rays_per_block: Rays traced and shaded together. A few thousand keep a CPU's caches warm; on
-        an accelerator take a million.
+      rays_per_block: Rays traced and shaded together; a few thousand keep a CPU's caches warm.
       sensor_noise: Largest noise added to a channel, in parts of full scale.
     """
 
@@ -76,10 +71,9 @@ def rays_per_block() -> int:
 
 
 class Hands(NamedTuple):
-    """Rendered right hands and their labels, joints in FreiHAND order.
+    """RGB images of right hands and their labels, joints in FreiHAND order.
 
     Attributes:
-      images: RGB.
       keypoints_2d: Pixels (x, y), origin at the centre of the top-left pixel.
       keypoints_3d: Camera frame, metres: x right, y down, z forward.
       intrinsics: Camera matrices, pixels.
@@ -114,18 +108,14 @@ def render_versions(
 ) -> tuple[Hands, ...]:
     """Renders images by their number, each hand before several backgrounds.
 
-    The hands are traced once, whatever the number of versions. "shared" backgrounds are drawn for
-    each version anew, so that two versions of a hand may have the same.
+    Hands are traced once; "shared" backgrounds are drawn anew, so two versions may have the same.
+    Version 0 is what `render_indices` renders.
 
     Args:
       key: PRNG key of the data set.
       indices: Numbers of the hands; each depends on the key and its own number alone.
       spec: What to render, except for its `background`.
       backgrounds: `RenderSpec.background` of each version.
-
-    Returns:
-      Images and labels of each version. The labels of all versions are the same; version 0 is what
-      `render_indices` renders before its background.
     """
     return _render(key, indices, spec, backgrounds)
 

@@ -1,9 +1,8 @@
 """What scenes are sampled with: named random numbers, and vector algebra on the last axis.
 
-A scene needs some hundred random numbers, and every call of `jax.random` unrolls its hash into the
-program. So a picture draws one table of U(0, 1) numbers from its key, and every sampler is a
-deterministic function of one row of that table: compilation is short, and no two samplers can share
-a number.
+Every call of `jax.random` unrolls its hash into the program. So a picture draws one table of
+U(0, 1) numbers from its key, and every sampler is a deterministic function of one row of that
+table: compilation is short, and no two samplers can share a number.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""Everything random in one picture except for its background: hand, camera, objects, materials.
-
-Camera frame: x right, y down, z forward, millimetres.
-"""
+"""One picture's random foreground; camera frame: x right, y down, z forward, millimetres."""
 
 from typing import NamedTuple
 
@@ -22,13 +19,7 @@ OFF_CENTER = 0.09
 
 
 class Parts(NamedTuple):
-    """Local frames of the parts that skin is textured by: fifteen bones, then the palm.
-
-    Attributes:
-      origin: Where a part begins (the joint; the wrist for the palm).
-      axes: Unit vectors (side, along, palmar) (first axis: which).
-      length: Length of each part, millimetres.
-    """
+    """Frames of 15 bones, then the palm: origin, unit axes (side, along, palmar), length."""
 
     origin: Float[Array, "3 parts *scenes"]
     axes: Float[Array, "3 3 parts *scenes"]
@@ -38,10 +29,7 @@ class Parts(NamedTuple):
 class Scene(NamedTuple):
     """One picture's foreground; a batch has its scenes on the last axis.
 
-    Attributes:
-      joints: Keypoints, camera frame, millimetres.
-      radii: Half the hand's thickness at every keypoint, millimetres.
-      focal: Focal length in image sides (multiply by the size in pixels).
+    `radii` are half the hand's thickness at each keypoint; `focal` is in sides of the image.
     """
 
     joints: Float[Array, "21 3 *scenes"]
@@ -122,8 +110,7 @@ def _sample_view(
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3"], Float[Array, ""]]:
     """Rotation and translation from hand to camera, and the focal length in image sides.
 
-    The hand spans a drawn part of the image about a drawn centre: exactly, whatever the
-    perspective, because the focal length is solved for last.
+    The focal length is solved for last, so that the hand spans the drawn part exactly.
     """
     u = named(numbers, focal=(), span=(), center=(2,), quaternions=(_ORIENTATIONS, 4))
     rotations = sampling.rotation_from_quaternion(gaussian(u["quaternions"]))

@@ -1,7 +1,4 @@
-"""Colour of traced surface points: materials, one shadowed light, ambient occlusion.
-
-What shapes the surface at a point (which bone, which side of it) decides its material.
-"""
+"""Colour of traced surface points: materials, one shadowed light, ambient occlusion."""
 
 from typing import NamedTuple
 
@@ -34,11 +31,9 @@ class Surface(NamedTuple):
     """What rays hit.
 
     Attributes:
-      points: Camera frame, millimetres.
-      normal: Unit normals.
+      points, normal: Camera frame, millimetres; normals are unit vectors.
       weights: How much every cone of the hand shapes it there, summing to one.
-      on_skin: The nearest surface is the hand or bare forearm.
-      on_object: The nearest surface is a held object or an occluder; else it is the sleeve.
+      on_skin, on_object: Whether bare skin or an object is nearest; else the sleeve is.
     """
 
     points: Points
@@ -188,8 +183,7 @@ def _light(
 def _bounce(openness: Field, albedo: Field) -> Field:
     """Occlusion lightened by light between surfaces: contacts turn dark red, not black.
 
-    The cubic fit of Jimenez et al. 2016, "Practical real-time strategies for accurate indirect
-    occlusion".
+    Fit: Jimenez et al. 2016, "Practical real-time strategies for accurate indirect occlusion".
     """
     a = 2.0404 * albedo - 0.3324
     b = 0.6417 - 4.7951 * albedo

@@ -1,7 +1,6 @@
 """Albedo of skin: palms, pads, nails, creases and wrinkles, from coordinates local to each bone.
 
-Every surface point belongs to the part (bone or palm) that shaped it most, so one set of local
-coordinates gives all details; nothing is searched.
+Every surface point belongs to the part (bone or palm) that shaped it most; nothing is searched.
 """
 
 from collections.abc import Iterable
@@ -27,13 +26,9 @@ class Local(NamedTuple):
     """Coordinates of surface points in the frame of their part.
 
     Attributes:
-      side: Across the part, millimetres.
-      along: Along the part from its beginning, millimetres.
-      palmar: Toward the palmar side, millimetres.
-      length: Length of the part, millimetres.
-      palm: 1 where the part is the palm or wrist, 0 on digits.
-      distal: 1 where the part is the last bone of a digit.
-      nail_width: Half the width of the digit's nail, millimetres.
+      side, along, palmar: Across the part, along it from its beginning, toward the palm; mm.
+      length, nail_width: Length of the part, and half the width of its digit's nail, mm.
+      palm, distal: 1 where the part is the palm or wrist; 1 where it is the last bone of a digit.
       facing: Cosine between the surface's normal and the palmar direction.
     """
 
@@ -70,7 +65,6 @@ def localize(
     share = jnp.concatenate([weights[body.DIGIT_BONES], palm_weight[None]])
     strongest = jnp.max(share, axis=0)
     nail_width = jnp.broadcast_to(_NAIL_WIDTH[:, None], parts.length.shape)
-    # Whether a part is the palm; whether it is the last bone of a digit.
     part = np.arange(16)
     flags = np.stack([part == 15, (part % 3 == 2) & (part < 15)]).astype(np.float32)
     kinds = jnp.broadcast_to(flags[..., None], (2, *parts.length.shape))
@@ -152,7 +146,6 @@ def shade_skin(local: Local, mottle: Color, appearance: Appearance, pixel: Field
 def _pads(local: Local, palmar: Field) -> Field:
     """Redness of finger pulps, thenar, hypothenar and the pads below the fingers."""
     digit = (1 - local.palm) * (0.35 + 0.9 * local.distal * (local.along > 0.35 * local.length))
-    # Elliptic regions in the palm's frame: (side, along) centre, radii.
     x, y = local.side, local.along
     hollow = _blob((x - 1.0) / 17, (y - 52.0) / 20)
     return palmar * (digit + local.palm * (1.0 - 1.6 * hollow))

@@ -6,8 +6,7 @@ worked off block by block, so that the work follows the hands' area, not the ima
 ever dropped.
 
 The surface drawn lies half a pixel inside the true one: a ray's nearest miss, in pixels, then is
-exactly the part of its pixel that the hand leaves uncovered. Layout: rays by scenes, as in
-`distance.py`.
+exactly the part of its pixel that the hand leaves uncovered.
 """
 
 import math
@@ -35,14 +34,7 @@ _State = tuple[Array, Array, Array, Array, Array]
 
 
 class Foreground(NamedTuple):
-    """What stands before the background.
-
-    Attributes:
-      color: Linear RGB.
-      coverage: Share of every pixel that is covered, 0 to 1.
-      skin: Whether the nearest surface is the hand or bare forearm.
-      distance: Distance along the pixel's ray, millimetres.
-    """
+    """Linear RGB, share of a pixel covered, whether skin is nearest, millimetres along rays."""
 
     color: Float[Array, "scenes size size 3"]
     coverage: Float[Array, "scenes size size"]
@@ -117,8 +109,7 @@ def _trace_cones(
 ) -> tuple[Float[Array, "rays scenes"], Bool[Array, "rays scenes"]]:
     """Marches cones, of radius `slope` at unit distance, until they touch something.
 
-    Returns a distance up to which every ray in the cone is free, and whether the cone may hit. Too
-    few steps cost time later, never correctness.
+    Returns how far each cone is free, and whether it may hit; too few steps only cost time.
     """
 
     def step(_: Int[Array, ""], distance: Field) -> Field:

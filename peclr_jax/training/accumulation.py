@@ -1,10 +1,9 @@
 """Gradients of a batch that does not fit into memory at once, micro-batch by micro-batch.
 
 `accumulate_gradients` takes the loss within each micro-batch: negatives are its other rows only, as
-in the paper (16 micro-batches of 128 pairs). `cached_gradients` takes it over all rows of the batch
-with the memory of a micro-batch and a second forward pass. Both normalise BatchNorm over the
-micro-batch and update its running averages once per micro-batch, in order, which
-`optax.microbatching.microbatch` does not.
+in the paper (16 micro-batches of 128 pairs). `cached_gradients` takes it over the whole batch. Both
+normalise BatchNorm over the micro-batch and update its running averages once per micro-batch, in
+order, which `optax.microbatching.microbatch` does not.
 
 Micro-batch `i` of `A` consists of the rows `r` with `r % A == i`. Of a batch that is sharded over
 devices, every device then holds an equal part of every micro-batch: splitting moves no data, and
@@ -26,10 +25,8 @@ class Gradients(NamedTuple):
     """Loss and gradients of a batch.
 
     Attributes:
-      loss: The loss, averaged over micro-batches if it was taken in each.
-      gradients: Its gradient, with the structure of the parameters.
-      model_state: The model's state (running averages of BatchNorm) after the batch.
-      metrics: Other scalars that the loss function returns.
+      loss, gradients: The loss, averaged over micro-batches if taken in each, and its gradient.
+      model_state, metrics: Running averages of BatchNorm after the batch, and other scalars.
     """
 
     loss: Scalar
@@ -106,9 +103,8 @@ def cached_gradients(
     dropout. The running averages of BatchNorm advance once.
 
     Args:
-      encode: Returns representations, which the loss is differentiated by; a context that the loss
-        needs and that does not depend on the parameters, such as the augmentation's
-        transformations; and the model's state. Arrays are joined along their leading axes.
+      encode: Returns representations; what else the loss needs, independent of the parameters, such
+        as the augmentation's transformations; and the model's state. Leading axes are joined.
       loss_fn: Called with representations and context of all micro-batches, in the batch's order.
       num_micro_batches: Parts to split the batch into; one computes it whole, in a single pass.
 

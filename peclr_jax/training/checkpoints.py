@@ -39,12 +39,8 @@ class Checkpoints:
     ) -> None:
         """Prepares `workdir/checkpoints`.
 
-        Args:
-          workdir: The run's directory; created if missing.
-          config: The run's config, stored in every checkpoint as JSON: tuples return as lists.
-          save_every: Steps between checkpoints.
-          results: What the run has found out that its network needs; fit for JSON.
-          keep_last: Number of newest checkpoints that are kept.
+        Config and results are stored in every checkpoint as JSON: tuples return as lists. A
+        checkpoint is due every `save_every` steps, and the newest `keep_last` are kept.
         """
         self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
@@ -103,11 +99,7 @@ class Checkpoints:
     def restore_latest(self, target: State, note: Callable[[str], None] = print) -> State | None:
         """Restores the newest whole checkpoint of this run, `None` if there is none.
 
-        A damaged one is renamed to `<step>.damaged`, so that its step can be saved again.
-
-        Args:
-          target: The state to fill, see `restore_state`.
-          note: Called with a sentence about each damaged checkpoint.
+        A damaged one is noted and renamed to `<step>.damaged`: its step can be saved again.
 
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.

@@ -50,9 +50,8 @@ def scale_by_lars(
     Args:
       learning_rate: The rate that the clip compares with; it does not scale the updates.
       weight_decay: Strength of the L2 regularization, added before scaling.
-      mask: Which tensors to decay, all by default: a tree of booleans with the parameters'
-        structure or a prefix of it, or a function from parameters to one. Tensors that are masked
-        out are scaled nevertheless, with :math:`\lambda = 0`.
+      mask: Which tensors to decay, all by default: a tree of booleans, or a prefix of one, or a
+        function from parameters to one. All others are scaled with :math:`\lambda = 0`.
       trust_coefficient: Multiplier of the trust ratio.
       eps: Added to the denominator of the trust ratio.
     """

@@ -13,9 +13,7 @@ from jax.experimental import multihost_utils
 class Preempted(Exception):
     """A run that was asked to stop and has saved its state; started again, it resumes.
 
-    Attributes:
-      step: Steps taken, and the step of the checkpoint.
-      exit_code: 0 after SIGTERM, by which schedulers stop a run in good order; 130 after Ctrl-C.
+    Its exit code is 0 after SIGTERM, by which schedulers stop a run; 130 after Ctrl-C.
     """
 
     def __init__(self, step: int, signum: int) -> None:

@@ -27,10 +27,7 @@ def parse_steps(text: str) -> tuple[int, int] | None:
 
 
 class Profiler:
-    """Traces the steps from first to last, as a context manager that writes the trace in any case.
-
-    It goes to `plugins/profile/` in the folder of TensorBoard's events.
-    """
+    """Traces steps, first to last, into `folder/plugins/profile/`; its end writes in any case."""
 
     def __init__(self, folder: Path, steps: tuple[int, int] | None) -> None:
         self._folder, self._steps = folder, steps

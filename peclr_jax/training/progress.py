@@ -103,12 +103,7 @@ class Progress:
     ) -> None:
         """Prepares to report; nothing is written before `running`.
 
-        Args:
-          workdir: The run's directory.
-          total_steps: Steps of the whole run.
-          images_per_step: Images (not views) in the global batch, for images/s.
-          log_every: Steps between reports.
-          console: Console to print to; standard output by default.
+        `images_per_step` counts images (not views) of the global batch, for images/s.
         """
         self.log_every = log_every
         self._workdir = Path(workdir)

@@ -26,11 +26,7 @@ class DamagedCheckpointError(UserError):
 def find(path: Path) -> epath.Path:
     """Finds the directory of a checkpoint, of the newest where there are several.
 
-    Args:
-      path: A run's directory, its `checkpoints` directory, or the directory of one step.
-
-    Raises:
-      MissingFileError: If the path or a checkpoint in it is missing.
+    The path is a run's directory, its `checkpoints` directory, or the directory of one step.
     """
     root = absolute(path)
     if not root.exists():
@@ -94,14 +90,11 @@ def restore_params(path: Path) -> dict[str, Any]:
 def restore_state(path: Path, target: State) -> State:
     """Restores a whole training state onto the devices of a target.
 
-    Args:
-      path: See `find`.
-      target: Pytree of arrays, or of `jax.ShapeDtypeStruct`s with shardings, that gives structure,
-        shapes and placement. The number of devices may differ from that of the run that saved.
+    The target's arrays, or `jax.ShapeDtypeStruct`s with shardings, give structure, shapes and
+    placement. The number of devices may differ from that of the run that saved.
 
     Raises:
       DamagedCheckpointError: If files are missing or not as they were written.
-      UserError: If the checkpoint's tensors are not those of the target.
     """
     directory = find(path)
     with _reading(directory) as reader:
@@ -123,9 +116,8 @@ def restore_state(path: Path, target: State) -> State:
 def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
     """Yields a reader, any error of which means that the files are damaged.
 
-    Orbax and TensorStore raise a ValueError, an AttributeError, a JSONDecodeError or a bare
-    Exception, depending on the file. A fault of the machine leaves open whether the files are
-    whole, and is raised as it is.
+    Orbax and TensorStore raise errors of any kind, even a bare Exception. A fault of the machine
+    leaves open whether the files are whole, and is raised as it is.
     """
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(),

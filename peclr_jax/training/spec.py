@@ -37,8 +37,7 @@ class OptimizerSpec(Spec):
       weight_decay: Strength; not in the paper, 1e-6 is the official code's for pre-training.
       decay_mask: What is decayed: "kernels", or "official", its omissions by name.
       warmup_epochs: Of linear warm-up; scaled with `num_steps` where that is given.
-      skip_nonfinite: Steps that may be skipped because their loss or gradient is not finite; 0
-        ends the run at the first.
+      skip_nonfinite: Steps with no finite loss or gradient to skip at most; more end the run.
     """
 
     name: Literal["lars_adam", "lamb", "adam"] = "lars_adam"
@@ -64,12 +63,7 @@ class CheckpointSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSpec(Spec):
-    """What is measured along the way.
-
-    Attributes:
-      images: Held-out images that are looked at.
-      every_steps: Steps between evaluations; there is one at the end in any case.
-    """
+    """Number of held-out images, and steps between evaluations; one is at the end in any case."""
 
     images: PositiveInt = 256
     every_steps: PositiveInt = 200

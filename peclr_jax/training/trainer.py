@@ -38,10 +38,8 @@ TrainStep = Callable[[TrainState, Batch, Key[Array, ""]], tuple[TrainState, Metr
 class Hook(NamedTuple):
     """A function that is called with the state at an interval, and after the last step.
 
-    Attributes:
-      every: Steps between calls.
-      run: `(step, state) -> numbers`, which are written among the metrics. The state's buffers are
-        donated to the next step: keep no reference.
+    Its numbers are written among the metrics. The state's buffers are donated to the next step:
+    keep no reference.
     """
 
     every: int
@@ -136,7 +134,7 @@ def fit(
     """Trains up to `total_steps`, from the newest whole checkpoint if there is one.
 
     A run that is interrupted at any point and started again ends with the same parameters if
-    `batches` is a function of the step.
+    `batches` is a function of the step. The last state is also the last checkpoint.
 
     Args:
       state: The state before the first step, on the mesh; also says where to restore to.
@@ -150,13 +148,9 @@ def fit(
       profile: First and last step of a trace for XProf, written beside TensorBoard's events.
       most_skipped: Steps that `train_step` may skip from here to the end of the run.
 
-    Returns:
-      The state after the last step, which is also the last checkpoint.
-
     Raises:
       Preempted: If SIGTERM or SIGINT came; the state is saved.
-      NonFiniteLossError: If a number is NaN or infinite, the loss has exploded, or too many steps
-        were skipped, as seen at reports and before saving; the state is not saved.
+      NonFiniteLossError: As `Watch` says, at reports and before saving; the state is not saved.
       LostDataError: If a batch could not be read; the state is saved.
       OutOfDeviceMemoryError: If the step does not fit into the device's memory.
     """

@@ -1,7 +1,6 @@
 """Photometric operations on neighbourhoods: Gaussian blur and Sobel, batched.
 
-Images are float32 RGB in [0, 255]. Borders are reflected without repeating the edge pixel
-(OpenCV's reflect-101).
+Images are float32 RGB in [0, 255]. Borders are reflected about the edge pixel (reflect-101).
 """
 
 import functools

@@ -26,26 +26,18 @@ class ViewSpec(Spec):
       rotation_deg: Largest rotation in degrees, either way.
       scale: Range of the magnification.
       translation: Range of the displacement along either axis over the side (15 px at 128).
-      color_jitter: Whether to jitter colours.
-      color_jitter_probability: Fraction of the views that are jittered.
-      hue: Range of the factor h on the hue angle.
-      saturation: Range of the factor s on the saturation.
-      value_gain: Range of the factor a on the value.
-      value_offset: Range of the term b added to the value, in grey levels of 255.
-      color_drop: Whether to turn views grey.
-      color_drop_probability: Fraction of the views turned grey.
-      blur: Whether to blur with a Gaussian.
-      blur_probability: Fraction of the views that are blurred.
+      color_jitter, color_jitter_probability: Whether to jitter colours, and of what share of views.
+      hue, saturation, value_gain: Ranges of the factors on hue angle, saturation and value.
+      value_offset: Range of the term added to the value, in grey levels of 255.
+      color_drop, color_drop_probability: Whether to turn views grey, and what share of them.
+      blur, blur_probability: Whether to blur with a Gaussian, and what share of the views.
       blur_sigma: Range of the Gaussian's standard deviation in pixels.
       blur_kernel: Size of its kernel as a fraction of the side, truncated and made odd.
-      noise: Whether to add Gaussian noise.
-      noise_probability: Fraction of the views that get noise.
+      noise, noise_probability: Whether to add Gaussian noise, and to what share of the views.
       noise_deviation: The noise's standard deviation in grey levels of 255 (official code: 25).
-      sobel: Whether to replace views by their Sobel response.
-      sobel_probability: Fraction of the views that are replaced.
+      sobel, sobel_probability: Whether to replace views by their Sobel response, and what share.
       sobel_wrap: Whether the response wraps modulo 256, as in the official code.
-      cutout: Whether to paint over a random square.
-      cutout_probability: Fraction of the views that are painted over.
+      cutout, cutout_probability: Whether to paint over a random square, and in what share of views.
       cutout_side: Range of the square's side over the view's. Its centre is uniform in the view,
         since pre-training has no joints; the official code aims at a random joint.
       channel_order: "bgr" measures hue and grey as the official code does, which takes RGB for BGR.
@@ -90,7 +82,6 @@ class ViewSpec(Spec):
     quantize: bool = False
 
     def __post_init__(self) -> None:
-        """Checks every field."""
         super().__post_init__()
         for name, value in vars(self).items():
             least = _LEAST.get(name, 0.0)
