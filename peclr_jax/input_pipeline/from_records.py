@@ -13,7 +13,6 @@ from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
 
-# A TFDS builder and the name of one of its splits.
 BuilderSplit = tuple[Any, str]
 
 

@@ -116,7 +116,6 @@ def _open_pool(
 
 
 def _first_version(spec: DataSpec) -> DataSpec:
-    """Returns the spec of the same rendered hands in version 0 alone."""
     background = spec.rendered.backgrounds[0]
     rendered = dataclasses.replace(spec.rendered, versions=1, background=background)
     return dataclasses.replace(spec, rendered=rendered, pairs="image")

@@ -162,7 +162,6 @@ def _read_statistics(config: Mapping[str, Any], results: Any) -> LabelStatistics
 
 
 def _read_field(cls: type[Spec], config: Mapping[str, Any], section: str, name: str) -> Any:
-    """Reads one field of a section, and nothing of the others."""
     value = _section(config, section, name)[name]
     return getattr(specs.from_mapping(cls, {name: value}, section), name)
 

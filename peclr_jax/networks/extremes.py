@@ -34,7 +34,6 @@ class Extremes:
           measured: Its errors.
         """
         in_space = _per_hand(measured, "pa")
-        # Hands without 3D cannot be compared with the others: they come last in both lists.
         flat = np.isnan(in_space)
         errors = np.where(flat, _per_hand(measured, "2d") * measured.to_view, in_space)
         rows = np.flatnonzero(~np.isnan(errors)).tolist()

@@ -139,5 +139,4 @@ def _pass(
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:
-    """Returns the matrices from an image's pixels to views of its squares."""
     return jnp.asarray(np.stack([crop.to_matrix(square, size) for square in squares]), jnp.float32)

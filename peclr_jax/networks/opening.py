@@ -128,7 +128,6 @@ def _describe_release(weights: TorchWeights) -> NetworkDescription:
 
 
 def _check_variables(network: Network, source: str) -> None:
-    """Checks that a checkpoint holds the network that its config describes."""
     side = network.view_size
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
