@@ -49,7 +49,7 @@ class EvaluationDataSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class TorchFileSpec(Spec):
-    """An official fine-tuned release, or an export in its layout, in place of `checkpoint`."""
+    """An official release or an export in its layout, in place of `checkpoint`; "" for none."""
 
     torch_checkpoint: str = ""
 

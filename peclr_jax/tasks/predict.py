@@ -38,7 +38,7 @@ class PredictSpec(Spec):
         the paper; crops and answers of left ones are mirrored.
       central_box: Where no box is given: side of the one supposed in the middle, over the photo's
         shorter side; 0.67, at the usual hand_margin of 1.5, shows all of a square photo.
-      passes: How often to look; each time but the first around the previous look's keypoints.
+      passes: How often to look, after the first around the last keypoints; 1 trusts boxes as given.
       focal_px: The cameras' focal length in pixels of the photo; 0 if unknown. The first is used
         that is known: "focal_px" in the boxes file; this; the camera's own note (EXIF, focal length
         in 35 mm film); `field_of_view_deg`. The optical axis passes through the photo's centre.
