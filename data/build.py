@@ -27,6 +27,7 @@ DATA_SETS = (
     "image_folder",
     "synthetic_hands",
 )
+_AGAIN = "run the same command again"
 
 
 def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
@@ -56,6 +57,9 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
         return opened
     # TFDS raises errors of every kind over broken records.
     except Exception as error:
+        if is_machine_fault(error):
+            root = data_dir or "~/tensorflow_datasets"
+            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
         reason = " ".join(str(error).split())
         raise UserError(
             f"the records of {name} in {data_dir or '~/tensorflow_datasets'} cannot be read "
@@ -119,8 +123,7 @@ def _explained(builder: Any) -> Iterator[None]:
                 raise cause from None
         root = builder._data_dir_root
         if is_machine_fault(error):
-            again = "run the same command again"
-            raise MachineError(explain_machine_fault(error, root, again)) from error
+            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
         if isinstance(error, OSError):
             raise MachineError(
                 f"{error.filename or root} cannot be read or written ({error.strerror or error}): "

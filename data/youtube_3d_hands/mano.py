@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from scipy import sparse
 
 from data import pickles
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file
 
@@ -94,6 +94,8 @@ def _from_array(path: Path) -> np.ndarray:
         matrix = np.load(path, allow_pickle=False)
     # NumPy raises errors of every kind over damaged headers.
     except Exception as error:
+        if is_machine_fault(error):
+            raise
         raise UserError(f"{path} is not an array of NumPy ({error}): {_REMEDY}") from error
     if not isinstance(matrix, np.ndarray):
         raise UserError(f"{path} holds several arrays, expected one: {_REMEDY}")

@@ -16,6 +16,8 @@ from typing import IO, Any, NamedTuple, cast
 import numpy as np
 from jax.numpy import bfloat16
 
+from peclr_jax.errors import is_machine_fault
+
 DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
     "FloatStorage": np.dtype(np.float32),
@@ -40,11 +42,9 @@ _INERT = frozenset(
         *("torch", "torchmetrics", "torchvision"),
     )
 )
-_INERT_BUILTINS = frozenset(
-    (
-        *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int"),
-        *("list", "long", "object", "range", "set", "slice", "str", "tuple", "unicode"),
-    )
+_INERT_BUILTINS = (
+    *("bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "getattr", "int"),
+    *("list", "long", "object", "range", "set", "slice", "str", "tuple", "unicode"),
 )
 
 _MOST_AXES = 32
@@ -65,9 +65,9 @@ def every_error_is_damage() -> Iterator[None]:
     """Turns errors, of which damaged archives and pickles raise every kind, into `Unreadable`."""
     try:
         yield
-    except Unreadable:
-        raise
     except Exception as error:
+        if isinstance(error, Unreadable) or is_machine_fault(error):
+            raise
         raise Unreadable(f"is truncated or damaged ({error}): download it again") from error
 
 

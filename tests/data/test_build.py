@@ -153,6 +153,17 @@ def test_broken_records(name, content, records, capsys):
     assert said.endswith(": delete them and write them again")
 
 
+def test_records_out_of_reach_are_not_called_broken(records, monkeypatch, capsys):
+    def open_(self, *args, **kwargs):
+        raise OSError(errno.ESTALE, "Stale file handle", str(records / "dataset_info.json"))
+
+    monkeypatch.setattr(Builder, "__init__", open_)
+    assert build.main(["freihand", f"--data_dir={records.parents[1]}"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "dataset_info.json cannot be reached now" in said
+    assert "delete" not in said
+
+
 def test_records_that_exist_are_listed(records, raw, capsys):
     where = f"--data_dir={records.parents[1]}"
     for files in ([], [f"--manual_dir={FREIHAND}"]):

@@ -1,6 +1,7 @@
 """Files of PyTorch's, read without it; `torch_files` holds some that PyTorch wrote."""
 
 import contextlib
+import errno
 import zipfile
 from collections import OrderedDict
 
@@ -10,7 +11,7 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peclr_jax.models import torch_file, torch_writing
+from peclr_jax.models import torch_file, torch_pickle, torch_writing
 from tests.models.conftest import BASE, EXPECTED, FILES, Call, Storage, assert_same
 
 WRITTEN_BY_TORCH = ("zip.pth", "stream.pth", "lightning.ckpt")
@@ -151,3 +152,13 @@ def test_flipped_bytes_are_survived(tmp_path_factory, name):
             torch_file.read(path)
 
     check()
+
+
+@pytest.mark.parametrize("name", ["zip.pth", "stream.pth"])
+def test_files_out_of_reach_are_not_called_damaged(monkeypatch, name):
+    def stale(*_):
+        raise OSError(errno.ESTALE, "Stale file handle", name)
+
+    monkeypatch.setattr(torch_pickle.pickletools, "genops", stale)
+    with pytest.raises(OSError, match="Stale"):
+        torch_file.read(FILES / name)
