@@ -41,6 +41,7 @@ def features() -> tfds.features.FeaturesDict:
         "visible": tfds.features.Tensor(shape=(NUM_JOINTS,), dtype=np.bool_),
         "visible_valid": tfds.features.Tensor(shape=(NUM_JOINTS,), dtype=np.bool_),
         "hand_mask": tfds.features.Text(doc="encoded image, empty if absent"),
+        "score": np.float32,
     }
     for name, (shape, valid_shape) in LABELS.items():
         fields[name] = tfds.features.Tensor(shape=shape, dtype=np.float32)
@@ -66,6 +67,7 @@ class Record:
       visible: Which joints are seen, not hidden.
       handedness: One of `HANDEDNESS`.
       hand_mask: Encoded PNG or JPEG of the image's size, hand where above 127.
+      score: How far the labels are to be trusted, in (0, 1]: they weigh so much in training.
     """
 
     image: bytes
@@ -81,6 +83,7 @@ class Record:
     visible: Bool[np.ndarray, "21"] | None = None
     handedness: str = "unknown"
     hand_mask: bytes | None = None
+    score: float = 1.0
 
     def encode(self) -> dict[str, Any]:
         """Returns the example for TFDS; refuses wrong shapes and valid values not finite."""
@@ -90,6 +93,7 @@ class Record:
             "version": self.version,
             "handedness": self.handedness,
             "hand_mask": self.hand_mask or b"",
+            "score": np.float32(self.score),
             "visible": np.zeros(NUM_JOINTS, bool) if self.visible is None else self.visible,
             "visible_valid": np.full(NUM_JOINTS, self.visible is not None),
         }

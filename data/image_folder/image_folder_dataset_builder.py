@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import base, images, schema, split
+    from data import base, images, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, schema, split
+    from data import base, images, schema
 
 from data.image_folder import layout
 from peclr_jax.photos.boxes import Hand
@@ -28,13 +28,16 @@ class PhotoConfig(tfds.core.BuilderConfig):
 
 
 class Builder(base.HandDatasetBuilder):
-    """Splits: train and validation (90/10 of the photos), one record a hand.
+    """Splits: train and validation (the last tenth of every folder), one record a hand.
 
     The metadata say how many `unreadable_files` were left out.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own interface.
+        "1.0.0": "First release.",
+        "2.0.0": "Joints in space and scores; validation holds the last photos of every folder.",
+    }
     BUILDER_CONFIGS = [  # noqa: RUF012 - TFDS's own interface.
         PhotoConfig(name=name, description=description, longest=longest)
         for name, description, longest in (
@@ -55,7 +58,7 @@ class Builder(base.HandDatasetBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = layout.read_folder(self.manual_dir(dl_manager))
         self.info.metadata["unreadable_files"] = folder.unreadable
-        held_out = set(split.validation_samples(len(folder.photos)).tolist())
+        held_out = layout.held_out([photo.path for photo in folder.photos])
         numbered = list(enumerate(folder.photos))
         splits = {
             "train": self._generate_examples([p for p in numbered if p[0] not in held_out]),
@@ -75,6 +78,7 @@ class Builder(base.HandDatasetBuilder):
                     image=image,
                     sample_id=sample,
                     handedness=hand.handedness,
+                    score=hand.score,
                     **_labels(hand, photo, longest),
                 )
                 yield f"{sample}_{number}", record.encode()
@@ -89,4 +93,11 @@ def _labels(hand: Hand, photo: layout.Photo, longest: int | None) -> dict[str, A
         points = np.array([point or (0, 0) for point in hand.keypoints], np.float64)
         labels["keypoints_2d"] = layout.scale_points(points, photo, longest)
         labels["keypoints_2d_valid"] = np.array([point is not None for point in hand.keypoints])
+    if hand.keypoints_3d is not None:
+        points = np.array([point or (0, 0, 0) for point in hand.keypoints_3d], np.float64)
+        valid = np.array([point is not None for point in hand.keypoints_3d])
+        labels |= {"keypoints_3d": points, "keypoints_3d_valid": valid}
+        if valid[list(schema.REFERENCE_BONE)].all():
+            start, end = points[list(schema.REFERENCE_BONE)]
+            labels["bone_length"] = float(np.linalg.norm(start - end))
     return labels

@@ -20,6 +20,7 @@ from peclr_jax.photos import boxes, find, read
 
 BOXES_FILE = "boxes.json"
 _NAMED_AT_MOST = 5
+_HELD_OUT_SHARE = 0.1
 
 
 class Photo(NamedTuple):
@@ -59,6 +60,26 @@ def read_folder(root: Path) -> Folder:
     for photo in photos:
         _check_boxes(photo, root / BOXES_FILE)
     return Folder(tuple(photos), len(paths) - len(readable))
+
+
+def held_out(paths: Sequence[Path]) -> set[int]:
+    """Returns which photos are held out: in every folder the last tenth by name.
+
+    Neighbouring frames of a film look alike, so that they stay on one side but at one border.
+    At least one of two or more photos is held out.
+
+    Args:
+      paths: The photos, sorted.
+    """
+    folders = collections.defaultdict(list)
+    for number, path in enumerate(paths):
+        folders[path.parent].append(number)
+    last = {
+        number
+        for numbers in folders.values()
+        for number in numbers[len(numbers) - round(_HELD_OUT_SHARE * len(numbers)) :]
+    }
+    return last if last or len(paths) < 2 else {len(paths) - 1}
 
 
 def checksum(root: Path) -> str:

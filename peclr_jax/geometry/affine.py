@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, Num
 
-from peclr_jax.geometry.arrays import Values, assemble
+from peclr_jax.geometry.arrays import Values, assemble, namespace
 
 
 class Similarity(NamedTuple):
@@ -91,6 +91,12 @@ def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 
     determinant = a * d - b * c
     a, b, c, d = d / determinant, -b / determinant, -c / determinant, a / determinant
     return assemble((a, b, -(a * shift_x + b * shift_y)), (c, d, -(c * shift_x + d * shift_y)))
+
+
+def zoom(matrix: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch"]:
+    """Returns by how much matrices magnify lengths, the mean over directions where they differ."""
+    (a, b), (c, d) = (((matrix[..., row, column]) for column in (0, 1)) for row in (0, 1))
+    return namespace(matrix).abs(a * d - b * c) ** 0.5
 
 
 def apply_to_points(

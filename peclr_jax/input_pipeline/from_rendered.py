@@ -30,6 +30,8 @@ _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 _SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
 # Bytes of the largest set of hands that is kept: each set stays on the user's disk.
 _LARGEST_KEPT = 2**30
+# Of the fields of kept hands; 2 added "score".
+_FORMAT = 2
 
 
 def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
@@ -99,6 +101,7 @@ def _open_pool(
     """Opens all versions of hands, version by version; read from disk if they were kept there."""
     fields = spec.rendered
     identity = {
+        "format": _FORMAT,
         **{k: v for k, v in specs.to_dict(fields).items() if k not in _NOT_OF_THE_HANDS},
         "size_and_margin": [spec.source_size, spec.crop_margin],
         "labels": spec.labels,

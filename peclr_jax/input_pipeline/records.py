@@ -36,9 +36,12 @@ _LABELS = (
     "visible",
     "visible_valid",
     "handedness",
+    "score",
     "sample_id",
     "version",
 )
+# Records of earlier versions have none.
+_DEFAULTS = {"score": 1.0}
 
 
 @functools.cache
@@ -222,7 +225,7 @@ def _parse(serialized: Any, names: Iterable[str]) -> dict[str, Any]:
         if name == "image":
             return tf.io.FixedLenFeature((), tf.string)
         dtype = tf.float32 if np.issubdtype(info.np_dtype, np.floating) else tf.int64
-        return tf.io.FixedLenFeature(info.shape, dtype)
+        return tf.io.FixedLenFeature(info.shape, dtype, _DEFAULTS.get(name))
 
     def read(name: str, value: Any) -> Any:
         if value.dtype != tf.int64:

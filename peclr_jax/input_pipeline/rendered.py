@@ -171,6 +171,7 @@ def _example(
         "visible": hands.visible,
         "visible_valid": per_joint,
         "handedness": jnp.full(count, _RIGHT, jnp.int32),
+        "score": jnp.ones(count),
         "sample_id": indices,
         "version": jnp.full(count, version, jnp.int32),
     }

@@ -1,7 +1,9 @@
 """Heads on the encoder's features: projection, pose, and refinement of the root depth."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
@@ -12,6 +14,10 @@ from peclr_jax.models.normalization import BatchNorm
 
 _ROOT_DEPTH = np.zeros((NUM_JOINTS, 3), bool)
 _ROOT_DEPTH[WRIST, 2] = True
+# Of the softmax: the larger, the fewer cells a mean is taken over at the same logits.
+_SHARPNESS = 4.0
+# The outermost cells' places over their true ones: joints beyond the border have one, too.
+_REACH = 1.2
 
 
 class ProjectionHead(nn.Module):
@@ -55,6 +61,83 @@ class PoseHead(nn.Module):
         pose = nn.Dense(3 * NUM_JOINTS, name="pose")(x).reshape(-1, NUM_JOINTS, 3)
         # Not an update: exported programs would hold a scatter, which few tools can convert.
         return jnp.where(_ROOT_DEPTH, 0.0, pose)
+
+
+class Localisation(NamedTuple):
+    """What heatmaps say of joints beyond their expected place.
+
+    Attributes:
+      spread: Standard deviation of the heatmap about its mean, in halves of the view's side.
+      peak: Its largest probability; 1 where one cell has all.
+    """
+
+    spread: Float[Array, "batch 21"]
+    peak: Float[Array, "batch 21"]
+
+
+class HeatmapHead(nn.Module):
+    """Localises joints by 2.5D heatmaps (Iqbal et al. 2018, the paper's [20]) on a small pyramid.
+
+    The encoder's maps are brought to `channels` by 1x1 convolutions and summed upwards, from the
+    coarsest to the finest, with a 3x3 convolution and ReLU a level. There a 1x1 convolution gives
+    every joint a heatmap and a depth map; a softmax over places turns them into the expected place
+    and depth.
+
+    Attributes:
+      channels: Of the pyramid.
+      finest: Stage of the encoder that the pyramid ends at; 0 is the first.
+      dtype: Of the activations; the softmax is taken in float32.
+    """
+
+    channels: int = 64
+    finest: int = 0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, maps: Sequence[Float[Array, "batch _ _ _"]]
+    ) -> tuple[Float[Array, "batch 21 3"], Localisation]:
+        """Returns (x, y, depth), normalised: see `PoseNetwork`; the wrist's depth is zero.
+
+        Args:
+          maps: Of the encoder's stages, the finest first.
+        """
+        x: Any = None
+        for stage in reversed(range(self.finest, len(maps))):
+            lateral = nn.Dense(self.channels, dtype=self.dtype, name=f"lateral{stage + 1}")
+            x = lateral(maps[stage]) if x is None else _upsample(x, lateral(maps[stage]))
+            smooth = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name=f"smooth{stage + 1}")
+            x = nn.relu(smooth(x))
+        x = nn.Dense(2 * NUM_JOINTS, dtype=self.dtype, name="heatmaps")(x).astype(jnp.float32)
+        batch, height, width, _ = x.shape
+        logits, depths = jnp.split(x.reshape(batch, height * width, -1), 2, axis=-1)
+        probability = jax.nn.softmax(_SHARPNESS * logits, axis=1)
+        places = _places(height, width)
+        mean = jnp.einsum("bpj,pk->bjk", probability, places)
+        square = jnp.einsum("bpj,p->bj", probability, (places**2).sum(-1))
+        # Rounding makes the variance of a single cell negative, and the root's slope at zero is
+        # infinite; half a thousandth of a side is far below a cell.
+        variance = jnp.maximum(square - (mean**2).sum(-1), 1e-6)
+        depth = jnp.sum(probability * depths, axis=1)
+        pose = jnp.concatenate([mean, depth[..., None]], axis=-1)
+        return jnp.where(_ROOT_DEPTH, 0.0, pose), Localisation(
+            jnp.sqrt(variance), probability.max(1)
+        )
+
+
+def _upsample(
+    x: Float[Array, "batch h w c"], finer: Float[Array, "batch h2 w2 c"]
+) -> Float[Array, "batch h2 w2 c"]:
+    """Adds coarse maps to those of twice the side, or one pixel less, each cell four times."""
+    height, width = finer.shape[1:3]
+    return jnp.repeat(jnp.repeat(x, 2, 1), 2, 2)[:, :height, :width] + finer
+
+
+def _places(height: int, width: int) -> Float[np.ndarray, "places 2"]:
+    """Returns (x, y) of cells in halves of the view's side, stretched beyond its border."""
+    x, y = ((2 * np.arange(count) + 1) / count - 1 for count in (width, height))
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    return (_REACH * grid).astype(np.float32)
 
 
 class RootDepthRefiner(nn.Module):

@@ -8,7 +8,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from peclr_jax.geometry import camera
-from peclr_jax.models.heads import PoseHead, RootDepthRefiner
+from peclr_jax.models.heads import HeatmapHead, Localisation, PoseHead, RootDepthRefiner
 from peclr_jax.models.resnet import ResNet
 
 # Bounds of the root depth before its refinement, in bone lengths, as released: 12 cm to 1.5 m for a
@@ -24,11 +24,13 @@ class PoseOutput(NamedTuple):
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
       root_depth: Depth of the wrist, refined, in bone lengths.
       root_depth_estimate: Depth before the refinement, from `pose` (Iqbal et al. 2018).
+      localisation: How sharply joints are localised; None of heads without heatmaps.
     """
 
     pose: Float[Array, "batch 21 3"]
     root_depth: Float[Array, " batch"]
     root_depth_estimate: Float[Array, " batch"]
+    localisation: Localisation | None = None
 
 
 class PoseNetwork(nn.Module):
@@ -38,13 +40,13 @@ class PoseNetwork(nn.Module):
     view's side and starts near the right size.
 
     Attributes:
-      encoder, head: Images to pooled features, and these to a normalised pose.
+      encoder, head: Images to pooled features or to maps, and these to a normalised pose.
       refiner: Refinement of the root depth; None leaves the estimate as it is.
       frozen_encoder: Whether the encoder stays as it is: fixed statistics, no gradient (Sec. 4.4).
     """
 
     encoder: ResNet
-    head: PoseHead
+    head: PoseHead | HeatmapHead
     refiner: RootDepthRefiner | None = None
     frozen_encoder: bool = False
 
@@ -61,12 +63,17 @@ class PoseNetwork(nn.Module):
           intrinsics: Camera matrices of the views, pixels.
           train: Use and update the statistics of the batch (collection "batch_stats").
         """
-        if self.frozen_encoder:
-            features = jax.lax.stop_gradient(self.encoder(images, False))
-        else:
-            features = self.encoder(images, train)
-        pose = to_pixels(self.head(features), images.shape[1])
-        return place(pose, intrinsics, self.refiner, train)
+        pose, localisation = self._localise(images, train and not self.frozen_encoder)
+        output = place(to_pixels(pose, images.shape[1]), intrinsics, self.refiner, train)
+        return output._replace(localisation=localisation)
+
+    def _localise(
+        self, images: Float[Array, "batch side side 3"], train: bool
+    ) -> tuple[Float[Array, "batch 21 3"], Localisation | None]:
+        stop = jax.lax.stop_gradient if self.frozen_encoder else lambda features: features
+        if isinstance(self.head, HeatmapHead):
+            return self.head(stop(self.encoder.maps(images, train)))
+        return self.head(stop(self.encoder(images, train))), None
 
 
 def place(

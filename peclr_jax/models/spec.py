@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from peclr_jax import specs
 from peclr_jax.models import resnet
-from peclr_jax.models.heads import PoseHead, ProjectionHead, RootDepthRefiner
+from peclr_jax.models.heads import HeatmapHead, PoseHead, ProjectionHead, RootDepthRefiner
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.models.projector import Projector
 from peclr_jax.specs import Between, Spec
@@ -86,18 +86,26 @@ class PoseNetworkSpec(EncoderSpec):
 
     Attributes:
       frozen: Whether the head alone is trained (Sec. 4.4).
-      head, hidden: "linear", or "mlp" with a hidden layer, whose width the paper does not give.
+      head: "linear", "mlp" with a hidden layer, or "heatmap", 2.5D heatmaps on the encoder's maps.
+      hidden: Width of the hidden layer, which the paper does not give.
+      channels: Of the heatmaps' pyramid.
+      finest: Stage of the encoder whose maps the heatmaps are as fine as; 1 is the first.
     """
 
     frozen: bool = False
-    head: Literal["linear", "mlp"] = "linear"
+    head: Literal["linear", "mlp", "heatmap"] = "linear"
     hidden: HeadWidth = 512
+    channels: HeadWidth = 64
+    finest: Annotated[int, Between(1, 4)] = 1
 
     def build(self, *, refine_root_depth: bool) -> PoseNetwork:
         """Makes the network; only a loss that weighs the root's depth trains its refinement."""
+        head: PoseHead | HeatmapHead = PoseHead((self.hidden,) if self.head == "mlp" else ())
+        if self.head == "heatmap":
+            head = HeatmapHead(self.channels, self.finest - 1, _DTYPES[self.dtype])
         return PoseNetwork(
             self.build_encoder(),
-            PoseHead((self.hidden,) if self.head == "mlp" else ()),
+            head,
             RootDepthRefiner() if refine_root_depth else None,
             frozen_encoder=self.frozen,
         )

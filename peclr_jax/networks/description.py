@@ -16,6 +16,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseNetworkSpec, ProjectorSpec
+from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.objectives.spec import PoseLossSpec
 from peclr_jax.photos.looking import LookingRule
@@ -26,12 +27,14 @@ Spec = TypeVar("Spec")
 
 LABEL_STATISTICS = "label_statistics"
 """Name of the label statistics among the results of a fine-tuning run."""
+CALIBRATION = "calibration"
+"""Name of the calibration there, once the network is calibrated."""
 _MODELS: dict[str, type[ProjectorSpec] | type[PoseNetworkSpec]] = {
     "pretrain": ProjectorSpec,
     "finetune": PoseNetworkSpec,
 }
 # Fields of the model that the first runs did not write; every other one must be there.
-_ADDED_LATER = ("pointwise",)
+_ADDED_LATER = ("pointwise", "channels", "finest")
 _LONGEST_SHOWN = 40
 
 
@@ -43,6 +46,7 @@ class NetworkDescription:
       data: The hands that it was trained on; its folders are the trainer's, and are not read.
       view_size: Side of the views that it was trained on, pixels.
       statistics: Of the training labels; None if they are unknown.
+      calibration: Of its heatmaps; None if it has none.
     """
 
     task: str
@@ -52,6 +56,7 @@ class NetworkDescription:
     view_size: int
     refine_root_depth: bool = False
     statistics: LabelStatistics | None = None
+    calibration: Calibration | None = None
     looking: LookingRule = LookingRule()
 
     def build(self) -> nn.Module:
@@ -71,8 +76,9 @@ class NetworkDescription:
             # Only whether the loss weighs the root's depth is read.
             "loss": {"root_depth": float(self.refine_root_depth)},
         }
-        statistics = self.statistics and {LABEL_STATISTICS: specs.to_dict(self.statistics)}
-        return {"config": config, "results": statistics or {}}
+        found = {LABEL_STATISTICS: self.statistics, CALIBRATION: self.calibration}
+        results = {name: specs.to_dict(result) for name, result in found.items() if result}
+        return {"config": config, "results": results}
 
 
 def read_description(checkpoint: str | PathLike[str]) -> NetworkDescription:
@@ -149,6 +155,7 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
         view_size=size,
         refine_root_depth=posed and _read_field(PoseLossSpec, config, "loss", "root_depth") > 0,
         statistics=_read_statistics(config, results) if posed else None,
+        calibration=_read_calibration(results) if posed else None,
         looking=LookingRule(data.hand_margin),
     )
 
@@ -158,6 +165,12 @@ def _read_statistics(config: Mapping[str, Any], results: Any) -> LabelStatistics
     for holder, name in ((results, LABEL_STATISTICS), (config, "statistics")):
         if isinstance(holder, Mapping) and name in holder:
             return _read(LabelStatistics, holder, name)
+    return None
+
+
+def _read_calibration(results: Any) -> Calibration | None:
+    if isinstance(results, Mapping) and CALIBRATION in results:
+        return _read(Calibration, results, CALIBRATION)
     return None
 
 

@@ -15,6 +15,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
 from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import to_pixels
+from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.opening import Network, open_network
 from peclr_jax.photos.looking import LookingRule
@@ -27,10 +28,13 @@ class Estimate(NamedTuple):
     Attributes:
       pose: 2.5D: (x px, y px) in the source image, root-relative depth in bone lengths.
       root_depth: Of the wrist, in bone lengths.
+      expected_error: Of each joint in the source image, pixels, by the network's calibration; None
+        of heads without heatmaps.
     """
 
     pose: Float[Array, "batch 21 3"]
     root_depth: Float[Array, " batch"]
+    expected_error: Float[Array, "batch 21"] | None = None
 
     def lift(
         self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"] | float
@@ -54,6 +58,7 @@ class Estimator:
     source_margin: float
     looking: LookingRule = LookingRule()
     statistics: LabelStatistics = LabelStatistics()
+    calibration: Calibration = Calibration()
 
     @classmethod
     def of(cls, network: Network) -> "Estimator":
@@ -72,6 +77,7 @@ class Estimator:
             description.data.source_margin,
             description.looking,
             description.statistics or LabelStatistics(),
+            description.calibration or Calibration(),
         )
 
     def __call__(
@@ -81,7 +87,9 @@ class Estimator:
         intrinsics: Float[Array | np.ndarray, "batch 3 3"],
     ) -> Estimate:
         """Estimates the pose of one hand in each RGB source image, shown as a view by `matrix`."""
-        return _estimate(*self._folded, self.view_size, images, matrix, intrinsics)
+        network, variables = self._folded
+        settings = self.view_size, self.calibration
+        return _estimate(network, variables, settings, images, matrix, intrinsics)
 
     @functools.cached_property
     def _folded(self) -> tuple[nn.Module, dict[str, Any]]:
@@ -105,14 +113,19 @@ def open_estimator(
 def _estimate(
     network: nn.Module,
     variables: dict[str, Any],
-    view_size: int,
+    settings: tuple[int, Calibration],
     images: UInt8[Array, "batch source source 3"],
     matrix: Float[Array, "batch 2 3"],
     intrinsics: Float[Array, "batch 3 3"],
 ) -> Estimate:
+    view_size, calibration = settings
     views = normalize(affine.apply_to_images(images, matrix, view_size))
     output: Any = network.apply(variables, views, camera.warp_intrinsics(matrix, intrinsics))
-    return Estimate(_to_source(output.pose, matrix), output.root_depth)
+    estimate = Estimate(_to_source(output.pose, matrix), output.root_depth)
+    if output.localisation is None:
+        return estimate
+    error = calibration(output.localisation) * (view_size / 2) / affine.zoom(matrix)[:, None]
+    return estimate._replace(expected_error=error)
 
 
 def _to_source(

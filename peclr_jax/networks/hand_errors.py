@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import camera
+from peclr_jax.geometry import affine, camera
 from peclr_jax.hands import scores
 from peclr_jax.hands.skeleton import WRIST
 from peclr_jax.input_pipeline import Batch
@@ -98,5 +98,5 @@ def measure_errors(
                 target = batch["keypoints_3d"]
             measured, valid[predictor, kind] = scores.errors_of(predicted, target, known, kind=kind)
             errors[predictor, kind] = measured.astype(np.float32)
-    zoom = np.sqrt(np.abs(np.linalg.det(np.asarray(inference.matrix)[:, :, :2])))
+    zoom = affine.zoom(np.asarray(inference.matrix))
     return HandErrors(errors, valid, zoom * batch["crop_scale"], joints)

@@ -135,7 +135,10 @@ def _pass(
     answer = estimator(fill(views, rows), identity, fill(cameras, rows))
     pose = np.array(answer.pose[: len(sights)])
     pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
-    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)])
+    error = answer.expected_error
+    if error is not None:
+        error = error[: len(sights)] / affine.zoom(jnp.asarray(to_view))[:, None]
+    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)], error)
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:

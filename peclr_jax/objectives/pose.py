@@ -1,6 +1,6 @@
 """The supervised losses of fine-tuning (PeCLR, Eq. 5), on 2.5D poses.
 
-Each loss is a mean of absolute errors over the valid labels alone.
+Each loss is a mean of absolute errors over the valid labels alone, weighted by their scores.
 """
 
 from collections.abc import Mapping
@@ -20,6 +20,7 @@ class PoseTarget(NamedTuple):
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
       keypoints_valid, depth_valid: Which joints' pixels and relative depths are known.
       root_depth, root_depth_valid: Depth of the wrist, bone lengths, and whether it is known.
+      weight: How far a hand's labels are to be trusted.
     """
 
     pose: Float[Array, "batch 21 3"]
@@ -27,6 +28,7 @@ class PoseTarget(NamedTuple):
     depth_valid: Bool[Array, "batch 21"]
     root_depth: Float[Array, " batch"]
     root_depth_valid: Bool[Array, " batch"]
+    weight: Float[Array, " batch"]
 
 
 def target_in_view(
@@ -57,6 +59,7 @@ def target_in_view(
         depth_valid=depth_valid & root_valid[:, None],
         root_depth=depth[:, WRIST],
         root_depth_valid=root_valid & labels["intrinsics_valid"],
+        weight=labels.get("score", jnp.ones(len(depth))),
     )
     known = labels["intrinsics_valid"][:, None, None]
     intrinsics = jnp.where(known, labels["intrinsics"], jnp.eye(3))
@@ -75,21 +78,33 @@ def keypoints_2d(
       side: Side of the view, pixels.
     """
     error = jnp.abs(pose[..., :2] - target.pose[..., :2]).mean(-1) / (side / 2)
-    return masked_mean(error, target.keypoints_valid)
+    return weighted_mean(error, target.keypoints_valid, target.weight)
 
 
 def relative_depth(pose: Float[Array, "batch 21 3"], target: PoseTarget) -> Float[Array, ""]:
     """Returns the mean absolute error of root-relative depths, bone lengths, without the root."""
     error = jnp.abs(pose[..., 2] - target.pose[..., 2])
-    return masked_mean(error[:, 1:], target.depth_valid[:, 1:])
+    return weighted_mean(error[:, 1:], target.depth_valid[:, 1:], target.weight)
 
 
 def root_depth(depth: Float[Array, " batch"], target: PoseTarget) -> Float[Array, ""]:
     """Returns the mean absolute error of the wrist's depth, bone lengths."""
-    return masked_mean(jnp.abs(depth - target.root_depth), target.root_depth_valid)
+    error = jnp.abs(depth - target.root_depth)
+    return weighted_mean(error, target.root_depth_valid, target.weight)
 
 
-def masked_mean(values: Float[Array, "*shape"], valid: Shaped[Array, "*shape"]) -> Float[Array, ""]:
-    """Returns the mean over the valid entries, zero if there is none; others may be NaN."""
-    total = jnp.sum(jnp.where(valid, values, 0.0))
-    return total / jnp.maximum(jnp.sum(valid), 1)
+def weighted_mean(
+    values: Float[Array, "batch *joints"],
+    valid: Bool[Array, "batch *joints"],
+    weight: Float[Array, " batch"],
+) -> Float[Array, ""]:
+    """Returns the mean over the valid entries, zero if there is none; others may be NaN.
+
+    Args:
+      values: Of hands, or of their joints.
+      valid: Which of them count.
+      weight: Of each hand, positive.
+    """
+    weights = jnp.where(valid, weight.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
+    total = jnp.sum(jnp.where(valid, values, 0.0) * weights)
+    return total / jnp.where(valid.any(), jnp.sum(weights), 1.0)

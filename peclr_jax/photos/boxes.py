@@ -7,18 +7,26 @@
         "hands": [{"box": [10, 20, 90, 110]}, {"box": [200, 40, 300, 150], "handedness": "left"}]
       },
       "none.jpg": [],
-      "labelled.jpg": [{"keypoints": [[31, 240], [58.5, 221], null, ...]}]
+      "labelled.jpg": [{"keypoints": [[31, 240], [58.5, 221], null, ...], "score": 0.9,
+                        "keypoints_3d": [[-0.031, 0.04, 0.012], ...], "source": "mediapipe"}]
     }
 
 A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
 box is [x0, y0, x1, y1], tight around the hand, in pixels of the image as it is seen (after its EXIF
 orientation). Without "box" the hand is searched in the middle of the image; without "handedness" it
 is `--config.handedness`. An image that the file does not name is treated as if there were no file;
-an empty list says that it shows no hand. "keypoints", for data sets of one's own, are the 21 joints
-[x, y] in FreiHAND's order, null where unknown; without "box" the box is theirs.
+an empty list says that it shows no hand.
+
+The other fields are labels, for data sets of one's own. "keypoints" are the 21 joints [x, y] in
+FreiHAND's order, null where unknown; without "box" the box is theirs. "keypoints_3d" are the joints
+in metres, x right, y down, z forward, null where unknown: from any origin, for without the camera
+only what lies between them is known. "score", in (0, 1], is how far the labels are to be trusted:
+they weigh so much in training. "source" says whose they are, such as "human" or "mediapipe".
 """
 
+import itertools
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,16 +37,33 @@ from peclr_jax.hands.skeleton import NUM_JOINTS
 
 Box = tuple[float, float, float, float]
 Keypoints = tuple[tuple[float, float] | None, ...]
+Keypoints3D = tuple[tuple[float, float, float] | None, ...]
 HANDEDNESS = ("right", "left")
 _FARTHEST = 1e9  # px
+# The longest hands have some 25 cm; what is larger is in another unit.
+_LONGEST_HAND = 0.5  # m
+_FIELDS = ("box", "handedness", "keypoints", "keypoints_3d", "score", "source")
+_LONGEST_SOURCE = 100
 
 
 class Hand(NamedTuple):
-    """A hand, its box (x0, y0, x1, y1) and its joints (x, y) in pixels, `None` if unknown."""
+    """A hand, and what is known of it.
+
+    Attributes:
+      handedness: "right" or "left".
+      box: x0, y0, x1, y1 in pixels.
+      keypoints: Joints (x, y) in pixels.
+      keypoints_3d: Joints (x, y, z) in metres, from any origin.
+      score: How far the labels are to be trusted, in (0, 1].
+      source: Whose labels they are; "" if unknown.
+    """
 
     handedness: str
     box: Box | None = None
     keypoints: Keypoints | None = None
+    keypoints_3d: Keypoints3D | None = None
+    score: float = 1.0
+    source: str = ""
 
 
 class Request(NamedTuple):
@@ -101,14 +126,22 @@ def _image(entry: Any, where: str, handedness: str) -> Request:
 def _hand(entry: Any, where: str, handedness: str) -> Hand:
     if not isinstance(entry, dict):
         raise UserError(f'{where} must be an object {{"box": [x0, y0, x1, y1]}}')
-    _check_fields(entry, ("box", "handedness", "keypoints"), where)
+    _check_fields(entry, _FIELDS, where)
     side = entry.get("handedness", handedness)
     if "handedness" in entry and side not in HANDEDNESS:
         raise UserError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
-    keypoints = _keypoints(entry.get("keypoints"), where)
+    keypoints = _keypoints(entry, "keypoints", 2, where)
+    in_space = _keypoints(entry, "keypoints_3d", 3, where)
+    if in_space is not None:
+        _check_metres(in_space, where)
+    score, source = entry.get("score", 1.0), entry.get("source", "")
+    if not (_is_number(score) and 0 < score <= 1):
+        raise UserError(f'{where}: "score" must be a number in (0, 1], got {score!r}')
+    if not (isinstance(source, str) and len(source) <= _LONGEST_SOURCE):
+        raise UserError(f'{where}: "source" must be a short text, such as "human"')
     if (box := _box(entry.get("box"), where)) is None and keypoints is not None:
         box = _around(keypoints, where)
-    return Hand(side, box, keypoints)
+    return Hand(side, box, keypoints, in_space, float(score), source)
 
 
 def _box(box: Any, where: str) -> Box | None:
@@ -124,19 +157,30 @@ def _box(box: Any, where: str) -> Box | None:
     return x0, y0, x1, y1
 
 
-def _keypoints(points: Any, where: str) -> Keypoints | None:
+def _keypoints(entry: Mapping[str, Any], field: str, axes: int, where: str) -> Any:
+    points = entry.get(field)
     if points is None:
         return None
     if not isinstance(points, list) or len(points) != NUM_JOINTS:
         found = len(points) if isinstance(points, list) else repr(points)
-        raise UserError(f'{where}: "keypoints" must be a list of {NUM_JOINTS}, got {found}')
+        raise UserError(f'{where}: "{field}" must be a list of {NUM_JOINTS}, got {found}')
     for joint, point in enumerate(points):
-        if not (point is None or _are_numbers(point, 2)):
+        if not (point is None or _are_numbers(point, axes)):
             raise UserError(
-                f'{where}: joint {joint} of "keypoints" must be two numbers [x, y] or null, '
-                f"got {point!r}"
+                f'{where}: joint {joint} of "{field}" must be {axes} numbers '
+                f"[{', '.join('xyz'[:axes])}] or null, got {point!r}"
             )
-    return tuple(point and (float(point[0]), float(point[1])) for point in points)
+    return tuple(point and tuple(map(float, point)) for point in points)
+
+
+def _check_metres(keypoints: Keypoints3D, where: str) -> None:
+    known = [point for point in keypoints if point]
+    size = max((math.dist(a, b) for a, b in itertools.combinations(known, 2)), default=0.0)
+    if size > _LONGEST_HAND:
+        raise UserError(
+            f'{where}: "keypoints_3d" are up to {size:.3g} apart, more than any hand\'s '
+            f"{_LONGEST_HAND} m: give metres"
+        )
 
 
 def _around(keypoints: Keypoints, where: str) -> Box:

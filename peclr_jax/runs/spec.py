@@ -32,7 +32,7 @@ _NOT_OF_THE_RESULT = (
     "profile",
 )
 # Fields that were added later, with the value that means what runs did before.
-_ADDED_LATER = {"optimizer.skip_nonfinite": 0}
+_ADDED_LATER = {"optimizer.skip_nonfinite": 0, "model.channels": 64, "model.finest": 1}
 
 
 @dataclasses.dataclass(frozen=True)
