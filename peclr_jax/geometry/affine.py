@@ -95,8 +95,8 @@ def invert_matrix(matrix: Float[Values, "*batch 2 3"]) -> Float[Values, "*batch 
 
 def zoom(matrix: Float[Any, "*batch 2 3"]) -> Float[Any, "*batch"]:
     """Returns by how much matrices magnify lengths, the mean over directions where they differ."""
-    (a, b), (c, d) = (((matrix[..., row, column]) for column in (0, 1)) for row in (0, 1))
-    return namespace(matrix).abs(a * d - b * c) ** 0.5
+    area = matrix[..., 0, 0] * matrix[..., 1, 1] - matrix[..., 0, 1] * matrix[..., 1, 0]
+    return namespace(matrix).abs(area) ** 0.5
 
 
 def apply_to_points(
