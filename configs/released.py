@@ -2,8 +2,8 @@
 
     python main.py --config=configs/released.py --config.photos=DIR --workdir=runs/released
 
-DIR is a folder of photographs with a `boxes.json` that labels their hands, as data/from_mediapipe.py
-writes it (data/image_folder/README.md). The last tenth by name of the photographs in every folder
+DIR is a folder of photographs with a `boxes.json` that labels their hands, as
+data/from_mediapipe.py writes it (data/image_folder/README.md). The last tenth by name of the photographs in every folder
 in it is held out. Interrupted at any time, the same command goes on where it stopped.
 
 1. Pre-training (Sec. 3) by PeCLR, on photographs and rendered hands in equal shares, with the
@@ -74,7 +74,6 @@ def _full() -> ConfigDict:
             claim="nothing; it has no such network.",
             data_name="photographs with a detector's labels, and rendered hands",
             seeds=(0,),
-            photos="",
             evaluations={
                 "photos": photos,
                 "rendered": EvaluateSpec(data=EvaluationDataSpec(source="rendered")),
@@ -82,6 +81,7 @@ def _full() -> ConfigDict:
             figure="none",
         )
     )
+    config.photos = ""  # which has no default: this repository contains no photographs
     config.pretrain = pretrain.get_config("quick+best")
     config.finetune = finetune.get_config("quick+photos")
     config.pretrain.update_from_flattened_dict({**_BOTH, **_PRETRAIN})
