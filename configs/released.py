@@ -3,8 +3,9 @@
     python main.py --config=configs/released.py --config.photos=DIR --workdir=runs/released
 
 DIR is a folder of photographs with a `boxes.json` that labels their hands, as
-data/from_mediapipe.py writes it (data/image_folder/README.md). The last tenth by name of the photographs in every folder
-in it is held out. Interrupted at any time, the same command goes on where it stopped.
+data/from_mediapipe.py writes it (data/image_folder/README.md). The last tenth by name of the
+photographs in every folder in it is held out. Interrupted at any time, the same command goes on
+where it stopped.
 
 1. Pre-training (Sec. 3) by PeCLR, on photographs and rendered hands in equal shares, with the
    temperature and the ranges of `configs/pretrain.py:...+best`. The two views of a rendered hand
@@ -50,7 +51,7 @@ _BOTH = {
     "evaluation.every_steps": 1000,
     "checkpoint.every_steps": 500,
 }
-_PRETRAIN = {"data.pairs": "versions", "batch_size": 128, "num_steps": 900, "log.every_steps": 20}
+_PRETRAIN = {"data.pairs": "versions", "batch_size": 128, "num_steps": 700, "log.every_steps": 20}
 _FINETUNE = {
     "batch_size": 64,
     "num_steps": 12_000,
