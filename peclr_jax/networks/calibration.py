@@ -46,7 +46,7 @@ def fit_calibration(
 ) -> Calibration:
     """Fits a calibration: a regression of Gamma-distributed errors with a logarithmic link.
 
-    Its mean over the joints that it was fitted on is that of the errors.
+    Over the joints that it was fitted on, the mean ratio of errors to what is expected is one.
 
     Args:
       localisation: What the heatmaps look like.

@@ -46,6 +46,12 @@ def test_matrices_are_composed_and_undone(a, b):
 
 
 @given(similarities())
+def test_zoom_is_the_scale(a):
+    assert_close(affine.zoom(affine.to_matrix(a, SIDE)), a.scale)
+    assert_close(affine.zoom(np.asarray(affine.to_matrix(a, SIDE))), a.scale)
+
+
+@given(similarities())
 def test_the_same_transform_at_another_side_is_the_same_picture(a):
     def centered(side):
         matrix = affine.to_matrix(a, side)

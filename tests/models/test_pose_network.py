@@ -1,13 +1,17 @@
 """The fine-tuned network; beside the official one it stands in `test_released.py`."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 from peclr_jax.models import resnet
-from peclr_jax.models.heads import PoseHead, RootDepthRefiner
+from peclr_jax.models.heads import HeatmapHead, PoseHead, RootDepthRefiner
+from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import PoseNetwork, from_pixels, to_pixels
 
 ENCODER = resnet.ResNet((1,), resnet.BasicBlock, width=4, stem="small")
@@ -24,8 +28,9 @@ def test_refinement_starts_as_none():
     np.testing.assert_array_equal(output.pose[:, skeleton.WRIST, 2], 0)
 
 
-def test_frozen_encoder_has_no_gradient_and_keeps_its_statistics():
-    network = PoseNetwork(ENCODER, PoseHead((8,)), RootDepthRefiner(), frozen_encoder=True)
+@pytest.mark.parametrize("head", [PoseHead((8,)), HeatmapHead(channels=8)], ids=["mlp", "heatmap"])
+def test_frozen_encoder_has_no_gradient_and_keeps_its_statistics(head):
+    network = PoseNetwork(ENCODER, head, RootDepthRefiner(), frozen_encoder=True)
     variables = jax.jit(network.init)(jax.random.key(1), IMAGES, INTRINSICS)
 
     def loss(params):
@@ -46,3 +51,17 @@ def test_pixels_and_back():
     pose = jax.random.normal(jax.random.key(0), (5, 21, 3))
     np.testing.assert_allclose(from_pixels(to_pixels(pose, 48), 48), pose, atol=1e-5)
     assert to_pixels(jnp.zeros((1, 21, 3)), 48)[0, 0].tolist() == [23.5, 23.5, 0.0]
+
+
+def test_heatmaps_localise_and_a_linear_layer_does_not():
+    for head, localises in ((PoseHead(), False), (HeatmapHead(channels=8), True)):
+        network = PoseNetwork(ENCODER, head)
+        output, variables = jax.jit(network.init_with_output)(jax.random.key(1), IMAGES, INTRINSICS)
+        assert (output.localisation is not None) == localises
+        np.testing.assert_array_equal(output.pose[:, skeleton.WRIST, 2], 0)
+        # Folding BatchNorm, as inference does, changes nothing.
+        folded, of_folded = fold(network, variables)
+        answers = jax.jit(folded.apply)(of_folded, IMAGES, INTRINSICS)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3), answers, output
+        )

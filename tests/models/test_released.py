@@ -1,5 +1,7 @@
 """The official fine-tuned network, whose joints are in AIT order and whose root is the palm."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,11 +128,9 @@ def test_our_network_in_the_released_layout(refiner):
 
     expected, wrist_rooted, palm_rooted = outputs()
     assert np.ptp(expected.pose[..., :2]) > 1
-    for actual, wanted in zip(wrist_rooted, expected, strict=True):
-        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
-    moved = palm_to_wrist(wrist_rooted, INTRINSICS)
-    for actual, wanted in zip(palm_rooted, moved, strict=True):
-        np.testing.assert_allclose(actual, wanted, rtol=1e-4, atol=1e-4)
+    close = partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
+    jax.tree.map(close, wrist_rooted, expected)
+    jax.tree.map(close, palm_rooted, palm_to_wrist(wrist_rooted, INTRINSICS))
 
 
 def test_only_a_linear_head_has_the_layout():

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -119,6 +121,33 @@ def test_convolutions_of_size_one_are_products(pointwise):
     largest = max(np.abs(leaf).max() for leaf in expected)
     for a, b in zip(ours, expected, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (18, 24), (17, 20)])
+def test_the_stem_over_blocks_of_pixels_is_the_convolution(shape):
+    """On CPUs it is another program: the same numbers, also for images of odd sides."""
+    images = jax.random.normal(jax.random.key(0), (2, *shape, 3))
+
+    def features(pointwise):
+        network = resnet.ResNet((1, 1, 1, 1), resnet.BasicBlock, width=4, pointwise=pointwise)
+        return lambda variables: network.apply(variables, images), network
+
+    blocks, network = features("platform")
+    plain, _ = features("convolution")
+    variables = network.init(jax.random.key(1), images)
+    for function in (lambda f: f, lambda f: jax.grad(lambda v: jnp.sum(f(v) ** 2))):
+        np_close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+        jax.tree.map(np_close, function(blocks)(variables), function(plain)(variables))
+
+
+def test_pooled_features_are_the_mean_of_the_last_map():
+    network = resnet.ResNet18(width=4, stem="small")
+    images = jax.random.normal(jax.random.key(0), (2, 24, 24, 3))
+    variables = jax.jit(network.init)(jax.random.key(1), images)
+    maps = jax.jit(partial(network.apply, method="maps"))(variables, images)
+    assert [m.shape[1:] for m in maps] == [(12, 12, 4), (6, 6, 8), (3, 3, 16), (2, 2, 32)]
+    pooled = jax.jit(network.apply)(variables, images)
+    np.testing.assert_allclose(pooled, maps[-1].mean((1, 2)), rtol=1e-5, atol=1e-6)
 
 
 def test_bfloat16_keeps_parameters_and_statistics_in_float32():

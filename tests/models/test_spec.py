@@ -23,6 +23,15 @@ def test_specs_build_what_they_describe():
         assert ("refiner" in params) == refined
 
 
+def test_heatmaps_end_at_the_stage_that_is_named():
+    spec = PoseNetworkSpec("resnet18", width=4, stem="small", head="heatmap", channels=6, finest=3)
+    images, intrinsics = jnp.zeros((2, 16, 16, 3)), jnp.tile(jnp.eye(3), (2, 1, 1))
+    network = spec.build(refine_root_depth=False)
+    head = jax.eval_shape(network.init, jax.random.key(0), images, intrinsics)["params"]["head"]
+    assert set(head) == {"lateral4", "smooth4", "lateral3", "smooth3", "heatmaps"}
+    assert head["smooth3"]["kernel"].shape == (3, 3, 6, 6)
+
+
 @pytest.mark.parametrize(("stem", "side"), [("imagenet", 32), ("small", 16)])
 def test_the_smallest_view_ends_as_one_pixel(stem, side):
     spec = EncoderSpec("resnet18", width=4, stem=stem)
