@@ -1,7 +1,5 @@
 """The fine-tuned network; beside the official one it stands in `test_released.py`."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np

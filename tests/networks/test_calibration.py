@@ -24,7 +24,7 @@ def heatmaps(hands, seed=0):
     )
 
 
-@given(st.floats(-2, 1), st.floats(0.2, 2), st.floats(-1, 0.5))
+@given(st.floats(-0.5, 1), st.floats(0.2, 1), st.floats(-1, 0.5))
 def test_the_law_of_the_errors_is_found(intercept, spread, peak):
     localisation = heatmaps(200)
     true = Calibration(intercept, spread, peak, 1)
