@@ -14,19 +14,27 @@ where it stopped.
    of `configs/finetune.py:...+photos` and rotations of up to 90 degrees either way. The labels of
    photographs are a detector's: joints in the image and depths relative to the wrist.
 
-A recipe is a size and variants, joined by "+":
+A recipe is a base and variants, joined by "+":
 
     full       the released network
-    scratch    without pre-training
+    trials     what it was chosen by: small networks (width 16, 64 px), each of its choices against
+               another one, at equal time where they cost differently
+    scratch    of `full`: without pre-training
+    smoke      two steps a training, for the tests: its numbers mean nothing
 
-Cost: see docs/results/released.md.
+    python main.py --config=configs/released.py:trials --config.photos=DIR --workdir=runs/trials
+
+Each trial is of three seeds, which takes long: `--config.only=base,scratch` runs two of them, and
+`--config.seeds='(0,)'` one seed.
+
+Cost and result: docs/results/released.md.
 """
 
 from ml_collections import ConfigDict
 
 from configs import finetune, pretrain
 from configs.composition import compose
-from configs.experiments.common import add_arm
+from configs.experiments.common import add_arm, add_comparison
 from peclr_jax import specs
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
@@ -65,20 +73,62 @@ _FINETUNE = {
 }
 
 
+# At 64 px and a quarter of the width: what costs as much time as 800 steps of it.
+_SMALL = {"model.width": 16, "views.size": 64}
+_TRIAL_STEPS = 800
+_AT_96PX = {"views.size": 96, "num_steps": 400}
+_AT_WIDTH_32 = {"model.width": 32, "num_steps": 330}
+
+
 def _full() -> ConfigDict:
+    config = _experiment("full", "The released network")
+    add_arm(config, "released", "the released network")
+    return config
+
+
+def _trials() -> ConfigDict:
+    config = _experiment("trials", "Trials for the released network")
+    config.seeds = (0, 1, 2)
+    config.figure = "bars"
+    config.pretrain.update_from_flattened_dict({**_SMALL, "batch_size": 64, "num_steps": 300})
+    config.finetune.update_from_flattened_dict({**_SMALL, "num_steps": _TRIAL_STEPS})
+    add_arm(config, "base", "as released")
+    add_arm(config, "scratch", "without pre-training", pretrained=False)
+    add_arm(config, "pairs", "pre-trained on pairs of one image", pretrain={"data.pairs": "image"})
+    others = {
+        "linear": ("linear head", {"model.head": "linear"}),
+        "stride4": ("heatmaps of twice the side", {"model.finest": 1}),
+        "photos_0": ("rendered hands alone", {"data.source": "rendered", "data.manual_dir": ""}),
+        "photos_25": ("a quarter of photographs", {"data.weights": "3,1"}),
+        "photos_75": ("three quarters of photographs", {"data.weights": "1,3"}),
+        "longer": ("twice the steps", {"num_steps": 2 * _TRIAL_STEPS}),
+    }
+    for name, (label, changes) in others.items():
+        add_arm(config, name, label, finetune=changes)
+    for name, label, changes in (
+        ("px96", "96 px at equal time, from scratch", _AT_96PX),
+        ("width32", "twice the width at equal time, from scratch", _AT_WIDTH_32),
+    ):
+        encoder = {k: v for k, v in changes.items() if k != "num_steps"}
+        add_arm(config, name, label, pretrained=False, pretrain=encoder, finetune=changes)
+        add_comparison(config, name, name, "scratch")
+    for name in ("scratch", "pairs", *others):
+        add_comparison(config, name, "base", name)
+    return config
+
+
+def _experiment(recipe: str, title: str) -> ConfigDict:
     photos = EvaluateSpec(data=EvaluationDataSpec(names="image_folder"), split="validation")
+    rendered = EvaluateSpec(data=EvaluationDataSpec(source="rendered"))
     config = specs.to_config(
         ExperimentSpec(
-            recipe="full",
+            recipe=recipe,
             name="released",
-            title="The released network",
+            title=title,
             claim="nothing; it has no such network.",
             data_name="photographs with a detector's labels, and rendered hands",
             seeds=(0,),
-            evaluations={
-                "photos": photos,
-                "rendered": EvaluateSpec(data=EvaluationDataSpec(source="rendered")),
-            },
+            evaluations={"photos": photos, "rendered": rendered},
             figure="none",
         )
     )
@@ -89,13 +139,33 @@ def _full() -> ConfigDict:
     config.finetune.update_from_flattened_dict({**_BOTH, **_FINETUNE})
     for part in (config.pretrain, config.finetune, config.evaluations.photos):
         part.data.manual_dir = config.get_ref("photos")
-    add_arm(config, "released", "the released network")
     return config
 
 
 def _scratch(config: ConfigDict) -> None:
     del config.arms["released"]
     add_arm(config, "scratch", "without pre-training", pretrained=False)
+
+
+def _smoke(config: ConfigDict) -> None:
+    """Makes everything so small that only its workings are tested."""
+    small = {
+        "model.width": 4,
+        "batch_size": 8,
+        "num_steps": 2,
+        "views.size": 32,
+        "data.source_size": 48,
+        "data.rendered.count": 16,
+        "data.rendered.held_out": 8,
+        "data.rendered.size": 32,
+        "data.rendered.chunk": 16,
+        "data.rendered.cache_dir": "",
+        "evaluation.images": 8,
+    }
+    config.pretrain.update_from_flattened_dict(small)
+    config.finetune.update_from_flattened_dict(small)
+    for evaluation in config.evaluations.values():
+        evaluation.update(resamples=0, pictures=0, batch_size=8)
 
 
 def get_config(recipe: str = "full") -> ConfigDict:
@@ -107,4 +177,5 @@ def get_config(recipe: str = "full") -> ConfigDict:
     Raises:
       UserError: An unknown base or variant.
     """
-    return compose("configs/released.py", recipe, {"full": _full}, {"scratch": _scratch})
+    bases = {"full": _full, "trials": _trials}
+    return compose("configs/released.py", recipe, bases, {"scratch": _scratch, "smoke": _smoke})

@@ -56,7 +56,7 @@ class ExperimentSpec(Spec):
       only: Names of the arms to run, separated by commas; "" for all.
       seeds: Of the trainings; the hands are the same for all.
       networks_dir: Folder of the trainings' workdirs, where experiments share networks.
-      photos: Folder of labelled photographs in FreiHAND's layout; None where none are asked for.
+      photos: Folder of labelled photographs, laid out as the recipe says; None where none are used.
       pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
       equivariance: What is measured of each comparison; None for nothing.
@@ -93,8 +93,8 @@ class ExperimentSpec(Spec):
         if self.photos == "":
             raise FieldError(
                 "photos",
-                "is empty: give a folder of labelled photographs in FreiHAND's layout, with a "
-                "training and an evaluation split",
+                "is empty: give a folder of labelled photographs, in the layout that the recipe's file "
+                "names",
             )
         for name, comparison in self.comparisons.items():
             self._check_arm(f"comparisons.{name}.arm", comparison.arm)

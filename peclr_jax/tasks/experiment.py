@@ -39,8 +39,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     console = Console()
     if spec.photos is not None and not Path(spec.photos).expanduser().is_dir():
         raise MissingFileError(
-            f"--config.photos={spec.photos} is no folder: give one of labelled photographs in "
-            "FreiHAND's layout"
+            f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
+            "layout that the recipe's file names"
         )
     runs = plans.plan(spec)
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
