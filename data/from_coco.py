@@ -53,15 +53,16 @@ def from_file(
             sizes[name] = int(width), int(height)
     for entry in _list(content, "annotations", path):
         where = f"{path}, annotation {entry.get('id')!r}"
-        if entry.get("image_id") not in names:
-            raise UserError(f'{where}: no image has its "image_id", {entry.get("image_id")!r}')
-        category = categories.get(entry.get("category_id"), {})
+        image_id, category_id = entry.get("image_id"), entry.get("category_id")
+        if not isinstance(image_id, int) or image_id not in names:
+            raise UserError(f'{where}: no image has its "image_id", {image_id!r}')
+        category = categories.get(category_id, {}) if isinstance(category_id, int) else {}
         side = _side_of(str(category.get("name", "")), handedness)
         for hand in _hands(entry, side, order, source, where):
             if isinstance(hand, str):
                 labels.left_out[hand] += 1
             else:
-                labels.hands[names[entry["image_id"]]].append(hand)
+                labels.hands[names[image_id]].append(hand)
     return labels, sizes
 
 

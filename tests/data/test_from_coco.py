@@ -139,6 +139,7 @@ def test_what_is_left_out_is_counted(convert):
         (content(annotation(), images=[{"file_name": "a.png"}]), '"images" must have an "id"'),
         (content(annotation(), images=[{"id": 1}]), '"file_name" of image 1'),
         (content(annotation(image_id=9)), 'annotation 7: no image has its "image_id", 9'),
+        (content(annotation(image_id=[1])), 'no image has its "image_id", [1]'),
         (content(annotation(score=2)), 'annotation 7: "score" must be in (0, 1], got 2'),
         (content(annotation(bbox=[1, 2, 3])), 'annotation 7: "bbox" must be 4 finite numbers'),
         (content(annotation(keypoints=["x"] * 63)), '"keypoints" must be 63 finite numbers'),
