@@ -1,1 +1,1 @@
-"""Anyone's photos or video frames, with or without boxes, as a data set to pre-train on."""
+"""Anyone's photos or video frames: to pre-train on and, where labelled, to fine-tune on."""

@@ -44,13 +44,13 @@ def read_folder(root: Path) -> Folder:
 
     Hidden files and folders are left out, and so is, with a warning, what cannot be decoded.
     """
-    paths = _list_images(root)
+    paths = list_images(root)
     hands = _read_hands(root, paths)
-    readable = _readable(paths)
+    sizes = readable(paths)
     photos = [
-        Photo(path, *readable[path], shown)
+        Photo(path, *sizes[path], shown)
         for path, shown in zip(paths, hands, strict=True)
-        if path in readable and shown
+        if path in sizes and shown
     ]
     if not photos:
         raise UserError(
@@ -59,7 +59,7 @@ def read_folder(root: Path) -> Folder:
         )
     for photo in photos:
         _check_boxes(photo, root / BOXES_FILE)
-    return Folder(tuple(photos), len(paths) - len(readable))
+    return Folder(tuple(photos), len(paths) - len(sizes))
 
 
 def held_out(paths: Sequence[Path]) -> set[int]:
@@ -84,7 +84,7 @@ def held_out(paths: Sequence[Path]) -> set[int]:
 
 def checksum(root: Path) -> str:
     """Returns a number that changes when photos or `boxes.json` are added, removed or edited."""
-    files = [*_list_images(root), root / BOXES_FILE]
+    files = [*list_images(root), root / BOXES_FILE]
     facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
@@ -139,14 +139,39 @@ def scale_points(
     return (points + 0.5) * factors - 0.5
 
 
-def _list_images(root: Path) -> list[Path]:
+def list_images(root: Path) -> list[Path]:
+    """Returns the photos in a folder and below it, sorted; hidden ones are left out."""
     try:
         return find.find_images(f"{glob.escape(str(root))}/**")
     except FileNotFoundError:
         raise MissingFileError(
             f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
-            "manual_dir, and convert files of other kinds"
+            "the folder, and convert files of other kinds"
         ) from None
+
+
+def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Decodes all photos; returns the width and height, as it is seen, of each that can be.
+
+    The others are named in the log.
+    """
+    results = tqdm.tqdm(
+        images.ahead(_decode, paths),
+        total=len(paths),
+        desc="Checking the photos",
+        unit=" photos",
+        leave=False,
+    )
+    checked = list(zip(paths, results, strict=True))
+    problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
+    if len(problems) == len(paths):
+        raise MissingFileError(
+            f"{len(paths)} photos were found, but none can be read, the first being {problems[0]}: "
+            "check the folder"
+        )
+    if problems:
+        logging.warning("%d photos cannot be read and are left out: %s", *_some(problems))
+    return {path: result for path, result in checked if not isinstance(result, str)}
 
 
 def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
@@ -178,27 +203,6 @@ def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Pa
         )
     if unused:
         logging.warning("%s mentions %d photos that do not exist: %s", file, *_some(unused))
-
-
-def _readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    """Decodes all photos and returns the width and height of those where that is possible."""
-    results = tqdm.tqdm(
-        images.ahead(_decode, paths),
-        total=len(paths),
-        desc="Checking the photos",
-        unit=" photos",
-        leave=False,
-    )
-    checked = list(zip(paths, results, strict=True))
-    problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
-    if len(problems) == len(paths):
-        raise MissingFileError(
-            f"{len(paths)} photos were found, but none can be read, the first being {problems[0]}: "
-            "check manual_dir"
-        )
-    if problems:
-        logging.warning("%d photos cannot be read and are left out: %s", *_some(problems))
-    return {path: result for path, result in checked if not isinstance(result, str)}
 
 
 def _decode(path: Path) -> tuple[int, int] | str:

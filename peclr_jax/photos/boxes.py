@@ -11,11 +11,11 @@
                         "keypoints_3d": [[-0.031, 0.04, 0.012], ...], "source": "mediapipe"}]
     }
 
-A key is an image's file name, or its path as `--config.images` gives it where two share a name. A
-box is [x0, y0, x1, y1], tight around the hand, in pixels of the image as it is seen (after its EXIF
-orientation). Without "box" the hand is searched in the middle of the image; without "handedness" it
-is `--config.handedness`. An image that the file does not name is treated as if there were no file;
-an empty list says that it shows no hand.
+A key is an image's file name or, where two share a name, its path: as `--config.images` gives it,
+or below this file's folder. A box is [x0, y0, x1, y1], tight around the hand, in pixels of the
+image as it is seen (after its EXIF orientation). Without "box" the hand is searched in the middle
+of the image; without "handedness" it is `--config.handedness`. An image that the file does not name
+is treated as if there were no file; an empty list says that it shows no hand.
 
 The other fields are labels, for data sets of one's own. "keypoints" are the 21 joints [x, y] in
 FreiHAND's order, null where unknown; without "box" the box is theirs. "keypoints_3d" are the joints
@@ -51,7 +51,7 @@ class Hand(NamedTuple):
 
     Attributes:
       handedness: "right" or "left".
-      box: x0, y0, x1, y1 in pixels.
+      box: The corners x0, y0, x1, y1 in pixels.
       keypoints: Joints (x, y) in pixels.
       keypoints_3d: Joints (x, y, z) in metres, from any origin.
       score: How far the labels are to be trusted, in (0, 1].
@@ -84,14 +84,20 @@ def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Re
     default = Request((Hand(handedness),))
     if not boxes_file:
         return [default] * len(paths)
-    known = read_boxes(Path(os.path.expanduser(boxes_file)), handedness)
-    keys = [path.as_posix() if path.as_posix() in known else path.name for path in paths]
+    file = Path(os.path.expanduser(boxes_file))
+    known = read_boxes(file, handedness)
+    keys = [_key(path, file.parent, known) for path in paths]
     if known and not any(key in known for key in keys):
         raise UserError(
             f"{boxes_file} names none of the images, its first key is {next(iter(known))!r}: use "
             f"file names such as {paths[0].name!r} as keys"
         )
     return [known.get(key, default) for key in keys]
+
+
+def _key(path: Path, folder: Path, known: Mapping[str, Request]) -> str:
+    below = Path(os.path.relpath(path, folder))
+    return next((p.as_posix() for p in (path, below) if p.as_posix() in known), path.name)
 
 
 def read_boxes(path: Path, handedness: str) -> dict[str, Request]:

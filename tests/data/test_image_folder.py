@@ -2,15 +2,19 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from absl import logging
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from data import schema
 from data.image_folder import layout
 from peclr_jax.input_pipeline import DataSpec, from_records
+from peclr_jax.input_pipeline.records import RecordStore
 from tests.data.breakages import HTML, edited, written
 from tests.data.records import DATA, ENCODED, counts, read
 
@@ -76,6 +80,75 @@ def test_keypoints_may_be_incomplete(dummy):
     np.testing.assert_array_equal(table["hand_box"], boxes["table.jpg"][0]["box"])
     points = np.asarray(boxes["soft.webp"][0]["keypoints"])
     np.testing.assert_allclose(soft["hand_box"], [*points.min(0), *points.max(0)], rtol=1e-6)
+
+
+def test_joints_in_space(dummy):
+    records = by_photo(dummy)
+    boxes = json.loads((DUMMY / "boxes.json").read_text())
+    (table,), (soft,) = records[TABLE], records[SOFT]
+    for record, name, score in ((table, "table.jpg", 0.75), (soft, "soft.webp", 1)):
+        expected = boxes[name][0]["keypoints_3d"]
+        known = [point is not None for point in expected]
+        np.testing.assert_array_equal(record["keypoints_3d_valid"], known)
+        points = [point or [0, 0, 0] for point in expected]
+        np.testing.assert_allclose(record["keypoints_3d"], points, rtol=1e-6)
+        bone = np.linalg.norm(np.subtract(*(points[j] for j in schema.REFERENCE_BONE)))
+        assert record["bone_length_valid"]
+        assert record["bone_length"] == pytest.approx(bone, rel=1e-6)
+        assert record["score"] == np.float32(score)
+        assert not record["intrinsics_valid"]
+    (telephone,) = records[TELEPHONE]
+    assert not telephone["keypoints_3d_valid"].any()
+    assert not telephone["bone_length_valid"]
+    assert telephone["score"] == 1
+
+
+def test_a_hand_without_its_reference_bone_has_no_size(photos, prepared):
+    points = [[0.01 * joint, 0, 0] for joint in range(21)]
+    points[schema.REFERENCE_BONE[1]] = None
+    folder = photos({"a.png": gradient(20, 20)}, {"a.png": [{"keypoints_3d": points}]})
+    (record,) = by_photo(prepared(folder))[0]
+    assert record["keypoints_3d_valid"].sum() == 20
+    assert not record["bone_length_valid"]
+
+
+def test_left_hands_come_mirrored_out_of_the_pipeline(dummy):
+    stored = {}
+    for split in dummy.info.splits:
+        stored |= {r["sample_id"]: r for r in read(dummy, split) if r["sample_id"] != TWO}
+    parts = [(dummy, split) for split in dummy.info.splits]
+    store = RecordStore(parts, size=64, margin=1.5, labels=True, threads=1)
+    (batch,) = store.stream([np.arange(len(store))])
+    rows = {sample: row for row, sample in enumerate(batch["sample_id"])}
+    for sample, sign in ((SOFT, -1), (TABLE, 1)):
+        row, record = rows[sample], stored[sample]
+        valid = batch["keypoints_3d_valid"][row]
+        np.testing.assert_array_equal(valid, record["keypoints_3d_valid"])
+        expected = record["keypoints_3d"] * [sign, 1, 1]
+        np.testing.assert_allclose(batch["keypoints_3d"][row][valid], expected[valid], rtol=1e-6)
+        pixels = batch["crop_scale"][row] * record["keypoints_2d"] + batch["crop_shift"][row]
+        if sign < 0:
+            pixels[:, 0] = 63 - pixels[:, 0]
+        seen = record["keypoints_2d_valid"]
+        np.testing.assert_allclose(batch["keypoints_2d"][row][seen], pixels[seen], atol=1e-3)
+        assert batch["score"][row] == record["score"]
+
+
+def test_the_last_photos_of_every_folder_are_held_out():
+    paths = [Path(f"{folder}/{i:03}.jpg") for folder in "ab" for i in range(20)]
+    paths += [Path(f"few/{i}.jpg") for i in range(4)]
+    held_out = layout.held_out(paths)
+    names = sorted(paths[number].as_posix() for number in held_out)
+    assert names == ["a/018.jpg", "a/019.jpg", "b/018.jpg", "b/019.jpg"]
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
+def test_about_a_tenth_is_held_out_but_never_all(sizes):
+    paths = [Path(f"{folder}/{i:03}") for folder, size in enumerate(sizes) for i in range(size)]
+    held_out = layout.held_out(sorted(paths))
+    assert len(held_out) < len(paths)
+    assert bool(held_out) == (len(paths) > 1)
+    assert abs(len(held_out) - len(paths) / 10) <= max(1, len(sizes) / 2)
 
 
 def test_splits_share_no_photo(dummy, photos, prepared):

@@ -14,6 +14,7 @@ def test_absent_labels_are_zero_and_not_valid():
     assert not example["visible_valid"].any()
     assert example["hand_mask"] == b""
     assert example["handedness"] == "unknown"
+    assert example["score"] == 1
 
 
 def test_box_comes_from_the_valid_joints_only():

@@ -2,10 +2,12 @@
 
 import ctypes
 import sys
+import types
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import from_records, records
@@ -27,6 +29,28 @@ def test_batches_are_the_canvases_of_their_crops(record_spec):
             np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
         seen = affine.apply_to_images(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)
         assert np.abs(np.asarray(seen) - plain["image"])[:, 2:-2, 2:-2].mean() < 4
+
+
+def test_records_of_earlier_versions_have_no_score(record_spec, monkeypatch):
+    spec = record_spec()
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.split)
+    store = records.RecordStore(parts, size=16, margin=2.0, labels=True, threads=1)
+
+    def earlier(rows):
+        for record in whole(rows):
+            example = tf.train.Example.FromString(record)
+            del example.features.feature["score"]
+            yield example.SerializeToString()
+
+    whole = store._records.__getitems__
+    source = types.SimpleNamespace(__getitems__=lambda rows: list(earlier(rows)))
+    (before,) = store.stream([np.arange(4)])
+    monkeypatch.setattr(store, "_records", source)
+    (after,) = store.stream([np.arange(4)])
+    np.testing.assert_array_equal(after["score"], 1)
+    assert after["score"].dtype == np.float32
+    for name in before:
+        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's alone")

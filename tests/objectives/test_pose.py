@@ -115,3 +115,67 @@ def test_nothing_labelled_costs_nothing():
     assert losses.keypoints_2d(pose, target, SIDE) == 0
     assert losses.relative_depth(pose, target) == 0
     assert losses.root_depth(jnp.zeros(3), target) == 0
+
+
+def test_labels_without_a_camera():
+    """From any origin: all but the depth of the root is known."""
+    batch = labels()
+    moved = batch["keypoints_3d"] - batch["keypoints_3d"].mean(1, keepdims=True)
+    no_camera = {"intrinsics": jnp.zeros((3, 3, 3)), "intrinsics_valid": jnp.zeros(3, bool)}
+    target, _ = target_of(batch | no_camera | {"keypoints_3d": moved})
+    expected, _ = target_of(batch)
+    assert target.keypoints_valid.all()
+    assert target.depth_valid.all()
+    assert not target.root_depth_valid.any()
+    np.testing.assert_allclose(target.pose, expected.pose, atol=1e-5)
+    assert losses.root_depth(jnp.full(3, 7.0), target) == 0
+
+
+def test_scores_weigh_hands():
+    batch = labels()
+    target, _ = target_of(batch)
+    np.testing.assert_array_equal(target.weight, 1)
+    target, _ = target_of(batch | {"score": jnp.array([1.0, 0.5, 0.25])})
+    off = target.pose + jnp.array([1.0, 2.0, 4.0])[:, None, None]
+    mean = (1 * 1 + 0.5 * 2 + 0.25 * 4) / 1.75
+    assert losses.keypoints_2d(off, target, 2) == pytest.approx(mean, rel=1e-4)
+    assert losses.relative_depth(off, target) == pytest.approx(mean, rel=1e-4)
+    depth = target.root_depth + jnp.array([1.0, 2.0, 4.0])
+    assert losses.root_depth(depth, target) == pytest.approx(mean, rel=1e-4)
+
+
+HANDS = st.integers(1, 4).flatmap(
+    lambda count: st.tuples(
+        st.lists(st.floats(0.0625, 1, width=32), min_size=count, max_size=count),
+        st.lists(st.lists(st.booleans(), min_size=21, max_size=21), min_size=count, max_size=count),
+        st.integers(0, 2**32 - 1),
+    )
+)
+
+
+@given(HANDS, st.floats(0.01, 100))
+def test_a_weighted_mean(hands, factor):
+    weight, valid = jnp.array(hands[0]), jnp.array(hands[1])
+    values = jnp.array(np.random.default_rng(hands[2]).uniform(0, 9, valid.shape), jnp.float32)
+    mean, gradient = jax.value_and_grad(losses.weighted_mean)(values, valid, weight)
+    assert jnp.isfinite(gradient).all()
+    assert (jnp.where(valid, 0, gradient) == 0).all()
+    if not valid.any():
+        assert mean == 0
+        return
+    plain = losses.weighted_mean(values, valid, jnp.ones(len(weight)))
+    assert plain == pytest.approx(np.mean(np.asarray(values)[np.asarray(valid)]), rel=1e-5)
+    expected = np.average(values, weights=np.where(valid, weight[:, None], 0))
+    assert mean == pytest.approx(expected, rel=1e-5)
+    scaled = losses.weighted_mean(values, valid, factor * weight)
+    assert scaled == pytest.approx(float(mean), rel=1e-5)
+
+
+def test_nothing_valid_has_no_gradient_even_over_nan():
+    values = jnp.array([[jnp.nan, 1.0], [2.0, jnp.inf]])
+    for weight in (jnp.ones(2), jnp.array([1e-30, 1.0])):
+        mean, gradient = jax.value_and_grad(losses.weighted_mean)(
+            values, jnp.zeros((2, 2), bool), weight
+        )
+        assert mean == 0
+        np.testing.assert_array_equal(gradient, 0)

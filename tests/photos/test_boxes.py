@@ -46,6 +46,36 @@ def test_keypoints_stand_in_for_a_box(tmp_path):
     ]
 
 
+def test_a_path_may_be_below_the_folder_of_the_file(tmp_path):
+    """As in the file of a folder's labels, whatever `--config.images` makes of the folder."""
+    file = tmp_path / "boxes.json"
+    file.write_text(json.dumps({"below/a.jpg": [], "a.jpg": [{"handedness": "left"}]}))
+    paths = [tmp_path / "below/a.jpg", tmp_path / "a.jpg", tmp_path / "other/a.jpg"]
+    found = requests(paths, str(file), "right")
+    assert found == [Request(()), *[Request((Hand("left"),))] * 2]
+
+
+IN_SPACE = [[0.01 * joint, 0.0, -0.02] for joint in range(21)]
+
+
+def test_labels(tmp_path):
+    incomplete = [None, *IN_SPACE[1:]]
+    entry = {"box": [0, 1, 8, 9], "keypoints_3d": incomplete, "score": 1, "source": "human"}
+    (found,) = ask(tmp_path, {"a.jpg": [entry]})[0].hands
+    assert found.keypoints_3d == (None, *((x, y, z) for x, y, z in IN_SPACE[1:]))
+    assert (found.score, found.source, found.keypoints) == (1.0, "human", None)
+
+
+def test_metres_may_have_any_origin(tmp_path):
+    far = [[x + 1, y - 2, z + 30] for x, y, z in IN_SPACE]
+    (found,) = ask(tmp_path, {"a.jpg": [{"keypoints_3d": far}]})[0].hands
+    assert found.keypoints_3d == tuple((x, y, z) for x, y, z in far)
+
+
+def in_space(**changes):
+    return {"a.jpg": [{"keypoints_3d": IN_SPACE} | changes]}
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [
@@ -60,12 +90,27 @@ def test_keypoints_stand_in_for_a_box(tmp_path):
         ({"a.jpg": [{"bbox": [1, 2, 3, 4]}]}, "'bbox'; known are box, handedness"),
         ({"a.jpg": [{"keypoints": [[1, 2]] * 20}]}, '"keypoints" must be a list of 21, got 20'),
         ({"a.jpg": [{"keypoints": "all"}]}, "list of 21, got 'all'"),
-        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1]]}]}, "joint 20 of .*two numbers"),
-        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1, None]]}]}, "joint 20 of .*two numbers"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1]]}]}, "joint 20 of .*2 numbers"),
+        ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [[1, None]]}]}, "joint 20 of .*2 numbers"),
         ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [None]}]}, 'needs a "box"'),
         ({"a.jpg": [{"keypoints": [None] * 21}]}, 'needs a "box"'),
         ({"a.jpg": {"focal_px": -1, "hands": []}}, "positive"),
         ({"z.jpg": []}, "none of the images"),
+        (in_space(keypoints_3d=IN_SPACE[1:]), '"keypoints_3d" must be a list of 21, got 20'),
+        (in_space(keypoints_3d=[[1, 2]] * 21), r"joint 0 of .*3 numbers \[x, y, z\]"),
+        (in_space(keypoints_3d=[[0, 0, float("nan")]] * 21), "joint 0 of .*3 numbers.*nan"),
+        (in_space(keypoints_3d=[[0, 0, float("inf")]] * 21), "joint 0 of .*3 numbers.*inf"),
+        (
+            in_space(keypoints_3d=[[1000 * v for v in point] for point in IN_SPACE]),
+            r"hand 1: .*up to 200 apart, .*give metres",
+        ),
+        (in_space(score=0), r"\"score\" must be a number in \(0, 1\], got 0"),
+        (in_space(score=1.5), r"in \(0, 1\], got 1.5"),
+        (in_space(score=float("nan")), r"in \(0, 1\], got nan"),
+        (in_space(score=True), r"in \(0, 1\], got True"),
+        (in_space(source=3), '"source" must be a short text'),
+        (in_space(source="x" * 101), '"source" must be a short text'),
+        (in_space(weight=1), "'weight'; known are box, .*keypoints_3d, score, source"),
     ],
 )
 def test_mistakes_are_named(tmp_path, content, said):

@@ -1,6 +1,7 @@
 """Fine-tuning, on drawings in FreiHAND's layout and networks of a few thousand weights."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -170,6 +171,36 @@ def test_real_photographs(records, shared, tmp_path):
     assert summary["pa_epe_m"] > 0
     # Of the adults in it, by its labels: see the data set's README.
     assert 0.03 < read_description(tmp_path).statistics.bone_length < 0.065
+
+
+@pytest.mark.usefixtures("one_device")
+def test_labelled_photos_without_a_camera(records, tmp_path):
+    drawings = DATA / "image_folder/dummy_data"
+    (hand,) = json.loads((drawings / "boxes.json").read_text())["table.jpg"]
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = [f"{number}.jpg" for number in range(10)]
+    for name in names:
+        shutil.copy(drawings / "table.jpg", photos / name)
+    (photos / "boxes.json").write_text(json.dumps({name: [hand] for name in names}))
+    change = {
+        "data.names": "image_folder",
+        "data.manual_dir": str(photos),
+        "data.split": "train",
+        "data.held_out_split": "validation",
+        "num_steps": 3,
+    }
+    finetune.run(small("quick+scratch", records, **change), tmp_path)
+    lines = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line for line in lines if "loss" in line]
+    assert losses
+    assert all(np.isfinite(list(line.values())).all() for line in losses)
+    assert {line["loss_root_depth"] for line in losses} == {0}
+    assert any(line["loss_relative_depth"] > 0 for line in losses)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["epe_2d_px"] > 0
+    assert "pa_epe_m" not in summary
+    assert 0.01 < read_description(tmp_path).statistics.bone_length < 0.1
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering")

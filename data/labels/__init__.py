@@ -1,0 +1,1 @@
+"""What the converters of labels share: from anyone's labels of photos to `boxes.json`."""
