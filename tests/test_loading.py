@@ -66,7 +66,7 @@ def test_hands_have_sides(finder):
 def test_it_answers_as_the_command_does(hands, one_file, tmp_path):
     path = as_path(tmp_path)
     (tmp_path / "boxes.json").write_text(json.dumps({path.name: [{"box": BOX}]}))
-    spec = PredictSpec(str(one_file), images=str(path), boxes=str(tmp_path / "boxes.json"))
+    spec = PredictSpec(checkpoint=str(one_file), images=str(path), boxes=str(tmp_path / "boxes.json"))
     predict.predict(spec, tmp_path / "out")
     (entry,) = json.loads((tmp_path / "out/predictions.json").read_text())["images"]
     (hand,) = hands.predict(path, [BOX])
@@ -94,7 +94,7 @@ def test_options_are_those_of_the_command(one_file):
         marked(), [BOX]
     )
     np.testing.assert_allclose(far.keypoints_3d, 2 * near.keypoints_3d, rtol=1e-4)
-    with pytest.raises(UserError, match="load.*pases.*did you mean 'passes'"):
+    with pytest.raises(UserError, match=r"load\.pases.*did you mean 'passes'"):
         loading.load(one_file, pases=1)
 
 
