@@ -3,7 +3,8 @@
     python main.py --config=configs/predict.py --config.images='photos/*.jpg' \
         --workdir=runs/photos
 
-The network is the one in the package, "released"; `--config.checkpoint=runs/finetune` names another.
+The network is "released", the one in the package; `--config.checkpoint=runs/finetune` names
+another.
 
 Writes `predictions.json` (2D keypoints in the photos' pixels, 3D in metres), `overlays/` and
 `index.html`, a page that shows the hands in 3D and needs no server and no network.

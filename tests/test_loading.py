@@ -66,7 +66,9 @@ def test_hands_have_sides(finder):
 def test_it_answers_as_the_command_does(hands, one_file, tmp_path):
     path = as_path(tmp_path)
     (tmp_path / "boxes.json").write_text(json.dumps({path.name: [{"box": BOX}]}))
-    spec = PredictSpec(checkpoint=str(one_file), images=str(path), boxes=str(tmp_path / "boxes.json"))
+    spec = PredictSpec(
+        checkpoint=str(one_file), images=str(path), boxes=str(tmp_path / "boxes.json")
+    )
     predict.predict(spec, tmp_path / "out")
     (entry,) = json.loads((tmp_path / "out/predictions.json").read_text())["images"]
     (hand,) = hands.predict(path, [BOX])

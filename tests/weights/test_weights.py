@@ -41,7 +41,9 @@ def test_released_names_the_file_in_the_package_and_a_path_names_itself(
 
 def test_a_missing_file_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(weights, "_FILE", tmp_path / "released.safetensors")
-    with pytest.raises(MissingFileError, match=r"this installation has no released network .*: train one"):
+    with pytest.raises(
+        MissingFileError, match=r"this installation has no released network .*: train one"
+    ):
         weights.find("released")
     with pytest.raises(MissingFileError, match=r"no weights file .*x\.safetensors: check"):
         weights.find(tmp_path / "x.safetensors")
