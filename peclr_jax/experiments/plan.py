@@ -83,7 +83,10 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
     if arm.pretrained:
         return pretraining, tuning
-    return None, tuning if tuning.init.checkpoint else resolved
+    # The checkpoint of the experiment's own fine-tuning is a recipe's default, not a choice.
+    if tuning.init.checkpoint != spec.finetune.init.checkpoint:
+        return None, tuning
+    return None, _starting_from(resolved, "")
 
 
 def _run(
