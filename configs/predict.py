@@ -1,7 +1,10 @@
 """3D hands in your own photos.
 
-    python main.py --config=configs/predict.py --config.checkpoint=runs/finetune \
-        --config.images='photos/*.jpg' --workdir=runs/photos
+    python main.py --config=configs/predict.py --config.images='photos/*.jpg' \
+        --workdir=runs/photos
+
+The network is "released", the one in the package; `--config.checkpoint=runs/finetune` names
+another.
 
 Writes `predictions.json` (2D keypoints in the photos' pixels, 3D in metres), `overlays/` and
 `index.html`, a page that shows the hands in 3D and needs no server and no network.

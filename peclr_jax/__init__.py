@@ -24,14 +24,20 @@ _MODULES = {
     "from_25d": "geometry.camera",
     "procrustes_align": "hands.metrics",
     "open_network": "networks.opening",
+    "load": "loading",
+    "Hands": "loading",
+    "HandPrediction": "loading",
 }
 
 __all__ = [
+    "HandPrediction",
+    "Hands",
     "Similarity",
     "ViewSpec",
     "equivariant_nt_xent",
     "from_25d",
     "lars_adam",
+    "load",
     "nt_xent",
     "open_network",
     "procrustes_align",

@@ -1,5 +1,6 @@
 """A fine-tuned network that is small enough to be made for the tests."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -10,9 +11,11 @@ import pytest
 from configs import finetune as recipes
 from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.export.own_file import write_network
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.networks import label_statistics
+from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.estimator import Estimate, Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import look_at_batch
@@ -28,7 +31,7 @@ from tests.stand_ins import shallow_networks
 DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
 
 
-def save_network(workdir, data_dir):
+def save_network(workdir, data_dir, **fields):
     """Saves a random network around the mean pose of our drawings, as fine-tuning would."""
     config = recipes.get_config("quick+scratch")
     config.update_from_flattened_dict(
@@ -40,6 +43,7 @@ def save_network(workdir, data_dir):
             "data.data_dir": str(data_dir),
             "data.split": "train+validation",
             "data.source_size": 24,
+            **fields,
         }
     )
     spec = specs.from_config(FinetuneSpec, config)
@@ -47,8 +51,11 @@ def save_network(workdir, data_dir):
     statistics = label_statistics.measure_labels(source, 8, spec.views, 24)
     network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     variables = finetune.initialise(spec, network, RANDOM)
-    bias = np.asarray(statistics.mean_pose, np.float32).ravel()
-    variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
+    if spec.model.head == "heatmap":
+        variables["params"]["head"]["heatmaps"]["kernel"] *= 20  # sharper than at the start
+    else:
+        bias = np.asarray(statistics.mean_pose, np.float32).ravel()
+        variables["params"]["head"]["pose"]["bias"] = jnp.asarray(bias)
     results = {"label_statistics": specs.to_dict(statistics)}
     return save(workdir, specs.to_dict(spec), variables, results)
 
@@ -90,6 +97,25 @@ def records(tmp_path_factory):
 def finetuned(tmp_path_factory, records):
     """The directory of a fine-tuning run on our drawings in FreiHAND's layout."""
     return save_network(tmp_path_factory.mktemp("finetuned"), records)
+
+
+@pytest.fixture(scope="session")
+def heatmapped(tmp_path_factory, records):
+    """The directory of a fine-tuning run whose network localises joints by heatmaps."""
+    fields = {"model.head": "heatmap", "model.channels": 8}
+    return save_network(tmp_path_factory.mktemp("heatmapped"), records, **fields)
+
+
+@pytest.fixture(scope="session")
+def one_file(heatmapped, tmp_path_factory):
+    """Its network in one file of ours, in float32, as if it had been calibrated."""
+    found = open_network(heatmapped)
+    description = dataclasses.replace(
+        found.description, calibration=Calibration(-0.5, 0.8, -0.1, joints=500)
+    )
+    path = tmp_path_factory.mktemp("one_file") / "network.safetensors"
+    write_network(path, dataclasses.replace(found, description=description))
+    return path
 
 
 @pytest.fixture(scope="session")

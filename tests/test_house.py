@@ -16,11 +16,11 @@ ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own floor or from below.
 FLOORS = {
     0: ("hands", "geometry", "views", "specs", "files", "errors", "trees", "versions"),
-    1: ("models", "objectives", "synthetic", "devices", "photos"),
+    1: ("models", "objectives", "synthetic", "devices", "photos", "weights"),
     2: ("training", "data"),
     3: ("input_pipeline", "networks", "pages"),
     4: ("runs", "experiments", "export"),
-    5: ("tasks",),
+    5: ("tasks", "loading"),
     6: ("peclr_jax", "configs", "main"),  # peclr_jax: the names that it exports
     7: ("benchmarks",),
 }

@@ -15,6 +15,7 @@ from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EvaluationDataSpec
+from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
 
 _DIGITS = 10
@@ -73,14 +74,19 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
 
 
 def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, FinetuneSpec]:
-    """Returns the trainings of an arm; without a pre-training its encoder is random."""
+    """Returns the trainings of an arm; without a pre-training its encoder is given, or random."""
     arm, where = spec.arms[name], f"--config.arms.{name}"
     pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
     tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
     encoder = {field: getattr(pretraining.model, field) for field in ENCODER_FIELDS}
     # Also where the encoder is pre-trained: days later is late to hear that views are too small.
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
-    return (pretraining, tuning) if arm.pretrained else (None, resolved)
+    if arm.pretrained:
+        return pretraining, tuning
+    # The checkpoint of the experiment's own fine-tuning is a recipe's default, not a choice.
+    if tuning.init.checkpoint != spec.finetune.init.checkpoint:
+        return None, tuning
+    return None, _starting_from(resolved, "")
 
 
 def _run(
@@ -91,8 +97,10 @@ def _run(
     tuning: FinetuneSpec,
 ) -> Run:
     trainings = []
-    named = tuning = _starting_from(dataclasses.replace(tuning, seed=seed), "")
-    if pretraining is not None:
+    tuning = dataclasses.replace(tuning, seed=seed)
+    if pretraining is None:
+        named = tuning = initialisation.pin(tuning)
+    else:
         pretraining = dataclasses.replace(pretraining, seed=seed)
         start = digest(pretraining)
         workdir = _workdir(spec.networks_dir, f"pretrain-{name}-{seed}", start)

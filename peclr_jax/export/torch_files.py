@@ -10,7 +10,8 @@ from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.released import ReleasedPoseNetwork
-from peclr_jax.networks.opening import NOTE, Network
+from peclr_jax.networks.opening import Network
+from peclr_jax.weights.file import NOTE
 
 # What torchvision and the official code can hold.
 _WIDTH, _STEM = 64, "imagenet"

@@ -1,6 +1,7 @@
 """From the spread and the peak of heatmaps to the error to expect, in pixels."""
 
 import dataclasses
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +71,28 @@ def fit_calibration(
         weights = np.linalg.lstsq(x, x @ weights + (y - mean) / mean, rcond=None)[0]
     intercept, spread, peak = weights.tolist()
     return Calibration(intercept, spread, peak, len(y))
+
+
+class Reliability(NamedTuple):
+    """Joints of similar expected errors: the means of these and of the errors; their number."""
+
+    expected: float
+    measured: float
+    joints: int
+
+
+def reliability(
+    expected: Float[np.ndarray, " joints"], measured: Float[np.ndarray, " joints"], bins: int = 10
+) -> list[Reliability]:
+    """Compares expected with measured errors, in bins of as many joints, from low to high.
+
+    Args:
+      expected: Errors to expect, of joints that the calibration was not fitted on.
+      measured: Their errors, in the same unit.
+      bins: How many; fewer if there are fewer joints.
+    """
+    parts = np.array_split(np.argsort(expected, kind="stable"), min(bins, len(expected)))
+    return [
+        Reliability(float(expected[part].mean()), float(measured[part].mean()), len(part))
+        for part in parts
+    ]

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from flax import linen as nn
 
-from peclr_jax import specs
+from peclr_jax import specs, weights
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseNetworkSpec, ProjectorSpec
@@ -22,6 +22,7 @@ from peclr_jax.objectives.spec import PoseLossSpec
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.training import restoring
 from peclr_jax.views.spec import ViewSpec
+from peclr_jax.weights import file as weights_file
 
 Spec = TypeVar("Spec")
 
@@ -82,7 +83,9 @@ class NetworkDescription:
 
 
 def read_description(checkpoint: str | PathLike[str]) -> NetworkDescription:
-    """Reads the description of the network in a run's folder, or in that of one of its steps."""
+    """Reads the description of a network: of a run or one of its steps, or of a file of ours."""
+    if file := weights.find(checkpoint):
+        return from_note(weights_file.read_note(file), str(file))
     return from_json(
         restoring.restore_config(checkpoint),
         restoring.restore_results(checkpoint),

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
+from peclr_jax.models.heads import Localisation
 from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import to_pixels
 from peclr_jax.networks.calibration import Calibration
@@ -30,11 +31,13 @@ class Estimate(NamedTuple):
       root_depth: Of the wrist, in bone lengths.
       expected_error: Of each joint in the source image, pixels, by the network's calibration; None
         of heads without heatmaps.
+      localisation: What it follows from: how sharply joints are localised in the view.
     """
 
     pose: Float[Array, "batch 21 3"]
     root_depth: Float[Array, " batch"]
     expected_error: Float[Array, "batch 21"] | None = None
+    localisation: Localisation | None = None
 
     def lift(
         self, intrinsics: Float[Array, "batch 3 3"], bone_length: Float[Array, " batch"] | float
@@ -125,7 +128,7 @@ def _estimate(
     if output.localisation is None:
         return estimate
     error = calibration(output.localisation) * (view_size / 2) / affine.zoom(matrix)[:, None]
-    return estimate._replace(expected_error=error)
+    return estimate._replace(expected_error=error, localisation=output.localisation)
 
 
 def _to_source(

@@ -6,6 +6,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -135,10 +136,11 @@ def _pass(
     answer = estimator(fill(views, rows), identity, fill(cameras, rows))
     pose = np.array(answer.pose[: len(sights)])
     pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
-    error = answer.expected_error
+    kept = jax.tree.map(lambda array: array[: len(sights)], answer)
+    error = kept.expected_error
     if error is not None:
-        error = error[: len(sights)] / affine.zoom(jnp.asarray(to_view))[:, None]
-    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)], error)
+        error = error / affine.zoom(jnp.asarray(to_view))[:, None]
+    return kept._replace(pose=jnp.asarray(pose), expected_error=error)
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:

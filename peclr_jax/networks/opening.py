@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from peclr_jax import trees
+from peclr_jax import trees, weights
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
@@ -19,9 +19,8 @@ from peclr_jax.models.torch_weights import TorchWeights
 from peclr_jax.networks.description import NetworkDescription, from_note, read_description
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.training import restoring
+from peclr_jax.weights import file as weights_file
 
-NOTE = "peclr_jax"
-"""Key under which files of weights in the official layout store their network's description."""
 # Side of the released networks' views over the larger side of the hand's box (official test code).
 _RELEASED_HAND_MARGIN = 1 / 0.7
 
@@ -61,7 +60,8 @@ def open_network(
     """Opens a trained network.
 
     Args:
-      checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
+      checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps; a file
+        that configs/release.py wrote; or "released", the network in the package.
       torch_checkpoint: In its place, a file as of `TorchFileSpec`; nothing in it is executed.
       in_float32: Whether it computes so, and without rematerialisation, whatever the run did.
     """
@@ -76,14 +76,29 @@ def open_network(
     if in_float32:
         model = dataclasses.replace(description.model, dtype="float32", remat="none")
         description = dataclasses.replace(description, model=model)
-    network = Network(
-        description,
-        description.build(),
-        restoring.restore_params(checkpoint),
-        str(restoring.find(checkpoint)),
-    )
+    network = Network(description, description.build(), *read_variables(checkpoint, description))
     _check_variables(network, f"the checkpoint {checkpoint}")
     return network
+
+
+def read_variables(
+    checkpoint: str | PathLike[str], description: NetworkDescription
+) -> tuple[dict[str, Any], str]:
+    """Reads the variables of a network of ours as NumPy arrays.
+
+    Those of a file are compared with the network before they are read; a run's are as they are.
+
+    Args:
+      checkpoint: As of `open_network`.
+      description: What `read_description` says of it.
+
+    Returns:
+      (variables, the file or folder that they are from).
+    """
+    if file := weights.find(checkpoint):
+        wanted = _shapes(description.build(), description.view_size, description.task)
+        return weights_file.read(file, wanted), str(file)
+    return restoring.restore_params(checkpoint), str(restoring.find(checkpoint))
 
 
 def _open_torch(path: str) -> Network:
@@ -95,7 +110,7 @@ def _open_torch(path: str) -> Network:
             "them first (python main.py --config=configs/finetune.py "
             f"--config.init.torch_checkpoint={path})"
         )
-    note = torch_file.read_text(path, NOTE)
+    note = torch_file.read_text(path, weights_file.NOTE)
     description = _describe_release(weights) if note is None else from_note(note, path)
     if description.task != "finetune":
         raise UserError(
@@ -128,14 +143,18 @@ def _describe_release(weights: TorchWeights) -> NetworkDescription:
 
 
 def _check_variables(network: Network, source: str) -> None:
-    side = network.view_size
-    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-    cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
-    inputs = (images, cameras) if network.estimates_poses else (images,)
-    wanted = jax.eval_shape(network.module.init, jax.random.key(0), *inputs)
+    wanted = _shapes(network.module, network.view_size, network.description.task)
     if difference := trees.first_difference(network.variables, wanted):
         raise UserError(
             f"{source} holds {difference.name} as {difference.found}, but the network that its "
             f"config describes has {difference.wanted}: it is damaged, or put together from "
             "several; get it again from where it was made"
         )
+
+
+def _shapes(module: nn.Module, side: int, task: str) -> Any:
+    """Returns the shapes of a network's variables."""
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    cameras = jax.ShapeDtypeStruct((1, 3, 3), jnp.float32)
+    inputs = (images, cameras) if task == "finetune" else (images,)
+    return jax.eval_shape(module.init, jax.random.key(0), *inputs)

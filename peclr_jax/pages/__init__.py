@@ -1,6 +1,14 @@
 """Every picture and page that we draw."""
 
-from peclr_jax.pages.charts import bars, curve, curves, equivariance_curve, equivariance_map, pck
+from peclr_jax.pages.charts import (
+    bars,
+    curve,
+    curves,
+    equivariance_curve,
+    equivariance_map,
+    pck,
+    reliability,
+)
 from peclr_jax.pages.figures import as_image, save, skeletons, view_pairs
 from peclr_jax.pages.hand_panels import HandPanel, hand_panels
 
@@ -14,6 +22,7 @@ __all__ = [
     "equivariance_map",
     "hand_panels",
     "pck",
+    "reliability",
     "save",
     "skeletons",
     "view_pairs",

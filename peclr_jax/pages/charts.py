@@ -1,4 +1,4 @@
-"""Charts of numbers: losses, PCK, equivariance (Figs. 9 and 10), arms of experiments."""
+"""Charts of numbers: losses, PCK, equivariance (Figs. 9 and 10), arms, expected errors."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -148,6 +148,33 @@ def curves(
         panel.set(xlabel=x_label, ylabel=quantity)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)
+    return figure
+
+
+def reliability(
+    expected: Points, measured: Points, joints: Sequence[int], *, unit: str = "px"
+) -> Figure:
+    """Draws measured over expected errors; on the diagonal, a network knows how far it is off.
+
+    Args:
+      expected: Mean expected error of each bin of joints.
+      measured: Mean error of the same joints.
+      joints: How many they are, which is written beside each bin.
+      unit: Of the errors.
+    """
+    figure, axes = _axes()
+    end = 1.1 * float(max(expected.max(), measured.max()))
+    axes.plot([0, end], [0, end], color="black", linewidth=0.8, linestyle=":", label="as expected")
+    axes.plot(expected, measured, marker="o", markersize=4, label="mean of a bin, and its joints")
+    for x, y, count in zip(expected, measured, joints, strict=True):
+        axes.annotate(f"{count}", (x, y), (4, -9), textcoords="offset points", fontsize=7)
+    axes.set(
+        xlabel=f"expected 2D error ({unit})",
+        ylabel=f"measured 2D error ({unit})",
+        xlim=(0, end),
+        ylim=(0, end),
+    )
+    axes.legend(loc="upper left")
     return figure
 
 

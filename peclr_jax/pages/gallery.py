@@ -27,12 +27,17 @@ THUMBNAIL_BYTES = 40_000
 
 
 class Prediction(NamedTuple):
-    """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres."""
+    """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres.
+
+    Attributes:
+      expected_error: Of each joint in the photo, pixels; None if the network is not calibrated.
+    """
 
     hand: Hand
     square: Square
     keypoints_2d: Float[np.ndarray, "21 2"]
     keypoints_3d: Float[np.ndarray, "21 3"]
+    expected_error: Float[np.ndarray, "21"] | None = None
 
 
 class Gallery:

@@ -112,10 +112,19 @@ def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
         raise UserError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict):
         raise UserError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
-    return {name: _image(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()}
+    return {
+        name: as_request(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()
+    }
 
 
-def _image(entry: Any, where: str, handedness: str) -> Request:
+def as_request(entry: Any, where: str, handedness: str) -> Request:
+    """Checks what a boxes file says of one image.
+
+    Args:
+      entry: A list of hands, or an object that has one.
+      where: What holds it, for messages.
+      handedness: Of hands of which it says nothing.
+    """
     focal_px = None
     if isinstance(entry, dict):
         _check_fields(entry, ("focal_px", "hands"), where)

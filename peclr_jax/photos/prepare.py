@@ -84,16 +84,19 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def prepare(path: Path, request: Request, options: Options) -> Prepared | Skipped:
+def prepare(
+    path: Path, request: Request, options: Options, image: Image.Image | None = None
+) -> Prepared | Skipped:
     """Reads a photo and keeps the pixels that its hands need.
 
     Args:
       path: The image file.
       request: The photo's hands and camera.
       options: How photos are prepared.
+      image: In place of the file's content; the path is then only a name.
     """
     try:
-        photo = read.read(path, **_fewest_pixels(request, options))
+        photo = read.read(path if image is None else image, **_fewest_pixels(request, options))
         subjects = [_subject(photo, hand, options) for hand in request.hands]
     except UserError as error:
         return Skipped(path, str(error))

@@ -32,17 +32,21 @@ class Photo(NamedTuple):
     focal_35mm: float | None
 
 
-def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf) -> Photo:
+def read(
+    source: Path | Image.Image, *, smallest: float = math.inf, reduction: float = math.inf
+) -> Photo:
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      path: The file.
+      source: The file; or an image, which is taken as a file's content would be.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        if isinstance(source, Image.Image):
+            return _decode(source, smallest, reduction)
+        with Image.open(source, formats=FORMATS) as image:
             return _decode(image, smallest, reduction)
     except UnreadableImageError:
         raise

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from peclr_jax import specs, trees
+from peclr_jax import specs, trees, weights
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_weights
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
+from peclr_jax.networks.opening import read_variables
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.training import restoring
+from peclr_jax.weights import file as weights_file
 
 Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
 
@@ -60,6 +61,23 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
     return spec, RANDOM
 
 
+def pin(spec: FinetuneSpec) -> FinetuneSpec:
+    """Notes the content of the file that a run starts from, which may change under its name.
+
+    Folders are left alone: a run's own files say what it is.
+    """
+    path = weights.find(spec.init.checkpoint)
+    if path is None:
+        return spec
+    found = weights_file.digest(path)
+    if spec.init.sha256 not in ("", found):
+        raise UserError(
+            f"{path} has the SHA-256 {found}, not that of --config.init.sha256: name the file that "
+            "it is of, or leave the field empty"
+        )
+    return dataclasses.replace(spec, init=dataclasses.replace(spec.init, sha256=found))
+
+
 def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
@@ -82,10 +100,11 @@ def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
 
 
 def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
+    spec = pin(spec)
     path = spec.init.checkpoint
     trained = read_description(path)
     spec = _match_encoder(spec, specs.to_dict(trained.model), f"the checkpoint {path}")
-    restored = restoring.restore_params(path)
+    restored, source = read_variables(path, trained)
     if spec.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
             raise UserError(
@@ -98,7 +117,7 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
             f"--config.init.parts='all' goes on from a fine-tuned network, but {path} is of the "
             f"task {trained.task!r}: use 'encoder', or name a fine-tuning run"
         )
-    return spec, Initialisation(restored, str(restoring.find(path)))
+    return spec, Initialisation(restored, source)
 
 
 def _match_encoder(spec: Any, found: Mapping[str, Any], source: str) -> Any:

@@ -32,7 +32,12 @@ _NOT_OF_THE_RESULT = (
     "profile",
 )
 # Fields that were added later, with the value that means what runs did before.
-_ADDED_LATER = {"optimizer.skip_nonfinite": 0, "model.channels": 64, "model.finest": 1}
+_ADDED_LATER = {
+    "optimizer.skip_nonfinite": 0,
+    "model.channels": 64,
+    "model.finest": 1,
+    "init.sha256": "",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +59,13 @@ class InitSpec(TorchInitSpec):
     """The weights that fine-tuning starts from; `parts` may be "all" of a fine-tuned network.
 
     Attributes:
-      checkpoint: A run, or one of its steps, in place of `torch_checkpoint`; "" for none.
+      checkpoint: A run, one of its steps, a file of configs/release.py, or "released", the network
+        in the package, in place of `torch_checkpoint`; "" for none.
+      sha256: Of the file that `checkpoint` names, noted when a run starts; "" takes any.
     """
 
     checkpoint: str = ""
+    sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -27,7 +27,8 @@ class ExportSpec(Spec):
     """A network to export.
 
     Attributes:
-      checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps.
+      checkpoint: The folder of a pre-training or a fine-tuning run, or of one of its steps; a file
+        of configs/release.py; or "released", the network in the package.
       format: "torchvision": the encoder, a .pth with torchvision's names. "safetensors": the same
         as .safetensors, which also holds networks of another width or stem. "official": the whole
         network under the names of the official PeCLR code, a .pth. "saved_model": TensorFlow;

@@ -11,7 +11,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
@@ -20,6 +20,7 @@ from peclr_jax.photos.boxes import requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
 from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
+from peclr_jax.weights import RELEASED
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
@@ -30,7 +31,8 @@ class PredictSpec(Spec):
     """Prediction on photos.
 
     Attributes:
-      checkpoint: A fine-tuning run's folder, or that of one of its steps.
+      checkpoint: "released", the network in the package; else a fine-tuning run's folder, that of
+        one of its steps, or a file of configs/release.py.
       init: A network of PyTorch's in its place.
       images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP.
       boxes: JSON of where the hands are, and of which side; "" for one in the middle of each photo.
@@ -52,7 +54,7 @@ class PredictSpec(Spec):
 
     task: Literal["predict"] = "predict"
     recipe: str = "photos"
-    checkpoint: str = ""
+    checkpoint: str = RELEASED
     init: TorchFileSpec = TorchFileSpec()
     images: str = ""
     boxes: str = ""
@@ -100,19 +102,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     paths = find_images(spec.images)
     wanted = requests(paths, spec.boxes, spec.handedness)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
-    bone_length = spec.bone_length_m or estimator.statistics.bone_length
-    if not bone_length:
-        raise UserError(
-            "the network does not tell the size of the hands that it was trained on: give it by "
-            "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
-        )
-    options = Options(
-        estimator.view_size,
-        dataclasses.replace(estimator.looking, central_box=spec.central_box),
-        spec.overlay_side,
-        spec.focal_px,
-        spec.field_of_view_deg,
-    )
+    bone_length, options = bone_length_of(spec, estimator), options_of(spec, estimator)
     # The network is compiled for one size of batch.
     rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
@@ -137,6 +127,28 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
     return Summary(images, hands, len(skipped), time.perf_counter() - began)
+
+
+def bone_length_of(spec: PredictSpec, estimator: Estimator) -> float:
+    """Returns the length of all hands' reference bone, metres."""
+    bone_length = spec.bone_length_m or estimator.statistics.bone_length
+    if not bone_length:
+        raise UserError(
+            "the network does not tell the size of the hands that it was trained on: give it by "
+            "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
+        )
+    return bone_length
+
+
+def options_of(spec: PredictSpec, estimator: Estimator) -> Options:
+    """Returns how photos are prepared for a network."""
+    return Options(
+        estimator.view_size,
+        dataclasses.replace(estimator.looking, central_box=spec.central_box),
+        spec.overlay_side,
+        spec.focal_px,
+        spec.field_of_view_deg,
+    )
 
 
 def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:

@@ -185,3 +185,20 @@ def test_photographs_are_evaluated_on_and_mixed_in():
     assert spec.evaluations["photos"].data.manual_dir == "DIR"
     assert of(spec, "peclr_mixed").trainings[-1].spec.data.manual_dir == "DIR"
     assert of(spec, "peclr_rendered").trainings[-1].spec.data.manual_dir == ""
+
+
+def test_an_arm_may_start_from_a_file_whose_content_decides_its_folder(tmp_path):
+    path = tmp_path / "network.safetensors"
+    spec = make("table1", "smoke")
+    arm = next(name for name in spec.arms)
+    given = dataclasses.replace(
+        spec.arms[arm], pretrained=False, finetune={"init.checkpoint": str(path)}
+    )
+    spec = dataclasses.replace(spec, arms={arm: given}, comparisons={})
+    folders = []
+    for content in (b"one", b"another", b"one"):
+        path.write_bytes(content)
+        (training,) = of(spec, arm).trainings
+        assert training.spec.init.checkpoint == str(path)
+        folders.append(training.workdir.name)
+    assert folders[0] == folders[2] != folders[1]

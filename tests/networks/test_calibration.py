@@ -12,7 +12,7 @@ from peclr_jax.geometry import crop
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.heads import Localisation
 from peclr_jax.models.spec import PoseNetworkSpec
-from peclr_jax.networks.calibration import Calibration, fit_calibration
+from peclr_jax.networks.calibration import Calibration, fit_calibration, reliability
 from peclr_jax.networks.description import NetworkDescription, from_json
 from peclr_jax.networks.estimator import Estimator
 
@@ -97,3 +97,14 @@ def test_linear_heads_expect_no_error(network):
     assert (
         network(images, crop.source_to_canonical(24, 16, 1.5)[None], camera).expected_error is None
     )
+
+
+@given(st.integers(1, 60), st.integers(1, 12))
+def test_bins_hold_every_joint_in_order(joints, bins):
+    expected = np.random.default_rng(joints).uniform(0, 5, joints)
+    found = reliability(expected, 2 * expected, bins)
+    assert len(found) == min(joints, bins)
+    assert sum(b.joints for b in found) == joints
+    assert max(b.joints for b in found) - min(b.joints for b in found) <= 1
+    assert [b.expected for b in found] == sorted(b.expected for b in found)
+    np.testing.assert_allclose([b.measured for b in found], [2 * b.expected for b in found])

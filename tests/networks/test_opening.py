@@ -12,10 +12,10 @@ from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.looking import look_at_batch
-from peclr_jax.networks.opening import NOTE
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec, TorchFileSpec
 from peclr_jax.tasks import evaluate, predict
 from peclr_jax.tasks.predict import PredictSpec
+from peclr_jax.weights.file import NOTE
 
 
 @pytest.fixture(scope="module")

@@ -89,3 +89,15 @@ def test_a_curve_as_an_image():
     image = pages.as_image(figure)
     assert image.shape[2] == 3
     assert image.min() < 255
+
+
+def test_reliability_has_a_point_and_a_count_a_bin():
+    expected, measured = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 5.0])
+    (axes,) = pages.reliability(expected, measured, [30, 30, 29], unit="view px").axes
+    diagonal, line = axes.lines
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    np.testing.assert_array_equal(line.get_xydata(), np.stack([expected, measured], 1))
+    assert [text.get_text() for text in axes.texts] == ["30", "30", "29"]
+    # The diagonal is one, and nothing lies beyond.
+    assert axes.get_xlim() == axes.get_ylim() == (0, pytest.approx(5.5))
+    assert axes.get_xlabel() == "expected 2D error (view px)"

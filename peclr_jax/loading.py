@@ -1,0 +1,175 @@
+"""A network that finds hands in images, in two lines of Python.
+
+    hands = peclr_jax.load()
+    for hand in hands.predict("photo.jpg"):
+        print(hand.handedness, hand.keypoints_3d)
+
+It answers as `configs/predict.py` does, whose fields are the options of `load`.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image
+
+from peclr_jax import specs
+from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.networks.estimator import Estimator, open_estimator
+from peclr_jax.networks.photographs import predict_photos
+from peclr_jax.pages.gallery import Prediction
+from peclr_jax.photos.boxes import Box, as_request
+from peclr_jax.photos.prepare import Skipped, prepare
+from peclr_jax.tasks.predict import PredictSpec, bone_length_of, options_of
+from peclr_jax.weights import RELEASED
+
+# Name of an image that is no file, for messages.
+_IMAGE = "the image"
+
+
+class HandPrediction(NamedTuple):
+    """A hand in an image; pixels (x, y) from the centre of its top-left one.
+
+    Attributes:
+      handedness: "right" or "left".
+      keypoints_2d: Pixels of the upright image, joints in FreiHAND's order.
+      keypoints_3d: Metres from the camera: x right, y down, z forward.
+      box: As given, (x0, y0, x1, y1) in pixels; None if there was none.
+      crop: What the network saw last, likewise.
+      expected_error: Of each joint in the image, pixels; None if the network is not calibrated.
+    """
+
+    handedness: str
+    keypoints_2d: Float[np.ndarray, "21 2"]
+    keypoints_3d: Float[np.ndarray, "21 3"]
+    box: Box | None
+    crop: Box
+    expected_error: Float[np.ndarray, "21"] | None
+
+
+@dataclass(frozen=True)
+class Hands:
+    """A network that finds hands in images; `load` makes it.
+
+    Attributes:
+      estimator: The network.
+      spec: How it looks at images.
+      bone_length: Of all hands' reference bone, metres.
+    """
+
+    estimator: Estimator
+    spec: PredictSpec
+    bone_length: float
+
+    def predict(
+        self,
+        image: str | os.PathLike[str] | Image.Image | np.ndarray,
+        boxes: Sequence[Sequence[float | int]] | np.ndarray | None = None,
+        handedness: str | Sequence[str] | None = None,
+    ) -> list[HandPrediction]:
+        """Finds the hands in an image.
+
+        Args:
+          image: Path of a JPEG, PNG or WebP file; a Pillow image; or uint8 RGB (height, width, 3).
+          boxes: Where the hands are, (x0, y0, x1, y1) each, in pixels of the upright image; None
+            for one hand in the middle.
+          handedness: "right" or "left", of all hands or of each; None for that of `load`.
+
+        Returns:
+          A prediction a box, in their order.
+
+        Raises:
+          UserError: An image that cannot be read, a box outside of it, an unknown handedness.
+        """
+        path, content = _open(image)
+        hands = _entries(boxes, handedness)
+        request = as_request(hands, path.as_posix(), self.spec.handedness)
+        photo = prepare(path, request, options_of(self.spec, self.estimator), content)
+        # Powers of two, so that few programs are compiled for images of any number of hands.
+        rows = min(1 << max(len(hands) - 1, 0).bit_length(), self.spec.batch_size)
+        (result,) = predict_photos(
+            self.estimator, [photo], self.bone_length, passes=self.spec.passes, rows=rows
+        )
+        if isinstance(result, Skipped):
+            raise UserError(f"{path}: {result.reason}")
+        return [_as_public(prediction) for prediction in result[1]]
+
+
+def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands:
+    """Opens a network that finds hands in images.
+
+    Args:
+      checkpoint: "released", the network in the package; else a fine-tuning run's folder, that of
+        one of its steps, or a file of configs/release.py.
+      **options: Other fields of `PredictSpec`, such as `bone_length_m`, `focal_px` or `passes`.
+
+    Example:
+      >>> hands = peclr_jax.load()
+      >>> [hand] = hands.predict("photo.jpg", boxes=[(120, 80, 360, 330)], handedness="left")
+      >>> hand.keypoints_3d.shape
+      (21, 3)
+    """
+    spec = specs.from_mapping(PredictSpec, options, "load")
+    estimator = open_estimator(checkpoint, spec.init.torch_checkpoint)
+    return Hands(estimator, spec, bone_length_of(spec, estimator))
+
+
+def _open(image: Any) -> tuple[Path, Image.Image | None]:
+    """Returns the path of a file, or a name and the content of an image that is none."""
+    if isinstance(image, str | os.PathLike):
+        path = Path(image).expanduser()
+        if not path.is_file():
+            raise MissingFileError(f"there is no image {path}: check the path")
+        return path, None
+    if isinstance(image, Image.Image):
+        return Path(_IMAGE), image
+    if not isinstance(image, np.ndarray):
+        raise UserError(
+            f"an image must be a path, a Pillow image or an array, got {type(image).__name__}"
+        )
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise UserError(
+            f"an image must be uint8 (height, width, 3), RGB, got {image.dtype} "
+            f"{tuple(image.shape)}: convert it first"
+        )
+    return Path(_IMAGE), Image.fromarray(image)
+
+
+def _entries(boxes: Any, handedness: str | Sequence[str] | None) -> list[dict[str, Any]]:
+    """Returns hands as a boxes file has them."""
+    given = [None] if boxes is None else _as_list(boxes)
+    if not isinstance(given, list):
+        raise UserError(f"boxes must be a list of (x0, y0, x1, y1), got {boxes!r}")
+    hands = [{"box": _as_list(box)} for box in given]
+    if handedness is None:
+        return hands
+    sides = [handedness] * len(hands) if isinstance(handedness, str) else list(handedness)
+    if len(sides) != len(hands):
+        raise UserError(
+            f"handedness has {len(sides)} entries for {len(hands)} hand(s): give one each, or one "
+            "for all"
+        )
+    return [hand | {"handedness": side} for hand, side in zip(hands, sides, strict=True)]
+
+
+def _as_list(values: Any) -> Any:
+    """Returns a sequence as a list of Python's own numbers; what is none is left to the checks."""
+    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
+        return values
+    return [v.item() if isinstance(v, np.generic) else v for v in values]
+
+
+def _as_public(found: Prediction) -> HandPrediction:
+    left, top, right, bottom = map(float, found.square.edges)
+    return HandPrediction(
+        found.hand.handedness,
+        np.asarray(found.keypoints_2d),
+        np.asarray(found.keypoints_3d),
+        found.hand.box,
+        (left, top, right, bottom),
+        found.expected_error,
+    )

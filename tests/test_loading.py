@@ -1,0 +1,133 @@
+"""A network in two lines of Python: the same answers as from the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from peclr_jax import loading
+from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.tasks import predict
+from peclr_jax.tasks.predict import PredictSpec
+from tests.marked_photos import BONE, TRUTH, mark_finder, marked
+
+BOX = (240.0, 220.0, 390.0, 320.0)
+
+
+@pytest.fixture
+def finder(monkeypatch):
+    """Hands whose network finds coloured marks."""
+    monkeypatch.setattr(loading, "open_estimator", lambda *_: mark_finder())
+    return loading.load("a run")
+
+
+@pytest.fixture(scope="module")
+def hands(one_file):
+    return loading.load(one_file)
+
+
+def as_path(folder):
+    marked().save(folder / "photo.png")
+    return folder / "photo.png"
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        as_path,
+        lambda folder: str(as_path(folder)),
+        lambda _: marked(),
+        lambda _: np.array(marked()),
+    ],
+    ids=["path", "text", "Pillow", "array"],
+)
+@pytest.mark.parametrize("boxes", [None, [BOX], np.array([BOX])])
+def test_keypoints_are_where_the_hand_is(finder, image, boxes, tmp_path):
+    (hand,) = finder.predict(image(tmp_path), boxes)
+    np.testing.assert_allclose(hand.keypoints_2d, TRUTH, atol=1.5)
+    assert hand.keypoints_3d.shape == (21, 3)
+    assert hand.box == (None if boxes is None else BOX)
+    assert hand.handedness == "right"
+    assert hand.crop[0] < TRUTH[0, 0] < hand.crop[2]
+    assert hand.expected_error is None
+
+
+def test_hands_have_sides(finder):
+    left, right = finder.predict(marked(), [BOX, BOX], ["left", "right"])
+    assert (left.handedness, right.handedness) == ("left", "right")
+    np.testing.assert_allclose(left.keypoints_2d, TRUTH, atol=1.5)
+    both = finder.predict(marked(), [BOX, BOX, BOX], "left")
+    assert [hand.handedness for hand in both] == ["left"] * 3
+    assert finder.predict(marked(), []) == []
+
+
+def test_it_answers_as_the_command_does(hands, one_file, tmp_path):
+    path = as_path(tmp_path)
+    (tmp_path / "boxes.json").write_text(json.dumps({path.name: [{"box": BOX}]}))
+    spec = PredictSpec(
+        checkpoint=str(one_file), images=str(path), boxes=str(tmp_path / "boxes.json")
+    )
+    predict.predict(spec, tmp_path / "out")
+    (entry,) = json.loads((tmp_path / "out/predictions.json").read_text())["images"]
+    (hand,) = hands.predict(path, [BOX])
+    np.testing.assert_allclose(hand.keypoints_2d, entry["hands"][0]["keypoints_2d"], atol=0.01)
+    np.testing.assert_allclose(hand.keypoints_3d, entry["hands"][0]["keypoints_3d"], atol=1e-4)
+    np.testing.assert_allclose(hand.crop, entry["hands"][0]["crop"], atol=0.01)
+
+
+def test_a_calibrated_network_tells_errors_to_expect_in_pixels_of_the_image(hands):
+    image = marked()
+    (hand,) = hands.predict(image, [BOX])
+    assert hand.expected_error.shape == (21,)
+    assert (hand.expected_error > 0).all()
+    twice = image.resize((2 * image.width, 2 * image.height))
+    (larger,) = hands.predict(twice, [[2 * edge + 0.5 for edge in BOX]])
+    ratio = larger.expected_error.mean() / hand.expected_error.mean()
+    assert ratio == pytest.approx(2, rel=0.2)
+
+
+def test_options_are_those_of_the_command(one_file):
+    hands = loading.load(one_file, bone_length_m=2 * BONE, passes=1, handedness="left")
+    (far,) = hands.predict(marked(), [BOX])
+    assert far.handedness == "left"
+    (near,) = loading.load(one_file, bone_length_m=BONE, passes=1, handedness="left").predict(
+        marked(), [BOX]
+    )
+    np.testing.assert_allclose(far.keypoints_3d, 2 * near.keypoints_3d, rtol=1e-4)
+    with pytest.raises(UserError, match=r"load\.pases.*did you mean 'passes'"):
+        loading.load(one_file, pases=1)
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "handedness", "message"),
+    [
+        ("no such.jpg", None, None, r"there is no image no such\.jpg"),
+        (__file__, None, None, "not a JPEG, PNG or WebP image"),
+        (np.zeros((9, 9), np.uint8), None, None, r"must be uint8 \(height, width, 3\), .*\(9, 9\)"),
+        (np.zeros((64, 64, 3)), None, None, "RGB, got float64"),
+        (np.zeros((4, 4, 3), np.uint8), None, None, "4x4 px is too small"),
+        (marked(), [(0, 0, 5)], None, 'hand 1: "box" must be four numbers'),
+        (marked(), [(0, 0, 5, np.nan)], None, "must be four numbers"),
+        (marked(), [(9, 9, 5, 5)], None, "must have x0 < x1"),
+        (marked(), [(9000, 9, 9500, 500)], None, "lies outside of the image"),
+        (marked(), [BOX], "both", 'must be "right" or "left", got \'both\''),
+        (marked(), [BOX], ["left", "left"], r"2 entries for 1 hand\(s\)"),
+    ],
+)
+def test_bad_input_is_said_in_one_sentence(finder, image, boxes, handedness, message):
+    with pytest.raises(UserError, match=message):
+        finder.predict(image, boxes, handedness)
+
+
+def test_a_missing_image_is_a_missing_file(finder):
+    with pytest.raises(MissingFileError):
+        finder.predict(Path("no such.jpg"))
+
+
+def test_nothing_of_the_image_is_changed(finder):
+    image = Image.fromarray(np.array(marked()))
+    before = np.array(image)
+    finder.predict(image, [BOX])
+    np.testing.assert_array_equal(np.array(image), before)
