@@ -72,5 +72,10 @@ def _predict(
     estimate, squares = look(estimator, sights, passes=passes, rows=rows)
     intrinsics = np.stack([sight.intrinsics for sight in sights])
     joints = estimate.lift(jnp.asarray(intrinsics, jnp.float32), bone_length)
-    found = zip(subjects, squares, *map(np.asarray, (estimate.pose, joints)), strict=True)
-    return [Prediction(s.hand, square, pose[:, :2], hand) for (_, s), square, pose, hand in found]
+    known = estimator.is_calibrated and estimate.expected_error is not None
+    errors = np.asarray(estimate.expected_error) if known else [None] * len(sights)
+    found = zip(subjects, squares, *map(np.asarray, (estimate.pose, joints)), errors, strict=True)
+    return [
+        Prediction(s.hand, square, pose[:, :2], hand, error)
+        for (_, s), square, pose, hand, error in found
+    ]

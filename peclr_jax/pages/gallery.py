@@ -27,12 +27,17 @@ THUMBNAIL_BYTES = 40_000
 
 
 class Prediction(NamedTuple):
-    """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres."""
+    """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres.
+
+    Attributes:
+      expected_error: Of each 2D keypoint, pixels of the photo; None of networks that know none.
+    """
 
     hand: Hand
     square: Square
     keypoints_2d: Float[np.ndarray, "21 2"]
     keypoints_3d: Float[np.ndarray, "21 3"]
+    expected_error: Float[np.ndarray, "21"] | None = None
 
 
 class Gallery:
@@ -66,7 +71,7 @@ class Gallery:
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
         write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
-        entry = _json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
         self._json.write(self._separator + json.dumps(entry))
         self._separator = ",\n"
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
@@ -102,6 +107,8 @@ def card(entry: Mapping[str, Any], picture: bytes) -> str:
     for hand in entry["hands"]:
         label = f"{hand['handedness']} hand"
         widget = skeleton_widget(np.asarray(hand["keypoints_3d"], np.float64), f"{name}, {label}")
+        if (error := hand.get("mean_expected_error_px")) is not None:
+            label += f", expected error {error:.3g} px"
         hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
     body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
     title = html.escape(Path(name).name)
@@ -134,21 +141,26 @@ def printable(path: Path) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Returns what `predictions.json` holds of an image."""
     return {
         "file": photo.path.as_posix(),
         "width": photo.width,
         "height": photo.height,
         "intrinsics": np.round(photo.intrinsics, 2).tolist(),
         "focal_from": photo.focal_from,
-        "hands": [
-            {
-                "handedness": prediction.hand.handedness,
-                "box": prediction.hand.box,
-                "crop": [round(edge, 2) for edge in prediction.square.edges],
-                "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),
-                "keypoints_3d": np.round(prediction.keypoints_3d.astype(float), 5).tolist(),
-            }
-            for prediction in predictions
-        ],
+        "hands": [_json_hand(prediction) for prediction in predictions],
+    }
+
+
+def _json_hand(prediction: Prediction) -> dict[str, Any]:
+    error = prediction.expected_error
+    return {
+        "handedness": prediction.hand.handedness,
+        "box": prediction.hand.box,
+        "crop": [round(edge, 2) for edge in prediction.square.edges],
+        "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),
+        "keypoints_3d": np.round(prediction.keypoints_3d.astype(float), 5).tolist(),
+        "expected_error_px": None if error is None else np.round(error.astype(float), 2).tolist(),
+        "mean_expected_error_px": None if error is None else round(float(error.mean()), 2),
     }

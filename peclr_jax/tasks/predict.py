@@ -11,7 +11,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
@@ -20,6 +20,16 @@ from peclr_jax.photos.boxes import requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
 from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
+
+_CONFIDENCE = (
+    "The expected error (expected_error_px) is the mean distance between a 2D keypoint and the truth "
+    "over held-out images on which the network was as sure. It was calibrated on hands: where there "
+    "is none, the network puts one all the same, as a rule with a large expected error."
+)
+_NO_CONFIDENCE = (
+    "There is no confidence: the network estimates none, or was not calibrated, and it puts a hand "
+    "wherever it is told to look, also where there is none."
+)
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
@@ -116,7 +126,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     # The network is compiled for one size of batch.
     rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
-    meta = _describe(spec, estimator.view_size, bone_length)
+    meta = _describe(spec, estimator, bone_length)
     began = time.perf_counter()
     images, hands, skipped = 0, 0, []
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
@@ -139,13 +149,13 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     return Summary(images, hands, len(skipped), time.perf_counter() - began)
 
 
-def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
+def _describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> dict[str, Any]:
     given = spec.bone_length_m > 0
     size = "the given bone length" if given else "the mean bone length of the training hands"
     return {
         "format": 1,
         "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
-        "view_size": view_size,
+        "view_size": estimator.view_size,
         "passes": spec.passes,
         "bone_length_m": round(bone_length, 6),
         "bone_length_from": "config" if given else "mean of the training labels",
@@ -158,13 +168,13 @@ def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str
             "Where the camera is not known (focal_from: guess), its field of view along the "
             f"image's longer side is taken to be {spec.field_of_view_deg:g} degrees; the "
             "distance to the camera scales with the focal length.",
-            "There is no confidence: the network estimates none, and it puts a hand wherever it "
-            "is told to look, also where there is none.",
+            _CONFIDENCE if estimator.is_calibrated else _NO_CONFIDENCE,
         ],
         "units": {
             "keypoints_2d": "pixels of the upright image (after its EXIF orientation), (x, y), "
             "origin at the centre of the top-left pixel",
             "keypoints_3d": "metres, x right, y down, z forward from the camera",
+            "expected_error_px": "pixels in the same image, of each 2D keypoint; null: not known",
             "box": "as given, x0, y0, x1, y1 in the same pixels; null: none was given",
             "crop": "what the network saw last, x0, y0, x1, y1",
         },

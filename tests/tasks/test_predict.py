@@ -12,6 +12,7 @@ from configs import predict as recipes
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
+from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.estimator import Estimate
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.tasks import predict
@@ -19,6 +20,7 @@ from peclr_jax.tasks.predict import PredictSpec
 from tests.marked_photos import (
     BONE,
     DEPTH,
+    SIZE,
     TIP,
     TRUTH,
     WRIST,
@@ -31,6 +33,14 @@ from tests.marked_photos import (
 @pytest.fixture
 def finder(monkeypatch):
     estimator = mark_finder()
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
+    return estimator
+
+
+@pytest.fixture
+def unsure(monkeypatch):
+    """A network that is surer of hands which point to the upper right than of others."""
+    estimator = mark_finder(unsure=True)
     monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
     return estimator
 
@@ -199,6 +209,26 @@ def test_what_the_reader_must_know_is_written(tmp_path, finder):
     for said in ("Metric only up to", "no confidence", "40 degrees"):
         assert any(said in note for note in meta["notes"])
         assert said in page
+
+
+def test_the_expected_error_is_that_of_the_photo(tmp_path, unsure):
+    entry = predict_one(tmp_path, marked())
+    (hand,) = entry["hands"]
+    x0, _, x1, _ = hand["crop"]
+    error = 2 * (x1 - x0) / SIZE
+    np.testing.assert_allclose(hand["expected_error_px"], [error] * 21, atol=0.01)
+    assert hand["mean_expected_error_px"] == pytest.approx(error, abs=0.01)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"right hand, expected error {error:.3g} px" in page
+    assert "no confidence" not in page
+
+
+def test_without_calibration_no_error_is_told(tmp_path, monkeypatch):
+    network = dataclasses.replace(mark_finder(unsure=True), calibration=Calibration())
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: network)
+    (hand,) = predict_one(tmp_path, marked())["hands"]
+    assert hand["expected_error_px"] is hand["mean_expected_error_px"] is None
+    assert "no confidence" in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_nothing_readable_is_a_mistake(tmp_path, finder):
