@@ -22,8 +22,8 @@ TRUTH = WRIST + SPREAD * (TIP - WRIST)
 class MarkFinder(Estimator):
     """Sees a wrist where it is red and the last joint where it is blue, and remembers the crops.
 
-    If it tells an error, this is 2 px of the view of hands that point to the upper right, 20 of
-    others: as if these were left ones, which networks are less sure of.
+    If it tells an error, this is 2 px of the view where the hand is seen and points to the right;
+    20 otherwise, as if it was a left one, which networks are less sure of.
     """
 
     seen: list = field(default_factory=list)
@@ -36,14 +36,14 @@ class MarkFinder(Estimator):
     def __call__(self, images, matrix, intrinsics):
         np.testing.assert_array_equal(matrix, np.broadcast_to(np.eye(2, 3), matrix.shape))
         self.seen.append(np.asarray(images))
-        ends = [self._centre(images, channel) for channel in (0, 2)]
+        ends, totals = zip(*(self._centre(images, channel) for channel in (0, 2)), strict=True)
         pixels = ends[0][:, None] + SPREAD * (ends[1] - ends[0])[:, None]
         relative = np.broadcast_to(np.linspace(0, 2, 21)[:, None], (len(images), 21, 1))
         pose = np.concatenate([pixels, relative], -1)
         estimate = Estimate(jnp.asarray(pose, jnp.float32), jnp.full(len(images), DEPTH))
         if not self.unsure:
             return estimate
-        ahead = (ends[1] - ends[0])[:, 0] > 1
+        ahead = ((ends[1] - ends[0])[:, 0] > 1) & (np.minimum(*totals) > 1)
         error = np.repeat(np.where(ahead, 2.0, 20.0)[:, None], 21, 1)
         return estimate._replace(expected_error=jnp.asarray(error, jnp.float32))
 
@@ -52,7 +52,8 @@ class MarkFinder(Estimator):
         weight = np.maximum(other[..., channel] - other[..., 2 - channel] - 40, 0)
         y, x = np.mgrid[:SIZE, :SIZE]
         total = weight.sum((1, 2)) + 1e-9
-        return np.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], -1) / total[:, None]
+        centre = np.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], -1)
+        return centre / total[:, None], total
 
 
 def mark_finder(*, unsure=False):

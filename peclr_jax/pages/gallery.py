@@ -157,6 +157,7 @@ def _json_hand(prediction: Prediction) -> dict[str, Any]:
     error = prediction.expected_error
     return {
         "handedness": prediction.hand.handedness,
+        "handedness_from": prediction.hand.handedness_from,
         "box": prediction.hand.box,
         "crop": [round(edge, 2) for edge in prediction.square.edges],
         "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),

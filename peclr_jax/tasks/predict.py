@@ -1,6 +1,7 @@
 """3D hands in anyone's photos, from a fine-tuned network."""
 
 import dataclasses
+import math
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -12,19 +13,28 @@ from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import Estimator, open_estimator
-from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
 from peclr_jax.pages.terminal import say
-from peclr_jax.photos.boxes import requests
+from peclr_jax.photos.boxes import Hand, requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
-from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
+from peclr_jax.photos.search import Search
+from peclr_jax.prediction.photographs import predict_photos
+from peclr_jax.specs import Between, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 
 _CONFIDENCE = (
-    "The expected error (expected_error_px) is the mean distance between a 2D keypoint and the truth "
-    "over held-out images on which the network was as sure. It was calibrated on hands: where there "
-    "is none, the network puts one all the same, as a rule with a large expected error."
+    "The expected error (expected_error_px) is the mean distance of a 2D keypoint from the truth "
+    "over held-out images on which the network was as sure. It was calibrated on hands: where "
+    "there is none, the network puts one all the same, as a rule with a large expected error."
+)
+_SIDE_UNKNOWN = (
+    "Nothing told whether hands are right or left, and this network cannot tell: where "
+    "handedness_from is guess, a right hand is supposed (--config.handedness=left for left ones)."
+)
+_SIDE_FOUND = (
+    "Where handedness_from is network, the hand was looked at as a right and as a left one, and "
+    "the answer with the smaller expected error is kept, which is sometimes the wrong one."
 )
 _NO_CONFIDENCE = (
     "There is no confidence: the network estimates none, or was not calibrated, and it puts a hand "
@@ -43,9 +53,16 @@ class PredictSpec(Spec):
       checkpoint: A fine-tuning run's folder, or that of one of its steps.
       init: A network of PyTorch's in its place.
       images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP.
-      boxes: JSON of where the hands are, and of which side; "" for one in the middle of each photo.
+      boxes: JSON of where the hands are, and of which side; "" to search each photo.
       handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
-        the paper; crops and answers of left ones are mirrored.
+        the paper; crops and answers of left ones are mirrored. "auto": both ways are looked at,
+        and that with the smaller expected error is kept; "right" for networks that tell none.
+      hands: Most hands to find, each time that one is searched because it has no box.
+      search: Where: "center", the middle alone; "windows", also in overlapping squares of 1 and 1/2
+        of the photo's shorter side; "auto", these in photos beyond an aspect of 1.3 and for several
+        hands. Networks that tell no expected error look at the middle alone.
+      largest_error: Of the second and later hands that a search may keep: mean expected error over
+        the larger side of the keypoints' box; of calibrated networks.
       central_box: Where no box is given: side of the one supposed in the middle, over the photo's
         shorter side; 0.67, at the usual hand_margin of 1.5, shows all of a square photo.
       passes: How often to look, after the first around the last keypoints; 1 trusts boxes as given.
@@ -66,7 +83,10 @@ class PredictSpec(Spec):
     init: TorchFileSpec = TorchFileSpec()
     images: str = ""
     boxes: str = ""
-    handedness: Literal["right", "left"] = "right"
+    handedness: Literal["auto", "right", "left"] = "auto"
+    hands: PositiveInt = 1
+    search: Search = "auto"
+    largest_error: PositiveFloat = 0.15
     central_box: Annotated[float, Between(0, 2, above=True)] = 0.67
     passes: PositiveInt = 2
     focal_px: NonNegativeFloat = 0.0
@@ -122,16 +142,27 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
         spec.overlay_side,
         spec.focal_px,
         spec.field_of_view_deg,
+        _search(spec, estimator),
     )
     # The network is compiled for one size of batch.
-    rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
+    hands = [hand for request in wanted for hand in request.hands]
+    views = sum(_views(hand, options.search, estimator.tells_error) for hand in hands)
+    rows = max(1, min(spec.batch_size, views))
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = _describe(spec, estimator, bone_length)
     began = time.perf_counter()
-    images, hands, skipped = 0, 0, []
+    images, found, skipped = 0, 0, []
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
         photos = prepare_all(paths, wanted, options, spec.decode_threads)
-        results = predict_photos(estimator, photos, bone_length, passes=spec.passes, rows=rows)
+        results = predict_photos(
+            estimator,
+            photos,
+            bone_length,
+            passes=spec.passes,
+            rows=rows,
+            hands=spec.hands,
+            worst=spec.largest_error if estimator.is_calibrated else math.inf,
+        )
         for result in report(results, f"Predicting {len(paths)} images", len(paths)):
             if isinstance(result, Skipped):
                 gallery.skip(result)
@@ -140,23 +171,36 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
             else:
                 gallery.add(*result)
                 images += 1
-                hands += len(result[1])
+                found += len(result[1])
         if not images:
             raise UserError(
                 f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
-    return Summary(images, hands, len(skipped), time.perf_counter() - began)
+    return Summary(images, found, len(skipped), time.perf_counter() - began)
+
+
+def _search(spec: PredictSpec, estimator: Estimator) -> Search:
+    if not estimator.tells_error:
+        return "center"
+    return "windows" if spec.search == "auto" and spec.hands > 1 else spec.search
+
+
+def _views(hand: Hand, search: Search, tells_error: bool) -> int:
+    """Returns how many views of a hand are looked at together, about."""
+    places = 1 if hand.box or search == "center" else 16
+    return places * (2 if hand.handedness == "auto" and tells_error else 1)
 
 
 def _describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> dict[str, Any]:
-    given = spec.bone_length_m > 0
+    given, auto = spec.bone_length_m > 0, spec.handedness == "auto"
     size = "the given bone length" if given else "the mean bone length of the training hands"
     return {
         "format": 1,
         "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
         "view_size": estimator.view_size,
         "passes": spec.passes,
+        "search": _search(spec, estimator),
         "bone_length_m": round(bone_length, 6),
         "bone_length_from": "config" if given else "mean of the training labels",
         "joints": JOINT_NAMES,
@@ -169,6 +213,7 @@ def _describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> di
             f"image's longer side is taken to be {spec.field_of_view_deg:g} degrees; the "
             "distance to the camera scales with the focal length.",
             _CONFIDENCE if estimator.is_calibrated else _NO_CONFIDENCE,
+            *([_SIDE_FOUND if estimator.tells_error else _SIDE_UNKNOWN] if auto else []),
         ],
         "units": {
             "keypoints_2d": "pixels of the upright image (after its EXIF orientation), (x, y), "

@@ -223,6 +223,26 @@ def test_the_expected_error_is_that_of_the_photo(tmp_path, unsure):
     assert "no confidence" not in page
 
 
+@pytest.mark.parametrize(
+    ("boxes", "handedness", "told"),
+    [
+        ([{"box": BOX, "handedness": "left"}], "auto", ("left", "boxes")),
+        ([{"box": BOX}], "left", ("left", "config")),
+        ([{"box": BOX}], "auto", ("right", "network")),
+        (None, "auto", ("right", "network")),
+    ],
+)
+def test_what_told_the_side_is_written(tmp_path, unsure, boxes, handedness, told):
+    (hand,) = predict_one(tmp_path, marked(), boxes=boxes, handedness=handedness)["hands"]
+    assert (hand["handedness"], hand["handedness_from"]) == told
+
+
+def test_a_side_that_was_supposed_is_said(tmp_path, finder):
+    (hand,) = predict_one(tmp_path, marked())["hands"]
+    assert (hand["handedness"], hand["handedness_from"]) == ("right", "guess")
+    assert "cannot tell" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_without_calibration_no_error_is_told(tmp_path, monkeypatch):
     network = dataclasses.replace(mark_finder(unsure=True), calibration=Calibration())
     monkeypatch.setattr(predict, "open_estimator", lambda *_: network)
@@ -249,7 +269,9 @@ def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"handedness": "both"}, "'right', 'left'"),
+        ({"handedness": "both"}, "'auto', 'right', 'left'"),
+        ({"hands": 0}, "--config.hands must be at least 1"),
+        ({"search": "everywhere"}, "'auto', 'center', 'windows'"),
         ({"passes": 0}, "--config.passes must be at least 1"),
         ({"focal_px": -3.0}, "--config.focal_px must be zero or more"),
         ({"field_of_view_deg": 180.0}, "field_of_view_deg"),
