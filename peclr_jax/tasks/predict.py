@@ -20,6 +20,7 @@ from peclr_jax.photos.boxes import Hand, requests
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.prepare import Options, Skipped, prepare_all
 from peclr_jax.photos.search import Search
+from peclr_jax.prediction.formats import convert, read_formats
 from peclr_jax.prediction.photographs import predict_photos
 from peclr_jax.specs import Between, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
 
@@ -74,6 +75,7 @@ class PredictSpec(Spec):
       bone_length_m: Length of the middle finger's proximal bone, metres, which all 3D coordinates
         are proportional to; 0 for the mean over the training hands.
       batch_size, decode_threads: Hands that the network sees at once, and threads that decode.
+      formats: Of the output, with commas between: json, csv, npz, coco (COCO keypoints).
       overlay_side, thumbnail_side: Longer side of the overlays and of the page's images, pixels.
     """
 
@@ -94,8 +96,13 @@ class PredictSpec(Spec):
     bone_length_m: NonNegativeFloat = 0.0
     batch_size: PositiveInt = 16
     decode_threads: PositiveInt = 2
+    formats: str = "json"
     overlay_side: PositiveInt = 1280
     thumbnail_side: PositiveInt = 480
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        read_formats(self.formats)
 
 
 class Summary(NamedTuple):
@@ -177,6 +184,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
+    convert(workdir, read_formats(spec.formats))
     return Summary(images, found, len(skipped), time.perf_counter() - began)
 
 

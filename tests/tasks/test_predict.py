@@ -270,6 +270,7 @@ def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypat
     ("change", "said"),
     [
         ({"handedness": "both"}, "'auto', 'right', 'left'"),
+        ({"formats": "json,xml"}, "--config.formats has the unknown format 'xml'"),
         ({"hands": 0}, "--config.hands must be at least 1"),
         ({"search": "everywhere"}, "'auto', 'center', 'windows'"),
         ({"passes": 0}, "--config.passes must be at least 1"),
@@ -284,6 +285,14 @@ def test_impossible_configs_are_refused(tmp_path, change, said):
     config.update({"images": str(tmp_path), **change})
     with pytest.raises(UserError, match=said):
         predict.run(config, tmp_path)
+
+
+def test_other_formats_lie_beside_the_json(tmp_path, finder):
+    predict_one(tmp_path, marked(), formats="csv,npz,coco")
+    names = {path.name for path in (tmp_path / "out").glob("predictions*")}
+    assert names == {
+        *("predictions.json", "predictions.csv", "predictions.npz", "predictions_coco.json")
+    }
 
 
 def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch):
