@@ -4,8 +4,8 @@ import html
 import io
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,13 +51,12 @@ class Gallery:
         self._thumbnail_side = thumbnail_side
         self._skipped: list[Skipped] = []
         self._names: set[str] = set()
-        self._separator = "\n"
         self._stack = ExitStack()
 
     def __enter__(self) -> "Gallery":
-        self._json = self._stack.enter_context(writing(self._folder / JSON))
+        json_file = entries_file(self._folder / JSON, self._meta, self._skipped)
+        self._add_entry = self._stack.enter_context(json_file)
         self._add_html = self._stack.enter_context(page(self._folder / PAGE, self._title))
-        self._json.write(f'{{"meta": {json.dumps(self._meta, indent=1)},\n"images": [')
         for note in self._meta["notes"]:
             self._add_html(paragraph(note))
         self._add_html(f"{legend()}\n<div class=cards>")
@@ -72,8 +71,7 @@ class Gallery:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
         write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
         entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
-        self._json.write(self._separator + json.dumps(entry))
-        self._separator = ",\n"
+        self._add_entry(entry)
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
         self._add_html(card(entry, thumbnail))
 
@@ -83,10 +81,8 @@ class Gallery:
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is None:
-            skipped = [{"file": s.path.as_posix(), "reason": s.reason} for s in self._skipped]
-            self._json.write(f'\n],\n"skipped": {json.dumps(skipped, indent=1)}}}\n')
             self._add_html("</div>")
-            if skipped:
+            if self._skipped:
                 rows = [(printable(s.path), s.reason) for s in self._skipped]
                 self._add_html(f"<h2>Skipped</h2>{table(rows, ('file', 'reason'))}")
         self._stack.__exit__(kind, error, traceback)
@@ -98,6 +94,33 @@ class Gallery:
         name = next(name for name in candidates if name.casefold() not in self._names)
         self._names.add(name.casefold())
         return name
+
+
+@contextmanager
+def entries_file(
+    path: Path, meta: Mapping[str, Any], skipped: Sequence[Skipped]
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Writes `predictions.json` entry by entry, so that its length costs no memory.
+
+    Args:
+      path: The file.
+      meta: Its head.
+      skipped: What could not be read, as it is known at the end.
+
+    Yields:
+      A function that takes an entry of "images"; the file appears when the block ends without an
+      error.
+    """
+    with writing(path) as file:
+        file.write(f'{{"meta": {json.dumps(meta, indent=1)},\n"images": [')
+        separators = itertools.chain(["\n"], itertools.repeat(",\n"))
+
+        def add(entry: Mapping[str, Any]) -> None:
+            file.write(next(separators) + json.dumps(entry))
+
+        yield add
+        reasons = [{"file": s.path.as_posix(), "reason": s.reason} for s in skipped]
+        file.write(f'\n],\n"skipped": {json.dumps(reasons, indent=1)}}}\n')
 
 
 def card(entry: Mapping[str, Any], picture: bytes) -> str:

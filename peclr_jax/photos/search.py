@@ -87,16 +87,13 @@ def best(
     for hand in np.argsort(errors, kind="stable").tolist():
         if len(kept) >= most or (kept and not errors[hand] <= worst):
             break
-        if not kept or shared(boxes[hand], boxes[kept]).max() <= _MOST_SHARED:
+        if all(differ(boxes[hand], boxes[other]) for other in kept):
             kept.append(hand)
     return kept
 
 
-def shared(
-    box: Float[np.ndarray, "4"], others: Float[np.ndarray, "boxes 4"]
-) -> Float[np.ndarray, " boxes"]:
-    """Returns the area that a box shares with others, over that of the smaller one of the two."""
-    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    both = np.concatenate([box[None], others])
-    areas = np.prod(np.maximum(both[:, 2:] - both[:, :2], 1.0), axis=1)
-    return np.prod(np.maximum(sides, 0.0), axis=1) / np.minimum(areas[0], areas[1:])
+def differ(one: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> bool:
+    """Whether boxes are those of two hands: the smaller one lies mostly outside of the other."""
+    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
+    areas = [np.prod(np.maximum(box[2:] - box[:2], 1.0)) for box in (one, other)]
+    return bool(np.prod(np.maximum(sides, 0.0)) <= _MOST_SHARED * min(areas))

@@ -84,6 +84,26 @@ def predict_photos(
         )
 
 
+def look_at(
+    estimator: Estimator, sights: Sequence[Sight], bone_length: float, rows: int
+) -> list[Answer]:
+    """Looks once at hands in photos.
+
+    Args:
+      estimator: The network.
+      sights: At most `rows` hands.
+      bone_length: Of the reference bone of all hands, metres.
+      rows: Views that the network sees at once.
+    """
+    estimate = look_once(estimator, sights, rows)
+    intrinsics = np.stack([sight.intrinsics for sight in sights])
+    joints = estimate.lift(jnp.asarray(intrinsics, jnp.float32), bone_length)
+    keypoints = np.asarray(estimate.pose)[..., :2]
+    error = estimate.expected_error
+    errors = [None] * len(sights) if error is None else np.asarray(error)
+    return [Answer(*answer) for answer in zip(keypoints, np.asarray(joints), errors, strict=True)]
+
+
 def _first(photo: Prepared | Skipped, estimator: Estimator) -> list[Candidate]:
     """Returns what to look at in a photo: all places where each hand may be, and both sides."""
     if isinstance(photo, Skipped):
@@ -126,23 +146,11 @@ def _look(
         # Photos without a hand are kept in memory, too.
         last = item is None or len(waiting) >= 2 * rows
         while len(pending) >= (1 if last else rows):
-            answers += _answers(estimator, pending[:rows], bone_length, rows)
+            answers += look_at(estimator, pending[:rows], bone_length, rows)
             del pending[:rows]
         while waiting and len(waiting[0][1]) <= len(answers):
             photo, candidates = waiting.popleft()
             yield photo, [(candidate, answers.popleft()) for candidate in candidates]
-
-
-def _answers(
-    estimator: Estimator, sights: Sequence[Sight], bone_length: float, rows: int
-) -> list[Answer]:
-    estimate = look_once(estimator, sights, rows)
-    intrinsics = np.stack([sight.intrinsics for sight in sights])
-    joints = estimate.lift(jnp.asarray(intrinsics, jnp.float32), bone_length)
-    keypoints = np.asarray(estimate.pose)[..., :2]
-    error = estimate.expected_error
-    errors = [None] * len(sights) if error is None else np.asarray(error)
-    return [Answer(*answer) for answer in zip(keypoints, np.asarray(joints), errors, strict=True)]
 
 
 def _follow(seen: Iterable[Seen], estimator: Estimator, most: int | None) -> Iterator[Wanted]:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peclr_jax.geometry.crop import central
-from peclr_jax.photos.search import best, relative_errors, shared, windows
+from peclr_jax.photos.search import best, differ, relative_errors, windows
 
 SIDES = st.integers(16, 4000)
 
@@ -66,7 +66,15 @@ def test_the_best_are_kept_and_none_twice():
     assert best(keypoints, np.full(4, np.inf), most=1) == [0]
 
 
-def test_a_hand_in_another_shares_all_of_the_smaller():
-    box = np.array([0.0, 0, 10, 10])
-    others = np.array([[2.0, 2, 4, 4], [5, 0, 15, 10], [20, 20, 30, 30], [3, 3, 3, 3]])
-    np.testing.assert_allclose(shared(box, others), [1, 0.5, 0, 0])
+@pytest.mark.parametrize(
+    ("other", "apart"),
+    [
+        ((2, 2, 4, 4), False),
+        ((4, 0, 14, 10), False),
+        ((6, 0, 16, 10), True),
+        ((20, 20, 30, 30), True),
+    ],
+)
+def test_boxes_that_share_most_of_the_smaller_are_one_hand(other, apart):
+    boxes = np.array([0.0, 0, 10, 10]), np.array(other, float)
+    assert differ(*boxes) is differ(*boxes[::-1]) is apart
