@@ -85,7 +85,8 @@ def best(
     boxes = crop.bounding_box(keypoints)
     kept: list[int] = []
     for hand in np.argsort(errors, kind="stable").tolist():
-        if len(kept) >= most or (kept and not errors[hand] <= worst):
+        good = errors[hand] <= worst and np.isfinite(errors[hand])
+        if len(kept) >= most or (kept and not good):
             break
         if all(differ(boxes[hand], boxes[other]) for other in kept):
             kept.append(hand)

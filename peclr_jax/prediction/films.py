@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.geometry import crop
@@ -73,9 +74,8 @@ def follow_hands(
         else:
             hands = _followed(hands, image, camera, tracker) if hands else {}
             waited = frame.number - searched
-            lost = not hands or max(_error(hand, image) for hand in hands.values()) > (
-                tracker.largest_error
-            )
+            errors = [_error(hand, image) for hand in hands.values()]
+            lost = not hands or max(errors) > tracker.largest_error or np.isinf(errors).any()
             is_due = waited >= _LOST if lost else (waited >= _MORE and len(hands) < tracker.most)
             if is_due and tracker.request.hands:
                 searched = frame.number
@@ -101,9 +101,7 @@ def smooth(
             arrays = hand.keypoints_2d, hand.keypoints_3d
             before = last.get(number, (None, None))
             in_image, in_space = (
-                smoothing.follow(
-                    settings, state, frame.time, array, max(np.ptp(array, 0).max(), 1e-6)
-                )
+                smoothing.follow(settings, state, frame.time, array, _side(array))
                 for state, array in zip(before, arrays, strict=True)
             )
             states[number] = in_image, in_space
@@ -117,6 +115,10 @@ def smooth(
                 for number, hand in hands.items()
             },
         )
+
+
+def _side(points: Float[np.ndarray, "21 dims"]) -> float:
+    return max(float(np.ptp(points, axis=0).max()), 1e-6)
 
 
 def _reduced(film: Film, image: Image.Image, request: Request, tracker: Tracker) -> Prepared:
