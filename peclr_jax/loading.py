@@ -20,11 +20,11 @@ from PIL import Image
 from peclr_jax import specs
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.networks.estimator import Estimator, open_estimator
-from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Box, as_request
 from peclr_jax.photos.prepare import Skipped, prepare
-from peclr_jax.tasks.predict import PredictSpec, bone_length_of, options_of
+from peclr_jax.prediction.photographs import predict_photos
+from peclr_jax.prediction.spec import PredictSpec, bone_length_of, largest_error_of, options_of
 from peclr_jax.weights import RELEASED
 
 # Name of an image that is no file, for messages.
@@ -76,11 +76,11 @@ class Hands:
         Args:
           image: Path of a JPEG, PNG or WebP file; a Pillow image; or uint8 RGB (height, width, 3).
           boxes: Where the hands are, (x0, y0, x1, y1) each, in pixels of the upright image; None
-            for one hand in the middle.
+            to search for them.
           handedness: "right" or "left", of all hands or of each; None for that of `load`.
 
         Returns:
-          A prediction a box, in their order.
+          A prediction a box, in their order, or of the hands that were found, the surest first.
 
         Raises:
           UserError: An image that cannot be read, a box outside of it, an unknown handedness.
@@ -92,7 +92,13 @@ class Hands:
         # Powers of two, so that few programs are compiled for images of any number of hands.
         rows = min(1 << max(len(hands) - 1, 0).bit_length(), self.spec.batch_size)
         (result,) = predict_photos(
-            self.estimator, [photo], self.bone_length, passes=self.spec.passes, rows=rows
+            self.estimator,
+            [photo],
+            self.bone_length,
+            passes=self.spec.passes,
+            rows=self.spec.batch_size if boxes is None else rows,
+            hands=self.spec.hands,
+            worst=largest_error_of(self.spec, self.estimator),
         )
         if isinstance(result, Skipped):
             raise UserError(f"{path}: {result.reason}")

@@ -19,7 +19,7 @@ FLOORS = {
     1: ("models", "objectives", "synthetic", "devices", "photos", "weights"),
     2: ("training", "data"),
     3: ("input_pipeline", "networks", "pages"),
-    4: ("runs", "experiments", "export"),
+    4: ("runs", "experiments", "export", "prediction"),
     5: ("tasks", "loading"),
     6: ("peclr_jax", "configs", "main"),  # peclr_jax: the names that it exports
     7: ("benchmarks",),

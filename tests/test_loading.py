@@ -9,8 +9,8 @@ from PIL import Image
 
 from peclr_jax import loading
 from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks import predict
-from peclr_jax.tasks.predict import PredictSpec
 from tests.marked_photos import BONE, TRUTH, mark_finder, marked
 
 BOX = (240.0, 220.0, 390.0, 320.0)

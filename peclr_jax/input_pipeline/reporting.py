@@ -13,13 +13,13 @@ Item = TypeVar("Item")
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+def report(items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
     """Yields items; process 0 shows a bar on a terminal, or a line every ten seconds elsewhere.
 
     Args:
       items: What to go through.
       description: What is being done, shown before the progress.
-      total: Number of items.
+      total: Number of items; None if unknown.
     """
     console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
@@ -30,8 +30,14 @@ def report(items: Iterable[Item], description: str, total: int) -> Iterator[Item
         yield item
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
-            left = (last - started) / (done + 1) * (total - done - 1)
-            share = 100 * (done + 1) // total
-            console.print(f"{description}: {share} %, {left:.0f} s left", highlight=False)
+            console.print(
+                f"{description}: {_share(done + 1, total, last - started)}", highlight=False
+            )
     seconds = time.monotonic() - started
     console.print(f"{description}: done in {seconds:.1f} s", highlight=False)
+
+
+def _share(done: int, total: int | None, seconds: float) -> str:
+    if total is None or done > total:
+        return f"{done} done"
+    return f"{100 * done // total} %, {seconds / done * (total - done):.0f} s left"

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
-from peclr_jax.models.heads import Localisation
+from peclr_jax.models.heads import HeatmapHead, Localisation
 from peclr_jax.models.normalization import fold
-from peclr_jax.models.pose_network import to_pixels
+from peclr_jax.models.pose_network import PoseNetwork, to_pixels
 from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.opening import Network, open_network
@@ -82,6 +82,16 @@ class Estimator:
             description.statistics or LabelStatistics(),
             description.calibration or Calibration(),
         )
+
+    @property
+    def tells_error(self) -> bool:
+        """Whether estimates have an expected error, which comes of heatmaps."""
+        return isinstance(self.module, PoseNetwork) and isinstance(self.module.head, HeatmapHead)
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the expected error is one, in pixels, and not only larger where it is larger."""
+        return self.tells_error and self.calibration.joints > 0
 
     def __call__(
         self,

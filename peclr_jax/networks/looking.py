@@ -6,7 +6,6 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -62,13 +61,42 @@ def look(
       passes: How many times: first where the sights say, then around what was found.
       rows: Batch size that the network is compiled for.
     """
-    squares = [sight.square for sight in sights]
-    estimate = _pass(estimator, sights, squares, rows)
+    estimate = look_once(estimator, sights, rows)
     for _ in range(passes - 1):
-        found = zip(squares, np.asarray(estimate.pose)[..., :2], strict=True)
-        squares = [estimator.looking.following(square, points) for square, points in found]
-        estimate = _pass(estimator, sights, squares, rows)
-    return estimate, squares
+        found = zip(sights, np.asarray(estimate.pose)[..., :2], strict=True)
+        sights = [
+            sight._replace(square=estimator.looking.following(sight.square, points))
+            for sight, points in found
+        ]
+        estimate = look_once(estimator, sights, rows)
+    return estimate, [sight.square for sight in sights]
+
+
+def look_once(estimator: Estimator, sights: Sequence[Sight], rows: int) -> Estimate:
+    """Looks at hands where the sights say; returns the estimate in image pixels.
+
+    Args:
+      estimator: The network.
+      sights: At most `rows` hands.
+      rows: Batch size that the network is compiled for.
+    """
+    size = estimator.view_size
+    views = np.stack([cut_out(s.window, s.square, size, mirror=s.mirrored) for s in sights])
+    mirrored = np.array([sight.mirrored for sight in sights])
+    matrix = np.stack([crop.to_matrix(sight.square, size) for sight in sights])
+    labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
+    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, size)
+    to_view = crop.mirror_matrix(matrix, mirrored, size)
+    # The view is cut out already, so that the network is shown all of it.
+    identity = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (rows, 2, 3))
+    cameras = labels["intrinsics"].astype(np.float32)
+    answer = estimator(fill(views, rows), identity, fill(cameras, rows))
+    pose = np.array(answer.pose[: len(sights)])
+    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
+    error = answer.expected_error
+    if error is not None:
+        error = error[: len(sights)] / affine.zoom(jnp.asarray(to_view))[:, None]
+    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)], error)
 
 
 def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int) -> Inference:
@@ -117,30 +145,6 @@ def intrinsics_of(
 def fill(array: np.ndarray, rows: int) -> np.ndarray:
     """Repeats the last row until there are `rows`, so that one program serves all batches."""
     return np.pad(array, [(0, rows - len(array)), *[(0, 0)] * (array.ndim - 1)], mode="edge")
-
-
-def _pass(
-    estimator: Estimator, sights: Sequence[Sight], squares: Sequence[Square], rows: int
-) -> Estimate:
-    size = estimator.view_size
-    pairs = zip(sights, squares, strict=True)
-    views = np.stack([cut_out(s.window, square, size, mirror=s.mirrored) for s, square in pairs])
-    mirrored = np.array([sight.mirrored for sight in sights])
-    matrix = np.stack([crop.to_matrix(square, size) for square in squares])
-    labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
-    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, size)
-    to_view = crop.mirror_matrix(matrix, mirrored, size)
-    # The view is cut out already, so that the network is shown all of it.
-    identity = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (rows, 2, 3))
-    cameras = labels["intrinsics"].astype(np.float32)
-    answer = estimator(fill(views, rows), identity, fill(cameras, rows))
-    pose = np.array(answer.pose[: len(sights)])
-    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
-    kept = jax.tree.map(lambda array: array[: len(sights)], answer)
-    error = kept.expected_error
-    if error is not None:
-        error = error / affine.zoom(jnp.asarray(to_view))[:, None]
-    return kept._replace(pose=jnp.asarray(pose), expected_error=error)
 
 
 def _matrices(squares: Sequence[Square], size: int) -> Float[Array, "hands 2 3"]:

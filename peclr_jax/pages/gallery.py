@@ -4,8 +4,8 @@ import html
 import io
 import itertools
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +30,7 @@ class Prediction(NamedTuple):
     """A hand, its last crop and its keypoints: pixels of the upright photo; camera metres.
 
     Attributes:
-      expected_error: Of each joint in the photo, pixels; None if the network is not calibrated.
+      expected_error: Of each 2D keypoint, pixels of the photo; None of networks that know none.
     """
 
     hand: Hand
@@ -51,13 +51,12 @@ class Gallery:
         self._thumbnail_side = thumbnail_side
         self._skipped: list[Skipped] = []
         self._names: set[str] = set()
-        self._separator = "\n"
         self._stack = ExitStack()
 
     def __enter__(self) -> "Gallery":
-        self._json = self._stack.enter_context(writing(self._folder / JSON))
+        json_file = entries_file(self._folder / JSON, self._meta, self._skipped)
+        self._add_entry = self._stack.enter_context(json_file)
         self._add_html = self._stack.enter_context(page(self._folder / PAGE, self._title))
-        self._json.write(f'{{"meta": {json.dumps(self._meta, indent=1)},\n"images": [')
         for note in self._meta["notes"]:
             self._add_html(paragraph(note))
         self._add_html(f"{legend()}\n<div class=cards>")
@@ -71,9 +70,8 @@ class Gallery:
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
         write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
-        entry = _json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
-        self._json.write(self._separator + json.dumps(entry))
-        self._separator = ",\n"
+        entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        self._add_entry(entry)
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
         self._add_html(card(entry, thumbnail))
 
@@ -83,10 +81,8 @@ class Gallery:
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
         if error is None:
-            skipped = [{"file": s.path.as_posix(), "reason": s.reason} for s in self._skipped]
-            self._json.write(f'\n],\n"skipped": {json.dumps(skipped, indent=1)}}}\n')
             self._add_html("</div>")
-            if skipped:
+            if self._skipped:
                 rows = [(printable(s.path), s.reason) for s in self._skipped]
                 self._add_html(f"<h2>Skipped</h2>{table(rows, ('file', 'reason'))}")
         self._stack.__exit__(kind, error, traceback)
@@ -100,6 +96,33 @@ class Gallery:
         return name
 
 
+@contextmanager
+def entries_file(
+    path: Path, meta: Mapping[str, Any], skipped: Sequence[Skipped]
+) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """Writes `predictions.json` entry by entry, so that its length costs no memory.
+
+    Args:
+      path: The file.
+      meta: Its head.
+      skipped: What could not be read, as it is known at the end.
+
+    Yields:
+      A function that takes an entry of "images"; the file appears when the block ends without an
+      error.
+    """
+    with writing(path) as file:
+        file.write(f'{{"meta": {json.dumps(meta, indent=1)},\n"images": [')
+        separators = itertools.chain(["\n"], itertools.repeat(",\n"))
+
+        def add(entry: Mapping[str, Any]) -> None:
+            file.write(next(separators) + json.dumps(entry))
+
+        yield add
+        reasons = [{"file": s.path.as_posix(), "reason": s.reason} for s in skipped]
+        file.write(f'\n],\n"skipped": {json.dumps(reasons, indent=1)}}}\n')
+
+
 def card(entry: Mapping[str, Any], picture: bytes) -> str:
     """Returns the HTML of one image (PNG or JPEG): its picture, and its hands to be turned."""
     name = printable(Path(entry["file"]))
@@ -107,6 +130,8 @@ def card(entry: Mapping[str, Any], picture: bytes) -> str:
     for hand in entry["hands"]:
         label = f"{hand['handedness']} hand"
         widget = skeleton_widget(np.asarray(hand["keypoints_3d"], np.float64), f"{name}, {label}")
+        if (error := hand.get("mean_expected_error_px")) is not None:
+            label += f", expected error {error:.3g} px"
         hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
     body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
     title = html.escape(Path(name).name)
@@ -139,21 +164,27 @@ def printable(path: Path) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Returns what `predictions.json` holds of an image."""
     return {
         "file": photo.path.as_posix(),
         "width": photo.width,
         "height": photo.height,
         "intrinsics": np.round(photo.intrinsics, 2).tolist(),
         "focal_from": photo.focal_from,
-        "hands": [
-            {
-                "handedness": prediction.hand.handedness,
-                "box": prediction.hand.box,
-                "crop": [round(edge, 2) for edge in prediction.square.edges],
-                "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),
-                "keypoints_3d": np.round(prediction.keypoints_3d.astype(float), 5).tolist(),
-            }
-            for prediction in predictions
-        ],
+        "hands": [_json_hand(prediction) for prediction in predictions],
+    }
+
+
+def _json_hand(prediction: Prediction) -> dict[str, Any]:
+    error = prediction.expected_error
+    return {
+        "handedness": prediction.hand.handedness,
+        "handedness_from": prediction.hand.handedness_from,
+        "box": prediction.hand.box,
+        "crop": [round(edge, 2) for edge in prediction.square.edges],
+        "keypoints_2d": np.round(prediction.keypoints_2d.astype(float), 2).tolist(),
+        "keypoints_3d": np.round(prediction.keypoints_3d.astype(float), 5).tolist(),
+        "expected_error_px": None if error is None else np.round(error.astype(float), 2).tolist(),
+        "mean_expected_error_px": None if error is None else round(float(error.mean()), 2),
     }

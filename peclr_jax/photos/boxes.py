@@ -13,9 +13,9 @@
 
 A key is an image's file name or, where two share a name, its path: as `--config.images` gives it,
 or below this file's folder. A box is [x0, y0, x1, y1], tight around the hand, in pixels of the
-image as it is seen (after its EXIF orientation). Without "box" the hand is searched in the middle
-of the image; without "handedness" it is `--config.handedness`. An image that the file does not name
-is treated as if there were no file; an empty list says that it shows no hand.
+image as it is seen (after its EXIF orientation). Without "box" the hand is searched
+(photos/search.py); without "handedness" it is `--config.handedness`. An image that the file does
+not name is treated as if there were no file; an empty list says that it shows no hand.
 
 The other fields are labels, for data sets of one's own. "keypoints" are the 21 joints [x, y] in
 FreiHAND's order, null where unknown; without "box" the box is theirs. "keypoints_3d" are the joints
@@ -50,12 +50,13 @@ class Hand(NamedTuple):
     """A hand, and what is known of it.
 
     Attributes:
-      handedness: "right" or "left".
+      handedness: "right" or "left"; "auto" if the network is to tell.
       box: The corners x0, y0, x1, y1 in pixels.
       keypoints: Joints (x, y) in pixels.
       keypoints_3d: Joints (x, y, z) in metres, from any origin.
       score: How far the labels are to be trusted, in (0, 1].
       source: Whose labels they are; "" if unknown.
+      handedness_from: What tells the handedness: "boxes", "config", "network", or "guess".
     """
 
     handedness: str
@@ -64,6 +65,7 @@ class Hand(NamedTuple):
     keypoints_3d: Keypoints3D | None = None
     score: float = 1.0
     source: str = ""
+    handedness_from: str = "config"
 
 
 class Request(NamedTuple):
@@ -156,7 +158,8 @@ def _hand(entry: Any, where: str, handedness: str) -> Hand:
         raise UserError(f'{where}: "source" must be a short text, such as "human"')
     if (box := _box(entry.get("box"), where)) is None and keypoints is not None:
         box = _around(keypoints, where)
-    return Hand(side, box, keypoints, in_space, float(score), source)
+    told_by = "boxes" if "handedness" in entry else "config"
+    return Hand(side, box, keypoints, in_space, float(score), source, told_by)
 
 
 def _box(box: Any, where: str) -> Box | None:

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from peclr_jax.errors import MachineError, MissingFileError, UserError
+from peclr_jax.photos import film
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -39,6 +40,24 @@ def find_images(pattern: str) -> list[Path]:
         what = f"{'holds' if is_folder else 'matches'} no image ({', '.join(SUFFIXES)})"
         raise MissingFileError(f"--config.images={pattern} {what}; check the path")
     return images
+
+
+def find_film(pattern: str) -> Path | None:
+    """Returns the film that `--config.images` names, None if it names images.
+
+    Raises:
+      UserError: Several films, or one that is not there.
+    """
+    if not pattern.lower().endswith(film.SUFFIXES):
+        return None
+    path = Path(os.path.expanduser(pattern))
+    if os.path.isfile(path):
+        return path
+    if len(found := sorted(_expand(path))) > 1:
+        raise UserError(f"--config.images={pattern} matches {len(found)} films: give one at a time")
+    if not found:
+        raise MissingFileError(f"--config.images={pattern} is not there; check the path")
+    return Path(found[0])
 
 
 def _expand(pattern: Path) -> set[str]:

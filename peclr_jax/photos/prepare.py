@@ -1,5 +1,6 @@
 """Photos reduced to the pixels that the network and the pages need."""
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,12 +13,14 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.errors import UserError
+from peclr_jax.geometry import crop as geometry
 from peclr_jax.geometry.crop import Square
-from peclr_jax.photos import crop, read
+from peclr_jax.photos import crop, read, search
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.read import Photo, UnreadableImageError
+from peclr_jax.photos.search import Search
 
 # Pixels kept per pixel of the first view, for a closer second view, where the hand's place is
 # unknown and where a box gives it. The second view may lie beside the first: how many times as wide
@@ -36,6 +39,7 @@ class Options(NamedTuple):
       view_size, preview_side: Side of the network's view, and largest of the preview, pixels.
       focal_px: Focal length in pixels, for all photos; 0 if unknown.
       field_of_view_deg: Field of view along the longer side, where nothing else is known.
+      search: Where to look for hands without a box.
     """
 
     view_size: int
@@ -43,13 +47,18 @@ class Options(NamedTuple):
     preview_side: int
     focal_px: float
     field_of_view_deg: float
+    search: Search = "center"
 
 
 class Subject(NamedTuple):
-    """A hand as the user gives it, the region of the first view, and the pixels kept around it."""
+    """A hand as the user gives it, where to look first, and the pixels kept around.
+
+    Attributes:
+      squares: The one around the hand's box; without a box, all places where it may be.
+    """
 
     hand: Hand
-    square: Square
+    squares: tuple[Square, ...]
     window: Window
 
 
@@ -97,9 +106,24 @@ def prepare(
     """
     try:
         photo = read.read(path if image is None else image, **_fewest_pixels(request, options))
-        subjects = [_subject(photo, hand, options) for hand in request.hands]
+        return reduce(path, photo, request, options)
     except UserError as error:
         return Skipped(path, str(error))
+
+
+def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prepared:
+    """Keeps of a photo the pixels that its hands need.
+
+    Args:
+      path: The image file, or the film.
+      photo: What was read of it.
+      request: The photo's hands and camera.
+      options: How photos are prepared.
+
+    Raises:
+      UnreadableImageError: A box that is not in the photo.
+    """
+    subjects = [_subject(photo, hand, options) for hand in request.hands]
     focal_px, focal_from = _focal(photo, request, options)
     preview = _preview(photo.pixels.image, options.preview_side)
     return Prepared(path, photo.width, photo.height, focal_px, focal_from, subjects, preview)
@@ -156,8 +180,17 @@ def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
         if not _SMALLEST_BOX <= side <= _LARGEST_BOX * longer:
             raise UnreadableImageError(f"{what} is too large or too small for an {where}")
     region = square._replace(side=_BESIDE * square.side)
-    window = crop.keep(photo.pixels, region, _BESIDE * closer * options.view_size)
-    return Subject(hand, square, window)
+    most = _BESIDE * closer * options.view_size
+    squares: tuple[Square, ...] = (square,)
+    if hand.box is None:
+        squares = search.windows(square, photo.width, photo.height, options.search)
+    if len(squares) > 1:
+        # All of the photo, at the resolution that the middle of it would be kept at.
+        longer = max(photo.width, photo.height)
+        whole = geometry.central(photo.width, photo.height, longer / min(photo.width, photo.height))
+        most = math.ceil(most * longer / region.side)
+        region = whole
+    return Subject(hand, squares, crop.keep(photo.pixels, region, most))
 
 
 def _focal(photo: Photo, request: Request, options: Options) -> tuple[float, str]:

@@ -20,11 +20,11 @@ from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
 from peclr_jax.pages.terminal import say
 from peclr_jax.photos.find import SUFFIXES, find_images
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
-from peclr_jax.tasks.predict import PredictSpec
 
 _PROBED = ("pretrained", "random")
 

@@ -307,7 +307,7 @@ def photos(folder: Path) -> Case:
         prepared = prepare.prepare(path, boxes.Request((boxes.Hand("right", box),)), options)
         if isinstance(prepared, prepare.Prepared):
             for subject in prepared.subjects:
-                crop.cut_out(subject.window, subject.square, options.view_size)
+                crop.cut_out(subject.window, subject.squares[0], options.view_size)
         images.as_jpeg(path, "fetch it again")
 
     return case

@@ -15,10 +15,10 @@ from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import open_network
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.runs.initialisation import resolve
 from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.tasks import predict
-from peclr_jax.tasks.predict import PredictSpec
 from peclr_jax.weights import file as weights_file
 from tests.conftest import REFERENCE
 from tests.marked_photos import marked

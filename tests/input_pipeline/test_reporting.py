@@ -13,7 +13,7 @@ def test_it_tells_how_far_and_how_long(monkeypatch, terminal):
     console = Console(file=screen, force_terminal=terminal, width=100)
     monkeypatch.setattr(reporting, "Console", lambda **_: console)
     if not terminal:  # a clock of six seconds a glance, two glances an item
-        clock = itertools.count(0, 6)
+        clock = itertools.count(0.0, 6.0)
         monkeypatch.setattr(reporting.time, "monotonic", lambda: next(clock))
     assert list(reporting.report(iter("abcde"), "Reading", 5)) == list("abcde")
     shown = screen.getvalue()
@@ -23,3 +23,10 @@ def test_it_tells_how_far_and_how_long(monkeypatch, terminal):
     else:
         assert shown.splitlines()[0] == "Reading: 40 %, 27 s left"
         assert "done in" in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("total", "said"), [(None, "2 done"), (1, "2 done"), (4, "50 %, 12 s left")]
+)
+def test_a_number_that_is_unknown_or_wrong_is_no_share(total, said):
+    assert reporting._share(2, total, 12.0) == said

@@ -10,11 +10,11 @@ from PIL import Image
 from peclr_jax.geometry import crop
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Sight, look, look_at_batch
-from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos.boxes import Request, requests
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.prepare import Options, prepare_all
+from peclr_jax.prediction.photographs import predict_photos
 from tests.marked_photos import BONE, SIZE, TRUTH, mark_finder, marked
 
 

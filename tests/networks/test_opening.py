@@ -13,8 +13,8 @@ from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec, TorchFileSpec
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks import evaluate, predict
-from peclr_jax.tasks.predict import PredictSpec
 from peclr_jax.weights.file import NOTE
 
 

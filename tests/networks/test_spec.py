@@ -6,7 +6,7 @@ from configs import equivariance, evaluate, predict, submission
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
-from peclr_jax.tasks.predict import PredictSpec
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks.submission import SubmissionSpec
 
 

@@ -26,7 +26,7 @@ def test_boxes_by_name_and_by_path(tmp_path):
         "of another folder.jpg": [],
     }
     assert ask(tmp_path, boxes) == [
-        Request((Hand("right", (1, 2, 3, 4)), Hand("left"))),
+        Request((Hand("right", (1, 2, 3, 4)), Hand("left", handedness_from="boxes"))),
         Request((Hand("right", (1, 2, 3, 4.5)),), 500),
         Request(()),
         Request((Hand("right"),)),
@@ -42,7 +42,7 @@ def test_keypoints_stand_in_for_a_box(tmp_path):
     }
     assert ask(tmp_path, boxes)[:2] == [
         Request((Hand("right", (1, 2.5, 4, 5), expected),)),
-        Request((Hand("left", (0, 1, 8, 9), expected),)),
+        Request((Hand("left", (0, 1, 8, 9), expected, handedness_from="boxes"),)),
     ]
 
 

@@ -2,7 +2,8 @@ import os
 
 import pytest
 
-from peclr_jax.photos.find import find_images
+from peclr_jax.errors import UserError
+from peclr_jax.photos.find import find_film, find_images
 
 
 @pytest.fixture
@@ -33,3 +34,16 @@ def test_nothing_found_is_said(folder, pattern):
         find_images(str(folder / pattern))
     with pytest.raises(ValueError, match="name the photos"):
         find_images("")
+
+
+def test_a_film_is_told_from_images(folder):
+    for name in ("a.MOV", "b.mp4"):
+        (folder / name).touch()
+    assert find_film(str(folder / "a.MOV")) == folder / "a.MOV"
+    assert find_film(str(folder / "b*.mp4")) == folder / "b.mp4"
+    assert find_film(str(folder)) is find_film(str(folder / "a.png")) is find_film("") is None
+    (folder / "c.mp4").touch()
+    with pytest.raises(UserError, match="matches 2 films"):
+        find_film(str(folder / "*.mp4"))
+    with pytest.raises(FileNotFoundError, match="is not there"):
+        find_film(str(folder / "d.mp4"))

@@ -29,9 +29,21 @@ def test_little_is_kept_and_sharp(path, request_):
     (subject,) = prepared.subjects
     assert max(subject.window.image.size) <= 8 * 32 + 2
     if request_ is IN_A_SMALL_BOX:
-        assert subject.square.side == 75
+        assert subject.squares[0].side == 75
         # 2.3 px of the photo a pixel of the view: a second look has some to come closer.
         assert subject.window.scale[0] > 32 / 75
+
+
+def test_a_photo_to_search_is_kept_whole(path):
+    prepared = prepare(path, SOMEWHERE, OPTIONS._replace(search="windows"))
+    (subject,) = prepared.subjects
+    assert len(subject.squares) == 15
+    assert subject.squares[:1] == prepare(path, SOMEWHERE, OPTIONS).subjects[0].squares
+    width, height = subject.window.image.size
+    scale = np.array(subject.window.scale)
+    np.testing.assert_allclose([width, height] / scale, [1600, 1200], rtol=1e-3)
+    # A second look at half of a small window's side is not enlarged.
+    assert height >= 4 * 32
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,15 @@ from configs import predict as recipes
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
+from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.estimator import Estimate
 from peclr_jax.networks.label_statistics import LabelStatistics
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks import predict
-from peclr_jax.tasks.predict import PredictSpec
 from tests.marked_photos import (
     BONE,
     DEPTH,
+    SIZE,
     TIP,
     TRUTH,
     WRIST,
@@ -31,6 +33,14 @@ from tests.marked_photos import (
 @pytest.fixture
 def finder(monkeypatch):
     estimator = mark_finder()
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
+    return estimator
+
+
+@pytest.fixture
+def unsure(monkeypatch):
+    """A network that is surer of hands which point to the upper right than of others."""
+    estimator = mark_finder(unsure=True)
     monkeypatch.setattr(predict, "open_estimator", lambda *_: estimator)
     return estimator
 
@@ -201,6 +211,46 @@ def test_what_the_reader_must_know_is_written(tmp_path, finder):
         assert said in page
 
 
+def test_the_expected_error_is_that_of_the_photo(tmp_path, unsure):
+    entry = predict_one(tmp_path, marked())
+    (hand,) = entry["hands"]
+    x0, _, x1, _ = hand["crop"]
+    error = 2 * (x1 - x0) / SIZE
+    np.testing.assert_allclose(hand["expected_error_px"], [error] * 21, atol=0.01)
+    assert hand["mean_expected_error_px"] == pytest.approx(error, abs=0.01)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert f"right hand, expected error {error:.3g} px" in page
+    assert "no confidence" not in page
+
+
+@pytest.mark.parametrize(
+    ("boxes", "handedness", "told"),
+    [
+        ([{"box": BOX, "handedness": "left"}], "auto", ("left", "boxes")),
+        ([{"box": BOX}], "left", ("left", "config")),
+        ([{"box": BOX}], "auto", ("right", "network")),
+        (None, "auto", ("right", "network")),
+    ],
+)
+def test_what_told_the_side_is_written(tmp_path, unsure, boxes, handedness, told):
+    (hand,) = predict_one(tmp_path, marked(), boxes=boxes, handedness=handedness)["hands"]
+    assert (hand["handedness"], hand["handedness_from"]) == told
+
+
+def test_a_side_that_was_supposed_is_said(tmp_path, finder):
+    (hand,) = predict_one(tmp_path, marked())["hands"]
+    assert (hand["handedness"], hand["handedness_from"]) == ("right", "guess")
+    assert "cannot tell" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_without_calibration_no_error_is_told(tmp_path, monkeypatch):
+    network = dataclasses.replace(mark_finder(unsure=True), calibration=Calibration())
+    monkeypatch.setattr(predict, "open_estimator", lambda *_: network)
+    (hand,) = predict_one(tmp_path, marked())["hands"]
+    assert hand["expected_error_px"] is hand["mean_expected_error_px"] is None
+    assert "no confidence" in (tmp_path / "out" / "index.html").read_text()
+
+
 def test_nothing_readable_is_a_mistake(tmp_path, finder):
     (tmp_path / "text.jpg").write_text("no image")
     with pytest.raises(ValueError, match="none of the 1 image"):
@@ -219,7 +269,10 @@ def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypat
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"handedness": "both"}, "'right', 'left'"),
+        ({"handedness": "both"}, "'auto', 'right', 'left'"),
+        ({"formats": "json,xml"}, "--config.formats has the unknown format 'xml'"),
+        ({"hands": 0}, "--config.hands must be at least 1"),
+        ({"search": "everywhere"}, "'auto', 'center', 'windows'"),
         ({"passes": 0}, "--config.passes must be at least 1"),
         ({"focal_px": -3.0}, "--config.focal_px must be zero or more"),
         ({"field_of_view_deg": 180.0}, "field_of_view_deg"),
@@ -232,6 +285,14 @@ def test_impossible_configs_are_refused(tmp_path, change, said):
     config.update({"images": str(tmp_path), **change})
     with pytest.raises(UserError, match=said):
         predict.run(config, tmp_path)
+
+
+def test_other_formats_lie_beside_the_json(tmp_path, finder):
+    predict_one(tmp_path, marked(), formats="csv,npz,coco")
+    names = {path.name for path in (tmp_path / "out").glob("predictions*")}
+    assert names == {
+        *("predictions.json", "predictions.csv", "predictions.npz", "predictions_coco.json")
+    }
 
 
 def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch):

@@ -11,7 +11,7 @@ from peclr_jax import weights
 from peclr_jax.errors import MissingFileError
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluateSpec
-from peclr_jax.tasks.predict import PredictSpec
+from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.weights import RELEASED
 
 MOST_BYTES = 25e6

@@ -1,0 +1,203 @@
+"""Hands in photos through a network, a batch at a time, in the order of the photos."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from peclr_jax.geometry.crop import Square
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.networks.looking import Sight, look_once
+from peclr_jax.pages.gallery import Prediction
+from peclr_jax.photos import search
+from peclr_jax.photos.boxes import HANDEDNESS, Hand
+from peclr_jax.photos.prepare import Prepared, Skipped, Subject
+
+
+class Answer(NamedTuple):
+    """What the network says of a hand.
+
+    Attributes:
+      keypoints: Pixels of the photo.
+      joints: Camera metres.
+      error: Expected, of each keypoint, pixels of the photo; None of networks that tell none.
+    """
+
+    keypoints: Float[np.ndarray, "21 2"]
+    joints: Float[np.ndarray, "21 3"]
+    error: Float[np.ndarray, "21"] | None
+
+
+class Candidate(NamedTuple):
+    """A hand that may be where it is looked for, and of the side that it is supposed to be of.
+
+    Attributes:
+      subject: Index of the photo's hand that it was looked for as.
+    """
+
+    subject: int
+    hand: Hand
+    sight: Sight
+
+
+Found = tuple[Candidate, Answer]
+Wanted = tuple[Prepared | Skipped, list[Candidate]]
+Seen = tuple[Prepared | Skipped, list[Found]]
+
+
+def predict_photos(
+    estimator: Estimator,
+    photos: Iterable[Prepared | Skipped],
+    bone_length: float,
+    *,
+    passes: int,
+    rows: int,
+    hands: int = 1,
+    worst: float = np.inf,
+) -> Iterator[tuple[Prepared, list[Prediction]] | Skipped]:
+    """Yields the hands of each photo, or why it has none.
+
+    Args:
+      estimator: The network.
+      photos: Only as many as a batch needs are kept in memory.
+      bone_length: Of the reference bone of all hands, metres.
+      passes: How often to look at each hand.
+      rows: Views that the network sees at once.
+      hands: Most hands to keep for each that has no box.
+      worst: Largest expected error of the second and later ones, over the side of their box.
+    """
+    wanted = ((photo, _first(photo, estimator)) for photo in photos)
+    seen = _look(wanted, estimator, bone_length, rows)
+    for number in range(1, passes):
+        # Which answers are worth another look is clear after the first.
+        most = hands + 1 if number == 1 else None
+        seen = _look(_follow(seen, estimator, most), estimator, bone_length, rows)
+    for photo, found in seen:
+        yield (
+            photo
+            if isinstance(photo, Skipped)
+            else _finish(photo, found, hands, worst, calibrated=estimator.is_calibrated)
+        )
+
+
+def look_at(
+    estimator: Estimator, sights: Sequence[Sight], bone_length: float, rows: int
+) -> list[Answer]:
+    """Looks once at hands in photos.
+
+    Args:
+      estimator: The network.
+      sights: At most `rows` hands.
+      bone_length: Of the reference bone of all hands, metres.
+      rows: Views that the network sees at once.
+    """
+    estimate = look_once(estimator, sights, rows)
+    intrinsics = np.stack([sight.intrinsics for sight in sights])
+    joints = estimate.lift(jnp.asarray(intrinsics, jnp.float32), bone_length)
+    keypoints = np.asarray(estimate.pose)[..., :2]
+    error = estimate.expected_error
+    errors = [None] * len(sights) if error is None else np.asarray(error)
+    return [Answer(*answer) for answer in zip(keypoints, np.asarray(joints), errors, strict=True)]
+
+
+def _first(photo: Prepared | Skipped, estimator: Estimator) -> list[Candidate]:
+    """Returns what to look at in a photo: all places where each hand may be, and both sides."""
+    if isinstance(photo, Skipped):
+        return []
+    return [
+        Candidate(
+            number,
+            hand,
+            Sight(subject.window, square, photo.intrinsics, mirrored=hand.handedness == "left"),
+        )
+        for number, subject in enumerate(photo.subjects)
+        for hand in _sides(subject.hand, estimator)
+        for square in _places(subject, estimator)
+    ]
+
+
+def _sides(hand: Hand, estimator: Estimator) -> list[Hand]:
+    if hand.handedness != "auto":
+        return [hand]
+    if not estimator.tells_error:
+        return [hand._replace(handedness="right", handedness_from="guess")]
+    return [hand._replace(handedness=side, handedness_from="network") for side in HANDEDNESS]
+
+
+def _places(subject: Subject, estimator: Estimator) -> tuple[Square, ...]:
+    return subject.squares if estimator.tells_error else subject.squares[:1]
+
+
+def _look(
+    wanted: Iterable[Wanted], estimator: Estimator, bone_length: float, rows: int
+) -> Iterator[Seen]:
+    """Looks once at the candidates of photos, in full batches, and yields what was found."""
+    waiting: deque[Wanted] = deque()
+    pending: list[Sight] = []
+    answers: deque[Answer] = deque()
+    for item in chain(wanted, [None]):
+        if item is not None:
+            waiting.append(item)
+            pending += [candidate.sight for candidate in item[1]]
+        # Photos without a hand are kept in memory, too.
+        last = item is None or len(waiting) >= 2 * rows
+        while len(pending) >= (1 if last else rows):
+            answers += look_at(estimator, pending[:rows], bone_length, rows)
+            del pending[:rows]
+        while waiting and len(waiting[0][1]) <= len(answers):
+            photo, candidates = waiting.popleft()
+            yield photo, [(candidate, answers.popleft()) for candidate in candidates]
+
+
+def _follow(seen: Iterable[Seen], estimator: Estimator, most: int | None) -> Iterator[Wanted]:
+    """Yields what to look at again, around what was found; at most so many a hand and side."""
+    for photo, found in seen:
+        groups = _groups(found, lambda candidate: (candidate.subject, candidate.hand.handedness))
+        kept = [one for group in groups for one in (group if most is None else _best(group, most))]
+        yield photo, [_closer(candidate, answer, estimator) for candidate, answer in kept]
+
+
+def _closer(candidate: Candidate, answer: Answer, estimator: Estimator) -> Candidate:
+    square = estimator.looking.following(candidate.sight.square, answer.keypoints)
+    return candidate._replace(sight=candidate.sight._replace(square=square))
+
+
+def _finish(
+    photo: Prepared, found: Sequence[Found], hands: int, worst: float, *, calibrated: bool
+) -> tuple[Prepared, list[Prediction]] | Skipped:
+    kept = []
+    for group in _groups(found, lambda candidate: candidate.subject):
+        kept += _best(group, hands if group[0][0].hand.box is None else 1, worst)
+    if not all(np.isfinite(answer.joints).all() for _, answer in kept):
+        return Skipped(photo.path, "the network's answer is not a finite number")
+    return photo, [
+        Prediction(
+            candidate.hand,
+            candidate.sight.square,
+            answer.keypoints,
+            answer.joints,
+            answer.error if calibrated else None,
+        )
+        for candidate, answer in kept
+    ]
+
+
+def _groups(found: Iterable[Found], key: Callable[[Candidate], Any]) -> list[list[Found]]:
+    groups: dict[Any, list[Found]] = {}
+    for candidate, answer in found:
+        groups.setdefault(key(candidate), []).append((candidate, answer))
+    return list(groups.values())
+
+
+def _best(group: list[Found], most: int, worst: float = np.inf) -> list[Found]:
+    """Returns what to keep of what may be the same hand or hands, the best first."""
+    errors = [answer.error for _, answer in group if answer.error is not None]
+    if len(group) == 1 or not errors:
+        return group
+    keypoints = np.stack([answer.keypoints for _, answer in group])
+    relative = search.relative_errors(keypoints, np.stack(errors))
+    return [group[index] for index in search.best(keypoints, relative, most=most, worst=worst)]

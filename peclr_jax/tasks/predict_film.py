@@ -1,0 +1,100 @@
+"""3D hands in a film, frame by frame; `predict` comes here if it is given a film."""
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from peclr_jax.errors import UserError
+from peclr_jax.hands.smoothing import OneEuro
+from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.networks.estimator import Estimator
+from peclr_jax.pages.film import OVERLAY, film_page
+from peclr_jax.pages.gallery import PAGE, printable
+from peclr_jax.pages.terminal import say
+from peclr_jax.photos.boxes import Request
+from peclr_jax.photos.film import Fault, Film, Frame, read_frames
+from peclr_jax.photos.prepare import Skipped
+from peclr_jax.prediction.films import Tracker, follow_hands, smooth
+from peclr_jax.prediction.formats import convert, read_formats
+from peclr_jax.prediction.spec import (
+    PredictSpec,
+    Summary,
+    bone_length_of,
+    describe,
+    largest_error_of,
+    options_of,
+)
+
+
+def predict_film(
+    spec: PredictSpec, film: Film, request: Request, estimator: Estimator, workdir: Path
+) -> Summary:
+    """Writes `predictions.json`, `overlay.mp4` and `index.html` to `workdir`.
+
+    Args:
+      spec: Of the prediction.
+      film: The film.
+      request: Hands and camera of its first frame.
+      estimator: The network.
+      workdir: Where to.
+    """
+    tracker = Tracker(
+        estimator,
+        request,
+        options_of(spec, estimator),
+        _side(spec, request),
+        bone_length_of(spec, estimator),
+        spec.passes,
+        spec.batch_size,
+        max(spec.hands, len(request.hands)),
+        largest_error_of(spec, estimator),
+    )
+    meta = describe(spec, estimator, tracker.bone_length) | {"overlay": OVERLAY}
+    skipped: list[Skipped] = []
+    frames = _whole(read_frames(film), film, skipped)
+    if (first := next(frames, None)) is None:
+        raise UserError(
+            f"{film.path} has no frame that can be read"
+            + "".join(f" ({fault.reason})" for fault in skipped)
+        )
+    size = first.image.shape[1], first.image.shape[0]
+    began, count, hands = time.perf_counter(), 0, 0
+    followed = follow_hands(tracker, film, itertools.chain([first], frames))
+    if spec.smooth:
+        followed = smooth(followed, OneEuro(spec.min_cutoff, spec.beta))
+    name = printable(film.path)
+    with film_page(workdir, f"Hands in {name}", meta, skipped, size=size, rate=film.rate) as add:
+        for frame, photo, found in report(followed, f"Predicting {name}", film.frames):
+            add(frame.number, frame.time, photo, found)
+            count, hands = count + 1, hands + len(found)
+    convert(workdir, read_formats(spec.formats))
+    summary = Summary(count, hands, len(skipped), time.perf_counter() - began)
+    _tell(summary, skipped, name, workdir)
+    return summary
+
+
+def _side(spec: PredictSpec, request: Request) -> str:
+    """Returns the side of hands that are searched again: of those given, if it is one."""
+    sides = {hand.handedness for hand in request.hands}
+    return sides.pop() if len(sides) == 1 else spec.handedness
+
+
+def _whole(frames: Iterable[Frame | Fault], film: Film, skipped: list[Skipped]) -> Iterator[Frame]:
+    """Yields the frames up to a fault, and notes it."""
+    for frame in frames:
+        if isinstance(frame, Fault):
+            reason = f"after {frame.frames} frames: {frame.reason}"
+            skipped.append(Skipped(film.path, reason))
+        else:
+            yield frame
+
+
+def _tell(summary: Summary, skipped: list[Skipped], name: str, workdir: Path) -> None:
+    rate = summary.images / summary.seconds
+    say(
+        f"{summary.images} frame(s), {summary.hands} hand(s), {rate:.1f} frames a second. The film "
+        f"with its hands is {workdir / OVERLAY}; {workdir / PAGE} shows it."
+    )
+    for fault in skipped:
+        say(f"{name} is damaged {fault.reason}; what comes before is predicted.")

@@ -1,0 +1,116 @@
+"""Films written and read again; those that are damaged, turned, or none."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from peclr_jax.errors import UserError
+from peclr_jax.photos.film import Fault, describe_film, read_frames, writing_film
+
+TIMES = [0.0, 0.1, 0.25, 0.3, 0.4, 0.6]
+IDENTITY = bytes.fromhex("00010000" + "00" * 12 + "00010000" + "00" * 12 + "40000000")
+# As phones write that are held upright: to be turned clockwise by a right angle.
+UPRIGHT = bytes.fromhex("00000000" + "00010000" + "00" * 4 + "ffff0000" + "00" * 16 + "40000000")
+
+
+def pictures(width=64, height=48, count=6):
+    """A red square in the top left corner, and grey that grows brighter."""
+    for number in range(count):
+        image = np.full((height, width, 3), 20 * number, np.uint8)
+        image[:16, :16] = (250, 0, 0)
+        yield image
+
+
+def save(path, *, times=TIMES, **size):
+    images = list(pictures(count=len(times), **size))
+    height, width, _ = images[0].shape
+    with writing_film(path, (width, height), Fraction(10)) as add:
+        for image, time in zip(images, times, strict=True):
+            add(image, time)
+    return path
+
+
+def test_what_is_written_is_read(tmp_path):
+    film = describe_film(save(tmp_path / "film.mp4"))
+    frames = list(read_frames(film))
+    assert film.frames == len(frames) == len(TIMES)
+    assert [frame.number for frame in frames] == list(range(len(TIMES)))
+    np.testing.assert_allclose([frame.time for frame in frames], TIMES, atol=1e-3)
+    for frame, image in zip(frames, pictures(), strict=True):
+        assert np.abs(frame.image.astype(int) - image).mean() < 8
+
+
+def test_odd_sides_are_padded(tmp_path):
+    frame = next(read_frames(describe_film(save(tmp_path / "film.mp4", width=63, height=47))))
+    assert frame.image.shape == (48, 64, 3)
+
+
+def test_times_that_do_not_grow_are_moved(tmp_path):
+    film = describe_film(save(tmp_path / "film.mp4", times=[0.0, 0.1, 0.1, 0.05]))
+    assert len(list(read_frames(film))) == 4
+
+
+def test_films_of_phones_are_turned_upright(tmp_path):
+    path = save(tmp_path / "film.mp4")
+    content = path.read_bytes()
+    at = content.index(IDENTITY, content.index(b"tkhd"))
+    path.write_bytes(content[:at] + UPRIGHT + content[at + len(UPRIGHT) :])
+    frame = next(read_frames(describe_film(path)))
+    assert frame.image.shape == (64, 48, 3)
+    assert frame.image[5, -5, 0] > 200 > 50 > frame.image[5, 5, 0]
+
+
+def noise(path, count=20, **settings):
+    generator = np.random.default_rng(0)
+    with av.open(str(path), "w", **settings) as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(count):
+            image = generator.integers(0, 256, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_the_frames_before_a_fault_are_kept(tmp_path, suffix):
+    path = tmp_path / f"film.{suffix}"
+    noise(path, options={"movflags": "faststart"} if suffix == "mp4" else {})
+    assert len(list(read_frames(describe_film(path)))) == 20
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    *frames, fault = read_frames(describe_film(path))
+    assert isinstance(fault, Fault)
+    assert 2 < len(frames) == fault.frames < 15
+
+
+def sound(path):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+def test_sound_alone_is_no_film(tmp_path):
+    sound(tmp_path / "sound.mp4")
+    with pytest.raises(UserError, match="no video stream"):
+        describe_film(tmp_path / "sound.mp4")
+
+
+@pytest.mark.parametrize("content", [b"", b"no film", b"#EXTM3U\n#EXTINF:1\nother.mp4\n"])
+def test_other_files_are_no_films(tmp_path, content):
+    """A playlist would name other files, also of the network."""
+    save(tmp_path / "other.mp4")
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be opened as a film"):
+        describe_film(path)
+
+
+def test_a_film_that_fails_is_absent(tmp_path):
+    with pytest.raises(ValueError):
+        save(tmp_path / "film.mp4", times=[0.0, 0.1, float("nan")])
+    assert not list(tmp_path.iterdir())

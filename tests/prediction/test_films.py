@@ -1,0 +1,139 @@
+"""Hands that move are followed, lost ones are searched again, and the same keep their number."""
+
+import dataclasses
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from peclr_jax.errors import UserError
+from peclr_jax.hands.smoothing import OneEuro
+from peclr_jax.networks.calibration import Calibration
+from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.film import Film, Frame
+from peclr_jax.photos.prepare import Options
+from peclr_jax.prediction import films
+from peclr_jax.prediction.films import Tracker, follow_hands, smooth
+from peclr_jax.prediction.photographs import look_at
+from tests.marked_photos import BONE, SIZE, TIP, TRUTH, WRIST, mark_finder, marked
+
+FILM = Film(Path("film.mp4"), Fraction(10), None)
+EMPTY = Image.new("RGB", (640, 480), (60, 60, 60))
+
+
+def tracker_for(network=None, *, request=None, most=1, search="center"):
+    network = network or mark_finder(unsure=True)
+    options = Options(SIZE, network.looking, 64, 0.0, 40.0, search)
+    request = request or Request((Hand("auto"),))
+    return Tracker(network, request, options, "auto", BONE, 2, 4, most, 0.15)
+
+
+def frames_of(*pictures):
+    return (Frame(i, i / 10, np.asarray(image)) for i, image in enumerate(pictures))
+
+
+def moved(step):
+    return marked(wrist=WRIST + step, tip=TIP + step)
+
+
+def keypoints(followed):
+    """Returns the keypoints of the only hand of each frame."""
+    found = [list(hands.values()) for _, _, hands in followed]
+    return np.stack([hand.keypoints_2d for (hand,) in found])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_hand_that_moves_is_followed_with_one_look_a_frame(side):
+    tracker = tracker_for()
+    steps = np.array([[0, 0], [12, -5], [25, -15], [40, -20]])
+    pictures, truth = [moved(step) for step in steps], TRUTH + steps[:, None]
+    if side == "left":
+        pictures, truth = map(ImageOps.mirror, pictures), truth * [-1, 1] + [639, 0]
+    followed = list(follow_hands(tracker, FILM, frames_of(*pictures)))
+    np.testing.assert_allclose(keypoints(followed), truth, atol=1.5)
+    assert {number for _, _, hands in followed for number in hands} == {0}
+    assert {hand.hand.handedness for _, _, hands in followed for hand in hands.values()} == {side}
+    # Twice both sides of the first frame, in views of four rows.
+    assert [len(views) for views in tracker.estimator.seen] == [4, 4, 1, 1, 1]
+    frame, photo, _ = followed[-1]
+    assert (photo.width, photo.height, photo.focal_from) == (640, 480, "guess")
+    np.testing.assert_array_equal(np.asarray(photo.preview), frame.image)
+
+
+def test_a_lost_hand_is_searched_again_but_not_in_every_frame():
+    tracker = tracker_for()
+    pictures = [marked(), *[EMPTY] * 14, *[moved([-90, -60])] * 12]
+    followed = list(follow_hands(tracker, FILM, frames_of(*pictures)))
+    np.testing.assert_allclose(keypoints(followed)[0], TRUTH, atol=1.5)
+    np.testing.assert_allclose(keypoints(followed)[20:], [TRUTH - [90, 60]] * 7, atol=1.5)
+    searches = sum(len(views) == 4 for views in tracker.estimator.seen)
+    assert searches == 2 * 3  # frames 0, 10 and 20
+    assert len({number for _, _, hands in followed for number in hands}) >= 2
+
+
+def test_boxes_are_those_of_the_first_frame():
+    photo = marked()
+    photo.paste(marked().crop((220, 200, 410, 340)), (20, 20))
+    boxes = ((240.0, 220.0, 390.0, 320.0), (40.0, 40.0, 190.0, 140.0))
+    request = Request(tuple(Hand("right", box, handedness_from="boxes") for box in boxes), 700.0)
+    followed = list(
+        follow_hands(tracker_for(request=request, most=2), FILM, frames_of(*[photo] * 3))
+    )
+    for _, camera, hands in followed:
+        assert list(hands) == [0, 1]
+        np.testing.assert_allclose(hands[0].keypoints_2d, TRUTH, atol=1.5)
+        np.testing.assert_allclose(hands[1].keypoints_2d, TRUTH - [200, 180], atol=1.5)
+        assert (camera.focal_px, camera.focal_from) == (700.0, "boxes")
+
+
+def test_a_box_beside_the_film_is_said():
+    request = Request((Hand("right", (900.0, 20.0, 990.0, 90.0)),))
+    with pytest.raises(UserError, match="outside of the image of 640x480"):
+        next(follow_hands(tracker_for(request=request), FILM, frames_of(marked())))
+
+
+def test_a_film_without_hands_is_not_searched():
+    tracker = tracker_for()._replace(request=Request(()))
+    followed = list(follow_hands(tracker, FILM, frames_of(*[marked()] * 12)))
+    assert not any(hands for _, _, hands in followed)
+    assert not tracker.estimator.seen
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_networks_that_are_not_calibrated_search_what_has_left_the_frame(monkeypatch, tells):
+    def beside(*args):
+        return [answer._replace(keypoints=answer.keypoints + 1000) for answer in look_at(*args)]
+
+    network = dataclasses.replace(mark_finder(unsure=tells), calibration=Calibration())
+    tracker = tracker_for(network)._replace(largest_error=np.inf)
+    monkeypatch.setattr(films, "look_at", beside)
+    followed = list(follow_hands(tracker, FILM, frames_of(*[marked()] * 11)))
+    found = keypoints(followed)
+    np.testing.assert_allclose(found[[0, 10]], [TRUTH] * 2, atol=1.5)
+    assert (found[1:10] > 1000).all()
+    assert all(hand.expected_error is None for _, _, hands in followed for hand in hands.values())
+
+
+def test_smoothing_takes_the_tremor_out():
+    generator = np.random.default_rng(0)
+    steps = generator.normal(0, 2, (30, 2))
+    followed = list(follow_hands(tracker_for(), FILM, frames_of(*map(moved, steps))))
+    smoothed = list(smooth(iter(followed), OneEuro(0.5, 0.0)))
+    tremor = [np.abs(np.diff(keypoints(each)[5:], axis=0)).mean() for each in (followed, smoothed)]
+    assert tremor[1] < 0.5 * tremor[0]
+    in_space = [
+        np.stack([hand.keypoints_3d for _, _, hands in each[5:] for hand in hands.values()])
+        for each in (followed, smoothed)
+    ]
+    tremor = [np.abs(np.diff(joints[..., :2], axis=0)).mean() for joints in in_space]
+    assert tremor[1] < 0.5 * tremor[0]
+    np.testing.assert_array_equal(keypoints(smoothed)[0], keypoints(followed)[0])
+
+
+def test_a_new_hand_is_not_smoothed_with_the_last():
+    pictures = [marked(), *[EMPTY] * 9, *[moved([-90, -60])] * 3]
+    followed = list(follow_hands(tracker_for(), FILM, frames_of(*pictures)))
+    smoothed = list(smooth(iter(followed), OneEuro(0.1, 0.0)))
+    np.testing.assert_allclose(keypoints(smoothed)[-1], TRUTH - [90, 60], atol=1.5)

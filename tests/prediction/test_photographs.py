@@ -1,0 +1,93 @@
+"""Photos whose hands are looked at together come out one by one, in their order."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.prepare import Options, Prepared, Skipped, prepare_all
+from peclr_jax.prediction.photographs import predict_photos
+from tests.marked_photos import BONE, SIZE, TRUTH, mark_finder, marked
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0], [1, 2, 3, 0, 5], [7, 1], [0, 1, 0, 0, 0, 0, 0, 1]])
+def test_every_hand_returns_with_its_photo(counts, tmp_path):
+    photo = tmp_path / "photo.png"
+    marked().save(photo)
+    network, hand = mark_finder(), Hand("right", (240.0, 220.0, 390.0, 320.0))
+    requests = [Request((hand,) * count) for count in counts]
+    options = Options(SIZE, network.looking, 64, 0.0, 40.0)
+    missing = tmp_path / "missing.png"
+    missing.write_text("no image")
+    paths = [*[photo] * len(counts), missing]
+    prepared = prepare_all(paths, [*requests, Request(())], options, 1)
+    *found, skipped = predict_photos(network, prepared, BONE, passes=1, rows=3)
+    assert isinstance(skipped, Skipped)
+    assert [len(predictions) for _, predictions in found] == counts
+    for prepared, predictions in found:
+        assert isinstance(prepared, Prepared)
+        for prediction in predictions:
+            np.testing.assert_allclose(prediction.keypoints_2d, TRUTH, atol=1.5)
+    assert all(len(views) == 3 for views in network.seen)
+
+
+def found_in(tmp_path, photo, *, network=None, search="windows", wanted=None, **change):
+    """Searches one photo; returns its predictions."""
+    photo.save(tmp_path / "photo.png")
+    network = network or mark_finder(unsure=True)
+    options = Options(SIZE, network.looking, 64, 0.0, 40.0, search)
+    request = wanted or Request((Hand("auto"),))
+    prepared = prepare_all([tmp_path / "photo.png"], [request], options, 1)
+    ((_, predictions),) = predict_photos(
+        network, prepared, BONE, passes=2, rows=5, **{"hands": 1, **change}
+    )
+    assert all(len(views) == 5 for views in network.seen)
+    return predictions
+
+
+@pytest.mark.parametrize("box", [None, (240.0, 220.0, 390.0, 320.0)])
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_the_network_tells_the_side(tmp_path, side, box):
+    photo, truth = marked(), TRUTH
+    if side == "left":
+        photo, truth = ImageOps.mirror(photo), TRUTH * [-1, 1] + [639, 0]
+        box = box and (639 - box[2], box[1], 639 - box[0], box[3])
+    wanted = Request((Hand("auto", box),))
+    (found,) = found_in(tmp_path, photo, wanted=wanted, search="center")
+    assert (found.hand.handedness, found.hand.handedness_from) == (side, "network")
+    np.testing.assert_allclose(found.keypoints_2d, truth, atol=1.5)
+
+
+def test_a_network_that_tells_no_error_takes_hands_for_right_ones(tmp_path):
+    network = mark_finder()
+    (found,) = found_in(tmp_path, marked(), network=network, hands=2)
+    assert (found.hand.handedness, found.hand.handedness_from) == ("right", "guess")
+    assert len(network.seen) == 2
+
+
+def beside(gap=800):
+    """A wide photo with a right hand at its left and a left hand at its right."""
+    photo = Image.new("RGB", (380 + gap, 400), (60, 60, 60))
+    hand = marked().crop((200, 180, 430, 360))
+    photo.paste(hand, (10, 100))
+    photo.paste(ImageOps.mirror(hand), (140 + gap, 100))
+    return photo, TRUTH - [190, 80], (TRUTH - [200, 180]) * [-1, 1] + [229 + 140 + gap, 100]
+
+
+def test_two_hands_far_from_the_middle_are_found(tmp_path):
+    photo, right, left = beside()
+    found = found_in(tmp_path, photo, hands=2)
+    by_side = {prediction.hand.handedness: prediction.keypoints_2d for prediction in found}
+    np.testing.assert_allclose(by_side["right"], right, atol=1.5)
+    np.testing.assert_allclose(by_side["left"], left, atol=1.5)
+
+
+def test_no_hand_is_found_twice(tmp_path):
+    assert len(found_in(tmp_path, marked(), hands=5, worst=0.2)) == 1
+
+
+def test_a_side_that_is_given_is_kept(tmp_path):
+    photo, _, left = beside()
+    (found,) = found_in(tmp_path, photo, wanted=Request((Hand("left"),)))
+    assert (found.hand.handedness, found.hand.handedness_from) == ("left", "config")
+    np.testing.assert_allclose(found.keypoints_2d, left, atol=1.5)
