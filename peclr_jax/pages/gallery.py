@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,7 +66,7 @@ class Gallery:
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
         write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
-        entry = _json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
         self._json.write(self._separator + json.dumps(entry))
         self._separator = ",\n"
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
@@ -128,13 +128,14 @@ def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None
     return buffer.getvalue()
 
 
-def printable(path: Path) -> str:
+def printable(path: PurePath) -> str:
     """Returns a path as text without characters that steer a terminal or a page."""
     text = path.as_posix().encode(errors="replace").decode()
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+def json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Returns what `predictions.json` holds of an image."""
     return {
         "file": photo.path.as_posix(),
         "width": photo.width,

@@ -1,5 +1,6 @@
 """Photos reduced to the pixels that the network and the pages need."""
 
+import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -84,16 +85,20 @@ class Skipped(NamedTuple):
     reason: str
 
 
-def prepare(path: Path, request: Request, options: Options) -> Prepared | Skipped:
+def prepare(
+    path: Path, request: Request, options: Options, content: bytes | None = None
+) -> Prepared | Skipped:
     """Reads a photo and keeps the pixels that its hands need.
 
     Args:
       path: The image file.
       request: The photo's hands and camera.
       options: How photos are prepared.
+      content: What the file would hold, if there is none: `path` is then only a name.
     """
     try:
-        photo = read.read(path, **_fewest_pixels(request, options))
+        file = path if content is None else io.BytesIO(content)
+        photo = read.read(file, **_fewest_pixels(request, options))
         subjects = [_subject(photo, hand, options) for hand in request.hands]
     except UserError as error:
         return Skipped(path, str(error))

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -32,11 +32,13 @@ class Photo(NamedTuple):
     focal_35mm: float | None
 
 
-def read(path: Path, *, smallest: float = math.inf, reduction: float = math.inf) -> Photo:
+def read(
+    path: Path | BinaryIO, *, smallest: float = math.inf, reduction: float = math.inf
+) -> Photo:
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      path: The file.
+      path: The file, or one that is open.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced.

@@ -11,7 +11,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import BONES, JOINT_NAMES
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.networks.estimator import open_estimator
+from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.networks.photographs import predict_photos
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
@@ -100,23 +100,12 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     paths = find_images(spec.images)
     wanted = requests(paths, spec.boxes, spec.handedness)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
-    bone_length = spec.bone_length_m or estimator.statistics.bone_length
-    if not bone_length:
-        raise UserError(
-            "the network does not tell the size of the hands that it was trained on: give it by "
-            "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
-        )
-    options = Options(
-        estimator.view_size,
-        dataclasses.replace(estimator.looking, central_box=spec.central_box),
-        spec.overlay_side,
-        spec.focal_px,
-        spec.field_of_view_deg,
-    )
+    bone_length = find_bone_length(spec, estimator)
+    options = make_options(spec, estimator)
     # The network is compiled for one size of batch.
     rows = max(1, min(spec.batch_size, sum(len(request.hands) for request in wanted)))
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
-    meta = _describe(spec, estimator.view_size, bone_length)
+    meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
     images, hands, skipped = 0, 0, []
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
@@ -139,13 +128,41 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     return Summary(images, hands, len(skipped), time.perf_counter() - began)
 
 
-def _describe(spec: PredictSpec, view_size: int, bone_length: float) -> dict[str, Any]:
+def find_bone_length(spec: PredictSpec, estimator: Estimator) -> float:
+    """Returns the reference bone's length that all hands are given, metres."""
+    if not (bone_length := spec.bone_length_m or estimator.statistics.bone_length):
+        raise UserError(
+            "the network does not tell the size of the hands that it was trained on: give it by "
+            "--config.bone_length_m=0.032 (length of the middle finger's proximal bone)"
+        )
+    return bone_length
+
+
+def make_options(spec: PredictSpec, estimator: Estimator) -> Options:
+    """Returns how photos are prepared for a network."""
+    return Options(
+        estimator.view_size,
+        dataclasses.replace(estimator.looking, central_box=spec.central_box),
+        spec.overlay_side,
+        spec.focal_px,
+        spec.field_of_view_deg,
+    )
+
+
+def describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> dict[str, Any]:
+    """Returns what `predictions.json` says of all its images.
+
+    Args:
+      spec: How they are predicted.
+      estimator: The network.
+      bone_length: Of the reference bone, metres.
+    """
     given = spec.bone_length_m > 0
     size = "the given bone length" if given else "the mean bone length of the training hands"
     return {
         "format": 1,
         "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
-        "view_size": view_size,
+        "view_size": estimator.view_size,
         "passes": spec.passes,
         "bone_length_m": round(bone_length, 6),
         "bone_length_from": "config" if given else "mean of the training labels",
