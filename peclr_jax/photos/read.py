@@ -1,8 +1,9 @@
 """Image files decoded to upright RGB pixels, or refused with the reason."""
 
+import io
 import math
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
@@ -33,12 +34,12 @@ class Photo(NamedTuple):
 
 
 def read(
-    path: Path | BinaryIO, *, smallest: float = math.inf, reduction: float = math.inf
+    path: Path | io.BytesIO, *, smallest: float = math.inf, reduction: float = math.inf
 ) -> Photo:
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      path: The file, or one that is open.
+      path: The file, or its bytes as one in memory.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced.

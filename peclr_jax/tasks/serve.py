@@ -76,9 +76,9 @@ def serve(spec: ServeSpec) -> None:
 def open_predictor(spec: ServeSpec) -> server.Predict:
     """Opens the network; returns the function that predicts one photo.
 
-    The function takes the photo's bytes, its name, and the side of its hand; it returns what
-    `predictions.json` of a prediction on this photo alone would hold, without the overlay's path. It
-    raises a `UserError` if the photo cannot be used.
+    The function takes the photo's bytes, its name, and the side of its hand. It returns what
+    `predictions.json` would hold for this photo alone, without the overlay's path, and raises a
+    `UserError` if the photo cannot be used.
     """
     settings = PredictSpec(
         checkpoint=spec.checkpoint,
