@@ -96,6 +96,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         ws="none",
         loop="asyncio",
         lifespan="off",
+        log_config=None,  # which would close the handlers of others, absl's with its stream
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -143,7 +143,7 @@ def test_a_real_photo_is_answered(photo, finetuned):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_without_an_error(finder, tmp_path, monkeypatch, capsys, number):
+def test_a_signal_ends_it_without_an_error(finder, tmp_path, monkeypatch, number):
     """In this process: the handlers that are set are those that count."""
     config = specs.to_config(ServeSpec(checkpoint="a run", port=0, open_browser=False))
     listening = server.listen
