@@ -93,7 +93,7 @@ class ExperimentSpec(Spec):
         if self.photos == "":
             raise FieldError(
                 "photos",
-                "is empty: give a folder of labelled photographs, laid out as the recipe's file says",
+                "is empty: give a folder of labelled photographs, as the recipe's file says",
             )
         for name, comparison in self.comparisons.items():
             self._check_arm(f"comparisons.{name}.arm", comparison.arm)

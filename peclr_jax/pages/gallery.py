@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -158,7 +158,7 @@ def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None
     return buffer.getvalue()
 
 
-def printable(path: Path) -> str:
+def printable(path: PurePath) -> str:
     """Returns a path as text without characters that steer a terminal or a page."""
     text = path.as_posix().encode(errors="replace").decode()
     return "".join(c if c.isprintable() else "?" for c in text)

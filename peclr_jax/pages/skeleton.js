@@ -1,14 +1,18 @@
-// Hands that turn. HAND holds bones, colours and widths: see skeleton.py.
-(() => {
+// Hands that turn. HAND holds bones, colours and widths: see skeleton.py. SKELETONS.show(canvas) draws
+// the hand of a canvas that is new on the page, or whose joints have changed.
+const SKELETONS = (() => {
   "use strict";
   const RULER = 50; // mm
   const NEAR = "200px"; // hands this far out of sight are drawn already
   const states = new WeakMap();
 
-  function start(canvas) {
+  function read(canvas) {
     const joints = JSON.parse(canvas.dataset.joints);
-    const reach = Math.max(1, ...joints.map((p) => Math.hypot(...p)));
-    const state = { joints, reach, yaw: 0, pitch: 0, shown: false };
+    return { joints, reach: Math.max(1, ...joints.map((p) => Math.hypot(...p))) };
+  }
+
+  function start(canvas) {
+    const state = { ...read(canvas), yaw: 0, pitch: 0, shown: false };
     states.set(canvas, state);
     let last = null;
     canvas.addEventListener("pointerdown", (event) => {
@@ -97,27 +101,34 @@
   }
 
   // A canvas keeps its pixels; only those in sight get any, or a long page would fill the memory.
-  function show(canvas, shown) {
+  function setShown(canvas, shown) {
     states.get(canvas).shown = shown;
     if (shown) draw(canvas);
     else canvas.width = canvas.height = 0;
   }
 
-  const canvases = [...document.querySelectorAll("canvas.skeleton")];
-  canvases.forEach(start);
-  // At once, so that the page is whole when it is first seen; what is scrolled to, by observers.
-  canvases
-    .filter((canvas) => canvas.getBoundingClientRect().top < window.innerHeight)
-    .forEach((canvas) => show(canvas, true));
   const watch = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
-      if (isIntersecting !== states.get(target).shown) show(target, isIntersecting);
+      if (isIntersecting !== states.get(target).shown) setShown(target, isIntersecting);
     }
   }, { rootMargin: NEAR });
   const resize = new ResizeObserver((entries) => entries.forEach(({ target }) => draw(target)));
-  for (const canvas of canvases) {
+
+  function show(canvas) {
+    if (states.has(canvas)) {
+      Object.assign(states.get(canvas), read(canvas));
+      draw(canvas);
+      return;
+    }
+    start(canvas);
+    // At once, so that the page is whole when it is first seen; what is scrolled to, by observers.
+    if (canvas.getBoundingClientRect().top < window.innerHeight) setShown(canvas, true);
     watch.observe(canvas);
     resize.observe(canvas);
   }
-  window.addEventListener("beforeprint", () => canvases.forEach((canvas) => show(canvas, true)));
+
+  const all = () => document.querySelectorAll("canvas.skeleton");
+  all().forEach(show);
+  window.addEventListener("beforeprint", () => all().forEach((canvas) => setShown(canvas, true)));
+  return { show };
 })();

@@ -142,6 +142,7 @@ def widget_script() -> str:
         "dotDiameter": DOT_DIAMETER,
         "rim": RIM,
         "rimColor": _css(RIM_COLOR),
+        "fingers": [(name, _css(color)) for name, color in FINGER_COLORS.items()],
     }
     script = resources.files("peclr_jax.pages").joinpath("skeleton.js").read_text(encoding="utf-8")
     return f"const HAND = {json.dumps(hand)};\n{script}"

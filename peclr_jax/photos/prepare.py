@@ -1,5 +1,6 @@
 """Photos reduced to the pixels that the network and the pages need."""
 
+import io
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class Skipped(NamedTuple):
 
 
 def prepare(
-    path: Path, request: Request, options: Options, image: Image.Image | None = None
+    path: Path, request: Request, options: Options, content: bytes | Image.Image | None = None
 ) -> Prepared | Skipped:
     """Reads a photo and keeps the pixels that its hands need.
 
@@ -102,10 +103,11 @@ def prepare(
       path: The image file.
       request: The photo's hands and camera.
       options: How photos are prepared.
-      image: In place of the file's content; the path is then only a name.
+      content: What the file would hold, or a Pillow image in its place: `path` is then only a name.
     """
+    source = io.BytesIO(content) if isinstance(content, bytes) else content
     try:
-        photo = read.read(path if image is None else image, **_fewest_pixels(request, options))
+        photo = read.read(path if source is None else source, **_fewest_pixels(request, options))
         return reduce(path, photo, request, options)
     except UserError as error:
         return Skipped(path, str(error))

@@ -1,5 +1,6 @@
 """Image files decoded to upright RGB pixels, or refused with the reason."""
 
+import io
 import math
 from pathlib import Path
 from typing import NamedTuple
@@ -33,12 +34,15 @@ class Photo(NamedTuple):
 
 
 def read(
-    source: Path | Image.Image, *, smallest: float = math.inf, reduction: float = math.inf
+    source: Path | io.BytesIO | Image.Image,
+    *,
+    smallest: float = math.inf,
+    reduction: float = math.inf,
 ) -> Photo:
     """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
 
     Args:
-      source: The file; or an image, which is taken as a file's content would be.
+      source: The file, or its bytes as one in memory; or an image, taken as a file's content.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced.

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,4 +92,5 @@ def test_the_script_draws_the_same_hand():
         bytes(c) for c in JOINT_COLORS
     ]
     assert all(hand["colors"][joints[0]] in skeleton.legend() for joints in hands.FINGERS.values())
-    assert set(re.findall(r"HAND\.(\w+)", skeleton.widget_script())) == set(hand)
+    page = (Path(skeleton.__file__).parent / "serve.js").read_text()
+    assert set(re.findall(r"HAND\.(\w+)", skeleton.widget_script() + page)) == set(hand)
