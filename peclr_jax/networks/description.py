@@ -30,6 +30,8 @@ LABEL_STATISTICS = "label_statistics"
 """Name of the label statistics among the results of a fine-tuning run."""
 CALIBRATION = "calibration"
 """Name of the calibration there, once the network is calibrated."""
+HEATMAP_TURNS_DEG = (0.0, -30.0, 30.0)
+"""Turns of the view at which networks with heatmaps look; chosen on held-out photographs."""
 _MODELS: dict[str, type[ProjectorSpec] | type[PoseNetworkSpec]] = {
     "pretrain": ProjectorSpec,
     "finetune": PoseNetworkSpec,
@@ -159,8 +161,14 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
         refine_root_depth=posed and _read_field(PoseLossSpec, config, "loss", "root_depth") > 0,
         statistics=_read_statistics(config, results) if posed else None,
         calibration=_read_calibration(results) if posed else None,
-        looking=LookingRule(data.hand_margin),
+        looking=LookingRule(data.hand_margin, turns_deg=_turns(model)),
     )
+
+
+def _turns(model: ProjectorSpec | PoseNetworkSpec) -> tuple[float, ...]:
+    """Returns the turns that a look is made at; only heatmaps tell which answer to trust."""
+    heatmaps = isinstance(model, PoseNetworkSpec) and model.head == "heatmap"
+    return HEATMAP_TURNS_DEG if heatmaps else LookingRule.turns_deg
 
 
 def _read_statistics(config: Mapping[str, Any], results: Any) -> LabelStatistics | None:

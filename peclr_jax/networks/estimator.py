@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, UInt8
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry.affine import Similarity
 from peclr_jax.models.heads import HeatmapHead, Localisation
 from peclr_jax.models.normalization import fold
 from peclr_jax.models.pose_network import PoseNetwork, to_pixels
@@ -101,7 +102,7 @@ class Estimator:
     ) -> Estimate:
         """Estimates the pose of one hand in each RGB source image, shown as a view by `matrix`."""
         network, variables = self._folded
-        settings = self.view_size, self.calibration
+        settings = self.view_size, self.looking.turns_deg, self.calibration
         return _estimate(network, variables, settings, images, matrix, intrinsics)
 
     @functools.cached_property
@@ -126,19 +127,39 @@ def open_estimator(
 def _estimate(
     network: nn.Module,
     variables: dict[str, Any],
-    settings: tuple[int, Calibration],
+    settings: tuple[int, tuple[float, ...], Calibration],
     images: UInt8[Array, "batch source source 3"],
     matrix: Float[Array, "batch 2 3"],
     intrinsics: Float[Array, "batch 3 3"],
 ) -> Estimate:
-    view_size, calibration = settings
-    views = normalize(affine.apply_to_images(images, matrix, view_size))
-    output: Any = network.apply(variables, views, camera.warp_intrinsics(matrix, intrinsics))
-    estimate = Estimate(_to_source(output.pose, matrix), output.root_depth)
+    view_size, turns_deg, calibration = settings
+    turned = [_turn(matrix, angle, view_size) for angle in turns_deg]
+    pixels = [affine.apply_to_images(images, to_view, view_size) for to_view in turned]
+    views, matrices = normalize(jnp.concatenate(pixels)), jnp.concatenate(turned)
+    cameras = camera.warp_intrinsics(matrices, jnp.tile(intrinsics, (len(turned), 1, 1)))
+    output: Any = network.apply(variables, views, cameras)
+    answers = _to_source(output.pose, matrices), output.root_depth, output.localisation
     if output.localisation is None:
-        return estimate
-    error = calibration(output.localisation) * (view_size / 2) / affine.zoom(matrix)[:, None]
-    return estimate._replace(expected_error=error, localisation=output.localisation)
+        return Estimate(*answers[:2])
+    pose, root_depth, localisation = jax.tree.map(
+        lambda array: array.reshape(len(turned), -1, *array.shape[1:]), answers
+    )
+    weight = localisation.spread**-2
+    weight = weight / weight.sum(0)
+    # Of spreads and peaks the geometric mean, as the calibration takes their logarithms.
+    localisation = jax.tree.map(lambda array: jnp.exp(jnp.log(array).mean(0)), localisation)
+    error = calibration(localisation) * (view_size / 2) / affine.zoom(matrix)[:, None]
+    pose = (pose * weight[..., None]).sum(0)
+    return Estimate(pose, root_depth.mean(0), error, localisation)
+
+
+def _turn(
+    matrix: Float[Array, "batch 2 3"], angle_deg: float, size: int
+) -> Float[Array, "batch 2 3"]:
+    count = len(matrix)
+    angle = jnp.full(count, jnp.deg2rad(angle_deg))
+    turn = Similarity(angle, jnp.ones(count), jnp.zeros((count, 2)))
+    return affine.compose_matrices(matrix, affine.to_matrix(turn, size)) if angle_deg else matrix
 
 
 def _to_source(

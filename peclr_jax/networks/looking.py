@@ -1,11 +1,13 @@
 """Hands in images through a network: views cut out, shown, and the answers moved back.
 
-`look` serves both `evaluate` and `predict`. A view is resampled once, with a low-pass filter.
+`look` serves both `evaluate` and `predict`. A view is resampled once, with a low-pass filter; those
+that are turned (`LookingRule.turns_deg`) a second time.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -80,23 +82,29 @@ def look_once(estimator: Estimator, sights: Sequence[Sight], rows: int) -> Estim
       sights: At most `rows` hands.
       rows: Batch size that the network is compiled for.
     """
-    size = estimator.view_size
-    views = np.stack([cut_out(s.window, s.square, size, mirror=s.mirrored) for s in sights])
+    size, rule = estimator.view_size, estimator.looking
+    # Views that are turned show what lies beside the square.
+    side = round(size * estimator.source_margin) if len(rule.turns_deg) > 1 else size
+    squares = [s.square._replace(side=s.square.side * side / size) for s in sights]
+    pairs = zip(sights, squares, strict=True)
+    crops = np.stack([cut_out(s.window, square, side, mirror=s.mirrored) for s, square in pairs])
     mirrored = np.array([sight.mirrored for sight in sights])
-    matrix = np.stack([crop.to_matrix(sight.square, size) for sight in sights])
+    matrix = np.stack([crop.to_matrix(square, side) for square in squares])
     labels = {"intrinsics": np.stack([sight.intrinsics for sight in sights])}
-    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, size)
-    to_view = crop.mirror_matrix(matrix, mirrored, size)
-    # The view is cut out already, so that the network is shown all of it.
-    identity = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (rows, 2, 3))
+    labels = crop.mirror_labels(crop.warp_labels(labels, matrix), mirrored, side)
+    to_crop = crop.mirror_matrix(matrix, mirrored, side)
+    to_view = np.asarray(crop.to_matrix(crop.central(side, side, size / side), size), np.float32)
     cameras = labels["intrinsics"].astype(np.float32)
-    answer = estimator(fill(views, rows), identity, fill(cameras, rows))
-    pose = np.array(answer.pose[: len(sights)])
-    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_view), pose[..., :2])
-    error = answer.expected_error
-    if error is not None:
-        error = error[: len(sights)] / affine.zoom(jnp.asarray(to_view))[:, None]
-    return Estimate(jnp.asarray(pose), answer.root_depth[: len(sights)], error)
+    answer = estimator(
+        fill(crops, rows), np.broadcast_to(to_view, (rows, 2, 3)), fill(cameras, rows)
+    )
+    answer = jax.tree.map(lambda array: array[: len(sights)], answer)
+    pose = np.array(answer.pose)
+    pose[..., :2] = affine.apply_to_points(affine.invert_matrix(to_crop), pose[..., :2])
+    answer = answer._replace(pose=jnp.asarray(pose))
+    if answer.expected_error is None:
+        return answer
+    return answer._replace(expected_error=answer.expected_error / affine.zoom(to_crop)[:, None])
 
 
 def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int) -> Inference:

@@ -25,12 +25,15 @@ class LookingRule:
       hand_margin: Side of a look over the larger side of the hand's box.
       central_box: Side of the box supposed where none is given, over the image's shorter side.
       closest, widest: Smallest and largest side of a look over the side of the one before.
+      turns_deg: Rotations of the view, degrees, that each look is made at; of several answers the
+        mean is taken, weighted by how sharply each localises the joints.
     """
 
     hand_margin: float = 1.5
     central_box: float = 0.67
     closest: float = 0.5
     widest: float = 1.5
+    turns_deg: tuple[float, ...] = (0.0,)
 
     @property
     def central_share(self) -> float:
