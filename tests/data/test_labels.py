@@ -125,7 +125,7 @@ def test_what_is_written_is_read_back(tmp_path):
     command.write(file, hands)
     found = boxes.read_boxes(file, "unknown")
     first, second = found["a b.jpg"].hands
-    assert first == hands["a b.jpg"][0]._replace(score=1e-4)
+    assert first == hands["a b.jpg"][0]._replace(score=1e-4, handedness_from="boxes")
     expected = hands["a b.jpg"][1]
     assert second == expected._replace(box=(1.24, 2, 9, 10), score=0.9877)
     assert found["none/ü.png"].hands == ()

@@ -63,7 +63,7 @@ def test_links_that_lead_in_circles_end(tmp_path):
     Image.new("RGB", (32, 32)).save(tmp_path / "photo.jpg")
     for name in ("a", "b", "c"):
         (tmp_path / name).symlink_to(tmp_path, target_is_directory=True)
-    assert [p.name for p in image_folder._list_images(tmp_path)] == ["photo.jpg"]
+    assert [p.name for p in image_folder.list_images(tmp_path)] == ["photo.jpg"]
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "C:\\x.png", "a/../../b", ""])

@@ -52,7 +52,7 @@ def test_a_path_may_be_below_the_folder_of_the_file(tmp_path):
     file.write_text(json.dumps({"below/a.jpg": [], "a.jpg": [{"handedness": "left"}]}))
     paths = [tmp_path / "below/a.jpg", tmp_path / "a.jpg", tmp_path / "other/a.jpg"]
     found = requests(paths, str(file), "right")
-    assert found == [Request(()), *[Request((Hand("left"),))] * 2]
+    assert found == [Request(()), *[Request((Hand("left", handedness_from="boxes"),))] * 2]
 
 
 IN_SPACE = [[0.01 * joint, 0.0, -0.02] for joint in range(21)]
