@@ -3,19 +3,27 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from PIL import Image
 
 from peclr_jax.geometry import crop
+from peclr_jax.geometry.crop import Square
+from peclr_jax.models.heads import Localisation
+from peclr_jax.models.pose_network import PoseOutput
+from peclr_jax.networks.description import HEATMAP_TURNS_DEG, from_json
+from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
-from peclr_jax.networks.looking import Sight, look, look_at_batch
+from peclr_jax.networks.looking import Sight, look, look_at_batch, look_once
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos.boxes import Request, requests
 from peclr_jax.photos.crop import Window
+from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.prepare import Options, prepare_all
 from peclr_jax.prediction.photographs import predict_photos
-from tests.marked_photos import BONE, SIZE, TRUTH, mark_finder, marked
+from tests.marked_photos import BONE, SIZE, TRUTH, WRIST, mark_finder, marked
 
 
 def first_batch(opened, given, split, kind, size):
@@ -103,3 +111,64 @@ def test_missing_intrinsics_are_supposed(opened, network, given_data):
     # The view's centre and 1.74 of its side, in the source, which has 1.5 pixels to its one.
     np.testing.assert_allclose(intrinsics[1, :2, 2], 11.5, atol=1e-4)
     np.testing.assert_allclose(intrinsics[1, 0, 0], 1.74 * 16 * (24 / 16 / 1.5), rtol=1e-5)
+
+
+class _Spot(nn.Module):
+    """Puts all joints where a view is red; less sure the further that is from the middle column."""
+
+    def __call__(self, views, intrinsics):
+        side = views.shape[1]
+        red = jnp.maximum(views[..., 0] - views[..., 2] - 1.0, 0.0)
+        total = red.sum((1, 2)) + 1e-6
+        x, y = ((red.sum(axis) * jnp.arange(side)).sum(-1) / total for axis in (1, 2))
+        pose = jnp.stack([x, y, 2.0 + 0 * x], -1)[:, None].repeat(21, 1)
+        spread = (0.01 + jnp.abs(x - side / 2) / side)[:, None].repeat(21, 1)
+        localisation = Localisation(spread, jnp.full_like(spread, 0.5))
+        depth = jnp.full(len(views), 12.0)
+        return PoseOutput(pose, depth, depth, localisation)
+
+
+@dataclasses.dataclass(frozen=True)
+class _SpotFinder(Estimator):
+    @property
+    def _folded(self):
+        return self.module, self.variables
+
+
+def spot_finder(turns_deg):
+    rule = LookingRule(turns_deg=turns_deg)
+    return _SpotFinder(_Spot(), {}, 64, 1.5, looking=rule)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns_deg", [(0.0,), (0.0, -30.0, 30.0), (90.0,)])
+def test_turned_views_say_the_same_of_the_photo(turns_deg, mirrored):
+    window = Window(marked(), -0.5, -0.5, (1.0, 1.0))
+    camera = np.array([[900.0, 0, 319.5], [0, 900.0, 239.5], [0, 0, 1]])
+    sight = Sight(window, Square(280.0, 290.0, 200.0), camera, mirrored)
+    estimate = look_once(spot_finder(turns_deg), [sight], 2)
+    assert estimate.pose.shape == (1, 21, 3)
+    np.testing.assert_allclose(estimate.pose[0, :, :2], np.tile(WRIST, (21, 1)), atol=1.0)
+    np.testing.assert_allclose(estimate.pose[0, :, 2], 2.0, atol=1e-5)
+    assert estimate.expected_error.shape == estimate.localisation.spread.shape == (1, 21)
+    assert (estimate.expected_error > 0).all()
+
+
+def test_of_several_turns_the_sure_one_counts_most():
+    """The spot is right of the middle; the turn that brings it there is nearly all of the mean."""
+    images = np.zeros((1, 64, 64, 3), np.uint8)
+    images[0, 29:32, 44:47] = [255, 0, 0]
+    identity, camera = np.eye(2, 3, dtype=np.float32)[None], np.eye(3, dtype=np.float32)[None]
+    alone = spot_finder((0.0,))(images, identity, camera).localisation.spread[0, 0]
+    turned = spot_finder((90.0,))(images, identity, camera).localisation.spread[0, 0]
+    assert turned < alone / 5
+    both = spot_finder((0.0, 90.0))(images, identity, camera)
+    np.testing.assert_allclose(both.localisation.spread[0, 0], np.sqrt(alone * turned), rtol=1e-4)
+    np.testing.assert_allclose(both.pose[0, 0, :2], [45, 30], atol=0.3)
+
+
+def test_networks_with_heatmaps_look_at_three_turns(opened):
+    note = opened.description.to_json()
+    assert from_json(**note, source="a test").looking.turns_deg == (0.0,)
+    note["config"]["model"]["head"] = "heatmap"
+    assert from_json(**note, source="a test").looking.turns_deg == HEATMAP_TURNS_DEG
