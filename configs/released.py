@@ -62,7 +62,7 @@ _BOTH = {
 _PRETRAIN = {"data.pairs": "versions", "batch_size": 128, "num_steps": 700, "log.every_steps": 20}
 _FINETUNE = {
     "batch_size": 64,
-    "num_steps": 12_000,
+    "num_steps": 10_000,
     "model.head": "heatmap",
     "model.finest": 2,
     "optimizer.learning_rate": 2e-3,

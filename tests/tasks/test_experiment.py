@@ -4,8 +4,11 @@ import dataclasses
 import importlib
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from configs import released
 from configs.experiments import common, table1
 from peclr_jax import specs
 from peclr_jax.experiments import plan as plans
@@ -116,3 +119,39 @@ def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, field, mes
     with pytest.raises(FileNotFoundError, match=message):
         experiment.run(config, tmp_path / "results")
     assert not (tmp_path / "networks").exists()
+
+
+def labelled_photos(folder, count=12):
+    """Pictures of nothing, with a detector's labels: what matters is that they are trained on."""
+    generator = np.random.default_rng(0)
+    labels = {}
+    for number in range(count):
+        pixels = generator.integers(0, 255, (60, 80, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02}.jpg")
+        keypoints = generator.uniform(10, 50, (21, 2)).tolist()
+        in_space = generator.uniform(-0.05, 0.05, (21, 3)).tolist()
+        hand = {"keypoints": keypoints, "keypoints_3d": in_space, "score": 0.9}
+        labels[f"{number:02}.jpg"] = [hand | {"handedness": "right", "source": "mediapipe"}]
+    (folder / "boxes.json").write_text(json.dumps(labels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["full+smoke", "trials+smoke"])
+def test_the_released_network_at_the_scale_of_a_test(recipe, tmp_path):
+    (tmp_path / "photos").mkdir()
+    labelled_photos(tmp_path / "photos")
+    config = released.get_config(recipe)
+    config.photos = str(tmp_path / "photos")
+    config.networks_dir = str(tmp_path / "networks")
+    for stage in (config.pretrain, config.finetune):
+        stage.data.data_dir = str(tmp_path / "records")
+    config.finetune.model.finest = 1  # the shallow network has no second stage
+    config.seeds = (0,)
+    if recipe.startswith("trials"):
+        config.only = "scratch,photos_0"
+    experiment.run(config, tmp_path)
+    arms = results_in(tmp_path)["arms"]
+    for arm in config.only.split(",") if config.only else ["released"]:
+        of_seed = arms[arm]["seeds"]["0"]
+        assert of_seed["photos"]["epe_2d"] > 0
+        assert of_seed["rendered"]["pa_epe"] > 0
