@@ -16,6 +16,7 @@ from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import find_film, find_images
 from peclr_jax.photos.prepare import Skipped, prepare_all
 from peclr_jax.photos.search import Search
+from peclr_jax.prediction.film_outputs import predict_film
 from peclr_jax.prediction.formats import convert, read_formats
 from peclr_jax.prediction.photographs import predict_photos
 from peclr_jax.prediction.spec import (
@@ -26,7 +27,6 @@ from peclr_jax.prediction.spec import (
     largest_error_of,
     options_of,
 )
-from peclr_jax.tasks.predict_film import predict_film
 
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
