@@ -1,6 +1,6 @@
 """Errors of a network on rendered hands, by skin tone from dark to light.
 
-    python scripts/skin_tones.py --checkpoint=released
+    python -m scripts.skin_tones --checkpoint=released
 
 Prints, for each sixth of the renderer's range of skin tones (about the six Fitzpatrick types), the
 2D error in pixels of the view and PA-EPE, with 95 % bootstrap intervals over the hands. The hands
