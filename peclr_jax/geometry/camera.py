@@ -15,15 +15,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace
-from peclr_jax.hands.skeleton import MIDDLE_MCP, MIDDLE_PIP, WRIST
+from peclr_jax.hands.skeleton import BONES, MIDDLE_MCP, MIDDLE_PIP, WRIST
 
 REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
 """The middle finger's proximal bone: the one whose length FreiHAND publishes as `scale`, also for
 its evaluation split, and the released PeCLR networks' reference. The official pre-training code
 uses (WRIST, INDEX_MCP) instead."""
+# Where a root may be, in bone lengths, a hundredth apart: 9 cm to 2 m for a bone of 3 cm.
+_DEPTHS = np.geomspace(3.0, 66.0, 312, dtype=np.float32)
 
 
 def project(
@@ -137,6 +140,31 @@ def root_depth(
     discriminant = jnp.maximum(b**2 - 4 * a * c, epsilon)
     depth = (jnp.sqrt(discriminant) - b) / (2 * jnp.maximum(a, epsilon))
     return depth if bounds is None else jnp.clip(depth, *bounds)
+
+
+def root_depth_of_bones(
+    pose: Float[Array, "*batch joints 3"],
+    intrinsics: Float[Array, "*#batch 3 3"],
+    lengths: Float[Array, " bones"],
+) -> Float[Array, "*batch"]:
+    """Returns the root's depth at which all bones together come closest to lengths that are known.
+
+    `root_depth` trusts the reference bone alone, which in a noisy pose tells little, above all
+    where it points at the camera. Here the squared errors of all bones' lengths are smallest.
+
+    Args:
+      pose: A 2.5D pose.
+      intrinsics: The camera's.
+      lengths: Of `skeleton.BONES`, in lengths of the reference bone.
+    """
+    first, second = jnp.array(BONES).T
+    directions = rays(pose[..., :2], intrinsics)
+    offsets = directions * pose[..., 2:]
+    slope = directions[..., second, :] - directions[..., first, :]
+    offset = offsets[..., second, :] - offsets[..., first, :]
+    found = _DEPTHS[:, None, None] * slope[..., None, :, :] + offset[..., None, :, :]
+    errors = jnp.sum((jnp.linalg.norm(found, axis=-1) - lengths) ** 2, axis=-1)
+    return jnp.asarray(_DEPTHS)[jnp.argmin(errors, axis=-1)]
 
 
 def rays(

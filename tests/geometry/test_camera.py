@@ -162,3 +162,17 @@ def test_intrinsics_warped_by_a_crop_are_shifted_and_scaled():
 @pytest.mark.parametrize("name", ["from_25d", "root_depth", "to_25d"])
 def test_names_that_others_import_stay(name):
     assert getattr(importable, name) is getattr(camera, name)
+
+
+@given(st.integers(0, 100))
+def test_the_depth_of_all_bones_is_the_true_one(seed):
+    joints = hand(seed, (3,))
+    pose, scale = camera.to_25d(joints, INTRINSICS)
+    for number in range(3):
+        bones = joints[number, [a for a, _ in skeleton.BONES]]
+        bones = bones - joints[number, [b for _, b in skeleton.BONES]]
+        lengths = jnp.linalg.norm(bones, axis=-1) / scale[number]
+        true = joints[number, skeleton.WRIST, 2] / scale[number]
+        if 3 < true < 66:
+            found = camera.root_depth_of_bones(pose[number], INTRINSICS, lengths)
+            np.testing.assert_allclose(found, true, rtol=0.006)
