@@ -91,8 +91,8 @@ class PredictSpec(Spec):
     decode_threads: PositiveInt = 2
     formats: str = "json"
     smooth: bool = False
-    min_cutoff: PositiveFloat = 1.0
-    beta: NonNegativeFloat = 0.5
+    min_cutoff: PositiveFloat = 1.5
+    beta: NonNegativeFloat = 10.0
     overlay_side: PositiveInt = 1280
     thumbnail_side: PositiveInt = 480
 
