@@ -95,6 +95,27 @@ def _trials() -> ConfigDict:
     add_arm(config, "base", "as released")
     add_arm(config, "scratch", "without pre-training", pretrained=False)
     add_arm(config, "pairs", "pre-trained on pairs of one image", pretrain={"data.pairs": "image"})
+    longer = {"num_steps": 1500}
+    add_arm(config, "pretrain_5x", "pre-trained five times longer", pretrain=longer)
+    tenth = {"data.label_fraction": 0.1}
+    add_arm(config, "tenth", "a tenth of the labels", finetune=tenth)
+    add_arm(
+        config,
+        "tenth_5x",
+        "a tenth of the labels, pre-trained five times longer",
+        pretrain=longer,
+        finetune=tenth,
+    )
+    add_arm(
+        config,
+        "tenth_scratch",
+        "a tenth of the labels, without pre-training",
+        pretrained=False,
+        finetune=tenth,
+    )
+    for arm in ("tenth", "tenth_5x"):
+        add_comparison(config, arm, arm, "tenth_scratch")
+    add_comparison(config, "pretrain_5x", "pretrain_5x", "scratch")
     others = {
         "linear": ("linear head", {"model.head": "linear"}),
         "stride4": ("heatmaps of twice the side", {"model.finest": 1}),
