@@ -37,7 +37,15 @@ def test_an_unknown_name_is_an_attribute_error():
         _ = peclr_jax.two_vews
 
 
-def test_importing_the_package_imports_nothing_else():
-    code = "import sys, peclr_jax; sys.exit('jax' in sys.modules)"
+@pytest.mark.parametrize(
+    ("module", "heavy"),
+    [
+        ("peclr_jax", "jax"),
+        ("peclr_jax.tasks.predict", "matplotlib"),
+        ("peclr_jax.tasks.predict", "tensorflow"),
+    ],
+)
+def test_what_a_prediction_waits_for_is_not_imported_in_vain(module, heavy):
+    code = f"import sys, {module}; sys.exit({heavy!r} in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from peclr_jax import files, pages
+from peclr_jax import files
 from peclr_jax.experiments.metrics import (
     BASELINES,
     COMPARED,
@@ -17,6 +17,7 @@ from peclr_jax.experiments.metrics import (
     mean_of,
 )
 from peclr_jax.hands.scores import CONFIDENCE, Interval
+from peclr_jax.pages import charts, figures
 
 
 def write(results: Mapping[str, Any], workdir: Path) -> None:
@@ -28,7 +29,7 @@ def write(results: Mapping[str, Any], workdir: Path) -> None:
         figure = draw(results, evaluation)
         if figure is not None:
             pictures[evaluation] = f"{evaluation}.png"
-            pages.save(figure, workdir / pictures[evaluation])
+            figures.save(figure, workdir / pictures[evaluation])
     with files.writing(workdir / "results.md") as file:
         file.write(markdown(results, pictures))
 
@@ -41,7 +42,7 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
         return None
     if results["figure"] == "curves":
         curves = {METRICS[m].label: _series(finished, evaluation, m) for m in measured}
-        return pages.curves(curves, x_label=results["x_label"])
+        return charts.curves(curves, x_label=results["x_label"])
     panels = {}
     for m in measured:
         means = {arm["label"]: mean_of(arm, evaluation, m) for arm in finished}
@@ -53,7 +54,7 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
                 if m in values
             },
         )
-    return pages.bars(panels)
+    return charts.bars(panels)
 
 
 def _series(

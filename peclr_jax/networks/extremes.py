@@ -9,7 +9,7 @@ from peclr_jax.hands import scores
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks.hand_errors import HandErrors
 from peclr_jax.networks.looking import Inference
-from peclr_jax.pages import HandPanel
+from peclr_jax.pages.hand_panels import HandPanel
 
 _Ranked = tuple[tuple[bool, float], HandPanel]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from peclr_jax import files
-from peclr_jax.pages.skeleton import draw_on_axes
+from peclr_jax.pages.skeleton import DOT_DIAMETER, RIM, RIM_COLOR, drawing
 
 # Sources and views differ in size.
 Images = Shaped[np.ndarray, "rows _ _ 3"]
@@ -112,6 +113,42 @@ def save(figure: Figure, path: Path) -> None:
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=120)
     files.write_bytes(path, picture.getvalue())
+
+
+def draw_on_axes(
+    axes: Axes,
+    keypoints_2d: Float[np.ndarray, "21 2"],
+    valid: Bool[np.ndarray, "21"] | None = None,
+    *,
+    linewidth: float = 1.6,
+    dashed: bool = False,
+) -> None:
+    """Draws a hand into Matplotlib's axes.
+
+    Args:
+      axes: Axes, in which an image may be shown already.
+      keypoints_2d: Positions in the axes' units; pixels for an image that `imshow` drew.
+      valid: Joints to draw; all by default.
+      linewidth: Width of the bones, points.
+      dashed: Draws the hand black and dashed, as the truth beside a prediction.
+    """
+    lines, line_colors, dots, dot_colors = drawing(keypoints_2d, valid)
+    black = np.zeros(3)
+    # A collection is drawn as a whole, so all rims lie below all colours.
+    for rim in (0.0,) if dashed else (2 * RIM, 0.0):
+        plain = black if dashed else np.divide(RIM_COLOR, 255) if rim else None
+        bones = LineCollection(
+            list(lines),
+            colors=line_colors / 255 if plain is None else [plain],
+            linewidths=linewidth * (1 + rim),
+            linestyles="--" if dashed else "-",
+            capstyle="butt" if dashed else "round",
+            zorder=3,
+        )
+        axes.add_collection(bones, autolim=False)
+        size = (linewidth * (DOT_DIAMETER + rim)) ** 2
+        colors = dot_colors / 255 if plain is None else [plain]
+        axes.scatter(dots[:, 0], dots[:, 1], s=size, c=colors, linewidths=0, zorder=3)
 
 
 def as_image(figure: Figure) -> Shaped[np.ndarray, "height width 3"]:

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from peclr_jax.hands.skeleton import NUM_JOINTS
-from peclr_jax.pages.figures import show_image
-from peclr_jax.pages.skeleton import draw_on_axes
+from peclr_jax.pages.figures import draw_on_axes, show_image
 
 _SPACE = [f"3D from the {side}\n(dashed: truth)" for side in ("front", "side")]
 _COLUMNS = ("image", "prediction", "ground truth", *_SPACE)

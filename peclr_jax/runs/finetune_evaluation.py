@@ -8,13 +8,13 @@ import numpy as np
 from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
-from peclr_jax import pages
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.objectives import pose as losses
+from peclr_jax.pages import figures
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
 
@@ -64,7 +64,7 @@ def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:
     matrix = source_to_view(view.transform, images.shape[1], spec)
     labels = {name: jnp.asarray(value) for name, value in examples.items()}
     target, _ = losses.target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
-    return pages.skeletons(
+    return figures.skeletons(
         np.asarray(denormalize(view.images)),
         np.asarray(target.pose[..., :2]),
         np.asarray(target.keypoints_valid),

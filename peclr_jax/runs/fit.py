@@ -14,9 +14,10 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages, specs
+from peclr_jax import files, specs
 from peclr_jax.devices.mesh import local_copy, replicate
 from peclr_jax.input_pipeline import Source, fingerprint
+from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
 from peclr_jax.runs.initialisation import Initialisation
@@ -159,7 +160,7 @@ def conclude(
     records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
     steps, values = np.asarray(losses, np.float64).T
-    pages.save(pages.curve(steps, values, "loss"), workdir / "loss.png")
+    figures.save(charts.curve(steps, values, "loss"), workdir / "loss.png")
     with files.writing(workdir / SUMMARY) as file:
         json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)
     console.print(table)

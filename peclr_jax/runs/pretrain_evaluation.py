@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 from matplotlib.figure import Figure
 
-from peclr_jax import pages
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.pages import figures
 from peclr_jax.views.augment import View, augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
@@ -31,7 +31,7 @@ def draw_views(
       spec: The training's views.
     """
     first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
-    return pages.view_pairs(
+    return figures.view_pairs(
         np.asarray(images),
         np.asarray(denormalize(first.images)),
         np.asarray(denormalize(second.images)),

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import files, pages, specs
+from peclr_jax import files, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.equivariance import (
@@ -37,6 +37,7 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EquivarianceSpec
+from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say, table
 
 FILE = "equivariance.json"
@@ -167,18 +168,18 @@ def _draw(
     network = found["network"]
     label = f"equivariance error (px of {SIDE})"
     curves = {name: measured.rotation for name, measured in found.items()}
-    figures = {
-        "rotation": pages.equivariance_curve(angles, curves, label=label),
-        "translation": pages.equivariance_map(shifts, network.translation, label),
+    drawn = {
+        "rotation": charts.equivariance_curve(angles, curves, label=label),
+        "translation": charts.equivariance_map(shifts, network.translation, label),
     }
     if baseline := found.get("baseline"):
         label = "improvement over the baseline (%)"
         turned, shifted = (improvement(getattr(network, k), getattr(baseline, k)) for k in _KINDS)
         moved = ~np.isnan(turned)
         curves = {"network": turned[moved]}
-        figures |= {
-            "rotation_improvement": pages.equivariance_curve(angles[moved], curves, label=label),
-            "translation_improvement": pages.equivariance_map(shifts, shifted, label),
+        drawn |= {
+            "rotation_improvement": charts.equivariance_curve(angles[moved], curves, label=label),
+            "translation_improvement": charts.equivariance_map(shifts, shifted, label),
         }
-    for name, figure in figures.items():
-        pages.save(figure, workdir / f"{name}.png")
+    for name, figure in drawn.items():
+        figures.save(figure, workdir / f"{name}.png")

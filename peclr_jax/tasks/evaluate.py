@@ -15,7 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, pages, specs
+from peclr_jax import files, specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.reporting import report
@@ -27,6 +27,8 @@ from peclr_jax.networks.hand_errors import PREDICTORS
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluateSpec
+from peclr_jax.pages import charts, figures
+from peclr_jax.pages.hand_panels import hand_panels
 from peclr_jax.pages.terminal import say, table
 
 # Kind of error -> its name, and the factor to the unit that people read.
@@ -224,11 +226,11 @@ def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -
             if (s := found[predictor][kind]) is not None
         }
         if drawn:
-            pages.save(pages.pck(drawn, unit=unit), workdir / "pck.png")
+            figures.save(charts.pck(drawn, unit=unit), workdir / "pck.png")
             break
     for name in ("best", "worst"):
         if panels := extremes.panels(name):
-            pages.save(pages.hand_panels(panels), workdir / f"{name}.png")
+            figures.save(hand_panels(panels), workdir / f"{name}.png")
 
 
 def _table(result: dict[str, Any]) -> Table:

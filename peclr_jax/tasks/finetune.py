@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import pages, specs
+from peclr_jax import specs
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import Source, make_source
@@ -28,6 +28,7 @@ from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
+from peclr_jax.pages import figures
 from peclr_jax.pages.terminal import table
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
@@ -82,7 +83,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         if jax.process_index() == 0:
             shown = {name: array[: spec.log.images] for name, array in held_out.items()}
             labels = draw_labels(spec.key(_PICTURE), shown, spec.views)
-            pages.save(labels, workdir / "labels.png")
+            figures.save(labels, workdir / "labels.png")
 
         network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
         variables = initialise(spec, network, start)

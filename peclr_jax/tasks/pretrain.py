@@ -16,11 +16,12 @@ from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import pages, specs
+from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
+from peclr_jax.pages import figures
 from peclr_jax.pages.terminal import table
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
@@ -67,7 +68,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         shown = held_out[: spec.log.pairs]
         if jax.process_index() == 0:
             views = draw_views(spec.key(_PICTURE), shown, spec.views)
-            pages.save(views, workdir / "views.png")
+            figures.save(views, workdir / "views.png")
 
         model = spec.model.build()
         variables = initialise(spec, model, start)
@@ -77,7 +78,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         def measure(variables: Variables, step: int, progress: Progress) -> dict[str, float]:
             if jax.process_index() == 0:
                 views = draw_views(jax.random.fold_in(spec.key(_PICTURE), step), shown, spec.views)
-                progress.images(step, {"views": pages.as_image(views)})
+                progress.images(step, {"views": figures.as_image(views)})
             return evaluate(variables, spec.key(_EVALUATION), held_out)
 
         variables = fit(

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from peclr_jax import files, pages, specs
+from peclr_jax import files, specs
 from peclr_jax.errors import UserError
 from peclr_jax.export.own_file import write_network
 from peclr_jax.geometry import affine
@@ -27,6 +27,7 @@ from peclr_jax.networks.evaluation_data import EvaluationData, open_data
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import Network, open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
+from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say
 from peclr_jax.specs import PositiveInt, Spec
 from peclr_jax.versions import version_of
@@ -110,7 +111,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     notes = ["Its head has no heatmaps, so that it tells no errors to expect."]
     if measured.localisation is not None:
         network, found, notes = _calibrate(network, measured, measured.localisation)
-        pages.save(_chart(found["reliability"]["bins"]), workdir / CHART)
+        figures.save(_chart(found["reliability"]["bins"]), workdir / CHART)
     workdir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".release-", dir=workdir) as folder:
         file = Path(folder) / FILE
@@ -213,7 +214,7 @@ def _calibrate(
 
 def _chart(bins: list[dict[str, Any]]) -> Figure:
     expected, measured = (np.array([b[name] for b in bins]) for name in ("expected", "measured"))
-    return pages.reliability(expected, measured, [b["joints"] for b in bins], unit="view px")
+    return charts.reliability(expected, measured, [b["joints"] for b in bins], unit="view px")
 
 
 def _write(

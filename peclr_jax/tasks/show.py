@@ -9,10 +9,11 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import input_pipeline, pages, specs
+from peclr_jax import input_pipeline, specs
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
+from peclr_jax.pages import figures
 from peclr_jax.pages.terminal import say, table
 from peclr_jax.specs import PositiveInt, Spec
 
@@ -54,7 +55,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
     (batch,) = split.store.stream([rows])
     batch = {name: np.asarray(array) for name, array in batch.items()}
     name = describe_data(spec.data, spec.split)
-    figure = pages.skeletons(
+    figure = figures.skeletons(
         batch["image"],
         batch["keypoints_2d"],
         batch["keypoints_2d_valid"],
@@ -63,7 +64,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
         title=f"{name}: {len(rows)} of {split.num_examples:,}",
         columns=spec.columns,
     )
-    pages.save(figure, workdir / PICTURE)
+    figures.save(figure, workdir / PICTURE)
     return split.num_examples, batch
 
 

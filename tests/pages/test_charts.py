@@ -3,38 +3,40 @@
 import numpy as np
 import pytest
 
-from peclr_jax import pages
 from peclr_jax.hands import metrics
 from peclr_jax.hands.scores import Interval
+from peclr_jax.pages import charts, figures
 
 
 def test_pck_shows_centimetres_and_the_auc():
     pck = np.linspace(0, 1, 100)
-    figure = pages.pck({"PA": (metrics.THRESHOLDS, pck, 0.5), "3D": (metrics.THRESHOLDS, pck, 0.4)})
+    figure = charts.pck(
+        {"PA": (metrics.THRESHOLDS, pck, 0.5), "3D": (metrics.THRESHOLDS, pck, 0.4)}
+    )
     (axes,) = figure.axes
     assert axes.get_xlabel() == "error threshold (cm)"
     assert axes.lines[0].get_xdata()[-1] == pytest.approx(5)
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels == ["PA: AUC 0.500", "3D: AUC 0.400"]
-    pixels = pages.pck({"2D": (metrics.THRESHOLDS_2D, pck, 0.5)}, unit="px").axes[0]
+    pixels = charts.pck({"2D": (metrics.THRESHOLDS_2D, pck, 0.5)}, unit="px").axes[0]
     assert pixels.get_xlabel() == "error threshold (px)"
     assert pixels.lines[0].get_xdata()[-1] == 30
 
 
 def test_many_networks_can_be_told_apart():
     curves = {str(i): (metrics.THRESHOLDS, np.ones(100), 1.0) for i in range(21)}
-    lines = pages.pck(curves).axes[0].lines
+    lines = charts.pck(curves).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 21
     series = {str(i): [(1.0, 2.0, None, None)] for i in range(9)}
-    assert len(pages.curves({"EPE": series}, x_label="%").axes[0].lines) == 9
+    assert len(charts.curves({"EPE": series}, x_label="%").axes[0].lines) == 9
 
 
 def test_equivariance_over_angles():
     angles = np.arange(-80.0, 81, 10)
-    (axes,) = pages.equivariance_curve(angles, {"PeCLR": np.abs(angles)}, label="error (px)").axes
+    (axes,) = charts.equivariance_curve(angles, {"PeCLR": np.abs(angles)}, label="error (px)").axes
     assert axes.get_ylim()[0] == 0
     assert axes.get_ylabel() == "error (px)"
-    (axes,) = pages.equivariance_curve(angles, {"PeCLR": angles}, label="improvement (%)").axes
+    (axes,) = charts.equivariance_curve(angles, {"PeCLR": angles}, label="improvement (%)").axes
     # Losses show, and where they begin.
     assert axes.get_ylim()[0] < -80
     assert len(axes.lines) == 2
@@ -44,20 +46,20 @@ def test_equivariance_over_translations():
     translations = np.arange(-25.0, 26, 5)
     grid = np.zeros((11, 11))
     grid[0, 10] = 7.0
-    axes, _ = pages.equivariance_map(translations, grid, "error (px)").axes
+    axes, _ = charts.equivariance_map(translations, grid, "error (px)").axes
     (image,) = axes.images
     # Row 0 is the largest upward, column 10 the largest rightward translation.
     assert tuple(image.get_extent()) == (-27.5, 27.5, 27.5, -27.5)
     assert image.get_clim() == (0, 7)
     grid[5, 5] = -10.0
-    axes, bar = pages.equivariance_map(translations, grid, "improvement (%)").axes
+    axes, bar = charts.equivariance_map(translations, grid, "improvement (%)").axes
     assert axes.images[0].get_clim() == (-10, 10)
     assert bar.get_ylabel() == "improvement (%)"
 
 
 def test_bars_have_a_panel_a_quantity_and_a_bar_an_arm():
     arms = {"random": Interval(4.0, 3.5, 4.5), "PeCLR": Interval(2.0, None, None)}
-    figure = pages.bars({"2D EPE, px": (arms, {"mean pose": 5.0}), "PA-EPE, cm": (arms, {})})
+    figure = charts.bars({"2D EPE, px": (arms, {"mean pose": 5.0}), "PA-EPE, cm": (arms, {})})
     first, second = figure.axes
     assert [bar.get_width() for bar in first.patches] == [4.0, 2.0]
     assert [tick.get_text() for tick in first.get_yticklabels()] == ["random", "PeCLR"]
@@ -72,7 +74,7 @@ def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
         "PeCLR": [(100.0, 4.0, 3.0, 5.0), (200.0, 2.0, 1.0, 3.0)],
         "SimCLR": [(100.0, 4.0, None, None), (200.0, 3.0, None, None)],
     }
-    (panel,) = pages.curves({"2D EPE, px": series}, x_label="steps").axes
+    (panel,) = charts.curves({"2D EPE, px": series}, x_label="steps").axes
     assert panel.get_xlabel() == "steps"
     assert [list(line.get_ydata()) for line in panel.lines] == [[4.0, 2.0], [4.0, 3.0]]
     # The band, and a line at each point, which shows the interval of a single one.
@@ -84,16 +86,16 @@ def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
 
 
 def test_a_curve_as_an_image():
-    figure = pages.curve(np.arange(3.0), np.arange(3.0), "loss")
+    figure = charts.curve(np.arange(3.0), np.arange(3.0), "loss")
     assert figure.axes[0].get_ylabel() == "loss"
-    image = pages.as_image(figure)
+    image = figures.as_image(figure)
     assert image.shape[2] == 3
     assert image.min() < 255
 
 
 def test_reliability_has_a_point_and_a_count_a_bin():
     expected, measured = np.array([1.0, 2.0, 4.0]), np.array([1.5, 2.0, 5.0])
-    (axes,) = pages.reliability(expected, measured, [30, 30, 29], unit="view px").axes
+    (axes,) = charts.reliability(expected, measured, [30, 30, 29], unit="view px").axes
     diagonal, line = axes.lines
     np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
     np.testing.assert_array_equal(line.get_xydata(), np.stack([expected, measured], 1))

@@ -14,7 +14,8 @@ from PIL import Image
 
 from peclr_jax.hands import skeleton as hands
 from peclr_jax.pages import skeleton
-from peclr_jax.pages.skeleton import JOINT_COLORS, draw_on_axes, draw_on_image
+from peclr_jax.pages.figures import draw_on_axes
+from peclr_jax.pages.skeleton import JOINT_COLORS, draw_on_image
 
 HAND = np.random.default_rng(0).normal(size=(21, 3)) * 0.05 + [0.1, 0.2, 0.6]
 VALID = ~np.isin(np.arange(21), [hands.WRIST, 8])

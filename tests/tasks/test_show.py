@@ -48,8 +48,8 @@ def test_hands_without_labels(records, tmp_path, monkeypatch):
         drawn.update(options, valid=valid)
         return original(images, keypoints_2d, valid, **options)
 
-    original = show.pages.skeletons
-    monkeypatch.setattr(show.pages, "skeletons", skeletons)
+    original = show.figures.skeletons
+    monkeypatch.setattr(show.figures, "skeletons", skeletons)
     monkeypatch.setattr(show.input_pipeline, "open_split", lambda *_, **__: Unlabelled())
     total, batch = show.show(specs.from_config(show.ShowSpec, configure(records)), tmp_path)
     assert total == 2
