@@ -41,7 +41,7 @@ from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
 
 _BOTH = {
     "model.architecture": "resnet18",
-    "model.width": 32,
+    "model.width": 48,
     "model.stem": "imagenet",
     "views.size": 96,
     "data.source": "tfds",
@@ -49,7 +49,7 @@ _BOTH = {
     "data.labels": True,  # so that both trainings share the rendered hands
     "data.source_size": 144,
     "data.hand_margin": 1.25,
-    "data.rendered.count": 6000,
+    "data.rendered.count": 12_000,
     "data.rendered.held_out": 512,
     "data.rendered.versions": 2,
     "data.rendered.size": 128,
@@ -62,7 +62,7 @@ _BOTH = {
 _PRETRAIN = {"data.pairs": "versions", "batch_size": 128, "num_steps": 700, "log.every_steps": 20}
 _FINETUNE = {
     "batch_size": 64,
-    "num_steps": 10_000,
+    "num_steps": 12_000,
     "model.head": "heatmap",
     "model.finest": 2,
     "optimizer.learning_rate": 2e-3,
@@ -73,8 +73,8 @@ _FINETUNE = {
 }
 
 
-# At 64 px and a quarter of the width: what costs as much time as 800 steps of it.
-_SMALL = {"model.width": 16, "views.size": 64}
+# At 64 px and a quarter of the full width: what costs as much time as 800 steps of it.
+_SMALL = {"model.width": 16, "views.size": 64, "data.rendered.count": 6000}
 _TRIAL_STEPS = 800
 _AT_96PX = {"views.size": 96, "num_steps": 400}
 _AT_WIDTH_32 = {"model.width": 32, "num_steps": 330}
