@@ -10,9 +10,9 @@ where it stopped.
 1. Pre-training (Sec. 3) by PeCLR, on photographs and rendered hands in equal shares, with the
    temperature and the ranges of `configs/pretrain.py:...+best`. The two views of a rendered hand
    are of two images of it, before different backgrounds.
-2. Fine-tuning (Sec. 4.2) to 2.5D heatmaps, on both in equal shares, with the domain randomisation
-   of `configs/finetune.py:...+photos` and rotations of up to 90 degrees either way. The labels of
-   photographs are a detector's: joints in the image and depths relative to the wrist.
+2. Fine-tuning (Sec. 4.2) to 2.5D heatmaps, three images of five a photograph, with the domain
+   randomisation of `configs/finetune.py:...+photos` and rotations of up to 90 degrees either way.
+   The labels of photographs are a detector's: joints in the image and depths relative to the wrist.
 
 A recipe is a base and variants, joined by "+":
 
@@ -65,6 +65,7 @@ _FINETUNE = {
     "num_steps": 12_000,
     "model.head": "heatmap",
     "model.finest": 2,
+    "data.weights": "2,3",
     "optimizer.learning_rate": 2e-3,
     "views.scale": (0.8, 1.25),
     "views.translation": (-0.08, 0.08),
@@ -75,6 +76,7 @@ _FINETUNE = {
 
 # At 64 px and a quarter of the full width: what costs as much time as 800 steps of it.
 _SMALL = {"model.width": 16, "views.size": 64, "data.rendered.count": 6000}
+_EQUAL_SHARES = {"data.weights": ""}
 _TRIAL_STEPS = 800
 _AT_96PX = {"views.size": 96, "num_steps": 400}
 _AT_WIDTH_32 = {"model.width": 32, "num_steps": 330}
@@ -91,8 +93,10 @@ def _trials() -> ConfigDict:
     config.seeds = (0, 1, 2)
     config.figure = "bars"
     config.pretrain.update_from_flattened_dict({**_SMALL, "batch_size": 64, "num_steps": 300})
-    config.finetune.update_from_flattened_dict({**_SMALL, "num_steps": _TRIAL_STEPS})
-    add_arm(config, "base", "as released")
+    config.finetune.update_from_flattened_dict(
+        {**_SMALL, **_EQUAL_SHARES, "num_steps": _TRIAL_STEPS}
+    )
+    add_arm(config, "base", "as released, in equal shares")
     add_arm(config, "scratch", "without pre-training", pretrained=False)
     add_arm(config, "pairs", "pre-trained on pairs of one image", pretrain={"data.pairs": "image"})
     longer = {"num_steps": 1500}
