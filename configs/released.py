@@ -120,6 +120,16 @@ def _trials() -> ConfigDict:
     )
     for arm in ("tenth", "tenth_5x"):
         add_comparison(config, arm, arm, "tenth_scratch")
+    short = {"num_steps": _TRIAL_STEPS // 4}
+    add_arm(config, "short", "a quarter of the steps", finetune=short)
+    add_arm(
+        config,
+        "short_scratch",
+        "a quarter of the steps, without pre-training",
+        pretrained=False,
+        finetune=short,
+    )
+    add_comparison(config, "short", "short", "short_scratch")
     add_comparison(config, "pretrain_5x", "pretrain_5x", "scratch")
     others = {
         "linear": ("linear head", {"model.head": "linear"}),
