@@ -218,7 +218,7 @@ def _layout(name: str, read_all: Callable[[Path], None]) -> Maker:
 
 def _read_freihand(root: Path) -> None:
     for name in ("training", "evaluation"):
-        if folder := freihand.layout.read_folder(root, name):
+        if folder := freihand.layout.read_folder([root], name):
             samples = np.arange(folder.num_samples)
             deque(freihand.Builder._generate_examples(None, folder, samples), 0)
 
@@ -382,7 +382,7 @@ def zip_archives(folder: Path) -> Case:
     def case(random: random.Random, folder: Path) -> None:
         (folder / "HANDS.zip").write_bytes(damage(content, random))
         manager: Any = SimpleNamespace(download_dir=folder / "downloads")
-        archives.unpacked(manager, folder, ("HANDS.zip",))
+        archives.unpacked(manager, [folder / "HANDS.zip"])
 
     return case
 
