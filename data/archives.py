@@ -68,6 +68,8 @@ def _members(archive: Path, wanted: str) -> dict[str, zipfile.ZipInfo]:
     for member in files:
         _check_member(archive, member)
     files = [member for member in files if _is_wanted(member.filename, wanted)]
+    if not files:
+        raise UserError(f"{archive} holds no file of the official archive: {_REMEDY}")
     _check_growth(archive, sum(member.file_size for member in files))
     paths = [PurePosixPath(member.filename) for member in files]
     wrapped = all(len(path.parts) > 1 and path.parts[0] == archive.stem for path in paths)

@@ -228,7 +228,8 @@ def _read_ho3d(root: Path) -> None:
         found = ho3d.layout.find_root(root / f"HO3D_{version}", version)
         train = ho3d.layout.read_train(found, version)
         for frames in (train, ho3d.layout.read_evaluation(found, version, root)):
-            deque(ho3d.Builder._generate_examples(None, frames), 0)
+            rows = np.arange(len(frames.images))
+            deque(ho3d.Builder._generate_examples(None, frames, rows), 0)
 
 
 def _read_youtube(root: Path) -> None:
