@@ -50,8 +50,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         return {split: found.counted(ones, counts[split]) for split, ones in splits.items()}
 
     def leave_out(self, what: str) -> None:
-        """Warns of raw files that are left out, and notes it in the metadata."""
-        logging.warning("Left out: %s", what)
+        """Notes in the metadata which raw files are left out, to be said with what was found."""
         self.info.metadata.setdefault("left_out", []).append(what)
 
     @staticmethod

@@ -40,12 +40,12 @@ def describe(counts: Mapping[str, Any]) -> str:
     labels, images = counts["labels"], counts["images"]
     known = {name: f"{_joints(counts, name)} {where}" for name, where in _JOINTS.items()} | _OTHERS
     parts = [
-        text + (f" of {labels[name]:,}" if labels[name] != images else "")
+        text + (f": {labels[name]:,}" if labels[name] != images else "")
         for name, text in known.items()
         if labels.get(name)
     ]
     details = f" ({', '.join(parts)})" if parts else ""
-    return f"{images:,} images, {counts['labelled']:,} labelled{details}"
+    return f"{number_of(images, 'image')}, {counts['labelled']:,} labelled{details}"
 
 
 def _joints(counts: Mapping[str, Any], name: str) -> str:
@@ -66,13 +66,13 @@ def lines(info: Any) -> list[str]:
     return [
         *(
             f"{split}: "
-            + (describe(found[split]) if split in found else f"{known.num_examples:,} images")
+            + (describe(found[split]) if split in found else number_of(known.num_examples, "image"))
             for split, known in info.splits.items()
         ),
         *(f"left out: {what}" for what in metadata.get("left_out", [])),
     ]
 
 
-def images_of(number: int, what: str = "image") -> str:
-    """Returns "1 image" or "2 images"."""
+def number_of(number: int, what: str) -> str:
+    """Returns "1 frame" or "2,000 frames"."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

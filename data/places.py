@@ -76,10 +76,7 @@ def _below(folder: Path, parts: set[str], depth: int) -> Iterator[Path]:
     for _ in range(depth + 1):
         yield from level
         level = [
-            below
-            for one in level
-            for below in _folders(one)
-            if below.name.lower() not in parts
+            below for one in level for below in _folders(one) if below.name.lower() not in parts
         ]
 
 
