@@ -1,5 +1,6 @@
 """The five builders on real photographs, in the layouts that people's disks have."""
 
+import dataclasses
 import json
 import shutil
 
@@ -8,6 +9,10 @@ import pytest
 
 from data import build
 from data.ho3d.layout import GROUND_TRUTH
+from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube_3d_hands
+from peclr_jax import input_pipeline
+from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline.spec import DataSpec
 from tests.data import releases
 from tests.data.records import assert_projected, counts, read, write
 
@@ -278,6 +283,29 @@ def test_youtube_3d_hands_without_some_videos(given, photographs, built, tmp_pat
         moved = pixels - record["keypoints_2d"]
         np.testing.assert_allclose(moved, np.tile(np.round(moved[0]), (21, 1)), atol=1e-3)
         assert record["image"].shape[1] < 640 * factor
+
+
+@pytest.mark.parametrize("fields", [{}, {"hand_margin": 2.0, "source_size": 40}])
+def test_crops_of_youtube_3d_hands_serve_as_whole_frames(
+    fields, photographs, tmp_path, monkeypatch
+):
+    """Whatever the pipeline cuts out is the same, as far as JPEG goes."""
+    releases.youtube_3d_hands(photographs, tmp_path)
+    data = DataSpec(source="tfds", names="youtube_3d_hands", labels=True, **fields)
+    batches = []
+    for margin in (3.0, 99.0):
+        monkeypatch.setattr(youtube_3d_hands, "_MARGIN", margin)
+        write("youtube_3d_hands", tmp_path, tmp_path / f"{margin}")
+        here = dataclasses.replace(data, data_dir=str(tmp_path / f"{margin}"))
+        (batch,) = input_pipeline.open_split(here, "train", batch_size=8).batches()
+        batches.append(batch)
+    crops, frames = batches
+    for name in ("keypoints_2d", "hand_box", "crop_scale"):
+        np.testing.assert_allclose(crops[name], frames[name], rtol=1e-4, atol=1e-3)
+    assert np.abs(crops["image"].astype(int) - frames["image"]).mean() < 1
+    wide = dataclasses.replace(data, hand_margin=2.5, data_dir=str(tmp_path / "3.0"))
+    with pytest.raises(UserError, match=r"source_margin is 3\.75, but the records of youtube"):
+        input_pipeline.open_split(wide, "train", batch_size=8)
 
 
 NAMES = {
