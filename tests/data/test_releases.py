@@ -148,6 +148,7 @@ def test_without_freihands_second_archive_it_is_said(photographs, built, tmp_pat
 def test_labels_of_other_images_are_not_taken(photographs, built, tmp_path, capsys):
     """What is called as the official folder is meant; what is not is passed over."""
     first, second = releases.freihand(photographs, tmp_path / "downloads")
+    shutil.rmtree(second / "evaluation")
     scales = json.loads((second / "evaluation_K.json").read_text())
     (second / "evaluation_K.json").write_text(json.dumps(scales[::-1]))
     where = tmp_path / "none"
@@ -223,6 +224,16 @@ def test_ground_truth_of_nothing_that_is_there_is_refused(versions, tmp_path, ca
     assert build.main(["ho3d/v2", f"--manual_dir={folder}", f"--data_dir={tmp_path}/r"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "evaluation_xyz.json: the wrist of entry" in said
+
+
+def test_ground_truth_of_another_version_beside_an_archive_is_refused(versions, tmp_path, capsys):
+    folder, truth = versions
+    releases.packed(folder / "HO3D_v2", folder / "HO3D_v2.zip")
+    releases.packed(folder / "HO3D_v3", folder / "HO3D_v3.zip")
+    (folder / GROUND_TRUTH).write_text(json.dumps(truth["v3"]))
+    assert build.main(["ho3d/v2", f"--manual_dir={folder}", f"--data_dir={tmp_path}/r"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "evaluation_xyz.json has 2 entries, but evaluation.txt lists 3 frames" in said
 
 
 def test_versions_of_ho3d_in_folders_of_other_names(versions, built):
