@@ -11,10 +11,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 try:
-    from data import base, images, schema
+    from data import base, found, images, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, schema
+    from data import base, found, images, schema
 
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.errors import MissingFileError
@@ -49,8 +49,8 @@ class Builder(base.HandDatasetBuilder):
         manual_dir = self.manual_dir(dl_manager)
         roots = layout.find_roots(manual_dir)
         regressor = mano.read_regressor([manual_dir, *roots])
-        found = {name: layout.read_split(roots, name, regressor) for name in layout.SPLITS}
-        splits = {name: split for name, split in found.items() if split is not None}
+        read = {name: layout.read_split(roots, name, regressor) for name in layout.SPLITS}
+        splits = {name: split for name, split in read.items() if split is not None}
         left_out = [text for split in splits.values() for text in split.left_out]
         if not any(split.images for split in splits.values()):
             what = "no youtube_train.json, youtube_val.json or youtube_test.json"
@@ -64,7 +64,8 @@ class Builder(base.HandDatasetBuilder):
             self.leave_out(text)
         for first, second in itertools.combinations(splits, 2):
             if shared := splits[first].videos & splits[second].videos:
-                logging.warning("%s and %s share %d videos.", first, second, len(shared))
+                videos = found.number_of(len(shared), "video")
+                logging.warning("%s and %s share %s.", first, second, videos)
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()
         }
