@@ -60,7 +60,6 @@ class Builder(base.HandDatasetBuilder):
                 f"{manual_dir} holds {what}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
         for text in left_out:
-            logging.warning("Left out: %s", text)
             self.leave_out(text)
         for first, second in itertools.combinations(splits, 2):
             if shared := splits[first].videos & splits[second].videos:
