@@ -5,16 +5,22 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
+from peclr_jax.geometry import crop
 from peclr_jax.photos import read
 
 QUALITY = 95
+# Crops begin and end where JPEG's blocks do, those of images with halved colours, too.
+_BLOCK = 16
 # Of all formats that Pillow knows: some of the others start programs.
 FORMATS = (*read.FORMATS, "BMP")
 
@@ -36,12 +42,48 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
       path: An image of one of `FORMATS`; JPEGs must be stored upright.
       remedy: What to do about a broken file, to follow a colon.
     """
+    with _opened(path, remedy) as image:
+        if image.format == "JPEG":
+            image.load()
+            return path.read_bytes()
+        return encode(read.to_rgb(image))
+
+
+class Crop(NamedTuple):
+    """A part of an image as a JPEG, and where it was: x, y of its first pixel."""
+
+    image: bytes
+    origin: tuple[int, int]
+
+
+def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str) -> Crop:
+    """Cuts a square around a hand out of an image, pixel by pixel, as far as it lies inside.
+
+    Args:
+      path: An image of one of `FORMATS`, stored upright.
+      box: The hand's box, x0, y0, x1, y1 in pixels.
+      margin: Side of the square over the larger side of the box, at least.
+      remedy: What to do about a broken file, to follow a colon.
+    """
+    with _opened(path, remedy) as image:
+        pixels = read.to_rgb(image)
+    size = np.array(pixels.size)
+    edges = np.array(crop.around(box, margin).edges)
+    # Pipelines cut at whole pixels of what they decode at an eighth, at the least.
+    low = np.floor((edges[:2] + 0.5 - _BLOCK / 2) / _BLOCK) * _BLOCK
+    high = np.ceil((edges[2:] + 0.5 + _BLOCK / 2) / _BLOCK) * _BLOCK
+    low = np.clip(low, 0, (size - 1) // _BLOCK * _BLOCK)
+    high = np.minimum(np.maximum(high, low + _BLOCK), size)
+    left, top, right, bottom = np.concatenate([low, high]).astype(int).tolist()
+    return Crop(encode(pixels.crop((left, top, right, bottom))), (left, top))
+
+
+@contextmanager
+def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
+    """Opens an image; what goes wrong with it is said in one sentence."""
     try:
         with Image.open(path, formats=FORMATS) as image:
-            if image.format == "JPEG":
-                image.load()
-                return path.read_bytes()
-            return encode(read.to_rgb(image))
+            yield image
     except FileNotFoundError:
         raise MissingFileError(f"{path} is missing: {remedy}") from None
     except Exception as error:

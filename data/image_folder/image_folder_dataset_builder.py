@@ -11,10 +11,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import base, images, schema
+    from data import base, found, images, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, schema
+    from data import base, found, images, schema
 
 from data.image_folder import layout
 from peclr_jax.photos.boxes import Hand
@@ -58,13 +58,15 @@ class Builder(base.HandDatasetBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = layout.read_folder(self.manual_dir(dl_manager))
         self.info.metadata["unreadable_files"] = folder.unreadable
+        if folder.unreadable:
+            self.leave_out(f"{found.number_of(folder.unreadable, 'photo')} that cannot be read")
         held_out = layout.held_out([photo.path for photo in folder.photos])
         numbered = list(enumerate(folder.photos))
         splits = {
             "train": self._generate_examples([p for p in numbered if p[0] not in held_out]),
             "validation": self._generate_examples([p for p in numbered if p[0] in held_out]),
         }
-        return splits if held_out else {"train": splits["train"]}
+        return self.counted(splits if held_out else {"train": splits["train"]})
 
     def _generate_examples(
         self, numbered: list[tuple[int, layout.Photo]]

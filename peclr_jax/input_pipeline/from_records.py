@@ -6,12 +6,13 @@ from typing import Any
 
 from absl import logging
 
-from data import build
+from data import build, found
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
+from peclr_jax.pages.terminal import say
 
 BuilderSplit = tuple[Any, str]
 
@@ -44,6 +45,8 @@ def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
 def _open_records(
     spec: DataSpec, parts: list[BuilderSplit], canvases: bool = False
 ) -> IdentifiedStore:
+    for builder, _ in parts:
+        _check_margin(spec, builder)
     return RecordStore(
         parts,
         size=spec.source_size,
@@ -52,6 +55,16 @@ def _open_records(
         canvases=canvases,
         threads=spec.decode_threads,
     )
+
+
+def _check_margin(spec: DataSpec, builder: Any) -> None:
+    """Checks that records which hold parts of frames hold what crops are cut from."""
+    wanted, stored = spec.crop_margin, (builder.info.metadata or {}).get("crop_margin")
+    if wanted and stored and wanted > stored:
+        raise UserError(
+            f"config.data.hand_margin times config.data.source_margin is {wanted:g}, but the "
+            f"records of {builder.name} hold {stored:g} times the hand: make one of them smaller"
+        )
 
 
 def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:
@@ -100,6 +113,7 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
         logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
         build.prepare(builder, manual_dir or None)
         builder = build.make_builder(name, builder._data_dir_root)
+        say(*(f"{name}, {line}" for line in found.lines(builder.info)))
     if builder.info.file_format.value != "array_record":
         raise UserError(
             f"the records in {builder.data_dir} are stored as {builder.info.file_format.value}, "

@@ -218,7 +218,7 @@ def _layout(name: str, read_all: Callable[[Path], None]) -> Maker:
 
 def _read_freihand(root: Path) -> None:
     for name in ("training", "evaluation"):
-        if folder := freihand.layout.read_folder(root, name):
+        if folder := freihand.layout.read_folder([root], name):
             samples = np.arange(folder.num_samples)
             deque(freihand.Builder._generate_examples(None, folder, samples), 0)
 
@@ -228,18 +228,19 @@ def _read_ho3d(root: Path) -> None:
         found = ho3d.layout.find_root(root / f"HO3D_{version}", version)
         train = ho3d.layout.read_train(found, version)
         for frames in (train, ho3d.layout.read_evaluation(found, version, root)):
-            deque(ho3d.Builder._generate_examples(None, frames), 0)
+            rows = np.arange(len(frames.images))
+            deque(ho3d.Builder._generate_examples(None, frames, rows), 0)
 
 
 def _read_youtube(root: Path) -> None:
-    regressor = mano.read_regressor(root)
+    regressor = mano.read_regressor([root])
     for name in youtube.layout.SPLITS:
-        if (split := youtube.layout.read_split(root, name, regressor)) is not None:
+        if (split := youtube.layout.read_split([root], name, regressor)) is not None:
             deque(youtube.Builder._generate_examples(None, split, regressor is not None), 0)
 
 
 def _read_dexter_object(root: Path) -> None:
-    frames = dexter_object.layout.read_frames(dexter_object.layout.find_root(root))
+    frames = dexter_object.layout.read_frames(dexter_object.layout.find_roots(root))
     deque(dexter_object.Builder._generate_examples(None, frames), 0)
 
 
@@ -277,7 +278,7 @@ def regressors(folder: Path) -> Case:
         chosen = random.choice(found)
         other = random.choice(found).read_bytes()
         (folder / chosen.name).write_bytes(damage(chosen.read_bytes(), random, other))
-        mano.read_regressor(folder)
+        mano.read_regressor([folder])
 
     return case
 
@@ -382,7 +383,7 @@ def zip_archives(folder: Path) -> Case:
     def case(random: random.Random, folder: Path) -> None:
         (folder / "HANDS.zip").write_bytes(damage(content, random))
         manager: Any = SimpleNamespace(download_dir=folder / "downloads")
-        archives.unpacked(manager, folder, ("HANDS.zip",))
+        archives.unpacked(manager, [folder / "HANDS.zip"])
 
     return case
 
