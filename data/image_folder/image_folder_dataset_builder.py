@@ -45,7 +45,10 @@ class Builder(base.HandDatasetBuilder):
             ("1024px", "Photos shrunk so that the longer side has at most 1024 px.", 1024),
         )
     ]
-    MANUAL_DOWNLOAD_INSTRUCTIONS = "pass a folder of your own photos as manual_dir; folders in it are searched as well, and a boxes.json in it may say where the hands are"
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        "pass a folder of your own photos as manual_dir; folders in it are searched as well, and "
+        "a boxes.json in it may say where the hands are"
+    )
 
     @staticmethod
     def identify(manual_dir: Path) -> str:

@@ -65,7 +65,7 @@ def read(
     smallest: float = math.inf,
     reduction: float = math.inf,
 ) -> Photo:
-    """Reads a JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF, whatever its name; of several the first.
+    """Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF, by what it holds; of several the first.
 
     Args:
       source: The file, or its bytes as one in memory; or an image, taken as a file's content.
