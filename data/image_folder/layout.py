@@ -43,9 +43,7 @@ def read_folder(root: Path) -> Folder:
 
     What is no photo is left out, and so is what cannot be decoded; the log names both.
     """
-    paths, left_out = _find(root)
-    if left_out:
-        logging.warning("%s: left out %s", root, "; ".join(map(str, left_out)))
+    paths = list_images(root, say=True)
     hands = _read_hands(root, paths)
     sizes = readable(paths)
     photos = [
@@ -141,9 +139,17 @@ def scale_points(
     return (points + 0.5) * factors - 0.5
 
 
-def list_images(root: Path) -> list[Path]:
-    """Returns the photos in a folder and below it, sorted; hidden ones are left out."""
-    return _find(root).paths
+def list_images(root: Path, *, say: bool = False) -> list[Path]:
+    """Returns the photos in a folder and below it, sorted, as `find.pictures_below` tells them.
+
+    Args:
+      root: The folder.
+      say: Whether to name in the log what is left out.
+    """
+    paths, left_out = _find(root)
+    if say and left_out:
+        logging.warning("%s: left out %s", root, "; ".join(map(str, left_out)))
+    return paths
 
 
 def _find(root: Path) -> find.Pictures:

@@ -213,7 +213,7 @@ def card(entry: Mapping[str, Any], picture: bytes | str, remarks: Sequence[str] 
     if isinstance(picture, bytes):
         image = image_tag(picture, alt=alt)
     else:
-        image = image_file_tag(picture, alt=alt)
+        image = image_file_tag(picture, (entry["width"], entry["height"]), alt=alt)
     return f'<div class=card title="{html.escape(name)}"><h3>{title}</h3>{image}{body}</div>'
 
 

@@ -48,16 +48,18 @@ def image_tag(image: bytes | Path, *, alt: str = "") -> str:
     return f'<img src="data:{kind};base64,{data}" alt="{html.escape(alt)}">'
 
 
-def image_file_tag(path: str, *, alt: str = "") -> str:
+def image_file_tag(path: str, size: tuple[int, int], *, alt: str = "") -> str:
     """Returns a picture that lies beside the page, read when the reader comes to it.
 
     Args:
       path: From the page, with slashes.
+      size: Width and height, of which only the ratio counts: it is kept free.
       alt: Plain text.
     """
     # By their bytes, for names may hold some that are no text.
     source = quote(os.fsencode(path))
-    return f'<img src="{source}" alt="{html.escape(alt)}" loading="lazy">'
+    sides = f'width="{size[0]}" height="{size[1]}"'
+    return f'<img src="{source}" alt="{html.escape(alt)}" {sides} loading="lazy">'
 
 
 def figure(image: bytes | Path, caption: str) -> str:

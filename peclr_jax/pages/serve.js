@@ -37,10 +37,11 @@
     tell();
     try {
       const answer = await ask(blob, name);
-      const bitmap = await createImageBitmap(blob);
+      // Browsers do not show all that the network reads: TIFF, HEIC.
+      const bitmap = await createImageBitmap(blob).catch(() => null);
       const shown = card ?? element("article", { className: "card result" });
       fill(shown, bitmap, answer);
-      bitmap.close();
+      bitmap?.close();
       results.set(shown, answer);
       if (!shown.isConnected) at("results").prepend(shown);
       shown.querySelectorAll("canvas.skeleton").forEach(SKELETONS.show);
@@ -125,12 +126,13 @@
   }
 
   function drawPhoto(canvas, bitmap, image) {
-    const scale = PHOTO_SIDE / Math.max(bitmap.width, bitmap.height);
-    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    const { width, height } = bitmap ?? image;
+    const scale = PHOTO_SIDE / Math.max(width, height);
+    canvas.width = Math.max(1, Math.round(width * scale));
+    canvas.height = Math.max(1, Math.round(height * scale));
     canvas.ariaLabel = `${image.file} with ${plural(image.hands.length, "hand")}`;
     const context = canvas.getContext("2d");
-    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    if (bitmap) context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     const zoom = [canvas.width / image.width, canvas.height / image.height];
     image.hands.forEach((hand, i) => {
       // Pixels of a photo have their origin at the first one's centre, those of a canvas at its corner.
