@@ -59,7 +59,8 @@ def test_the_command_answers(command, photo):
     assert status == 200
     assert np.shape(answer["images"][0]["hands"][0]["keypoints_2d"]) == (21, 2)
     status, answer = post(command[1], b"no image")
-    assert (status, answer) == (422, {"error": "hand.jpg: not a JPEG, PNG or WebP image"})
+    assert status == 422
+    assert answer["error"].startswith("hand.jpg: not a JPEG, PNG or WebP image")
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_photos_on_the_page(page, expect, photo, tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     page.set_input_files("#files", [photo, tmp_path / "text.jpg"])
     expect(page.locator("#status")).to_have_text("1 hand in 1 photo.")
-    expect(page.get_by_role("alert")).to_have_text("text.jpg: not a JPEG, PNG or WebP image")
+    expect(page.get_by_role("alert")).to_contain_text("text.jpg: not a JPEG, PNG or WebP image")
     expect(page.locator("figcaption")).to_contain_text("right hand")
     assert colours(page, ".photo") > 1000
     hand = page.get_by_role("img", name="right hand in 3D")
