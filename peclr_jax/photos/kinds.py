@@ -72,25 +72,27 @@ def head_of(path: Path) -> bytes:
 
 def why_unreadable(head: bytes) -> str:
     """Returns why no decoder knows a file, by its first bytes, and what to do."""
-    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
-    brand = head[8:12]
-    if not head.strip(b"\0"):
-        return "the file is empty: copy it again from where it came"
     if is_heic(head):
-        return "HEIC is read by pi-heif: `pip install pi-heif`"
-    if head[4:8] == b"ftyp" and brand in _AVIF:
-        return "AVIF is read by Pillow 11.3: `pip install -U pillow`"
-    is_avi = head[:4] == b"RIFF" and brand == b"AVI "
-    if (head[4:8] == b"ftyp" and brand != b"crx ") or is_avi or head[:4] == b"\x1aE\xdf\xa3":
-        return f"it is a film, whatever its name: {_FRAMES}"
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
-        return "it is a web page or drawing, no photo: download the photo again"
-    if head.startswith(b"version https://git-lfs"):
-        return "it only stands for a file that Git has not fetched: `git lfs pull`"
-    return (
-        "not a JPEG, PNG or WebP image, nor AVIF, HEIC, TIFF, BMP or GIF: convert it, as by "
-        "`magick FILE FILE.jpg`"
-    )
+        return "a HEIC image, which pi-heif reads: `pip install pi-heif`"
+    if head[4:8] == b"ftyp" and head[8:12] in _AVIF:
+        return "an AVIF image, which Pillow reads from 11.3 on: `pip install -U pillow`"
+    text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
+    what = "nor AVIF, HEIC, TIFF, BMP or GIF: convert it, as by `magick FILE FILE.jpg`"
+    if not head.strip(b"\0"):
+        what = "but an empty file: copy it again from where it came"
+    elif _is_film(head):
+        what = f"but a film: {_FRAMES}"
+    elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
+        what = "but a web page or drawing: download the photo again"
+    elif head.startswith(b"version https://git-lfs"):
+        what = "but stands for one that Git has not fetched: `git lfs pull`"
+    return f"not a JPEG, PNG or WebP image, {what}"
+
+
+def _is_film(head: bytes) -> bool:
+    is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    is_raw = head[8:12] == b"crx "  # of Canon's cameras
+    return (head[4:8] == b"ftyp" and not is_raw) or is_avi or head[:4] == b"\x1aE\xdf\xa3"
 
 
 def is_heic(head: bytes) -> bool:
@@ -115,7 +117,7 @@ class LeftOut(NamedTuple):
     paths: list[Path]
 
     def __str__(self) -> str:
-        some = ", ".join(printable(PurePath(path.name)) for path in self.paths[:3])
+        some = ", ".join(printable(PurePath(*path.parts[-2:])) for path in self.paths[:3])
         more = ", ..." if len(self.paths) > 3 else ""
         remedy = f": {self.kind.remedy}" if self.kind.remedy else ""
         return f"{self.kind.name} ({len(self.paths)}: {some}{more}){remedy}"

@@ -64,7 +64,10 @@ def test_what_is_passed_over_is_named_and_counted(tmp_path, name, what, pattern)
     assert found.paths == [tmp_path / "a.jpg"]
     (left_out,) = map(str, found.left_out)
     assert what in left_out
-    assert f"(2: {name.split('/')[0]}, " in left_out
+    first = name.split("/")[0]
+    assert "(2: " in left_out
+    assert f"{tmp_path.name}/{first}" in left_out
+    assert f"below/{first}" in left_out
 
 
 def test_links_to_nothing_and_to_folders_are_named(tmp_path):
@@ -91,7 +94,7 @@ def test_folders_that_a_glob_does_not_cross_are_named(folder):
 
 def test_kinds_that_are_left_out_are_named_where_nothing_is_found(tmp_path):
     touch(tmp_path, "a.mov", "b.jxl")
-    with pytest.raises(UserError, match=r"films \(1: a\.mov\).*ffmpeg.*jxl.*magick"):
+    with pytest.raises(UserError, match=r"films \(1: .*/a\.mov\).*ffmpeg.*jxl.*magick"):
         find_images(str(tmp_path))
 
 
@@ -118,7 +121,9 @@ def test_what_runs_wrote_is_no_photo(with_runs, pattern):
 
 def test_globs_do_not_reach_into_what_runs_wrote(with_runs):
     assert {path.name for path in find_images(f"{with_runs}/*/*.jpg")} == {"b.jpg", "c.jpg"}
-    with pytest.raises(FileNotFoundError, match=r"folders that peclr_jax wrote \(2: now, old\)"):
+    with pytest.raises(
+        FileNotFoundError, match=r"folders that peclr_jax wrote \(2: photos/now, photos/old\)"
+    ):
         find_pictures(f"{with_runs}/*/*/*.jpg")
 
 

@@ -52,15 +52,15 @@ def test_names_without_a_known_ending_are_looked_into(tmp_path, content, is_pict
 @pytest.mark.parametrize(
     ("head", "said"),
     [
-        (b"", "empty: copy it again"),
-        (b"\0" * 99, "empty: copy it again"),
-        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "a web page .*: download"),
+        (b"", "an empty file: copy it again"),
+        (b"\0" * 99, "an empty file: copy it again"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE html>", "but a web page .*: download"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"\0\0\0\x18ftypheic", "pip install pi-heif"),
         (b"\0\0\0\x18ftypavif", "pip install -U pillow"),
-        (b"\0\0\0\x18ftypmp42", "a film, .*ffmpeg"),
-        (b"RIFF\0\0\0\0AVI LIST", "a film, .*ffmpeg"),
-        (b"\x1aE\xdf\xa3", "a film, .*ffmpeg"),
+        (b"\0\0\0\x18ftypmp42", "a film: .*ffmpeg"),
+        (b"RIFF\0\0\0\0AVI LIST", "a film: .*ffmpeg"),
+        (b"\x1aE\xdf\xa3", "a film: .*ffmpeg"),
         (b"%PDF-1.7", "not a JPEG, PNG or WebP image, .*magick"),
     ],
 )
@@ -71,7 +71,7 @@ def test_why_a_file_cannot_be_read(head, said):
 def test_a_few_of_many_are_named():
     kind = Kind("films", "convert them")
     some = LeftOut(kind, [Path(f"b/{i}\x1b.mov") for i in range(5)])
-    assert str(some) == "films (5: 0?.mov, 1?.mov, 2?.mov, ...): convert them"
+    assert str(some) == "films (5: b/0?.mov, b/1?.mov, b/2?.mov, ...): convert them"
     assert (
         str(LeftOut(kinds.NO_PICTURES, [Path("a.txt")])) == "files that are no pictures (1: a.txt)"
     )

@@ -113,11 +113,14 @@ def test_what_is_left_out_is_said(tmp_path, finder, capsys):
     for entry in found.values():
         np.testing.assert_allclose(keypoints(entry), TRUTH, atol=1.5)
     said = capsys.readouterr().out
-    assert "left out films (2: f.mov, g.MOV): predict one by --config.images=FILM, or" in said
-    assert "left out raw photos (1: h.dng): develop them by `magick" in said
-    assert "left out hidden pictures (1: .i.jpg)" in said
+    assert (
+        "left out films (2: photos/f.mov, photos/g.MOV): predict one by --config.images=FILM, or"
+        in said
+    )
+    assert "left out raw photos (1: trip/h.dng): develop them by `magick" in said
+    assert "left out hidden pictures (1: photos/.i.jpg)" in said
     assert predict.run(config, folder / "out") == 0
-    assert "left out folders that peclr_jax wrote (1: out)" in capsys.readouterr().out
+    assert "left out folders that peclr_jax wrote (1: photos/out)" in capsys.readouterr().out
 
 
 def test_impossible_notes_are_said_once(tmp_path, finder, capsys):
