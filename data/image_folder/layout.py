@@ -147,8 +147,8 @@ def list_images(root: Path, *, say: bool = False) -> list[Path]:
       say: Whether to name in the log what is left out.
     """
     paths, left_out = _find(root)
-    if say and left_out:
-        logging.warning("%s: left out %s", root, "; ".join(map(str, left_out)))
+    for one in left_out if say else []:
+        logging.warning("%s: left out %s", root, one)
     return paths
 
 
@@ -165,10 +165,9 @@ def _find(root: Path) -> find.Pictures:
         if (paths := [path for path in one.paths if path != root / BOXES_FILE])
     ]
     if not pictures.paths:
-        left_out = f" (left out are {'; '.join(map(str, besides))})" if besides else ""
+        remedy = f", but {'; '.join(map(str, besides))}" if besides else ": check the folder"
         raise MissingFileError(
-            f"{root} holds no image ({', '.join(kinds.PICTURES)}), nor do the folders in it"
-            f"{left_out}: check the folder, and convert files of other kinds"
+            f"{root} holds no image ({kinds.NAMES}), nor do the folders in it{remedy}"
         )
     return pictures._replace(left_out=besides)
 

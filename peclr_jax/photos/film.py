@@ -19,6 +19,8 @@ _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,av
 _SUPPOSED_RATE = Fraction(25)
 # In which presentation times are counted, of a second: a multiple of all usual rates.
 _CLOCK = 90_000
+# By how much the sides of pixels may differ that are taken for squares.
+_SQUARE = 0.03
 _UNTURNED = (1, 0), (0, 1)
 # Seconds by which the pictures may end before the file does, where it does not count them.
 _MOST_MISSING = 0.5
@@ -91,6 +93,12 @@ def describe_film(path: Path) -> Film:
         if frames is not None and not 0 < frames <= path.stat().st_size:
             remarks.append(f"its number of frames, {frames}, does not fit into the file")
             frames = None
+        pixel = stream.sample_aspect_ratio or 1
+        if abs(pixel - 1) > _SQUARE:
+            remarks.append(
+                f"its pixels are {pixel} times as wide as high, and hands are seen squeezed: make "
+                "them square by `ffmpeg -i FILM -vf scale=iw*sar:ih,setsar=1 SQUARE.mp4`"
+            )
         with suppress(StopIteration, av.error.FFmpegError):
             if _turn(next(container.decode(stream))) is None:
                 remarks.append("its turn is by no right angle, and was ignored")

@@ -58,11 +58,10 @@ def find_pictures(pattern: str) -> Pictures:
     except OSError as error:
         raise MachineError(f"--config.images={pattern} cannot be read: {error.strerror}") from None
     if not pictures.paths:
-        what = f"{'holds' if is_folder else 'matches'} no image ({', '.join(kinds.PICTURES)})"
-        besides = "; left out are ".join(["", "; ".join(map(str, pictures.left_out))])
-        raise MissingFileError(
-            f"--config.images={pattern} {what}{besides * bool(pictures.left_out)}; check the path"
-        )
+        what = f"{'holds' if is_folder else 'matches'} no image ({kinds.NAMES})"
+        besides = "; ".join(map(str, pictures.left_out))
+        remedy = f" but {besides}" if besides else "; check the path"
+        raise MissingFileError(f"--config.images={pattern} {what}{remedy}")
     return pictures
 
 

@@ -9,6 +9,8 @@ PICTURES = (
 )
 """Endings of the files that are read as photos, in small letters."""
 
+NAMES = "JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF"
+
 HEAD = 512
 """As many bytes of a file as tell what it is."""
 

@@ -139,6 +139,20 @@ def test_a_number_of_frames_that_cannot_be_is_unknown(tmp_path):
     assert film.frames is None or film.frames <= len(content)
 
 
+def test_pixels_that_are_no_squares_are_said(tmp_path):
+    for name, ratio in (("square", Fraction(1)), ("wide", Fraction(4, 3))):
+        path = tmp_path / f"{name}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = ratio
+            picture = np.zeros((48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        remarks = describe_film(path).remarks
+        assert ["4/3 times as wide" in remark for remark in remarks] == [True] * (ratio != 1)
+
+
 def test_too_large_films_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(read, "MOST_PIXELS", 64 * 47)
     with pytest.raises(UserError, match=r"64x48 px.*ffmpeg"):
