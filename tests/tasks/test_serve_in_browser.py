@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -135,6 +136,15 @@ def test_photos_on_the_page(page, expect, photo, tmp_path):
     assert len(saved["meta"]["joints"]) == 21
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator("article")).to_have_count(0)
+
+
+def test_hands_of_photos_that_browsers_do_not_show(page, expect, photo, tmp_path):
+    with Image.open(photo) as image:
+        image.save(tmp_path / "photo.tiff")
+    page.set_input_files("#files", tmp_path / "photo.tiff")
+    expect(page.locator("#status")).to_have_text("1 hand in 1 photo.")
+    assert colours(page, ".photo") > 10
+    assert colours(page, ".skeleton") > 10
 
 
 def test_the_skeleton_lies_where_the_numbers_say(page, expect, command, photo):
