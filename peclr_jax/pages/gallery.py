@@ -141,7 +141,8 @@ class Gallery:
 
     def _unused_name(self, stem: str) -> str:
         """Tells apart images of the same name in different folders or formats."""
-        stem = os.fsdecode(os.fsencode(stem)[:_LONGEST_STEM])
+        if len(encoded := os.fsencode(stem)) > _LONGEST_STEM:
+            stem = encoded[:_LONGEST_STEM].decode(errors="ignore")
         candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
         # Some file systems take A for a.
         name = next(name for name in candidates if name.casefold() not in self._names)

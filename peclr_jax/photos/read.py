@@ -126,7 +126,9 @@ def _explained() -> Iterator[None]:
         raise _too_large(2) from None
     except Exception as error:
         # Decoders raise errors of every type on broken files, and the other images must go on.
-        raise UnreadableImageError(f"cannot be decoded ({error}): copy it again") from error
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        remedy = "see to the file and its rights" if is_of_system else "copy it again"
+        raise UnreadableImageError(f"cannot be decoded ({error}): {remedy}") from error
 
 
 def _check_size(jpeg: JpegImageFile) -> None:

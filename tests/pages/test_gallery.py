@@ -105,12 +105,18 @@ def test_many_skipped_files_are_counted(many):
 
 
 def test_pictures_have_addresses_whatever_their_names(tmp_path):
-    names = ["a #1 100%?.jpg", "Hände 'x' \"y\".jpg", os.fsdecode(b"\xff.jpg"), "n" * 250 + ".jpg"]
+    names = [
+        "a #1 100%?.jpg",
+        "Hände 'x' \"y\".jpg",
+        os.fsdecode(b"\xff.jpg"),
+        "n" * 250 + ".jpg",
+        "手" * 80 + ".jpg",
+    ]
     with Gallery(tmp_path, "Hands", META, thumbnail_side=20) as pages:
         for name in names:
             pages.add(photo(name), [])
     found = [unquote_to_bytes(link) for link in links((tmp_path / PAGE).read_text())]
-    assert len(found) == 4
+    assert len(found) == 5
     assert all((tmp_path / os.fsdecode(path)).is_file() for path in found)
 
 
