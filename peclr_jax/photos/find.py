@@ -14,6 +14,7 @@ from peclr_jax.photos.kinds import Kind, LeftOut
 _OWN = Kind("folders that peclr_jax wrote", "name one itself to take its pictures for photos")
 _HIDDEN = Kind("hidden pictures", "give them names that do not begin with a dot")
 _HIDDEN_FOLDERS = Kind("hidden folders", "name one itself to have its photos")
+_CLOUD = Kind("files that iCloud keeps elsewhere", "fetch each by `brctl download FILE`")
 _NOTES = Kind("notes that macOS keeps beside its files", "")
 _LINKS = Kind("links to folders", "name one itself to have its photos")
 _THUMBNAILS = Kind("folders of another program's thumbnails", "")
@@ -104,9 +105,9 @@ def _sorted_out(found: Iterable[Path], passed: dict[Kind, set[Path]]) -> Picture
         kind = kinds.kind_of(path) if os.path.isfile(path) else _NO_FILES
         if path.name.startswith("."):
             # Hidden files of other kinds are kept by programs, and are of no interest to anyone.
-            kind = None if kind else _NOTES if path.name.startswith("._") else _HIDDEN
-            if kind is None:
+            if kind is not None and path.suffix != ".icloud":
                 continue
+            kind = _NOTES if path.name.startswith("._") else _CLOUD if kind else _HIDDEN
         if kind is None:
             pictures.append(path)
         else:

@@ -27,6 +27,8 @@ MOST_PIXELS = 64_000_000
 _LARGER_JPEGS = 3
 # Angles of view across the diagonal that lenses have, from the longest to a fisheye.
 _ANGLES_DEG = 1.0, 150.0
+# Aspect of the widest sensors and screens: what is longer was stitched, or cut out.
+_WIDEST = 2.5
 _FULL_FRAME = math.hypot(36, 24)  # mm
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -170,6 +172,9 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
     if turn is not None:
         upright = upright.transpose(turn)
     width, height = full[::-1] if orientation >= 5 else full
+    if focal is not None and max(full) > _WIDEST * min(full):
+        focal = None
+        remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)
     return Photo(width, height, Window(upright, -0.5, -0.5, (scale, scale)), focal, remarks)
 
 
@@ -218,6 +223,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Converts any mode to 8-bit RGB; transparent pixels become white."""
     if image.mode == "F":
         raise UnreadableImageError("its pixels are fractions: save it with 8 bits a colour")
+    if image.mode == "I" and np.asarray(image).max() > 65535:
+        raise UnreadableImageError("its pixels have 32 bits: save it with 8 bits a colour")
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")

@@ -52,6 +52,7 @@ def test_nothing_found_is_said(folder, pattern):
         ("all.zip", "archives"),
         ("._a.jpg", "notes that macOS keeps"),
         (".a.jpg", "hidden pictures"),
+        (".IMG_1.HEIC.icloud", "files that iCloud keeps elsewhere"),
         (".thumbnails/a.jpg", "hidden folders"),
         ("@eaDir/a.jpg", "another program's thumbnails"),
         ("__MACOSX/a.jpg", "another program's thumbnails"),
