@@ -23,7 +23,6 @@ _NO_FILES = Kind("broken links and devices", "")
 _FOLDERS = Kind("folders", "name the folder above, or end the pattern with '**', to cross them")
 # Of Synology's disk stations, and of what macOS packs into archives.
 _THUMBNAIL_FOLDERS = ("@eaDir", "__MACOSX")
-_WILD = frozenset("*?[")
 
 
 class Pictures(NamedTuple):
@@ -149,12 +148,16 @@ def _not_entered(folder: Path) -> Kind | None:
 def _matching(pattern: Path, passed: dict[Kind, set[Path]]) -> list[Path]:
     """Returns what a glob matches, but for folders; notes those passed over."""
     parts = pattern.parts
-    wild = next((i for i, part in enumerate(parts) if _WILD & set(part)), len(parts))
+    # Folders that are there are meant, whatever is in their names.
+    named = 0
+    while named < len(parts) and os.path.isdir(Path(*parts[: named + 1])):
+        named += 1
+    escaped = Path(glob.escape(str(Path(*parts[:named]))), *parts[named:])
     known: dict[Path, Kind | None] = {}
 
     def is_passed(path: Path) -> bool:
         # Folders that the pattern names without a wildcard are the user's choice.
-        for end in range(wild + 1, len(path.parts)):
+        for end in range(named + 1, len(path.parts)):
             folder = Path(*path.parts[:end])
             if folder not in known:
                 known[folder] = _not_entered(folder)
@@ -164,7 +167,7 @@ def _matching(pattern: Path, passed: dict[Kind, set[Path]]) -> list[Path]:
         return False
 
     found = []
-    for path in map(Path, _expand(pattern, passed)):
+    for path in map(Path, _expand(escaped, passed)):
         if is_passed(path):
             continue
         if not os.path.isdir(path):

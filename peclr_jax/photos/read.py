@@ -11,7 +11,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.photos import kinds
 from peclr_jax.photos.crop import Window
 
@@ -176,6 +176,19 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
         focal = None
         remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)
     return Photo(width, height, Window(upright, -0.5, -0.5, (scale, scale)), focal, remarks)
+
+
+def seen_size(path: Path) -> tuple[int, int] | None:
+    """Returns the width and height of a photo as it is seen, not decoded; None if it is broken."""
+    try:
+        with opened(path) as image:
+            # Pillow tells the size of TIFFs as they are seen.
+            turned = image.format != "TIFF" and orientation_of(image) >= 5
+            return image.size[::-1] if turned else image.size
+    except UnreadableImageError as error:
+        if is_machine_fault(error):
+            raise
+        return None
 
 
 def orientation_of(image: Image.Image) -> int:

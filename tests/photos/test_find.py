@@ -143,6 +143,8 @@ def test_folders_may_have_any_name(tmp_path):
     touch(root, "a [1].jpg")
     outputs.mark(root)
     assert len(find_images(str(root))) == len(pictures_below(root).paths) == 1
+    for pattern in ("*.jpg", "**", "**/*.jpg", "a*"):
+        assert len(find_images(str(root / pattern))) == 1
 
 
 def test_a_film_is_told_from_images(folder):

@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image, features
 
 from peclr_jax.photos import read as reading
-from peclr_jax.photos.read import UnreadableImageError, read
+from peclr_jax.photos.read import UnreadableImageError, read, seen_size
 
 GREY = 120
 
@@ -74,7 +74,7 @@ def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     exif[ExifTags.Base.Orientation] = orientation
     image.save(tmp_path / f"photo.{suffix}", exif=exif)
     photo = read(tmp_path / f"photo.{suffix}", smallest=32.0)
-    assert (photo.width, photo.height) == (96, 64)
+    assert (photo.width, photo.height) == seen_size(tmp_path / f"photo.{suffix}") == (96, 64)
     right, bottom = (side - 3 for side in photo.pixels.image.size)
     corners = [(2, 2), (right, 2), (2, bottom)]
     assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
@@ -121,6 +121,7 @@ def test_what_cannot_be_read_is_said(tmp_path):
     }.items():
         with pytest.raises(UnreadableImageError, match=reason):
             read(tmp_path / name)
+    assert seen_size(tmp_path / "text.jpg") is seen_size(tmp_path / "empty.jpg") is None
 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
