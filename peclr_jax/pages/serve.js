@@ -3,6 +3,7 @@
   "use strict";
   const PHOTO_SIDE = 1280; // px of the drawing's longer side: small photos, too, get smooth lines
   const FRAME_QUALITY = 0.92;
+  const MOST_PHOTOS = 200; // on the page: each takes megabytes of the browser's memory
   const at = (id) => document.getElementById(id);
   const results = new Map(); // card -> what the server has said
   let working = 0;
@@ -57,7 +58,14 @@
 
   function queue(files) {
     at("errors").replaceChildren();
-    for (const file of files) line = line.then(() => predict(file, file.name || "pasted"));
+    const taken = [...files].slice(0, Math.max(0, MOST_PHOTOS - results.size));
+    for (const file of taken) line = line.then(() => predict(file, file.name || "pasted"));
+    if (taken.length < files.length) {
+      const sentence =
+        `${files.length - taken.length} of ${plural(files.length, "photo")} left out, as the page holds ` +
+        `${MOST_PHOTOS}: remove some, or predict a folder by configs/predict.py`;
+      at("errors").append(element("li", { textContent: sentence }));
+    }
   }
 
   function tell() {

@@ -147,6 +147,14 @@ def test_hands_of_photos_that_browsers_do_not_show(page, expect, photo, tmp_path
     assert colours(page, ".skeleton") > 10
 
 
+def test_the_page_does_not_take_photos_without_end(page, expect):
+    page.route("**/predict?*", lambda route: route.abort())
+    photo = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": b"x"}
+    page.set_input_files("#files", [photo] * 203)
+    expect(page.get_by_role("alert")).to_contain_text("3 of 203 photos left out")
+    expect(page.locator("#errors li")).to_have_count(201, timeout=30_000)
+
+
 def test_the_skeleton_lies_where_the_numbers_say(page, expect, command, photo):
     page.set_input_files("#files", photo)
     expect(page.locator("article")).to_have_count(1)
