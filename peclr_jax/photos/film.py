@@ -72,9 +72,9 @@ def describe_film(path: Path) -> Film:
     Raises:
       UserError: A file that holds no film, or one of too large pictures.
     """
-    import av
-
     with _opened(path) as (container, stream):
+        import av
+
         width, height = stream.codec_context.width, stream.codec_context.height
         if width * height > read.MOST_PIXELS:
             most = read.MOST_PIXELS // 10**6
@@ -84,8 +84,8 @@ def describe_film(path: Path) -> Film:
             )
         said = [rate for rate in (stream.average_rate, stream.guessed_rate) if rate]
         rate = next((r for r in said if _SLOWEST <= r <= _FASTEST), _SUPPOSED_RATE)
-        remarks, is_timed = [], rate in said[:1]
-        if said and not is_timed:
+        remarks, is_timed = [], not said or rate == said[0]
+        if not is_timed:
             remarks.append(f"its rate, {said[0]} frames a second, is of no camera: {rate} is taken")
         frames = stream.frames or None
         if frames is None and container.duration:

@@ -140,9 +140,9 @@ def _not_entered(folder: Path) -> Kind | None:
         return _THUMBNAILS
     if folder.name.startswith("."):
         return _HIDDEN_FOLDERS
-    if folder.is_symlink():
-        return _LINKS
-    return _OWN if is_own_output(folder) else None
+    if is_own_output(folder):
+        return _OWN
+    return _LINKS if folder.is_symlink() else None
 
 
 def _matching(pattern: Path, passed: dict[Kind, set[Path]]) -> list[Path]:

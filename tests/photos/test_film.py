@@ -1,6 +1,7 @@
 """Films written and read again; those that are damaged, turned, or none."""
 
 import struct
+import sys
 from fractions import Fraction
 
 import av
@@ -125,6 +126,13 @@ def test_impossible_rates_are_ignored_and_said(tmp_path, scale, rate):
     assert len(times) == 20
     np.testing.assert_allclose(np.diff(times), 1 / float(film.rate))
     assert 1 <= film.rate <= 100
+
+
+def test_without_its_library_films_are_refused(tmp_path, monkeypatch):
+    path = save(tmp_path / "film.mp4")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match="pip install av"):
+        describe_film(path)
 
 
 def test_a_number_of_frames_that_cannot_be_is_unknown(tmp_path):

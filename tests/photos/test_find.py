@@ -126,6 +126,15 @@ def test_globs_do_not_reach_into_what_runs_wrote(with_runs):
         find_pictures(f"{with_runs}/*/*/*.jpg")
 
 
+def test_links_do_not_lead_to_what_runs_wrote(with_runs):
+    (with_runs / "link").symlink_to(with_runs / "now")
+    (with_runs / "album").symlink_to(with_runs / "trip")
+    found = {path.relative_to(with_runs).as_posix() for path in find_images(f"{with_runs}/*/*.jpg")}
+    assert found == {"overlays/c.jpg", "trip/b.jpg", "album/b.jpg"}
+    with pytest.raises(FileNotFoundError, match="wrote"):
+        find_images(f"{with_runs}/link*/*/*.jpg")
+
+
 def test_a_folder_that_is_named_is_of_photos(with_runs):
     assert len(find_images(str(with_runs / "now" / "overlays"))) == 1
     assert len(find_images(f"{with_runs}/now/overlays/*.jpg")) == 1
