@@ -1,6 +1,7 @@
 """Checks of raw files, before anything is written: each failure names the file and the remedy."""
 
 import array
+import codecs
 import io
 import itertools
 import os
@@ -42,7 +43,7 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
     """
     count = 0
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             for part in ijson.items(_Shallow(file), prefix, use_float=True):
                 yield part
                 count += 1
@@ -53,11 +54,19 @@ def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
         reason = str(error).splitlines()[0].strip()
     # Perhaps because of a NaN, which the caller reports: read on from that part.
     try:
-        with path.open("rb") as file:
+        with _open(path) as file:
             parts = ijson.items(_NotFiniteAsText(file), prefix, use_float=True)
             yield from itertools.islice(parts, count, None)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid JSON ({reason}): {remedy}") from error
+
+
+def _open(path: Path) -> BinaryIO:
+    """Opens a file behind the byte order mark that editors of Windows put first."""
+    file = path.open("rb")
+    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+        file.seek(0)
+    return file
 
 
 class _TooDeepError(Exception):

@@ -8,6 +8,7 @@ It answers as `configs/predict.py` does, whose fields are the options of `load`.
 """
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,8 @@ class Hands:
         """Finds the hands in an image.
 
         Args:
-          image: Path of a JPEG, PNG or WebP file; a Pillow image; or uint8 RGB (height, width, 3).
+          image: Path of a photo (JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF); a Pillow image; or
+            uint8 RGB (height, width, 3).
           boxes: Where the hands are, (x0, y0, x1, y1) each, in pixels of the upright image; None
             to search for them.
           handedness: "right" or "left", of all hands or of each; None for that of `load`.
@@ -102,6 +104,8 @@ class Hands:
         )
         if isinstance(result, Skipped):
             raise UserError(f"{path}: {result.reason}")
+        for remark in result[0].remarks:
+            warnings.warn(f"{path}: {remark}", stacklevel=2)
         return [_as_public(prediction) for prediction in result[1]]
 
 
@@ -128,6 +132,10 @@ def _open(image: Any) -> tuple[Path, Image.Image | None]:
     """Returns the path of a file, or a name and the content of an image that is none."""
     if isinstance(image, str | os.PathLike):
         path = Path(image).expanduser()
+        if path.is_dir():
+            raise UserError(
+                f"{path} is a folder: give one of its photos, or use configs/predict.py"
+            )
         if not path.is_file():
             raise MissingFileError(f"there is no image {path}: check the path")
         return path, None

@@ -165,7 +165,7 @@ def _find_labels(color: Path, sequence: str) -> Path:
 
 
 def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
-    lines = path.read_text(errors="replace").strip().splitlines()
+    lines = path.read_text(encoding="utf-8-sig", errors="replace").strip().splitlines()
     tips = np.empty((len(lines), len(_TIPS), 3))
     for number, line in enumerate(lines, 1):
         fields = line.split(";")[: len(_TIPS)]

@@ -151,7 +151,7 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
         raise MissingFileError(
             f"{listed} is missing, which says which frames of {folder} count: {REMEDY}"
         )
-    lines = listed.read_text(errors="replace").split()
+    lines = listed.read_text(encoding="utf-8-sig", errors="replace").split()
     if not lines:
         raise UserError(f"{listed} lists no frame: {REMEDY}")
     suffix = SUFFIXES[version]

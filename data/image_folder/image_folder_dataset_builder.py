@@ -46,8 +46,8 @@ class Builder(base.HandDatasetBuilder):
         )
     ]
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
-        "pass a folder of your own JPEG, PNG or WebP images as manual_dir; folders in it are "
-        "searched as well, and a boxes.json in it may say where the hands are"
+        "pass a folder of your own photos as manual_dir; folders in it are searched as well, and "
+        "a boxes.json in it may say where the hands are"
     )
 
     @staticmethod

@@ -1,7 +1,6 @@
 """Finds the photos in a folder and below it, and what `boxes.json` says about them."""
 
 import collections
-import glob
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -11,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from absl import logging
 from jaxtyping import Float
-from PIL import ExifTags, Image
+from PIL import Image
 from tqdm import auto as tqdm
 
 from data import images
-from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
-from peclr_jax.photos import boxes, find, read
+from peclr_jax.errors import MachineError, MissingFileError, UserError, is_machine_fault
+from peclr_jax.photos import boxes, find, kinds, read
 
 BOXES_FILE = "boxes.json"
 _NAMED_AT_MOST = 5
@@ -42,9 +41,9 @@ class Folder(NamedTuple):
 def read_folder(root: Path) -> Folder:
     """Lists the photos in a folder and below it, decodes each once, and reads `boxes.json`.
 
-    Hidden files and folders are left out, and so is, with a warning, what cannot be decoded.
+    What is no photo is left out, and so is what cannot be decoded; the log names both.
     """
-    paths = list_images(root)
+    paths = list_images(root, say=True)
     hands = _read_hands(root, paths)
     sizes = readable(paths)
     photos = [
@@ -98,8 +97,8 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
     """
     size = scaled_size(photo, longest)
     try:
-        with Image.open(photo.path, formats=read.FORMATS) as image:
-            upright = image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9)
+        with read.opened(photo.path) as image:
+            upright = read.orientation_of(image) == 1
             if (image.format, image.mode, image.size) == ("JPEG", "RGB", size) and upright:
                 return photo.path.read_bytes()
         pixels = read.read(photo.path, smallest=float(min(size))).pixels
@@ -118,9 +117,10 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
 
 
 def scaled_size(photo: Photo, longest: int | None) -> tuple[int, int]:
-    """Returns a photo's width and height after its longer side was limited to `longest` pixels."""
+    """Returns the size that a photo is stored at: at most `longest` px, and `read.MOST_PIXELS`."""
     side = max(photo.width, photo.height)
-    shrink = min(1.0, (longest or side) / side)
+    most = read.largest_fraction(photo.width, photo.height)
+    shrink = min(most, (longest or side) / side)
     return max(1, round(shrink * photo.width)), max(1, round(shrink * photo.height))
 
 
@@ -139,15 +139,37 @@ def scale_points(
     return (points + 0.5) * factors - 0.5
 
 
-def list_images(root: Path) -> list[Path]:
-    """Returns the photos in a folder and below it, sorted; hidden ones are left out."""
+def list_images(root: Path, *, say: bool = False) -> list[Path]:
+    """Returns the photos in a folder and below it, sorted, as `find.pictures_below` tells them.
+
+    Args:
+      root: The folder.
+      say: Whether to name in the log what is left out.
+    """
+    paths, left_out = _find(root)
+    for one in left_out if say else []:
+        logging.warning("%s: left out %s", root, one)
+    return paths
+
+
+def _find(root: Path) -> find.Pictures:
     try:
-        return find.find_images(f"{glob.escape(str(root))}/**")
+        pictures = find.pictures_below(root)
     except FileNotFoundError:
+        raise MissingFileError(f"{root} is not there: check the path") from None
+    except OSError as error:
+        raise MachineError(f"{root} cannot be read ({error.strerror}): see to its rights") from None
+    besides = [
+        one._replace(paths=paths)
+        for one in pictures.left_out
+        if (paths := [path for path in one.paths if path != root / BOXES_FILE])
+    ]
+    if not pictures.paths:
+        remedy = f", but {'; '.join(map(str, besides))}" if besides else ": check the folder"
         raise MissingFileError(
-            f"{root} holds no image ({', '.join(find.SUFFIXES)}), nor do the folders in it: check "
-            "the folder, and convert files of other kinds"
-        ) from None
+            f"{root} holds no image ({kinds.NAMES}), nor do the folders in it{remedy}"
+        )
+    return pictures._replace(left_out=besides)
 
 
 def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
@@ -163,6 +185,7 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
         leave=False,
     )
     checked = list(zip(paths, results, strict=True))
+    sizes = {path: result for path, result in checked if not isinstance(result, str)}
     problems = [f"{path}: {result}" for path, result in checked if isinstance(result, str)]
     if len(problems) == len(paths):
         raise MissingFileError(
@@ -171,7 +194,10 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
         )
     if problems:
         logging.warning("%d photos cannot be read and are left out: %s", *_some(problems))
-    return {path: result for path, result in checked if not isinstance(result, str)}
+    remarks = [f"{path}: {'; '.join(s.remarks)}" for path, s in sizes.items() if s.remarks]
+    if remarks:
+        logging.warning("%d photos have impossible notes: %s", *_some(remarks))
+    return {path: (size.width, size.height) for path, size in sizes.items()}
 
 
 def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
@@ -205,14 +231,20 @@ def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Pa
         logging.warning("%s mentions %d photos that do not exist: %s", file, *_some(unused))
 
 
-def _decode(path: Path) -> tuple[int, int] | str:
+class _Size(NamedTuple):
+    width: int
+    height: int
+    remarks: tuple[str, ...]
+
+
+def _decode(path: Path) -> _Size | str:
     """Returns a photo's width and height, or why it cannot be decoded."""
     try:
         # At an eighth of its size every byte of a JPEG is still looked at.
         photo = read.read(path, smallest=1.0)
     except read.UnreadableImageError as error:
         return str(error)
-    return photo.width, photo.height
+    return _Size(photo.width, photo.height, photo.remarks)
 
 
 def _some(names: Sequence[str]) -> tuple[int, str]:

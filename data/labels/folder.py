@@ -64,7 +64,7 @@ class Labels(NamedTuple):
 
 def open_photos(root: Path) -> Photos:
     """Lists the photos in a folder and below it, and decodes each once."""
-    paths = layout.list_images(root)
+    paths = layout.list_images(root, say=True)
     sizes = layout.readable(paths)
     names = {path: path.relative_to(root).as_posix() for path in paths}
     unreadable = frozenset(names[path] for path in paths if path not in sizes)

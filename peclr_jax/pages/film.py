@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from peclr_jax import outputs
 from peclr_jax.pages.gallery import JSON, PAGE, Prediction, entries_file, json_entry
 from peclr_jax.pages.html import page, paragraph
 from peclr_jax.pages.skeleton import draw_on_image, legend
@@ -64,3 +65,4 @@ def film_page(
             add_html(paragraph(f"The film is damaged: {fault.reason}"))
         add_html(legend().partition("\n")[0])
         add_html(f'<video src="{OVERLAY}" controls loop muted style="max-width: 100%"></video>')
+        outputs.mark(folder)

@@ -1,29 +1,39 @@
-"""What a prediction leaves behind: one JSON file, overlays, and a page to look at."""
+"""What a prediction leaves behind: one JSON file, overlays, and pages to look at."""
 
 import html
 import io
 import itertools
 import json
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from peclr_jax import outputs
 from peclr_jax.files import write_bytes, writing
 from peclr_jax.geometry.crop import Square
-from peclr_jax.pages.html import image_tag, page, paragraph, table
+from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
+from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
 PAGE = "index.html"
 OVERLAYS = "overlays"
+THUMBNAILS = "thumbnails"
 THUMBNAIL_BYTES = 40_000
+PER_PAGE = 200
+"""Photos of a page, and files that are listed as skipped."""
+
+# Bytes of a name without its ending: file systems have 255 for all of it.
+_LONGEST_STEM = 200
 
 
 class Prediction(NamedTuple):
@@ -41,7 +51,11 @@ class Prediction(NamedTuple):
 
 
 class Gallery:
-    """Context manager that writes predictions as they come; the files appear if no error occurs."""
+    """Context manager that writes predictions as they come, `PER_PAGE` photos a page.
+
+    The first page and the JSON file appear if no error occurs; the workdir is marked as ours before
+    the first picture is written.
+    """
 
     def __init__(
         self, folder: Path, title: str, meta: Mapping[str, Any], *, thumbnail_side: int
@@ -52,48 +66,103 @@ class Gallery:
         self._skipped: list[Skipped] = []
         self._names: set[str] = set()
         self._stack = ExitStack()
+        self._first: list[str] = []
+        self._cards: list[str] = []
+        self._page = 1
 
     def __enter__(self) -> "Gallery":
         json_file = entries_file(self._folder / JSON, self._meta, self._skipped)
         self._add_entry = self._stack.enter_context(json_file)
-        self._add_html = self._stack.enter_context(page(self._folder / PAGE, self._title))
-        for note in self._meta["notes"]:
-            self._add_html(paragraph(note))
-        self._add_html(f"{legend()}\n<div class=cards>")
         return self
 
     def add(self, photo: Prepared, predictions: Sequence[Prediction]) -> None:
-        """Writes one image, its overlay and its card."""
-        overlay = self._unused_name(photo.path.stem) + ".jpg"
+        """Writes one image, its overlay, its thumbnail and its card."""
+        if not self._names:
+            outputs.mark(self._folder)
+        name = self._unused_name(photo.path.stem) + ".jpg"
         picture = photo.preview.copy()
         scale = np.array(picture.size) / (photo.width, photo.height)
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
-        write_bytes(self._folder / OVERLAYS / overlay, jpeg(picture))
-        entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{overlay}"}
+        write_bytes(self._folder / OVERLAYS / name, jpeg(picture))
+        entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{name}"}
         self._add_entry(entry)
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
-        self._add_html(card(entry, thumbnail))
+        write_bytes(self._folder / THUMBNAILS / name, thumbnail)
+        if len(self._cards) == PER_PAGE:
+            self._end_page(is_last=False)
+        self._cards.append(card(entry, f"{THUMBNAILS}/{name}", photo.remarks))
 
     def skip(self, skipped: Skipped) -> None:
         """Notes an image that could not be read."""
         self._skipped.append(skipped)
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
-        if error is None:
-            self._add_html("</div>")
-            if self._skipped:
-                rows = [(printable(s.path), s.reason) for s in self._skipped]
-                self._add_html(f"<h2>Skipped</h2>{table(rows, ('file', 'reason'))}")
+        try:
+            if error is None:
+                self._finish()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
         self._stack.__exit__(kind, error, traceback)
+
+    def _finish(self) -> None:
+        self._end_page(is_last=True)
+        self._write_page(1, self._first, is_last=self._page == 1)
+        for number in itertools.count(self._page + 1):  # of an earlier, larger prediction
+            if not (left := self._folder / page_name(number)).exists():
+                break
+            left.unlink()
+
+    def _end_page(self, *, is_last: bool) -> None:
+        # The first page is written last: it tells of all others, and of what was skipped.
+        if self._page == 1:
+            self._first = self._cards
+        else:
+            self._write_page(self._page, self._cards, is_last=is_last)
+        if not is_last:
+            self._page, self._cards = self._page + 1, []
+
+    def _write_page(self, number: int, cards: Sequence[str], *, is_last: bool) -> None:
+        title = self._title if number == 1 else f"{self._title}, page {number}"
+        links = navigation(number, is_last=is_last)
+        with page(self._folder / page_name(number), title) as add:
+            for note in self._meta["notes"]:
+                add(paragraph(note))
+            add(f"{links}{legend()}\n<div class=cards>")
+            for one in cards:
+                add(one)
+            add(f"</div>{links}")
+            if number == 1 and self._skipped:
+                rows = [(printable(s.path), s.reason) for s in self._skipped[:PER_PAGE]]
+                add(f"<h2>Skipped</h2>{table(rows, ('file', 'reason'))}")
+                if (more := len(self._skipped) - len(rows)) > 0:
+                    add(paragraph(f"and {more} more, which {JSON} lists", note=True))
 
     def _unused_name(self, stem: str) -> str:
         """Tells apart images of the same name in different folders or formats."""
+        if len(encoded := os.fsencode(stem)) > _LONGEST_STEM:
+            stem = encoded[:_LONGEST_STEM].decode(errors="ignore")
         candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
         # Some file systems take A for a.
         name = next(name for name in candidates if name.casefold() not in self._names)
         self._names.add(name.casefold())
         return name
+
+
+def page_name(number: int) -> str:
+    """Returns the file name of a page, counted from 1."""
+    return PAGE if number == 1 else f"{Path(PAGE).stem}_{number}.html"
+
+
+def navigation(number: int, *, is_last: bool) -> str:
+    """Returns the links to the pages before and after one; none if it is the only one."""
+    if number == 1 and is_last:
+        return ""
+    before = "" if number == 1 else f'<a href="{page_name(number - 1)}">&larr; previous page</a>'
+    first = "" if number <= 2 else f'<a href="{PAGE}">first page</a>'
+    after = "" if is_last else f'<a href="{page_name(number + 1)}">next page &rarr;</a>'
+    return f"<nav class=pages>{first}{before}<span>page {number}</span>{after}</nav>\n"
 
 
 @contextmanager
@@ -123,8 +192,14 @@ def entries_file(
         file.write(f'\n],\n"skipped": {json.dumps(reasons, indent=1)}}}\n')
 
 
-def card(entry: Mapping[str, Any], picture: bytes) -> str:
-    """Returns the HTML of one image (PNG or JPEG): its picture, and its hands to be turned."""
+def card(entry: Mapping[str, Any], picture: bytes | str, remarks: Sequence[str] = ()) -> str:
+    """Returns the HTML of one image: its picture, and its hands to be turned.
+
+    Args:
+      entry: What `predictions.json` says of it.
+      picture: PNG or JPEG, to be a part of the page; or the path of a file beside it.
+      remarks: What of it was ignored.
+    """
     name = printable(Path(entry["file"]))
     hands = []
     for hand in entry["hands"]:
@@ -134,8 +209,12 @@ def card(entry: Mapping[str, Any], picture: bytes) -> str:
             label += f", expected error {error:.3g} px"
         hands.append(f"<figure>{widget}<figcaption>{label}</figcaption></figure>")
     body = f"<div class=hands>{''.join(hands)}</div>" if hands else "<p class=note>no hand</p>"
-    title = html.escape(Path(name).name)
-    image = image_tag(picture, alt=f"{name} with its hands")
+    body += "".join(paragraph(remark, note=True) for remark in remarks)
+    title, alt = html.escape(Path(name).name), f"{name} with its hands"
+    if isinstance(picture, bytes):
+        image = image_tag(picture, alt=alt)
+    else:
+        image = image_file_tag(picture, (entry["width"], entry["height"]), alt=alt)
     return f'<div class=card title="{html.escape(name)}"><h3>{title}</h3>{image}{body}</div>'
 
 
@@ -156,12 +235,6 @@ def jpeg(image: Image.Image, *, side: int | None = None, most: int | None = None
         if most is None or buffer.tell() <= most:
             break
     return buffer.getvalue()
-
-
-def printable(path: PurePath) -> str:
-    """Returns a path as text without characters that steer a terminal or a page."""
-    text = path.as_posix().encode(errors="replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, Any]:

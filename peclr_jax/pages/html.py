@@ -2,10 +2,12 @@
 
 import base64
 import html
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
+from urllib.parse import quote
 
 from peclr_jax.errors import UserError
 from peclr_jax.files import writing
@@ -44,6 +46,20 @@ def image_tag(image: bytes | Path, *, alt: str = "") -> str:
         raise UserError(f"{name} is neither PNG nor JPEG: convert it")
     data = base64.b64encode(content).decode()
     return f'<img src="data:{kind};base64,{data}" alt="{html.escape(alt)}">'
+
+
+def image_file_tag(path: str, size: tuple[int, int], *, alt: str = "") -> str:
+    """Returns a picture that lies beside the page, read when the reader comes to it.
+
+    Args:
+      path: From the page, with slashes.
+      size: Width and height, of which only the ratio counts: it is kept free.
+      alt: Plain text.
+    """
+    # By their bytes, for names may hold some that are no text.
+    source = quote(os.fsencode(path))
+    sides = f'width="{size[0]}" height="{size[1]}"'
+    return f'<img src="{source}" alt="{html.escape(alt)}" {sides} loading="lazy">'
 
 
 def figure(image: bytes | Path, caption: str) -> str:

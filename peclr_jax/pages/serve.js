@@ -3,6 +3,7 @@
   "use strict";
   const PHOTO_SIDE = 1280; // px of the drawing's longer side: small photos, too, get smooth lines
   const FRAME_QUALITY = 0.92;
+  const MOST_PHOTOS = 200; // on the page: each takes megabytes of the browser's memory
   const at = (id) => document.getElementById(id);
   const results = new Map(); // card -> what the server has said
   let working = 0;
@@ -37,10 +38,11 @@
     tell();
     try {
       const answer = await ask(blob, name);
-      const bitmap = await createImageBitmap(blob);
+      // Browsers do not show all that the network reads: TIFF, HEIC.
+      const bitmap = await createImageBitmap(blob).catch(() => null);
       const shown = card ?? element("article", { className: "card result" });
       fill(shown, bitmap, answer);
-      bitmap.close();
+      bitmap?.close();
       results.set(shown, answer);
       if (!shown.isConnected) at("results").prepend(shown);
       shown.querySelectorAll("canvas.skeleton").forEach(SKELETONS.show);
@@ -56,7 +58,14 @@
 
   function queue(files) {
     at("errors").replaceChildren();
-    for (const file of files) line = line.then(() => predict(file, file.name || "pasted"));
+    const taken = [...files].slice(0, Math.max(0, MOST_PHOTOS - results.size));
+    for (const file of taken) line = line.then(() => predict(file, file.name || "pasted"));
+    if (taken.length < files.length) {
+      const sentence =
+        `${files.length - taken.length} of ${plural(files.length, "photo")} left out, as the page holds ` +
+        `${MOST_PHOTOS}: remove some, or predict a folder by configs/predict.py`;
+      at("errors").append(element("li", { textContent: sentence }));
+    }
   }
 
   function tell() {
@@ -125,12 +134,13 @@
   }
 
   function drawPhoto(canvas, bitmap, image) {
-    const scale = PHOTO_SIDE / Math.max(bitmap.width, bitmap.height);
-    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
-    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    const { width, height } = bitmap ?? image;
+    const scale = PHOTO_SIDE / Math.max(width, height);
+    canvas.width = Math.max(1, Math.round(width * scale));
+    canvas.height = Math.max(1, Math.round(height * scale));
     canvas.ariaLabel = `${image.file} with ${plural(image.hands.length, "hand")}`;
     const context = canvas.getContext("2d");
-    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    if (bitmap) context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     const zoom = [canvas.width / image.width, canvas.height / image.height];
     image.hands.forEach((hand, i) => {
       // Pixels of a photo have their origin at the first one's centre, those of a canvas at its corner.

@@ -23,9 +23,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peclr_jax.errors import MachineError, UserError
-from peclr_jax.pages.gallery import printable
 from peclr_jax.pages.skeleton import widget_script
 from peclr_jax.photos.boxes import HANDEDNESS
+from peclr_jax.photos.kinds import printable
 
 Predict = Callable[[bytes, str, str], dict[str, Any]]
 """Bytes of a photo, its name and the side of its hands -> a document to be sent as JSON."""

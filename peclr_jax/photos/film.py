@@ -1,7 +1,7 @@
 """Films read frame by frame as upright RGB pictures, and written, with FFmpeg by way of PyAV."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.files import writing_bytes
+from peclr_jax.photos import read
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 # A file may be called a film and be a list of other files, also of some on the network.
@@ -18,10 +19,13 @@ _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,av
 _SUPPOSED_RATE = Fraction(25)
 # In which presentation times are counted, of a second: a multiple of all usual rates.
 _CLOCK = 90_000
-
-
+# By how much the sides of pixels may differ that are taken for squares.
+_SQUARE = 0.03
+_UNTURNED = (1, 0), (0, 1)
 # Seconds by which the pictures may end before the file does, where it does not count them.
 _MOST_MISSING = 0.5
+# Frames a second of films of a plant that grows, and of a bullet.
+_SLOWEST, _FASTEST = Fraction(1, 3600), 10_000
 
 
 class Frame(NamedTuple):
@@ -51,25 +55,54 @@ class Film(NamedTuple):
     Attributes:
       rate: Frames a second, on average; supposed where the file says nothing.
       frames: How many; None if unknown.
+      is_timed: Whether the frames' own times are to be believed.
+      remarks: What it says that cannot be, and was ignored.
     """
 
     path: Path
     rate: Fraction
     frames: int | None
+    is_timed: bool = True
+    remarks: tuple[str, ...] = ()
 
 
 def describe_film(path: Path) -> Film:
     """Opens a film, to learn whether that is possible.
 
     Raises:
-      UserError: A file that holds no film.
+      UserError: A file that holds no film, or one of too large pictures.
     """
     with _opened(path) as (container, stream):
-        rate = Fraction(stream.average_rate or stream.guessed_rate or _SUPPOSED_RATE)
+        import av
+
+        width, height = stream.codec_context.width, stream.codec_context.height
+        if width * height > read.MOST_PIXELS:
+            most = read.MOST_PIXELS // 10**6
+            raise UserError(
+                f"{path} has frames of {width}x{height} px, more than {most} million pixels: "
+                "shrink it, as by `ffmpeg -i FILM -vf scale=3840:-2 SMALL.mp4`"
+            )
+        said = [rate for rate in (stream.average_rate, stream.guessed_rate) if rate]
+        rate = next((r for r in said if _SLOWEST <= r <= _FASTEST), _SUPPOSED_RATE)
+        remarks, is_timed = [], not said or rate == said[0]
+        if not is_timed:
+            remarks.append(f"its rate, {said[0]} frames a second, is of no camera: {rate} is taken")
         frames = stream.frames or None
         if frames is None and container.duration:
             frames = round(container.duration / 1_000_000 * rate) or None
-        return Film(path, rate, frames)
+        if frames is not None and not 0 < frames <= path.stat().st_size:
+            remarks.append(f"its number of frames, {frames}, does not fit into the file")
+            frames = None
+        pixel = stream.sample_aspect_ratio or 1
+        if abs(pixel - 1) > _SQUARE:
+            remarks.append(
+                f"its pixels are {pixel} times as wide as high, and hands are seen squeezed: make "
+                "them square by `ffmpeg -i FILM -vf scale=iw*sar:ih,setsar=1 SQUARE.mp4`"
+            )
+        with suppress(StopIteration, av.error.FFmpegError):
+            if _turn(next(container.decode(stream))) is None:
+                remarks.append("its turn is by no right angle, and was ignored")
+        return Film(path, Fraction(rate), frames, is_timed, tuple(remarks))
 
 
 def read_frames(film: Film) -> Iterator[Frame | Fault]:
@@ -89,7 +122,8 @@ def read_frames(film: Film) -> Iterator[Frame | Fault]:
                     if image.shape != (shape := shape or image.shape):
                         yield Fault(number, "its pictures change their size")
                         return
-                    time = float(number / film.rate) if picture.time is None else picture.time
+                    is_timed = film.is_timed and picture.time is not None
+                    time = picture.time if is_timed else float(number / film.rate)
                     first = time if first is None else first
                     yield Frame(number, time - first, image)
                     number += 1
@@ -173,4 +207,26 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
 def _upright(picture: Any) -> UInt8[np.ndarray, "height width 3"]:
     """Returns a frame as it is to be seen: phones note how they were held."""
     image = picture.to_ndarray(format="rgb24")
-    return np.ascontiguousarray(np.rot90(image, round(picture.rotation / 90)))
+    (right, down), (right_of_y, down_of_y) = _turn(picture) or _UNTURNED
+    if not right:  # The frame's lines become columns.
+        image, right, down_of_y = image.transpose(1, 0, 2), right_of_y, down
+    return np.ascontiguousarray(image[::down_of_y, ::right])
+
+
+def _turn(picture: Any) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Returns where a frame's x and y axes point when it is seen, each as (right, down).
+
+    None if they are not at right angles, which is what broken files say.
+    """
+    from av.sidedata.sidedata import Type
+
+    noted = picture.side_data.get(Type.DISPLAYMATRIX)
+    if noted is None:
+        return _UNTURNED
+    matrix = np.frombuffer(bytes(noted), np.int32).reshape(3, 3)[:2, :2] / 65536
+    sides = np.linalg.norm(matrix, axis=1, keepdims=True)
+    axes = np.round(matrix / np.maximum(sides, 1e-9)).astype(int)
+    if np.abs(matrix - sides * axes).max() > 0.01 or abs(np.linalg.det(axes)) != 1:
+        return None
+    (a, b), (c, d) = axes.tolist()
+    return (a, b), (c, d)

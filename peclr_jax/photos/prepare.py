@@ -70,6 +70,7 @@ class Prepared(NamedTuple):
       width, height: Of the photo, pixels.
       focal_from: Source of the focal length: "boxes", "config", "exif" or "guess".
       preview: The whole photo, resized, to draw on.
+      remarks: What of it was ignored or not looked at, and why.
     """
 
     path: Path
@@ -79,6 +80,7 @@ class Prepared(NamedTuple):
     focal_from: str
     subjects: list[Subject]
     preview: Image.Image
+    remarks: tuple[str, ...] = ()
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:
@@ -128,7 +130,14 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
     subjects = [_subject(photo, hand, options) for hand in request.hands]
     focal_px, focal_from = _focal(photo, request, options)
     preview = _preview(photo.pixels.image, options.preview_side)
-    return Prepared(path, photo.width, photo.height, focal_px, focal_from, subjects, preview)
+    size = photo.width, photo.height
+    remarks = photo.remarks
+    if max(size) > search.MOST_ASPECT * min(size) and any(len(s.squares) > 1 for s in subjects):
+        remarks += (
+            f"it is more than {search.MOST_ASPECT:.0f} times as long as wide: hands between the "
+            "places where it was searched may be missed; cut it into shorter pieces",
+        )
+    return Prepared(path, *size, focal_px, focal_from, subjects, preview, remarks)
 
 
 def prepare_all(

@@ -2,17 +2,43 @@
 
 import io
 import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
+from peclr_jax.photos import kinds
 from peclr_jax.photos.crop import Window
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
+"""Formats that are read besides HEIC, in Pillow's words: some of its others start programs."""
+
 SMALLEST_SIDE = 16  # px
+MOST_PIXELS = 64_000_000
+"""Pixels that are kept of a photo: larger ones are reduced by a power of two."""
+
+# JPEGs are decoded at an eighth of their sides where need be, so that three times as many pixels
+# take less memory than those of another format. Progressive ones are held whole while decoded.
+_LARGER_JPEGS = 3
+# Angles of view across the diagonal that lenses have, from the longest to a fisheye.
+_ANGLES_DEG = 1.0, 150.0
+# Aspect of the widest sensors and screens: what is longer was stitched, or cut out.
+_WIDEST = 2.5
+_FULL_FRAME = math.hypot(36, 24)  # mm
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnreadableImageError(UserError):
@@ -25,12 +51,14 @@ class Photo(NamedTuple):
     Attributes:
       width, height: At full size, pixels.
       focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF if known.
+      remarks: What its notes say that cannot be, and was ignored.
     """
 
     width: int
     height: int
     pixels: Window
     focal_35mm: float | None
+    remarks: tuple[str, ...] = ()
 
 
 def read(
@@ -39,29 +67,86 @@ def read(
     smallest: float = math.inf,
     reduction: float = math.inf,
 ) -> Photo:
-    """Reads a JPEG, PNG or WebP file of any mode; of animations the first frame.
+    """Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF, by what it holds; of several the first.
 
     Args:
       source: The file, or its bytes as one in memory; or an image, taken as a file's content.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
-      reduction: Largest factor by which the file's size is reduced.
+      reduction: Largest factor by which the file's size is reduced, but for photos of more than
+        `MOST_PIXELS`.
     """
-    try:
-        if isinstance(source, Image.Image):
+    if isinstance(source, Image.Image):
+        with _explained():
             return _decode(source, smallest, reduction)
-        with Image.open(source, formats=FORMATS) as image:
-            return _decode(image, smallest, reduction)
+    with opened(source) as image:
+        return _decode(image, smallest, reduction)
+
+
+@contextmanager
+def opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
+    """Opens a picture by what it holds, to be decoded within the block.
+
+    Raises:
+      UnreadableImageError: Here or within the block, with the decoder's reason.
+    """
+    with _explained(), ExitStack() as stack:
+        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        head = file.read(kinds.HEAD)
+        file.seek(0)
+        if head.startswith(b"\xff\xd8\xff"):
+            # Of several pictures in a JPEG this class knows the first alone, and it has no limit.
+            image: Image.Image = stack.enter_context(jpeg := JpegImageFile(file))
+            _check_size(jpeg)
+        else:
+            try:
+                image = stack.enter_context(Image.open(file, formats=_formats(head)))
+            except UnidentifiedImageError:
+                raise UnreadableImageError(kinds.why_unreadable(head)) from None
+        yield image
+
+
+def _formats(head: bytes) -> tuple[str, ...]:
+    """Returns the formats to try, with HEIC's decoder loaded where it is needed."""
+    if not kinds.is_heic(head):
+        return FORMATS
+    try:
+        import pi_heif
+    except ImportError:
+        return FORMATS
+    pi_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
     except UnreadableImageError:
         raise
-    except UnidentifiedImageError:
-        raise UnreadableImageError("not a JPEG, PNG or WebP image") from None
     except Image.DecompressionBombError:
-        most = round(2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
-        raise UnreadableImageError(f"more than {most} million pixels; shrink it") from None
+        raise _too_large(2) from None
     except Exception as error:
         # Decoders raise errors of every type on broken files, and the other images must go on.
-        raise UnreadableImageError(f"cannot be decoded ({error})") from error
+        is_of_system = isinstance(error, OSError) and error.errno is not None
+        remedy = "see to the file and its rights" if is_of_system else "copy it again"
+        raise UnreadableImageError(f"cannot be decoded ({error}): {remedy}") from error
+
+
+def _check_size(jpeg: JpegImageFile) -> None:
+    times = 2 if jpeg.info.get("progressive") else 2 * _LARGER_JPEGS
+    if Image.MAX_IMAGE_PIXELS and math.prod(jpeg.size) > times * Image.MAX_IMAGE_PIXELS:
+        raise _too_large(times)
+
+
+def _too_large(times: int) -> UnreadableImageError:
+    most = round(times * (Image.MAX_IMAGE_PIXELS or 0) / 1e6)
+    return UnreadableImageError(f"more than {most} million pixels; shrink it")
+
+
+def largest_fraction(width: int, height: int) -> float:
+    """Returns which power of 1/2 a photo's sides are reduced by, to `MOST_PIXELS` at most."""
+    return 0.5 ** max(0, math.ceil(math.log2(max(width * height, 1) / MOST_PIXELS) / 2))
 
 
 def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
@@ -70,22 +155,89 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
         raise UnreadableImageError(
             f"{full[0]}x{full[1]} px is too small to show a hand (at least {SMALLEST_SIDE} px)"
         )
-    exif = image.getexif()
-    focal = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
-    fraction = max(smallest / min(full), 1 / reduction)
-    if fraction < 1:
-        image.draft(image.mode, (math.ceil(full[0] * fraction), math.ceil(full[1] * fraction)))
+    most = largest_fraction(*full)
+    fraction = min(max(smallest / min(full), 1 / reduction), most)
+    if fraction < 1 and isinstance(image, JpegImageFile):
+        factor = 2 ** math.floor(-math.log2(max(fraction, 1 / 8)) + 1e-9)
+        image.draft(image.mode, (full[0] // factor, full[1] // factor))
+    image.load()  # TIFFs are turned here, and their note of it is gone.
     # The decoded size is rounded up, so that its ratio to the full size is not the scale.
-    scale = 1 / 2 ** round(math.log2(full[0] / image.size[0]))
-    turned = exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    upright = to_rgb(ImageOps.exif_transpose(image))
-    width, height = full[::-1] if turned else full
-    pixels = Window(upright, -0.5, -0.5, (scale, scale))
-    return Photo(width, height, pixels, _positive(focal))
+    scale = 1 / 2 ** round(math.log2(max(full) / max(image.size)))
+    orientation, focal, remarks = _notes(image)
+    turn = _TURNS.get(orientation)
+    upright = image if image.mode == "RGB" and turn else to_rgb(image)
+    if scale > most:
+        upright = upright.reduce(round(scale / most))
+        scale = most
+    if turn is not None:
+        upright = upright.transpose(turn)
+    width, height = full[::-1] if orientation >= 5 else full
+    if focal is not None and max(full) > _WIDEST * min(full):
+        focal = None
+        remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)
+    return Photo(width, height, Window(upright, -0.5, -0.5, (scale, scale)), focal, remarks)
+
+
+def seen_size(path: Path) -> tuple[int, int] | None:
+    """Returns the width and height of a photo as it is seen, not decoded; None if it is broken."""
+    try:
+        with opened(path) as image:
+            # Pillow tells the size of TIFFs as they are seen.
+            turned = image.format != "TIFF" and orientation_of(image) >= 5
+            return image.size[::-1] if turned else image.size
+    except UnreadableImageError as error:
+        if is_machine_fault(error):
+            raise
+        return None
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Returns the EXIF orientation of an image, 1 to 8; 1, upright, where it says none of these."""
+    return _notes(image)[0]
+
+
+def _notes(image: Image.Image) -> tuple[int, float | None, tuple[str, ...]]:
+    """Returns orientation, focal length in 35 mm film, and what is said that cannot be."""
+    try:
+        exif = image.getexif()
+        said: Any = exif.get(ExifTags.Base.Orientation)
+        focal: Any = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
+    except Exception:  # Of every type, from files that other programs have edited.
+        return 1, None, ("its EXIF notes are broken and were ignored",)
+    remarks = []
+    # Zero is how cameras say that they do not know.
+    if (orientation := _whole(said)) not in range(1, 9):
+        if said not in (None, 0):
+            remarks.append(f"its EXIF orientation, {said!r:.20}, is none of 1 to 8 and was ignored")
+        orientation = 1
+    if not (length := _plausible(focal)) and focal not in (None, 0):
+        remarks.append(
+            f"its EXIF focal length, {focal!s:.20} mm for 35 mm film, is of no camera and was "
+            "ignored"
+        )
+    return orientation, length, tuple(remarks)
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and value in range(1, 9) else 0
+
+
+def _plausible(focal_35mm: Any) -> float | None:
+    """Returns a focal length for 35 mm film, mm, None if no lens has one like it."""
+    try:
+        number = float(focal_35mm)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    angle = math.degrees(2 * math.atan2(_FULL_FRAME / 2, number))
+    return number if _ANGLES_DEG[0] <= angle <= _ANGLES_DEG[1] else None
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Converts any mode to 8-bit RGB; transparent pixels become white."""
+    if image.mode == "F":
+        raise UnreadableImageError("its pixels are fractions: save it with 8 bits a colour")
+    if image.mode == "I" and np.asarray(image).max() > 65535:
+        raise UnreadableImageError("its pixels have 32 bits: save it with 8 bits a colour")
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
@@ -97,17 +249,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _positive(value: object) -> float | None:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, ZeroDivisionError):
-        return None
-    return number if 0 < number < math.inf else None
-
-
 def focal_from_35mm(focal_35mm: float, size: tuple[int, int]) -> float:
     """Converts a focal length (mm) for 35 mm film to pixels, by equal angle across the diagonal."""
-    return focal_35mm / math.hypot(36, 24) * math.hypot(*size)
+    return focal_35mm / _FULL_FRAME * math.hypot(*size)
 
 
 def focal_from_field_of_view(angle_deg: float, size: tuple[int, int]) -> float:

@@ -20,6 +20,10 @@ _WIDE = 1.3
 # Sides of the windows over the photo's shorter side, and the largest step between them over their
 # own side. A hand of half a window's side lies wholly in one of them.
 _SIDES, _STEP = (1.0, 0.5), 2 / 3
+# Most windows in a row.
+_MOST = 32
+MOST_ASPECT = _SIDES[-1] * (1 + (_MOST - 1) * _STEP)
+"""Aspect beyond which the windows would be too many, and are laid farther apart: 10.8."""
 # Two hands of which more than this of the smaller one's box is shared are taken for one.
 _MOST_SHARED = 0.5
 
@@ -33,6 +37,9 @@ def windows(central: Square, width: int, height: int, search: Search) -> tuple[S
       height: Of the photo, pixels.
       search: "center": the central square alone; "windows": the others, too; "auto": these in
         photos that are clearly wider than high, or higher than wide.
+
+    Returns:
+      The squares, 129 at most: in photos beyond an aspect of `MOST_ASPECT` they lie farther apart.
     """
     shorter, longer = sorted((width, height))
     if search == "center" or (search == "auto" and longer <= _WIDE * shorter):
@@ -47,7 +54,7 @@ def windows(central: Square, width: int, height: int, search: Search) -> tuple[S
 def _centres(length: int, side: float) -> list[float]:
     """Returns the centres of windows that cover a length, in pixels from the first one's centre."""
     room = length - side
-    count = 1 + math.ceil(room / (_STEP * side) - 1e-6)
+    count = min(_MOST, 1 + math.ceil(room / (_STEP * side) - 1e-6))
     return [(side - 1) / 2 + room * i / max(1, count - 1) for i in range(count)]
 
 

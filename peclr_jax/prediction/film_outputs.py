@@ -10,10 +10,11 @@ from peclr_jax.hands.smoothing import OneEuro
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.pages.film import OVERLAY, film_page
-from peclr_jax.pages.gallery import PAGE, printable
+from peclr_jax.pages.gallery import PAGE
 from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Request
 from peclr_jax.photos.film import Fault, Film, Frame, read_frames
+from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Skipped
 from peclr_jax.prediction.films import Tracker, follow_hands, smooth
 from peclr_jax.prediction.formats import convert, read_formats
@@ -64,6 +65,7 @@ def predict_film(
     if spec.smooth:
         followed = smooth(followed, OneEuro(spec.min_cutoff, spec.beta))
     name = printable(film.path)
+    say(*(f"{name}: {remark}" for remark in film.remarks))
     with film_page(workdir, f"Hands in {name}", meta, skipped, size=size, rate=film.rate) as add:
         for frame, photo, found in report(followed, f"Predicting {name}", film.frames):
             add(frame.number, frame.time, photo, found)

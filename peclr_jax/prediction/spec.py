@@ -41,8 +41,8 @@ class PredictSpec(Spec):
       checkpoint: "released", the network in the package; else a fine-tuning run's folder, that of
         one of its steps, or a file of configs/release.py.
       init: A network of PyTorch's in its place.
-      images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP. Or one film: MP4, MOV, MKV,
-        WebM, AVI.
+      images: A file, a folder with all in it, or a glob in quotes; JPEG, PNG, WebP, AVIF, HEIC,
+        TIFF, BMP, GIF. Or one film: MP4, MOV, MKV, WebM, AVI.
       boxes: JSON of where the hands are, and of which side; "" to search each photo. Those
         of a film are of its first frame.
       handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in

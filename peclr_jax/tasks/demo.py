@@ -19,7 +19,8 @@ from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
 from peclr_jax.pages.terminal import say
-from peclr_jax.photos.find import SUFFIXES, find_images
+from peclr_jax.photos.find import find_images
+from peclr_jax.photos.kinds import NAMES
 from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
@@ -104,7 +105,7 @@ def check_photos(photos: str) -> None:
     except MissingFileError:
         raise MissingFileError(
             f"--config.photos={photos} names no photos: give a file, a folder or a glob of images "
-            f"({', '.join(SUFFIXES)}), or leave it out for rendered hands"
+            f"({NAMES}), or leave it out for rendered hands"
         ) from None
 
 

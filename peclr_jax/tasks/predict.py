@@ -1,6 +1,8 @@
 """3D hands in anyone's photos and films, from a fine-tuned network."""
 
+import itertools
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -9,11 +11,12 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import open_estimator
-from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
+from peclr_jax.pages.gallery import JSON, PAGE, Gallery
 from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Hand, requests
 from peclr_jax.photos.film import describe_film
-from peclr_jax.photos.find import find_film, find_images
+from peclr_jax.photos.find import Pictures, find_film, find_pictures
+from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Skipped, prepare_all
 from peclr_jax.photos.search import Search
 from peclr_jax.prediction.film_outputs import predict_film
@@ -28,6 +31,7 @@ from peclr_jax.prediction.spec import (
     options_of,
 )
 
+_REMARKS = 10
 SOME_SKIPPED = 4
 """Exit code of a run that did all images but those it could not read."""
 
@@ -52,9 +56,11 @@ def tell(summary: Summary, workdir: Path) -> None:
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
-    """Writes `predictions.json`, `index.html` and `overlays/`, or `overlay.mp4`, to `workdir`."""
+    """Writes `predictions.json`, pages and `overlays/`, or `overlay.mp4`, to `workdir`."""
     film = find_film(spec.images)
-    paths = [film] if film else find_images(spec.images)
+    pictures = Pictures([film], []) if film else find_pictures(spec.images)
+    paths = pictures.paths
+    say(*(f"left out {left_out}" for left_out in pictures.left_out))
     wanted = requests(paths, spec.boxes, spec.handedness)
     opened = film and describe_film(film)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
@@ -69,6 +75,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
     images, found, skipped = 0, 0, []
+    remarks: dict[str, list[Path]] = {}
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
         photos = prepare_all(paths, wanted, options, spec.decode_threads)
         results = predict_photos(
@@ -87,6 +94,8 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 say(f"skipped {printable(result.path)}: {result.reason}")
             else:
                 gallery.add(*result)
+                for remark in result[0].remarks:
+                    remarks.setdefault(remark, []).append(result[0].path)
                 images += 1
                 found += len(result[1])
         if not images:
@@ -94,8 +103,21 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
+    tell_remarks(remarks)
     convert(workdir, read_formats(spec.formats))
     return Summary(images, found, len(skipped), time.perf_counter() - began)
+
+
+def tell_remarks(remarks: Mapping[str, Sequence[Path]]) -> None:
+    """Prints what of photos was ignored or not looked at: each remark once, the first few of all.
+
+    The pages have them all.
+    """
+    for remark, paths in itertools.islice(remarks.items(), _REMARKS):
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        say(f"{printable(paths[0])}{more}: {remark}")
+    if len(remarks) > _REMARKS:
+        say(f"{len(remarks) - _REMARKS} more remarks of this kind are on the pages.")
 
 
 def _views(hand: Hand, search: Search, tells_error: bool) -> int:

@@ -113,6 +113,7 @@ def open_predictor(spec: ServeSpec) -> server.Predict:
             raise UserError(f"{name}: {result.reason}")
         asked = specs.changed(settings, {"handedness": handedness}, "the request")
         meta = describe(asked, estimator, bone_length)
+        meta["notes"] += [f"{name}: {remark}" for remark in result[0].remarks]
         return {"meta": meta, "images": [json_entry(*result)], "skipped": []}
 
     return predict

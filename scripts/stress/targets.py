@@ -284,7 +284,7 @@ def regressors(folder: Path) -> Case:
 
 
 def photos(folder: Path) -> Case:
-    """JPEG, PNG and WebP bytes, through reading, cutting out and encoding again."""
+    """Bytes of pictures of every kind, through reading, cutting out and encoding again."""
     exif = Image.Exif()
     exif[0x0112] = 6
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8)
@@ -292,7 +292,10 @@ def photos(folder: Path) -> Case:
     Image.fromarray(noise).save(folder / "progressive.jpg", progressive=True)
     Image.fromarray(noise).convert("P").save(folder / "palette.png")
     Image.fromarray(noise).convert("RGBA").save(folder / "alpha.png")
-    Image.fromarray(noise).save(folder / "frame.bmp")
+    for name in ("frame.bmp", "page.tif", "film.gif", "phone.avif"):
+        Image.fromarray(noise).save(folder / name)
+    several = {"save_all": True, "append_images": [Image.fromarray(noise[::-1])]}
+    Image.fromarray(noise).save(folder / "several.jpg", "MPO", exif=exif, **several)
     found = sorted(folder.iterdir())
     found += sorted(p for p in IMAGES.rglob("*.*") if p.suffix != ".json")
     options = prepare.Options(32, LookingRule(central_box=0.5), 64, 0.0, 40.0)

@@ -97,6 +97,13 @@ def test_corrected_labels_are_preferred(records, raw):
     np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.04, rtol=1e-3)
 
 
+def test_a_byte_order_mark_is_no_number(raw):
+    before = layout.read_frames(raw / "data").keypoints_3d
+    for path in raw.rglob("*3D.txt"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    np.testing.assert_array_equal(layout.read_frames(raw / "data").keypoints_3d, before)
+
+
 def test_annotations_may_lie_beside_the_sequences(records, raw):
     (raw / "annotations").mkdir()
     for path in raw.glob("data/*/annotations/*.txt"):

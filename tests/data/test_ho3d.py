@@ -110,6 +110,13 @@ def test_the_official_list_is_understood(shared, tmp_path):
         layout.read_evaluation(root, "v2", root)
 
 
+def test_a_byte_order_mark_is_no_name(raw):
+    before = layout.read_train(raw / "HO3D_v2", "v2").images
+    listed = raw / "HO3D_v2" / "train.txt"
+    listed.write_bytes(b"\xef\xbb\xbf" + listed.read_bytes())
+    assert layout.read_train(raw / "HO3D_v2", "v2").images == before
+
+
 def test_the_archive_itself_will_do(prepared, tmp_path):
     """With the ground truth, which is another download, beside it."""
     raw = tmp_path / "raw"

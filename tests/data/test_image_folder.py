@@ -9,7 +9,7 @@ import pytest
 from absl import logging
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import Image
 
 from data import schema
 from data.image_folder import layout
@@ -166,25 +166,6 @@ def test_a_single_photo_is_trained_on(photos, prepared):
     assert set(prepared(folder).info.splits) == {"train"}
 
 
-def test_upright_jpegs_are_stored_byte_for_byte(dummy):
-    records = by_photo(dummy, ENCODED)
-    assert records[TABLE][0]["image"] == (DUMMY / "table.jpg").read_bytes()
-    for hands in records.values():
-        assert all(hand["image"].startswith(b"\xff\xd8") for hand in hands)
-
-
-def test_photos_are_turned_upright(photos, prepared):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6  # to be turned clockwise by a quarter
-    folder = photos({})
-    folder.mkdir()
-    lying = gradient(40, 60).transpose(Image.Transpose.ROTATE_90)
-    lying.save(folder / "a.jpg", exif=exif, quality=95)
-    (record,) = by_photo(prepared(folder))[0]
-    difference = record["image"].astype(int) - np.asarray(gradient(40, 60), int)
-    assert np.abs(difference).mean() < 3
-
-
 def test_shrinking_moves_the_labels_along(photos, prepared):
     points = [[0, 0], [1535, 1023], [700.5, 300.25], *[None] * 18]
     hand = {"box": [100, 200, 500, 800], "keypoints": points}
@@ -207,52 +188,12 @@ def test_shrinking_moves_the_labels_along(photos, prepared):
     assert raw[1][0]["image"] == (folder / "small.jpg").read_bytes()
 
 
-def test_large_jpegs_are_shrunk_whole(photos, prepared):
-    """They are decoded at a fraction of their size, whose last pixels reach over the border."""
-    folder = photos({"a.jpg": gradient(1561, 2081)})
-    (record,) = by_photo(prepared(folder, "1024px"))[0]
-    assert record["image"].shape == (1024, 768, 3)
-    expected = np.asarray(gradient(768, 1024), int)
-    assert np.abs(record["image"].astype(int) - expected)[..., :2].max() <= 6
-
-
-def test_photos_of_other_kinds(photos, prepared):
-    files = {
-        "grey.jpg": gradient(30, 20).convert("L"),
-        "four.jpg": gradient(30, 20).convert("CMYK"),
-        "clear.png": gradient(30, 20).convert("RGBA"),
-        "UPPER.PNG": gradient(30, 20),
-    }
-    records = by_photo(prepared(photos(files)))
-    assert [hands[0]["image"].shape for hands in records.values()] == [(20, 30, 3)] * 4
-
-
 @pytest.fixture
 def said(monkeypatch):
     """The warnings."""
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
     return said
-
-
-def test_unreadable_and_hidden_files_are_left_out(photos, prepared, said):
-    whole = (DUMMY / "table.jpg").read_bytes()
-    files = {
-        "a.jpg": whole,
-        "b.jpg": whole[:-4000],
-        "below/c.png": HTML.encode(),
-        ".hidden.jpg": whole,
-        ".thumbnails/d.jpg": whole,
-        "notes.txt": b"",
-        "tiny.png": gradient(5, 5),
-    }
-    builder = prepared(photos(files))
-    assert sum(counts(builder).values()) == 1
-    assert builder.info.metadata["unreadable_files"] == 3
-    (warning,) = said
-    assert warning.startswith("3 photos cannot be read and are left out: ")
-    for name in ("b.jpg: cannot be decoded", "c.png: not a JPEG", "tiny.png: 5x5 px is too small"):
-        assert name in warning
 
 
 def test_keys_that_fit_nothing_are_said(raw, said):
@@ -311,11 +252,6 @@ def test_a_path_tells_photos_of_one_name_apart(photos, prepared):
     folder = photos(files, {"below/a.png": [{"box": [1, 2, 3, 4]}], "a.png": []})
     (record,) = by_photo(prepared(folder))[0]
     assert record["image"].shape == (30, 30, 3)
-
-
-def test_folders_may_have_any_name(photos, tmp_path):
-    folder = photos({"a [1] *.png": gradient(20, 20)}).rename(tmp_path / "of [2] *")
-    assert len(layout.read_folder(folder).photos) == 1
 
 
 def test_real_photos(shared, prepared):

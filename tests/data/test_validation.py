@@ -31,6 +31,15 @@ def test_numbers_are_the_files_to_the_last_bit(write):
     np.testing.assert_array_equal(read(write(" \n[1, 2.5, -3e-2]"), ()), [1, 2.5, -0.03])
 
 
+@pytest.mark.parametrize("text", ["[[1, 2.5], [3, 4]]", "[[1, 2.5], [NaN, 4]]"])
+def test_a_byte_order_mark_is_no_mistake(write, text):
+    path = write(text)
+    parts = list(validation.stream(path, "item", "fetch it again"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert list(validation.stream(path, "item", "fetch it again")) == parts
+    assert len(parts) == 2
+
+
 def test_memory_is_the_arrays_own(write):
     values = np.random.default_rng(0).random((4000, 21, 3))
     path = write(values.tolist())

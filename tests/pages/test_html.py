@@ -19,7 +19,8 @@ def png():
 def test_names_on_pages_are_text(tmp_path):
     evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
     hand = {"handedness": "right", "keypoints_3d": np.zeros((21, 3)).tolist()}
-    parts = [card({"file": evil, "hands": [hand]}, png()), figure(png(), evil)]
+    entry = {"file": evil, "hands": [hand], "width": 4, "height": 4}
+    parts = [card(entry, png()), card(entry, evil, [evil]), figure(png(), evil)]
     with page(tmp_path / "page.html", evil):
         pass
     head = (tmp_path / "page.html").read_text().partition("<script>")[0]  # ours follows

@@ -1,5 +1,7 @@
 """Films written and read again; those that are damaged, turned, or none."""
 
+import struct
+import sys
 from fractions import Fraction
 
 import av
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 from peclr_jax.errors import UserError
+from peclr_jax.photos import read
 from peclr_jax.photos.film import Fault, describe_film, read_frames, writing_film
 
 TIMES = [0.0, 0.1, 0.25, 0.3, 0.4, 0.6]
@@ -60,6 +63,108 @@ def test_films_of_phones_are_turned_upright(tmp_path):
     frame = next(read_frames(describe_film(path)))
     assert frame.image.shape == (64, 48, 3)
     assert frame.image[5, -5, 0] > 200 > 50 > frame.image[5, 5, 0]
+
+
+def matrix(a, b, c, d):
+    return struct.pack(">9i", *(round(65536 * x) for x in (a, b, 0, c, d, 0, 0, 0)), 0x40000000)
+
+
+def with_matrix(folder, noted):
+    content = save(folder / "film.mp4").read_bytes()
+    at = content.index(IDENTITY, content.index(b"tkhd"))
+    path = folder / "turned.mp4"
+    path.write_bytes(content[:at] + noted + content[at + len(noted) :])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("noted", "corner"),
+    [
+        ((1, 0, 0, 1), "top left"),
+        ((0, 1, -1, 0), "top right"),
+        ((-1, 0, 0, -1), "bottom right"),
+        ((0, -1, 1, 0), "bottom left"),
+        # Mirrored, as by cameras that show the person who holds them.
+        ((-1, 0, 0, 1), "top right"),
+        ((1, 0, 0, -1), "bottom left"),
+        ((0, 1, 1, 0), "top left"),
+        ((0, -1, -1, 0), "bottom right"),
+        # Twice as large, which players do not heed either.
+        ((2, 0, 0, 2), "top left"),
+    ],
+)
+def test_films_are_turned_and_mirrored_as_noted(tmp_path, noted, corner):
+    film = describe_film(with_matrix(tmp_path, matrix(*noted)))
+    image = next(read_frames(film)).image
+    assert film.remarks == ()
+    assert image.shape == ((48, 64, 3) if noted[0] else (64, 48, 3))
+    down, right = (-5 if side in ("bottom", "right") else 5 for side in corner.split())
+    assert image[down, right, 0] > 200 > 50 > image[-down, -right, 0]
+
+
+@pytest.mark.parametrize(
+    "noted",
+    [bytes(36), b"\x7f" * 36, matrix(0.7, 0.7, -0.7, 0.7), matrix(0.98, 0.17, -0.17, 0.98)],
+    ids=["zero", "largest", "45 degrees", "10 degrees"],
+)
+def test_other_turns_are_ignored_and_said(tmp_path, noted):
+    film = describe_film(with_matrix(tmp_path, noted))
+    assert "turn" in film.remarks[0]
+    assert next(read_frames(film)).image.shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize(("scale", "rate"), [(1, 10**9), (10**9, 1), (1, 20_000)])
+def test_impossible_rates_are_ignored_and_said(tmp_path, scale, rate):
+    noise(tmp_path / "film.avi")
+    content = (tmp_path / "film.avi").read_bytes()
+    at = content.index(b"strh") + 28
+    path = tmp_path / "odd.avi"
+    path.write_bytes(content[:at] + struct.pack("<II", scale, rate) + content[at + 8 :])
+    film = describe_film(path)
+    assert "frames a second" in film.remarks[0]
+    times = [frame.time for frame in read_frames(film)]
+    assert len(times) == 20
+    np.testing.assert_allclose(np.diff(times), 1 / float(film.rate))
+    assert 1 <= film.rate <= 100
+
+
+def test_without_its_library_films_are_refused(tmp_path, monkeypatch):
+    path = save(tmp_path / "film.mp4")
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(UserError, match="pip install av"):
+        describe_film(path)
+
+
+def test_a_number_of_frames_that_cannot_be_is_unknown(tmp_path):
+    noise(tmp_path / "film.avi")
+    content = (tmp_path / "film.avi").read_bytes()
+    path = tmp_path / "odd.avi"
+    for name, after in ((b"avih", 24), (b"strh", 40)):
+        at = content.index(name) + after
+        content = content[:at] + struct.pack("<I", 2**31 - 1) + content[at + 4 :]
+    path.write_bytes(content)
+    film = describe_film(path)
+    assert film.frames is None or film.frames <= len(content)
+
+
+def test_pixels_that_are_no_squares_are_said(tmp_path):
+    for name, ratio in (("square", Fraction(1)), ("wide", Fraction(4, 3))):
+        path = tmp_path / f"{name}.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("mpeg4", rate=10)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            stream.codec_context.sample_aspect_ratio = ratio
+            picture = np.zeros((48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+        remarks = describe_film(path).remarks
+        assert ["4/3 times as wide" in remark for remark in remarks] == [True] * (ratio != 1)
+
+
+def test_too_large_films_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(read, "MOST_PIXELS", 64 * 47)
+    with pytest.raises(UserError, match=r"64x48 px.*ffmpeg"):
+        describe_film(save(tmp_path / "film.mp4"))
 
 
 def noise(path, count=20, **settings):

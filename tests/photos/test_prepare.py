@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from peclr_jax.photos import prepare as preparing
 from peclr_jax.photos.boxes import Hand, Request
@@ -44,6 +44,25 @@ def test_a_photo_to_search_is_kept_whole(path):
     np.testing.assert_allclose([width, height] / scale, [1600, 1200], rtol=1e-3)
     # A second look at half of a small window's side is not enlarged.
     assert height >= 4 * 32
+
+
+@pytest.mark.parametrize(("width", "is_said"), [(640, False), (720, True), (6400, True)])
+def test_what_is_not_searched_of_a_long_photo_is_said(tmp_path, width, is_said):
+    Image.new("RGB", (width, 64)).save(tmp_path / "long.png")
+    prepared = prepare(tmp_path / "long.png", SOMEWHERE, OPTIONS._replace(search="auto"))
+    assert ["cut it" in remark for remark in prepared.remarks] == [True] * is_said
+    assert len(prepared.subjects[0].squares) <= 129
+    # One place is looked at, as it was asked for.
+    assert not prepare(tmp_path / "long.png", SOMEWHERE, OPTIONS).remarks
+
+
+def test_an_impossible_focal_length_is_a_guess(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 65535
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.jpg", exif=exif)
+    prepared = prepare(tmp_path / "photo.jpg", SOMEWHERE, OPTIONS)
+    assert prepared.focal_from == "guess"
+    assert "65535 mm" in prepared.remarks[0]
 
 
 @pytest.mark.parametrize(

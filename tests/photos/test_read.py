@@ -1,9 +1,13 @@
+import io
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from peclr_jax.photos import read as reading
-from peclr_jax.photos.read import UnreadableImageError, read
+from peclr_jax.photos.read import UnreadableImageError, read, seen_size
 
 GREY = 120
 
@@ -20,11 +24,25 @@ def is_red(photo, x, y):
     return red > 150 and green < 100
 
 
-MODES = {"jpg": ("RGB", "CMYK", "L"), "png": ("P", "RGBA", "LA", "1"), "webp": ("RGB", "RGBA")}
+MODES = {
+    "jpg": ("RGB", "CMYK", "L"),
+    "png": ("P", "RGBA", "LA", "1"),
+    "webp": ("RGB", "RGBA"),
+    "tif": ("RGB", "CMYK", "L", "P"),
+    "bmp": ("RGB", "L", "1"),
+    "gif": ("P", "L"),
+    "avif": ("RGB", "RGBA"),
+}
+needs_avif = pytest.mark.skipif(not features.check("avif"), reason="Pillow reads no AVIF here")
 
 
 @pytest.mark.parametrize(
-    ("suffix", "mode"), [(suffix, mode) for suffix, modes in MODES.items() for mode in modes]
+    ("suffix", "mode"),
+    [
+        pytest.param(suffix, mode, marks=[needs_avif] * (suffix == "avif"))
+        for suffix, modes in MODES.items()
+        for mode in modes
+    ],
 )
 def test_every_mode_becomes_rgb(tmp_path, suffix, mode):
     path = tmp_path / f"photo.{suffix}"
@@ -42,7 +60,9 @@ def test_sixteen_bits_are_scaled_and_transparent_is_white(tmp_path):
         assert read(path).pixels.image.getpixel((3, 3)) == (level,) * 3
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize(
+    "suffix", ["jpg", "png", "webp", "tif", pytest.param("avif", marks=needs_avif)]
+)
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     # What a camera stores, so that a viewer who obeys the note sees the red corner top left.
@@ -54,7 +74,7 @@ def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     exif[ExifTags.Base.Orientation] = orientation
     image.save(tmp_path / f"photo.{suffix}", exif=exif)
     photo = read(tmp_path / f"photo.{suffix}", smallest=32.0)
-    assert (photo.width, photo.height) == (96, 64)
+    assert (photo.width, photo.height) == seen_size(tmp_path / f"photo.{suffix}") == (96, 64)
     right, bottom = (side - 3 for side in photo.pixels.image.size)
     corners = [(2, 2), (right, 2), (2, bottom)]
     assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
@@ -72,15 +92,6 @@ def test_jpegs_are_decoded_smaller_where_that_will_do(tmp_path, side, limits, fa
     assert (photo.width, photo.height) == (side, 64)
 
 
-def test_the_focal_length_is_read(tmp_path):
-    exif = Image.Exif()
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 26
-    corner_photo().save(tmp_path / "photo.jpg", exif=exif)
-    assert read(tmp_path / "photo.jpg").focal_35mm == 26
-    corner_photo().save(tmp_path / "photo.jpg")
-    assert read(tmp_path / "photo.jpg").focal_35mm is None
-
-
 def test_focal_lengths_in_pixels():
     # A frame of film at its own size: one pixel a millimetre.
     assert reading.focal_from_35mm(50.0, (36, 24)) == pytest.approx(50)
@@ -92,22 +103,25 @@ def test_what_cannot_be_read_is_said(tmp_path):
     (tmp_path / "text.jpg").write_text("no image")
     (tmp_path / "empty.jpg").touch()
     Image.new("RGB", (1, 1)).save(tmp_path / "dot.png")
-    corner_photo().save(tmp_path / "moving.gif")
+    Image.new("F", (32, 32)).save(tmp_path / "real.tif")
+    Image.new("I", (32, 32), 2**30).save(tmp_path / "long.tif")
     for name in ("cut.jpg", "cut.png"):
         corner_photo(400, 300).save(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     for name, reason in {
         "text.jpg": "not a JPEG, PNG or WebP",
-        "empty.jpg": "not a JPEG, PNG or WebP",
-        "moving.gif": "not a JPEG, PNG or WebP",
+        "empty.jpg": "an empty file",
+        "real.tif": "its pixels are fractions",
+        "long.tif": "its pixels have 32 bits",
         "dot.png": "1x1 px is too small",
         "cut.jpg": "cannot be decoded",
         "cut.png": "cannot be decoded",
-        "missing.jpg": "cannot be decoded",
+        "missing.jpg": "cannot be decoded .*see to the file",
     }.items():
         with pytest.raises(UnreadableImageError, match=reason):
             read(tmp_path / name)
+    assert seen_size(tmp_path / "text.jpg") is seen_size(tmp_path / "empty.jpg") is None
 
 
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
@@ -115,3 +129,82 @@ def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UnreadableImageError, match="shrink it"):
         read(tmp_path / "photo.jpg")
+
+
+@pytest.mark.parametrize("name", ["photo.png", "photo", "photo.heic", "photo.txt"])
+def test_names_do_not_tell_what_is_inside(tmp_path, name):
+    corner_photo().save(tmp_path / name, "JPEG")
+    assert read(tmp_path / name).pixels.image.size == (96, 64)
+    assert read(io.BytesIO((tmp_path / name).read_bytes())).pixels.image.size == (96, 64)
+
+
+@pytest.mark.parametrize("keep", [1.0, 0.75])
+@pytest.mark.parametrize("smallest", [64.0, 8.0])
+def test_the_first_of_several_pictures_is_read(tmp_path, keep, smallest):
+    path = tmp_path / "photo.jpg"
+    others = [corner_photo().rotate(180), corner_photo().rotate(90)]
+    corner_photo().save(path, "MPO", save_all=True, append_images=others)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content))])
+    photo = read(path, smallest=smallest)
+    assert (photo.width, photo.height) == (96, 64)
+    assert is_red(photo, 2, 2)
+    assert photo.pixels.image.size == ((96, 64) if smallest > 9 else (12, 8))
+
+
+def test_the_first_picture_of_an_animation_is_read(tmp_path):
+    for suffix in ("gif", "png", "webp", "tif"):
+        path = tmp_path / f"photo.{suffix}"
+        corner_photo().save(path, save_all=True, append_images=[corner_photo().rotate(180)])
+        assert is_red(read(path), 2, 2)
+
+
+HEIC = Path(__file__).with_name("turned.heic")
+"""A drawing of ours like `corner_photo`, stored turned to the left, as phones do."""
+
+
+def test_photos_of_iphones_are_read(tmp_path):
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed")
+    for path in (HEIC, tmp_path / "photo.jpg"):
+        path.write_bytes(HEIC.read_bytes())
+        photo = read(path)
+        assert (photo.width, photo.height) == (96, 64)
+        corners = [(2, 2), (93, 2), (2, 61)]
+        assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
+
+
+def test_without_its_decoder_heic_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    with pytest.raises(UnreadableImageError, match=r"a HEIC image, .*`pip install pi-heif"):
+        read(HEIC)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_of_large_photos_a_part_of_the_pixels_is_kept(tmp_path, monkeypatch, suffix, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    corner_photo(401, 301).save(path, exif=exif)
+    monkeypatch.setattr(reading, "MOST_PIXELS", 401 * 301 / 5)
+    photo = read(path)
+    sizes = (photo.width, photo.height), photo.pixels.image.size
+    assert sizes == tuple(s if orientation == 1 else s[::-1] for s in ((401, 301), (101, 76)))
+    assert photo.pixels.scale == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240)])
+def test_photos_of_108_and_200_megapixels(tmp_path, size):
+    Image.new("L", size, GREY).save(tmp_path / "photo.jpg")
+    photo = read(tmp_path / "photo.jpg", smallest=480.0)
+    assert (photo.width, photo.height) == size
+    assert photo.pixels.image.size == (size[0] // 8, size[1] // 8)
+
+
+def test_progressive_jpegs_are_held_whole_and_may_be_less_large(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+    for is_progressive in (False, True):
+        corner_photo().save(tmp_path / f"{is_progressive}.jpg", progressive=is_progressive)
+    assert read(tmp_path / "False.jpg").width == 96
+    with pytest.raises(UnreadableImageError, match="shrink it"):
+        read(tmp_path / "True.jpg")

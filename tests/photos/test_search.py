@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from peclr_jax.geometry.crop import central
-from peclr_jax.photos.search import best, differ, relative_errors, windows
+from peclr_jax.photos.search import MOST_ASPECT, best, differ, relative_errors, windows
 
 SIDES = st.integers(16, 4000)
 
@@ -35,6 +35,7 @@ def test_wide_photos_are_searched_in_windows(width, height, search, count):
 @given(SIDES, SIDES, st.floats(0, 1), st.floats(0, 1))
 def test_a_small_hand_is_wholly_in_a_window(width, height, across, down):
     shorter = min(width, height)
+    assume(max(width, height) <= MOST_ASPECT * shorter)
     side = shorter / 6
     x = side / 2 - 0.5 + across * (width - side)
     y = side / 2 - 0.5 + down * (height - side)
@@ -46,6 +47,16 @@ def test_a_small_hand_is_wholly_in_a_window(width, height, across, down):
     inside = (edges[:, :2] <= np.array([x, y]) - side / 2 + tolerance).all(1)
     inside &= (edges[:, 2:] >= np.array([x, y]) + side / 2 - tolerance).all(1)
     assert inside.any()
+
+
+@given(st.integers(16, 65_000), st.integers(16, 65_000))
+def test_the_longest_photos_have_a_bounded_number_of_windows(width, height):
+    squares = windows(central(width, height), width, height, "windows")[1:]
+    assert len(squares) <= 128
+    edges = np.array([square.edges for square in squares])
+    # From one end to the other.
+    np.testing.assert_allclose(edges[:, :2].min(0), -0.5, atol=1e-6)
+    np.testing.assert_allclose(edges[:, 2:].max(0), [width - 0.5, height - 0.5], rtol=1e-6)
 
 
 def test_errors_are_relative_to_the_hand():

@@ -15,6 +15,7 @@ from peclr_jax.photos.film import describe_film, read_frames, writing_film
 from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks import predict
 from tests.marked_photos import TIP, TRUTH, WRIST, mark_finder, marked
+from tests.photos.test_film import IDENTITY
 
 STEPS = np.array([[0, 0], [8, 4], [16, 9], [22, 12], [30, 18]])
 
@@ -46,6 +47,17 @@ def run(film, out, **change):
     spec = dataclasses.replace(PredictSpec(checkpoint="a run", images=str(film)), **change)
     code = predict.run(specs.to_config(spec), out)
     return code, json.loads((out / "predictions.json").read_text())
+
+
+def test_what_a_film_says_that_cannot_be_is_said(film, unsure, tmp_path, capsys):
+    content = film.read_bytes()
+    at = content.index(IDENTITY, content.index(b"tkhd"))
+    film.write_bytes(content[:at] + bytes(36) + content[at + 36 :])
+    code, written = run(film, tmp_path / "out")
+    assert code == 0
+    assert (written["images"][0]["width"], written["images"][0]["height"]) == (640, 480)
+    said = capsys.readouterr().out
+    assert "film.mp4: its turn is by no right angle, and was ignored" in " ".join(said.split())
 
 
 @pytest.mark.parametrize("smooth", [False, True])

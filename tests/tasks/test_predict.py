@@ -9,7 +9,6 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from configs import predict as recipes
-from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
 from peclr_jax.networks.calibration import Calibration
@@ -157,49 +156,6 @@ def test_a_bone_length_scales_everything(tmp_path, finder):
     np.testing.assert_allclose(ratio, 2, atol=1e-3)
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Seven good photos and three that are none."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(5):
-        marked(wrist=WRIST + 3 * i).save(folder / f"good{i}.jpg", quality=95)
-    marked().save(folder / "good1.png")  # named as another one
-    marked(zoom=1).resize((8000, 6000)).save(folder / "large.jpg")
-    whole = (folder / "good0.jpg").read_bytes()
-    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.jpg").write_text("no image")
-    Image.new("RGB", (1, 1)).save(folder / "dot.png")
-    return folder
-
-
-def test_bad_files_are_reported_and_the_rest_is_done(folder, finder, capsys):
-    out = folder.parent / "out"
-    assert predict.run(specs.to_config(spec_for(folder)), out) == predict.SOME_SKIPPED
-    written = json.loads((out / "predictions.json").read_text())
-    names = [entry["file"].rsplit("/", 1)[1] for entry in written["images"]]
-    assert " ".join(names) == (
-        "good0.jpg good1.jpg good1.png good2.jpg good3.jpg good4.jpg large.jpg"
-    )
-    for entry, name in zip(written["images"], names, strict=True):
-        if name.endswith("jpg") and name.startswith("good"):  # each has its own answer
-            wrist = keypoints(entry)[0]
-            np.testing.assert_allclose(wrist, WRIST + 3 * int(name[4]), atol=1.5)
-    reasons = {entry["file"].rsplit("/", 1)[1]: entry["reason"] for entry in written["skipped"]}
-    assert reasons.keys() == {"cut.jpg", "text.jpg", "dot.png"}
-    assert "truncated" in reasons["cut.jpg"]
-    overlays = [entry["overlay"] for entry in written["images"]]
-    assert len(set(overlays)) == 7
-    assert all((out / overlay).is_file() for overlay in overlays)
-    assert not list(out.rglob("*.partial"))
-    page = (out / "index.html").read_text()
-    assert page.count("<canvas") == 7
-    assert all(name in page for name in [*names, *reasons])
-    shown = capsys.readouterr()
-    assert all(name in shown.out for name in reasons)
-    assert "10 images: done" in shown.err
-
-
 def test_what_the_reader_must_know_is_written(tmp_path, finder):
     predict_one(tmp_path, marked())
     meta = json.loads((tmp_path / "out" / "predictions.json").read_text())["meta"]
@@ -251,13 +207,6 @@ def test_without_calibration_no_error_is_told(tmp_path, monkeypatch):
     assert "no confidence" in (tmp_path / "out" / "index.html").read_text()
 
 
-def test_nothing_readable_is_a_mistake(tmp_path, finder):
-    (tmp_path / "text.jpg").write_text("no image")
-    with pytest.raises(ValueError, match="none of the 1 image"):
-        predict.predict(spec_for(tmp_path), tmp_path / "out")
-    assert not list((tmp_path / "out").iterdir())
-
-
 def test_answers_that_are_no_numbers_are_not_written(tmp_path, finder, monkeypatch):
     answer = Estimate(jnp.full((1, 21, 3), jnp.nan), jnp.ones(1))
     monkeypatch.setattr(MarkFinder, "__call__", lambda *_: answer)
@@ -301,12 +250,3 @@ def test_a_network_that_knows_no_size_asks_for_it(tmp_path, finder, monkeypatch)
     with pytest.raises(ValueError, match="bone_length_m"):
         predict_one(tmp_path, marked())
     predict_one(tmp_path, marked(), bone_length_m=0.03)
-
-
-def test_real_photos(tmp_path, shared, finetuned):
-    photos = shared / "fixtures" / "hands_unlabelled"
-    summary = predict.predict(spec_for(photos, checkpoint=str(finetuned)), tmp_path)
-    assert (summary.images, summary.hands, summary.skipped) == (17, 17, 0)
-    assert len(list((tmp_path / "overlays").iterdir())) == 17
-    # 40 kB a picture, as text, its hand, and the page's own.
-    assert (tmp_path / "index.html").stat().st_size < 17 * (40_000 * 4 / 3 + 2000) + 20_000

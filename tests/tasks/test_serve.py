@@ -69,7 +69,7 @@ def test_the_fields_reach_the_prediction(tmp_path, finder):
 def test_what_is_no_photo_is_refused_by_name(tmp_path, finder, postscript):
     ask = open_predictor(ServeSpec(checkpoint="a run"))
     for content in (b"no image", postscript.read_bytes()):
-        with pytest.raises(UserError, match=r"^a\.png: not a JPEG, PNG or WebP image$"):
+        with pytest.raises(UserError, match=r"^a\.png: not a JPEG, PNG or WebP image"):
             ask(content, "a.png", "right")
     whole = png(tmp_path, marked())
     with pytest.raises(UserError, match="cannot be decoded"):
