@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.photos.crop import Window
 
 FORMATS = ("JPEG", "PNG", "WEBP")
@@ -113,3 +113,16 @@ def focal_from_35mm(focal_35mm: float, size: tuple[int, int]) -> float:
 def focal_from_field_of_view(angle_deg: float, size: tuple[int, int]) -> float:
     """Returns the focal length in pixels that sees `angle_deg` along the longer side."""
     return max(size) / 2 / math.tan(math.radians(angle_deg) / 2)
+
+
+def seen_size(path: Path) -> tuple[int, int] | None:
+    """Returns the width and height of a photo as it is seen, not decoded; None if it is broken."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            return image.size[::-1] if turned else image.size
+    # Decoders raise errors of every type on broken files.
+    except Exception as error:
+        if is_machine_fault(error):
+            raise
+        return None

@@ -102,12 +102,20 @@ class PredictSpec(Spec):
 
 
 class Summary(NamedTuple):
-    """Images or frames, hands, images skipped or faults of a film, seconds of the prediction."""
+    """What a prediction has done.
+
+    Attributes:
+      images, hands: How many images or frames, and hands in them.
+      skipped: Images that could not be read, or faults of a film.
+      seconds: Of the prediction.
+      boxes_left_out: Boxes outside of their images.
+    """
 
     images: int
     hands: int
     skipped: int
     seconds: float
+    boxes_left_out: int = 0
 
 
 def bone_length_of(spec: PredictSpec, estimator: Estimator) -> float:

@@ -8,10 +8,11 @@ from ml_collections import ConfigDict
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.labels.requests import requests
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery, printable
 from peclr_jax.pages.terminal import say
-from peclr_jax.photos.boxes import Hand, requests
+from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import find_film, find_images
 from peclr_jax.photos.prepare import Skipped, prepare_all
@@ -29,7 +30,7 @@ from peclr_jax.prediction.spec import (
 )
 
 SOME_SKIPPED = 4
-"""Exit code of a run that did all images but those it could not read."""
+"""Exit code of a run that did all images and boxes but those that it could not use."""
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -38,7 +39,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     summary = predict(spec, workdir)
     if not find_film(spec.images):
         tell(summary, workdir)
-    return SOME_SKIPPED if summary.skipped else 0
+    return SOME_SKIPPED if summary.skipped or summary.boxes_left_out else 0
 
 
 def tell(summary: Summary, workdir: Path) -> None:
@@ -49,13 +50,16 @@ def tell(summary: Summary, workdir: Path) -> None:
     )
     if summary.skipped:
         say(f"{summary.skipped} image(s) could not be read and were skipped, see above.")
+    if summary.boxes_left_out:
+        say(f"{summary.boxes_left_out} box(es) could not be used and were left out, see above.")
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
     """Writes `predictions.json`, `index.html` and `overlays/`, or `overlay.mp4`, to `workdir`."""
     film = find_film(spec.images)
     paths = [film] if film else find_images(spec.images)
-    wanted = requests(paths, spec.boxes, spec.handedness)
+    wanted, notes = requests(paths, spec.boxes, spec.handedness)
+    say(*notes)
     opened = film and describe_film(film)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
     if opened:
@@ -68,7 +72,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
-    images, found, skipped = 0, 0, []
+    images, found, left_out, skipped = 0, 0, 0, []
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
         photos = prepare_all(paths, wanted, options, spec.decode_threads)
         results = predict_photos(
@@ -86,6 +90,9 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 skipped.append(result)
                 say(f"skipped {printable(result.path)}: {result.reason}")
             else:
+                for reason in result[0].left_out:
+                    say(f"left out of {printable(result[0].path)}: {reason}")
+                left_out += len(result[0].left_out)
                 gallery.add(*result)
                 images += 1
                 found += len(result[1])
@@ -95,7 +102,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
             )
     convert(workdir, read_formats(spec.formats))
-    return Summary(images, found, len(skipped), time.perf_counter() - began)
+    return Summary(images, found, len(skipped), time.perf_counter() - began, left_out)
 
 
 def _views(hand: Hand, search: Search, tells_error: bool) -> int:
