@@ -39,11 +39,11 @@ class Match(NamedTuple):
         lines = []
         if self.elsewhere:
             lines.append(
-                f"{source} names {some(self.elsewhere)} in other folders than the photos of these "
-                "file names, which they were taken for"
+                f"{source}: {some(self.elsewhere)} of other folders, taken for the photos here "
+                "that have the same file names"
             )
         if self.unknown:
-            lines.append(f"{source} names {some(self.unknown)} that no photo here has")
+            lines.append(f"{source}: {some(self.unknown)} that no photo here has")
         return lines
 
 
@@ -71,7 +71,7 @@ def match(names: Iterable[str], photos: Sequence[Path], source: Path) -> Match:
 
 
 def some(names: Sequence[str]) -> str:
-    """Returns how many names there are, and the first: "7 names, 'a', 'b', ...,"."""
+    """Returns how many names there are, and the first: "2 names ('a', 'b')"."""
     more = ", ..." if len(names) > _NAMED_AT_MOST else ""
     plural = "s" if len(names) > 1 else ""
     return f"{len(names)} name{plural} ({', '.join(map(repr, names[:_NAMED_AT_MOST]))}{more})"

@@ -41,7 +41,10 @@ def requests(paths: Sequence[Path], labels: str | Path, handedness: str) -> Requ
     else:
         found, notes = _of_json(paths, source, handedness)
     if missing := sum(path not in found for path in paths):
-        notes.append(f"{source} does not name {missing} of {len(paths)} photos")
+        notes.append(
+            f"{source} does not name {missing} of {len(paths)} photos, which may show a hand "
+            "anywhere"
+        )
     return Requests([found.get(path, somewhere) for path in paths], notes)
 
 

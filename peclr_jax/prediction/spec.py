@@ -43,8 +43,9 @@ class PredictSpec(Spec):
       init: A network of PyTorch's in its place.
       images: A file, a folder, or a glob in quotes; JPEG, PNG, WebP. Or one film: MP4, MOV, MKV,
         WebM, AVI.
-      boxes: JSON of where the hands are, and of which side; "" to search each photo. Those
-        of a film are of its first frame.
+      boxes: Where the hands are, and of which side: a JSON file of ours (photos/boxes.py) or of
+        COCO, or a folder of YOLO's text files; "" to search each photo. Those of a film are of its
+        first frame.
       handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
         the paper; crops and answers of left ones are mirrored. "auto": both ways are looked at,
         and that with the smaller expected error is kept; "right" for networks that tell none.

@@ -259,7 +259,9 @@ def test_keys_that_fit_nothing_are_said(raw, said):
     with_boxes({f"{i}.jpg": [] for i in range(7)})(raw)
     layout.read_folder(raw)
     (warning, *_) = said
-    assert "names 7 names ('0.jpg', '1.jpg', '2.jpg', '3.jpg', '4.jpg', ...) that no" in warning
+    assert (
+        "boxes.json: 7 names ('0.jpg', '1.jpg', '2.jpg', '3.jpg', '4.jpg', ...) that no" in warning
+    )
 
 
 def test_boxes_outside_of_their_photos_are_left_out_and_said(raw, said):

@@ -41,8 +41,8 @@ def test_our_own_file(paths):
     expected = Request((Hand("left", (1, 2, 30, 40), handedness_from="boxes"),))
     assert found == [expected, Request(()), SOMEWHERE]
     unknown, missing = notes
-    assert unknown.endswith("names 2 names ('x.jpg', 'y.jpg') that no photo here has")
-    assert missing.endswith("does not name 1 of 3 photos")
+    assert unknown.endswith(": 2 names ('x.jpg', 'y.jpg') that no photo here has")
+    assert missing.endswith("does not name 1 of 3 photos, which may show a hand anywhere")
 
 
 def test_a_file_beside_the_photos_names_them_from_there(paths):
