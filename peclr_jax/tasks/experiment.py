@@ -93,7 +93,7 @@ def check_held_out(run: Run) -> None:
         wanted = evaluation.spec
         given = wanted.data
         named = given.names or given.manual_dir
-        data = DataSpec(source=RENDERED)
+        data = DataSpec(source="rendered")
         if (given.source or ("tfds" if named else trained.source)) != RENDERED:
             names = given.names or ",".join(trained.record_names)
             data = DataSpec(

@@ -109,7 +109,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     data = open_data(spec.data, spec.split, network.description, "box", spec.batch_size)
     if data.trained_on:
         raise UserError(
-            f"{data.trained_on}, which errors to expect have to be calibrated on: name another "
+            f"{data.trained_on}, on which errors to expect have to be calibrated: name another "
             "--config.split, or other data by --config.data.names"
         )
     measured = _measure(estimator, data, spec.batch_size, "the network")
