@@ -44,7 +44,7 @@ class Kind(NamedTuple):
 KINDS = MappingProxyType(
     {
         "3d": Kind(lambda p, t, valid: p),
-        "root_aligned": Kind(lambda p, t, valid: metrics.root_align(p, t), (WRIST,)),
+        "root_aligned": Kind(lambda p, t, valid: metrics.root_align(p, t), (WRIST,), at_least=2),
         "scale_aligned": Kind(lambda p, t, valid: metrics.scale_align(p, t), (WRIST, MIDDLE_MCP)),
         "pa": Kind(metrics.procrustes_align, at_least=3),
         "pa_proper": Kind(partial(metrics.procrustes_align, reflection=False), at_least=3),
