@@ -152,7 +152,13 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 
 
 def overlapping(spec: DataSpec, split: str, other: str) -> list[str]:
-    """Returns the names of the data sets of records whose two splits have images in common."""
+    """Returns the names of the data sets of records whose two splits have images in common.
+
+    Args:
+      spec: Names the data sets.
+      split: Name of a TFDS split.
+      other: Name of another one.
+    """
     from peclr_jax.input_pipeline import from_records
 
     builders = zip(spec.record_names, from_records.open_datasets(spec), strict=True)

@@ -139,7 +139,13 @@ def choose_splits(builders: list[Any], split: str) -> list[BuilderSplit]:
 
 
 def overlaps(builder: Any, split: str, other: str) -> bool:
-    """Returns whether two splits of a data set have images in common; not if either is absent."""
+    """Returns whether two splits of a data set have images in common; not if either is absent.
+
+    Args:
+      builder: Of the data set.
+      split: Name of a split.
+      other: Name of another one.
+    """
     if not (_has(builder, split) and _has(builder, other)):
         return False
     first, second = (builder.info.splits[name].file_instructions for name in (split, other))

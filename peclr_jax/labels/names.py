@@ -1,10 +1,9 @@
 """Which photo a label file means by a name: it may be of another folder, machine or spelling.
 
 From the surest to the least sure: the photo's path, from the label file or from where the command
-runs; the end of its path, such as its file name; the same in another letter case; and, if all file
-names differ, the file name alone (else so many folders as tell all apart), whatever folder else the
-label file names. Unicode's composed and
-decomposed letters, backslashes, "./" and "../" never matter.
+runs; the end of its path, such as its file name; the same in another letter case; and the file name
+alone, whatever folder the label file names, or as few folders with it as tell apart all photos and
+all names. Composed and decomposed letters of Unicode, backslashes, "./" and "../" never matter.
 """
 
 import collections
