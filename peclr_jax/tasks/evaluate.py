@@ -178,7 +178,7 @@ def _relative(measured: _Errors, view_size: int) -> dict[str, float | None]:
             return None
         means = (_mean(measured.errors[who, kind], counts, unit) for who in ("prediction", of))
         network, other = means
-        return network / other
+        return network / other if other else None
 
     in_view = None
     if (seen := measured.valid["prediction", "2d"]).any():

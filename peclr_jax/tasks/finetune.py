@@ -242,7 +242,7 @@ def _table(scores: MeanErrors, monitored: str) -> Table:
         rows,
         caption=" ".join(
             [
-                f"Means over {'; '.join(map(str, own))}.",
+                f"Means over {'; '.join(map(str, own))}." if own else "None of them has a label.",
                 *([COMPARE] if not all(over.is_complete for over in own) else []),
                 *(["* over other hands or joints than the network's."] if marked else []),
             ]
