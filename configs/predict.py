@@ -17,11 +17,12 @@ The network estimates the pose of a hand that it is shown; it does not detect ha
 hands are searched in windows of the photo, and kept by the expected error that the network tells
 (`--config.hands=2` for up to two); so is told whether a hand is a right or a left one. Otherwise
 give boxes, by hand or from a detector: `--config.boxes=boxes.json`, in the format of
-peclr_jax/photos/boxes.py. Networks without heatmaps tell no error: they look at the middle of the
-photo and know right hands alone. docs/photos.md describes all of it.
+peclr_jax/photos/boxes.py, COCO's, or a folder of YOLO's text files. Networks without heatmaps tell
+no error: they look at the middle of the photo and know right hands alone. docs/photos.md describes
+all of it.
 
-Exit codes: 0; 4 if some images could not be read (they are listed, all others are done), or a film
-is damaged (the frames before are done); 2 if there is none.
+Exit codes: 0; 4 if some images could not be read, or some boxes lie outside of theirs (they are
+listed, all others are done), or a film is damaged (the frames before are done); 2 if there is none.
 
 Fields: `PredictSpec` in peclr_jax/prediction/spec.py. Cost: part of the last minute of
 the demo, on two CPU cores (docs/results/demo.md). Not run on a GPU.

@@ -2,12 +2,19 @@
 
     python main.py --config=configs/submission.py --config.checkpoint=runs/rn50_finetuned \
         --config.data.names=freihand
-    python main.py --config=configs/submission.py:ho3d --config.checkpoint=runs/rn50_finetuned \
-        --config.data.manual_dir=HO3D_v2
+    python main.py --config=configs/submission.py --config.checkpoint=runs/rn50_finetuned \
+        --config.data.names=ho3d/v3 --config.data.manual_dir=HO3D_v3
 
-FreiHAND's evaluation images come with intrinsics and the hand's scale, which are used, and without
-boxes. Those of HO-3D (v2; `--config.data.names=ho3d/v3` for v3) come with intrinsics, a box and the
-wrist's position, of which the depth is used; the hand's size is the mean of the network's training.
+The data set decides the rules: what is given of every hand, the joints' order and axes, and how
+many images there must be.
+
+    data.names   images  given of every hand, besides the intrinsics    joints
+    freihand      3,960  the scale, which is used; no box               FreiHAND's order, z forward
+    ho3d/v2      11,524  a box and the wrist, whose depth is used; the  MANO's order, y up and z
+    ho3d/v3      20,137  size is the mean of the network's training     backward (OpenGL)
+
+A part of the images is refused; `--config.trial=True` writes trial.zip of it, which is no
+submission.
 
 Fields: `SubmissionSpec` in peclr_jax/tasks/submission.py. Not run on FreiHAND's or HO-3D's images;
 the tests run it on drawings in their layouts.
@@ -17,27 +24,18 @@ from ml_collections import ConfigDict
 
 from configs.composition import compose
 from peclr_jax import specs
-from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.tasks.submission import SubmissionSpec
-
-
-def _freihand() -> ConfigDict:
-    return specs.to_config(SubmissionSpec())
-
-
-def _ho3d() -> ConfigDict:
-    data = EvaluationDataSpec(names="ho3d/v2")
-    return specs.to_config(SubmissionSpec(challenge="ho3d", data=data, crop="box"))
 
 
 def get_config(recipe: str = "default") -> ConfigDict:
     """Returns the config of a recipe.
 
     Args:
-      recipe: What follows the colon in `--config=configs/submission.py:RECIPE`; nothing, for
-        FreiHAND's challenge, or "ho3d".
+      recipe: What follows the colon in `--config=configs/submission.py:RECIPE`; there is one.
 
     Raises:
       UserError: An unknown recipe.
     """
-    return compose("configs/submission.py", recipe, {"default": _freihand, "ho3d": _ho3d})
+    return compose(
+        "configs/submission.py", recipe, {"default": lambda: specs.to_config(SubmissionSpec())}
+    )

@@ -26,10 +26,12 @@ from typing import Any
 import numpy as np
 from tqdm import auto as tqdm
 
-from data.labels import command, values
-from data.labels.folder import Labels, Photos, open_photos
+from data.labels import command
+from data.labels.folder import Photos, open_photos
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
+from peclr_jax.labels import values
+from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes, read
 
 _SOURCE = "mediapipe"

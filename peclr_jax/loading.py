@@ -23,7 +23,7 @@ from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Box, as_request
-from peclr_jax.photos.prepare import Skipped, prepare
+from peclr_jax.photos.prepare import Prepared, Skipped, prepare
 from peclr_jax.prediction.photographs import predict_photos
 from peclr_jax.prediction.spec import PredictSpec, bone_length_of, largest_error_of, options_of
 from peclr_jax.weights import RELEASED
@@ -91,6 +91,8 @@ class Hands:
         hands = _entries(boxes, handedness)
         request = as_request(hands, path.as_posix(), self.spec.handedness)
         photo = prepare(path, request, options_of(self.spec, self.estimator), content)
+        if isinstance(photo, Prepared) and photo.left_out:
+            raise UserError(f"{path}: {'; '.join(photo.left_out)}")
         # Powers of two, so that few programs are compiled for images of any number of hands.
         rows = min(1 << max(len(hands) - 1, 0).bit_length(), self.spec.batch_size)
         (result,) = predict_photos(

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax.hands import scores
+from peclr_jax.hands.averages import average_of
 from peclr_jax.input_pipeline.rendered import HELD_OUT
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import hand_errors
@@ -55,15 +56,20 @@ def main() -> None:
         inference = look_at_batch(estimator, batch, "box", ROWS)
         found = hand_errors.measure_errors(estimator, batch, inference, "given")
         in_view = found.errors["prediction", "2d"] * found.to_view[:, None]
-        parts.append((batch["sample_id"], in_view, found.errors["prediction", "pa"]))
-    samples, in_view, aligned = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        kinds = [("prediction", kind) for kind in ("2d", "pa")]
+        counts = (found.valid[kind] for kind in kinds)
+        parts.append((batch["sample_id"], in_view, found.errors[kinds[1]], *counts))
+    samples, in_view, aligned, *valid = map(np.concatenate, zip(*parts, strict=True))
     tone = lightness(network.description.data.rendered.seed, samples)
-    table = Table("skin tone", "hands", "2D EPE, view px", "PA-EPE, cm", title=flags.checkpoint)
+    over = " and ".join(dict.fromkeys(str(average_of(counts)) for counts in valid))
+    title = f"{flags.checkpoint}, means over {over}"
+    table = Table("skin tone", "hands", "2D EPE, view px", "PA-EPE, cm", title=title)
     for number in range(TONES):
         chosen = np.minimum((tone * TONES).astype(int), TONES - 1) == number
         cells = []
-        for errors, kind, factor in ((in_view, "2d", 1), (aligned, "pa", 100)):
-            mean = scores.score(errors[chosen], kind=kind).to_dict()["mean"]
+        measured = zip((in_view, aligned), valid, ("2d", "pa"), (1, 100), strict=True)
+        for errors, counts, kind, factor in measured:
+            mean = scores.score(errors[chosen], counts[chosen], kind=kind).to_dict()["mean"]
             value, low, high = (factor * mean[name] for name in ("value", "low", "high"))
             cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}]")
         table.add_row(f"{number + 1} of {TONES}", str(chosen.sum()), *cells)

@@ -15,6 +15,7 @@ from tqdm import auto as tqdm
 
 from data import images
 from peclr_jax.errors import MachineError, MissingFileError, UserError, is_machine_fault
+from peclr_jax.labels.requests import requests
 from peclr_jax.photos import boxes, find, kinds, read
 
 BOXES_FILE = "boxes.json"
@@ -46,18 +47,13 @@ def read_folder(root: Path) -> Folder:
     paths = list_images(root, say=True)
     hands = _read_hands(root, paths)
     sizes = readable(paths)
-    photos = [
-        Photo(path, *sizes[path], shown)
-        for path, shown in zip(paths, hands, strict=True)
-        if path in sizes and shown
-    ]
+    hands = _inside(hands, sizes, root / BOXES_FILE)
+    photos = [Photo(path, *sizes[path], hands[path]) for path in sizes if hands[path]]
     if not photos:
         raise UserError(
             f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
             "hands, or leave out photos whose hands are unknown"
         )
-    for photo in photos:
-        _check_boxes(photo, root / BOXES_FILE)
     return Folder(tuple(photos), len(paths) - len(sizes))
 
 
@@ -200,35 +196,13 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     return {path: (size.width, size.height) for path, size in sizes.items()}
 
 
-def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
+def _read_hands(root: Path, paths: Sequence[Path]) -> dict[Path, tuple[boxes.Hand, ...]]:
     """Returns the hands of every photo: a single one somewhere in those not mentioned."""
     file = root / BOXES_FILE
-    if not file.is_file():
-        return [(boxes.Hand("unknown"),)] * len(paths)
-    known = boxes.read_boxes(file, "unknown")
-    relative = [path.relative_to(root) for path in paths]
-    keys = [path.as_posix() if path.as_posix() in known else path.name for path in relative]
-    _check_keys(file, known, dict(zip(relative, keys, strict=True)))
-    somewhere = boxes.Request((boxes.Hand("unknown"),))
-    return [known.get(key, somewhere).hands for key in keys]
-
-
-def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Path, str]) -> None:
-    uses = collections.Counter(keys.values())
-    for path, key in keys.items():
-        if key in known and uses[key] > 1:
-            raise UserError(
-                f"{file}: {key!r} may be any of {uses[key]} photos of that name: give the path, "
-                f"such as {path.as_posix()!r}"
-            )
-    unused = [key for key in known if key not in uses]
-    if known and len(unused) == len(known):
-        raise UserError(
-            f"{file} mentions none of the photos, its first key is {unused[0]!r}: a key is a file "
-            f"name or a path such as {next(iter(keys)).as_posix()!r}"
-        )
-    if unused:
-        logging.warning("%s mentions %d photos that do not exist: %s", file, *_some(unused))
+    found, notes = requests(paths, file if file.is_file() else "", "unknown")
+    for note in notes:
+        logging.warning("%s", note)
+    return {path: request.hands for path, request in zip(paths, found, strict=True)}
 
 
 class _Size(NamedTuple):
@@ -252,13 +226,24 @@ def _some(names: Sequence[str]) -> tuple[int, str]:
     return len(names), ", ".join(itertools.islice(names, _NAMED_AT_MOST)) + more
 
 
-def _check_boxes(photo: Photo, file: Path) -> None:
-    for hand in photo.hands:
-        if hand.box is None:
-            continue
-        x0, y0, x1, y1 = hand.box
-        if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
-            raise UserError(
-                f"{file}: the box {list(hand.box)} lies outside of {photo.path}, which has "
-                f"{photo.width}x{photo.height} px as it is seen"
-            )
+def _inside(
+    hands: Mapping[Path, tuple[boxes.Hand, ...]], sizes: Mapping[Path, tuple[int, int]], file: Path
+) -> dict[Path, tuple[boxes.Hand, ...]]:
+    """Returns the hands of the readable photos without those whose box lies outside of its photo.
+
+    A photo whose hands all do so has none.
+    """
+    outside = [
+        f"{list(hand.box)} of {path} ({size[0]}x{size[1]} px as it is seen)"
+        for path, size in sizes.items()
+        for hand in hands[path]
+        if hand.box and not boxes.is_inside(hand.box, size)
+    ]
+    if outside:
+        logging.warning(
+            "%s: %d boxes lie outside of their photos and are left out: %s", file, *_some(outside)
+        )
+    return {
+        path: tuple(hand for hand in hands[path] if boxes.is_inside(hand.box, size))
+        for path, size in sizes.items()
+    }

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.image_folder import layout
-from data.labels.folder import Labels, Photos, counted, place
-from data.labels.values import ORDERS, UNKNOWN
+from data.labels.folder import Photos, place
 from peclr_jax import files
 from peclr_jax.errors import (
     MachineError,
@@ -22,6 +21,7 @@ from peclr_jax.errors import (
     explain_machine_fault,
     is_machine_fault,
 )
+from peclr_jax.labels.values import ORDERS, UNKNOWN, Labels, counted
 from peclr_jax.photos import boxes
 
 Convert = Callable[[argparse.Namespace], tuple[Labels, Photos]]
@@ -140,6 +140,7 @@ def _summary(labels: Labels, photos: Photos) -> list[str]:
             f"{sides[UNKNOWN]} hands of unknown side, which training takes for right ones: "
             "--handedness tells it"
         )
+    lines += labels.notes
     if labels.left_out:
         lines.append(f"left out: {', '.join(counted(labels.left_out))}")
     if photos.unreadable:

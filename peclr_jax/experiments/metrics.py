@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+from peclr_jax.hands.averages import Average, average_in
 from peclr_jax.hands.scores import Interval
 
 MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc"]
@@ -43,6 +44,15 @@ def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
     """Returns what metrics.json holds of one predictor, in the metrics' units."""
     return {
         name: metric.factor * scores[metric.kind][metric.statistic]["value"]
+        for name, metric in METRICS.items()
+        if scores.get(metric.kind) is not None
+    }
+
+
+def averages(scores: Mapping[str, Any]) -> dict[str, Average]:
+    """Returns what each metric that metrics.json holds of one predictor is a mean over."""
+    return {
+        name: average_in(scores[metric.kind])
         for name, metric in METRICS.items()
         if scores.get(metric.kind) is not None
     }

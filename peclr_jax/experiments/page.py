@@ -16,6 +16,7 @@ from peclr_jax.experiments.metrics import (
     evaluations_of,
     mean_of,
 )
+from peclr_jax.hands.averages import COMPARE
 from peclr_jax.hands.scores import CONFIDENCE, Interval
 from peclr_jax.pages import charts, figures
 
@@ -82,6 +83,7 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     ]
     for evaluation in evaluations_of(results):
         lines += ["", f"## On {evaluation.replace('_', ' ')}", "", *_table(results, evaluation)]
+        lines += ["", *_averaged(results, evaluation)]
         if evaluation in pictures:
             lines += ["", f"![{results['title']}]({pictures[evaluation]})"]
         rows = results["comparisons"].get(evaluation, {})
@@ -118,6 +120,25 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
     for source, numbers in results["paper"].items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
     return _markdown_table(["", *(METRICS[name].label for name in shown)], len(shown), rows)
+
+
+def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:
+    """Returns what the table's numbers are means over, those of the same joints together."""
+    said = results["averaged"][evaluation]
+    shown: dict[tuple[str, ...], list[str]] = {}
+    complete = True
+    for metric, over in said["over"].items():
+        if metric in results["metrics"]:
+            shown.setdefault(tuple(over), []).append(METRICS[metric].label.partition(",")[0])
+            complete &= all(over.values())
+    lines = [f"Data: {', '.join(said['data'])}."]
+    for over, labels in shown.items():
+        what = "Means are" if len(shown) == 1 else f"{', '.join(labels)}:"
+        lines.append(f"{what} over {' or '.join(over)}.")
+    if not complete:
+        of_paper = " The paper's numbers may be over all 21." if results["paper"] else ""
+        lines.append(f"**Not all joints are labelled.** {COMPARE}{of_paper}")
+    return [" ".join([*lines, *(f"**Note: {note}.**" for note in said["trained_on"])])]
 
 
 def _comparison_table(compared: Mapping[str, Any]) -> list[str]:

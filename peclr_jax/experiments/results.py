@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from peclr_jax.experiments import seeds
-from peclr_jax.experiments.metrics import BASELINES, COMPARED, in_units
+from peclr_jax.experiments.metrics import BASELINES, COMPARED, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.runs.resuming import SUMMARY
@@ -26,7 +26,8 @@ def collect(
     """Returns what the finished runs measured, fit for JSON.
 
     It holds what was run and with what; "arms", each with every number of every seed and their
-    means with intervals; "nothing", the scores of `BASELINES`; "comparisons"; and "equivariance",
+    means with intervals; "nothing", the scores of `BASELINES`; "averaged", by evaluation what each
+    metric is a mean over, and what else must be known of it; "comparisons"; and "equivariance",
     improvements in per cent.
 
     Args:
@@ -83,6 +84,7 @@ def collect(
             if (name, seed) not in measured
         ],
         "nothing": nothing,
+        "averaged": _averaged(runs),
         "comparisons": _compare(spec, measured),
         "equivariance": _improvements(equivariance),
     }
@@ -94,6 +96,22 @@ def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:
         name: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
         for name, evaluation in run.evaluations.items()
     }
+
+
+def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
+    """Returns by evaluation the data, what its metrics are means over, and who trained on them."""
+    found: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        for name, evaluation in run.evaluations.items():
+            measured = _read(evaluation.workdir / METRICS_FILE)
+            said = found.setdefault(name, {"data": [], "over": {}, "trained_on": []})
+            said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))
+            if trained_on := measured.get("trained_on"):
+                said["trained_on"] = list(dict.fromkeys([*said["trained_on"], trained_on]))
+            for metric, over in averages(measured["prediction"]).items():
+                words = {str(over): over.is_complete}
+                said["over"][metric] = said["over"].get(metric, {}) | words
+    return found
 
 
 def _over_seeds(

@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from peclr_jax.errors import UserError
 from peclr_jax.hands import bootstrap, metrics
+from peclr_jax.hands.averages import average_of
 from peclr_jax.hands.bootstrap import CONFIDENCE, Interval
 from peclr_jax.hands.skeleton import FINGERS, JOINT_NAMES, MIDDLE_MCP, WRIST
 
@@ -43,7 +44,7 @@ class Kind(NamedTuple):
 KINDS = MappingProxyType(
     {
         "3d": Kind(lambda p, t, valid: p),
-        "root_aligned": Kind(lambda p, t, valid: metrics.root_align(p, t), (WRIST,)),
+        "root_aligned": Kind(lambda p, t, valid: metrics.root_align(p, t), (WRIST,), at_least=2),
         "scale_aligned": Kind(lambda p, t, valid: metrics.scale_align(p, t), (WRIST, MIDDLE_MCP)),
         "pa": Kind(metrics.procrustes_align, at_least=3),
         "pa_proper": Kind(partial(metrics.procrustes_align, reflection=False), at_least=3),
@@ -62,6 +63,7 @@ class Scores:
       kind, unit: One of `KINDS`, and the unit of the errors, "m" or "px".
       hands, samples: Numbers of hands with a valid joint, and of unique samples among them.
       joints: Number of valid joints of all hands.
+      averaged_over: Which joints of how many hands these are, in words.
       mean: Mean error over all valid joints: EPE, PA-EPE.
       median: Mean over the joints of the median over the hands, as FreiHAND's evaluation.
       auc, thresholds: Area under the PCK curve, and the curve's thresholds.
@@ -75,6 +77,7 @@ class Scores:
     hands: int
     samples: int
     joints: int
+    averaged_over: str
     mean: Interval
     median: float
     auc: Interval
@@ -172,6 +175,7 @@ def score(
         hands=len(errors),
         samples=len(samples),
         joints=int(valid.sum()),
+        averaged_over=str(average_of(valid)),
         mean=bootstrap.interval(float(errors[valid].mean()), draws[:, 0]),
         median=float(np.mean(medians)),
         auc=bootstrap.interval(float(metrics.auc(pck, thresholds)), draws[:, 1]),

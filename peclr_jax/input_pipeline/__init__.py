@@ -39,6 +39,7 @@ __all__ = [
     "fingerprint",
     "make_source",
     "open_split",
+    "overlapping",
 ]
 
 _DIGITS = 16
@@ -69,10 +70,16 @@ def make_source(
         )
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
-        held_out = HeldOut((from_rendered.open_held_out(spec, renderer),))
+        held_out = HeldOut(
+            (from_rendered.open_held_out(spec, renderer),), from_rendered.HELD_OUT_NAMES
+        )
         return EndlessSource(held_out, renderer, batch_size, seed)
     parts = _open_parts(spec, train, mesh)
-    held_out = HeldOut(tuple(part.held_out for part in parts if part.held_out is not None))
+    held_out = HeldOut(
+        tuple(part.held_out for part in parts if part.held_out is not None),
+        tuple(name for part in parts for name in part.held_out_names),
+        "; ".join(part.trained_on for part in parts if part.trained_on),
+    )
     stores = [part.store for part in parts if part.store is not None]
     order = Order(
         sizes=tuple(size for store in stores for size in store.sizes),
@@ -142,6 +149,20 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     if label_subset:
         store = keep_fraction(store, spec.label_fraction, spec.label_seed)
     return Split(store, batch_size)
+
+
+def overlapping(spec: DataSpec, split: str, other: str) -> list[str]:
+    """Returns the names of the data sets of records whose two splits have images in common.
+
+    Args:
+      spec: Names the data sets.
+      split: Name of a TFDS split.
+      other: Name of another one.
+    """
+    from peclr_jax.input_pipeline import from_records
+
+    builders = zip(spec.record_names, from_records.open_datasets(spec), strict=True)
+    return [name for name, builder in builders if from_records.overlaps(builder, split, other)]
 
 
 def fingerprint(spec: DataSpec) -> str:

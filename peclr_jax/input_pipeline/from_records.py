@@ -22,19 +22,21 @@ def open_part(spec: DataSpec, train: bool) -> Part:
     builders = open_datasets(spec)
     trained = choose_splits(builders, spec.split)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
-    if not (others or spec.is_mixed):  # of a mixture, the rendered hands alone are held out
-        logging.warning(
-            "No data set has a split %r: images of %r stand in for held-out ones.",
-            *(spec.held_out_split, spec.split),
+    trained_on = ""
+    if both := [b.name for b, _ in others if overlaps(b, spec.split, spec.held_out_split)]:
+        trained_on = (
+            f"the splits {spec.split!r} and {spec.held_out_split!r} of {', '.join(both)} overlap"
         )
+    if not (others or spec.is_mixed):  # of a mixture, the rendered hands alone are held out
+        trained_on = f"no data set has a split {spec.held_out_split!r} to hold out"
         others = trained
     held_out = _open_records(spec, others) if others else None
     if not train:
-        return Part(held_out, held_out, _names(others))
+        return Part(held_out, held_out, _names(others), _names(others), trained_on)
     # Canvases are resampled once, into the view, by the accelerator; caches hold crops.
     store = _open_records(spec, trained, canvases=spec.cache == "none" and not spec.is_mixed)
     store = keep_fraction(store, spec.label_fraction, spec.label_seed)
-    return Part(store, held_out, _names(trained))
+    return Part(store, held_out, _names(trained), _names(others), trained_on)
 
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
@@ -148,6 +150,24 @@ def choose_splits(builders: list[Any], split: str) -> list[BuilderSplit]:
                 f"{', '.join(builder.info.splits)}"
             )
     return [(builder, split) for builder in builders]
+
+
+def overlaps(builder: Any, split: str, other: str) -> bool:
+    """Returns whether two splits of a data set have images in common; not if either is absent.
+
+    Args:
+      builder: Of the data set.
+      split: Name of a split.
+      other: Name of another one.
+    """
+    if not (_has(builder, split) and _has(builder, other)):
+        return False
+    first, second = (builder.info.splits[name].file_instructions for name in (split, other))
+    return any(
+        a.filename == b.filename and max(a.skip, b.skip) < min(a.skip + a.take, b.skip + b.take)
+        for a in first
+        for b in second
+    )
 
 
 def _has(builder: Any, split: str) -> bool:

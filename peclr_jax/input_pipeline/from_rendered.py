@@ -28,6 +28,8 @@ from peclr_jax.synthetic import RENDERER_VERSION
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 # What stands for the names of TFDS splits where hands are rendered.
 _SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+HELD_OUT_NAMES = ("rendered hands",)
+"""What the hands that are not trained on are called."""
 # Bytes of the largest set of hands that is kept: each set stays on the user's disk.
 _LARGEST_KEPT = 2**30
 # Of the fields of kept hands; 2 added "score".
@@ -45,7 +47,7 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
     renderer = make_renderer(spec, mesh)
     held_out = open_held_out(spec, renderer)
     if not train:
-        return Part(held_out, held_out, ("--config.data.rendered.held_out",))
+        return Part(held_out, held_out, ("--config.data.rendered.held_out",), HELD_OUT_NAMES)
     # In a mixture, hands come after the records.
     number = len(spec.record_names) if spec.is_mixed else 0
     # Hands that are not trained on need not be rendered.
@@ -53,7 +55,7 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
         np.arange(spec.rendered.count), spec.label_fraction, spec.label_seed, number
     )
     store = _open_pool(spec, renderer, TRAIN, hands)
-    return Part(store, held_out, ("--config.data.rendered.count",))
+    return Part(store, held_out, ("--config.data.rendered.count",), HELD_OUT_NAMES)
 
 
 def open_held_out(spec: DataSpec, renderer: Renderer) -> LazyStore:

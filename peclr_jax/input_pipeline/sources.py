@@ -28,9 +28,29 @@ _OF_PARTNERS = {"image": "partner", "to_source": "partner_to_source"}
 
 @dataclasses.dataclass(frozen=True)
 class HeldOut:
-    """The examples that are not trained on: of one store after the other."""
+    """The examples to monitor on, of one store after the other.
+
+    Attributes:
+      stores: Those of one part of the data each.
+      names: What each data set in them is called, for people.
+      trained_on: Why they are trained on, too; "" if they are not.
+    """
 
     stores: tuple[Store, ...]
+    names: tuple[str, ...] = ()
+    trained_on: str = ""
+
+    def describe(self, count: int) -> str:
+        """Returns what the first `count` examples are: "256 held-out images: freihand (train)"."""
+        named, left = [], count
+        sizes = [size for store in self.stores for size in store.sizes]
+        for name, size in zip(self.names, sizes, strict=False):
+            if left > 0 and size:
+                named.append(name)
+            left -= size
+        what = "training images" if self.trained_on else "held-out images"
+        text = f"{min(count, sum(sizes))} {what}: {', '.join(named)}"
+        return f"{text} ({self.trained_on})" if self.trained_on else text
 
     def sample(self, count: int) -> Batch:
         """Returns the first `count` examples, or as many as there are."""

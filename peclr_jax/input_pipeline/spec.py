@@ -104,7 +104,8 @@ class DataSpec(Spec):
         several may be "rendered": the hands of `rendered`, mixed with the records.
       weights: Shares of the data sets in a batch, separated by commas; "" for equal ones (Sec. 8).
       split: TFDS split to train on ("train+validation" is all of FreiHAND's training set).
-      held_out_split: TFDS split that is held out for monitoring.
+      held_out_split: TFDS split to monitor on; the training split, which is said, of data sets that
+        all lack it.
       data_dir: Folder of the records; "" for ~/tensorflow_datasets.
       manual_dir: Folders of raw files to write records from, one a name ("rendered" has none),
         separated by commas; "" uses records that were prepared before.

@@ -112,11 +112,18 @@ class Part(NamedTuple):
     """The records, or the rendered hands, of a spec, and the names of their data sets.
 
     There is no `store` if nothing is held out and that was asked for.
+
+    Attributes:
+      store, names: The examples to serve, and what they are called.
+      held_out, held_out_names: The examples to monitor on, likewise.
+      trained_on: Why these are trained on, too; "" if they are not.
     """
 
     store: IdentifiedStore | None
     held_out: Store | None
     names: tuple[str, ...]
+    held_out_names: tuple[str, ...] = ()
+    trained_on: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

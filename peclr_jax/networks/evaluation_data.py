@@ -1,11 +1,12 @@
 """The data that a network is measured on: named, or as in its training."""
 
+from pathlib import Path
 from typing import NamedTuple
 
 from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import Split
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list
 from peclr_jax.networks.description import NetworkDescription
 from peclr_jax.networks.spec import EvaluationDataSpec
 
@@ -19,11 +20,18 @@ _SPLITS = {
 
 
 class EvaluationData(NamedTuple):
-    """A split that a network is to be shown; its `name` is for people."""
+    """A split that a network is to be shown.
+
+    Attributes:
+      name: For people.
+      trained_on: In words that, and where, it holds images that the network was fine-tuned on; ""
+        if it does not, as far as names tell.
+    """
 
     name: str
     split_name: str
     split: Split
+    trained_on: str = ""
 
 
 def open_data(
@@ -45,7 +53,48 @@ def open_data(
     data = resolve_data(given, description, crop)
     split_name = split_name or default_split(data)
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
-    return EvaluationData(describe_data(data, split_name), split_name, split)
+    trained_on = find_trained_on(description.data, data, split_name)
+    return EvaluationData(describe_data(data, split_name), split_name, split, trained_on)
+
+
+def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
+    """Returns in words whether a split holds images that a network was trained on; "" if not.
+
+    Data sets are told apart by their names, and by the folders of their raw files if both are said.
+
+    Args:
+      trained: What the network was trained on.
+      data: What it is asked about.
+      split_name: Of the split.
+    """
+    if data.source == RENDERED:
+        # Those that are held out are others, whatever the spec.
+        same = trained.has_rendered and split_name == "train"
+        names = ["rendered hands"] if same else []
+    else:
+        places = [_places(trained), _places(data)]
+        names = input_pipeline.overlapping(data, trained.split, split_name)
+        names = [
+            name
+            for name in names
+            if trained.source != RENDERED
+            and name in places[0]
+            and len({places[0][name], places[1][name]} - {""}) < 2
+        ]
+    if not names:
+        return ""
+    return (
+        f"the network was trained on images of {', '.join(names)} ({split_name}), whose errors are "
+        "not those of new images"
+    )
+
+
+def _places(data: DataSpec) -> dict[str, str]:
+    """Returns the folder of raw files of each data set, "" where it is not said."""
+    names = data.record_names
+    given = as_list(data.manual_dir) or [""] * len(names)
+    resolved = [place and str(Path(place).expanduser().resolve()) for place in given]
+    return dict(zip(names, resolved, strict=True))
 
 
 def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, crop: str) -> DataSpec:

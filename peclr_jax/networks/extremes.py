@@ -3,7 +3,7 @@
 import functools
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline import Batch
@@ -68,11 +68,13 @@ def _panel(
     parts = [f"hand {batch['sample_id'][row]}, version {batch['version'][row]}:"]
     if valid_3d.any():
         joints = scores.KINDS["pa"].align(joints[None], target[None], valid_3d[None])[0]
-        parts.append(f"PA-EPE {100 * _per_hand(measured, 'pa')[row]:.2f} cm,")
+        joints_3d = _fewer(valid_3d)
+        parts.append(f"PA-EPE {100 * _per_hand(measured, 'pa')[row]:.2f} cm{joints_3d},")
     if valid_2d.any():
         pixels = _per_hand(measured, "2d")[row]
         parts.append(
             f"2D EPE {pixels:.1f} px ({pixels * measured.to_view[row]:.1f} px of the view)"
+            f"{_fewer(valid_2d)}"
         )
     image, corner = _seen(batch["image"][row], np.asarray(inference.matrix)[row], view_size)
     return HandPanel(
@@ -85,6 +87,11 @@ def _panel(
         target_3d=target if valid_3d.any() else None,
         target_3d_valid=valid_3d,
     )
+
+
+def _fewer(valid: Bool[np.ndarray, "21"]) -> str:
+    """Returns how many joints an error is a mean over, if not over all."""
+    return "" if valid.all() else f" of {valid.sum()} joints"
 
 
 def _seen(

@@ -246,6 +246,7 @@ def json_entry(photo: Prepared, predictions: Sequence[Prediction]) -> dict[str, 
         "intrinsics": np.round(photo.intrinsics, 2).tolist(),
         "focal_from": photo.focal_from,
         "hands": [_json_hand(prediction) for prediction in predictions],
+        **({"boxes_left_out": list(photo.left_out)} if photo.left_out else {}),
     }
 
 

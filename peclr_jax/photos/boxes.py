@@ -11,11 +11,12 @@
                         "keypoints_3d": [[-0.031, 0.04, 0.012], ...], "source": "mediapipe"}]
     }
 
-A key is an image's file name or, where two share a name, its path: as `--config.images` gives it,
-or below this file's folder. A box is [x0, y0, x1, y1], tight around the hand, in pixels of the
+A key is an image's file name or, where two share a name, its path or the end of it
+(labels/names.py). A box is [x0, y0, x1, y1], tight around the hand, in pixels of the
 image as it is seen (after its EXIF orientation). Without "box" the hand is searched
 (photos/search.py); without "handedness" it is `--config.handedness`. An image that the file does
-not name is treated as if there were no file; an empty list says that it shows no hand.
+not name is treated as if there were no file; an empty list says that it shows no hand. Corners that
+are fractions of the image (0 to 1) are refused, and a box that lies outside of it is left out.
 
 The other fields are labels, for data sets of one's own. "keypoints" are the 21 joints [x, y] in
 FreiHAND's order, null where unknown; without "box" the box is theirs. "keypoints_3d" are the joints
@@ -42,6 +43,9 @@ HANDEDNESS = ("right", "left")
 _FARTHEST = 1e9  # px
 # The longest hands have some 25 cm; what is larger is in another unit.
 _LONGEST_HAND = 0.5  # m
+# A hand of fewer pixels cannot be told from a hand in fractions of the image.
+_SMALLEST_BOX = 2.0  # px, of the larger side
+_TO_PIXELS = "give pixels (x * width - 0.5, y * height - 0.5)"
 _FIELDS = ("box", "handedness", "keypoints", "keypoints_3d", "score", "source")
 _LONGEST_SOURCE = 100
 
@@ -75,48 +79,40 @@ class Request(NamedTuple):
     focal_px: float | None = None
 
 
-def requests(paths: Sequence[Path], boxes_file: str, handedness: str) -> list[Request]:
-    """Returns the request for each photo.
-
-    Args:
-      paths: The image files.
-      boxes_file: Path of the JSON file; "" for none.
-      handedness: Default for hands whose handedness the file does not give.
-    """
-    default = Request((Hand(handedness),))
-    if not boxes_file:
-        return [default] * len(paths)
-    file = Path(os.path.expanduser(boxes_file))
-    known = read_boxes(file, handedness)
-    keys = [_key(path, file.parent, known) for path in paths]
-    if known and not any(key in known for key in keys):
-        raise UserError(
-            f"{boxes_file} names none of the images, its first key is {next(iter(known))!r}: use "
-            f"file names such as {paths[0].name!r} as keys"
-        )
-    return [known.get(key, default) for key in keys]
-
-
-def _key(path: Path, folder: Path, known: Mapping[str, Request]) -> str:
-    below = Path(os.path.relpath(path, folder))
-    return next((p.as_posix() for p in (path, below) if p.as_posix() in known), path.name)
-
-
 def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
     """Returns the requests in a boxes file, by its keys."""
     if not os.path.isfile(path):
         raise MissingFileError(f"--config.boxes={path} is not there: check the path")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise MachineError(f"--config.boxes={path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is not JSON: {error}") from None
+    return from_content(content, path, handedness)
+
+
+def from_content(content: Any, path: Path, handedness: str) -> dict[str, Request]:
+    """Returns the requests in what a boxes file holds, by its keys.
+
+    Args:
+      content: Of the file.
+      path: The file, for messages.
+      handedness: Of hands of which it says nothing.
+    """
     if not isinstance(content, dict):
-        raise UserError(f'{path} must be an object {{"FILE NAME": [{{"box": [...]}}]}}')
+        raise UserError(
+            f'{path} must be an object {{"FILE NAME": [{{"box": [x0, y0, x1, y1]}}]}}, or COCO\'s '
+            'with "images" and "annotations"'
+        )
     return {
         name: as_request(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()
     }
+
+
+def is_inside(box: Box | None, size: tuple[int, int]) -> bool:
+    """Returns whether any of a box lies in a photo of this width and height; a missing one may."""
+    return box is None or not (min(box[2:]) < 0 or box[0] > size[0] - 1 or box[1] > size[1] - 1)
 
 
 def as_request(entry: Any, where: str, handedness: str) -> Request:
@@ -156,8 +152,11 @@ def _hand(entry: Any, where: str, handedness: str) -> Hand:
         raise UserError(f'{where}: "score" must be a number in (0, 1], got {score!r}')
     if not (isinstance(source, str) and len(source) <= _LONGEST_SOURCE):
         raise UserError(f'{where}: "source" must be a short text, such as "human"')
-    if (box := _box(entry.get("box"), where)) is None and keypoints is not None:
-        box = _around(keypoints, where)
+    box = _box(entry.get("box"), where)
+    if keypoints is not None:
+        if box is None:
+            box = _around(keypoints, where)
+        _check_together(box, keypoints, where)
     told_by = "boxes" if "handedness" in entry else "config"
     return Hand(side, box, keypoints, in_space, float(score), source, told_by)
 
@@ -172,7 +171,34 @@ def _box(box: Any, where: str) -> Box | None:
         raise UserError(
             f'{where}: "box" must have x0 < x1 and y0 < y1, got {box!r}; is it x, y, width, height?'
         )
+    if max(x1 - x0, y1 - y0) < _SMALLEST_BOX:
+        raise UserError(
+            f'{where}: "box" is {x1 - x0:.3g} x {y1 - y0:.3g} px, too small for a hand: if {box!r} '
+            f"are fractions of the image, {_TO_PIXELS}"
+        )
     return x0, y0, x1, y1
+
+
+def _check_together(box: Box, keypoints: Keypoints, where: str) -> None:
+    """Checks that keypoints are in pixels as well, and that the box is one of corners."""
+    known = [point for point in keypoints if point]
+    spans = [max(p[axis] for p in known) - min(p[axis] for p in known) for axis in (0, 1)]
+    if len(known) > 2 and max(spans) < _SMALLEST_BOX:
+        raise UserError(
+            f'{where}: "keypoints" are up to {max(spans):.3g} px apart, too close for a hand: if '
+            f"they are fractions of the image, {_TO_PIXELS}"
+        )
+    x, y, width, height = box
+    outside = sum(not _holds(box, point) for point in known)
+    if outside > len(known) / 2 and all(_holds((x, y, x + width, y + height), p) for p in known):
+        raise UserError(
+            f'{where}: {outside} of {len(known)} keypoints lie outside of "box", {list(box)}, if '
+            "it is [x0, y0, x1, y1], and none if it is [x, y, width, height]: give the corners"
+        )
+
+
+def _holds(box: Box, point: tuple[float, float]) -> bool:
+    return all(box[axis] - 1 <= point[axis] <= box[axis + 2] + 1 for axis in (0, 1))
 
 
 def _keypoints(entry: Mapping[str, Any], field: str, axes: int, where: str) -> Any:

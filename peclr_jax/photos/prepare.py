@@ -17,7 +17,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import crop as geometry
 from peclr_jax.geometry.crop import Square
 from peclr_jax.photos import crop, read, search
-from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.boxes import Box, Hand, Request, is_inside
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.read import Photo, UnreadableImageError
@@ -71,6 +71,7 @@ class Prepared(NamedTuple):
       focal_from: Source of the focal length: "boxes", "config", "exif" or "guess".
       preview: The whole photo, resized, to draw on.
       remarks: What of it was ignored or not looked at, and why.
+      left_out: Why boxes that were given are left out.
     """
 
     path: Path
@@ -81,6 +82,7 @@ class Prepared(NamedTuple):
     subjects: list[Subject]
     preview: Image.Image
     remarks: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def intrinsics(self) -> Float[np.ndarray, "3 3"]:
@@ -125,9 +127,17 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
       options: How photos are prepared.
 
     Raises:
-      UnreadableImageError: A box that is not in the photo.
+      UnreadableImageError: None of the boxes is in the photo.
     """
-    subjects = [_subject(photo, hand, options) for hand in request.hands]
+    problems = [_problem(photo, hand.box) for hand in request.hands]
+    left_out = tuple(problem for problem in problems if problem)
+    if left_out and len(left_out) == len(problems):
+        raise UnreadableImageError("; ".join(left_out))
+    subjects = [
+        _subject(photo, hand, options)
+        for hand, problem in zip(request.hands, problems, strict=True)
+        if not problem
+    ]
     focal_px, focal_from = _focal(photo, request, options)
     preview = _preview(photo.pixels.image, options.preview_side)
     size = photo.width, photo.height
@@ -137,7 +147,7 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
             f"it is more than {search.MOST_ASPECT:.0f} times as long as wide: hands between the "
             "places where it was searched may be missed; cut it into shorter pieces",
         )
-    return Prepared(path, *size, focal_px, focal_from, subjects, preview, remarks)
+    return Prepared(path, *size, focal_px, focal_from, subjects, preview, remarks, left_out)
 
 
 def prepare_all(
@@ -178,18 +188,23 @@ def _fewest_pixels(request: Request, options: Options) -> dict[str, float]:
     return {"smallest": smallest, "reduction": reduction}
 
 
+def _problem(photo: Photo, box: Box | None) -> str | None:
+    """Returns why a box cannot be used, None if it can."""
+    if box is None:
+        return None
+    x0, y0, x1, y1 = box
+    side, longer = max(x1 - x0, y1 - y0), max(photo.width, photo.height)
+    what, where = f"the box {list(box)}", f"image of {photo.width}x{photo.height} px"
+    if not is_inside(box, (photo.width, photo.height)):
+        return f"{what} lies outside of the {where}"
+    if not _SMALLEST_BOX <= side <= _LARGEST_BOX * longer:
+        return f"{what} is too large or too small for an {where}"
+    return None
+
+
 def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
     square = options.looking.first(hand.box, photo.width, photo.height)
-    closer = _CLOSER_UNKNOWN
-    if hand.box is not None:
-        closer = _CLOSER_BOX
-        x0, y0, x1, y1 = hand.box
-        side, longer = max(x1 - x0, y1 - y0), max(photo.width, photo.height)
-        what, where = f"the box {list(hand.box)}", f"image of {photo.width}x{photo.height} px"
-        if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
-            raise UnreadableImageError(f"{what} lies outside of the {where}")
-        if not _SMALLEST_BOX <= side <= _LARGEST_BOX * longer:
-            raise UnreadableImageError(f"{what} is too large or too small for an {where}")
+    closer = _CLOSER_UNKNOWN if hand.box is None else _CLOSER_BOX
     region = square._replace(side=_BESIDE * square.side)
     most = _BESIDE * closer * options.view_size
     squares: tuple[Square, ...] = (square,)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import crop
 from peclr_jax.hands import smoothing
 from peclr_jax.hands.smoothing import OneEuro, Smoothed
@@ -124,7 +125,10 @@ def _side(points: Float[np.ndarray, "21 dims"]) -> float:
 def _reduced(film: Film, image: Image.Image, request: Request, tracker: Tracker) -> Prepared:
     photo = Photo(*image.size, Window(image, -0.5, -0.5, (1.0, 1.0)), None)
     again = request._replace(focal_px=tracker.request.focal_px)
-    return prepare.reduce(film.path, photo, again, tracker.options)
+    reduced = prepare.reduce(film.path, photo, again, tracker.options)
+    if reduced.left_out:
+        raise UserError(f"{film.path}: {'; '.join(reduced.left_out)}")
+    return reduced
 
 
 def _searched(photo: Prepared, tracker: Tracker) -> list[Prediction]:

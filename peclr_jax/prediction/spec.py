@@ -43,8 +43,9 @@ class PredictSpec(Spec):
       init: A network of PyTorch's in its place.
       images: A file, a folder with all in it, or a glob in quotes; JPEG, PNG, WebP, AVIF, HEIC,
         TIFF, BMP, GIF. Or one film: MP4, MOV, MKV, WebM, AVI.
-      boxes: JSON of where the hands are, and of which side; "" to search each photo. Those
-        of a film are of its first frame.
+      boxes: Where the hands are, and of which side: a JSON file of ours (photos/boxes.py) or of
+        COCO, or a folder of YOLO's text files; "" to search each photo. Those of a film are of its
+        first frame.
       handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
         the paper; crops and answers of left ones are mirrored. "auto": both ways are looked at,
         and that with the smaller expected error is kept; "right" for networks that tell none.
@@ -102,12 +103,20 @@ class PredictSpec(Spec):
 
 
 class Summary(NamedTuple):
-    """Images or frames, hands, images skipped or faults of a film, seconds of the prediction."""
+    """What a prediction has done.
+
+    Attributes:
+      images, hands: How many images or frames, and hands in them.
+      skipped: Images that could not be read, or faults of a film.
+      seconds: Of the prediction.
+      boxes_left_out: Boxes outside of their images.
+    """
 
     images: int
     hands: int
     skipped: int
     seconds: float
+    boxes_left_out: int = 0
 
 
 def bone_length_of(spec: PredictSpec, estimator: Estimator) -> float:

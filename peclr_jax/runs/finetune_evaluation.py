@@ -1,6 +1,7 @@
 """What a person looks at during and after fine-tuning: augmented labels and mean errors."""
 
 from collections import defaultdict
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ from jaxtyping import Array, Key
 from matplotlib.figure import Figure
 
 from peclr_jax.geometry import camera
+from peclr_jax.hands.averages import Average, average_of
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
@@ -27,11 +29,21 @@ _SCORES = {
 }
 
 
-def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[str, float]:
-    """Returns a network's mean errors on held-out examples in their canonical views.
+class MeanErrors(NamedTuple):
+    """Mean errors, and what each is a mean over.
 
-    Those that the labels allow: "epe_2d_px" in pixels of the view, "pa_epe_m" in metres, and what
-    the training set's mean pose and mean hand score.
+    Attributes:
+      errors: Those that the labels allow: "epe_2d_px" in pixels of the view, "pa_epe_m" in metres,
+        and what the training set's mean pose and mean hand score.
+      averages: Of the same.
+    """
+
+    errors: dict[str, float]
+    averages: dict[str, Average]
+
+
+def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> MeanErrors:
+    """Returns a network's mean errors on examples in their canonical views.
 
     Args:
       estimator: The network.
@@ -39,6 +51,7 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
       batch_size: Examples at a time.
     """
     totals: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
+    counted: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
     for start in range(0, len(examples["image"]), batch_size):
         batch = {name: array[start : start + batch_size] for name, array in examples.items()}
         seen = look_at_batch(estimator, batch, "box", batch_size)
@@ -46,9 +59,12 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> dict[
         for key, errors in measured.errors.items():
             in_view = measured.to_view[:, None] if key[1] == "2d" else 1.0
             totals[key].append((errors * in_view)[measured.valid[key]])
+            counted[key].append(measured.valid[key])
 
     found = {name: np.concatenate(totals[key]) for name, key in _SCORES.items()}
-    return {name: float(errors.mean()) for name, errors in found.items() if len(errors)}
+    means = {name: float(of_all.mean()) for name, of_all in found.items() if len(of_all)}
+    averages = {name: average_of(np.concatenate(counted[_SCORES[name]])) for name in means}
+    return MeanErrors(means, averages)
 
 
 def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:

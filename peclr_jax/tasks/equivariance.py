@@ -24,6 +24,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import files, specs
+from peclr_jax.errors import UserError
+from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.equivariance import (
@@ -34,7 +36,7 @@ from peclr_jax.networks.equivariance import (
     measure_equivariance,
 )
 from peclr_jax.networks.estimator import Estimator
-from peclr_jax.networks.evaluation_data import open_data
+from peclr_jax.networks.evaluation_data import EvaluationData, open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.pages import charts, figures
@@ -65,7 +67,7 @@ def tell(result: dict[str, Any], workdir: Path) -> None:
     if result["baseline"] is not None:
         rows.append(row(f"error of the baseline, px of {SIDE}", result["baseline"], 2))
         rows.append(row("improvement", result["improvement_percent"], 1, " %"))
-    title = f"{result['data']}: {result['images']} images"
+    title = f"{result['data']}: all {NUM_JOINTS} joints of {result['images']} images"
     Console().print(table(title, ("", *_KINDS), rows))
     say(
         f"Look at {workdir / 'rotation.png'} and {workdir / 'translation.png'}; every number is in "
@@ -85,9 +87,12 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
     if spec.baseline:
         networks["baseline"] = open_network(spec.baseline)
     found: dict[str, Equivariance] = {}
+    opened: list[EvaluationData] = []
     for name, network in networks.items():
         # Crops are cut as each network was trained.
         data = open_data(spec.data, spec.split, network.description, "box", spec.batch_size)
+        opened.append(data)
+        _check_same(opened)
         count = min(spec.images or data.split.num_examples, data.split.num_examples)
         batches = report(
             _first(data.split.batches(), count),
@@ -115,6 +120,16 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
         json.dump(result, file, indent=2, allow_nan=False)
     _draw(found, angles, shifts, workdir)
     return result
+
+
+def _check_same(opened: list[EvaluationData]) -> None:
+    """Checks that both networks are shown the same images, by default those of their trainings."""
+    said = [f"{data.name}, {data.split.num_examples} images" for data in opened]
+    if len(set(said)) > 1:
+        raise UserError(
+            f"the network would be asked about {said[0]}, the baseline about {said[1]}: name the "
+            "data of both by --config.data.names, or --config.data.source=rendered"
+        )
 
 
 def _steps(largest: float, step: float) -> Float[np.ndarray, " steps"]:

@@ -11,9 +11,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from ml_collections import ConfigDict
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from peclr_jax import files, specs
 from peclr_jax.errors import UserError
@@ -29,18 +27,9 @@ from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.hand_panels import hand_panels
-from peclr_jax.pages.terminal import say, table
+from peclr_jax.pages.scores import ROWS, curve_label, describe_averages, scores_table
+from peclr_jax.pages.terminal import say
 
-# Kind of error -> its name, and the factor to the unit that people read.
-_ROWS = {
-    "3d": ("3D EPE, cm", 100.0),
-    "root_aligned": ("root-aligned, cm", 100.0),
-    "scale_aligned": ("scale-aligned, cm", 100.0),
-    "pa": ("PA-EPE, cm", 100.0),
-    "pa_proper": ("PA, proper, cm", 100.0),
-    "2d": ("2D EPE, image px", 1.0),
-    "2d_view": ("2D EPE, view px", 1.0),
-}
 _CURVES = {
     "3D": ("prediction", "3d"),
     "root-aligned": ("prediction", "root_aligned"),
@@ -77,7 +66,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def tell(result: dict[str, Any], workdir: Path) -> None:
     """Prints what `evaluate` returned, and where it lies."""
-    Console().print(_table(result))
+    Console().print(scores_table(result))
     say(
         *result["notes"],
         f"Look at {workdir / 'worst.png'} and {workdir / 'pck.png'}; every number is in "
@@ -111,8 +100,9 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
         "bone_length": spec.bone_length,
         "view_size": estimator.view_size,
         **found,
-        "relative": _relative(found, estimator.view_size),
-        "notes": _notes(spec, estimator, measured),
+        "relative": _relative(measured, estimator.view_size),
+        "trained_on": data.trained_on,
+        "notes": _notes(spec, estimator, data, measured, found),
     }
     with files.writing(workdir / "metrics.json") as file:
         json.dump(result, file, indent=2, allow_nan=False)
@@ -170,32 +160,61 @@ def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:
 
     return {
         predictor: {
-            row: score(predictor, row) for row in _ROWS if row.removesuffix("_view") in kinds
+            row: score(predictor, row) for row in ROWS if row.removesuffix("_view") in kinds
         }
         for predictor, kinds in PREDICTORS.items()
     }
 
 
-def _relative(found: dict[str, dict[str, Any]], view_size: int) -> dict[str, float | None]:
-    """Returns how the network compares with knowing nothing, as ratios of the means."""
+def _relative(measured: _Errors, view_size: int) -> dict[str, float | None]:
+    """Returns how the network compares with knowing nothing, as ratios of the means.
 
-    def ratio(kind: str, of: str) -> float | None:
-        network, other = found["prediction"][kind], found[of][kind]
-        return network and other and network["mean"]["value"] / other["mean"]["value"]
+    Both means are over the joints that count of both.
+    """
 
-    in_view = found["prediction"]["2d_view"]
+    def ratio(kind: str, of: str, unit: Float[np.ndarray, " hands"] | None = None) -> float | None:
+        counts = measured.valid["prediction", kind] & measured.valid[of, kind]
+        if not counts.any():
+            return None
+        means = (_mean(measured.errors[who, kind], counts, unit) for who in ("prediction", of))
+        network, other = means
+        return network / other if other else None
+
+    in_view = None
+    if (seen := measured.valid["prediction", "2d"]).any():
+        in_view = _mean(measured.errors["prediction", "2d"], seen, measured.to_view) / view_size
     return {
-        "2d_view_over_side": in_view and in_view["mean"]["value"] / view_size,
+        "2d_view_over_side": in_view,
         "2d_over_mean_pose": ratio("2d", "mean_pose"),
-        "2d_view_over_mean_pose": ratio("2d_view", "mean_pose"),
+        "2d_view_over_mean_pose": ratio("2d", "mean_pose", measured.to_view),
         "pa_over_mean_pose": ratio("pa", "mean_pose"),
         "pa_over_mean_hand": ratio("pa", "mean_hand"),
     }
 
 
-def _notes(spec: EvaluateSpec, estimator: Estimator, measured: _Errors) -> list[str]:
+def _mean(
+    errors: Float[np.ndarray, "hands 21"],
+    counts: Bool[np.ndarray, "hands 21"],
+    unit: Float[np.ndarray, " hands"] | None,
+) -> float:
+    scaled = errors.astype(np.float64) * (1.0 if unit is None else unit[:, None])
+    return float(scaled[counts].mean())
+
+
+def _notes(
+    spec: EvaluateSpec,
+    estimator: Estimator,
+    data: EvaluationData,
+    measured: _Errors,
+    found: dict[str, dict[str, Any]],
+) -> list[str]:
     count, statistics = len(measured.samples), estimator.statistics
-    notes = []
+    notes = [f"Note that {data.trained_on}."] if data.trained_on else []
+    if unlabelled := data.split.num_examples - count:
+        notes.append(
+            f"{unlabelled} of {data.split.num_examples} images have no label and do not count."
+        )
+    notes += describe_averages(found["prediction"])
     for kind, lacking in (("2d", "2D labels"), ("3d", "3D labels, intrinsics or bone length")):
         missing = count - int(measured.valid["prediction", kind].any(1).sum())
         if missing:
@@ -221,7 +240,11 @@ def _notes(spec: EvaluateSpec, estimator: Estimator, measured: _Errors) -> list[
 def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -> None:
     for curves, unit in ((_CURVES, "m"), (_CURVES_2D, "px")):
         drawn = {
-            label: (np.asarray(s["thresholds"]), np.asarray(s["pck"]), s["auc"]["value"])
+            curve_label(label, s): (
+                np.asarray(s["thresholds"]),
+                np.asarray(s["pck"]),
+                s["auc"]["value"],
+            )
             for label, (predictor, kind) in curves.items()
             if (s := found[predictor][kind]) is not None
         }
@@ -231,36 +254,3 @@ def _draw(found: dict[str, dict[str, Any]], extremes: Extremes, workdir: Path) -
     for name in ("best", "worst"):
         if panels := extremes.panels(name):
             figures.save(hand_panels(panels), workdir / f"{name}.png")
-
-
-def _table(result: dict[str, Any]) -> Table:
-    rows = []
-    for kind, (label, factor) in _ROWS.items():
-        if (measured := result["prediction"][kind]) is None:
-            continue
-        others = (result[predictor].get(kind) for predictor in ("mean_pose", "mean_hand"))
-        low, high = (measured["mean"][end] for end in ("low", "high"))
-        rows.append(
-            (
-                label,
-                _number(factor * measured["mean"]["value"]),
-                "" if low is None else f"{_number(factor * low)} to {_number(factor * high)}",
-                _number(factor * measured["median"]),
-                f"{measured['auc']['value']:.3f}",
-                *("" if o is None else _number(factor * o["mean"]["value"]) for o in others),
-            )
-        )
-    interval = f"{100 * scores.CONFIDENCE:.0f} %"
-    return table(
-        f"{result['data']}: {result['hands']} hands, crop {result['crop']!r}",
-        ("", "mean", interval, "median", "AUC", "mean pose", "mean hand"),
-        rows,
-        caption="intervals: bootstrap over samples; mean pose, mean hand: the training set's",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,  # narrow enough for a terminal of 80 columns
-        padding=(0, 1, 0, 0),
-    )
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}" if value < 100 else f"{value:.0f}"

@@ -11,12 +11,13 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from peclr_jax import specs
-from peclr_jax.errors import MissingFileError
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
+from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.pages.terminal import say
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
@@ -49,6 +50,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
             training.spec.check_devices(jax.device_count())
     open_evaluation_data(spec)
     for arm in chosen:
+        check_held_out(arm)
+    for arm in chosen:
         for training in arm.trainings:
             train = _TASKS[training.spec.task]
             run_unless_finished(train, training.spec, training.workdir, console)
@@ -77,6 +80,31 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
         places = {name: getattr(wanted, name) for name in ("names", "manual_dir", "data_dir")}
         given = {name: place for name, place in places.items() if place}
         from_records.open_datasets(DataSpec(source="tfds", **given))
+
+
+def check_held_out(run: Run) -> None:
+    """Checks that a network is not evaluated on what it is fine-tuned on, before days of training.
+
+    Raises:
+      UserError: It would be: only errors of new images are worth a comparison of arms.
+    """
+    trained = run.trainings[-1].spec.data
+    for name, evaluation in run.evaluations.items():
+        wanted = evaluation.spec
+        given = wanted.data
+        named = given.names or given.manual_dir
+        data = DataSpec(source="rendered")
+        if (given.source or ("tfds" if named else trained.source)) != RENDERED:
+            names = given.names or ",".join(trained.record_names)
+            data = DataSpec(
+                source="tfds", names=names, manual_dir=given.manual_dir, data_dir=given.data_dir
+            )
+        split = wanted.split or default_split(data)
+        if found := find_trained_on(trained, data, split):
+            raise UserError(
+                f"arm {run.arm!r}, evaluation {name!r}: {found}: choose another "
+                f"--config.evaluations.{name}.split, or --config.finetune.data.split"
+            )
 
 
 def measure_equivariance(

@@ -23,16 +23,17 @@ from rich.table import Table
 from peclr_jax import specs
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
+from peclr_jax.hands.averages import COMPARE, Average
 from peclr_jax.input_pipeline import Source, make_source
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import table
+from peclr_jax.pages.terminal import say, table
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
-from peclr_jax.runs.finetune_evaluation import draw_labels, mean_errors
+from peclr_jax.runs.finetune_evaluation import MeanErrors, draw_labels, mean_errors
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.spec import FinetuneSpec
@@ -80,6 +81,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         )
         announce(console, spec, what, source, schedule.total_steps, start, workdir)
         held_out = source.sample(spec.evaluation.images)
+        monitored = source.held_out.describe(spec.evaluation.images)
+        say(f"monitored on {monitored}", console=console)
         if jax.process_index() == 0:
             shown = {name: array[: spec.log.images] for name, array in held_out.items()}
             labels = draw_labels(spec.key(_PICTURE), shown, spec.views)
@@ -90,7 +93,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         if spec.model.frozen and not start.variables:
             variables = _measure_batch_statistics(spec, network, variables, source, mesh)
 
-        def score(variables: Variables, *_: Any) -> dict[str, float]:
+        def score(variables: Variables) -> MeanErrors:
             estimator = Estimator(
                 network,
                 variables,
@@ -111,7 +114,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             variables=variables,
             optimizer=make_optimizer(spec, schedule.learning_rate),
             compute_gradients=make_gradients(spec, network),
-            measure=score,
+            measure=lambda variables, *_: score(variables).errors,
             results={"label_statistics": specs.to_dict(statistics)},
         )
         scores = score(variables)
@@ -120,8 +123,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             workdir,
             console,
             began,
-            scores,
-            _table(scores),
+            scores.errors | {"averaged_over": _in_words(scores), "monitored_on": monitored},
+            _table(scores, monitored),
             f"Look at {workdir / 'labels.png'} and {workdir / 'loss.png'}; the whole evaluation: "
             f"python main.py --config=configs/evaluate.py --config.checkpoint={workdir}",
         )
@@ -212,13 +215,37 @@ def _measure_batch_statistics(
     return {**variables, "batch_stats": local_copy(batch_stats)}
 
 
-def _table(scores: dict[str, float]) -> Table:
-    rows = []
+def _in_words(scores: MeanErrors) -> dict[str, str]:
+    return {name: str(over) for name, over in scores.averages.items()}
+
+
+def _table(scores: MeanErrors, monitored: str) -> Table:
+    errors, rows, own = scores.errors, [], set[Average]()
     for label, name, factor in (
         ("2D EPE, px of the view", "epe_2d_px", 1),
         ("PA-EPE, cm", "pa_epe_m", 100),
     ):
-        if name in scores:
-            values = (scores.get(name + of) for of in ("", "_of_mean_pose", "_of_mean_hand"))
-            rows.append((label, *("" if v is None else f"{factor * v:.2f}" for v in values)))
-    return table("On held-out images", ("", "network", "mean pose", "mean hand"), rows)
+        if name not in errors:
+            continue
+        over = scores.averages[name]
+        own.add(over)
+        cells = []
+        for of in ("", "_of_mean_pose", "_of_mean_hand"):
+            value = errors.get(name + of)
+            mark = "" if scores.averages.get(name + of, over) == over else "*"
+            cells.append("" if value is None else f"{factor * value:.2f}{mark}")
+        rows.append((label, over.joints_a_hand, *cells))
+    marked = any(cell.endswith("*") for row in rows for cell in row)
+    return table(
+        f"On {monitored}",
+        ("", "joints", "network", "mean pose", "mean hand"),
+        rows,
+        caption=" ".join(
+            [
+                f"Means over {'; '.join(map(str, own))}." if own else "None of them has a label.",
+                *([COMPARE] if not all(over.is_complete for over in own) else []),
+                *(["* over other hands or joints than the network's."] if marked else []),
+            ]
+        ),
+        caption_justify="left",
+    )

@@ -10,10 +10,11 @@ from ml_collections import ConfigDict
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.reporting import report
+from peclr_jax.labels.requests import requests
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery
 from peclr_jax.pages.terminal import say
-from peclr_jax.photos.boxes import Hand, requests
+from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import Pictures, find_film, find_pictures
 from peclr_jax.photos.kinds import printable
@@ -33,7 +34,7 @@ from peclr_jax.prediction.spec import (
 
 _REMARKS = 10
 SOME_SKIPPED = 4
-"""Exit code of a run that did all images but those it could not read."""
+"""Exit code of a run that did all images and boxes but those that it could not use."""
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -42,7 +43,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     summary = predict(spec, workdir)
     if not find_film(spec.images):
         tell(summary, workdir)
-    return SOME_SKIPPED if summary.skipped else 0
+    return SOME_SKIPPED if summary.skipped or summary.boxes_left_out else 0
 
 
 def tell(summary: Summary, workdir: Path) -> None:
@@ -53,6 +54,8 @@ def tell(summary: Summary, workdir: Path) -> None:
     )
     if summary.skipped:
         say(f"{summary.skipped} image(s) could not be read and were skipped, see above.")
+    if summary.boxes_left_out:
+        say(f"{summary.boxes_left_out} box(es) could not be used and were left out, see above.")
 
 
 def predict(spec: PredictSpec, workdir: Path) -> Summary:
@@ -60,8 +63,8 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     film = find_film(spec.images)
     pictures = Pictures([film], []) if film else find_pictures(spec.images)
     paths = pictures.paths
-    say(*(f"left out {left_out}" for left_out in pictures.left_out))
-    wanted = requests(paths, spec.boxes, spec.handedness)
+    wanted, notes = requests(paths, spec.boxes, spec.handedness)
+    say(*(f"left out {left_out}" for left_out in pictures.left_out), *notes)
     opened = film and describe_film(film)
     estimator = open_estimator(spec.checkpoint, spec.init.torch_checkpoint)
     if opened:
@@ -74,7 +77,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
-    images, found, skipped = 0, 0, []
+    images, found, left_out, skipped = 0, 0, 0, []
     remarks: dict[str, list[Path]] = {}
     with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
         photos = prepare_all(paths, wanted, options, spec.decode_threads)
@@ -93,6 +96,9 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
                 skipped.append(result)
                 say(f"skipped {printable(result.path)}: {result.reason}")
             else:
+                for reason in result[0].left_out:
+                    say(f"left out of {printable(result[0].path)}: {reason}")
+                left_out += len(result[0].left_out)
                 gallery.add(*result)
                 for remark in result[0].remarks:
                     remarks.setdefault(remark, []).append(result[0].path)
@@ -105,7 +111,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
             )
     tell_remarks(remarks)
     convert(workdir, read_formats(spec.formats))
-    return Summary(images, found, len(skipped), time.perf_counter() - began)
+    return Summary(images, found, len(skipped), time.perf_counter() - began, left_out)
 
 
 def tell_remarks(remarks: Mapping[str, Sequence[Path]]) -> None:

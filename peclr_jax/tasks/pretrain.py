@@ -22,7 +22,7 @@ from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import table
+from peclr_jax.pages.terminal import say, table
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
@@ -66,6 +66,8 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         announce(console, spec, what, source, schedule.total_steps, start, workdir)
         held_out = jnp.asarray(source.sample(spec.evaluation.images)["image"])
         shown = held_out[: spec.log.pairs]
+        monitored = source.held_out.describe(spec.evaluation.images)
+        say(f"monitored on {monitored}", console=console)
         if jax.process_index() == 0:
             views = draw_views(spec.key(_PICTURE), shown, spec.views)
             figures.save(views, workdir / "views.png")
@@ -95,13 +97,18 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         )
         after = evaluate(variables, spec.key(_EVALUATION), held_out)
     if jax.process_index() == 0:
-        summary = {"before": before, "after": after, "images": len(held_out)}
+        summary = {
+            "before": before,
+            "after": after,
+            "images": len(held_out),
+            "monitored_on": monitored,
+        }
         conclude(
             workdir,
             console,
             began,
             summary,
-            _table(before, after, len(held_out)),
+            _table(before, after, len(held_out), monitored),
             f"Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; the encoder is in "
             f"{workdir / 'checkpoints'}.",
         )
@@ -164,7 +171,7 @@ def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> V
     return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))
 
 
-def _table(before: dict[str, float], after: dict[str, float], images: int) -> Table:
+def _table(before: dict[str, float], after: dict[str, float], images: int, monitored: str) -> Table:
     rows = [
         (
             f"top-1 retrieval of the other view (chance {100 / images:.1f} %)",
@@ -175,4 +182,4 @@ def _table(before: dict[str, float], after: dict[str, float], images: int) -> Ta
             *(f"{found['equivariance_error']:.3f}" for found in (before, after)),
         ),
     ]
-    return table(f"On {images} held-out images", ("", "before", "after"), rows)
+    return table(f"On {monitored}", ("", "before", "after"), rows)

@@ -18,6 +18,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.export.own_file import write_network
 from peclr_jax.geometry import affine
 from peclr_jax.hands import metrics
+from peclr_jax.hands.averages import COMPARE, average_of
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.models.heads import Localisation
@@ -87,7 +88,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     say(
         f"{workdir / FILE}: {result['bytes'] / 1e6:.1f} MB, {result['precision']}; mean 2D error "
         f"{result['error_view_px'][result['precision']]:.3f} px of a view of "
-        f"{result['view_size']} px on {result['hands']} hands ({result['data']}).",
+        f"{result['view_size']} px over {result['averaged_over']} ({result['data']}).",
         *result["notes"],
         f"Name it by --config.checkpoint={workdir / FILE}; every number is in {workdir / NUMBERS}.",
     )
@@ -106,6 +107,11 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     network = open_network(spec.checkpoint, in_float32=True)
     estimator = Estimator.of(network)
     data = open_data(spec.data, spec.split, network.description, "box", spec.batch_size)
+    if data.trained_on:
+        raise UserError(
+            f"{data.trained_on}, on which errors to expect have to be calibrated: name another "
+            "--config.split, or other data by --config.data.names"
+        )
     measured = _measure(estimator, data, spec.batch_size, "the network")
     found: dict[str, Any] = {"calibration": None, "reliability": None}
     notes = ["Its head has no heatmaps, so that it tells no errors to expect."]
@@ -116,12 +122,15 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix=".release-", dir=workdir) as folder:
         file = Path(folder) / FILE
         errors, precision, more = _write(spec, network, data, measured, file)
-        size = network.view_size
+        size, over = network.view_size, average_of(measured.valid)
+        if not over.is_complete:
+            notes.append(COMPARE)
         result = {
             "checkpoint": network.source,
             "data": data.name,
             "hands": len(measured.errors),
-            "joints": int(measured.valid.sum()),
+            "joints": over.joints,
+            "averaged_over": str(over),
             "view_size": size,
             "precision": precision,
             "bytes": file.stat().st_size,

@@ -112,7 +112,7 @@ def test_what_is_left_out_is_counted(convert):
             annotation(),
             annotation(iscrowd=1),
             annotation(np.ones(51)),
-            {"id": 3, "image_id": 2, "category_id": 1, "bbox": [1, 2, 3, 4]},
+            {"id": 3, "image_id": 2, "category_id": 1, "keypoints": []},
             annotation(0 * POINTS),
             annotation(lefthand_kpts=[0] * 63, lefthand_valid=False),
         )
@@ -125,6 +125,20 @@ def test_what_is_left_out_is_counted(convert):
         "1 hands without extent",
         "1 hands that are not valid",
     }
+
+
+def test_boxes_without_joints(convert):
+    """Of categories that are hands by their names."""
+    names = ("hand", "Left hand", "right", "handbag", "person", "lefthand")
+    categories = [{"id": number, "name": name} for number, name in enumerate(names)]
+    entries = [
+        {"id": n, "image_id": 1, "category_id": n, "bbox": [1 + n, 2, 30, 40]}
+        for n in range(len(names))
+    ]
+    found, said = convert(content(*entries, categories=categories))
+    assert [hand.box[0] for hand in found] == [0.5, 1.5, 2.5, 5.5]
+    assert [hand.handedness for hand in found] == ["unknown", "left", "right", "left"]
+    assert "2 boxes of categories that are no hands by their names" in said
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,15 @@ def test_predictions_have_scores(convert):
     assert found["a.png"][0].source == "yolo"
 
 
+def test_boxes_without_joints(convert):
+    found, _ = convert({"a.txt": ["0 0.5 0.5 0.25 0.5", "1 0.5 0.5 0.5 0.5 0.75"]})
+    assert [hand.box for hand in found["a.png"]] == [
+        (29.5, 14.5, 49.5, 44.5),
+        (19.5, 14.5, 59.5, 44.5),
+    ]
+    assert [(hand.keypoints, hand.score) for hand in found["a.png"]] == [(None, 1), (None, 0.75)]
+
+
 def test_sides(convert):
     lines = [line(kind=0), line(kind=1)]
     found, said = convert({"a.txt": lines}, "--handedness=right,left")
@@ -110,9 +119,9 @@ def test_what_is_left_out_is_counted(convert):
     ("files", "flags", "message"),
     [
         (
-            {"a.txt": ["0 0.5 0.5 0.2 0.2"]},
+            {"a.txt": ["0 0.5 0.5 0.2"]},
             (),
-            "a.txt, line 1 has 5 numbers, not class, box and 21",
+            "a.txt, line 1 has 4 numbers, not class, box and perhaps 21",
         ),
         ({"a.txt": [line(), line(POINTS[1:])]}, (), "a.txt, line 2 has 45 numbers"),
         ({"a.txt": [line(box=["x", 0, 1, 1])]}, (), "a.txt, line 1 must hold finite numbers"),

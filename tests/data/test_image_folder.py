@@ -199,8 +199,35 @@ def said(monkeypatch):
 def test_keys_that_fit_nothing_are_said(raw, said):
     with_boxes({f"{i}.jpg": [] for i in range(7)})(raw)
     layout.read_folder(raw)
-    (warning,) = said
-    assert "mentions 7 photos that do not exist: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, ..." in warning
+    (warning, *_) = said
+    assert (
+        "boxes.json: 7 names ('0.jpg', '1.jpg', '2.jpg', '3.jpg', '4.jpg', ...) that no" in warning
+    )
+
+
+def test_boxes_outside_of_their_photos_are_left_out_and_said(raw, said):
+    inside = {"box": [10, 20, 90, 110]}
+    with_boxes(
+        {
+            "telephone.jpg": [{"box": [250, 1, 300, 9]}, inside],
+            "table.jpg": [{"box": [-30, -30, -1, -1]}],
+        }
+    )(raw)
+    photos = {photo.path.name: photo for photo in layout.read_folder(raw).photos}
+    assert [hand.box for hand in photos["telephone.jpg"].hands] == [(10, 20, 90, 110)]
+    assert "table.jpg" not in photos
+    (warning,) = [line for line in said if "left out" in line]
+    assert "2 boxes lie outside of their photos and are left out: " in warning
+    assert "telephone.jpg (240x320 px as it is seen)" in warning
+
+
+def test_names_may_be_of_another_system(photos, prepared):
+    """As written on Windows, and on a Mac, which takes letters and their accents apart."""
+    files = {"below/Ä.png": gradient(64, 48), "b.png": gradient(64, 48)}
+    keys = {"below\\A\u0308.PNG": [{"box": [1, 2, 30, 40]}], "./b.png": [{"box": [3, 4, 50, 40]}]}
+    folder = layout.read_folder(photos(files, keys))
+    boxes = {photo.path.name: photo.hands[0].box for photo in folder.photos}
+    assert boxes == {"Ä.png": (1, 2, 30, 40), "b.png": (3, 4, 50, 40)}
 
 
 def with_boxes(more):
@@ -218,6 +245,13 @@ def no_hands(raw):
     (raw / "boxes.json").write_text(json.dumps(shown))
 
 
+def two_of_a_name(raw):
+    for folder in ("first", "second"):
+        (raw / folder).mkdir()
+        shutil.copy(raw / "table.jpg", raw / folder / "one.jpg")
+    with_boxes({"one.jpg": []})(raw)
+
+
 BREAKAGES = [
     (only_broken, r"3 photos were found, but none can be read, .*no_hand\.jpg: not a JPEG"),
     (written("boxes.json", "{"), r"boxes\.json is not JSON"),
@@ -227,15 +261,11 @@ BREAKAGES = [
     ),
     (
         written("boxes.json", '{"x.jpg": []}'),
-        r"mentions none of the photos, its first key is 'x\.jpg'",
+        r"names none of the photos, its first is 'x\.jpg'",
     ),
     (
-        lambda raw: shutil.copy(raw / "table.jpg", raw / "session"),
-        r"'table\.jpg' may be any of 2 photos of that name: .*'session/table\.jpg'",
-    ),
-    (
-        with_boxes({"telephone.jpg": [{"box": [250, 1, 300, 9]}]}),
-        r"box \[250.*\] lies outside of .*telephone\.jpg, which has 240x320 px",
+        two_of_a_name,
+        r"'one\.jpg' may be any of 2 photos of that name: .*first/one\.jpg'",
     ),
     (no_hands, "says of every readable photo that it shows no hand"),
 ]

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from data.labels import command, values
-from data.labels.folder import Labels, open_photos, place
+from data.labels import command
+from data.labels.folder import open_photos, place
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.hands import skeleton
+from peclr_jax.labels import values
+from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
 
 POINTS = [(10.0 + joint, 40.0 - joint) for joint in range(21)]
@@ -43,13 +45,20 @@ def test_photos_have_the_size_that_they_are_seen_at(photos):
 
 
 def test_photos_by_name(photos):
-    assert photos.find("one/b.jpg") == "one/b.jpg"
-    assert photos.find("c.jpg") == "one/c.jpg"
-    assert photos.find("b.jpg") is None  # which of them?
-    assert photos.find("three/c.jpg") is None  # another photo of that name
-    assert photos.find("photos/one/b.jpg") == "one/b.jpg"
-    assert photos.find(str(photos.root.resolve() / "a.png")) == "a.png"
-    assert photos.find("") is None
+    hand = values.make_hand(keypoints=POINTS)
+    root = photos.root.resolve()
+    for name, found in {
+        "one/b.jpg": "one/b.jpg",
+        "c.jpg": "one/c.jpg",
+        "photos/one/b.jpg": "one/b.jpg",
+        str(root / "a.png"): "a.png",
+    }.items():
+        assert place(of({name: [hand]}), photos).hands == {found: [hand]}
+    with pytest.raises(UserError, match=r"'b\.jpg' may be any of 2 photos"):
+        place(of({"b.jpg": [hand]}), photos)
+    for name in ("three/d.jpg", ""):
+        with pytest.raises(UserError, match="1 photos that are not in the folder"):
+            place(of({name: [hand]}), photos)
 
 
 def test_what_no_photo_shows_is_left_out_and_counted(photos):
@@ -71,8 +80,8 @@ def test_labels_of_nothing_here_are_refused(photos):
         place(of({"x.jpg": [hand]}), photos)
     with pytest.raises(UserError, match=r"no labelled hand .*no hand at all"):
         place(of({"a.png": []}), photos)
-    with pytest.raises(UserError, match=r"both 'c\.jpg' and 'one/c\.jpg' may be 'one/c\.jpg'"):
-        place(of({"c.jpg": [hand], "one/c.jpg": [hand]}), photos)
+    with pytest.raises(UserError, match=r"both 'c\.jpg' and '\./c\.jpg' may be .*one/c\.jpg'"):
+        place(of({"c.jpg": [hand], "./c.jpg": [hand]}), photos)
 
 
 def test_the_box_is_that_of_the_joints_where_all_are_known():

@@ -54,6 +54,13 @@ def results():
             }
         },
         "equivariance": {"rotation": {"rotation": mean(12.5)}},
+        "averaged": {
+            "held_out": {
+                "data": ["rendered hands (held_out)"],
+                "over": {"epe_2d": {"all 21 joints of 512 hands": True}, "auc": {"-": False}},
+                "trained_on": [],
+            }
+        },
     }
 
 
@@ -67,12 +74,28 @@ def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
         "| of one seed (1 of 2 seeds) | 10.00 |",
         "| mean pose | 14.00 |",
         "| the paper | 1.5 |",
+        "Data: rendered hands (held_out). Means are over all 21 joints of 512 hands.",
         "![Figure 5](held_out.png)",
         "| PeCLR than SimCLR | **25.0 % [20.0, 30.0]** | 57 % |",
         "| rotation | 12.5 % |  |",
         "Not finished yet: none, seed 0.",
     ):
         assert line in page.splitlines()
+
+
+def test_means_over_fewer_joints_are_not_compared_in_silence(results):
+    said = results["averaged"]["held_out"]
+    said["over"] = {
+        "epe_2d": {"all 21 joints of 9 hands": True},
+        "pa_epe": {"5 of 21 joints (the fingertips) of 8 hands": False},
+    }
+    said["trained_on"] = ["the network was trained on them"]
+    page = experiment_page.markdown(results, {})
+    assert (
+        "2D EPE: over all 21 joints of 9 hands. PA-EPE: over 5 of 21 joints (the fingertips) of 8 "
+        "hands. **Not all joints are labelled.** Compare it only with means over the same joints. "
+        "The paper's numbers may be over all 21. **Note: the network was trained on them.**" in page
+    )
 
 
 def test_what_is_not_apart_is_not_bold(results):

@@ -27,10 +27,14 @@ def finish(run, pixels):
         (training.workdir / "summary.json").write_text('{"seconds": 1.5}')
     (evaluation,) = run.evaluations.values()
     evaluation.workdir.mkdir(parents=True)
+    counts = {"hands": 3, "joints": 3, "per_joint": {"wrist": 1.0, "thumb_cmc": None}}
     scores = {
-        name: {"2d_view": {"mean": {"value": value}}, "pa": None}
+        name: {"2d_view": {"mean": {"value": value}, **counts}, "pa": None}
         for name, value in (("prediction", pixels), ("mean_pose", 9.0), ("mean_hand", 8.0))
     }
+    scores["data"] = "ho3d/v2 (evaluation)"
+    if pixels == 2.0:
+        scores["trained_on"] = "the network was trained on them"
     (evaluation.workdir / "metrics.json").write_text(json.dumps(scores))
 
 
@@ -57,6 +61,11 @@ def test_means_comparisons_and_what_is_missing(spec):
         "mean": {},
     }
     assert found["unfinished"] == ["random, seed 0", "random, seed 1"]
+    assert found["averaged"]["held_out"] == {
+        "data": ["ho3d/v2 (evaluation)"],
+        "over": {"epe_2d": {"1 of 21 joints (wrist) of 3 hands": False}},
+        "trained_on": ["the network was trained on them"],
+    }
     assert found["nothing"]["held_out"]["mean_pose"] == {"epe_2d": 9.0}
     assert list(found["comparisons"]["held_out"]) == ["equivariance"]
     compared = found["comparisons"]["held_out"]["equivariance"]["metrics"]["epe_2d"]

@@ -13,6 +13,17 @@ from tests.hands.test_bootstrap import some_errors
 EVERY_3D_KIND = sorted(set(scores.KINDS) - {"2d"})
 
 
+def test_a_wrist_alone_is_not_aligned_with_itself():
+    wrist = np.zeros((2, 21), bool)
+    wrist[:, 0] = True
+    joints = np.random.default_rng(0).normal(size=(2, 2, 21, 3))
+    for kind in ("root_aligned", "scale_aligned", "pa"):
+        _, counts = scores.errors_of(*joints, wrist, kind=kind)
+        assert not counts.any(), kind
+    _, counts = scores.errors_of(*joints, wrist, kind="3d")
+    assert counts.sum() == 2
+
+
 @pytest.fixture(scope="module")
 def reference(parity):
     arrays = parity("metrics")

@@ -13,7 +13,7 @@ import pytest
 from data import build, schema
 from peclr_jax.devices.mesh import data_sharding, make_mesh
 from peclr_jax.geometry import affine
-from peclr_jax.input_pipeline import from_records, open_split
+from peclr_jax.input_pipeline import from_records, make_source, open_split
 from peclr_jax.input_pipeline.records import RecordStore
 from tests.input_pipeline.conftest import assert_equal, join
 
@@ -92,6 +92,46 @@ def test_held_out_images_are_not_trained_on(record_spec, open_source, take):
     (batch,) = take(source, 1)
     assert not set(held_out["sample_id"].tolist()) & set(batch["sample_id"].tolist())
     assert_equal(open_source(spec, train=False).sample(100), held_out)
+
+
+@pytest.mark.parametrize(
+    ("split", "held_out", "said"),
+    [
+        ("train", "validation", "3 held-out images: freihand (validation)"),
+        ("validation", "evaluation", "2 held-out images: freihand (evaluation)"),
+        (
+            "train",
+            "nothing",
+            "3 training images: freihand (train) (no data set has a split 'nothing' to hold out)",
+        ),
+        (
+            "train+validation",
+            "validation",
+            "3 training images: freihand (validation) (the splits 'train+validation' and "
+            "'validation' of freihand overlap)",
+        ),
+        (
+            "train[:6]",
+            "train[5:]",
+            "3 training images: freihand (train[5:]) (the splits 'train[:6]' and 'train[5:]' of "
+            "freihand overlap)",
+        ),
+        ("train[:4]", "train[4:]", "3 held-out images: freihand (train[4:])"),
+    ],
+)
+def test_what_is_monitored_on_is_said(record_spec, split, held_out, said):
+    spec = record_spec(split=split, held_out_split=held_out)
+    source = make_source(spec, train=True, batch_size=1, seed=0, mesh=make_mesh(jax.devices()[:1]))
+    assert source.held_out.describe(3) == said
+
+
+def test_data_sets_without_a_held_out_split_are_not_named(record_spec, shared):
+    """Of two data sets only that one is monitored on which has the split."""
+    single = shared / "fixtures/freihand_mini"  # one sample, of which none can be held out
+    folders = f"{single},{record_spec().manual_dir}"
+    spec = record_spec(names="freihand,freihand", manual_dir=folders, split="train")
+    source = make_source(spec, train=True, batch_size=1, seed=0, mesh=make_mesh(jax.devices()[:1]))
+    assert source.held_out.describe(100) == "4 held-out images: freihand (validation)"
 
 
 def test_two_data_sets_are_mixed(record_spec, shared, open_source, take):

@@ -24,6 +24,10 @@ def test_held_out_examples_come_from_one_store_after_the_other():
     held_out = HeldOut((store(1, 2), store(3, 4, 5), unread))
     for count in range(1, 6):
         assert held_out.sample(count)["image"].tolist() == list(range(1, count + 1))
+    named = HeldOut(held_out.stores, ("a (test)", "b (test)", "rendered hands"))
+    assert named.describe(2) == "2 held-out images: a (test)"
+    assert named.describe(3) == "3 held-out images: a (test), b (test)"
+    assert HeldOut((store(1),), ("a",), "why").describe(9) == "1 training images: a (why)"
     assert HeldOut((store(1), store(2))).sample(9)["image"].tolist() == [1, 2]
 
 

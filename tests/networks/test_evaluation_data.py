@@ -5,7 +5,12 @@ import dataclasses
 import pytest
 
 from peclr_jax.input_pipeline.spec import RenderedSpec
-from peclr_jax.networks.evaluation_data import default_split, describe_data, resolve_data
+from peclr_jax.networks.evaluation_data import (
+    default_split,
+    describe_data,
+    find_trained_on,
+    resolve_data,
+)
 from peclr_jax.networks.spec import EvaluationDataSpec, EvaluationRenderedSpec
 
 
@@ -52,6 +57,39 @@ def test_other_data_do_not_inherit_raw_files(description):
     assert (data.rendered.held_out, data.rendered.background) == (7, "clutter")
     assert default_split(data) == "held_out"
     assert describe_data(data, "held_out") == "rendered hands (held_out)"
+
+
+@pytest.mark.parametrize(
+    ("trained", "asked", "split", "found"),
+    [
+        ({}, {}, "train", True),
+        ({}, {}, "validation", True),
+        ({}, {}, "evaluation", False),
+        ({"split": "train"}, {}, "validation", False),
+        ({"split": "train"}, {}, "train+validation", True),
+        ({"split": "train[:3]"}, {}, "train[3:]", False),
+        ({"manual_dir": "elsewhere"}, {}, "train", False),
+        ({"manual_dir": ""}, {}, "train", True),
+        ({"names": "ho3d/v2"}, {}, "train", False),
+        ({"names": "rendered,freihand", "manual_dir": ""}, {}, "train", True),
+        ({"source": "rendered"}, {}, "train", False),
+        ({"source": "rendered"}, {"source": "rendered"}, "train", True),
+        ({"source": "rendered"}, {"source": "rendered"}, "held_out", False),
+        ({}, {"source": "rendered"}, "train", False),
+    ],
+)
+def test_images_that_were_trained_on_are_known(
+    description, given_data, trained, asked, split, found
+):
+    given = dataclasses.replace(given_data, **asked)
+    data = resolve_data(given, description, "box")
+    if asked:
+        data = dataclasses.replace(data, names="freihand", manual_dir="", data_dir="")
+    of_training = dataclasses.replace(description.data, **trained)
+    said = find_trained_on(of_training, data, split)
+    assert bool(said) == found
+    if found:
+        assert f"({split}), whose errors are not those of new images" in said
 
 
 @pytest.mark.parametrize("background", ["", "clutter"])

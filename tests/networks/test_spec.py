@@ -25,11 +25,6 @@ def test_recipes_are_specs(file, cls):
         file.get_config("nonsense")
 
 
-def test_the_challenge_of_ho3d_gives_boxes():
-    spec = specs.from_config(SubmissionSpec, submission.get_config("ho3d"))
-    assert (spec.challenge, spec.data.names, spec.crop) == ("ho3d", "ho3d/v2", "box")
-
-
 @pytest.mark.parametrize(
     ("cls", "field", "value", "message"),
     [

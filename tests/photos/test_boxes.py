@@ -3,33 +3,25 @@ from pathlib import Path
 
 import pytest
 
-from peclr_jax.photos.boxes import Hand, Request, requests
-
-PATHS = [Path("photos/a.jpg"), Path("photos/b.jpg"), Path("photos/c.jpg"), Path("photos/d.jpg")]
+from peclr_jax.photos.boxes import Hand, Request, is_inside, read_boxes
 
 
 def ask(tmp_path, content, handedness="right"):
     file = tmp_path / "boxes.json"
     file.write_text(content if isinstance(content, str) else json.dumps(content))
-    return requests(PATHS, str(file), handedness)
+    return [*read_boxes(file, handedness).values()]
 
 
-def test_without_a_file_every_image_has_one_hand_somewhere():
-    assert requests(PATHS, "", "left") == [Request((Hand("left"),))] * 4
-
-
-def test_boxes_by_name_and_by_path(tmp_path):
+def test_boxes(tmp_path):
     boxes = {
         "a.jpg": [{"box": [1, 2, 3, 4]}, {"handedness": "left"}],
         "photos/b.jpg": {"focal_px": 500, "hands": [{"box": [1, 2, 3, 4.5]}]},
         "c.jpg": [],
-        "of another folder.jpg": [],
     }
     assert ask(tmp_path, boxes) == [
         Request((Hand("right", (1, 2, 3, 4)), Hand("left", handedness_from="boxes"))),
         Request((Hand("right", (1, 2, 3, 4.5)),), 500),
         Request(()),
-        Request((Hand("right"),)),
     ]
 
 
@@ -46,15 +38,42 @@ def test_keypoints_stand_in_for_a_box(tmp_path):
     ]
 
 
-def test_a_path_may_be_below_the_folder_of_the_file(tmp_path):
-    """As in the file of a folder's labels, whatever `--config.images` makes of the folder."""
-    file = tmp_path / "boxes.json"
-    file.write_text(json.dumps({"below/a.jpg": [], "a.jpg": [{"handedness": "left"}]}))
-    paths = [tmp_path / "below/a.jpg", tmp_path / "a.jpg", tmp_path / "other/a.jpg"]
-    found = requests(paths, str(file), "right")
-    assert found == [Request(()), *[Request((Hand("left", handedness_from="boxes"),))] * 2]
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    (tmp_path / "boxes.json").write_bytes(b'\xef\xbb\xbf{"a.jpg": []}')
+    assert read_boxes(tmp_path / "boxes.json", "right") == {"a.jpg": Request(())}
 
 
+def test_boxes_may_be_of_the_palm_or_reach_over_the_border(tmp_path):
+    """What is odd but no other unit, and no other way to tell a box, is taken."""
+    palm = {"keypoints": POINTS, "box": [200, 195, 215, 210]}
+    over = {"keypoints": POINTS, "box": [-50, -20, 400, 5000]}
+    far = {"box": [0, 0, 2, 1]}
+    found = ask(tmp_path, {"a.jpg": [palm, over, far]})[0].hands
+    assert [hand.box for hand in found] == [
+        (200, 195, 215, 210),
+        (-50, -20, 400, 5000),
+        (0, 0, 2, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        (None, True),
+        ((-5.0, -5.0, 0.0, 0.0), True),
+        ((-5.0, 1.0, -0.1, 9.0), False),
+        ((1.0, -9.0, 5.0, -0.1), False),
+        ((99.0, 1.0, 200.0, 9.0), True),
+        ((99.5, 1.0, 200.0, 9.0), False),
+        ((1.0, 50.0, 9.0, 60.0), False),
+    ],
+)
+def test_inside(box, inside):
+    assert is_inside(box, (100, 50)) == inside
+
+
+FRACTIONS = [[0.1 + joint / 25, 0.9 - joint / 50] for joint in range(21)]
+POINTS = [[110 + 4 * joint, 100 + 5 * joint] for joint in range(21)]
 IN_SPACE = [[0.01 * joint, 0.0, -0.02] for joint in range(21)]
 
 
@@ -80,12 +99,27 @@ def in_space(**changes):
     ("content", "said"),
     [
         ("{", "not JSON"),
-        ([], "must be an object"),
+        ([], "must be an object.* COCO"),
         ({"a.jpg": 3}, "'a.jpg' must be a list"),
         ({"a.jpg": [[1, 2, 3, 4]]}, "'a.jpg', hand 1 must be an object"),
         ({"a.jpg": [{"box": [1, 2, 3]}]}, "four numbers"),
         ({"a.jpg": [{"box": [1, 2, True, 4]}]}, "four numbers"),
         ({"a.jpg": [{}, {"box": [9, 2, 3, 4]}]}, "hand 2: .*width, height"),
+        ({"a.jpg": [{"box": [3, 2, 3, 4]}]}, "x0 < x1 and y0 < y1"),
+        ({"a.jpg": [{"box": [1, 2, float("nan"), 4]}]}, "four numbers.*nan"),
+        ({"a.jpg": [{"box": [1, 2, float("inf"), 4]}]}, "four numbers.*inf"),
+        (
+            {"a.jpg": [{"box": [0.25, 0.3, 0.5, 0.75]}]},
+            r"0\.25 x 0\.45 px.* fractions of the image",
+        ),
+        ({"a.jpg": [{"box": [-0.05, 0.3, 1.1, 1.2]}]}, "fractions of the image, give pixels"),
+        ({"a.jpg": [{"box": [700, 300, 700.5, 301.5]}]}, "too small for a hand"),
+        ({"a.jpg": [{"keypoints": FRACTIONS}]}, '"keypoints" are up to 0.8 px apart.*fractions'),
+        ({"a.jpg": [{"keypoints": FRACTIONS, "box": [1, 2, 90, 80]}]}, '"keypoints" are up to 0.8'),
+        (
+            {"a.jpg": [{"keypoints": POINTS, "box": [100, 90, 120, 110]}]},
+            r'18 of 21 keypoints lie outside of "box", .*none if it is \[x, y, width, height\]',
+        ),
         ({"a.jpg": [{"handedness": "both"}]}, '"right" or "left"'),
         ({"a.jpg": [{"bbox": [1, 2, 3, 4]}]}, "'bbox'; known are box, handedness"),
         ({"a.jpg": [{"keypoints": [[1, 2]] * 20}]}, '"keypoints" must be a list of 21, got 20'),
@@ -95,7 +129,6 @@ def in_space(**changes):
         ({"a.jpg": [{"keypoints": [[1, 2]] * 20 + [None]}]}, 'needs a "box"'),
         ({"a.jpg": [{"keypoints": [None] * 21}]}, 'needs a "box"'),
         ({"a.jpg": {"focal_px": -1, "hands": []}}, "positive"),
-        ({"z.jpg": []}, "none of the images"),
         (in_space(keypoints_3d=IN_SPACE[1:]), '"keypoints_3d" must be a list of 21, got 20'),
         (in_space(keypoints_3d=[[1, 2]] * 21), r"joint 0 of .*3 numbers \[x, y, z\]"),
         (in_space(keypoints_3d=[[0, 0, float("nan")]] * 21), "joint 0 of .*3 numbers.*nan"),
@@ -120,4 +153,4 @@ def test_mistakes_are_named(tmp_path, content, said):
 
 def test_a_missing_file_is_said():
     with pytest.raises(FileNotFoundError, match="nowhere"):
-        requests(PATHS, "nowhere.json", "right")
+        read_boxes(Path("nowhere.json"), "right")

@@ -1,10 +1,15 @@
 """The command of Sec. 11: two networks compared, and one alone."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
+from data.ho3d import layout
 from peclr_jax import specs
+from peclr_jax.errors import UserError
+from peclr_jax.networks import evaluation_data
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.tasks import equivariance
 
@@ -32,6 +37,33 @@ def test_two_networks_are_compared(finetuned, finetuned_otherwise, places, tmp_p
         assert (tmp_path / f"{name}.png").stat().st_size > 0
         assert (tmp_path / f"{name}_improvement.png").stat().st_size > 0
     assert "improvement" in capsys.readouterr().out
+
+
+def test_networks_are_compared_on_the_same_images(finetuned, opened, places, tmp_path, monkeypatch):
+    """By default each would be asked about the data of its own training."""
+    data = dataclasses.replace(opened.description.data, names="ho3d/v2")
+    other = dataclasses.replace(
+        opened, description=dataclasses.replace(opened.description, data=data)
+    )
+    found = {"one": opened, "another": other}
+    monkeypatch.setattr(equivariance, "open_network", lambda name, *_: found[name])
+    ho3d = Path(layout.__file__).parent / "dummy_data"
+
+    def open_data(given, split, description, *rest):
+        folder = ho3d if description is other.description else places["data.manual_dir"]
+        named = dataclasses.replace(
+            given,
+            names=description.data.names,
+            manual_dir=str(folder),
+            data_dir=places["data.data_dir"],
+        )
+        return evaluation_data.open_data(named, split, description, *rest)
+
+    monkeypatch.setattr(equivariance, "open_data", open_data)
+    changes = {"baseline": "another", "split": "evaluation", "images": 2}
+    spec = configure("one", **changes)
+    with pytest.raises(UserError, match=r"about freihand .*, the baseline about ho3d/v2 .*names"):
+        equivariance.compare(spec, tmp_path)
 
 
 def test_one_network_alone(finetuned, places, tmp_path):

@@ -1,12 +1,14 @@
 """Evaluation: numbers against their definition, streaming, and what is said where labels lack."""
 
 import json
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import evaluate as recipes
+from data.ho3d import layout
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.hands import metrics
@@ -48,7 +50,11 @@ def test_an_evaluation_leaves_what_it_promises(evaluated):
         assert (workdir / name).stat().st_size > 1000, name
     assert not list(workdir.glob("*.partial"))
     assert (result["data"], result["hands"]) == ("freihand (train+validation)", 16)
-    assert result["notes"] == []
+    assert result["notes"] == [
+        "Note that the network was trained on images of freihand (train+validation), whose errors "
+        "are not those of new images.",
+        "Means are over all 21 joints of 16 hands.",
+    ]
     scores = result["prediction"]["pa"]
     # Four hands in four versions each.
     assert (scores["hands"], scores["samples"]) == (16, 4)
@@ -105,11 +111,50 @@ def test_labels_in_the_image_alone(on, tmp_path):
     assert result["prediction"]["2d"]["samples"] == 1
     assert result["relative"]["pa_over_mean_pose"] is None
     assert result["notes"] == [
+        "Means are over all 21 joints of 4 hands.",
         "4 of 4 hands lack 3D labels, intrinsics or bone length and do not count for what needs "
-        "them."
+        "them.",
     ]
     assert (tmp_path / "pck.png").stat().st_size > 0
     assert (tmp_path / "worst.png").stat().st_size > 0
+
+
+def test_the_wrist_alone_is_no_hand(finetuned, records, tmp_path, capsys):
+    """HO-3D's evaluation images without the labels that were published later."""
+    ho3d = Path(layout.__file__).parent / "dummy_data"
+    places = {"data.manual_dir": str(ho3d), "data.data_dir": str(records)}
+    config = configure(
+        finetuned, bone_length="mean", **{"data.names": "ho3d/v2", "pictures": 1}, **places
+    )
+    evaluate.run(specs.to_config(config), tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    result = json.loads((tmp_path / "metrics.json").read_text())
+    found = result["prediction"]["3d"]
+    assert (found["hands"], found["joints"]) == (3, 3)
+    assert found["averaged_over"] == "1 of 21 joints (wrist) of 3 hands"
+    assert result["prediction"]["pa"] is None
+    assert "over 1 of 21 joints (wrist) of 3 hands. Compare it only with means" in printed
+    assert "joints: those averaged of each hand's 21" in printed
+
+
+def test_means_are_compared_over_the_same_joints():
+    """Also where the mean pose has no error of some hands."""
+    errors = {
+        ("prediction", "2d"): np.array([[1.0] * 21, [9.0] * 21], np.float32),
+        ("mean_pose", "2d"): np.array([[2.0] * 21, [0.0] * 21], np.float32),
+        ("prediction", "pa"): np.zeros((2, 21), np.float32),
+        ("mean_pose", "pa"): np.zeros((2, 21), np.float32),
+        ("mean_hand", "pa"): np.zeros((2, 21), np.float32),
+    }
+    valid = {key: np.zeros((2, 21), bool) for key in errors}
+    valid["prediction", "2d"][:] = True
+    valid["mean_pose", "2d"][0] = True
+    ones = np.ones(2)
+    measured = evaluate._Errors(errors, valid, 3 * ones, np.arange(2), ones > 0)
+    relative = evaluate._relative(measured, 10)
+    assert relative["2d_over_mean_pose"] == relative["2d_view_over_mean_pose"] == 0.5
+    assert relative["2d_view_over_side"] == pytest.approx(1.5)
+    assert relative["pa_over_mean_pose"] is None
 
 
 def test_no_labels_at_all(on, tmp_path):

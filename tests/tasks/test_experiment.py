@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from PIL import Image
 
 from configs import released
 from configs.experiments import common, table1
+from data import freihand
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.tasks import experiment
@@ -117,6 +120,20 @@ def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, field, mes
     records = {f"evaluations.{name}.data.data_dir": str(tmp_path) for name in config.evaluations}
     config.update_from_flattened_dict({field: "nowhere", **records})
     with pytest.raises(FileNotFoundError, match=message):
+        experiment.run(config, tmp_path / "results")
+    assert not (tmp_path / "networks").exists()
+
+
+def test_evaluation_on_what_is_trained_on_is_refused_first(tmp_path):
+    config = smoke("table1", tmp_path / "networks")
+    folder = str(Path(freihand.__file__).parent / "dummy_data")
+    places = {"source": "tfds", "manual_dir": folder, "data_dir": str(tmp_path / "records")}
+    for training in (config.pretrain, config.finetune):
+        training.data.update(places | {"names": "freihand", "split": "train+validation"})
+    config.evaluations.held_out.split = "validation"
+    with pytest.raises(
+        UserError, match=r"evaluation 'held_out': the network was .*held_out\.split"
+    ):
         experiment.run(config, tmp_path / "results")
     assert not (tmp_path / "networks").exists()
 

@@ -93,7 +93,7 @@ def same(a, b) -> bool:
 
 
 @pytest.mark.usefixtures("one_device")
-def test_from_a_checkpoint(pretrained, records, tmp_path):
+def test_from_a_checkpoint(pretrained, records, tmp_path, capsys):
     finetune.run(small("quick", records, pretrained, num_steps=12), tmp_path)
     losses = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     losses = [record["loss"] for record in losses if "loss" in record]
@@ -102,6 +102,12 @@ def test_from_a_checkpoint(pretrained, records, tmp_path):
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["epe_2d_px"] > 0
     assert summary["epe_2d_px_of_mean_pose"] > 0
+    assert summary["averaged_over"]["pa_epe_m"] == "all 21 joints of 12 hands"
+    assert summary["monitored_on"].startswith("12 training images: freihand (train) (the splits")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "monitored on 12 training images" in said
+    assert "On 12 training images" in said
+    assert "Means over all 21 joints of 12 hands." in said
     for name in ("labels.png", "loss.png", "train.log"):
         assert (tmp_path / name).stat().st_size > 0
     description = read_description(tmp_path)
@@ -169,6 +175,7 @@ def test_real_photographs(records, shared, tmp_path):
     finetune.run(small("quick+scratch", records, **change), tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["pa_epe_m"] > 0
+    assert summary["monitored_on"] == "16 held-out images: freihand (evaluation)"
     # Of the adults in it, by its labels: see the data set's README.
     assert 0.03 < read_description(tmp_path).statistics.bone_length < 0.065
 

@@ -9,6 +9,7 @@ import pytest
 from PIL import ExifTags, Image, ImageOps
 
 from configs import predict as recipes
+from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
 from peclr_jax.networks.calibration import Calibration
@@ -177,6 +178,21 @@ def test_the_expected_error_is_that_of_the_photo(tmp_path, unsure):
     page = (tmp_path / "out" / "index.html").read_text()
     assert f"right hand, expected error {error:.3g} px" in page
     assert "no confidence" not in page
+
+
+def test_a_box_outside_of_its_photo_is_left_out_and_the_others_are_kept(tmp_path, finder, capsys):
+    marked().save(tmp_path / "photo.jpg")
+    boxes = [{"box": [9000, 9, 9500, 500]}, {"box": BOX, "handedness": "left"}]
+    (tmp_path / "boxes.json").write_text(json.dumps({"./PHOTO.JPG": boxes, "x.jpg": []}))
+    out = tmp_path / "out"
+    spec = spec_for(tmp_path / "photo.jpg", boxes=str(tmp_path / "boxes.json"))
+    assert predict.run(specs.to_config(spec), out) == predict.SOME_SKIPPED
+    (entry,) = json.loads((out / "predictions.json").read_text())["images"]
+    assert [hand["box"] for hand in entry["hands"]] == [BOX]
+    assert "lies outside of the image" in entry["boxes_left_out"][0]
+    said = capsys.readouterr().out
+    assert "1 box(es) could not be used and were left out" in said
+    assert "1 name ('x.jpg') that no photo here has" in said
 
 
 @pytest.mark.parametrize(

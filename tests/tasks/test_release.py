@@ -9,6 +9,7 @@ import pytest
 from configs import release as recipes
 from peclr_jax import specs
 from peclr_jax.errors import UserError
+from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.tasks import evaluate, release
 from peclr_jax.tasks.release import ReleaseSpec
@@ -20,6 +21,21 @@ def configure(checkpoint, places, **fields):
     fields = {"checkpoint": str(checkpoint), "split": "train+validation", **places, **fields}
     config.update_from_flattened_dict({"batch_size": 16, **fields})
     return specs.from_config(ReleaseSpec, config)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def new_images():
+    """Takes our few drawings for new ones, although the networks were trained on all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(release, "open_data", lambda *a: open_data(*a)._replace(trained_on=""))
+        yield
+
+
+def test_images_that_were_trained_on_are_refused(heatmapped, places, tmp_path, monkeypatch):
+    monkeypatch.setattr(release, "open_data", open_data)
+    with pytest.raises(UserError, match=r"trained on images of freihand .*config\.split"):
+        release.release(configure(heatmapped, places), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,11 @@
 """Hands from the values of label files, which may hold anything."""
 
+import collections
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -24,12 +25,31 @@ ORDERS = {
 _SMALLEST_BOX = 1.0  # px
 
 
+class Labels(NamedTuple):
+    """What a label file says.
+
+    Attributes:
+      hands: The hands of every photo that it names, none where it shows none.
+      left_out: How many entries were left out, by what they are.
+      notes: What a person must know of it.
+    """
+
+    hands: dict[str, list[boxes.Hand]]
+    left_out: collections.Counter[str]
+    notes: tuple[str, ...] = ()
+
+
+def counted(counter: Mapping[str, int]) -> list[str]:
+    """Returns what was left out, each with its number."""
+    return [f"{count} {what}" for what, count in counter.items() if count]
+
+
 def make_hand(
     handedness: str = UNKNOWN,
     *,
-    box: Sequence[float] | None = None,
-    keypoints: Sequence[Sequence[float] | None] | None = None,
-    keypoints_3d: Sequence[Sequence[float]] | None = None,
+    box: Sequence[float | int] | None = None,
+    keypoints: Sequence[Any] | None = None,
+    keypoints_3d: Sequence[Any] | None = None,
     score: float = 1.0,
     source: str = "",
 ) -> boxes.Hand | None:
@@ -54,8 +74,8 @@ def make_hand(
     return boxes.Hand(
         handedness,
         (x0, y0, x1, y1),
-        tuple(point and (point[0], point[1]) for point in keypoints) if known else None,
-        keypoints_3d and tuple((x, y, z) for x, y, z in keypoints_3d),
+        tuple(p and (p[0], p[1]) for p in keypoints) if keypoints and known else None,
+        tuple((x, y, z) for x, y, z in keypoints_3d) if keypoints_3d else None,
         score,
         source,
     )
@@ -66,7 +86,7 @@ def read_json(path: Path) -> Any:
     if not os.path.isfile(path):
         raise MissingFileError(f"{path} is not there: check the path")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise MachineError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -97,3 +117,22 @@ def as_score(value: Any, where: str) -> float:
     if not 0 < score <= 1:
         raise UserError(f"{where} must be in (0, 1], got {score:g}")
     return score
+
+
+def check_sizes(
+    path: Path, said: Mapping[Path, tuple[int, int]], seen: Mapping[Path, tuple[int, int] | None]
+) -> None:
+    """Checks that photos have the width and height that a label file says.
+
+    Args:
+      path: The label file.
+      said: Of the photos that it says it of.
+      seen: As they are seen; None of those that cannot be read.
+    """
+    for photo, size in said.items():
+        found = seen.get(photo)
+        if found and found != size:
+            raise UserError(
+                f"{path} is about a {photo.name!r} of {size[0]}x{size[1]} px, but that photo has "
+                f"{found[0]}x{found[1]} px as it is seen: use the photos that were labelled"
+            )

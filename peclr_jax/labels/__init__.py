@@ -1,0 +1,1 @@
+"""Labels of photos, in anyone's files, and the photos that they are of."""

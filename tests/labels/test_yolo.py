@@ -1,0 +1,35 @@
+"""Which text file is which photo's; tests/data/test_from_yolo.py has the lines in them."""
+
+import pytest
+
+from peclr_jax.errors import UserError
+from peclr_jax.labels import yolo
+
+LINE = "0 0.5 0.5 0.5 0.5\n"
+
+
+@pytest.fixture
+def labels(tmp_path):
+    folder = tmp_path / "labels"
+    for name in ("train/a.txt", "train/b.b.txt", "classes.txt", "train/other.txt"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("hand\n" if name == "classes.txt" else f"\ufeff{LINE}")
+    return folder
+
+
+def test_folders_of_one_shape_beside_each_other(labels, tmp_path):
+    paths = [tmp_path / "images" / name for name in ("train/a.jpg", "train/b.b.png", "train/c.jpg")]
+    hands, left_out, notes = yolo.from_folder(labels, dict.fromkeys(paths, (40, 20)))
+    assert [[hand.box for hand in hands[path]] for path in paths] == [
+        [(9.5, 4.5, 29.5, 14.5)],
+        [(9.5, 4.5, 29.5, 14.5)],
+        [],
+    ]
+    assert +left_out == {"text files without a readable photo": 1}
+    assert notes == []
+
+
+def test_two_photos_of_one_text_file(labels, tmp_path):
+    paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
+    with pytest.raises(UserError, match="would have one text file: rename one"):
+        yolo.from_folder(labels, dict.fromkeys(paths, (40, 20)))
