@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -23,9 +24,9 @@ _REMEDY = "download it again from the data set's own page"
 
 
 def unpacked(
-    dl_manager: tfds.download.DownloadManager, manual_dir: Path, names: Sequence[str]
+    dl_manager: tfds.download.DownloadManager, archives: Sequence[Path], wanted: str = ""
 ) -> Path:
-    """Returns a directory with the content of zip archives; `manual_dir` itself if none is there.
+    """Returns a directory with the content of zip archives, as far as it is wanted.
 
     All archives are unpacked into one directory below the download directory, in the given order,
     and not again as long as they stay the same. A single folder of the archive's own name around
@@ -33,19 +34,16 @@ def unpacked(
 
     Args:
       dl_manager: As TFDS passes it to the builder.
-      manual_dir: Where the user put the archives.
-      names: Their official file names.
+      archives: At least one; all are checked as a whole.
+      wanted: Regular expression that is found in the paths of the files to unpack.
     """
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.
-    archives = [manual_dir / name for name in names if (manual_dir / name).is_file()]
-    if not archives:
-        return manual_dir
     folder = Path(dl_manager.download_dir) / "extracted"
-    target = folder / f"{archives[0].stem}-{_fingerprint(archives)}"
+    target = folder / f"{archives[0].stem}-{_fingerprint(archives, wanted)}"
     if target.is_dir():
         return target
-    members = {archive: _members(archive) for archive in archives}
+    members = {archive: _members(archive, wanted) for archive in archives}
     folder.mkdir(parents=True, exist_ok=True)
     _check_space(folder, members)
     with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=folder) as unfinished:
@@ -60,17 +58,20 @@ def unpacked(
     return target
 
 
-def _fingerprint(archives: Sequence[Path]) -> str:
+def _fingerprint(archives: Sequence[Path], wanted: str) -> str:
     facts = [(str(path.resolve()), (s := path.stat()).st_size, s.st_mtime_ns) for path in archives]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((facts, wanted)).encode()).hexdigest()[:16]
 
 
-def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
-    """Returns the archive's files by the relative path at which each is to lie."""
+def _members(archive: Path, wanted: str) -> dict[str, zipfile.ZipInfo]:
+    """Returns the wanted files of an archive by the relative path at which each is to lie."""
     with _damage_named(archive), zipfile.ZipFile(archive) as content:
         files = [member for member in content.infolist() if not member.is_dir()]
     for member in files:
         _check_member(archive, member)
+    files = [member for member in files if _is_wanted(member.filename, wanted)]
+    if not files:
+        raise UserError(f"{archive} holds no file of the official archive: {_REMEDY}")
     _check_growth(archive, sum(member.file_size for member in files))
     paths = [PurePosixPath(member.filename) for member in files]
     wrapped = all(len(path.parts) > 1 and path.parts[0] == archive.stem for path in paths)
@@ -78,6 +79,12 @@ def _members(archive: Path) -> dict[str, zipfile.ZipInfo]:
         str(path.relative_to(archive.stem) if wrapped else path): member
         for path, member in zip(paths, files, strict=True)
     }
+
+
+def _is_wanted(name: str, wanted: str) -> bool:
+    # macOS adds a folder of notes, of which each is called like a file of the archive.
+    hidden = any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+    return not hidden and re.search(wanted, name) is not None
 
 
 def _check_member(archive: Path, member: zipfile.ZipInfo) -> None:

@@ -1,12 +1,14 @@
 """The builder that all data sets share: one record schema, random access and small shards."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
+from absl import logging
 
-from data import schema
+from data import found, schema
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
@@ -42,6 +44,16 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         self.info.metadata["manual_dir"] = self.identify(manual_dir)
         return manual_dir
 
+    def counted(self, splits: Mapping[str, Iterator[found.Example]]) -> dict[str, Any]:
+        """Returns the splits, whose labels are counted while they are written."""
+        counts = self.info.metadata["found"] = {split: {} for split in splits}
+        return {split: found.counted(ones, counts[split]) for split, ones in splits.items()}
+
+    def leave_out(self, what: str) -> None:
+        """Warns of raw files that are left out, and notes it in the metadata."""
+        logging.warning("Left out: %s", what)
+        self.info.metadata.setdefault("left_out", []).append(what)
+
     @staticmethod
     def identify(manual_dir: Path) -> str:
         """Returns a text that tells raw files from others; overridden for files that change."""
@@ -55,3 +67,5 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         if config.min_shard_size == tfds.download.DownloadConfig.min_shard_size:
             config = dataclasses.replace(config, min_shard_size=_SHARD_BYTES)
         super().download_and_prepare(download_config=config, **kwargs)
+        for line in found.lines(self.info):
+            logging.info("%s, %s", self.name, line)

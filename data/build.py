@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from data import found
 from peclr_jax.errors import (
     MachineError,
     MissingFileError,
@@ -148,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if problem:  # here the error is gone, and with its frames the progress bars
         print(problem, file=sys.stderr)
         return 2
-    for split, info in builder.info.splits.items():
-        print(f"{split}: {info.num_examples} images")
+    print(*found.lines(builder.info), sep="\n")
     print(f"Records are in {builder.data_dir}")
     return 0
 

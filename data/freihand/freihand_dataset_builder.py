@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import archives, base, schema, split
+    from data import archives, base, places, schema, split
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import archives, base, schema, split
+    from data import archives, base, places, schema, split
 
 from data.freihand import layout
 from peclr_jax.errors import MissingFileError
@@ -36,26 +36,28 @@ class Builder(base.HandDatasetBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         manual_dir = self.manual_dir(dl_manager)
-        root = layout.find_root(manual_dir) or layout.find_root(
-            archives.unpacked(dl_manager, manual_dir, layout.ARCHIVES)
-        )
-        if root is None:
+        roots = layout.find_roots(manual_dir)
+        if packed := places.find_files(manual_dir, layout.lacks(roots), layout.NAMES):
+            roots += layout.find_roots(archives.unpacked(dl_manager, packed, layout.WANTED))
+        training = layout.read_folder(roots, "training")
+        evaluation = layout.read_folder(roots, "evaluation")
+        if training is None and evaluation is None:
             raise MissingFileError(
                 f"{manual_dir} holds neither training/rgb nor evaluation/rgb: put "
                 f"{layout.ARCHIVES[0]} there, or pass the directory it was unpacked to as "
                 "manual_dir"
             )
         splits = {}
-        if training := layout.read_folder(root, "training"):
+        if training is not None:
             held_out = split.validation_samples(training.num_samples)
             kept = np.setdiff1d(np.arange(training.num_samples), held_out)
             splits["train"] = self._generate_examples(training, kept)
             if held_out.size:
                 splits["validation"] = self._generate_examples(training, held_out)
-        if evaluation := layout.read_folder(root, "evaluation"):
+        if evaluation is not None:
             everything = np.arange(evaluation.num_samples)
             splits["evaluation"] = self._generate_examples(evaluation, everything)
-        return splits
+        return self.counted(splits)
 
     def _generate_examples(
         self, folder: layout.Folder, samples: np.ndarray

@@ -2,26 +2,29 @@
 
 `{training,evaluation}/rgb/%08d.jpg` beside `{training,evaluation}_{K,xyz,scale}.json`. An image
 shows the hand `index % samples` in version `index // samples`, `samples` being the number of
-entries of the label files (32,560 for the official training set, but small copies exist).
+entries of the label files (32,560 for the official training set, but small copies exist). The
+evaluation images come without joints in one archive, and with them in another one, published later.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 from jaxtyping import Float
 
-from data import validation
+from data import places, validation
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 
 REMEDY = "fetch the file again from the FreiHAND archive (see data/freihand/README.md)"
 # Label file's suffix -> shape of one entry. `uv` is ours: 2D joints of samples without 3D labels.
 _LABEL_SHAPES = {"K": (3, 3), "xyz": (21, 3), "scale": (), "uv": (21, 2)}
-ARCHIVES = ("FreiHAND_pub_v2.zip", "FreiHAND_pub_v2_eval.zip")
-# Folders the archive may have been unpacked into below the directory that the user names.
-_NESTED = ("FreiHAND_pub_v2", "freihand")
+NAMES = ("FreiHAND_pub_v2", "FreiHAND_pub_v2_eval")
+ARCHIVES = tuple(f"{name}.zip" for name in NAMES)
+PARTS = ("training", "evaluation")
+WANTED = r"(^|/)(training|evaluation)(/(rgb|mask)/\d+\.jpg|_(K|xyz|scale|uv)\.json)$"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,34 +50,65 @@ class Folder:
     bone_length: Float[np.ndarray, " samples"] | None
 
 
-def find_root(manual_dir: Path) -> Path | None:
-    """Returns `manual_dir` or the directory in it that holds `training` or `evaluation`, if any."""
-    for root in (manual_dir, *(manual_dir / name for name in _NESTED)):
-        if any((root / name / "rgb").is_dir() for name in ("training", "evaluation")):
-            return root
-    return None
+def find_roots(manual_dir: Path) -> list[Path]:
+    """Returns the folders that hold `training` or `evaluation` or labels of these, nearest first.
+
+    The two archives are often unpacked side by side, one as `FreiHAND_pub_v2_eval`.
+    """
+
+    def holds(folder: Path) -> bool:
+        return any(_has_images(folder, part) or _label_files(folder, part) for part in PARTS)
+
+    return places.find(manual_dir, holds, NAMES, PARTS)
 
 
-def read_folder(root: Path, name: str) -> Folder | None:
-    """Reads the labels of one folder, lists its images and checks both, pixels included.
+def lacks(roots: Sequence[Path]) -> list[str]:
+    """Returns which of `ARCHIVES` have something that is in none of the folders."""
+    training = any(_has_images(root, "training") for root in roots)
+    evaluation = any(_has_images(root, "evaluation") for root in roots)
+    labels = any("xyz" in _label_files(root, "evaluation") for root in roots)
+    return [
+        name
+        for name, present in zip(ARCHIVES, (training, evaluation and labels), strict=True)
+        if not present
+    ]
+
+
+def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
+    """Reads the labels of one part, lists its images and checks both, pixels included.
 
     Args:
-      root: As found by `find_root`.
+      roots: As found by `find_roots`. Labels that are not beside the images are taken from another
+        one of these.
       name: "training" or "evaluation".
 
     Returns:
       The folder, or `None` where there are no images of that name.
     """
-    rgb = root / name / "rgb"
-    if not rgb.is_dir():
-        logging.warning("%s does not exist: the %s images are left out.", rgb, name)
+    root = _choose(roots, name)
+    if root is None:
+        logging.warning("There is no folder %s/rgb: the %s images are left out.", name, name)
         return None
-    paths = {key: root / f"{name}_{key}.json" for key in _LABEL_SHAPES}
-    labels = {
-        key: validation.read_label_file(path, _LABEL_SHAPES[key], REMEDY)
-        for key, path in paths.items()
-        if path.is_file()
-    }
+    rgb = root / name / "rgb"
+    paths = _label_files(root, name)
+    labels = {key: _read_labels(path, key) for key, path in paths.items()}
+    for other in roots:
+        more = {k: p for k, p in _label_files(other, name).items() if k not in paths or k == "K"}
+        if other == root or not more.keys() - paths.keys():
+            continue
+        read = {key: _read_labels(path, key) for key, path in more.items()}
+        if difference := _difference(labels, read):
+            if other.name.lower() in [official.lower() for official in NAMES]:
+                raise UserError(
+                    f"the labels in {other} are not those of {rgb} ({difference}): {REMEDY}"
+                )
+            logging.warning(
+                "The labels in %s are not those of %s (%s) and are left out.",
+                *(other, rgb, difference),
+            )
+            continue
+        logging.info("The labels of %s are completed from %s.", rgb, other)
+        paths, labels = more | paths, read | labels
     if not labels:
         raise MissingFileError(
             f"{root} has images in {name}/rgb but no {name}_K.json, {name}_xyz.json, "
@@ -104,8 +138,46 @@ def read_folder(root: Path, name: str) -> Folder | None:
     )
 
 
+def _has_images(folder: Path, name: str) -> bool:
+    return (folder / name / "rgb").is_dir()
+
+
+def _label_files(folder: Path, name: str) -> dict[str, Path]:
+    paths = {key: folder / f"{name}_{key}.json" for key in _LABEL_SHAPES}
+    return {key: path for key, path in paths.items() if path.is_file()}
+
+
+def _read_labels(path: Path, key: str) -> np.ndarray:
+    return validation.read_label_file(path, _LABEL_SHAPES[key], REMEDY)
+
+
+def _choose(roots: Sequence[Path], name: str) -> Path | None:
+    """Returns the folder to take images from; both parts come from one folder if they can."""
+    trained = [root for root in roots if _has_images(root, "training")]
+    # Of several the official one, else the nearest.
+    trained = [root for root in trained if root.name.lower() == NAMES[0].lower()] or trained
+    if len(trained) > 1 and len(trained[0].parts) == len(trained[1].parts):
+        raise UserError(
+            f"{trained[0]} and {trained[1]} both hold training/rgb: pass one of them as manual_dir"
+        )
+    found = [root for root in (*trained[:1], *roots) if _has_images(root, name)]
+    return found[0] if found else None
+
+
+def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str | None:
+    """Returns in what the labels of two folders contradict each other, if they do."""
+    lengths = {len(array) for array in ours.values()}
+    for key, array in theirs.items():
+        if lengths and len(array) not in lengths:
+            return f"{len(array)} entries of {key}, not {max(lengths)}"
+        if key in ours and not np.allclose(array, ours[key], rtol=1e-3, atol=1e-6):
+            return f"other values of {key}"
+    return None
+
+
 def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, ...]:
-    count = sum(1 for path in rgb.iterdir() if path.suffix == ".jpg")
+    # macOS leaves files of notes called "._00000000.jpg".
+    count = sum(1 for path in rgb.glob("*.jpg") if not path.name.startswith("."))
     expected = f"a multiple of {num_samples}" if repeated else str(num_samples)
     if count == 0 or (count % num_samples if repeated else count != num_samples):
         raise UserError(

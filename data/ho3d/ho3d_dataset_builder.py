@@ -9,21 +9,27 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import archives, base, images, schema
+    from data import archives, base, images, places, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import archives, base, images, schema
+    from data import archives, base, images, places, schema
 
 from data.ho3d import layout
 from peclr_jax.errors import MissingFileError
 
 
 class Builder(base.HandDatasetBuilder):
-    """Splits: train and evaluation, each in the order of its official list."""
+    """Splits: train and validation (one person of the training frames), and evaluation.
+
+    Each is in the order of its official list; the whole training set is `train+validation`.
+    """
 
     HOMEPAGE = "https://github.com/shreyashampali/ho3d"
-    VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "First release."}  # noqa: RUF012 - TFDS's own interface.
+    VERSION = tfds.core.Version("2.0.0")
+    RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own interface.
+        "1.0.0": "First release.",
+        "2.0.0": "The sequences of one person are held out as validation.",
+    }
     BUILDER_CONFIGS = [  # noqa: RUF012
         tfds.core.BuilderConfig(name=version, description=f"HO-3D {version}.")
         for version in layout.SUFFIXES
@@ -39,29 +45,37 @@ class Builder(base.HandDatasetBuilder):
         manual_dir = self.manual_dir(dl_manager)
         version = self.builder_config.name
         archive = f"HO3D_{version}.zip"
-        root = layout.find_root(manual_dir, version) or layout.find_root(
-            archives.unpacked(dl_manager, manual_dir, (archive,)), version
-        )
+        root = layout.find_root(manual_dir, version)
+        if root is None and (packed := places.find_files(manual_dir, [archive], layout.NAMES)):
+            root = layout.find_root(archives.unpacked(dl_manager, packed, layout.WANTED), version)
+        # That of another version, which is said where its images are looked for.
+        root = root or next(iter(layout.find_roots(manual_dir)), None)
         if root is None:
             raise MissingFileError(
                 f"{manual_dir} holds neither train nor evaluation: put {archive} there, or pass "
                 "the directory it was unpacked to as manual_dir"
             )
-        frames = {
-            "train": layout.read_train(root, version),
-            "evaluation": layout.read_evaluation(root, version, manual_dir),
-        }
-        return {
-            split: self._generate_examples(found)
-            for split, found in frames.items()
-            if found is not None
-        }
+        train = layout.read_train(root, version)
+        evaluation = layout.read_evaluation(root, version, manual_dir)
+        splits = {}
+        if train is not None:
+            held_out = layout.held_out(train.images)
+            for split, rows in {"train": ~held_out, "validation": held_out}.items():
+                if rows.any():
+                    splits[split] = self._generate_examples(train, np.flatnonzero(rows))
+        if evaluation is not None:
+            everything = np.arange(len(evaluation.images))
+            splits["evaluation"] = self._generate_examples(evaluation, everything)
+        return self.counted(splits)
 
-    def _generate_examples(self, frames: layout.Frames) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(
+        self, frames: layout.Frames, rows: np.ndarray
+    ) -> Iterator[tuple[int, dict[str, Any]]]:
         first, second = schema.REFERENCE_BONE
         joints = frames.keypoints_3d
         bones = np.linalg.norm(joints[:, first] - joints[:, second], axis=-1)
-        for number, image in enumerate(images.as_jpegs(frames.images, layout.REMEDY)):
+        encoded = images.as_jpegs((frames.images[row] for row in rows), layout.REMEDY)
+        for number, image in zip(rows.tolist(), encoded, strict=True):
             record = schema.Record(
                 image=image,
                 sample_id=number,

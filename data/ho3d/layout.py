@@ -5,10 +5,12 @@ which the frames count that `train.txt` and `evaluation.txt` list as `SEQ/%04d`.
 OpenGL's axes (x right, y up, z backward) and MANO's order of the joints; what is returned has ours.
 """
 
+import collections
 import dataclasses
+import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from absl import logging
 from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
-from data import pickles, schema, validation
+from data import pickles, places, schema, validation
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
@@ -26,9 +28,16 @@ from peclr_jax.hands import skeleton
 REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
 SUFFIXES = {"v2": ".png", "v3": ".jpg"}
 GROUND_TRUTH = "evaluation_xyz.json"
+PARTS = ("train", "evaluation")
+WANTED = r"(^|/)((train|evaluation)(\.txt|/[^/]+/(rgb|meta)/[^/]+)|evaluation_xyz\.json)$"
 FROM_OPENGL = np.array([1.0, -1.0, -1.0])
 
 _FRAME = re.compile(r"([\w-]+)/(\d+)", re.ASCII)
+NAMES = tuple(f"HO3D_{version}" for version in SUFFIXES)
+_HELD_OUT_SHARE = 0.1
+# "Si" and "BF1" of "SiBF10": a person with an object, seen by the first of several cameras.
+_PERSON = re.compile(r"[A-Z][a-z]*")
+_CAMERA = re.compile(r"(?<=\d)\d$")
 # The two files that give the same root were rounded differently.
 _ROOT_TOLERANCE_M = 1e-3
 _MOST_NUMBERS = 1000  # in a label
@@ -56,10 +65,30 @@ class Frames:
 
 
 def find_root(manual_dir: Path, version: str) -> Path | None:
-    """Returns `manual_dir` or the directory in it that holds `train` or `evaluation`, if any."""
-    for root in (manual_dir, manual_dir / f"HO3D_{version}"):
-        if any((root / name).is_dir() for name in ("train", "evaluation")):
-            return root
+    """Returns the folder that holds `train` or `evaluation` of a version, if there is one.
+
+    Versions may lie side by side in folders of any name: their images are of different kinds.
+    """
+    roots = find_roots(manual_dir)
+    of_version = [root for root in roots if _version(root) == version]
+    named = [root for root in roots if root.name.lower() == f"ho3d_{version}"]
+    both = [root for root in named if root in of_version]
+    unsure = [root for root in roots if _version(root) is None]
+    return next(iter([*both, *of_version, *named, *unsure]), None)
+
+
+def find_roots(manual_dir: Path) -> list[Path]:
+    """Returns the folders that hold `train` or `evaluation` of any version, nearest first."""
+    return places.find(
+        manual_dir, lambda folder: any((folder / part).is_dir() for part in PARTS), NAMES, PARTS
+    )
+
+
+def _version(root: Path) -> str | None:
+    """Returns the version that a folder's images are of, if it has any."""
+    for rgb in itertools.islice(root.glob("[te][rv]a*/*/rgb"), 1):
+        for path in itertools.islice(rgb.glob("[0-9]*"), 1):
+            return next((v for v, suffix in SUFFIXES.items() if path.suffix == suffix), None)
     return None
 
 
@@ -72,13 +101,35 @@ def read_train(root: Path, version: str) -> Frames | None:
     return _convert(images, labels["handJoints3D"], labels["camMat"], None)
 
 
+def held_out(images: Sequence[Path]) -> Bool[np.ndarray, " frames"]:
+    """Returns which training frames are held out: all of one person, about a tenth.
+
+    Neighbouring frames look alike, and several cameras see the same hand at once. Sequences are
+    named after person, object, take and camera: "SiBF10". Of the persons that one is held out
+    whose share is nearest to a tenth; of frames of a single person a take; of a single take none.
+
+    Args:
+      images: Paths as in `Frames`.
+    """
+    sequences = [image.parents[1].name for image in images]
+    takes = [_CAMERA.sub("", sequence) for sequence in sequences]
+    people = [m[0] if (m := _PERSON.match(sequence)) else sequence for sequence in sequences]
+    for groups in (people, takes):
+        counts = collections.Counter(groups)
+        if len(counts) > 1:
+            wanted = _HELD_OUT_SHARE * len(groups)
+            chosen = min(sorted(counts), key=lambda group: abs(counts[group] - wanted))
+            return np.array(groups) == chosen
+    return np.zeros(len(images), bool)
+
+
 def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None:
     """Reads and checks the labels of the evaluation frames: roots and boxes, or all there is.
 
     Args:
       root: As found by `find_root`.
       version: "v2" or "v3".
-      manual_dir: Besides `root` where `evaluation_xyz.json`, published years later, may lie.
+      manual_dir: Where besides `root` an `evaluation_xyz.json`, published years later, may lie.
 
     Returns:
       The frames, or `None` where there is no folder of them.
@@ -94,9 +145,8 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
             f"{_meta(images[empty[0]])}: handBoundingBox is {boxes[empty[0]].tolist()}, expected "
             f"x0, y0, x1, y1 with x0 < x1 and y0 < y1: {REMEDY}"
         )
-    published = [path for place in (root, manual_dir) if (path := place / GROUND_TRUTH).is_file()]
-    joints = _read_ground_truth(published[0], roots) if published else roots
-    return _convert(images, joints, labels["camMat"], boxes)
+    truth = _find_ground_truth(root, version, manual_dir, roots)
+    return _convert(images, roots if truth is None else truth, labels["camMat"], boxes)
 
 
 def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
@@ -173,23 +223,52 @@ def _label(path: Path, content: Any, name: str, shape: tuple[int, ...]) -> np.nd
     return array.reshape(shape)
 
 
-def _read_ground_truth(
-    path: Path, roots: Float[np.ndarray, "frames 1 3"]
-) -> Float[np.ndarray, "frames 21 3"]:
-    joints = validation.read_label_file(path, (21, 3), REMEDY)
+def _find_ground_truth(
+    root: Path, version: str, manual_dir: Path, roots: Float[np.ndarray, "frames 1 3"]
+) -> Float[np.ndarray, "frames 21 3"] | None:
+    """Returns the joints of the evaluation frames from the file whose wrists are theirs, if any.
+
+    The file has no names of frames, and that of another version may lie beside.
+    """
+    found = places.find(manual_dir, lambda place: (place / GROUND_TRUTH).is_file(), NAMES, PARTS)
+    others = [other for other in find_roots(manual_dir) if other.resolve() != root.resolve()]
+    folders = dict.fromkeys([root, *found])
+    for path in [path for folder in folders if (path := folder / GROUND_TRUTH).is_file()]:
+        joints = validation.read_label_file(path, (21, 3), REMEDY)
+        if not (misfit := _misfit(joints, roots)):
+            logging.info("%s has the joints of the evaluation frames in %s.", path, root)
+            return joints
+        is_meant = root.is_relative_to(path.parent) and path.parent not in others
+        if is_meant and not any(_fits(joints, other) for other in others):
+            raise UserError(f"{path}{misfit}; they are of different versions of HO-3D: {REMEDY}")
+        logging.warning("%s is not of HO-3D %s, but of other data, and left out.", path, version)
+    return None
+
+
+def _misfit(
+    joints: Float[np.ndarray, "entries 21 3"], roots: Float[np.ndarray, "frames 1 3"]
+) -> str | None:
+    """Returns in what joints contradict the wrists of the frames, to follow the file's name."""
     if len(joints) != len(roots):
-        raise UserError(
-            f"{path} has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames; they "
-            f"are of different versions of HO-3D: {REMEDY}"
-        )
+        return f" has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames"
     apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
     worst = int(apart.argmax())
     if apart[worst] > _ROOT_TOLERANCE_M:
-        raise UserError(
-            f"{path}: the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root "
-            f"that the frame's own file gives; they are of different versions of HO-3D: {REMEDY}"
+        return (
+            f": the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root that "
+            "the frame's own file gives"
         )
-    return joints
+    return None
+
+
+def _fits(joints: Float[np.ndarray, "entries 21 3"], other: Path) -> bool:
+    """Returns whether joints are those of the evaluation frames of another version."""
+    try:
+        images = _list_images(other, "evaluation", _version(other) or "v2")
+        wrists = _read_meta(images, {"handJoints3D": (3,)})["handJoints3D"] if images else []
+    except UserError:
+        return False
+    return len(images) == len(joints) and _misfit(joints, wrists[:, None]) is None
 
 
 def _convert(

@@ -218,7 +218,7 @@ def _layout(name: str, read_all: Callable[[Path], None]) -> Maker:
 
 def _read_freihand(root: Path) -> None:
     for name in ("training", "evaluation"):
-        if folder := freihand.layout.read_folder(root, name):
+        if folder := freihand.layout.read_folder([root], name):
             samples = np.arange(folder.num_samples)
             deque(freihand.Builder._generate_examples(None, folder, samples), 0)
 
@@ -228,7 +228,8 @@ def _read_ho3d(root: Path) -> None:
         found = ho3d.layout.find_root(root / f"HO3D_{version}", version)
         train = ho3d.layout.read_train(found, version)
         for frames in (train, ho3d.layout.read_evaluation(found, version, root)):
-            deque(ho3d.Builder._generate_examples(None, frames), 0)
+            rows = np.arange(len(frames.images))
+            deque(ho3d.Builder._generate_examples(None, frames, rows), 0)
 
 
 def _read_youtube(root: Path) -> None:
@@ -382,7 +383,7 @@ def zip_archives(folder: Path) -> Case:
     def case(random: random.Random, folder: Path) -> None:
         (folder / "HANDS.zip").write_bytes(damage(content, random))
         manager: Any = SimpleNamespace(download_dir=folder / "downloads")
-        archives.unpacked(manager, folder, ("HANDS.zip",))
+        archives.unpacked(manager, [folder / "HANDS.zip"])
 
     return case
 

@@ -34,18 +34,25 @@ def tree(folder):
 @pytest.fixture
 def unpacked(tmp_path):
     manager = SimpleNamespace(download_dir=tmp_path / "downloads")
-    return lambda *names: archives.unpacked(manager, tmp_path, names or ("HANDS.zip",))
+
+    def unpack(*names, wanted=""):
+        return archives.unpacked(manager, [tmp_path / n for n in names or ["HANDS.zip"]], wanted)
+
+    return unpack
 
 
-def test_without_an_archive_nothing_happens(unpacked, tmp_path):
-    assert unpacked() == tmp_path
-    assert not (tmp_path / "downloads").exists()
+def test_only_what_is_wanted_is_unpacked(unpacked, tmp_path):
+    """Not the depth images, nor what macOS adds when people pack folders again."""
+    files = ["H/rgb/1.png", "H/depth/1.png", "__MACOSX/H/rgb/._1.png", "H/rgb/._1.png", "H/l.txt"]
+    pack(tmp_path / "HANDS.zip", dict.fromkeys(files, "x"))
+    assert tree(unpacked(wanted=r"rgb/")).keys() == {"H/rgb/1.png"}
+    assert tree(unpacked(wanted=r"\.(png|txt)$")).keys() == {"H/rgb/1.png", "H/depth/1.png", "H/l.txt"}
 
 
 def test_archives_are_merged_without_the_folder_around_them(unpacked, tmp_path):
     pack(tmp_path / "HANDS.zip", {"HANDS/": "", "HANDS/a/1.txt": "one", "HANDS/b.txt": "old"})
     pack(tmp_path / "MORE.zip", {"b.txt": "new", "a/2.txt": "two"})
-    folder = unpacked("HANDS.zip", "ABSENT.zip", "MORE.zip")
+    folder = unpacked("HANDS.zip", "MORE.zip")
     assert tree(folder) == {"a/1.txt": b"one", "a/2.txt": b"two", "b.txt": b"new"}
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     assert is_own_output(folder.parents[1])

@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from data import pickles, schema
 from data.ho3d import layout
 from data.ho3d.ho3d_dataset_builder import Builder
 from tests.data.breakages import cut, moved, removed, written
-from tests.data.records import DATA, ENCODED, assert_projected, read, write
+from tests.data.records import DATA, ENCODED, assert_projected, counts, read, write
 
 NAME = "ho3d"
 DUMMY = DATA / NAME / "dummy_data"
@@ -47,8 +48,14 @@ def test_v2_is_what_is_meant_without_a_configuration(tmp_path):
     assert Builder(data_dir=tmp_path).builder_config.name == "v2"
 
 
+def training(builder, decoders=None):
+    """All training frames, in the order of the list."""
+    records = read(builder, "train+validation", decoders)
+    return sorted(records, key=lambda record: record["sample_id"])
+
+
 def test_training_labels_are_those_of_the_files_in_our_axes_and_order(dummy, version):
-    records = read(dummy[version], "train")
+    records = training(dummy[version])
     assert [record["sample_id"] for record in records] == [0, 1, 2, 3]
     for record, (_, meta) in zip(records, listed(version, "train"), strict=True):
         expected = (np.asarray(meta["handJoints3D"]) * [1, -1, -1])[OURS]
@@ -87,7 +94,7 @@ def test_published_ground_truth_completes_the_evaluation(dummy):
 
 
 def test_pngs_become_jpegs_and_jpegs_stay(dummy, version):
-    stored, seen = read(dummy[version], "train", ENCODED), read(dummy[version], "train")
+    stored, seen = training(dummy[version], ENCODED), training(dummy[version])
     for record, decoded, (path, _) in zip(stored, seen, listed(version, "train"), strict=True):
         assert record["image"].startswith(b"\xff\xd8")
         assert (record["image"] == path.read_bytes()) == (version == "v3")
@@ -110,11 +117,15 @@ def test_the_archive_itself_will_do(prepared, tmp_path):
     with zipfile.ZipFile(raw / "HO3D_v3.zip", "w") as archive:
         for file in (DUMMY / "HO3D_v3").rglob("*"):
             archive.write(file, file.relative_to(DUMMY))
+        archive.writestr("HO3D_v3/train/ABF11/depth/0000.png", b"x")
     shutil.copy(DUMMY / "HO3D_v3" / layout.GROUND_TRUTH, raw)
     builder = prepared(raw, "v3")
-    assert builder.info.splits["train"].num_examples == 4
+    assert counts(builder) == {"train": 2, "validation": 2, "evaluation": 3}
     assert read(builder, "evaluation")[0]["keypoints_3d_valid"].all()
     assert builder.info.metadata["manual_dir"] == str(raw)
+    unpacked = tmp_path / "records/downloads/extracted"
+    assert list(unpacked.glob("*/train/*/rgb"))
+    assert not list(unpacked.rglob("depth"))
 
 
 def test_ground_truth_beside_the_version_folder_will_do(raw):
@@ -122,7 +133,37 @@ def test_ground_truth_beside_the_version_folder_will_do(raw):
     (raw / layout.GROUND_TRUTH).write_text(json.dumps(truth))
     frames = layout.read_evaluation(raw / "HO3D_v2", "v2", raw)
     assert frames.valid.all()
+    # The version's folder alone is named, and has neighbours.
+    assert layout.read_evaluation(raw / "HO3D_v2", "v2", raw / "HO3D_v2").valid.all()
+    (raw / layout.GROUND_TRUTH).unlink()
     assert layout.read_evaluation(raw / "HO3D_v2", "v2", raw / "HO3D_v2").valid.sum() == 1
+
+
+def test_one_person_is_held_out():
+    """Whole sequences with all cameras of a take; by takes and not at all where there are fewer."""
+
+    def held(**frames):
+        images = [
+            Path(f"train/{sequence}/rgb/{n:04d}.png")
+            for sequence, count in frames.items()
+            for n in range(count)
+        ]
+        mask = layout.held_out(images)
+        return {image.parts[1] for image, out in zip(images, mask, strict=True) if out}
+
+    assert held(ABF10=5, ABF14=6, BB12=40, ShSu10=9, SMu1=30, SM2=20, SiBF11=3) == {"ABF10", "ABF14"}
+    assert held(SM2=9, SMu41=2, SMu42=1, SS1=30) == {"SMu41", "SMu42"}
+    assert held(SB10=9, SB12=9) == set()
+
+
+def test_both_sides_share_no_sequence(dummy, version):
+    sides = [
+        {record["sample_id"] for record in read(dummy[version], split)}
+        for split in ("train", "validation")
+    ]
+    sequences = [image.parents[1].name for image, _ in listed(version, "train")]
+    first, second = ({sequences[number] for number in side} for side in sides)
+    assert first and second and not first & second
 
 
 def truth(change):
