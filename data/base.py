@@ -1,7 +1,7 @@
 """The builder that all data sets share: one record schema, random access and small shards."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from data import found, schema
+from data.raw import origin
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
@@ -23,6 +24,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     """
 
     HOMEPAGE = ""
+    RAW_FILES = r"(?i)\.(json|txt|pkl|npy|pth|zip|jpe?g|png|bmp)$"
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
@@ -39,10 +41,19 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         )
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the directory of the raw files and notes it: later runs notice another one."""
+        """Returns the directory of the raw files and notes them: later runs notice others."""
         manual_dir = Path(dl_manager.manual_dir)
-        self.info.metadata["manual_dir"] = self.identify(manual_dir)
+        self.info.metadata["manual_dir"] = str(manual_dir.expanduser().resolve())
+        self.info.metadata["raw_files"] = self.describe_raw_files(manual_dir)
         return manual_dir
+
+    def describe_raw_files(self, manual_dir: Path) -> origin.Origin:
+        """Returns what tells the raw files of a directory from others."""
+        return origin.describe(manual_dir, self.raw_files(manual_dir))
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns the files that records would be made of: those below of the usual kinds."""
+        return origin.walk(manual_dir, self.RAW_FILES)
 
     def counted(self, splits: Mapping[str, Iterator[found.Example]]) -> dict[str, Any]:
         """Returns the splits, whose labels are counted while they are written."""
@@ -54,11 +65,6 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         logging.warning("Left out: %s", what)
         self.info.metadata.setdefault("left_out", []).append(what)
 
-    @staticmethod
-    def identify(manual_dir: Path) -> str:
-        """Returns a text that tells raw files from others; overridden for files that change."""
-        return str(manual_dir.expanduser().resolve())
-
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any
     ) -> None:
@@ -67,5 +73,6 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         if config.min_shard_size == tfds.download.DownloadConfig.min_shard_size:
             config = dataclasses.replace(config, min_shard_size=_SHARD_BYTES)
         super().download_and_prepare(download_config=config, **kwargs)
-        for line in found.lines(self.info):
+        counts = {split: info.num_examples for split, info in self.info.splits.items()}
+        for line in found.lines(self.info.metadata, counts):
             logging.info("%s, %s", self.name, line)

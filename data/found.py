@@ -55,19 +55,19 @@ def _joints(counts: Mapping[str, Any], name: str) -> str:
     return f"{most} joints" if fewest == most else f"{fewest} to {most} joints"
 
 
-def lines(info: Any) -> list[str]:
+def lines(metadata: Mapping[str, Any] | None, images: Mapping[str, int]) -> list[str]:
     """Returns a line for each split of records, and one for each kind of thing left out.
 
     Args:
-      info: The TFDS info of records that were written.
+      metadata: Of the builder that has generated the records.
+      images: How many records each split has.
     """
-    metadata = info.metadata or {}
+    metadata = metadata or {}
     found = metadata.get("found", {})
     return [
         *(
-            f"{split}: "
-            + (describe(found[split]) if split in found else f"{known.num_examples:,} images")
-            for split, known in info.splits.items()
+            f"{split}: " + (describe(found[split]) if split in found else f"{number:,} images")
+            for split, number in images.items()
         ),
         *(f"left out: {what}" for what in metadata.get("left_out", [])),
     ]

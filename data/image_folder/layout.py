@@ -2,9 +2,8 @@
 
 import collections
 import glob
-import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from PIL import ExifTags, Image
 from tqdm import auto as tqdm
 
 from data import images
+from data.image_folder import duplicates, labels
 from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 from peclr_jax.photos import boxes, find, read
 
@@ -24,12 +24,17 @@ _HELD_OUT_SHARE = 0.1
 
 
 class Photo(NamedTuple):
-    """A readable photo; width and height are pixels of the photo as it is seen."""
+    """A readable photo; width and height are pixels of the photo as it is seen.
+
+    Photos of the same content have the same `sample`, and count up in `copy`.
+    """
 
     path: Path
     width: int
     height: int
     hands: tuple[boxes.Hand, ...]
+    sample: int = 0
+    copy: int = 0
 
 
 class Folder(NamedTuple):
@@ -37,6 +42,11 @@ class Folder(NamedTuple):
 
     photos: tuple[Photo, ...]
     unreadable: int
+
+    @property
+    def copies(self) -> int:
+        """How many photos are exact copies of others."""
+        return sum(photo.copy > 0 for photo in self.photos)
 
 
 def read_folder(root: Path) -> Folder:
@@ -47,30 +57,38 @@ def read_folder(root: Path) -> Folder:
     paths = list_images(root)
     hands = _read_hands(root, paths)
     sizes = readable(paths)
-    photos = [
-        Photo(path, *sizes[path], shown)
-        for path, shown in zip(paths, hands, strict=True)
-        if path in sizes and shown
-    ]
+    photos = _with_copies(
+        [
+            (path, shown, sizes[path])
+            for path, shown in zip(paths, hands, strict=True)
+            if path in sizes
+        ]
+    )
     if not photos:
         raise UserError(
             f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
             "hands, or leave out photos whose hands are unknown"
         )
     for photo in photos:
-        _check_boxes(photo, root / BOXES_FILE)
+        labels.check(photo.path, (photo.width, photo.height), photo.hands, root / BOXES_FILE)
     return Folder(tuple(photos), len(paths) - len(sizes))
 
 
-def held_out(paths: Sequence[Path]) -> set[int]:
+def held_out(paths: Sequence[Path], samples: Sequence[int] | None = None) -> set[int]:
     """Returns which photos are held out: in every folder the last tenth by name.
 
     Neighbouring frames of a film look alike, so that they stay on one side but at one border.
-    At least one of two or more photos is held out.
+    Photos of the same content stay with the first of them. At least one of two or more different
+    photos is held out.
 
     Args:
       paths: The photos, sorted.
+      samples: Which of them are the same: a number of each content. All differ by default.
     """
+    samples = range(len(paths)) if samples is None else samples
+    firsts: dict[int, int] = {}
+    for number, sample in enumerate(samples):
+        firsts.setdefault(sample, number)
     folders = collections.defaultdict(list)
     for number, path in enumerate(paths):
         folders[path.parent].append(number)
@@ -79,14 +97,17 @@ def held_out(paths: Sequence[Path]) -> set[int]:
         for numbers in folders.values()
         for number in numbers[len(numbers) - round(_HELD_OUT_SHARE * len(numbers)) :]
     }
-    return last if last or len(paths) < 2 else {len(paths) - 1}
+    chosen = {sample for sample, first in firsts.items() if first in last}
+    if not chosen and len(firsts) > 1:
+        chosen = {max(firsts, key=firsts.__getitem__)}
+    return {number for number, sample in enumerate(samples) if sample in chosen}
 
 
-def checksum(root: Path) -> str:
-    """Returns a number that changes when photos or `boxes.json` are added, removed or edited."""
-    files = [*list_images(root), root / BOXES_FILE]
-    facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+def raw_files(root: Path) -> Iterator[Path]:
+    """Yields the files that records would be made of."""
+    yield from list_images(root)
+    if (root / BOXES_FILE).is_file():
+        yield root / BOXES_FILE
 
 
 def as_jpeg(photo: Photo, longest: int | None) -> bytes:
@@ -174,17 +195,39 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     return {path: result for path, result in checked if not isinstance(result, str)}
 
 
-def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...]]:
-    """Returns the hands of every photo: a single one somewhere in those not mentioned."""
+def _read_hands(root: Path, paths: Sequence[Path]) -> list[tuple[boxes.Hand, ...] | None]:
+    """Returns the hands of every photo, None of those that are not mentioned."""
     file = root / BOXES_FILE
     if not file.is_file():
-        return [(boxes.Hand("unknown"),)] * len(paths)
+        return [None] * len(paths)
     known = boxes.read_boxes(file, "unknown")
     relative = [path.relative_to(root) for path in paths]
     keys = [path.as_posix() if path.as_posix() in known else path.name for path in relative]
     _check_keys(file, known, dict(zip(relative, keys, strict=True)))
-    somewhere = boxes.Request((boxes.Hand("unknown"),))
-    return [known.get(key, somewhere).hands for key in keys]
+    return [known[key].hands if key in known else None for key in keys]
+
+
+def _with_copies(
+    found: Sequence[tuple[Path, tuple[boxes.Hand, ...] | None, tuple[int, int]]],
+) -> list[Photo]:
+    """Returns the photos that may show a hand: a single one somewhere in those not mentioned.
+
+    Of copies, one that is not mentioned shows the hands of the first that is.
+    """
+    copies = duplicates.find([path for path, _, _ in found])
+    mentioned: dict[int, tuple[boxes.Hand, ...]] = {}
+    for copy, (_, shown, _) in zip(copies, found, strict=True):
+        if shown is not None:
+            mentioned.setdefault(copy.first, shown)
+    somewhere = (boxes.Hand("unknown"),)
+    photos: list[Photo] = []
+    numbers: dict[int, int] = {}
+    for copy, (path, shown, size) in zip(copies, found, strict=True):
+        hands = mentioned.get(copy.first, somewhere) if shown is None else shown
+        if hands:
+            sample = numbers.setdefault(copy.first, len(photos))
+            photos.append(Photo(path, *size, hands, sample, copy.number))
+    return photos
 
 
 def _check_keys(file: Path, known: Mapping[str, boxes.Request], keys: Mapping[Path, str]) -> None:
@@ -218,15 +261,3 @@ def _decode(path: Path) -> tuple[int, int] | str:
 def _some(names: Sequence[str]) -> tuple[int, str]:
     more = ", ..." if len(names) > _NAMED_AT_MOST else ""
     return len(names), ", ".join(itertools.islice(names, _NAMED_AT_MOST)) + more
-
-
-def _check_boxes(photo: Photo, file: Path) -> None:
-    for hand in photo.hands:
-        if hand.box is None:
-            continue
-        x0, y0, x1, y1 = hand.box
-        if min(x1, y1) < 0 or x0 > photo.width - 1 or y0 > photo.height - 1:
-            raise UserError(
-                f"{file}: the box {list(hand.box)} lies outside of {photo.path}, which has "
-                f"{photo.width}x{photo.height} px as it is seen"
-            )

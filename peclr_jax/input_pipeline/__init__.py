@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import jax
 import numpy as np
@@ -36,7 +37,6 @@ __all__ = [
     "RenderedSpec",
     "Source",
     "Split",
-    "fingerprint",
     "make_source",
     "open_split",
 ]
@@ -67,11 +67,13 @@ def make_source(
             f"a batch of {batch_size} does not divide among {mesh.size} devices (processes: "
             f"{process[1]}): choose a multiple"
         )
+    builders = _open_records(spec)
+    fingerprint = _fingerprint(spec, builders)
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut((from_rendered.open_held_out(spec, renderer),))
-        return EndlessSource(held_out, renderer, batch_size, seed)
-    parts = _open_parts(spec, train, mesh)
+        return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=fingerprint)
+    parts = _open_parts(spec, builders, train, mesh)
     held_out = HeldOut(tuple(part.held_out for part in parts if part.held_out is not None))
     stores = [part.store for part in parts if part.store is not None]
     order = Order(
@@ -87,19 +89,28 @@ def make_source(
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
-        return CachedSource(held_out, order, partners, cache)
+        return CachedSource(held_out, order, partners, cache, fingerprint=fingerprint)
     if spec.kept_on == "host":
         examples = load(examples)
-    return StreamSource(held_out, order, partners, examples, mesh, process)
+    return StreamSource(held_out, order, partners, examples, mesh, process, fingerprint=fingerprint)
 
 
-def _open_parts(spec: DataSpec, train: bool, mesh: Mesh) -> list[Part]:
+def _open_records(spec: DataSpec) -> list[Any]:
+    """Returns the builders of all records; these are looked for only once a run."""
+    if spec.source != "tfds":
+        return []
+    # Imported here because this is what brings TensorFlow in.
+    from peclr_jax.input_pipeline import from_records
+
+    return from_records.open_datasets(spec)
+
+
+def _open_parts(spec: DataSpec, builders: list[Any], train: bool, mesh: Mesh) -> list[Part]:
     parts = []
-    if spec.source == "tfds":
-        # Imported here because this is what brings TensorFlow in.
+    if builders:
         from peclr_jax.input_pipeline import from_records
 
-        parts.append(from_records.open_part(spec, train))
+        parts.append(from_records.open_part(spec, builders, train))
     if spec.has_rendered:
         parts.append(from_rendered.open_part(spec, train, mesh))
     return parts
@@ -144,7 +155,7 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     return Split(store, batch_size)
 
 
-def fingerprint(spec: DataSpec) -> str:
+def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:
     """Returns the data sets' names with a digest each of what decides their images.
 
     Records are told apart by the names and sizes of their files, not by every byte of them.
@@ -152,10 +163,10 @@ def fingerprint(spec: DataSpec) -> str:
     facts = []
     if spec.has_rendered:
         facts.append((RENDERED, from_rendered.fingerprint(spec.rendered)))
-    if spec.source == "tfds":
+    if builders:
         from peclr_jax.input_pipeline import from_records
 
-        facts += from_records.fingerprints(spec)
+        facts += from_records.fingerprints(builders)
     texts = ((name, json.dumps(of_name, sort_keys=True)) for name, of_name in facts)
     return ", ".join(
         f"{name} {hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}" for name, text in texts

@@ -1,12 +1,12 @@
 """Opens data sets of records; imported only where they are read, for it brings in TensorFlow."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
 from data import build
+from data.raw import origin
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
@@ -16,9 +16,14 @@ from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
 BuilderSplit = tuple[Any, str]
 
 
-def open_part(spec: DataSpec, train: bool) -> Part:
-    """Opens the records to train on, or those that are held out."""
-    builders = open_datasets(spec)
+def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
+    """Opens the records to train on, or those that are held out.
+
+    Args:
+      spec: The data.
+      builders: As `open_datasets` returns them.
+      train: Whether to serve the records to train on.
+    """
     trained = choose_splits(builders, spec.split)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
     if not (others or spec.is_mixed):  # of a mixture, the rendered hands alone are held out
@@ -58,7 +63,7 @@ def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:
     return tuple(f"{builder.name} ({split})" for builder, split in parts)
 
 
-def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
+def fingerprints(builders: list[Any]) -> list[tuple[str, Any]]:
     """Returns name and version of each data set, and names and sizes of the files of its splits."""
 
     def sizes(split: Any) -> list[tuple[str, int]]:
@@ -69,7 +74,7 @@ def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
             f"{builder.name} {builder.version}",
             {name: sizes(split) for name, split in builder.info.splits.items()},
         )
-        for builder in open_datasets(spec)
+        for builder in builders
     ]
 
 
@@ -111,16 +116,21 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
 
 def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     """Returns the builder if its records are of `manual_dir`, else one with its own folder."""
-    if not builder.info.splits:
+    if not (builder.info.splits and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
         return builder
-    wanted = builder.identify(manual_dir)
-    if builder.info.metadata.get("manual_dir") == wanted:
+    metadata, place = builder.info.metadata, manual_dir.resolve()
+    if not manual_dir.exists() and metadata.get("manual_dir") == str(place):
+        logging.warning("%s is gone: its records in %s are taken", manual_dir, builder.data_dir)
         return builder
-    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
-    root = Path(builder._data_dir_root) / f"{manual_dir.resolve().name}-{digest}"
-    logging.info(
-        "Records in %s are of other files than %s, which get their own in %s",
-        *(builder.data_dir, wanted, root),
+    build.check_manual_dir(builder, str(manual_dir))
+    wanted = builder.describe_raw_files(manual_dir)
+    changes = origin.difference(metadata.get("raw_files"), wanted)
+    if not changes:
+        return builder
+    root = Path(builder._data_dir_root) / f"{place.name}-{origin.digest(wanted)}"
+    logging.warning(
+        "The records in %s are not of the files in %s, which get their own in %s: %s",
+        *(builder.data_dir, manual_dir, root, changes),
     )
     return build.make_builder(name, root)
 

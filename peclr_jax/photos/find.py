@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from peclr_jax.errors import MachineError, MissingFileError, UserError
+from peclr_jax.outputs import is_own_output
 from peclr_jax.photos import film
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -68,6 +69,10 @@ def _expand(pattern: Path) -> set[str]:
     found: set[str] = set()
     for start in glob.glob(str(Path(*pattern.parts[:at]))):
         for folder, subfolders, _ in os.walk(start):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            subfolders[:] = [
+                name
+                for name in subfolders
+                if not (name.startswith(".") or is_own_output(Path(folder, name)))
+            ]
             found |= _expand(Path(glob.escape(folder), *rest))
     return found

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from peclr_jax import files, specs
 from peclr_jax.devices.mesh import local_copy, replicate
-from peclr_jax.input_pipeline import Source, fingerprint
+from peclr_jax.input_pipeline import Source
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
@@ -84,10 +84,12 @@ def fit(
             log_every=spec.log.every_steps,
             console=console,
         )
-        data = fingerprint(spec.data)  # for which all processes open the data
         if jax.process_index() == 0:
-            described = provenance.describe(specs.to_dict(spec), data)
-            progress.log(provenance.keep(workdir, described))
+            described = provenance.describe(specs.to_dict(spec), source.fingerprint)
+            lines, changes = provenance.keep(workdir, described)
+            progress.log(lines)
+            for change in changes:
+                progress.note(change)
 
         def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
             return measure(_variables(state), step, progress)

@@ -52,20 +52,26 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     }
 
 
-def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
-    """Appends a run's start to `FILE`; returns it, and changes since the first, as lines to log."""
+def keep(workdir: Path, described: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Appends a run's start to `FILE`; returns it as lines to log, and changes since the first."""
     path = workdir / FILE
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(described) + "\n")
     first = _first(before)
     changes = [
-        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
-        f"{json.dumps(described[name])}: the result need not be the same to the last bit"
+        _change(name, json.dumps(first[name]), json.dumps(described[name]))
         for name in _MATTERS
         if name in first and first[name] != described[name]
     ]
-    return [*_lines(described), *changes]
+    return _lines(described), changes
+
+
+def _change(name: str, before: str, now: str) -> str:
+    told = f"since the run was first started, {name} has changed from {before} to {now}: "
+    if name == "data":
+        return f"{told}it goes on with other images; for a run of these choose another --workdir"
+    return f"{told}the result need not be the same to the last bit"
 
 
 def _lines(described: Mapping[str, Any]) -> list[str]:
