@@ -93,17 +93,17 @@ def check_joints(
       axes: Those of the file.
     """
     known = _known(joints, valid)
-    check_hands(joints, valid, where, remedy)
     depth = np.where(known, joints[..., 2], np.inf)
     nearest = depth.argmin(1)
     _refuse(
         depth.min(1) <= 0,
         lambda i: (
             f"{where(i)}: joint {nearest[i]} lies behind the camera "
-            f"({depth[i, nearest[i]]:.4g} m before it)"
+            f"(z = {depth[i, nearest[i]]} m, z being forward)"
         ),
         f"give metres, {axes}, or {remedy}",
     )
+    check_hands(joints, valid, where, remedy)
     _refuse(
         (depth.min(1) > _FARTHEST_HAND) & known.any(1),
         lambda i: f"{where(i)}: the hand lies {depth[i].min():.4g} m from the camera",
