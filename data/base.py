@@ -47,6 +47,11 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         self.info.metadata["raw_files"] = self.describe_raw_files(manual_dir)
         return manual_dir
 
+    def note(self, what: str) -> None:
+        """Warns of something about the raw files, and notes it in the metadata."""
+        logging.warning("%s", what)
+        self.info.metadata.setdefault("notes", []).append(what)
+
     def describe_raw_files(self, manual_dir: Path) -> origin.Origin:
         """Returns what tells the raw files of a directory from others."""
         return origin.describe(manual_dir, self.raw_files(manual_dir))
@@ -61,8 +66,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         return {split: found.counted(ones, counts[split]) for split, ones in splits.items()}
 
     def leave_out(self, what: str) -> None:
-        """Warns of raw files that are left out, and notes it in the metadata."""
-        logging.warning("Left out: %s", what)
+        """Notes in the metadata which raw files are left out, to be said with what was found."""
         self.info.metadata.setdefault("left_out", []).append(what)
 
     def download_and_prepare(

@@ -40,12 +40,12 @@ def describe(counts: Mapping[str, Any]) -> str:
     labels, images = counts["labels"], counts["images"]
     known = {name: f"{_joints(counts, name)} {where}" for name, where in _JOINTS.items()} | _OTHERS
     parts = [
-        text + (f" of {labels[name]:,}" if labels[name] != images else "")
+        text + (f": {labels[name]:,}" if labels[name] != images else "")
         for name, text in known.items()
         if labels.get(name)
     ]
     details = f" ({', '.join(parts)})" if parts else ""
-    return f"{images:,} images, {counts['labelled']:,} labelled{details}"
+    return f"{number_of(images, 'image')}, {counts['labelled']:,} labelled{details}"
 
 
 def _joints(counts: Mapping[str, Any], name: str) -> str:
@@ -56,7 +56,7 @@ def _joints(counts: Mapping[str, Any], name: str) -> str:
 
 
 def lines(metadata: Mapping[str, Any] | None, images: Mapping[str, int]) -> list[str]:
-    """Returns a line for each split of records, and one for each kind of thing left out.
+    """Returns a line for each split of records, and one for each kind of thing left out or noted.
 
     Args:
       metadata: Of the builder that has generated the records.
@@ -66,13 +66,15 @@ def lines(metadata: Mapping[str, Any] | None, images: Mapping[str, int]) -> list
     found = metadata.get("found", {})
     return [
         *(
-            f"{split}: " + (describe(found[split]) if split in found else f"{number:,} images")
+            f"{split}: "
+            + (describe(found[split]) if split in found else number_of(number, "image"))
             for split, number in images.items()
         ),
         *(f"left out: {what}" for what in metadata.get("left_out", [])),
+        *metadata.get("notes", []),
     ]
 
 
-def images_of(number: int, what: str = "image") -> str:
-    """Returns "1 image" or "2 images"."""
+def number_of(number: int, what: str) -> str:
+    """Returns "1 frame" or "2,000 frames"."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -19,7 +19,7 @@ from peclr_jax.geometry import crop
 from peclr_jax.photos import read
 
 QUALITY = 95
-# Crops begin and end where decoders begin and end their blocks, at a half of the size as well.
+# Crops begin and end where JPEG's blocks do, those of images with halved colours, too.
 _BLOCK = 16
 # Of all formats that Pillow knows: some of the others start programs.
 FORMATS = (*read.FORMATS, "BMP")
@@ -61,43 +61,32 @@ def size(path: Path, remedy: str) -> tuple[int, int]:
 
 
 class Crop(NamedTuple):
-    """A part of an image as a JPEG, and the matrix from the image's pixels to its own."""
+    """A part of an image as a JPEG, and where it was: x, y of its first pixel."""
 
     image: bytes
-    matrix: Float[np.ndarray, "2 3"]
+    origin: tuple[int, int]
 
 
-def cut_out(
-    path: Path, box: Float[np.ndarray, "4"], margin: float, longest: int, remedy: str
-) -> Crop:
-    """Cuts a square around a hand out of an image, as far as it lies inside.
+def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str) -> Crop:
+    """Cuts a square around a hand out of an image, pixel by pixel, as far as it lies inside.
 
     Args:
       path: An image of one of `FORMATS`, stored upright.
       box: The hand's box, x0, y0, x1, y1 in pixels.
       margin: Side of the square over the larger side of the box, at least.
-      longest: Longer side of the result in pixels, at most: what is larger is shrunk.
       remedy: What to do about a broken file, to follow a colon.
     """
     with _opened(path, remedy) as image:
         pixels = read.to_rgb(image)
-    width, height = pixels.size
-    low, high = np.split(np.array(crop.around(box, margin).edges) + 0.5, 2)
-    # Some pixels more, because pipelines cut at whole pixels of what they decode at an eighth.
-    last = np.maximum((width - 1, height - 1), 0) // _BLOCK * _BLOCK
-    left, top = np.clip((low - _BLOCK / 2) // _BLOCK * _BLOCK, 0, last).astype(int).tolist()
-    ends = -((-high - _BLOCK / 2) // _BLOCK) * _BLOCK
-    right, bottom = np.clip(ends, (left + _BLOCK, top + _BLOCK), None).astype(int).tolist()
-    right, bottom = min(right, width), min(bottom, height)
-    shrink = min(1.0, longest / max(right - left, bottom - top))
-    size = (max(1, round(shrink * (right - left))), max(1, round(shrink * (bottom - top))))
-    part = pixels.crop((left, top, right, bottom))
-    if size != part.size:
-        part = part.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
-    scale_x, scale_y = size[0] / (right - left), size[1] / (bottom - top)
-    # A pixel's centre is at a whole number, its edges are half a pixel away.
-    shift_x, shift_y = (0.5 - left) * scale_x - 0.5, (0.5 - top) * scale_y - 0.5
-    return Crop(encode(part), crop.scaling(scale_x, scale_y, shift_x, shift_y))
+    size = np.array(pixels.size)
+    edges = np.array(crop.around(box, margin).edges)
+    # Pipelines cut at whole pixels of what they decode at an eighth, at the least.
+    low = np.floor((edges[:2] + 0.5 - _BLOCK / 2) / _BLOCK) * _BLOCK
+    high = np.ceil((edges[2:] + 0.5 + _BLOCK / 2) / _BLOCK) * _BLOCK
+    low = np.clip(low, 0, (size - 1) // _BLOCK * _BLOCK)
+    high = np.minimum(np.maximum(high, low + _BLOCK), size)
+    left, top, right, bottom = np.concatenate([low, high]).astype(int).tolist()
+    return Crop(encode(pixels.crop((left, top, right, bottom))), (left, top))
 
 
 @contextmanager

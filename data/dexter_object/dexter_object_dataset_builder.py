@@ -31,7 +31,7 @@ class Builder(base.HandDatasetBuilder):
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         frames = layout.read_frames(layout.find_root(self.manual_dir(dl_manager)))
-        return {"test": self._generate_examples(frames)}
+        return self.counted({"test": self._generate_examples(frames)})
 
     def _generate_examples(self, frames: layout.Frames) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, image in enumerate(images.as_jpegs(frames.images, layout.REMEDY)):

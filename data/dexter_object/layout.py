@@ -6,13 +6,14 @@ index, middle, ring and little finger in millimetres, seen from the depth camera
 """
 
 import dataclasses
+import re
 from pathlib import Path
 
 import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float
 
-from data import schema
+from data import places, schema
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
@@ -28,6 +29,9 @@ TRANSLATION_MM = np.array([19.0473, -1.8514, -4.7501])
 
 # Radius of the sphere around the mean of the tips that is taken to hold the hand.
 RADIUS_M = 0.1
+NAMES = ("dexter+object", "data")
+# Copies have other endings than the official ".bmp", and other letters.
+_IMAGE = re.compile(r"color_?(\d+)\.(bmp|png|jpe?g)", re.ASCII | re.IGNORECASE)
 _TIPS = list(skeleton.FINGERTIPS)
 
 
@@ -51,10 +55,15 @@ class Frames:
 
 
 def find_root(manual_dir: Path) -> Path:
-    """Returns the directory that holds the sequences: `manual_dir` or one below it."""
-    for name in (".", "data", "dexter+object", "dexter+object/data"):
-        if any((manual_dir / name / sequence / "color").is_dir() for sequence in SEQUENCES):
-            return manual_dir / name
+    """Returns the folder that holds the sequences: the nearest one at or below `manual_dir`."""
+    roots = places.find(
+        manual_dir,
+        lambda folder: any(_color(folder, name).is_dir() for name in SEQUENCES),
+        NAMES,
+        SEQUENCES,
+    )
+    if roots:
+        return roots[0]
     raise MissingFileError(
         f"{manual_dir} holds none of the sequences ({', '.join(SEQUENCES)}), nor does data in it: "
         "unpack the archives of Dexter+Object there, or pass the directory they were unpacked to "
@@ -67,13 +76,13 @@ def read_frames(root: Path) -> Frames:
     images: list[Path] = []
     tips: list[np.ndarray] = []
     for sequence in SEQUENCES:
-        folder = root / sequence
-        if not (folder / "color").is_dir():
-            logging.warning("%s does not exist: that sequence is left out.", folder / "color")
+        color = _color(root, sequence)
+        if not color.is_dir():
+            logging.warning("%s does not exist: that sequence is left out.", color)
             continue
-        labels = _find_labels(folder)
+        labels = _find_labels(color, sequence)
         tips.append(_read_tips(labels))
-        images += _list_images(folder / "color", len(tips[-1]), labels)
+        images += _list_images(color, len(tips[-1]), labels)
     points, valid = to_color_camera(np.concatenate(tips))
     keypoints_2d = camera.project(points, INTRINSICS)
     shape = (len(images), schema.NUM_JOINTS)
@@ -128,18 +137,22 @@ def around(
     return np.concatenate([middle - half, middle + half], axis=-1)
 
 
-def _find_labels(folder: Path) -> Path:
+def _color(root: Path, sequence: str) -> Path:
+    return places.child(places.child(root, sequence), "color")
+
+
+def _find_labels(color: Path, sequence: str) -> Path:
     """Returns the label file of a sequence, preferring the corrected one of other authors.
 
     In some copies it lies in a folder of annotations beside the sequences.
     """
-    official = folder / "annotations" / f"{folder.name}3D.txt"
-    places = (official.parent, folder.parent / "annotations", folder.parent.parent / "annotations")
-    for name in (f"my_{official.name}", official.name):
-        for place in places:
-            if (path := place / name).is_file():
+    name = f"{sequence}3D.txt"
+    folders = [places.child(around, "annotations") for around in color.parents[:3]]
+    for wanted in (f"my_{name}", name):
+        for folder in folders:
+            if (path := places.child(folder, wanted)).is_file():
                 return path
-    raise MissingFileError(f"{official} with the labels of {folder / 'color'} is missing: {REMEDY}")
+    raise MissingFileError(f"{folders[0] / name} with the labels of {color} is missing: {REMEDY}")
 
 
 def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
@@ -166,16 +179,23 @@ def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
 
 
 def _list_images(color: Path, count: int, labels: Path) -> list[Path]:
-    found = sum(1 for path in color.iterdir() if path.suffix == ".bmp")
-    if found != count or not count:
+    """Returns the images by their numbers, which begin with 1, or with 0 in some copies."""
+    numbered: dict[int, Path] = {}
+    # Where there are several of a number, they are copies in other formats: BMP is the original.
+    for path in sorted(color.iterdir(), key=lambda path: (path.suffix.lower() != ".bmp", path)):
+        if match := _IMAGE.fullmatch(path.name):
+            numbered.setdefault(int(match[1]), path)
+    if len(numbered) != count or not count:
         raise UserError(
-            f"{color} holds {found} images, but {labels.name} has {count} lines, expected one an "
-            f"image: {REMEDY}"
+            f"{color} holds {len(numbered)} images, but {labels.name} has {count} lines, expected "
+            f"one an image: {REMEDY}"
         )
-    images = [color / f"Color_{number:04d}.bmp" for number in range(1, count + 1)]
-    for path in images:
-        if not path.is_file():
+    first = 0 if 0 in numbered else 1
+    for number in range(first, first + count):
+        if number not in numbered:
+            name = f"Color_{number:04d}{next(iter(numbered.values())).suffix}"
             raise MissingFileError(
-                f"{path} is missing; images must be numbered 1 to {count} without a gap: {REMEDY}"
+                f"{color / name} is missing; images must be numbered {first} to "
+                f"{first + count - 1} without a gap: {REMEDY}"
             )
-    return images
+    return [numbered[number] for number in sorted(numbered)]

@@ -5,7 +5,6 @@ which the frames count that `train.txt` and `evaluation.txt` list as `SEQ/%04d`.
 OpenGL's axes (x right, y up, z backward) and MANO's order of the joints; what is returned has ours.
 """
 
-import collections
 import dataclasses
 import itertools
 import os
@@ -20,7 +19,7 @@ from absl import logging
 from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
-from data import pickles, places, schema, validation
+from data import pickles, places, schema, split, validation
 from data.ho3d import labels
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands import skeleton
@@ -34,7 +33,6 @@ FROM_OPENGL = np.array([1.0, -1.0, -1.0])
 
 _FRAME = re.compile(r"([\w-]+)/(\d+)", re.ASCII)
 NAMES = tuple(f"HO3D_{version}" for version in SUFFIXES)
-_HELD_OUT_SHARE = 0.1
 # "Si" and "BF1" of "SiBF10": a person with an object, seen by the first of several cameras.
 _PERSON = re.compile(r"[A-Z][a-z]*")
 _CAMERA = re.compile(r"(?<=\d)\d$")
@@ -105,22 +103,16 @@ def held_out(images: Sequence[Path]) -> Bool[np.ndarray, " frames"]:
     """Returns which training frames are held out: all of one person, about a tenth.
 
     Neighbouring frames look alike, and several cameras see the same hand at once. Sequences are
-    named after person, object, take and camera: "SiBF10". Of the persons that one is held out
-    whose share is nearest to a tenth; of frames of a single person a take; of a single take none.
+    named after person, object, take and camera: "SiBF10". Of the frames of a single person a take
+    is held out, and of a single take nothing.
 
     Args:
       images: Paths as in `Frames`.
     """
     sequences = [image.parents[1].name for image in images]
-    takes = [_CAMERA.sub("", sequence) for sequence in sequences]
     people = [m[0] if (m := _PERSON.match(sequence)) else sequence for sequence in sequences]
-    for groups in (people, takes):
-        counts = collections.Counter(groups)
-        if len(counts) > 1:
-            wanted = _HELD_OUT_SHARE * len(groups)
-            chosen = min(sorted(counts), key=lambda group: abs(counts[group] - wanted))
-            return np.array(groups) == chosen
-    return np.zeros(len(images), bool)
+    takes = [_CAMERA.sub("", sequence) for sequence in sequences]
+    return split.whole_group(people if len(set(people)) > 1 else takes)
 
 
 def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None:

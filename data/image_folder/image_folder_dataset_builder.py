@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 try:
-    from data import base, images, schema
+    from data import base, found, images, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, schema
+    from data import base, found, images, schema
 
 from data.image_folder import labels, layout
 from peclr_jax.photos.boxes import Hand
@@ -31,8 +30,8 @@ class PhotoConfig(tfds.core.BuilderConfig):
 class Builder(base.HandDatasetBuilder):
     """Splits: train and validation (the last tenth of every folder), one record a hand.
 
-    The metadata say how many `unreadable_files` were left out, and how many photos are `copies` of
-    others: these share the other's `sample_id` and its side, and have a `version` of 1 or more.
+    The metadata say how many `unreadable_files` were left out. Photos that are exact copies of
+    another share its `sample_id` and its split, and have a `version` of 1 or more.
     """
 
     VERSION = tfds.core.Version("2.1.0")
@@ -60,12 +59,12 @@ class Builder(base.HandDatasetBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         folder = layout.read_folder(self.manual_dir(dl_manager))
         self.info.metadata["unreadable_files"] = folder.unreadable
-        self.info.metadata["copies"] = folder.copies
+        if folder.unreadable:
+            self.leave_out(f"{found.number_of(folder.unreadable, 'photo')} that cannot be read")
         if folder.copies:
-            logging.warning(
-                "%d photos are exact copies of others: each lies in the same split as these and "
-                "is left out of pre-training",
-                folder.copies,
+            self.note(
+                f"exact copies of other photos: {folder.copies:,}, in the same split as these and "
+                "left out of pre-training"
             )
         photos = folder.photos
         held_out = layout.held_out([p.path for p in photos], [p.sample for p in photos])
@@ -95,17 +94,17 @@ class Builder(base.HandDatasetBuilder):
 
 
 def _labels(hand: Hand, photo: layout.Photo, longest: int | None) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     if hand.box is not None:
         corners = np.reshape(hand.box, (2, 2))
-        found["hand_box"] = layout.scale_points(corners, photo, longest).reshape(4)
+        known["hand_box"] = layout.scale_points(corners, photo, longest).reshape(4)
     if hand.keypoints is not None:
-        points, found["keypoints_2d_valid"] = labels.as_array(hand.keypoints, 2)
-        found["keypoints_2d"] = layout.scale_points(points, photo, longest)
+        points, known["keypoints_2d_valid"] = labels.as_array(hand.keypoints, 2)
+        known["keypoints_2d"] = layout.scale_points(points, photo, longest)
     if hand.keypoints_3d is not None:
         points, valid = labels.as_array(hand.keypoints_3d, 3)
-        found |= {"keypoints_3d": points, "keypoints_3d_valid": valid}
+        known |= {"keypoints_3d": points, "keypoints_3d_valid": valid}
         if valid[list(schema.REFERENCE_BONE)].all():
             start, end = points[list(schema.REFERENCE_BONE)]
-            found["bone_length"] = float(np.linalg.norm(start - end))
-    return found
+            known["bone_length"] = float(np.linalg.norm(start - end))
+    return known

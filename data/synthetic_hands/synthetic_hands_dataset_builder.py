@@ -74,10 +74,12 @@ class Builder(base.HandDatasetBuilder):
             "test": self.builder_config.held_out,
         }
         key = jax.random.key(_SEED)
-        return {
-            split: self._generate_examples(split, jax.random.fold_in(key, number), count)
-            for number, (split, count) in enumerate(counts.items())
-        }
+        return self.counted(
+            {
+                split: self._generate_examples(split, jax.random.fold_in(key, number), count)
+                for number, (split, count) in enumerate(counts.items())
+            }
+        )
 
     def _generate_examples(
         self, split: str, key: jax.Array, count: int

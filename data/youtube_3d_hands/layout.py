@@ -5,9 +5,10 @@
 pixels of one of those images. A file has up to two gigabytes and is never in memory as a whole.
 """
 
+import collections
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
@@ -18,16 +19,20 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image
 from tqdm import auto as tqdm
 
-from data import images, validation
+from data import found, images, places, validation
 from data.raw import meaning
 from data.youtube_3d_hands import mano
 from peclr_jax.errors import UserError, is_machine_fault
 
 REMEDY = "fetch the file again (see data/youtube_3d_hands/README.md)"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
+FILES = {split: f"youtube_{name}.json" for split, name in SPLITS.items()}
+PART = "youtube"
+NAMES = ("youtube_3d_hands",)
+_NAMED_AT_MOST = 5
 _LONGEST_NAME = 200
 # Frames are PNGs by name, but those that people have extracted from videos are often JPEGs.
-_SUFFIXES = (".jpg", ".png", ".jpeg")
+_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG")
 
 
 class Frame(NamedTuple):
@@ -40,16 +45,18 @@ class Frame(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The hands of which the frame exists, and how many frames do not.
+    """The hands of which the frame exists, and what is not there.
 
     Attributes:
       images: The frame of each hand.
       sample_ids: Each hand's index in the JSON.
-      keypoints_2d: Joints in pixels.
+      keypoints_2d: Joints in pixels of the frame, whatever its size.
       valid: Which of the joints are known, for all hands alike.
       hand_boxes: Tight boxes of all vertices: x0, y0, x1, y1 in pixels.
       is_left: Which are left hands.
+      videos: The names of the videos.
       missing_frames: How many frames that show a hand are not there.
+      left_out: What is left out and why, a text for each reason.
     """
 
     images: tuple[Path, ...]
@@ -58,43 +65,67 @@ class Split:
     valid: Bool[np.ndarray, "21"]
     hand_boxes: Float[np.ndarray, "hands 4"]
     is_left: Bool[np.ndarray, " hands"]
+    videos: frozenset[str]
     missing_frames: int
+    left_out: tuple[str, ...]
 
 
-def read_split(root: Path, name: str, regressor: mano.Regressor | None) -> Split | None:
+def find_roots(manual_dir: Path) -> list[Path]:
+    """Returns the folders that hold JSON files or the folder `youtube`, the nearest first."""
+
+    def holds(folder: Path) -> bool:
+        return (folder / PART).is_dir() or any((folder / name).is_file() for name in FILES.values())
+
+    return places.find(manual_dir, holds, NAMES, [PART])
+
+
+def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | None) -> Split | None:
     """Reads one JSON file, looks for its frames and checks both; `None` if there is no such file.
 
+    Frames of another size than the JSON says are as good, if their shape is the same: labels are
+    scaled to them. Others are left out.
+
     Args:
-      root: The directory of the JSON files and of the folder `youtube`.
+      roots: The folders of the JSON files and of the folder `youtube`.
       name: One of `SPLITS`.
       regressor: As `mano.read_regressor` returns it.
     """
-    path = root / f"youtube_{SPLITS[name]}.json"
-    if not path.is_file():
-        logging.warning("%s does not exist: the split %s is left out.", path, name)
+    path = next((path for root in roots if (path := root / FILES[name]).is_file()), None)
+    if path is None:
+        logging.warning("There is no %s: the split %s is left out.", FILES[name], name)
         return None
     frames = _read_frames(path)
     hands = _read_hands(path, frames, regressor)
-    shown = dict.fromkeys(hand.image_id for hand in hands)
-    found = {i: file for i in shown if (file := _find(root / frames[i].name)) is not None}
-    _check_sizes({found[i]: frames[i] for i in found}, path)
-    if missing := [root / frames[i].name for i in shown if i not in found]:
-        logging.warning(
-            "%d of %d frames of %s are missing, the first is %s: their hands are left out.",
-            len(missing),
-            len(shown),
-            path,
-            missing[0],
-        )
-    kept = [index for index, hand in enumerate(hands) if hand.image_id in found]
+    shown = collections.Counter(hand.image_id for hand in hands)
+    files = {i: file for i in shown if (file := _find(roots, frames[i].name)) is not None}
+    sizes = _read_sizes(list(files.values()))
+    scales = {i: _scale(frames[i], size) for i, size in zip(files, sizes, strict=True)}
+    missing = [i for i in shown if i not in files]
+    misshapen = {i: size for i, size in zip(files, sizes, strict=True) if scales[i] is None}
+    left_out = []
+    if missing:
+        left_out.append(f"{name}: {_missing(missing, frames, shown)}")
+    if misshapen:
+        left_out.append(f"{name}: {_misshapen(misshapen, frames, shown)}")
+    kept = [index for index, hand in enumerate(hands) if scales.get(hand.image_id) is not None]
+    factors = np.array([scales[hands[index].image_id] for index in kept]).reshape(-1, 1, 2)
+    if scaled := len(
+        {hands[i].image_id for i, f in zip(kept, factors, strict=True) if (f != 1).any()}
+    ):
+        logging.info("%s: labels are scaled to the size of %d frames.", path, scaled)
+    # A pixel's centre is at a whole number, its edges are half a pixel away.
+    points = np.stack([hand.keypoints_2d for hand in hands])[kept]
+    corners = np.stack([hand.box for hand in hands])[kept].reshape(-1, 2, 2)
     return Split(
-        images=tuple(found[hands[index].image_id] for index in kept),
+        images=tuple(files[hands[index].image_id] for index in kept),
         sample_ids=np.array(kept, np.int64),
-        keypoints_2d=np.stack([hand.keypoints_2d for hand in hands])[kept],
+        keypoints_2d=(points + 0.5) * factors - 0.5,
         valid=mano.valid_joints(regressor),
-        hand_boxes=np.stack([hand.box for hand in hands])[kept],
+        hand_boxes=((corners + 0.5) * factors - 0.5).reshape(-1, 4),
         is_left=np.array([hand.is_left for hand in hands])[kept],
+        videos=frozenset(_video(frames[hands[index].image_id]) for index in kept),
         missing_frames=len(missing),
+        left_out=tuple(left_out),
     )
 
 
@@ -111,6 +142,8 @@ def _read_frames(path: Path) -> dict[Any, Frame]:
         if not Path(name).name or "\0" in name or len(name) > _LONGEST_NAME:
             raise UserError(f"{where} is {name[:40]!r}, which is no file's name: {REMEDY}")
         width, height = (_field(entry, side, (int,), where) for side in ("width", "height"))
+        if min(width, height) < 1:
+            raise UserError(f"{where} has a size of {width}x{height} px: {REMEDY}")
         frames[image_id] = Frame(name, width, height)
     if not frames:
         raise UserError(f'{path} has no list of "images": {REMEDY}')
@@ -181,20 +214,18 @@ def _vertices(entry: dict[str, Any], where: str) -> Float[np.ndarray, "778 3"]:
     return vertices
 
 
-def _find(image: Path) -> Path | None:
-    candidates = (image, *(image.with_suffix(suffix) for suffix in _SUFFIXES))
+def _find(roots: Sequence[Path], name: str) -> Path | None:
+    candidates = (
+        path
+        for root in roots
+        for path in (root / name, *((root / name).with_suffix(suffix) for suffix in _SUFFIXES))
+    )
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _check_sizes(expected: dict[Path, Frame], path: Path) -> None:
+def _read_sizes(files: list[Path]) -> list[tuple[int, int]]:
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        sizes: Iterable[tuple[int, int]] = pool.map(_read_size, expected)
-        for (file, frame), size in zip(expected.items(), sizes, strict=True):
-            if size != (frame.width, frame.height):
-                raise UserError(
-                    f"{file} has {size[0]}x{size[1]} px, but {path} says "
-                    f"{frame.width}x{frame.height}: extract the frames from the video in that size"
-                )
+        return list(pool.map(_read_size, files))
 
 
 def _read_size(file: Path) -> tuple[int, int]:
@@ -206,3 +237,51 @@ def _read_size(file: Path) -> tuple[int, int]:
         if is_machine_fault(error):
             raise
         raise UserError(f"{file} is not an image ({error}): extract the frame again") from error
+
+
+def _scale(frame: Frame, size: tuple[int, int]) -> tuple[float, float] | None:
+    """Returns the factors from the JSON's pixels to the frame's, `None` if their shapes differ."""
+    width, height = size
+    # Videos are scaled to whole pixels, often to even numbers: 854x480 for 1920x1080.
+    if abs(width * frame.height - height * frame.width) > max(frame.width, frame.height):
+        return None
+    return width / frame.width, height / frame.height
+
+
+def _video(frame: Frame) -> str:
+    parts = [part for part in Path(frame.name).parts if part != PART]
+    return parts[0]
+
+
+def _missing(ids: list[Any], frames: dict[Any, Frame], shown: collections.Counter) -> str:
+    """Describes the frames that are not there, and of which videos there is none."""
+    videos = {_video(frames[i]) for i in shown}
+    lacking = {_video(frames[i]) for i in ids}
+    whole = sorted(lacking - {_video(frames[i]) for i in shown.keys() - set(ids)})
+    hands = found.number_of(sum(shown[i] for i in ids), "hand")
+    text = f"{hands}, whose frames are missing ({len(ids):,} of {len(shown):,} frames"
+    if whole:
+        text += f"; all of {len(whole)} of {len(videos)} videos: {_some(whole)}"
+    if others := sorted(lacking - set(whole)):
+        text += f"; some frames of {_some(others)}"
+    return f"{text})"
+
+
+def _misshapen(
+    sizes: dict[Any, tuple[int, int]], frames: dict[Any, Frame], shown: collections.Counter
+) -> str:
+    """Describes the frames whose shape is not the JSON's, video by video."""
+    examples = {_video(frames[i]): (i, size) for i, size in sizes.items()}
+    texts = [
+        f"{video}, {width}x{height} px, not {frames[i].width}x{frames[i].height}"
+        for video, (i, (width, height)) in sorted(examples.items())
+    ]
+    hands = found.number_of(sum(shown[i] for i in sizes), "hand")
+    return (
+        f"{hands}, whose frames are cut or stretched ({len(sizes):,} of {len(shown):,} "
+        f"frames; {_some(texts)}): extract the frames of these videos as they are"
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED_AT_MOST]) + (", ..." if len(names) > _NAMED_AT_MOST else "")

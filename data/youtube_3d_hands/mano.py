@@ -1,5 +1,6 @@
 """Joints from the vertices of MANO's mesh, as far as the user has MANO."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ _REMEDY = f"replace or remove it; without any of {', '.join(FILES)} only fingert
 Regressor = Float[np.ndarray, "16 778"]
 
 
-def read_regressor(folder: Path) -> Regressor | None:
-    """Returns the matrix from vertices to MANO's 16 joints, from the first of `FILES` in a folder.
+def read_regressor(folders: Sequence[Path]) -> Regressor | None:
+    """Returns the matrix from vertices to MANO's 16 joints, from the first of `FILES` in folders.
 
     It is `None` if there is none of them.
     """
-    path = next((folder / name for name in FILES if (folder / name).is_file()), None)
+    paths = (folder / name for folder in folders for name in FILES)
+    path = next((path for path in paths if path.is_file()), None)
     if path is None:
         return None
     matrix = _READERS[path.suffix](path)

@@ -49,6 +49,8 @@ def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
 def _open_records(
     spec: DataSpec, parts: list[BuilderSplit], canvases: bool = False
 ) -> IdentifiedStore:
+    for builder, _ in parts:
+        _check_margin(spec, builder)
     return RecordStore(
         parts,
         size=spec.source_size,
@@ -57,6 +59,16 @@ def _open_records(
         canvases=canvases,
         threads=spec.decode_threads,
     )
+
+
+def _check_margin(spec: DataSpec, builder: Any) -> None:
+    """Checks that records which hold parts of frames hold what crops are cut from."""
+    wanted, stored = spec.crop_margin, (builder.info.metadata or {}).get("crop_margin")
+    if wanted and stored and wanted > stored:
+        raise UserError(
+            f"config.data.hand_margin times config.data.source_margin is {wanted:g}, but the "
+            f"records of {builder.name} hold {stored:g} times the hand: make one of them smaller"
+        )
 
 
 def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:

@@ -233,9 +233,9 @@ def _read_ho3d(root: Path) -> None:
 
 
 def _read_youtube(root: Path) -> None:
-    regressor = mano.read_regressor(root)
+    regressor = mano.read_regressor([root])
     for name in youtube.layout.SPLITS:
-        if (split := youtube.layout.read_split(root, name, regressor)) is not None:
+        if (split := youtube.layout.read_split([root], name, regressor)) is not None:
             deque(youtube.Builder._generate_examples(None, split, regressor is not None), 0)
 
 
@@ -278,7 +278,7 @@ def regressors(folder: Path) -> Case:
         chosen = random.choice(found)
         other = random.choice(found).read_bytes()
         (folder / chosen.name).write_bytes(damage(chosen.read_bytes(), random, other))
-        mano.read_regressor(folder)
+        mano.read_regressor([folder])
 
     return case
 

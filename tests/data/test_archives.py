@@ -46,7 +46,11 @@ def test_only_what_is_wanted_is_unpacked(unpacked, tmp_path):
     files = ["H/rgb/1.png", "H/depth/1.png", "__MACOSX/H/rgb/._1.png", "H/rgb/._1.png", "H/l.txt"]
     pack(tmp_path / "HANDS.zip", dict.fromkeys(files, "x"))
     assert tree(unpacked(wanted=r"rgb/")).keys() == {"H/rgb/1.png"}
-    assert tree(unpacked(wanted=r"\.(png|txt)$")).keys() == {"H/rgb/1.png", "H/depth/1.png", "H/l.txt"}
+    assert tree(unpacked(wanted=r"\.(png|txt)$")).keys() == {
+        "H/rgb/1.png",
+        "H/depth/1.png",
+        "H/l.txt",
+    }
 
 
 def test_archives_are_merged_without_the_folder_around_them(unpacked, tmp_path):

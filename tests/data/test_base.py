@@ -68,7 +68,7 @@ PARTS = [
     ("freihand", "training", {"evaluation"}),
     ("freihand", "evaluation", {"train", "validation"}),
     ("ho3d", "HO3D_v2/train", {"evaluation"}),
-    ("ho3d", "HO3D_v2/evaluation", {"train"}),
+    ("ho3d", "HO3D_v2/evaluation", {"train", "validation"}),
     ("youtube_3d_hands", "youtube_train.json", {"validation", "test"}),
     ("dexter_object", "data/Grasp1", {"test"}),
 ]

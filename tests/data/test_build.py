@@ -169,7 +169,12 @@ def test_records_that_exist_are_listed(records, raw, capsys):
     for files in ([], [f"--manual_dir={FREIHAND}"]):
         assert build.main(["freihand", where, *files]) == 0
         *splits, where_to = capsys.readouterr().out.splitlines()
-        assert set(splits) == {"train: 12 images", "validation: 4 images", "evaluation: 2 images"}
+        known = "(21 joints in 3D, 21 joints in 2D, intrinsics, bone length, box)"
+        assert splits == [
+            f"train: 12 images, 12 labelled {known}",
+            f"validation: 4 images, 4 labelled {known}",
+            f"evaluation: 2 images, 2 labelled {known}",
+        ]
         assert where_to == f"Records are in {records}"
     assert build.main(["freihand", where, f"--manual_dir={raw}"]) == 2
     assert f"are of other files, {FREIHAND}: delete" in capsys.readouterr().err

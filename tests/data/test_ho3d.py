@@ -151,7 +151,10 @@ def test_one_person_is_held_out():
         mask = layout.held_out(images)
         return {image.parts[1] for image, out in zip(images, mask, strict=True) if out}
 
-    assert held(ABF10=5, ABF14=6, BB12=40, ShSu10=9, SMu1=30, SM2=20, SiBF11=3) == {"ABF10", "ABF14"}
+    assert held(ABF10=5, ABF14=6, BB12=40, ShSu10=9, SMu1=30, SM2=20, SiBF11=3) == {
+        "ABF10",
+        "ABF14",
+    }
     assert held(SM2=9, SMu41=2, SMu42=1, SS1=30) == {"SMu41", "SMu42"}
     assert held(SB10=9, SB12=9) == set()
 
@@ -163,7 +166,8 @@ def test_both_sides_share_no_sequence(dummy, version):
     ]
     sequences = [image.parents[1].name for image, _ in listed(version, "train")]
     first, second = ({sequences[number] for number in side} for side in sides)
-    assert first and second and not first & second
+    assert all((first, second))
+    assert not first & second
 
 
 def truth(change):

@@ -24,7 +24,7 @@ def test_regressors_run_nothing(name, exploit, tmp_path):
     else:
         (tmp_path / name).write_bytes(pickle.dumps({"J_regressor": exploit}))
     with pytest.raises(ValueError, match=r"(refers to .*system|is not an array of NumPy)"):
-        mano.read_regressor(tmp_path)
+        mano.read_regressor([tmp_path])
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_frames_outside_of_their_folder_are_refused(name, tmp_path):
     frame = {"id": 0, "name": name, "width": 8, "height": 8}
     (tmp_path / "youtube_train.json").write_text(json.dumps({"images": [frame]}))
     with pytest.raises(ValueError, match=r"(leads out of|is no file's name)"):
-        youtube.read_split(tmp_path, "train", None)
+        youtube.read_split([tmp_path], "train", None)
 
 
 def test_formats_that_start_programs_are_not_opened(postscript, started):

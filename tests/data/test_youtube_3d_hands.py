@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from scipy import sparse
 
-from data import schema
+from data import build, schema
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_writing
 from tests.data import records
 from tests.data.breakages import cut, edit_json, edited, removed, written
-from tests.data.records import DATA, ENCODED, counts
+from tests.data.records import DATA, counts
 
 NAME = "youtube_3d_hands"
 DUMMY = DATA / NAME / "dummy_data"
@@ -37,14 +37,22 @@ def vertices():
     return np.asarray([entry["vertices"] for entry in content["annotations"]])[..., :2]
 
 
+def origin(actual, expected):
+    """The whole pixels by which points have moved, all alike."""
+    moved = np.asarray(expected, np.float64) - actual
+    first = np.round(moved[0])
+    np.testing.assert_allclose(moved, np.tile(first, (len(moved), 1)), atol=1e-3)
+    return first
+
+
 def test_without_mano_the_tips_and_a_box_are_known(dummy):
     assert counts(dummy) == {"train": 5, "validation": 2, "test": 2}
     for record, pixels in zip(read(dummy), vertices(), strict=True):
         assert tuple(np.flatnonzero(record["keypoints_2d_valid"])) == skeleton.FINGERTIPS
         tips = record["keypoints_2d"][list(skeleton.FINGERTIPS)]
-        np.testing.assert_allclose(tips, pixels[[744, 320, 443, 555, 672]], rtol=1e-6)
-        box = [*pixels.min(0), *pixels.max(0)]
-        np.testing.assert_allclose(record["hand_box"], box, rtol=1e-6)
+        start = origin(tips, pixels[[744, 320, 443, 555, 672]])
+        box = [*(pixels.min(0) - start), *(pixels.max(0) - start)]
+        np.testing.assert_allclose(record["hand_box"], box, rtol=1e-5)
         assert record["hand_box_valid"]
         for name in ("keypoints_3d", "intrinsics", "bone_length"):
             assert not np.any(record[f"{name}_valid"])
@@ -53,11 +61,72 @@ def test_without_mano_the_tips_and_a_box_are_known(dummy):
     assert dummy.info.metadata["missing_frames"] == {"train": 0, "validation": 0, "test": 0}
 
 
-def test_frames_are_stored_byte_for_byte(dummy):
-    images = [record["image"] for record in read(dummy, ENCODED)]
-    assert images[0] == (DUMMY / f"{FIRST_FRAME}.jpg").read_bytes()
-    # Two hands of one frame.
-    assert images[2] == images[3]
+def test_crops_hold_what_the_pipeline_cuts_out(dummy):
+    """The same pixels as in the frame, labels moved along, three hands wide as far as there are."""
+    for record, pixels in zip(read(dummy), vertices(), strict=True):
+        tips = list(skeleton.FINGERTIPS)
+        start = origin(record["keypoints_2d"][tips], pixels[list(mano.TIP_VERTICES)])
+        entry = json.loads((DUMMY / TRAIN).read_text())["annotations"][record["sample_id"]]
+        frame = {100: "00/video/frames/1", 101: "00/video/frames/31"} | {
+            102: "01/video/frames/61",
+            103: "01/video/frames/91",
+        }
+        path = DUMMY / f"youtube/dummy{frame[entry['image_id']]}.jpg"
+        with Image.open(path) as image:
+            whole = np.asarray(image.convert("RGB"), int)
+        (left, top), (height, width, _) = start.astype(int), record["image"].shape
+        part = whole[top : top + height, left : left + width]
+        assert np.abs(part - record["image"]).mean() < 1
+        low, high = pixels.min(0), pixels.max(0)
+        half = 1.5 * (high - low).max()
+        wanted_low = np.maximum((low + high) / 2 - half, 0)
+        wanted_high = np.minimum((low + high) / 2 + half, [whole.shape[1] - 1, whole.shape[0] - 1])
+        assert (start <= wanted_low).all()
+        assert (start + np.array([width, height]) - 1 >= wanted_high).all()
+    assert dummy.info.metadata["crop_margin"] == 3
+
+
+@pytest.mark.parametrize("size", [(240, 135), (960, 540), (428, 240)])
+def test_labels_are_scaled_with_the_frames(raw, prepared, dummy, size):
+    """427x240 would be the exact shape: encoders like even numbers."""
+    for path in raw.glob("youtube/dummy00/video/frames/*.jpg"):
+        with Image.open(path) as image:
+            image.resize(size).save(path)
+    factors = np.array(size) / (480, 270)
+    builder = prepared(raw)
+    for record, pixels in zip(read(builder)[:2], vertices(), strict=False):
+        expected = (pixels[list(mano.TIP_VERTICES)] + 0.5) * factors - 0.5
+        origin(record["keypoints_2d"][list(skeleton.FINGERTIPS)], expected)
+    for ours, theirs in zip(read(builder)[2:], read(dummy)[2:], strict=True):
+        np.testing.assert_array_equal(ours["keypoints_2d"], theirs["keypoints_2d"])
+    assert "left_out" not in builder.info.metadata
+
+
+@pytest.mark.parametrize("size", [(480, 360), (270, 480), (272, 270)])
+def test_frames_of_another_shape_are_left_out_and_counted(raw, size, tmp_path, capsys):
+    path = raw / f"{FIRST_FRAME}.jpg"
+    with Image.open(path) as image:
+        image.resize(size).save(path)
+    where = tmp_path / "records"
+    assert build.main([NAME, f"--manual_dir={raw}", f"--data_dir={where}"]) == 0
+    said = capsys.readouterr().out
+    assert "train: 4 images, 4 labelled (5 joints in 2D, box)" in said
+    assert (
+        "left out: train: 1 hand, whose frames are cut or stretched (1 of 4 frames; dummy00, "
+        f"{size[0]}x{size[1]} px, not 480x270)" in said
+    )
+
+
+def test_the_usual_places(raw, prepared):
+    """JSON files and videos in two folders, and either of them named."""
+    around = raw.parent / "around"
+    around.mkdir()
+    (raw / "youtube").rename(around / "youtube")
+    raw.rename(around / "youtube_3d_hands")
+    for given in (around, around / "youtube_3d_hands", around / "youtube"):
+        assert [root.name for root in layout.find_roots(given)].count("around") == 1
+        assert len(layout.find_roots(given)) == 2
+    assert counts(prepared(around / "youtube")) == {"train": 5, "validation": 2, "test": 2}
 
 
 def test_with_a_regressor_all_joints_are_known(raw, prepared):
@@ -71,8 +140,8 @@ def test_with_a_regressor_all_joints_are_known(raw, prepared):
             expected[list(skeleton.FINGERS[finger][:3])] = three
         expected[0] = pixels[0]
         expected[list(skeleton.FINGERTIPS)] = pixels[[744, 320, 443, 555, 672]]
-        np.testing.assert_allclose(record["keypoints_2d"], expected, rtol=1e-5)
-        box = [*expected.min(0), *expected.max(0)]
+        start = origin(record["keypoints_2d"], expected)
+        box = [*(expected.min(0) - start), *(expected.max(0) - start)]
         np.testing.assert_allclose(record["hand_box"], box, rtol=1e-5)
 
 
@@ -101,20 +170,20 @@ def test_regressor_of_manos_own_file(tmp_path, monkeypatch, name, protocol, kind
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(mano_pickle(monkeypatch, kind(weights()), protocol))
-    np.testing.assert_array_equal(mano.read_regressor(tmp_path), weights())
+    np.testing.assert_array_equal(mano.read_regressor([tmp_path]), weights())
 
 
 def test_regressor_of_the_official_peclr_code(tmp_path):
     path = tmp_path / "mano_mesh_to_joints_mat.pth"
     torch_writing.write(path, {"matrix": weights().astype(np.float32)})
-    np.testing.assert_allclose(mano.read_regressor(tmp_path), weights(), atol=1e-7)
+    np.testing.assert_allclose(mano.read_regressor([tmp_path]), weights(), atol=1e-7)
     torch = pytest.importorskip("torch")
     torch.save(torch.from_numpy(weights()), path)
-    np.testing.assert_array_equal(mano.read_regressor(tmp_path), weights())
+    np.testing.assert_array_equal(mano.read_regressor([tmp_path]), weights())
 
 
 def test_no_regressor(tmp_path):
-    assert mano.read_regressor(tmp_path) is None
+    assert mano.read_regressor([tmp_path]) is None
 
 
 def out_of_range():
@@ -138,7 +207,7 @@ REGRESSORS = [
 def test_broken_regressors_are_named(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message) as raised:
-        mano.read_regressor(tmp_path)
+        mano.read_regressor([tmp_path])
     assert name in str(raised.value)
 
 
@@ -154,7 +223,7 @@ def test_broken_regressors_are_named(tmp_path, name, content, message):
 def test_other_matrices_are_refused(tmp_path, matrix, message):
     np.save(tmp_path / "J_regressor.npy", matrix)
     with pytest.raises(ValueError, match=message):
-        mano.read_regressor(tmp_path)
+        mano.read_regressor([tmp_path])
 
 
 def test_missing_frames_are_counted(raw, prepared):
@@ -165,18 +234,19 @@ def test_missing_frames_are_counted(raw, prepared):
     assert [record["sample_id"] for record in read(builder)] == [0, 1, 4]
     assert builder.info.metadata["missing_frames"] == {"train": 1, "validation": 0, "test": 2}
     assert set(builder.info.splits) == {"train", "validation"}
-    np.testing.assert_allclose(
-        read(builder)[2]["keypoints_2d"][4], vertices()[4][mano.TIP_VERTICES[0]], rtol=1e-6
-    )
+    tips = read(builder)[2]["keypoints_2d"][list(skeleton.FINGERTIPS)]
+    origin(tips, vertices()[4][list(mano.TIP_VERTICES)])
+    assert builder.info.metadata["left_out"] == [
+        "train: 2 hands, whose frames are missing (1 of 4 frames; some frames of dummy01)",
+        "test: 2 hands, whose frames are missing (2 of 2 frames; all of 1 of 1 videos: dummy20)",
+    ]
 
 
-def test_frames_may_be_png(raw, prepared):
+def test_frames_may_be_png(raw, prepared, dummy):
     with Image.open(raw / f"{FIRST_FRAME}.jpg") as frame:
         frame.save(raw / f"{FIRST_FRAME}.png")
-        pixels = np.asarray(frame, np.int16)
     (raw / f"{FIRST_FRAME}.jpg").unlink()
-    record = read(prepared(raw))[0]
-    assert np.abs(record["image"] - pixels).mean() < 2
+    assert np.abs(read(prepared(raw))[0]["image"] - read(dummy)[0]["image"].astype(int)).mean() < 2
 
 
 def test_lists_may_come_in_any_order(raw, prepared, dummy):
@@ -188,7 +258,7 @@ def test_lists_may_come_in_any_order(raw, prepared, dummy):
 def test_vertices_do_not_stay_in_memory(raw):
     edit_json(raw / TRAIN, lambda content: content | {"annotations": 30 * content["annotations"]})
     tracemalloc.start()
-    split = layout.read_split(raw, "train", None)
+    split = layout.read_split([raw], "train", None)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(split.images) == 150
@@ -234,7 +304,7 @@ BREAKAGES = [
     (annotation(1, is_left=None), 'annotation 1 must have a field "is_left"'),
     (image(1, id=100), "image 1 has the id 100 of an earlier one"),
     (image(1, name=5), 'image 1 must have a field "name" of type str'),
-    (image(0, width=960), r"frames/1\.jpg has 480x270 px, but .* says 960x270"),
+    (image(0, width=0), "image 0 has a size of 0x270 px"),
     (written(f"{FIRST_FRAME}.jpg"), r"frames/1\.jpg is not an image"),
     (cut(f"{FIRST_FRAME}.jpg", 5000), r"frames/1\.jpg is not an image, corrupt or truncated"),
     (removed("youtube/*/video/frames/*"), "holds no video frame of"),
