@@ -30,8 +30,8 @@ class PhotoConfig(tfds.core.BuilderConfig):
 class Builder(base.HandDatasetBuilder):
     """Splits: train and validation (the last tenth of every folder), one record a hand.
 
-    The metadata say how many `unreadable_files` were left out. Photos that are exact copies of
-    another share its `sample_id` and its split, and have a `version` of 1 or more.
+    The metadata say how many `unreadable_files` were left out, and how many photos are `copies` of
+    others: each shares the other's `sample_id` and split, and has a `version` of 1 or more.
     """
 
     VERSION = tfds.core.Version("2.1.0")
@@ -61,6 +61,7 @@ class Builder(base.HandDatasetBuilder):
         self.info.metadata["unreadable_files"] = folder.unreadable
         if folder.unreadable:
             self.leave_out(f"{found.number_of(folder.unreadable, 'photo')} that cannot be read")
+        self.info.metadata["copies"] = folder.copies
         if folder.copies:
             self.note(
                 f"exact copies of other photos: {folder.copies:,}, in the same split as these and "

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from jax.sharding import Mesh
 
 from peclr_jax.errors import UserError
@@ -75,16 +77,22 @@ def make_source(
         return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=fingerprint)
     parts = _open_parts(spec, builders, train, mesh)
     held_out = HeldOut(tuple(part.held_out for part in parts if part.held_out is not None))
-    stores = [part.store for part in parts if part.store is not None]
-    order = Order(
-        sizes=tuple(size for store in stores for size in store.sizes),
-        batch_size=batch_size,
-        seed=seed,
-        weights=spec.shares if train else (),
-        names=tuple(name for part in parts for name in part.names),
-    )
+
+    def make_order(parts: list[Part]) -> Order:
+        return Order(
+            sizes=tuple(size for part in parts if part.store for size in part.store.sizes),
+            batch_size=batch_size,
+            seed=seed,
+            weights=spec.shares if train else (),
+            names=tuple(name for part in parts for name in part.names),
+        )
+
+    order = make_order(parts)
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
+        if not spec.labels and any(copy for part in parts for copy in part.copies):
+            parts, order = _without_copies(parts, order, make_order)
+    stores = [part.store for part in parts if part.store is not None]
     partners = _pair(stores, order) if train and spec.is_paired else None
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
@@ -114,6 +122,24 @@ def _open_parts(spec: DataSpec, builders: list[Any], train: bool, mesh: Mesh) ->
     if spec.has_rendered:
         parts.append(from_rendered.open_part(spec, train, mesh))
     return parts
+
+
+def _without_copies(
+    parts: list[Part], order: Order, make_order: Callable[[list[Part]], Order]
+) -> tuple[list[Part], Order]:
+    """Leaves out images that are there more than once, if enough are left for a batch."""
+    single = [part.without_copies() for part in parts]
+    shorter = make_order(single)
+    if shorter.fits:
+        left_out = order.num_examples - shorter.num_examples
+        logging.info("%d images are copies of others and left out of pre-training", left_out)
+        return single, shorter
+    logging.warning(
+        "A batch of %d takes more images than the %d different ones: copies of an image will be "
+        "compared as if they were of other hands; choose a smaller batch",
+        *(order.batch_size, shorter.num_examples),
+    )
+    return parts, order
 
 
 def _pair(stores: list[IdentifiedStore], order: Order) -> Partners:

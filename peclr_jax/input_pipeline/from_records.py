@@ -38,7 +38,8 @@ def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
     # Canvases are resampled once, into the view, by the accelerator; caches hold crops.
     store = _open_records(spec, trained, canvases=spec.cache == "none" and not spec.is_mixed)
     store = keep_fraction(store, spec.label_fraction, spec.label_seed)
-    return Part(store, held_out, _names(trained))
+    copies = tuple(bool(builder.info.metadata.get("copies")) for builder, _ in trained)
+    return Part(store, held_out, _names(trained), copies)
 
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
