@@ -1,13 +1,13 @@
 """Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
 import argparse
+import contextlib
 import importlib
 import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -106,8 +106,8 @@ def prepare(
             return Prepared(_write_anew(builder, manual_dir), "written anew")
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
-            of = f" as they were made of {written}" if written else ""
-            return Prepared(builder, f"kept{of}")
+            of = f", which were made of {written}" if written else ""
+            return Prepared(builder, f"kept{of}" + (stale(builder) or ""))
         if not (changes := compare(builder, manual_dir)):
             return Prepared(builder, f"kept: the files in {manual_dir} are the same")
         written = builder.info.metadata.get("manual_dir")
@@ -123,6 +123,20 @@ def compare(builder: Any, manual_dir: str | Path) -> str | None:
     """Returns in what raw files differ from those that records were made of, if they do."""
     now = builder.describe_raw_files(Path(manual_dir))
     return origin.difference(builder.info.metadata.get("raw_files"), now)
+
+
+def stale(builder: Any) -> str | None:
+    """Says that the files that records were made of have changed since, if they are still there."""
+    written = builder.info.metadata.get("manual_dir")
+    if not (written and builder.info.metadata.get("raw_files") and os.path.isdir(written)):
+        return None
+    with contextlib.suppress(UserError, OSError):
+        if changes := compare(builder, written):
+            return (
+                f"; these files have changed since ({changes}): pass --manual_dir {written} to "
+                "data.build to write records of them"
+            )
+    return None
 
 
 def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
@@ -194,7 +208,7 @@ def check_manual_dir(builder: Any, manual_dir: str) -> None:
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(builder: Any) -> Iterator[None]:
     """Raises what TFDS wraps of our errors as it was, and faults of files as `MachineError`."""
     try:

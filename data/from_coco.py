@@ -57,6 +57,8 @@ def from_file(
         if not isinstance(image_id, int) or image_id not in names:
             raise UserError(f'{where}: no image has its "image_id", {image_id!r}')
         category = categories.get(category_id, {}) if isinstance(category_id, int) else {}
+        if categories and category_id is not None and not category:
+            raise UserError(f'{where}: no category has its "category_id", {category_id!r}')
         side = _side_of(str(category.get("name", "")), handedness)
         for hand in _hands(entry, side, order, source, where):
             if isinstance(hand, str):
@@ -97,6 +99,7 @@ def _hand(
     joints, box = (entry.get(field) for field in fields)
     points = values.as_numbers(joints, (_VALUES,), f'{where}: "{fields[0]}"')
     points = points.reshape(NUM_JOINTS, 3)[values.ORDERS[order]]
+    values.check_unit(points[points[:, 2] > 0, :2], True, f'{where}: "{fields[0]}"')
     if box is not None:
         x, y, width, height = values.as_numbers(box, (4,), f'{where}: "{fields[1]}"').tolist()
         box = (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5)

@@ -17,7 +17,8 @@ Where = Callable[[int], str]
 
 # Metres. The longest hands have some 25 cm; a newborn's has 6, and 2 as a fist.
 _LARGEST_HAND, _SMALLEST_HAND = 0.5, 0.02
-_LONGEST_BONE, _SHORTEST_BONE = 0.1, 0.005
+# An adult's bone has 3 to 6 cm. Detectors find ones of a millimetre, but nobody measures them.
+_LONGEST_BONE, _SHORTEST_BONE, _SHORTEST_FOUND = 0.15, 0.002, 1e-4
 _FARTHEST_HAND = 10.0
 # Of labels that are given twice.
 _BONE_TOLERANCE = 0.05
@@ -142,7 +143,9 @@ def check_hands(
     if joints.shape[1] > max(REFERENCE_BONE):
         bone = np.linalg.norm(joints[:, first] - joints[:, second], axis=-1)
         _refuse(
-            known[:, first] & known[:, second] & ~_is_bone(bone),
+            known[:, first]
+            & known[:, second]
+            & ((bone < _SHORTEST_FOUND) | (bone > _LONGEST_BONE)),
             lambda i: f"{where(i)}: joints {first} and {second} lie {bone[i]:.4g} m apart",
             f"{_METRES}, or {remedy}",
         )

@@ -80,7 +80,9 @@ def make_source(
 
     def make_order(parts: list[Part]) -> Order:
         return Order(
-            sizes=tuple(size for part in parts if part.store for size in part.store.sizes),
+            sizes=tuple(
+                size for part in parts if part.store is not None for size in part.store.sizes
+            ),
             batch_size=batch_size,
             seed=seed,
             weights=spec.shares if train else (),

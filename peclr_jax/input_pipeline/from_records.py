@@ -107,6 +107,8 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
     builder = build.make_builder(name, data_dir)
     if manual_dir:
         builder = _of_these_files(builder, name, Path(manual_dir).expanduser())
+    elif told := build.stale(builder):
+        logging.warning("The records in %s are taken as they are%s", builder.data_dir, told)
     if not builder.info.splits:
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
             raise MissingFileError(
