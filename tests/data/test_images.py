@@ -1,9 +1,12 @@
 """Images become JPEGs: those that are one stay byte for byte."""
 
 import errno
+import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from data import images
@@ -65,3 +68,43 @@ def test_results_come_in_order_and_only_some_ahead():
     assert [next(results) for _ in range(5)] == [0, 2, 4, 6, 8]
     assert len(taken) < 1000
     assert list(results) == list(range(10, 2000, 2))
+
+
+@given(
+    corner=st.tuples(st.floats(-300, 300), st.floats(-300, 300)),
+    sides=st.tuples(st.floats(0, 250), st.floats(0, 250)),
+    margin=st.floats(0.5, 4),
+)
+def test_crops_hold_the_square_as_far_as_the_image_goes(noise, corner, sides, margin):
+    path, whole = noise
+    box = np.array([*corner, *np.add(corner, sides)])
+    part, (left, top) = images.cut_out(path, box, margin, "")
+    with Image.open(io.BytesIO(part)) as image:
+        width, height = image.size
+        shown = np.asarray(image, int)
+    assert left % 16 == top % 16 == 0
+    assert 0 <= left < left + width <= whole.shape[1]
+    assert 0 <= top < top + height <= whole.shape[0]
+    assert np.abs(shown - whole[top : top + height, left : left + width]).mean() < 3
+    half = margin * max(*sides, 1) / 2
+    for low, middle, start, size, end in zip(
+        (0, 0),
+        np.add(corner, np.divide(sides, 2)),
+        (left, top),
+        (width, height),
+        whole.shape[1::-1],
+        strict=True,
+    ):
+        if middle + half > 0 and middle - half < end - 1:
+            assert start <= max(middle - half, low)
+            assert start + size - 1 >= min(middle + half, end - 1)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """An image of coloured patches, with its pixels."""
+    path = tmp_path_factory.mktemp("noise") / "a.png"
+    patches = np.random.default_rng(0).integers(0, 256, (8, 10, 3), np.uint8)
+    Image.fromarray(patches).resize((203, 170)).save(path)
+    with Image.open(path) as image:
+        return path, np.asarray(image, int)
