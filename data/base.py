@@ -77,6 +77,5 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         if config.min_shard_size == tfds.download.DownloadConfig.min_shard_size:
             config = dataclasses.replace(config, min_shard_size=_SHARD_BYTES)
         super().download_and_prepare(download_config=config, **kwargs)
-        counts = {split: info.num_examples for split, info in self.info.splits.items()}
-        for line in found.lines(self.info.metadata, counts):
+        for line in found.lines(self.info):
             logging.info("%s, %s", self.name, line)

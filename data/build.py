@@ -157,8 +157,11 @@ def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
         fresh = _like(builder, unpacked)
         manager = SimpleNamespace(manual_dir=manual_dir, download_dir=unpacked)
         splits = fresh._split_generators(manager)
-        counts = {split: _count(split, examples) for split, examples in splits.items()}
-        lines = found.lines(fresh.info.metadata, counts)
+        counts = {
+            split: SimpleNamespace(num_examples=_count(split, examples))
+            for split, examples in splits.items()
+        }
+        lines = found.lines(SimpleNamespace(metadata=fresh.info.metadata, splits=counts))
         if builder.info.splits:
             changes = compare(builder, manual_dir) or "they are of these files"
             lines.append(f"There are records in {builder.data_dir}: {changes}")
@@ -247,8 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lines = [*check(builder, flags.manual_dir), "Nothing was written"]
         else:
             builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
-            counts = {split: info.num_examples for split, info in builder.info.splits.items()}
-            lines = found.lines(builder.info.metadata, counts)
+            lines = found.lines(builder.info)
             lines += [f"The records were {done}", f"Records are in {builder.data_dir}"]
     except UserError as error:
         problem = f"error: {error}"

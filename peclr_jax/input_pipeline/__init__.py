@@ -186,7 +186,7 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:
     """Returns the data sets' names with a digest each of what decides their images.
 
-    Records are told apart by the names and sizes of their files, not by every byte of them.
+    Records are told apart by their content, as it was when they were written.
     """
     facts = []
     if spec.has_rendered:

@@ -86,9 +86,9 @@ def fit(
         )
         if jax.process_index() == 0:
             described = provenance.describe(specs.to_dict(spec), source.fingerprint)
-            lines, changes = provenance.keep(workdir, described)
+            lines, change = provenance.keep(workdir, described)
             progress.log(lines)
-            for change in changes:
+            if change:
                 progress.note(change)
 
         def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
