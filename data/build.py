@@ -76,7 +76,7 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
 
 
 class Prepared(NamedTuple):
-    """Records that are there now: their builder, and what was done about them."""
+    """Records that are there now: their builder, and what became of those that were before."""
 
     builder: Any
     done: str
@@ -101,22 +101,22 @@ def prepare(
             check_manual_dir(builder, manual_dir)
         if not exists:
             _write(builder, manual_dir)
-            return Prepared(builder, "written")
+            return Prepared(builder, "")
         if overwrite:
-            return Prepared(_write_anew(builder, manual_dir), "written anew")
+            return Prepared(_write_anew(builder, manual_dir), "Written anew")
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
-            of = f", which were made of {written}" if written else ""
-            return Prepared(builder, f"kept{of}" + (stale(builder) or ""))
+            of = f": records of {written}" if written else ""
+            return Prepared(builder, f"Kept{of}" + (stale(builder) or ""))
         if not (changes := compare(builder, manual_dir)):
-            return Prepared(builder, f"kept: the files in {manual_dir} are the same")
+            return Prepared(builder, f"Kept: the files in {manual_dir} are the same")
         written = builder.info.metadata.get("manual_dir")
         if written and written != str(Path(manual_dir).resolve()):
             raise UserError(
                 f"the records in {builder.data_dir} are of other files, {written}: pass "
                 "--overwrite to replace them, or another --data_dir"
             )
-        return Prepared(_write_anew(builder, manual_dir), f"written anew: {changes}")
+        return Prepared(_write_anew(builder, manual_dir), f"Written anew: {changes}")
 
 
 def compare(builder: Any, manual_dir: str | Path) -> str | None:
@@ -251,7 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
             lines = found.lines(builder.info)
-            lines += [f"The records were {done}", f"Records are in {builder.data_dir}"]
+            lines += [done] if done else []
+            lines.append(f"Records are in {builder.data_dir}")
     except UserError as error:
         problem = f"error: {error}"
     if problem:  # here the error is gone, and with its frames the progress bars

@@ -95,12 +95,12 @@ def check_joints(
     """
     known = _known(joints, valid)
     depth = np.where(known, joints[..., 2], np.inf)
-    nearest = depth.argmin(1)
+    behind = (depth <= 0).argmax(1)
     _refuse(
         depth.min(1) <= 0,
         lambda i: (
-            f"{where(i)}: joint {nearest[i]} lies behind the camera "
-            f"(z = {depth[i, nearest[i]]} m, z being forward)"
+            f"{where(i)}: joint {behind[i]} lies behind the camera "
+            f"(z = {depth[i, behind[i]]} m, z being forward)"
         ),
         f"give metres, {axes}, or {remedy}",
     )

@@ -166,9 +166,13 @@ def test_records_out_of_reach_are_not_called_broken(records, monkeypatch, capsys
 
 def test_records_that_exist_are_listed(records, raw, capsys):
     where = f"--data_dir={records.parents[1]}"
-    for files in ([], [f"--manual_dir={FREIHAND}"]):
+    for files, told in (
+        ([], f"Kept: records of {FREIHAND}"),
+        ([f"--manual_dir={FREIHAND}"], f"Kept: the files in {FREIHAND} are the same"),
+    ):
         assert build.main(["freihand", where, *files]) == 0
-        *splits, where_to = capsys.readouterr().out.splitlines()
+        *splits, kept, where_to = capsys.readouterr().out.splitlines()
+        assert kept == told
         known = "(21 joints in 3D, 21 joints in 2D, intrinsics, bone length, box)"
         assert splits == [
             f"train: 12 images, 12 labelled {known}",
@@ -177,7 +181,7 @@ def test_records_that_exist_are_listed(records, raw, capsys):
         ]
         assert where_to == f"Records are in {records}"
     assert build.main(["freihand", where, f"--manual_dir={raw}"]) == 2
-    assert f"are of other files, {FREIHAND}: delete" in capsys.readouterr().err
+    assert f"are of other files, {FREIHAND}: pass --overwrite" in capsys.readouterr().err
 
 
 def test_no_tilde_of_a_stranger(refused):

@@ -154,7 +154,7 @@ def test_about_a_tenth_is_held_out_but_never_all(sizes):
 def test_splits_share_no_photo(dummy, photos, prepared):
     assert counts(dummy) == {"train": 5, "validation": 1}
     boxes = {f"{i}.png": [{"box": [1, 1, 9, 9]}] * 3 for i in range(20)}
-    folder = photos({name: gradient(16, 16) for name in boxes}, boxes)
+    folder = photos({name: gradient(16, 16 + i) for i, name in enumerate(boxes)}, boxes)
     builder = prepared(folder)
     ids = {split: [r["sample_id"] for r in read(builder, split)] for split in builder.info.splits}
     assert [len(ids["train"]), len(ids["validation"])] == [54, 6]
