@@ -54,6 +54,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
 
     def describe_raw_files(self, manual_dir: Path) -> origin.Origin:
         """Returns what tells the raw files of a directory from others."""
+        manual_dir = manual_dir.expanduser()
         return origin.describe(manual_dir, self.raw_files(manual_dir))
 
     def raw_files(self, manual_dir: Path) -> Iterable[Path]:

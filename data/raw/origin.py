@@ -29,17 +29,17 @@ def describe(folder: Path, files: Iterable[Path]) -> Origin:
       folder: What the user names; files may lie beside it, too.
       files: The files that are read, or would be.
     """
-    folder = folder.expanduser().resolve()
+    start = os.path.abspath(folder)
     groups: dict[str, list[tuple[str, int, int]]] = collections.defaultdict(list)
     for path in files:
         status = path.stat()
-        place = os.path.relpath(path, folder)
+        place = os.path.relpath(os.path.abspath(path), start)
         parent, name = os.path.split(place)
         is_named = path.suffix.lower() in _NAMED
         group = place if is_named else os.path.join(parent, f"*{path.suffix.lower()}")
         groups[group].append((name, status.st_size, status.st_mtime_ns))
     return {
-        "folder": str(folder),
+        "folder": str(folder.resolve()),
         "files": {
             group: [len(facts), sum(size for _, size, _ in facts), _digest(sorted(facts))]
             for group, facts in sorted(groups.items())
