@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from data.labels import command, values
 from data.labels.folder import Labels, Photos, open_photos
+from data.raw import origin
 from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.photos import boxes
@@ -46,7 +47,7 @@ def from_folder(
       order: That of the joints, one of `values.ORDERS`.
       source: Whose labels they are.
     """
-    files = {path.relative_to(folder).with_suffix("") for path in folder.rglob("*.txt")}
+    files = {path.relative_to(folder).with_suffix("") for path in origin.walk(folder, r"\.txt$")}
     if not files:
         raise MissingFileError(f"{folder} holds no .txt file, nor do the folders in it: check it")
     labels = Labels({}, collections.Counter())
