@@ -23,7 +23,7 @@ Origin = dict[str, Any]
 def describe(folder: Path, files: Iterable[Path]) -> Origin:
     """Returns what tells these raw files from others, fit for JSON.
 
-    Takes about a second for 130,000 files, whose content is not read.
+    Takes a second or two for 130,000 files, whose content is not read.
 
     Args:
       folder: What the user names; files may lie beside it, too.
@@ -31,12 +31,15 @@ def describe(folder: Path, files: Iterable[Path]) -> Origin:
     """
     start = os.path.abspath(folder)
     groups: dict[str, list[tuple[str, int, int]]] = collections.defaultdict(list)
+    places: dict[str, str] = {}
     for path in files:
-        status = path.stat()
-        place = os.path.relpath(os.path.abspath(path), start)
-        parent, name = os.path.split(place)
-        is_named = path.suffix.lower() in _NAMED
-        group = place if is_named else os.path.join(parent, f"*{path.suffix.lower()}")
+        status = os.stat(path)
+        parent, name = os.path.split(path)
+        if parent not in places:
+            place = os.path.relpath(os.path.abspath(parent), start)
+            places[parent] = "" if place == os.curdir else place
+        suffix = os.path.splitext(name)[1].lower()
+        group = os.path.join(places[parent], name if suffix in _NAMED else f"*{suffix}")
         groups[group].append((name, status.st_size, status.st_mtime_ns))
     return {
         "folder": str(folder.resolve()),
@@ -103,7 +106,6 @@ def walk(folder: Path, pattern: str = "") -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        below = os.path.join(folder.name, os.path.relpath(place, folder))
-        for name in names:
-            if re.search(pattern, Path(below, name).as_posix()):
-                yield here / name
+        below = Path(folder.name, os.path.relpath(place, folder)).as_posix()
+        wanted = re.compile(pattern)
+        yield from (here / name for name in names if wanted.search(f"{below}/{name}"))
