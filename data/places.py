@@ -46,19 +46,22 @@ def find(
     return list(places.values())
 
 
-def find_files(manual_dir: Path, files: Sequence[str], names: Sequence[str]) -> list[Path]:
+def find_files(
+    manual_dir: Path, files: Sequence[str], names: Sequence[str], parts: Sequence[str] = ()
+) -> list[Path]:
     """Returns the files of the given names, in that order, each at the nearest place that has it.
 
     Args:
       manual_dir: What the user names.
       files: Names of the files.
       names: What the official folders are called, as in `find`.
+      parts: Folders inside of these, as in `find`.
     """
 
     def holds(folder: Path) -> bool:
         return any((folder / name).is_file() for name in files)
 
-    places = find(manual_dir, holds, names)
+    places = find(manual_dir, holds, names, parts)
     found = (
         next((path for place in places if (path := place / name).is_file()), None) for name in files
     )
@@ -101,11 +104,11 @@ def child(folder: Path, name: str) -> Path:
 def _below(folder: Path, parts: set[str], depth: int) -> Iterator[Path]:
     """Yields a folder and those below it, level by level."""
     level = [folder]
-    for _ in range(depth + 1):
+    yield folder
+    for _ in range(depth):
+        below = [inner for one in level for inner in _folders(one)]
+        level = [inner for inner in below if inner.name.lower() not in parts]
         yield from level
-        level = [
-            below for one in level for below in _folders(one) if below.name.lower() not in parts
-        ]
 
 
 def _folders(folder: Path) -> list[Path]:

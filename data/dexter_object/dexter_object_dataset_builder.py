@@ -30,7 +30,9 @@ class Builder(base.HandDatasetBuilder):
     )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        frames = layout.read_frames(layout.find_root(self.manual_dir(dl_manager)))
+        frames = layout.read_frames(layout.find_roots(self.manual_dir(dl_manager)))
+        if frames.absent:
+            self.leave_out(f"the sequences {', '.join(frames.absent)}, which are not there")
         return self.counted({"test": self._generate_examples(frames)})
 
     def raw_files(self, manual_dir: Path) -> Iterable[Path]:

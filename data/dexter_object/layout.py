@@ -7,10 +7,10 @@ index, middle, ring and little finger in millimetres, seen from the depth camera
 
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import logging
 from jaxtyping import Bool, Float
 
 from data import places, schema
@@ -31,7 +31,8 @@ TRANSLATION_MM = np.array([19.0473, -1.8514, -4.7501])
 
 # Radius of the sphere around the mean of the tips that is taken to hold the hand.
 RADIUS_M = 0.1
-NAMES = ("dexter+object", "data")
+NAMES = ("dexter+object", "data", *SEQUENCES)
+PARTS = ("color", "depth", "annotations")
 # Copies have other endings than the official ".bmp", and other letters.
 _IMAGE = re.compile(r"color_?(\d+)\.(bmp|png|jpe?g)", re.ASCII | re.IGNORECASE)
 _TIPS = list(skeleton.FINGERTIPS)
@@ -47,6 +48,7 @@ class Frames:
       keypoints_2d: Their projections in pixels of the colour image; zero where not valid.
       valid: Joints that are labelled: fingertips at most.
       hand_box: Boxes (x0, y0, x1, y1) in pixels; NaN where no tip is labelled.
+      absent: The sequences that are not there.
     """
 
     images: tuple[Path, ...]
@@ -54,18 +56,19 @@ class Frames:
     keypoints_2d: Float[np.ndarray, "frames 21 2"]
     valid: Bool[np.ndarray, "frames 21"]
     hand_box: Float[np.ndarray, "frames 4"]
+    absent: tuple[str, ...]
 
 
-def find_root(manual_dir: Path) -> Path:
-    """Returns the folder that holds the sequences: the nearest one at or below `manual_dir`."""
+def find_roots(manual_dir: Path) -> list[Path]:
+    """Returns the folders that hold sequences, the nearest first; at least one."""
     roots = places.find(
         manual_dir,
         lambda folder: any(_color(folder, name).is_dir() for name in SEQUENCES),
         NAMES,
-        SEQUENCES,
+        PARTS,
     )
     if roots:
-        return roots[0]
+        return roots
     raise MissingFileError(
         f"{manual_dir} holds none of the sequences ({', '.join(SEQUENCES)}), nor does data in it: "
         "unpack the archives of Dexter+Object there, or pass the directory they were unpacked to "
@@ -73,14 +76,19 @@ def find_root(manual_dir: Path) -> Path:
     )
 
 
-def read_frames(root: Path) -> Frames:
-    """Reads and checks the labels of all sequences below the root; images are only looked for."""
+def read_frames(roots: Sequence[Path]) -> Frames:
+    """Reads and checks the labels of all sequences; images are only looked for.
+
+    Args:
+      roots: As `find_roots` returns them: archives may have been unpacked into a folder each.
+    """
     images: list[Path] = []
     tips: list[np.ndarray] = []
+    absent = []
     for sequence in SEQUENCES:
-        color = _color(root, sequence)
-        if not color.is_dir():
-            logging.warning("%s does not exist: that sequence is left out.", color)
+        color = next((c for root in roots if (c := _color(root, sequence)).is_dir()), None)
+        if color is None:
+            absent.append(sequence)
             continue
         path = _find_labels(color, sequence)
         tips.append(_read_tips(path))
@@ -102,6 +110,7 @@ def read_frames(root: Path) -> Frames:
         keypoints_2d=np.zeros((*shape, 2)),
         valid=np.zeros(shape, bool),
         hand_box=around(points, valid),
+        absent=tuple(absent),
     )
     frames.keypoints_3d[:, _TIPS] = np.where(valid[..., None], points, 0)
     frames.keypoints_2d[:, _TIPS] = np.where(valid[..., None], keypoints_2d, 0)

@@ -38,7 +38,8 @@ class Builder(base.HandDatasetBuilder):
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         manual_dir = self.manual_dir(dl_manager)
         roots = layout.find_roots(manual_dir)
-        if packed := places.find_files(manual_dir, layout.lacks(roots), layout.NAMES):
+        lacking = layout.lacks(roots)
+        if packed := places.find_files(manual_dir, lacking, layout.NAMES, layout.PARTS):
             roots += layout.find_roots(archives.unpacked(dl_manager, packed, layout.WANTED))
         training = layout.read_folder(roots, "training")
         evaluation = layout.read_folder(roots, "evaluation")

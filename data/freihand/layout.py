@@ -99,7 +99,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
             continue
         read = {key: _read_labels(path, key) for key, path in more.items()}
         if difference := _difference(labels, read):
-            if other.name.lower() in [official.lower() for official in NAMES]:
+            if _is_official(other):
                 raise UserError(
                     f"the labels in {other} are not those of {rgb} ({difference}): {REMEDY}"
                 )
@@ -155,16 +155,21 @@ def _read_labels(path: Path, key: str) -> np.ndarray:
 
 
 def _choose(roots: Sequence[Path], name: str) -> Path | None:
-    """Returns the folder to take images from; both parts come from one folder if they can."""
+    """Returns the folder to take images from: one with joints, else that of the other part."""
     trained = [root for root in roots if _has_images(root, "training")]
     # Of several the official one, else the nearest.
-    trained = [root for root in trained if root.name.lower() == NAMES[0].lower()] or trained
+    trained = [root for root in trained if _is_official(root)] or trained
     if len(trained) > 1 and len(trained[0].parts) == len(trained[1].parts):
         raise UserError(
             f"{trained[0]} and {trained[1]} both hold training/rgb: pass one of them as manual_dir"
         )
-    found = [root for root in (*trained[:1], *roots) if _has_images(root, name)]
+    whole = [root for root in roots if _is_official(root) and "xyz" in _label_files(root, name)]
+    found = [root for root in (*whole, *trained[:1], *roots) if _has_images(root, name)]
     return found[0] if found else None
+
+
+def _is_official(root: Path) -> bool:
+    return root.name.lower().startswith(NAMES[0].lower())
 
 
 def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> str | None:

@@ -47,7 +47,8 @@ class Builder(base.HandDatasetBuilder):
         version = self.builder_config.name
         archive = f"HO3D_{version}.zip"
         root = layout.find_root(manual_dir, version)
-        if root is None and (packed := places.find_files(manual_dir, [archive], layout.NAMES)):
+        packed = places.find_files(manual_dir, [archive], layout.NAMES, layout.PARTS)
+        if root is None and packed:
             root = layout.find_root(archives.unpacked(dl_manager, packed, layout.WANTED), version)
         # That of another version, which is said where its images are looked for.
         root = root or next(iter(layout.find_roots(manual_dir)), None)

@@ -232,7 +232,8 @@ def _find_ground_truth(
         if not (misfit := _misfit(joints, roots)):
             logging.info("%s has the joints of the evaluation frames in %s.", path, root)
             return joints
-        is_meant = root.is_relative_to(path.parent) and path.parent not in others
+        is_meant = path.parent in (root, *root.parents, Path(os.path.abspath(manual_dir)))
+        is_meant &= path.parent not in others
         if is_meant and not any(_fits(joints, other) for other in others):
             raise UserError(f"{path}{misfit}; they are of different versions of HO-3D: {REMEDY}")
         logging.warning("%s is not of HO-3D %s, but of other data, and left out.", path, version)

@@ -214,19 +214,21 @@ def _with_copies(
 
     Of copies, one that is not mentioned shows the hands of the first that is.
     """
-    copies = duplicates.find([path for path, _, _ in found])
+    firsts = duplicates.first_of_same([path for path, _, _ in found])
     mentioned: dict[int, tuple[boxes.Hand, ...]] = {}
-    for copy, (_, shown, _) in zip(copies, found, strict=True):
+    for first, (_, shown, _) in zip(firsts, found, strict=True):
         if shown is not None:
-            mentioned.setdefault(copy.first, shown)
+            mentioned.setdefault(first, shown)
     somewhere = (boxes.Hand("unknown"),)
     photos: list[Photo] = []
-    numbers: dict[int, int] = {}
-    for copy, (path, shown, size) in zip(copies, found, strict=True):
-        hands = mentioned.get(copy.first, somewhere) if shown is None else shown
+    samples: dict[int, int] = {}
+    counts: collections.Counter[int] = collections.Counter()
+    for first, (path, shown, size) in zip(firsts, found, strict=True):
+        hands = mentioned.get(first, somewhere) if shown is None else shown
         if hands:
-            sample = numbers.setdefault(copy.first, len(photos))
-            photos.append(Photo(path, *size, hands, sample, copy.number))
+            sample = samples.setdefault(first, len(photos))
+            photos.append(Photo(path, *size, hands, sample, counts[sample]))
+            counts[sample] += 1
     return photos
 
 

@@ -249,8 +249,7 @@ def _scale(frame: Frame, size: tuple[int, int]) -> tuple[float, float] | None:
 
 
 def _video(frame: Frame) -> str:
-    parts = [part for part in Path(frame.name).parts if part != PART]
-    return parts[0]
+    return next((part for part in Path(frame.name).parts if part != PART), PART)
 
 
 def _missing(ids: list[Any], frames: dict[Any, Frame], shown: collections.Counter) -> str:

@@ -12,10 +12,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 try:
-    from data import base, images, places, schema
+    from data import base, found, images, places, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, places, schema
+    from data import base, found, images, places, schema
 
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.errors import MissingFileError
@@ -50,8 +50,8 @@ class Builder(base.HandDatasetBuilder):
         manual_dir = self.manual_dir(dl_manager)
         roots = layout.find_roots(manual_dir)
         regressor = mano.read_regressor([manual_dir, *roots])
-        found = {name: layout.read_split(roots, name, regressor) for name in layout.SPLITS}
-        splits = {name: split for name, split in found.items() if split is not None}
+        read = {name: layout.read_split(roots, name, regressor) for name in layout.SPLITS}
+        splits = {name: split for name, split in read.items() if split is not None}
         left_out = [text for split in splits.values() for text in split.left_out]
         if not any(split.images for split in splits.values()):
             what = "no youtube_train.json, youtube_val.json or youtube_test.json"
@@ -61,11 +61,11 @@ class Builder(base.HandDatasetBuilder):
                 f"{manual_dir} holds {what}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
         for text in left_out:
-            logging.warning("Left out: %s", text)
             self.leave_out(text)
         for first, second in itertools.combinations(splits, 2):
             if shared := splits[first].videos & splits[second].videos:
-                logging.warning("%s and %s share %d videos.", first, second, len(shared))
+                videos = found.number_of(len(shared), "video")
+                logging.warning("%s and %s share %s.", first, second, videos)
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()
         }

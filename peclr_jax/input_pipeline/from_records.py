@@ -5,13 +5,14 @@ from typing import Any
 
 from absl import logging
 
-from data import build
+from data import build, found
 from data.raw import origin
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
+from peclr_jax.pages.terminal import say
 
 BuilderSplit = tuple[Any, str]
 
@@ -124,6 +125,7 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
         logging.info("Writing the records of %s to %s", builder.name, builder.data_dir)
         build.prepare(builder, manual_dir or None)
         builder = build.make_builder(name, builder._data_dir_root)
+        say(*(f"{name}, {line}" for line in found.lines(builder.info)))
     if builder.info.file_format.value != "array_record":
         raise UserError(
             f"the records in {builder.data_dir} are stored as {builder.info.file_format.value}, "

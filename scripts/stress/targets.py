@@ -240,7 +240,7 @@ def _read_youtube(root: Path) -> None:
 
 
 def _read_dexter_object(root: Path) -> None:
-    frames = dexter_object.layout.read_frames(dexter_object.layout.find_root(root))
+    frames = dexter_object.layout.read_frames(dexter_object.layout.find_roots(root))
     deque(dexter_object.Builder._generate_examples(None, frames), 0)
 
 

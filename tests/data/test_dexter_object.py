@@ -89,10 +89,10 @@ def test_boxes_are_a_hands_size_around_the_tips(records):
 def test_corrected_labels_are_preferred(records, raw):
     """The official labels of Pinch are wrong by 4 cm in the drawings."""
     annotations = raw / "data/Pinch/annotations"
-    corrected = layout.read_frames(raw / "data")
+    corrected = layout.read_frames([raw / "data"])
     np.testing.assert_allclose(corrected.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
     (annotations / "my_Pinch3D.txt").unlink()
-    official = layout.read_frames(raw / "data")
+    official = layout.read_frames([raw / "data"])
     moved = official.keypoints_3d[6, TIPS] - corrected.keypoints_3d[6, TIPS]
     np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.04, rtol=1e-3)
 
@@ -101,17 +101,31 @@ def test_annotations_may_lie_beside_the_sequences(records, raw):
     (raw / "annotations").mkdir()
     for path in raw.glob("data/*/annotations/*.txt"):
         path.rename(raw / "annotations" / path.name)
-    moved = layout.read_frames(raw / "data")
+    moved = layout.read_frames([raw / "data"])
     np.testing.assert_allclose(moved.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
 
 
 def test_the_sequences_themselves_may_be_named(raw):
-    assert layout.find_root(raw) == raw / "data"
-    assert layout.find_root(raw / "data") == raw / "data"
+    assert layout.find_roots(raw) == [raw / "data"]
+    assert layout.find_roots(raw / "data") == [raw / "data"]
     (raw.parent / "around").mkdir()
     raw.rename(raw.parent / "around/dexter+object")
-    found = layout.find_root(raw.parent / "around")
+    (found,) = layout.find_roots(raw.parent / "around")
     assert found == raw.parent / "around/dexter+object/data"
+
+
+def test_sequences_may_lie_in_a_folder_each(raw, records):
+    for folder in list((raw / "data").iterdir()):
+        (raw / f"{folder.name} unpacked").mkdir()
+        folder.rename(raw / f"{folder.name} unpacked" / folder.name)
+    frames = layout.read_frames(layout.find_roots(raw))
+    np.testing.assert_allclose(frames.keypoints_3d[6], records[6]["keypoints_3d"], rtol=1e-5)
+    assert frames.absent == ()
+    # As unzippers do, and one of them is named.
+    (raw / "Pinch unpacked").rename(raw / "Pinch")
+    (raw / "Grasp1 unpacked").rename(raw / "Grasp1")
+    frames = layout.read_frames(layout.find_roots(raw / "Grasp1"))
+    assert frames.absent == ("Grasp2", "Occlusion", "Rigid", "Rotate")
 
 
 LABELS, COLOR = "Grasp1/annotations/Grasp13D.txt", "Rigid/color"

@@ -214,12 +214,18 @@ def test_a_copy_shows_the_hands_of_the_photo_that_is_mentioned(photos):
     ]
 
 
+def test_a_copy_may_be_the_first_that_shows_a_hand(photos):
+    files = {name: gradient(40, 30) for name in ("a.png", "b.png", "c.png")}
+    found = layout.read_folder(photos(files, {"a.png": [], "b.png": [{"box": [1, 2, 9, 9]}]}))
+    assert [(p.path.name, p.sample, p.copy) for p in found.photos] == [("b.png", 0, 0)]
+
+
 def test_copies_are_of_the_content_not_of_the_name(tmp_path):
     contents = [b"one", b"two", b"one", b"longer", b"one"]
     paths = [tmp_path / f"{number}.jpg" for number in range(len(contents))]
     for path, content in zip(paths, contents, strict=True):
         path.write_bytes(content)
-    assert duplicates.find(paths) == [(0, 0), (1, 0), (0, 1), (3, 0), (0, 2)]
+    assert duplicates.first_of_same(paths) == [0, 1, 0, 3, 0]
 
 
 def test_folders_of_ours_are_left_out(photos, prepared):

@@ -148,6 +148,7 @@ def test_without_freihands_second_archive_it_is_said(photographs, built, tmp_pat
 def test_labels_of_other_images_are_not_taken(photographs, built, tmp_path, capsys):
     """What is called as the official folder is meant; what is not is passed over."""
     first, second = releases.freihand(photographs, tmp_path / "downloads")
+    shutil.rmtree(second / "evaluation")
     scales = json.loads((second / "evaluation_K.json").read_text())
     (second / "evaluation_K.json").write_text(json.dumps(scales[::-1]))
     where = tmp_path / "none"
@@ -223,6 +224,16 @@ def test_ground_truth_of_nothing_that_is_there_is_refused(versions, tmp_path, ca
     assert build.main(["ho3d/v2", f"--manual_dir={folder}", f"--data_dir={tmp_path}/r"]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert "evaluation_xyz.json: the wrist of entry" in said
+
+
+def test_ground_truth_of_another_version_beside_an_archive_is_refused(versions, tmp_path, capsys):
+    folder, truth = versions
+    releases.packed(folder / "HO3D_v2", folder / "HO3D_v2.zip")
+    releases.packed(folder / "HO3D_v3", folder / "HO3D_v3.zip")
+    (folder / GROUND_TRUTH).write_text(json.dumps(truth["v3"]))
+    assert build.main(["ho3d/v2", f"--manual_dir={folder}", f"--data_dir={tmp_path}/r"]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "evaluation_xyz.json has 2 entries, but evaluation.txt lists 3 frames" in said
 
 
 def test_versions_of_ho3d_in_folders_of_other_names(versions, built):
@@ -325,7 +336,10 @@ def test_dexter_object_with_other_names(kind, photographs, built, tmp_path):
     known = "(5 joints in 3D, 5 joints in 2D, intrinsics, box)"
     for given in (tmp_path / "raw", folder, folder.parent, folder / "Grasp1"):
         said, builder = built("dexter_object", given)
-        assert said == [f"test: 10 images, 10 labelled {known}"]
+        assert said == [
+            f"test: 10 images, 10 labelled {known}",
+            "left out: the sequences Grasp2, Occlusion, Rigid, Pinch, which are not there",
+        ]
     for row, record in zip([*range(5), *range(7, 12)], read(builder, "test"), strict=True):
         tips = [4, 8, 12, 16, 20]
         pixels = photographs.pixels(row)[tips]

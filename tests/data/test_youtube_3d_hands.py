@@ -242,6 +242,18 @@ def test_missing_frames_are_counted(raw, prepared):
     ]
 
 
+def test_videos_on_both_sides_are_said(raw, prepared, caplog):
+    def rename(content):
+        for frame in content["images"]:
+            frame["name"] = frame["name"].replace("dummy10", "dummy01")
+
+    edit_json(raw / "youtube_val.json", rename)
+    for path in (raw / "youtube/dummy10/video/frames").iterdir():
+        path.rename(raw / "youtube/dummy01/video/frames" / path.name)
+    prepared(raw)
+    assert "train and validation share 1 video." in caplog.text
+
+
 def test_frames_may_be_png(raw, prepared, dummy):
     with Image.open(raw / f"{FIRST_FRAME}.jpg") as frame:
         frame.save(raw / f"{FIRST_FRAME}.png")

@@ -89,7 +89,7 @@ def test_evaluation(name, finetuned, records, tmp_path):
             "data.manual_dir": str(RAW[name]),
             "data.data_dir": str(records),
             # The labels of HO-3D's evaluation are elsewhere.
-            "split": "train" if name.startswith("ho3d") else "",
+            "split": "validation" if name.startswith("ho3d") else "",
         }
     )
     found = evaluate.evaluate(specs.from_config(EvaluateSpec, config), tmp_path)["prediction"]
