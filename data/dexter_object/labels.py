@@ -12,7 +12,7 @@ _REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_
 # Millimetres: what the depth camera and a hand can be.
 _NEAREST, _FARTHEST, _LARGEST = 100.0, 5000.0, 500.0
 # So many wrong labels are left out with a warning; of more the whole file is wrong.
-_WRONG_AT_MOST = 0.05
+_WRONG_AT_MOST = 0.25
 _UNITS = "give millimetres, x left, y up, z forward"
 
 
