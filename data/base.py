@@ -1,7 +1,7 @@
 """The builder that all data sets share: one record schema, random access and small shards."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 from data import found, schema
+from data.raw import origin
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
@@ -23,6 +24,7 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     """
 
     HOMEPAGE = ""
+    RAW_FILES = r"(?i)\.(json|txt|pkl|npy|pth|zip|jpe?g|png|bmp)$"
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
@@ -39,10 +41,25 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         )
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
-        """Returns the directory of the raw files and notes it: later runs notice another one."""
+        """Returns the directory of the raw files and notes them: later runs notice others."""
         manual_dir = Path(dl_manager.manual_dir)
-        self.info.metadata["manual_dir"] = self.identify(manual_dir)
+        self.info.metadata["manual_dir"] = str(manual_dir.expanduser().resolve())
+        self.info.metadata["raw_files"] = self.describe_raw_files(manual_dir)
         return manual_dir
+
+    def note(self, what: str) -> None:
+        """Warns of something about the raw files, and notes it in the metadata."""
+        logging.warning("%s", what)
+        self.info.metadata.setdefault("notes", []).append(what)
+
+    def describe_raw_files(self, manual_dir: Path) -> origin.Origin:
+        """Returns what tells the raw files of a directory from others."""
+        manual_dir = manual_dir.expanduser()
+        return origin.describe(manual_dir, self.raw_files(manual_dir))
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns the files that records would be made of: those below of the usual kinds."""
+        return origin.walk(manual_dir, self.RAW_FILES)
 
     def counted(self, splits: Mapping[str, Iterator[found.Example]]) -> dict[str, Any]:
         """Returns the splits, whose labels are counted while they are written."""
@@ -52,11 +69,6 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     def leave_out(self, what: str) -> None:
         """Notes in the metadata which raw files are left out, to be said with what was found."""
         self.info.metadata.setdefault("left_out", []).append(what)
-
-    @staticmethod
-    def identify(manual_dir: Path) -> str:
-        """Returns a text that tells raw files from others; overridden for files that change."""
-        return str(manual_dir.expanduser().resolve())
 
     def download_and_prepare(
         self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs: Any

@@ -1,15 +1,22 @@
 """Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
 import argparse
+import contextlib
 import importlib
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from tqdm import auto as tqdm
 
 from data import found
+from data.raw import origin
+from peclr_jax import files
 from peclr_jax.errors import (
     MachineError,
     MissingFileError,
@@ -68,30 +75,129 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
         ) from error
 
 
-def prepare(builder: Any, manual_dir: str | Path | None = None) -> None:
-    """Checks the raw files and writes the records, showing progress; nothing if they exist.
+class Prepared(NamedTuple):
+    """Records that are there now: their builder, and what became of those that were before."""
+
+    builder: Any
+    done: str
+
+
+def prepare(
+    builder: Any, manual_dir: str | Path | None = None, *, overwrite: bool = False
+) -> Prepared:
+    """Checks the raw files and writes the records, showing progress, unless they exist.
+
+    Records of files that have changed since are written anew, and replaced when that is done.
 
     Args:
       builder: As returned by `make_builder`.
       manual_dir: The raw files of a data set that cannot be downloaded.
+      overwrite: Whether to write records anew that are of the same files, or of another folder's.
     """
-    import tensorflow_datasets as tfds
-
     manual_dir = os.path.expanduser(manual_dir or "")
     exists = bool(builder.info.splits)
     with _explained(builder):
-        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or not exists):
-            _check_manual_dir(builder, manual_dir, exists)
-        if exists:
-            return
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=manual_dir or None, try_download_gcs=False
+        if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
+            check_manual_dir(builder, manual_dir)
+        if not exists:
+            _write(builder, manual_dir)
+            return Prepared(builder, "")
+        if overwrite:
+            return Prepared(_write_anew(builder, manual_dir), "Written anew")
+        if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
+            written = builder.info.metadata.get("manual_dir")
+            of = f": records of {written}" if written else ""
+            return Prepared(builder, f"Kept{of}" + (stale(builder) or ""))
+        if not (changes := compare(builder, manual_dir)):
+            return Prepared(builder, f"Kept: the files in {manual_dir} are the same")
+        written = builder.info.metadata.get("manual_dir")
+        if written and written != str(Path(manual_dir).resolve()):
+            raise UserError(
+                f"the records in {builder.data_dir} are of other files, {written}: pass "
+                "--overwrite to replace them, or another --data_dir"
             )
-        )
+        return Prepared(_write_anew(builder, manual_dir), f"Written anew: {changes}")
 
 
-def _check_manual_dir(builder: Any, manual_dir: str, exists: bool) -> None:
+def compare(builder: Any, manual_dir: str | Path) -> str | None:
+    """Returns in what raw files differ from those that records were made of, if they do."""
+    now = builder.describe_raw_files(Path(manual_dir))
+    return origin.difference(builder.info.metadata.get("raw_files"), now)
+
+
+def stale(builder: Any) -> str | None:
+    """Says that the files that records were made of have changed since, if they are still there."""
+    written = builder.info.metadata.get("manual_dir")
+    if not (written and builder.info.metadata.get("raw_files") and os.path.isdir(written)):
+        return None
+    with contextlib.suppress(UserError, OSError):
+        if changes := compare(builder, written):
+            return (
+                f"; these files have changed since ({changes}): pass --manual_dir {written} to "
+                "data.build to write records of them"
+            )
+    return None
+
+
+def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
+    """Checks raw files as far as writing records would, and writes none.
+
+    Args:
+      builder: As returned by `make_builder`.
+      manual_dir: The raw files.
+
+    Returns:
+      A line for each split, and one about records that exist.
+    """
+    manual_dir = os.path.expanduser(manual_dir or "")
+    with _explained(builder), tempfile.TemporaryDirectory() as unpacked:
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            raise UserError(f"{builder.name} is made of no raw files: there is nothing to check")
+        check_manual_dir(builder, manual_dir)
+        fresh = _like(builder, unpacked)
+        manager = SimpleNamespace(manual_dir=manual_dir, download_dir=unpacked)
+        splits = fresh._split_generators(manager)
+        counts = {
+            split: SimpleNamespace(num_examples=_count(split, examples))
+            for split, examples in splits.items()
+        }
+        lines = found.lines(SimpleNamespace(metadata=fresh.info.metadata, splits=counts))
+        if builder.info.splits:
+            changes = compare(builder, manual_dir) or "they are of these files"
+            lines.append(f"There are records in {builder.data_dir}: {changes}")
+    return lines
+
+
+def _count(split: str, examples: Iterable[Any]) -> int:
+    bar = tqdm.tqdm(examples, desc=f"Checking {split}", unit=" images", leave=False)
+    return sum(1 for _ in bar)
+
+
+def _write(builder: Any, manual_dir: str, download_dir: str | None = None) -> None:
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
+    builder.download_and_prepare(download_dir=download_dir, download_config=config)
+
+
+def _write_anew(builder: Any, manual_dir: str) -> Any:
+    """Replaces records; those that are there stay until the new ones are whole."""
+    with files.writing_folder(Path(builder.data_dir)) as unfinished:
+        fresh = _like(builder, unfinished / "root")
+        _write(fresh, manual_dir, os.path.join(builder._data_dir_root, "downloads"))
+        for path in Path(fresh.data_dir).iterdir():
+            path.rename(unfinished / path.name)
+        shutil.rmtree(unfinished / "root")
+    return _like(builder, builder._data_dir_root)
+
+
+def _like(builder: Any, data_dir: str | Path) -> Any:
+    config = builder.builder_config.name if builder.BUILDER_CONFIGS else None
+    return type(builder)(data_dir=data_dir, config=config)
+
+
+def check_manual_dir(builder: Any, manual_dir: str) -> None:
+    """Refuses a directory of raw files that is not there or empty."""
     if not manual_dir:
         problem = "no manual_dir is given"
     elif not os.path.isdir(manual_dir):
@@ -99,19 +205,13 @@ def _check_manual_dir(builder: Any, manual_dir: str, exists: bool) -> None:
     elif not os.listdir(manual_dir):
         problem = f"{manual_dir} is empty"
     else:
-        written = builder.info.metadata.get("manual_dir") if exists else None
-        if written and written != builder.identify(Path(manual_dir)):
-            raise UserError(
-                f"the records in {builder.data_dir} are of other files, {written}: delete them, "
-                "or pass another --data_dir"
-            )
         return
     raise MissingFileError(
         f"{builder.name} needs its raw files, but {problem}: {builder.MANUAL_DOWNLOAD_INSTRUCTIONS}"
     )
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(builder: Any) -> Iterator[None]:
     """Raises what TFDS wraps of our errors as it was, and faults of files as `MachineError`."""
     try:
@@ -139,18 +239,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("name", help=f"one of {', '.join(DATA_SETS)}, or NAME/CONFIG")
     parser.add_argument("--manual_dir", help="where the raw files lie")
     parser.add_argument("--data_dir", help="where to keep the records")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--overwrite", action="store_true", help="write records anew that exist")
+    how.add_argument("--check", action="store_true", help="check the raw files and write nothing")
     flags = parser.parse_args(arguments)
-    problem = None
+    problem, lines = None, []
     try:
         builder = make_builder(flags.name, flags.data_dir)
-        prepare(builder, flags.manual_dir)
+        if flags.check:
+            lines = [*check(builder, flags.manual_dir), "Nothing was written"]
+        else:
+            builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
+            lines = found.lines(builder.info)
+            lines += [done] if done else []
+            lines.append(f"Records are in {builder.data_dir}")
     except UserError as error:
         problem = f"error: {error}"
     if problem:  # here the error is gone, and with its frames the progress bars
         print(problem, file=sys.stderr)
         return 2
-    print(*found.lines(builder.info), sep="\n")
-    print(f"Records are in {builder.data_dir}")
+    print("\n".join(lines))
     return 0
 
 

@@ -1,5 +1,7 @@
 """Counts what records hold, so that people see which labels were found."""
 
+import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -18,10 +20,14 @@ def counted(examples: Iterator[Example], counts: dict[str, Any]) -> Iterator[Exa
     Args:
       examples: As a builder generates them.
       counts: Filled with the numbers of `images`, of those that are `labelled` (any joint but the
-        wrist is known), of those with each label, and of joints in them: `fewest` and `most`.
+        wrist is known), of those with each label, and of joints in them: `fewest` and `most`; and
+        with the `sha256` of all records.
     """
     counts |= {"images": 0, "labelled": 0, "labels": {}, "fewest": {}, "most": {}}
+    content = hashlib.sha256()
     for key, record in examples:
+        for name in sorted(record):
+            content.update(_as_bytes(record[name]))
         counts["images"] += 1
         joints = [np.asarray(record[f"{name}_valid"]) for name in _JOINTS]
         counts["labelled"] += bool(np.any(joints, axis=0)[1:].any())
@@ -32,7 +38,14 @@ def counted(examples: Iterator[Example], counts: dict[str, Any]) -> Iterator[Exa
         for name in (*_JOINTS, *_OTHERS):
             if np.any(record[f"{name}_valid"]):
                 counts["labels"][name] = counts["labels"].get(name, 0) + 1
+        counts["sha256"] = content.hexdigest()
         yield key, record
+
+
+def _as_bytes(value: Any) -> bytes:
+    if isinstance(value, io.BytesIO):
+        return value.getvalue()
+    return value.tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
 
 
 def describe(counts: Mapping[str, Any]) -> str:
@@ -56,7 +69,7 @@ def _joints(counts: Mapping[str, Any], name: str) -> str:
 
 
 def lines(info: Any) -> list[str]:
-    """Returns a line for each split of records, and one for each kind of thing left out.
+    """Returns a line for each split of records, and one for each kind of thing left out or noted.
 
     Args:
       info: The TFDS info of records that were written.
@@ -70,6 +83,7 @@ def lines(info: Any) -> list[str]:
             for split, known in info.splits.items()
         ),
         *(f"left out: {what}" for what in metadata.get("left_out", [])),
+        *metadata.get("notes", []),
     ]
 
 

@@ -28,6 +28,7 @@ from tqdm import auto as tqdm
 
 from data.labels import command
 from data.labels.folder import Photos, open_photos
+from data.raw import meaning
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import values
@@ -79,10 +80,16 @@ def _hand(entry: Any, where: str) -> boxes.Hand | None:
         raise UserError(f'{where}: "right" must be true or false, got {entry["right"]!r}')
     in_space = entry.get("world")
     if in_space is not None:
-        in_space = values.as_numbers(in_space, (NUM_JOINTS, 3), f'{where}: "world"').tolist()
+        world = values.as_numbers(in_space, (NUM_JOINTS, 3), f'{where}: "world"')
+        meaning.check_hands(
+            world[None], None, lambda _: f'{where}: "world"', "let MediaPipe look again"
+        )
+        in_space = world.tolist()
+    pixels = values.as_numbers(entry["uv"], (NUM_JOINTS, 2), f'{where}: "uv"')
+    values.check_unit(pixels, True, f'{where}: "uv"')
     return values.make_hand(
         "right" if entry["right"] else "left",
-        keypoints=values.as_numbers(entry["uv"], (NUM_JOINTS, 2), f'{where}: "uv"').tolist(),
+        keypoints=pixels.tolist(),
         keypoints_3d=in_space,
         score=values.as_score(entry["score"], f'{where}: "score"'),
         source=_SOURCE,

@@ -49,6 +49,17 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
         return encode(read.to_rgb(image))
 
 
+def size(path: Path, remedy: str) -> tuple[int, int]:
+    """Returns an image's width and height in pixels.
+
+    Args:
+      path: An image of one of `FORMATS`.
+      remedy: What to do about a broken file, to follow a colon.
+    """
+    with _opened(path, remedy) as image:
+        return image.size
+
+
 class Crop(NamedTuple):
     """A part of an image as a JPEG, and where it was: x, y of its first pixel."""
 

@@ -1,8 +1,12 @@
 """Finds the folders and archives of a data set, in whatever way people have unpacked it."""
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from data.raw import origin
+from peclr_jax.outputs import is_own_output
 
 _DEEPEST = 3  # folders below the one that the user names
 _OF_UNZIPPERS = "__MACOSX"
@@ -64,6 +68,30 @@ def find_files(
     return [path for path in found if path is not None]
 
 
+def files(
+    manual_dir: Path, names: Sequence[str], parts: Sequence[str], pattern: str
+) -> Iterator[Path]:
+    """Yields the files of a data set wherever `find` would find it.
+
+    Args:
+      manual_dir: What the user names.
+      names: What the official folders are called, as in `find`.
+      parts: Folders of images inside of these, of which all is searched.
+      pattern: A regular expression, looked for in a file's path from such a part, else its name.
+    """
+    inside = {name.lower() for name in parts}
+    for place in find(manual_dir, lambda _: True, names, parts):
+        try:
+            found = sorted(os.listdir(place))
+        except PermissionError:  # of what lies around
+            continue
+        for name in found:
+            if name.lower() in inside and (place / name).is_dir():
+                yield from origin.walk(place / name, pattern)
+            elif re.search(pattern, name) and (place / name).is_file():
+                yield place / name
+
+
 def child(folder: Path, name: str) -> Path:
     """Returns the file or folder of a name, or of one that differs in upper and lower case."""
     exact = folder / name
@@ -90,4 +118,5 @@ def _folders(folder: Path) -> list[Path]:
     # Anything may lie around a data set.
     except (PermissionError, FileNotFoundError, NotADirectoryError):
         return []
-    return [folder / n for n in sorted(names) if not n.startswith(".") and n != _OF_UNZIPPERS]
+    found = [folder / n for n in sorted(names) if not n.startswith(".") and n != _OF_UNZIPPERS]
+    return [below for below in found if not is_own_output(below)]

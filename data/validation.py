@@ -174,11 +174,18 @@ def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
 
 def check_jpeg(path: Path) -> str | None:
     """Decodes a JPEG to its last byte; returns what is wrong with it, to follow its name."""
+    found = _decode(path)
+    return found if isinstance(found, str) else None
+
+
+def _decode(path: Path) -> tuple[int, int] | str:
+    """Returns width and height of a JPEG that is whole, or what is wrong with it."""
     try:
         data = path.read_bytes()
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.format != "JPEG":
                 return f"is a {image.format} image, not a JPEG"
+            size = image.size
             # One eighth of the size: every entropy-coded byte is still read, which is what tells
             # a truncated file, at half the time.
             image.draft("L", (max(image.width // 8, 1), max(image.height // 8, 1)))
@@ -189,11 +196,13 @@ def check_jpeg(path: Path) -> str | None:
             raise
         reason = "not a JPEG" if "cannot identify" in str(error) else str(error)
         return f"is corrupt or truncated ({reason})"
-    return None
+    return size
 
 
-def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
-    """Decodes every file, showing progress.
+def check_jpegs(
+    paths: Sequence[Path], description: str, remedy: str
+) -> Float[np.ndarray, "files 2"]:
+    """Decodes every file, showing progress; returns width and height of each in pixels.
 
     Args:
       paths: The files.
@@ -202,14 +211,16 @@ def check_jpegs(paths: Sequence[Path], description: str, remedy: str) -> None:
     """
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         found = tqdm.tqdm(
-            pool.map(check_jpeg, paths, chunksize=64),
+            pool.map(_decode, paths, chunksize=64),
             total=len(paths),
             desc=description,
             unit=" images",
             leave=False,
         )
-        broken = [(path, problem) for path, problem in zip(paths, found, strict=True) if problem]
+        results = list(found)
+    broken = [(p, found) for p, found in zip(paths, results, strict=True) if isinstance(found, str)]
     if broken:
         path, problem = broken[0]
         others = f", and {len(broken) - 1} other files are broken" if len(broken) > 1 else ""
         raise UserError(f"{path} {problem}{others}: {remedy}")
+    return np.array(results, np.float64).reshape(-1, 2)

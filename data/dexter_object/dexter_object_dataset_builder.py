@@ -1,7 +1,7 @@
 """Dexter+Object from its official files, as TFDS records."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import base, images, schema
+    from data import base, images, places, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, images, schema
+    from data import base, images, places, schema
 
 from data.dexter_object import layout
 
@@ -34,6 +34,11 @@ class Builder(base.HandDatasetBuilder):
         if frames.absent:
             self.leave_out(f"the sequences {', '.join(frames.absent)}, which are not there")
         return self.counted({"test": self._generate_examples(frames)})
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns the colour images and the labels."""
+        pattern = r"(?i)(3D\.txt|/color/[^/]+)$"
+        return places.files(manual_dir, layout.NAMES, layout.SEQUENCES, pattern)
 
     def _generate_examples(self, frames: layout.Frames) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, image in enumerate(images.as_jpegs(frames.images, layout.REMEDY)):

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from data import places, schema
+from data.dexter_object import labels
+from data.images import size
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
@@ -88,9 +90,17 @@ def read_frames(roots: Sequence[Path]) -> Frames:
         if color is None:
             absent.append(sequence)
             continue
-        labels = _find_labels(color, sequence)
-        tips.append(_read_tips(labels))
-        images += _list_images(color, len(tips[-1]), labels)
+        path = _find_labels(color, sequence)
+        tips.append(_read_tips(path))
+        images += _list_images(color, len(tips[-1]), path)
+        wrong = labels.find_wrong(
+            tips[-1],
+            tips[-1][..., 2] != INVALID,
+            camera.project(to_color_camera(tips[-1])[0], INTRINSICS),
+            size(images[-1], REMEDY),
+            path,
+        )
+        tips[-1][wrong, :, 2] = INVALID
     points, valid = to_color_camera(np.concatenate(tips))
     keypoints_2d = camera.project(points, INTRINSICS)
     shape = (len(images), schema.NUM_JOINTS)

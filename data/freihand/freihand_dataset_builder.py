@@ -1,7 +1,8 @@
 """FreiHAND v2 from its official files, as TFDS records."""
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,12 @@ class Builder(base.HandDatasetBuilder):
             everything = np.arange(evaluation.num_samples)
             splits["evaluation"] = self._generate_examples(evaluation, everything)
         return self.counted(splits)
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns images, labels and archives, also those beside a folder of the official name."""
+        archive = "|".join(map(re.escape, layout.ARCHIVES))
+        pattern = rf"{layout.WANTED}|^({archive})$"
+        return places.files(manual_dir, layout.NAMES, layout.PARTS, pattern)
 
     def _generate_examples(
         self, folder: layout.Folder, samples: np.ndarray

@@ -15,6 +15,7 @@ from absl import logging
 from jaxtyping import Float
 
 from data import places, validation
+from data.raw import meaning
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 
@@ -117,13 +118,15 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
         )
     by_path = {paths[key]: array for key, array in labels.items()}
     num_samples = validation.check_equal_lengths(by_path, REMEDY)
+    _check_meaning(labels, paths, None)
     images = _list_images(rgb, num_samples, repeated=name == "training")
     masks = _list_masks(root / name / "mask", num_samples)
-    validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)
+    sizes = validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)[:num_samples]
     validation.check_jpegs(masks, f"Checking {name}/mask", REMEDY)
+    _check_meaning(labels, paths, sizes)
     keypoints_2d = labels.get("uv")
     if "K" in labels and "xyz" in labels:
-        keypoints_2d = _project(labels["xyz"], labels["K"], paths["xyz"])
+        keypoints_2d = camera.project(labels["xyz"], labels["K"])
     bone_length = labels.get("scale")
     if bone_length is None and "xyz" in labels:
         bone_length = np.linalg.norm(labels["xyz"][:, 9] - labels["xyz"][:, 10], axis=-1)
@@ -212,15 +215,26 @@ def _list_masks(folder: Path, num_samples: int) -> tuple[Path, ...]:
     return masks
 
 
-def _project(
-    points: Float[np.ndarray, "samples 21 3"],
-    intrinsics: Float[np.ndarray, "samples 3 3"],
-    path: Path,
-) -> Float[np.ndarray, "samples 21 2"]:
-    behind = np.argwhere(points[..., 2] <= 0)
-    if behind.size:
-        raise UserError(
-            f"{path}: entry {behind[0][0]}, joint {behind[0][1]} lies behind the camera "
-            f"(z = {points[tuple(behind[0])][2]} m): {REMEDY}"
-        )
-    return camera.project(points, intrinsics)
+def _check_meaning(
+    labels: dict[str, np.ndarray],
+    paths: dict[str, Path],
+    sizes: Float[np.ndarray, "samples 2"] | None,
+) -> None:
+    """Refuses labels that no hand or camera can have; those in pixels if sizes are given."""
+
+    def entry(key: str) -> meaning.Where:
+        return lambda number: f"{paths[key]}: entry {number}"
+
+    matrices, joints = labels.get("K"), labels.get("xyz")
+    if matrices is not None:
+        meaning.check_intrinsics(matrices, sizes, entry("K"), REMEDY)
+    if joints is not None:
+        meaning.check_joints(joints, None, entry("xyz"), REMEDY)
+    if "scale" in labels:
+        meaning.check_bone_lengths(labels["scale"], joints, entry("scale"), REMEDY)
+    if sizes is not None:
+        if "uv" in labels:
+            meaning.check_pixels(labels["uv"], None, sizes, entry("uv"), REMEDY)
+        if matrices is not None and joints is not None:
+            pixels = camera.project(joints, matrices)
+            meaning.check_pixels(pixels, None, sizes, entry("xyz"), REMEDY)

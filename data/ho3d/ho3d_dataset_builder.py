@@ -1,7 +1,7 @@
 """HO-3D v2 and v3 from their official files, as TFDS records."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import archives, base, images, places, schema
 
 from data.ho3d import layout
+from data.raw import origin
 from peclr_jax.errors import MissingFileError
 
 
@@ -68,6 +69,17 @@ class Builder(base.HandDatasetBuilder):
             everything = np.arange(len(evaluation.images))
             splits["evaluation"] = self._generate_examples(evaluation, everything)
         return self.counted(splits)
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns the version's images, labels and archive, and joints published later."""
+        version = self.builder_config.name
+        for place in places.find(manual_dir, lambda _: True, layout.NAMES, layout.PARTS):
+            names = (f"HO3D_{version}.zip", layout.GROUND_TRUTH)
+            yield from (path for name in names if (path := place / name).is_file())
+        root = layout.find_root(manual_dir, version)
+        for part in layout.PARTS if root else ():
+            yield from filter(Path.is_file, [root / f"{part}.txt"])
+            yield from origin.walk(root / part, layout.WANTED)
 
     def _generate_examples(
         self, frames: layout.Frames, rows: np.ndarray

@@ -20,8 +20,8 @@ from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
 from data import pickles, places, schema, split, validation
+from data.ho3d import labels
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 
 REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
@@ -95,8 +95,8 @@ def read_train(root: Path, version: str) -> Frames | None:
     images = _list_images(root, "train", version)
     if not images:
         return None
-    labels = _read_meta(images, {"handJoints3D": (21, 3), "camMat": (3, 3)})
-    return _convert(images, labels["handJoints3D"], labels["camMat"], None)
+    found = _read_meta(images, {"handJoints3D": (21, 3), "camMat": (3, 3)})
+    return _convert(images, found["handJoints3D"], found["camMat"], None)
 
 
 def held_out(images: Sequence[Path]) -> Bool[np.ndarray, " frames"]:
@@ -129,8 +129,8 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
     images = _list_images(root, "evaluation", version)
     if not images:
         return None
-    labels = _read_meta(images, {"handJoints3D": (3,), "camMat": (3, 3), "handBoundingBox": (4,)})
-    roots, boxes = labels["handJoints3D"][:, None], labels["handBoundingBox"]
+    found = _read_meta(images, {"handJoints3D": (3,), "camMat": (3, 3), "handBoundingBox": (4,)})
+    roots, boxes = found["handJoints3D"][:, None], found["handBoundingBox"]
     empty = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(-1))
     if empty.size:
         raise UserError(
@@ -138,7 +138,9 @@ def read_evaluation(root: Path, version: str, manual_dir: Path) -> Frames | None
             f"x0, y0, x1, y1 with x0 < x1 and y0 < y1: {REMEDY}"
         )
     truth = _find_ground_truth(root, version, manual_dir, roots)
-    return _convert(images, roots if truth is None else truth, labels["camMat"], boxes)
+    if truth is None:
+        return _convert(images, roots, found["camMat"], boxes)
+    return _convert(images, truth, found["camMat"], boxes, f"its joints in {GROUND_TRUTH}")
 
 
 def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
@@ -269,18 +271,12 @@ def _convert(
     joints: Float[np.ndarray, "frames _ 3"],
     intrinsics: Float[np.ndarray, "frames 3 3"],
     hand_box: Float[np.ndarray, "frames 4"] | None,
+    joints_from: str = "handJoints3D",
 ) -> Frames:
     """Turns all joints, or the roots alone, into our axes and order, and projects them."""
     count = joints.shape[1]
     points = joints * FROM_OPENGL
-    behind = np.argwhere(points[..., 2] <= 0)
-    if behind.size:
-        frame, joint = behind[0]
-        raise UserError(
-            f"{_meta(images[frame])}: joint {joint} lies behind the camera "
-            f"(z = {points[frame, joint, 2]} m in OpenCV's axes): {REMEDY}"
-        )
-    keypoints_2d = camera.project(points, intrinsics)
+    keypoints_2d = labels.check(images, _meta, points, intrinsics, hand_box, joints_from)
     labelled = np.arange(schema.NUM_JOINTS) < count
     padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
     return Frames(

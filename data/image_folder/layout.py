@@ -1,9 +1,8 @@
 """Finds the photos in a folder and below it, and what `boxes.json` says about them."""
 
 import collections
-import hashlib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +13,9 @@ from PIL import Image
 from tqdm import auto as tqdm
 
 from data import images
+from data.image_folder import duplicates, labels
 from peclr_jax.errors import MachineError, MissingFileError, UserError, is_machine_fault
-from peclr_jax.labels.requests import requests
+from peclr_jax.labels.requests import named
 from peclr_jax.photos import boxes, find, kinds, read
 
 BOXES_FILE = "boxes.json"
@@ -24,12 +24,17 @@ _HELD_OUT_SHARE = 0.1
 
 
 class Photo(NamedTuple):
-    """A readable photo; width and height are pixels of the photo as it is seen."""
+    """A readable photo; width and height are pixels of the photo as it is seen.
+
+    Photos of the same content have the same `sample`, and count up in `copy`.
+    """
 
     path: Path
     width: int
     height: int
     hands: tuple[boxes.Hand, ...]
+    sample: int = 0
+    copy: int = 0
 
 
 class Folder(NamedTuple):
@@ -37,6 +42,11 @@ class Folder(NamedTuple):
 
     photos: tuple[Photo, ...]
     unreadable: int
+
+    @property
+    def copies(self) -> int:
+        """How many photos are exact copies of others."""
+        return sum(photo.copy > 0 for photo in self.photos)
 
 
 def read_folder(root: Path) -> Folder:
@@ -48,24 +58,32 @@ def read_folder(root: Path) -> Folder:
     hands = _read_hands(root, paths)
     sizes = readable(paths)
     hands = _inside(hands, sizes, root / BOXES_FILE)
-    photos = [Photo(path, *sizes[path], hands[path]) for path in sizes if hands[path]]
+    photos = _with_copies([(path, hands.get(path), sizes[path]) for path in sizes])
     if not photos:
         raise UserError(
             f"{root / BOXES_FILE} says of every readable photo that it shows no hand: name the "
             "hands, or leave out photos whose hands are unknown"
         )
+    for photo in photos:
+        labels.check(photo.path, (photo.width, photo.height), photo.hands, root / BOXES_FILE)
     return Folder(tuple(photos), len(paths) - len(sizes))
 
 
-def held_out(paths: Sequence[Path]) -> set[int]:
+def held_out(paths: Sequence[Path], samples: Sequence[int] | None = None) -> set[int]:
     """Returns which photos are held out: in every folder the last tenth by name.
 
     Neighbouring frames of a film look alike, so that they stay on one side but at one border.
-    At least one of two or more photos is held out.
+    Photos of the same content stay with the first of them. At least one of two or more different
+    photos is held out.
 
     Args:
       paths: The photos, sorted.
+      samples: Which of them are the same: a number of each content. All differ by default.
     """
+    samples = range(len(paths)) if samples is None else samples
+    firsts: dict[int, int] = {}
+    for number, sample in enumerate(samples):
+        firsts.setdefault(sample, number)
     folders = collections.defaultdict(list)
     for number, path in enumerate(paths):
         folders[path.parent].append(number)
@@ -74,14 +92,17 @@ def held_out(paths: Sequence[Path]) -> set[int]:
         for numbers in folders.values()
         for number in numbers[len(numbers) - round(_HELD_OUT_SHARE * len(numbers)) :]
     }
-    return last if last or len(paths) < 2 else {len(paths) - 1}
+    chosen = {sample for sample, first in firsts.items() if first in last}
+    if not chosen and len(firsts) > 1:
+        chosen = {max(firsts, key=firsts.__getitem__)}
+    return {number for number, sample in enumerate(samples) if sample in chosen}
 
 
-def checksum(root: Path) -> str:
-    """Returns a number that changes when photos or `boxes.json` are added, removed or edited."""
-    files = [*list_images(root), root / BOXES_FILE]
-    facts = [(str(f), s.st_size, s.st_mtime_ns) for f in files if f.is_file() and (s := f.stat())]
-    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+def raw_files(root: Path) -> Iterator[Path]:
+    """Yields the files that records would be made of."""
+    yield from list_images(root)
+    if (root / BOXES_FILE).is_file():
+        yield root / BOXES_FILE
 
 
 def as_jpeg(photo: Photo, longest: int | None) -> bytes:
@@ -197,12 +218,39 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
 
 
 def _read_hands(root: Path, paths: Sequence[Path]) -> dict[Path, tuple[boxes.Hand, ...]]:
-    """Returns the hands of every photo: a single one somewhere in those not mentioned."""
+    """Returns the hands of the photos that are mentioned."""
     file = root / BOXES_FILE
-    found, notes = requests(paths, file if file.is_file() else "", "unknown")
+    if not file.is_file():
+        return {}
+    found, notes = named(paths, file, "unknown")
     for note in notes:
         logging.warning("%s", note)
-    return {path: request.hands for path, request in zip(paths, found, strict=True)}
+    return {path: request.hands for path, request in found.items()}
+
+
+def _with_copies(
+    found: Sequence[tuple[Path, tuple[boxes.Hand, ...] | None, tuple[int, int]]],
+) -> list[Photo]:
+    """Returns the photos that may show a hand: a single one somewhere in those not mentioned.
+
+    Of copies, one that is not mentioned shows the hands of the first that is.
+    """
+    firsts = duplicates.first_of_same([path for path, _, _ in found])
+    mentioned: dict[int, tuple[boxes.Hand, ...]] = {}
+    for first, (_, shown, _) in zip(firsts, found, strict=True):
+        if shown is not None:
+            mentioned.setdefault(first, shown)
+    somewhere = (boxes.Hand("unknown"),)
+    photos: list[Photo] = []
+    samples: dict[int, int] = {}
+    counts: collections.Counter[int] = collections.Counter()
+    for first, (path, shown, size) in zip(firsts, found, strict=True):
+        hands = mentioned.get(first, somewhere) if shown is None else shown
+        if hands:
+            sample = samples.setdefault(first, len(photos))
+            photos.append(Photo(path, *size, hands, sample, counts[sample]))
+            counts[sample] += 1
+    return photos
 
 
 class _Size(NamedTuple):
@@ -236,7 +284,7 @@ def _inside(
     outside = [
         f"{list(hand.box)} of {path} ({size[0]}x{size[1]} px as it is seen)"
         for path, size in sizes.items()
-        for hand in hands[path]
+        for hand in hands.get(path, ())
         if hand.box and not boxes.is_inside(hand.box, size)
     ]
     if outside:
@@ -246,4 +294,5 @@ def _inside(
     return {
         path: tuple(hand for hand in hands[path] if boxes.is_inside(hand.box, size))
         for path, size in sizes.items()
+        if path in hands
     }

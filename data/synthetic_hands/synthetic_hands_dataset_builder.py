@@ -20,6 +20,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     from data import base, images, schema
 
+from data.raw import meaning
 from peclr_jax.synthetic import render
 
 _SEED = 2021
@@ -92,10 +93,23 @@ class Builder(base.HandDatasetBuilder):
         with tqdm.tqdm(total=count, desc=f"Rendering {split}", unit=" images", leave=False) as bar:
             index = 0
             for hands in render.render_dataset(key, count, spec, chunk=min(_CHUNK, count)):
+                _check(hands, index, split)
                 for row in range(len(hands.images)):
                     yield index, _record(hands, row, index).encode()
                     index += 1
                     bar.update()
+
+
+def _check(hands: Any, first: int, split: str) -> None:
+    """Refuses labels that no hand or camera can have: of a renderer that is broken here."""
+
+    def where(row: int) -> str:
+        return f"rendered hand {first + row} of {split}"
+
+    remedy = "run the tests of peclr_jax/synthetic on this machine"
+    sizes = np.array([hands.images.shape[2:0:-1]], np.float64)
+    meaning.check_intrinsics(np.asarray(hands.intrinsics), sizes, where, remedy)
+    meaning.check_pixels(np.asarray(hands.keypoints_2d), None, sizes, where, remedy)
 
 
 def _record(hands: Any, row: int, index: int) -> schema.Record:

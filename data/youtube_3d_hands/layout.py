@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import auto as tqdm
 
 from data import found, images, places, validation
+from data.raw import meaning
 from data.youtube_3d_hands import mano
 from peclr_jax.errors import UserError, is_machine_fault
 
@@ -170,12 +171,17 @@ def _read_hands(
         if image_id not in frames:
             raise UserError(f"{where} is of image_id {image_id!r}, which no image has: {REMEDY}")
         pixels = _vertices(entry, where)[:, :2]
+        frame = frames[image_id]
+        size = np.array([[frame.width, frame.height]], np.float64)
+        meaning.check_pixels(pixels[None], None, size, lambda _, w=where: w, REMEDY)
+        side = _field(entry, "is_left", (int,), where)
+        meaning.check_sides([side], (0, 1), lambda _, w=where: f'{w}: "is_left"', REMEDY)
         hands.append(
             _Hand(
                 image_id,
                 mano.joints(pixels, regressor).astype(np.float32),
                 np.concatenate([pixels.min(0), pixels.max(0)]).astype(np.float32),
-                bool(_field(entry, "is_left", (int,), where)),
+                bool(side),
             )
         )
     if not hands:

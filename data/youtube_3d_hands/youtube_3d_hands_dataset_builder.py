@@ -1,8 +1,9 @@
 """YouTube3DHands from its official files, as TFDS records."""
 
 import itertools
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import tensorflow_datasets as tfds
 from absl import logging
 
 try:
-    from data import base, found, images, schema
+    from data import base, found, images, places, schema
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import base, found, images, schema
+    from data import base, found, images, places, schema
 
 from data.youtube_3d_hands import layout, mano
 from peclr_jax.errors import MissingFileError
@@ -76,6 +77,13 @@ class Builder(base.HandDatasetBuilder):
                 if split.images
             }
         )
+
+    def raw_files(self, manual_dir: Path) -> Iterable[Path]:
+        """Returns the JSON files, the frames and MANO's files."""
+        names = [*layout.FILES.values(), *mano.FILES]
+        files = "|".join(re.escape(Path(name).name) for name in names)
+        pattern = rf"^({files})$|/frames/[^/]+$"
+        return places.files(manual_dir, layout.NAMES, [layout.PART], pattern)
 
     def _generate_examples(
         self, split: layout.Split, has_all_joints: bool

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from jax.sharding import Mesh
 
 from peclr_jax.errors import UserError
@@ -36,7 +39,6 @@ __all__ = [
     "RenderedSpec",
     "Source",
     "Split",
-    "fingerprint",
     "make_source",
     "open_split",
     "overlapping",
@@ -68,48 +70,85 @@ def make_source(
             f"a batch of {batch_size} does not divide among {mesh.size} devices (processes: "
             f"{process[1]}): choose a multiple"
         )
+    builders = _open_records(spec)
+    fingerprint = _fingerprint(spec, builders)
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut(
             (from_rendered.open_held_out(spec, renderer),), from_rendered.HELD_OUT_NAMES
         )
-        return EndlessSource(held_out, renderer, batch_size, seed)
-    parts = _open_parts(spec, train, mesh)
+        return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=fingerprint)
+    parts = _open_parts(spec, builders, train, mesh)
     held_out = HeldOut(
         tuple(part.held_out for part in parts if part.held_out is not None),
         tuple(name for part in parts for name in part.held_out_names),
         "; ".join(part.trained_on for part in parts if part.trained_on),
     )
-    stores = [part.store for part in parts if part.store is not None]
-    order = Order(
-        sizes=tuple(size for store in stores for size in store.sizes),
-        batch_size=batch_size,
-        seed=seed,
-        weights=spec.shares if train else (),
-        names=tuple(name for part in parts for name in part.names),
-    )
+
+    def make_order(parts: list[Part]) -> Order:
+        return Order(
+            sizes=tuple(
+                size for part in parts if part.store is not None for size in part.store.sizes
+            ),
+            batch_size=batch_size,
+            seed=seed,
+            weights=spec.shares if train else (),
+            names=tuple(name for part in parts for name in part.names),
+        )
+
+    order = make_order(parts)
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
+        if not spec.labels and any(copy for part in parts for copy in part.copies):
+            parts, order = _without_copies(parts, order, make_order)
+    stores = [part.store for part in parts if part.store is not None]
     partners = _pair(stores, order) if train and spec.is_paired else None
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
-        return CachedSource(held_out, order, partners, cache)
+        return CachedSource(held_out, order, partners, cache, fingerprint=fingerprint)
     if spec.kept_on == "host":
         examples = load(examples)
-    return StreamSource(held_out, order, partners, examples, mesh, process)
+    return StreamSource(held_out, order, partners, examples, mesh, process, fingerprint=fingerprint)
 
 
-def _open_parts(spec: DataSpec, train: bool, mesh: Mesh) -> list[Part]:
+def _open_records(spec: DataSpec) -> list[Any]:
+    """Returns the builders of all records; these are looked for only once a run."""
+    if spec.source != "tfds":
+        return []
+    # Imported here because this is what brings TensorFlow in.
+    from peclr_jax.input_pipeline import from_records
+
+    return from_records.open_datasets(spec)
+
+
+def _open_parts(spec: DataSpec, builders: list[Any], train: bool, mesh: Mesh) -> list[Part]:
     parts = []
-    if spec.source == "tfds":
-        # Imported here because this is what brings TensorFlow in.
+    if builders:
         from peclr_jax.input_pipeline import from_records
 
-        parts.append(from_records.open_part(spec, train))
+        parts.append(from_records.open_part(spec, builders, train))
     if spec.has_rendered:
         parts.append(from_rendered.open_part(spec, train, mesh))
     return parts
+
+
+def _without_copies(
+    parts: list[Part], order: Order, make_order: Callable[[list[Part]], Order]
+) -> tuple[list[Part], Order]:
+    """Leaves out images that are there more than once, if enough are left for a batch."""
+    single = [part.without_copies() for part in parts]
+    shorter = make_order(single)
+    if shorter.fits:
+        left_out = order.num_examples - shorter.num_examples
+        logging.info("%d images are copies of others and left out of pre-training", left_out)
+        return single, shorter
+    logging.warning(
+        "A batch of %d takes more images than the %d different ones: copies of an image will be "
+        "compared as if they were of other hands; choose a smaller batch",
+        *(order.batch_size, shorter.num_examples),
+    )
+    return parts, order
 
 
 def _pair(stores: list[IdentifiedStore], order: Order) -> Partners:
@@ -165,18 +204,18 @@ def overlapping(spec: DataSpec, split: str, other: str) -> list[str]:
     return [name for name, builder in builders if from_records.overlaps(builder, split, other)]
 
 
-def fingerprint(spec: DataSpec) -> str:
+def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:
     """Returns the data sets' names with a digest each of what decides their images.
 
-    Records are told apart by the names and sizes of their files, not by every byte of them.
+    Records are told apart by their content, as it was when they were written.
     """
     facts = []
     if spec.has_rendered:
         facts.append((RENDERED, from_rendered.fingerprint(spec.rendered)))
-    if spec.source == "tfds":
+    if builders:
         from peclr_jax.input_pipeline import from_records
 
-        facts += from_records.fingerprints(spec)
+        facts += from_records.fingerprints(builders)
     texts = ((name, json.dumps(of_name, sort_keys=True)) for name, of_name in facts)
     return ", ".join(
         f"{name} {hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}" for name, text in texts

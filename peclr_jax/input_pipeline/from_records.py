@@ -1,12 +1,12 @@
 """Opens data sets of records; imported only where they are read, for it brings in TensorFlow."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from absl import logging
 
 from data import build, found
+from data.raw import origin
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
@@ -17,9 +17,14 @@ from peclr_jax.pages.terminal import say
 BuilderSplit = tuple[Any, str]
 
 
-def open_part(spec: DataSpec, train: bool) -> Part:
-    """Opens the records to train on, or those that are held out."""
-    builders = open_datasets(spec)
+def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
+    """Opens the records to train on, or those that are held out.
+
+    Args:
+      spec: The data.
+      builders: As `open_datasets` returns them.
+      train: Whether to serve the records to train on.
+    """
     trained = choose_splits(builders, spec.split)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
     trained_on = ""
@@ -36,7 +41,8 @@ def open_part(spec: DataSpec, train: bool) -> Part:
     # Canvases are resampled once, into the view, by the accelerator; caches hold crops.
     store = _open_records(spec, trained, canvases=spec.cache == "none" and not spec.is_mixed)
     store = keep_fraction(store, spec.label_fraction, spec.label_seed)
-    return Part(store, held_out, _names(trained), _names(others), trained_on)
+    copies = tuple(bool(builder.info.metadata.get("copies")) for builder, _ in trained)
+    return Part(store, held_out, _names(trained), _names(others), trained_on, copies)
 
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
@@ -73,18 +79,22 @@ def _names(parts: list[BuilderSplit]) -> tuple[str, ...]:
     return tuple(f"{builder.name} ({split})" for builder, split in parts)
 
 
-def fingerprints(spec: DataSpec) -> list[tuple[str, Any]]:
-    """Returns name and version of each data set, and names and sizes of the files of its splits."""
+def fingerprints(builders: list[Any]) -> list[tuple[str, Any]]:
+    """Returns name and version of each data set, and what tells each split from others."""
 
-    def sizes(split: Any) -> list[tuple[str, int]]:
-        return [(Path(file).name, Path(file).stat().st_size) for file in sorted(split.filepaths)]
+    def facts(builder: Any, name: str, split: Any) -> Any:
+        if digest := builder.info.metadata.get("found", {}).get(name, {}).get("sha256"):
+            return digest
+        # Of earlier versions; their files are padded, so that sizes alone may be the same.
+        files = [(Path(file).name, Path(file).stat().st_size) for file in sorted(split.filepaths)]
+        return [split.num_examples, split.num_bytes, files]
 
     return [
         (
             f"{builder.name} {builder.version}",
-            {name: sizes(split) for name, split in builder.info.splits.items()},
+            {name: facts(builder, name, split) for name, split in builder.info.splits.items()},
         )
-        for builder in open_datasets(spec)
+        for builder in builders
     ]
 
 
@@ -104,6 +114,8 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
     builder = build.make_builder(name, data_dir)
     if manual_dir:
         builder = _of_these_files(builder, name, Path(manual_dir).expanduser())
+    elif told := build.stale(builder):
+        logging.warning("The records in %s are taken as they are%s", builder.data_dir, told)
     if not builder.info.splits:
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and not manual_dir:
             raise MissingFileError(
@@ -127,16 +139,21 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
 
 def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     """Returns the builder if its records are of `manual_dir`, else one with its own folder."""
-    if not builder.info.splits:
+    if not (builder.info.splits and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
         return builder
-    wanted = builder.identify(manual_dir)
-    if builder.info.metadata.get("manual_dir") == wanted:
+    metadata, place = builder.info.metadata, manual_dir.resolve()
+    if not manual_dir.exists() and metadata.get("manual_dir") == str(place):
+        logging.warning("%s is gone: its records in %s are taken", manual_dir, builder.data_dir)
         return builder
-    digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
-    root = Path(builder._data_dir_root) / f"{manual_dir.resolve().name}-{digest}"
-    logging.info(
-        "Records in %s are of other files than %s, which get their own in %s",
-        *(builder.data_dir, wanted, root),
+    build.check_manual_dir(builder, str(manual_dir))
+    wanted = builder.describe_raw_files(manual_dir)
+    changes = origin.difference(metadata.get("raw_files"), wanted)
+    if not changes:
+        return builder
+    root = Path(builder._data_dir_root) / f"{place.name}-{origin.digest(wanted)}"
+    logging.warning(
+        "The records in %s are not of the files in %s, which get their own in %s: %s",
+        *(builder.data_dir, manual_dir, root, changes),
     )
     return build.make_builder(name, root)
 

@@ -62,6 +62,11 @@ class Order:
         if self.seed < 0:
             raise UserError(f"the seed must be zero or more, got {self.seed}")
 
+    @property
+    def fits(self) -> bool:
+        """Whether every data set has enough images for its share of one batch."""
+        return all(size >= slots for size, slots in zip(self.sizes, self._slots, strict=True))
+
     def check(self) -> None:
         """Checks that every data set has enough images for its share of one batch."""
         names = self.names or tuple(f"data set {i}" for i in range(len(self.sizes)))

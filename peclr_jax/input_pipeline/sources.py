@@ -64,9 +64,15 @@ class HeldOut:
 
 @dataclasses.dataclass(frozen=True)
 class Source(abc.ABC):
-    """Where batches come from."""
+    """Where batches come from.
+
+    Attributes:
+      held_out: The examples that are not trained on.
+      fingerprint: The data sets' names with a digest each of what decides their images.
+    """
 
     held_out: HeldOut
+    fingerprint: str = dataclasses.field(default="", kw_only=True)
 
     @property
     def num_examples(self) -> int | None:

@@ -75,13 +75,17 @@ class LazyStore(IdentifiedStore):
 
 
 class SubsetStore(IdentifiedStore):
-    """The examples of a fraction of the hands of every data set, see `choose_fraction`."""
+    """Some examples of every data set: those that `choose` returns of one, given its number."""
 
-    def __init__(self, store: IdentifiedStore, fraction: float, seed: int):
+    def __init__(
+        self,
+        store: IdentifiedStore,
+        choose: Callable[[Identities, int], Int[np.ndarray, " kept"]],
+    ):
         identities = store.identities()
         starts = np.cumsum([0, *store.sizes])
         parts = [
-            start + choose_fraction(identities.sample_ids[start:stop], fraction, seed, number)
+            start + choose(Identities(*(values[start:stop] for values in identities)), number)
             for number, (start, stop) in enumerate(itertools.pairwise(starts))
         ]
         self.sizes = tuple(len(part) for part in parts)
@@ -105,7 +109,12 @@ def keep_fraction(store: IdentifiedStore, fraction: float, seed: int) -> Identif
       fraction: Fraction of the hands of every data set, in (0, 1].
       seed: Seed of the choice.
     """
-    return store if fraction == 1 else SubsetStore(store, fraction, seed)
+    if fraction == 1:
+        return store
+    return SubsetStore(
+        store,
+        lambda identities, number: choose_fraction(identities.sample_ids, fraction, seed, number),
+    )
 
 
 class Part(NamedTuple):
@@ -117,6 +126,7 @@ class Part(NamedTuple):
       store, names: The examples to serve, and what they are called.
       held_out, held_out_names: The examples to monitor on, likewise.
       trained_on: Why these are trained on, too; "" if they are not.
+      copies: Of which data sets further versions of a hand are the same image again.
     """
 
     store: IdentifiedStore | None
@@ -124,6 +134,18 @@ class Part(NamedTuple):
     names: tuple[str, ...]
     held_out_names: tuple[str, ...] = ()
     trained_on: str = ""
+    copies: tuple[bool, ...] = ()
+
+    def without_copies(self) -> "Part":
+        """Returns the part with each image once, which contrastive losses need."""
+        if self.store is None or not any(self.copies):
+            return self
+
+        def choose(identities: Identities, number: int) -> Int[np.ndarray, " kept"]:
+            kept = (identities.versions == 0) | (not self.copies[number])
+            return np.flatnonzero(kept)
+
+        return self._replace(store=SubsetStore(self.store, choose))
 
 
 @dataclasses.dataclass(frozen=True)

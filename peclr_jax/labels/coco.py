@@ -84,6 +84,8 @@ def from_content(
         if not isinstance(image_id, int) or image_id not in names:
             raise UserError(f'{where}: no image has its "image_id", {image_id!r}')
         category = categories.get(category_id, {}) if isinstance(category_id, int) else {}
+        if categories and category_id is not None and not category:
+            raise UserError(f'{where}: no category has its "category_id", {category_id!r}')
         name = str(category.get("name", ""))
         is_hand = not categories or _is_of_hands(name)
         for hand in _hands(entry, _side_of(name, handedness), is_hand, order, source, where):
@@ -129,6 +131,7 @@ def _hand(
     if fields[0]:
         points = values.as_numbers(joints, (_VALUES,), f'{where}: "{fields[0]}"')
         points = points.reshape(NUM_JOINTS, 3)[values.ORDERS[order]]
+        values.check_unit(points[points[:, 2] > 0, :2], True, f'{where}: "{fields[0]}"')
         keypoints = [(x - 0.5, y - 0.5) if seen > 0 else None for x, y, seen in points.tolist()]
     if box is not None:
         x, y, width, height = values.as_numbers(box, (4,), f'{where}: "{fields[1]}"').tolist()

@@ -33,8 +33,17 @@ def requests(paths: Sequence[Path], labels: str | Path, handedness: str) -> Requ
         which could be used.
     """
     somewhere = Request((Hand(handedness),))
-    if not str(labels):
-        return Requests([somewhere] * len(paths), [])
+    found, notes = named(paths, labels, handedness) if str(labels) else ({}, [])
+    return Requests([found.get(path, somewhere) for path in paths], notes)
+
+
+def named(
+    paths: Sequence[Path], labels: str | Path, handedness: str
+) -> tuple[dict[Path, Request], list[str]]:
+    """Returns the requests for the photos that labels name, and what a person must know of it.
+
+    Arguments and errors are those of `requests`.
+    """
     source = Path(os.path.expanduser(labels))
     if source.is_dir():
         found, notes = _of_yolo(paths, source, handedness)
@@ -45,7 +54,7 @@ def requests(paths: Sequence[Path], labels: str | Path, handedness: str) -> Requ
             f"{source} does not name {missing} of {len(paths)} photos, which may show a hand "
             "anywhere"
         )
-    return Requests([found.get(path, somewhere) for path in paths], notes)
+    return found, notes
 
 
 def _of_json(

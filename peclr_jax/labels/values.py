@@ -23,6 +23,8 @@ ORDERS = {
 }
 # A box that is smaller tells of no hand.
 _SMALLEST_BOX = 1.0  # px
+# A hand that is partly outside of its photo may have joints at 1.2.
+_LARGEST_FRACTION = 2.0
 
 
 class Labels(NamedTuple):
@@ -79,6 +81,28 @@ def make_hand(
         score,
         source,
     )
+
+
+def check_unit(points: Float[np.ndarray, "joints axes"], pixels: bool, where: str) -> None:
+    """Refuses joints in pixels that are fractions of the photo, or the other way around.
+
+    Args:
+      points: The known joints (x, y).
+      pixels: Whether they are to be in pixels.
+      where: Names them in the error.
+    """
+    if len(points) < 2 or not np.ptp(points, axis=0).any():
+        return
+    if pixels and np.abs(points).max() <= 1:
+        raise UserError(
+            f"{where} lie between {points.min():.3g} and {points.max():.3g}: give pixels instead "
+            "of fractions of the photo"
+        )
+    if not pixels and np.median(np.abs(points)) > _LARGEST_FRACTION:
+        raise UserError(
+            f"{where} lie between {points.min():.5g} and {points.max():.5g}: give fractions of the "
+            "photo instead of pixels"
+        )
 
 
 def read_json(path: Path) -> Any:

@@ -108,6 +108,7 @@ def _hand(
     if axes:
         joints = numbers[_BEFORE:].reshape(NUM_JOINTS, axes)[values.ORDERS[order]]
         known = joints[:, 2] > 0 if axes == 3 else (joints >= 0).all(1) & joints.any(1)
+        values.check_unit(joints[known, :2], False, f"the joints of {where}")
         pixels = (joints[:, :2] * size - 0.5).tolist()
         keypoints = [point if seen else None for point, seen in zip(pixels, known, strict=True)]
     hand = values.make_hand(

@@ -16,7 +16,9 @@ from rich.table import Table
 
 from peclr_jax import files, specs
 from peclr_jax.devices.mesh import local_copy, replicate
-from peclr_jax.input_pipeline import Source, fingerprint
+from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline import Source
+from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
@@ -36,6 +38,13 @@ Variables = dict[str, Any]
 @contextmanager
 def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[None]:
     """Holds a run's folder for this process, once it is sure that the run may go on there."""
+    for folder in as_list(spec.data.manual_dir):
+        # Pictures that the run writes would be photos at its next start.
+        if Path(folder).expanduser().resolve() == workdir.resolve():
+            raise UserError(
+                f"--workdir={workdir} is the folder of the data, --config.data.manual_dir: choose "
+                "another, which may lie inside of it"
+            )
     with locked(workdir), memory_advice.advising(spec):
         check_resumable(spec, workdir)
         yield
@@ -84,10 +93,12 @@ def fit(
             log_every=spec.log.every_steps,
             console=console,
         )
-        data = fingerprint(spec.data)  # for which all processes open the data
         if jax.process_index() == 0:
-            described = provenance.describe(specs.to_dict(spec), data)
-            progress.log(provenance.keep(workdir, described))
+            described = provenance.describe(specs.to_dict(spec), source.fingerprint)
+            lines, change = provenance.keep(workdir, described)
+            progress.log(lines)
+            if change:
+                progress.note(change)
 
         def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
             return measure(_variables(state), step, progress)

@@ -52,20 +52,28 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     }
 
 
-def keep(workdir: Path, described: Mapping[str, Any]) -> list[str]:
-    """Appends a run's start to `FILE`; returns it, and changes since the first, as lines to log."""
+def keep(workdir: Path, described: Mapping[str, Any]) -> tuple[list[str], str | None]:
+    """Appends a run's start to `FILE`; returns lines to log, and a change of the data to show.
+
+    The lines are about this start, and what has changed since the first one.
+    """
     path = workdir / FILE
     before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     with path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(described) + "\n")
     first = _first(before)
-    changes = [
-        f"# since the run was first started, {name} has changed from {json.dumps(first[name])} to "
-        f"{json.dumps(described[name])}: the result need not be the same to the last bit"
+    changed = {
+        name: f"since the run was first started, {name} has changed from {json.dumps(first[name])} "
+        f"to {json.dumps(described[name])}"
         for name in _MATTERS
         if name in first and first[name] != described[name]
+    }
+    data = changed.pop("data", None)
+    lines = [
+        f"# {text}: the result need not be the same to the last bit" for text in changed.values()
     ]
-    return [*_lines(described), *changes]
+    told = f"{data}: it goes on with these; for a run of these alone choose another --workdir"
+    return [*_lines(described), *lines], told if data else None
 
 
 def _lines(described: Mapping[str, Any]) -> list[str]:

@@ -245,7 +245,7 @@ def _read_dexter_object(root: Path) -> None:
 
 
 def _read_image_folder(root: Path) -> None:
-    image_folder.layout.checksum(root)
+    deque(image_folder.layout.raw_files(root), 0)
     folder = image_folder.layout.read_folder(root)
     builder: Any = SimpleNamespace(builder_config=SimpleNamespace(longest=32))
     photos = list(enumerate(folder.photos))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data import schema
-from data.dexter_object import layout
+from data.dexter_object import labels, layout
 from peclr_jax.geometry import camera
 from tests.data.breakages import HTML, cut, moved, removed, written
 from tests.data.records import DATA, assert_projected, counts, read
@@ -98,10 +98,10 @@ def test_corrected_labels_are_preferred(records, raw):
 
 
 def test_a_byte_order_mark_is_no_number(raw):
-    before = layout.read_frames(raw / "data").keypoints_3d
+    before = layout.read_frames([raw / "data"]).keypoints_3d
     for path in raw.rglob("*3D.txt"):
         path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    np.testing.assert_array_equal(layout.read_frames(raw / "data").keypoints_3d, before)
+    np.testing.assert_array_equal(layout.read_frames([raw / "data"]).keypoints_3d, before)
 
 
 def test_annotations_may_lie_beside_the_sequences(records, raw):
@@ -133,6 +133,21 @@ def test_sequences_may_lie_in_a_folder_each(raw, records):
     (raw / "Grasp1 unpacked").rename(raw / "Grasp1")
     frames = layout.read_frames(layout.find_roots(raw / "Grasp1"))
     assert frames.absent == ("Grasp2", "Occlusion", "Rigid", "Rotate")
+
+
+@pytest.mark.parametrize("wrong", [5, 15])
+def test_a_few_wrong_labels_are_left_out_and_many_refused(wrong, tmp_path):
+    """Here the depths of some frames are in metres."""
+    tips = np.tile(layout._read_tips(DUMMY / "data/Rotate/annotations/Rotate3D.txt"), (40, 1, 1))
+    tips[:wrong, :, 2] /= 1000
+    points, valid = layout.to_color_camera(tips)
+    pixels = layout.camera.project(points, layout.INTRINSICS)
+    given = (tips, np.ones_like(valid), pixels, (640, 480), tmp_path / "Rotate3D.txt")
+    if wrong == 5:
+        np.testing.assert_array_equal(labels.find_wrong(*given), np.arange(40) < wrong)
+    else:
+        with pytest.raises(ValueError, match=r"Rotate3D\.txt: line 1: .*15 of 40 lines wrong"):
+            labels.find_wrong(*given)
 
 
 LABELS, COLOR = "Grasp1/annotations/Grasp13D.txt", "Rigid/color"

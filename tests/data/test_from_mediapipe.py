@@ -86,7 +86,7 @@ def test_labels_without_joints_in_space(convert, folder):
         ({"a.png": [HAND | {"score": 0}]}, '"score" must be in (0, 1], got 0'),
         (
             {"a.png": [HAND | {"world": [[1000 * v for v in p] for p in WORLD]}]},
-            'hand 1: "keypoints_3d" are up to 80 apart, more than any hand\'s 0.5 m: give metres',
+            'hand 1: "world": the hand is 80 m large, no hand more than 0.3: give metres',
         ),
         ({"c.png": [HAND]}, "no labelled hand in the photos of"),
     ],

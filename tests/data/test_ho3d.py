@@ -135,8 +135,14 @@ def test_the_archive_itself_will_do(prepared, tmp_path):
     assert not list(unpacked.rglob("depth"))
 
 
+def whole_hands():
+    """A hand at the wrist of each evaluation frame."""
+    hand = next(listed("v2", "train"))[1]["handJoints3D"]
+    return [hand - hand[0] + meta["handJoints3D"] for _, meta in listed("v2", "evaluation")]
+
+
 def test_ground_truth_beside_the_version_folder_will_do(raw):
-    truth = [[meta["handJoints3D"].tolist()] * 21 for _, meta in listed("v2", "evaluation")]
+    truth = [hand.tolist() for hand in whole_hands()]
     (raw / layout.GROUND_TRUTH).write_text(json.dumps(truth))
     frames = layout.read_evaluation(raw / "HO3D_v2", "v2", raw)
     assert frames.valid.all()
@@ -179,7 +185,7 @@ def test_both_sides_share_no_sequence(dummy, version):
 
 def truth(change):
     def write(root):
-        joints = [np.zeros((21, 3)) + m["handJoints3D"] for _, m in listed("v2", "evaluation")]
+        joints = whole_hands()
         change(joints)
         content = json.dumps([np.asarray(joint).tolist() for joint in joints])
         (root / layout.GROUND_TRUTH).write_text(content)
@@ -217,7 +223,7 @@ BREAKAGES = [
     (labels(handJoints3D=np.full((21, 3), np.nan)), "handJoints3D holds NaN or infinity"),
     (
         labels(handJoints3D=np.ones((21, 3))),
-        r"SM2/meta/0001\.pkl: joint 0 lies behind the camera \(z = -1\.0 m",
+        r"SM2/meta/0001\.pkl: handJoints3D: joint 0 lies behind the camera \(z = -1\.0 m",
     ),
     (
         labels(ROOT, handBoundingBox=[5, 5, 5, 9]),

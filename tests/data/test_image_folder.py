@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from data import schema
-from data.image_folder import layout
+from data.image_folder import duplicates, layout
+from peclr_jax import outputs
 from peclr_jax.input_pipeline import DataSpec, from_records
 from peclr_jax.input_pipeline.records import RecordStore
 from tests.data.breakages import HTML, edited, written
-from tests.data.records import DATA, ENCODED, counts, read
+from tests.data.records import DATA, ENCODED, counts, read, write
 
 NAME = "image_folder"
 DUMMY = DATA / NAME / "dummy_data"
@@ -154,11 +155,87 @@ def test_about_a_tenth_is_held_out_but_never_all(sizes):
 def test_splits_share_no_photo(dummy, photos, prepared):
     assert counts(dummy) == {"train": 5, "validation": 1}
     boxes = {f"{i}.png": [{"box": [1, 1, 9, 9]}] * 3 for i in range(20)}
-    folder = photos({name: gradient(16, 16) for name in boxes}, boxes)
+    folder = photos({name: gradient(16, 16 + i) for i, name in enumerate(boxes)}, boxes)
     builder = prepared(folder)
     ids = {split: [r["sample_id"] for r in read(builder, split)] for split in builder.info.splits}
     assert [len(ids["train"]), len(ids["validation"])] == [54, 6]
     assert not set(ids["train"]) & set(ids["validation"])
+
+
+def test_copies_stay_together_and_are_counted(photos, prepared, capsys):
+    """In every folder the last would be held out; two of these are copies of photos before."""
+    files = {f"a/{i:02}.png": gradient(16, 16 + i) for i in range(20)}
+    files |= {f"b/{i:02}.jpg": gradient(30 + i, 16) for i in range(20)}
+    files |= {"a/19.png": files["a/03.png"], "c/copy.png": files["a/03.png"]}
+    files |= {"b/00.jpg": files["b/19.jpg"], "b/renamed.jpeg": files["b/07.jpg"]}
+    folder = photos(files)
+    builder = prepared(folder)
+    images = {
+        split: {r["image"] for r in read(builder, split, ENCODED)} for split in counts(builder)
+    }
+    assert not images["train"] & images["validation"]
+    assert sum(counts(builder).values()) == 42
+    assert counts(builder)["validation"] == 1  # all others are copies of photos that stay
+    assert builder.info.metadata["copies"] == 4
+    (note,) = builder.info.metadata["notes"]
+    assert note.startswith("exact copies of other photos: 4, in the same split")
+    by_content = {}
+    for records in by_photo(builder, ENCODED).values():
+        for record in records:
+            by_content.setdefault(record["image"], []).append(record)
+    assert sorted(map(len, by_content.values()))[-3:] == [2, 2, 3]
+    for records in by_content.values():
+        assert len({record["sample_id"] for record in records}) == 1
+        assert {record["version"] for record in records} == set(range(len(records)))
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(1, 4))
+def test_copies_are_never_on_both_sides(contents, folders):
+    paths = sorted(Path(f"{i % folders}/{i:03}") for i in range(len(contents)))
+    held_out = layout.held_out(paths, contents)
+    sides = [
+        {c for i, c in enumerate(contents) if (i in held_out) == side} for side in (False, True)
+    ]
+    assert not sides[0] & sides[1]
+    assert sides[0]
+    assert bool(sides[1]) == (len(set(contents)) > 1)
+
+
+def test_a_copy_shows_the_hands_of_the_photo_that_is_mentioned(photos):
+    files = {name: gradient(40, 30) for name in ("a.png", "b.png", "c.png", "z.png")}
+    files |= {name: gradient(50, 30) for name in ("d.png", "e.png")}
+    boxes = {"b.png": [{"box": [1, 2, 9, 9]}], "c.png": [{"box": [2, 2, 9, 9]}], "e.png": []}
+    found = layout.read_folder(photos(files, boxes))
+    assert [(p.path.name, p.hands[0].box[0], p.sample, p.copy) for p in found.photos] == [
+        ("a.png", 1, 0, 0),
+        ("b.png", 1, 0, 1),
+        ("c.png", 2, 0, 2),
+        ("z.png", 1, 0, 3),
+    ]
+
+
+def test_a_copy_may_be_the_first_that_shows_a_hand(photos):
+    files = {name: gradient(40, 30) for name in ("a.png", "b.png", "c.png")}
+    found = layout.read_folder(photos(files, {"a.png": [], "b.png": [{"box": [1, 2, 9, 9]}]}))
+    assert [(p.path.name, p.sample, p.copy) for p in found.photos] == [("b.png", 0, 0)]
+
+
+def test_copies_are_of_the_content_not_of_the_name(tmp_path):
+    contents = [b"one", b"two", b"one", b"longer", b"one"]
+    paths = [tmp_path / f"{number}.jpg" for number in range(len(contents))]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    assert duplicates.first_of_same(paths) == [0, 1, 0, 3, 0]
+
+
+def test_folders_of_ours_are_left_out(photos, prepared):
+    folder = photos({"a.png": gradient(20, 20), "run/views.png": gradient(30, 20)})
+    photos({"runs/one/old/loss.png": gradient(40, 20), "runs/holiday.png": gradient(50, 20)})
+    outputs.mark(folder / "run")
+    (folder / "runs/one/provenance.jsonl").touch()
+    for _ in range(2):  # the records lie among the photos, too
+        builder = write(NAME, folder, folder / "records")
+        assert sum(counts(builder).values()) == 2
 
 
 def test_a_single_photo_is_trained_on(photos, prepared):

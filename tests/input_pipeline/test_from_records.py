@@ -9,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import logging
+from PIL import Image
 
 from data import build, schema
+from peclr_jax import outputs, specs
 from peclr_jax.devices.mesh import data_sharding, make_mesh
 from peclr_jax.geometry import affine
-from peclr_jax.input_pipeline import from_records, make_source, open_split
+from peclr_jax.input_pipeline import DataSpec, from_records, make_source, open_split
 from peclr_jax.input_pipeline.records import RecordStore
 from tests.input_pipeline.conftest import assert_equal, join
 
@@ -219,6 +222,111 @@ def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path):
     assert second.data_dir != first.data_dir
     assert second.info.metadata["manual_dir"] == str(other)
     assert opened(other).data_dir == second.data_dir
+
+
+CHANGES = {
+    "a label edited": lambda raw: edit(
+        raw / "training_scale.json", lambda s: [1.01 * s[0], *s[1:]]
+    ),
+    "labels that are gone": lambda raw: (raw / "evaluation_xyz.json").unlink(),
+    "masks that are gone": lambda raw: shutil.rmtree(raw / "training/mask"),
+}
+
+
+def edit(path, change):
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_records_of_files_that_have_changed_are_not_taken(record_spec, tmp_path, case):
+    raw = shutil.copytree(record_spec().manual_dir, tmp_path / "raw")
+    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "records")}
+
+    def opened(**fields):
+        return from_records.open_datasets(record_spec(**(where | fields)))[0]
+
+    first = opened()
+    assert opened().data_dir == first.data_dir
+    CHANGES[case](raw)
+    second = opened()
+    assert second.data_dir != first.data_dir
+    assert opened().data_dir == second.data_dir
+    assert from_records.fingerprints([second]) != from_records.fingerprints([first])
+    # The name alone takes the records as they are.
+    assert opened(manual_dir="").data_dir == first.data_dir
+
+
+def test_records_outlive_their_raw_files_but_not_a_wrong_name(record_spec, tmp_path):
+    raw = shutil.copytree(record_spec().manual_dir, tmp_path / "raw")
+    spec = record_spec(manual_dir=str(raw), data_dir=str(tmp_path / "records"))
+    (first,) = from_records.open_datasets(spec)
+    shutil.rmtree(raw)
+    (again,) = from_records.open_datasets(spec)
+    assert again.data_dir == first.data_dir
+    with pytest.raises(FileNotFoundError, match=r"needs its raw files, but .*absent is not there"):
+        from_records.open_datasets(replace(spec, manual_dir=str(tmp_path / "absent")))
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve photos, three of them twice and two of them three times."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(12):
+        grey = Image.new("RGB", (40 + number, 30), (20 * number,) * 3)
+        names = ["", *["copy"] * (number < 5), *["again"] * (number < 2)]
+        for name in names:
+            grey.save(folder / f"{number:02}{name}.png")
+    fields = {"source": "tfds", "names": "image_folder", "manual_dir": str(folder)}
+    return {**fields, "data_dir": str(folder / "records"), "source_size": 24, "crop": "image"}
+
+
+def greys(batch):
+    return sorted(np.round(batch["image"].mean((1, 2, 3)) / 20).astype(int).tolist())
+
+
+@pytest.mark.parametrize("cache", ["host", "device"])
+def test_copies_are_no_negatives_of_each_other(photos, open_source, take, cache):
+    spec = specs.changed(DataSpec(), photos | {"cache": cache}, "--config.data")
+    source = open_source(spec)
+    assert source.num_examples == 10  # and two are held out
+    for batch in take(source, 4):
+        assert len(set(greys(batch))) == 8
+    labelled = open_source(replace(spec, labels=True))
+    assert labelled.num_examples == 17
+
+
+def test_copies_fill_a_batch_that_needs_them(photos, open_source, monkeypatch):
+    open_source(specs.changed(DataSpec(), photos, "--config.data"))  # writes the records
+    said = []
+    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
+    spec = specs.changed(DataSpec(), photos | {"cache": "host"}, "--config.data")
+    assert open_source(spec).num_examples == 10
+    assert not said
+    assert open_source(spec, batch_size=16).num_examples == 17
+    (warning,) = said
+    assert warning.startswith("A batch of 16 takes more images than the 10 different ones")
+
+
+def test_data_are_opened_once(photos, open_source, take, monkeypatch, tmp_path):
+    """What is trained on is what the fingerprint is of, though the folder changes meanwhile."""
+    spec = specs.changed(DataSpec(), photos, "--config.data")
+    source = open_source(spec)
+    folder = tmp_path / "photos"
+    Image.new("RGB", (99, 30)).save(folder / "new.png")
+    outputs.mark(folder / "run")
+    Image.new("RGB", (98, 30)).save(folder / "run/views.png")
+    assert source.fingerprint.startswith("image_folder 2.")
+    assert len(list(folder.rglob("dataset_info.json"))) == 1
+    take(source, 1)
+    source.sample(2)
+    assert len(list(folder.rglob("dataset_info.json"))) == 1
+    changed = open_source(spec)
+    assert changed.fingerprint != source.fingerprint
+    (folder / "new.png").unlink()
+    again = open_source(spec)
+    assert again.fingerprint == source.fingerprint
+    assert len(list(folder.rglob("dataset_info.json"))) == 2
 
 
 def test_records_without_random_access_are_refused(record_spec, tmp_path, open_source):

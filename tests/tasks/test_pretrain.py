@@ -181,6 +181,19 @@ def assert_the_same_losses(spec, batch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("manual_dir", ["{0}", "other,{0}/", "{0}/../photos"])
+def test_the_folder_of_the_photos_is_no_workdir(tmp_path, manual_dir):
+    """Pictures that a run writes there would be photos to train on when it resumes."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = ",".join(["image_folder"] * (1 + manual_dir.count(",")))
+    fields = {"source": "tfds", "names": names, "manual_dir": manual_dir.format(photos)}
+    spec = small_spec(**{f"data.{name}": value for name, value in fields.items()})
+    with pytest.raises(ValueError, match=r"--workdir=.*photos is the folder of the data"):
+        pretrain.pretrain(spec, photos)
+    assert not list(photos.iterdir())
+
+
 def test_one_and_eight_devices_have_the_same_losses():
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
     assert_the_same_losses(small_spec(num_steps=20), {"image": image})

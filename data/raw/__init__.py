@@ -1,0 +1,1 @@
+"""Raw files as people have them: what records were made of, what labels can mean."""
