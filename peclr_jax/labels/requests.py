@@ -42,7 +42,10 @@ def named(
 ) -> tuple[dict[Path, Request], list[str]]:
     """Returns the requests for the photos that labels name, and what a person must know of it.
 
-    Arguments and errors are those of `requests`.
+    Args:
+      paths: The image files.
+      labels: As `requests` takes them, but for "".
+      handedness: Of hands whose handedness the labels do not give.
     """
     source = Path(os.path.expanduser(labels))
     if source.is_dir():
