@@ -26,6 +26,7 @@ from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
+from peclr_jax.training.preemption import telling_what_is_saved
 from peclr_jax.training.progress import Progress
 from peclr_jax.training.spec import Schedule
 from peclr_jax.training.workdir import locked
@@ -36,7 +37,7 @@ Variables = dict[str, Any]
 @contextmanager
 def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[None]:
     """Holds a run's folder for this process, once it is sure that the run may go on there."""
-    with locked(workdir), memory_advice.advising(spec):
+    with telling_what_is_saved(workdir), locked(workdir), memory_advice.advising(spec):
         check_resumable(spec, workdir)
         yield
 

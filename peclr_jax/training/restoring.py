@@ -44,6 +44,11 @@ def find(path: Path) -> epath.Path:
     return found[max(found)]
 
 
+def latest_step(workdir: Path) -> int | None:
+    """Returns the step of a run's newest checkpoint, `None` if there is none."""
+    return max(_by_step(absolute(workdir) / DIRECTORY), default=None)
+
+
 def restore_run_config(workdir: Path) -> dict[str, Any] | None:
     """Restores the config of a run from its newest whole checkpoint, `None` if there is none."""
     for _, directory in sorted(_by_step(absolute(workdir) / DIRECTORY).items(), reverse=True):
