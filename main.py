@@ -14,15 +14,11 @@ its summary.json is there.
 import signal
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, before Ctrl-C is obeyed below
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, until Ctrl-C is obeyed below
 
-from peclr_jax import output, stopping  # which imports little; the rest comes after `listen`
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
 
-PROGRAM = stopping.Program()
-
-if __name__ == "__main__":
-    output.keep_writing()
-    PROGRAM.listen()
+PROGRAM = stopping.start(__name__)
 
 import importlib
 import os

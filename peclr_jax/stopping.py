@@ -109,6 +109,15 @@ class Program:
         finally:
             self._running = False
 
+    def run(self, main: Callable[[], int]) -> int:
+        """Runs a whole command, and returns its exit code."""
+        try:
+            with self.running():
+                return main()
+        except Stopped as stop:
+            print(stop, file=sys.stderr)
+            return stop.exit_code
+
     def _obey(self, signum: int, frame: FrameType | None) -> None:
         del frame
         if self.received is not None and not self._lost:
@@ -163,17 +172,16 @@ def _print_error(
         sys.__excepthook__(kind, error, trace)
 
 
-def run(main: Callable[[], int]) -> int:
-    """Runs a command from its first line to its exit code, which it returns.
+def start(module: str) -> Program:
+    """Starts a program, if the module that asks is one; to be called before its other imports.
 
-    Signals stop it as `Program` says, and it goes on when nothing listens to what it prints.
+    Signals stop it from here on, and it goes on when nobody takes what it prints.
+
+    Args:
+      module: The `__name__` of the module.
     """
-    output.keep_writing()
     program = Program()
-    program.listen()
-    try:
-        with program.running():
-            return main()
-    except Stopped as stop:
-        print(stop, file=sys.stderr)
-        return stop.exit_code
+    if module == "__main__":
+        output.keep_writing()
+        program.listen()
+    return program

@@ -61,6 +61,7 @@ def find_film(pattern: str) -> Path | None:
 
 
 def _expand(pattern: Path) -> set[str]:
+    pattern = _by_name(pattern)
     if "**" not in pattern.parts:
         return set(glob.glob(str(pattern)))
     at = pattern.parts.index("**")
@@ -71,3 +72,12 @@ def _expand(pattern: Path) -> set[str]:
             subfolders[:] = [name for name in subfolders if not name.startswith(".")]
             found |= _expand(Path(glob.escape(folder), *rest))
     return found
+
+
+def _by_name(pattern: Path) -> Path:
+    """Returns a pattern whose first folders are taken by their names, as far as they exist."""
+    parts = pattern.parts
+    at = 0
+    while at < len(parts) and os.path.isdir(Path(*parts[: at + 1])):
+        at += 1
+    return Path(glob.escape(str(Path(*parts[:at]))), *parts[at:])

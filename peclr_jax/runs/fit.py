@@ -27,7 +27,7 @@ from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.preemption import telling_what_is_saved
-from peclr_jax.training.progress import Progress
+from peclr_jax.training.progress import METRICS, Progress, read_metrics
 from peclr_jax.training.spec import Schedule
 from peclr_jax.training.workdir import locked
 
@@ -88,7 +88,7 @@ def fit(
         data = fingerprint(spec.data)  # for which all processes open the data
         if jax.process_index() == 0:
             described = provenance.describe(specs.to_dict(spec), data)
-            progress.log(provenance.keep(workdir, described))
+            progress.log(provenance.keep(workdir, described, progress.note))
 
         def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
             return measure(_variables(state), step, progress)
@@ -158,9 +158,9 @@ def conclude(
       look: A sentence on what to look at.
     """
     seconds = time.perf_counter() - began
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    records, _ = read_metrics(workdir / METRICS)
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
+    steps, values = np.asarray(losses, np.float64).reshape(-1, 2).T
     figures.save(charts.curve(steps, values, "loss"), workdir / "loss.png")
     with files.writing(workdir / SUMMARY) as file:
         json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)
