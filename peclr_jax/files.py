@@ -20,11 +20,9 @@ def misread(path: str | os.PathLike[str], letters: str) -> str:
     found = [letter for letter in letters if letter in text.replace(os.sep, "/")]
     if found:
         return f"{' and '.join(found)} in its path would be taken for a pattern"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "its path is no UTF-8"
-    return ""
+    # Libraries in C++ are told of a path in UTF-8.
+    same = os.fsencode(text) == text.encode(errors="replace")
+    return "" if same else "its path is no UTF-8"
 
 
 @contextmanager

@@ -79,7 +79,7 @@ class MetricsWriter:
             self._flushed = time.monotonic()
 
 
-def read_metrics(path: Path) -> tuple[list[dict[str, float]], int]:
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the records of a `metrics.jsonl`, and the number of lines that are none."""
     found, broken = files.read_json_lines(path)
     records = [
