@@ -83,14 +83,19 @@ def test_a_second_interrupt_does_not_wait(monkeypatch):
     now = iter([0.0, 0.5, 5.0])
     monkeypatch.setattr(preemption.time, "monotonic", lambda: next(now))
     before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(Stopped), stop_signals() as stop:
-        assert stop.requested(1) is None
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.requested(2) == signal.SIGINT
-        os.kill(os.getpid(), signal.SIGINT)  # the same, sent twice
-        assert stop.requested(3) == signal.SIGINT
-        os.kill(os.getpid(), signal.SIGINT)
-        pytest.fail("it was not raised")
+
+    def interrupt_three_times():
+        with stop_signals() as stop:
+            assert stop.requested(1) is None
+            os.kill(os.getpid(), signal.SIGINT)
+            assert stop.requested(2) == signal.SIGINT
+            os.kill(os.getpid(), signal.SIGINT)  # the same, sent twice
+            assert stop.requested(3) == signal.SIGINT
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("it was not raised")
+
+    with pytest.raises(Stopped):
+        interrupt_three_times()
     assert signal.getsignal(signal.SIGINT) == before
 
 
