@@ -4,11 +4,21 @@ Reads the flags and calls `peclr_jax.tasks.<config.task>.run(config, workdir)`.
 
 Exit codes: 0 done; 1 a fault of the program, with its traceback; 2 a mistake in flags, config or
 data, or a fault of the machine, in one sentence; 3 the loss is no longer finite; 4 done, except for
-some of the input; 5 other processes of the run did not start in time; 130 interrupted, state saved;
-134 aborted by JAX because another process of the run is gone (docs/many_hosts.md). SIGTERM, by
-which schedulers stop a program, saves the state and exits with 0: a run is finished when its
-summary.json is there.
+some of the input; 5 other processes of the run did not start in time; 129 the terminal was closed,
+130 Ctrl-C, 143 SIGTERM, of a training with its state saved; 134 aborted by JAX because another
+process of the run is gone (docs/many_hosts.md). SIGTERM and SIGUSR1, by which schedulers stop a
+program, end what the same command goes on with, such as a training, with 0: a run is finished when
+its summary.json is there.
 """
+
+import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, until Ctrl-C is obeyed below
+
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+
+PROGRAM = stopping.start(__name__)
 
 import importlib
 import os
@@ -54,6 +64,8 @@ INITIALIZATION_TIMEOUT = flags.DEFINE_float(
 
 # Tasks that several processes can share.
 SHARED_TASKS = ("pretrain", "finetune")
+# Tasks whose command, run again, goes on where it was stopped.
+RESUMED_TASKS = (*SHARED_TASKS, "demo", "experiment")
 
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
@@ -87,6 +99,7 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
+    PROGRAM.resumes = config.task in RESUMED_TASKS
     workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
     try:
         several = processes.settings(
@@ -104,6 +117,8 @@ def main(argv: list[str]) -> int:
         exit_code = run(config, workdir)
     except BaseException:
         traceback.print_exc()
+    if PROGRAM.received is not None:  # by this process alone; after 0 it would wait for the others
+        exit_code = 128 + PROGRAM.received
     if exit_code:
         processes.fail(exit_code)
     processes.finish()
@@ -122,12 +137,12 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """
     from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
-    from peclr_jax.training.preemption import Preempted
 
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
     try:
-        return task.run(config, workdir) or 0
-    except Preempted as stop:
+        with PROGRAM.running():
+            return task.run(config, workdir) or 0
+    except stopping.Stopped as stop:
         print(stop, file=sys.stderr)
         return stop.exit_code
     except NonFiniteLossError as error:

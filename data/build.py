@@ -1,5 +1,9 @@
 """Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+
+PROGRAM = stopping.start(__name__)
+
 import argparse
 import contextlib
 import importlib
@@ -57,6 +61,10 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
         raise UserError(
             f"{folder} has no configuration {config!r}{nearest(config, configs)}; it has: "
             f"{', '.join(configs) or 'none'}"
+        )
+    if data_dir and (reason := files.misread(data_dir, "*?")):
+        raise UserError(
+            f"records cannot be kept in {data_dir}, because {reason}: choose another data_dir"
         )
     try:
         opened = builder(data_dir=data_dir or None, config=config or None)
@@ -263,4 +271,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.run(main))

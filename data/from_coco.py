@@ -10,6 +10,10 @@ subtracted. The photos must have the size that the file says, as they are seen (
 orientation).
 """
 
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+
+PROGRAM = stopping.start(__name__)
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -45,4 +49,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.run(main))

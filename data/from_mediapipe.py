@@ -15,6 +15,10 @@ the centre of the top-left pixel, "world" metres, x right, y down, z forward; 21
 MediaPipe's order, which is FreiHAND's. The score is how sure MediaPipe is of the side.
 """
 
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+
+PROGRAM = stopping.start(__name__)
+
 import argparse
 import collections
 import sys
@@ -154,4 +158,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.run(main))

@@ -7,6 +7,10 @@ from the edge of its first pixel. Joints of visibility 0 are unknown; without vi
 that are negative, or 0 0. A photo without a text file shows no hand, as YOLO has it.
 """
 
+from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+
+PROGRAM = stopping.start(__name__)
+
 import argparse
 import sys
 from collections.abc import Sequence
@@ -56,4 +60,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(PROGRAM.run(main))

@@ -1,11 +1,28 @@
 """Files that are whole or absent, however a run ends."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+
+def misread(path: str | os.PathLike[str], letters: str) -> str:
+    """Returns why libraries would take a path for another than it is, "" if they would not.
+
+    Args:
+      path: Made absolute here, for the current folder is a part of it.
+      letters: What has a meaning to the library.
+    """
+    text = os.path.abspath(path)
+    found = [letter for letter in letters if letter in text.replace(os.sep, "/")]
+    if found:
+        return f"{' and '.join(found)} in its path would be taken for a pattern"
+    # Libraries in C++ are told of a path in UTF-8.
+    same = os.fsencode(text) == text.encode(errors="replace")
+    return "" if same else "its path is no UTF-8"
 
 
 @contextmanager
@@ -42,6 +59,28 @@ def _replacing(path: Path, mode: str, **settings: str) -> Iterator[Any]:
         unfinished.unlink(missing_ok=True)
         raise
     os.replace(unfinished, path)
+
+
+def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Reads a file that has one JSON object a line.
+
+    Args:
+      path: The file; one that is not there has no lines.
+
+    Returns:
+      The objects, and the number of lines that are none, as a power cut or a full disk leave them.
+    """
+    records, broken = [], 0
+    for line in path.read_bytes().splitlines() if path.exists() else ():
+        try:
+            record = json.loads(line.decode())
+        except (ValueError, RecursionError):
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif line.strip():
+            broken += 1
+    return records, broken
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 import pytest
 
-from peclr_jax.files import write_bytes, writing, writing_folder
+from peclr_jax.files import misread, read_json_lines, write_bytes, writing, writing_folder
 
 
 def test_a_file_is_whole_or_absent(tmp_path):
@@ -40,3 +40,33 @@ def test_files_are_not_written_through_links(tmp_path):
     write_bytes(tmp_path / "b.json", b"{}")
     assert outside.read_text() == "precious"
     assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"{", b'{"step": 3, "lo', b"\0" * 40, b'{"a": "\xff"}', b"[]", b"3", b"null", b"[" * 10**5],
+)
+def test_lines_that_are_no_objects_are_counted(tmp_path, broken):
+    path = tmp_path / "lines.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + broken + b'\n\n{"a": "\xc3\xa9\xe2\x80\xa8"}\r\n' + broken)
+    assert read_json_lines(path) == ([{"a": 1}, {"a": "é\u2028"}], 2)
+    assert read_json_lines(tmp_path / "none") == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("try [1]", "[ in its path"),
+        ("a*?", "* and ? in its path"),
+        ("a\\b", "\\ in its path"),
+        ("caf\udce9", "its path is no UTF-8"),
+        ("{a}, b@1 é (2)%20#3", ""),
+    ],
+)
+def test_paths_that_libraries_misread_are_told(tmp_path, name, reason, monkeypatch):
+    folder = tmp_path / name / "run"
+    folder.mkdir(parents=True)
+    assert misread(folder, "*?[\\").startswith(reason)
+    assert bool(misread(folder, "*?[\\")) == bool(reason)
+    monkeypatch.chdir(folder)
+    assert misread(".", "*?[\\").startswith(reason)

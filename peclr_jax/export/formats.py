@@ -25,11 +25,13 @@ class Format(NamedTuple):
       ours: What of the network is written, as our own function.
       write: Writes the network to a folder and reads it again.
       packages: What takes part beside our own packages.
+      patterns: Letters that have a meaning in the path of the folder, and may not be there.
     """
 
     ours: Callable[[Network], ViewFunction]
     write: Callable[[Network, Path], Written]
     packages: tuple[str, ...] = ()
+    patterns: str = ""
 
 
 def formats(batch_size: int) -> dict[FormatName, Format]:
@@ -39,6 +41,8 @@ def formats(batch_size: int) -> dict[FormatName, Format]:
         "torchvision": Format(encoder_of, torch_files.write_torchvision),
         "official": Format(projection_or_poses, torch_files.write_official),
         "safetensors": Format(encoder_of, torch_files.write_safetensors, ("safetensors",)),
-        "saved_model": Format(features_or_poses, compiled.write_saved_model, ("tensorflow",)),
+        "saved_model": Format(
+            features_or_poses, compiled.write_saved_model, ("tensorflow",), patterns="*?[\\"
+        ),
         "stablehlo": Format(features_or_poses, stablehlo, ("tensorflow",)),
     }

@@ -28,7 +28,8 @@ from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.progress import Progress
+from peclr_jax.training.preemption import telling_what_is_saved
+from peclr_jax.training.progress import METRICS, Progress, read_metrics
 from peclr_jax.training.spec import Schedule
 from peclr_jax.training.workdir import locked
 
@@ -45,7 +46,7 @@ def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[Non
                 f"--workdir={workdir} is the folder of the data, --config.data.manual_dir: choose "
                 "another, which may lie inside of it"
             )
-    with locked(workdir), memory_advice.advising(spec):
+    with telling_what_is_saved(workdir), locked(workdir), memory_advice.advising(spec):
         check_resumable(spec, workdir)
         yield
 
@@ -95,7 +96,7 @@ def fit(
         )
         if jax.process_index() == 0:
             described = provenance.describe(specs.to_dict(spec), source.fingerprint)
-            lines, change = provenance.keep(workdir, described)
+            lines, change = provenance.keep(workdir, described, progress.note)
             progress.log(lines)
             if change:
                 progress.note(change)
@@ -168,9 +169,9 @@ def conclude(
       look: A sentence on what to look at.
     """
     seconds = time.perf_counter() - began
-    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    records, _ = read_metrics(workdir / METRICS)
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]
-    steps, values = np.asarray(losses, np.float64).T
+    steps, values = np.asarray(losses, np.float64).reshape(-1, 2).T
     figures.save(charts.curve(steps, values, "loss"), workdir / "loss.png")
     with files.writing(workdir / SUMMARY) as file:
         json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)

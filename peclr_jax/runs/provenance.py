@@ -1,19 +1,18 @@
 """What a run was started with, kept beside its results: enough to start it again."""
 
-import contextlib
 import datetime
 import json
 import os
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from peclr_jax import __version__
+from peclr_jax import __version__, files
 from peclr_jax.versions import ask_git, version_of
 
 FILE = "provenance.jsonl"
@@ -52,16 +51,25 @@ def describe(config: Mapping[str, Any], data: str) -> dict[str, Any]:
     }
 
 
-def keep(workdir: Path, described: Mapping[str, Any]) -> tuple[list[str], str | None]:
-    """Appends a run's start to `FILE`; returns lines to log, and a change of the data to show.
+def keep(
+    workdir: Path, described: Mapping[str, Any], note: Callable[[str], None] = print
+) -> tuple[list[str], str | None]:
+    """Adds a run's start to `FILE`; returns lines to log, and a change of the data to show.
 
     The lines are about this start, and what has changed since the first one.
+
+    Args:
+      workdir: Of the run.
+      described: As `describe` returns it.
+      note: Told of lines that are broken and left out.
     """
     path = workdir / FILE
-    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(described) + "\n")
-    first = _first(before)
+    before, broken = files.read_json_lines(path)
+    if broken:
+        note(f"{path} had {broken} broken line(s), now left out")
+    with files.writing(path) as file:
+        file.writelines(json.dumps(start) + "\n" for start in (*before, described))
+    first = before[0] if before else {}
     changed = {
         name: f"since the run was first started, {name} has changed from {json.dumps(first[name])} "
         f"to {json.dumps(described[name])}"
@@ -90,10 +98,3 @@ def _lines(described: Mapping[str, Any]) -> list[str]:
         f"# data {described['data']}",
         f"# config {json.dumps(described['config'])}",
     ]
-
-
-def _first(lines: list[str]) -> dict[str, Any]:
-    for line in lines:
-        with contextlib.suppress(ValueError, TypeError):  # the process was killed while writing it
-            return dict(json.loads(line))
-    return {}

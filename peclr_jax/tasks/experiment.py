@@ -21,6 +21,7 @@ from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.pages.terminal import say
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
+from peclr_jax.training import restoring
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
 
@@ -47,6 +48,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
     for arm in chosen:
         for training in arm.trainings:
+            restoring.check_writable_name(training.workdir, "--config.networks_dir")
             training.spec.check_devices(jax.device_count())
     open_evaluation_data(spec)
     for arm in chosen:

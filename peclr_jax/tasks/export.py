@@ -78,6 +78,10 @@ def export(spec: ExportSpec, workdir: Path) -> Report:
             "--workdir"
         )
     kind = formats(spec.batch_size)[spec.format]
+    if kind.patterns and (reason := files.misread(folder, kind.patterns)):
+        raise UserError(
+            f"no {spec.format} can be kept in {folder}, because {reason}: choose another --workdir"
+        )
     network = open_network(spec.checkpoint, in_float32=True)
     with files.writing_folder(folder) as unfinished:
         written = kind.write(network, unfinished)

@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import os
-import signal
 import sys
 import webbrowser
 from pathlib import Path
@@ -55,16 +54,13 @@ class ServeSpec(Spec):
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
-    """Serves the page until Ctrl-C or SIGTERM; nothing is written, not even to `workdir`."""
+    """Serves the page until a signal comes; nothing is written, not even to `workdir`."""
     spec = specs.from_config(ServeSpec, config)
-    # The server passes signals on when it has stopped: both are the way to end it, not an error.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         serve(spec)
+    # The server raises signals again when it has stopped: they are the way to end it, not an error.
     except KeyboardInterrupt:
         say("Stopped.")
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def serve(spec: ServeSpec) -> None:

@@ -42,6 +42,7 @@ class Checkpoints:
         Config and results are stored in every checkpoint as JSON: tuples return as lists. A
         checkpoint is due every `save_every` steps, and the newest `keep_last` are kept.
         """
+        restoring.check_writable_name(workdir)
         self._config, self._results = dict(config), dict(results or {})
         self._save_every = save_every
         self._manager = ocp.CheckpointManager(

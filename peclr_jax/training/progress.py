@@ -4,7 +4,7 @@ import datetime
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from peclr_jax import files
 from peclr_jax.devices.memory import memory_in_use
 
+METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 # Flushing waits for the disk, which may be far away.
 _FLUSH_SECONDS = 30.0
@@ -27,16 +28,21 @@ class MetricsWriter:
     """Writes metrics of a run to `workdir/metrics.jsonl` and `workdir/tensorboard`.
 
     Records of steps after `start_step`, which an interrupted run takes again, are dropped from the
-    one and hidden from the other.
+    one and hidden from the other. Lines that are no record are dropped and counted.
+
+    Attributes:
+      broken: How many.
     """
 
     def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
-        folder, path = Path(workdir) / TENSORBOARD, Path(workdir) / "metrics.jsonl"
+        folder, path = Path(workdir) / TENSORBOARD, Path(workdir) / METRICS
         folder.mkdir(parents=True, exist_ok=True)
-        kept = _read(path, start_step)
+        records, self.broken = read_metrics(path)
         with files.writing(path) as file:
-            file.writelines(json.dumps(record) + "\n" for record in kept)
-        self._lines = path.open("a", buffering=1)
+            file.writelines(
+                json.dumps(record) + "\n" for record in records if record["step"] <= start_step
+            )
+        self._lines = path.open("a", buffering=1, encoding="utf-8")
         # Imported here, so that a training step can be timed without it.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
@@ -73,15 +79,18 @@ class MetricsWriter:
             self._flushed = time.monotonic()
 
 
-def _read(path: Path, last_step: int) -> list[dict[str, Any]]:
-    """Reads the records up to a step; a line that a killed process left incomplete is dropped."""
-    records = []
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        with suppress(ValueError, KeyError, TypeError):
-            record = json.loads(line)
-            if record["step"] <= last_step:
-                records.append(record)
-    return records
+def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Returns the records of a `metrics.jsonl`, and the number of lines that are none."""
+    found, broken = files.read_json_lines(path)
+    records = [
+        record for record in found if "step" in record and all(map(_is_number, record.values()))
+    ]
+    return records, broken + len(found) - len(records)
+
+
+def _is_number(value: Any) -> bool:
+    # No integer is beyond what a float holds: a broken line may be.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**63)
 
 
 class Progress:
@@ -126,6 +135,8 @@ class Progress:
         self._started, self._last, self._waited = time.perf_counter(), None, 0.0
         if jax.process_index() == 0:
             self._writer = MetricsWriter(self._workdir, start_step)
+            if broken := self._writer.broken:
+                self.note(f"{self._workdir / METRICS} had {broken} broken line(s), now left out")
         if self._console.is_terminal:
             self._bar = Bar(
                 TextColumn("step"),
@@ -218,5 +229,8 @@ class Progress:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         if jax.process_index() == 0:
             self._workdir.mkdir(parents=True, exist_ok=True)
-            with (self._workdir / "train.log").open("a") as file:
+            # Names of files may hold bytes that are no text.
+            with (self._workdir / "train.log").open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 file.write(line + "\n")

@@ -1,6 +1,7 @@
 """Checkpoints found by path, checked and restored."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -10,10 +11,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from peclr_jax import trees
+from peclr_jax import files, trees
 from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 
 DIRECTORY = "checkpoints"
+
+# Orbax finds files by `glob`, and TensorStore takes a backslash for a slash.
+_PATTERNS = "*?[\\"
 
 Path = str | os.PathLike[str]
 State = TypeVar("State")
@@ -21,6 +25,20 @@ State = TypeVar("State")
 
 class DamagedCheckpointError(UserError):
     """A checkpoint that lacks files, or some of whose files have changed."""
+
+
+def check_writable_name(workdir: Path, option: str = "--workdir") -> None:
+    """Refuses a run's directory below which checkpoints would be written that cannot be read.
+
+    Args:
+      workdir: The directory.
+      option: That names it.
+    """
+    if reason := files.misread(workdir, _PATTERNS):
+        raise UserError(
+            f"no checkpoint can be kept in {os.path.abspath(workdir)}, because {reason}: choose "
+            f"another {option}"
+        )
 
 
 def find(path: Path) -> epath.Path:
@@ -44,6 +62,11 @@ def find(path: Path) -> epath.Path:
     return found[max(found)]
 
 
+def latest_step(workdir: Path) -> int | None:
+    """Returns the step of a run's newest checkpoint, `None` if there is none."""
+    return max(_by_step(absolute(workdir) / DIRECTORY), default=None)
+
+
 def restore_run_config(workdir: Path) -> dict[str, Any] | None:
     """Restores the config of a run from its newest whole checkpoint, `None` if there is none."""
     for _, directory in sorted(_by_step(absolute(workdir) / DIRECTORY).items(), reverse=True):
@@ -65,9 +88,9 @@ def restore_results(path: Path) -> dict[str, Any]:
 
 
 def _restore_json(directory: epath.Path, item: str) -> dict[str, Any]:
-    with _reading(directory) as reader:
+    with _reading(directory) as (reader, plain):
         args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
-        found = reader.restore(directory, args=args)[item]
+        found = reader.restore(plain, args=args)[item]
         if not isinstance(found, dict):
             raise TypeError(f"its {item} is no object")
         return found
@@ -76,15 +99,15 @@ def _restore_json(directory: epath.Path, item: str) -> dict[str, Any]:
 def restore_params(path: Path) -> dict[str, Any]:
     """Restores a model's "params" and "batch_stats" as NumPy arrays, and no optimizer's state."""
     directory = find(path)
-    with _reading(directory) as reader:
-        saved = reader.metadata(directory).item_metadata["state"].tree
+    with _reading(directory) as (reader, plain):
+        saved = reader.metadata(plain).item_metadata["state"].tree
         target = {name: saved[name] for name in ("params", "batch_stats")}
         args = ocp.args.PyTreeRestore(
             item=target,
             restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), target),
             partial_restore=True,
         )
-        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+        return reader.restore(plain, args=ocp.args.Composite(state=args)).state
 
 
 def restore_state(path: Path, target: State) -> State:
@@ -97,8 +120,8 @@ def restore_state(path: Path, target: State) -> State:
       DamagedCheckpointError: If files are missing or not as they were written.
     """
     directory = find(path)
-    with _reading(directory) as reader:
-        saved = reader.metadata(directory).item_metadata["state"].tree
+    with _reading(directory) as (reader, plain):
+        saved = reader.metadata(plain).item_metadata["state"].tree
         if difference := trees.first_difference(saved, target):
             name, found, wanted = difference
             raise UserError(
@@ -109,12 +132,12 @@ def restore_state(path: Path, target: State) -> State:
         args = ocp.args.PyTreeRestore(
             item=abstract, restore_args=ocp.checkpoint_utils.construct_restore_args(abstract)
         )
-        return reader.restore(directory, args=ocp.args.Composite(state=args)).state
+        return reader.restore(plain, args=ocp.args.Composite(state=args)).state
 
 
 @contextmanager
-def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
-    """Yields a reader, any error of which means that the files are damaged.
+def _reading(directory: epath.Path) -> Iterator[tuple[ocp.Checkpointer, epath.Path]]:
+    """Yields a reader and what to read, any error of which means that the files are damaged.
 
     Orbax and TensorStore raise errors of any kind, even a bare Exception. A fault of the machine
     leaves open whether the files are whole, and is raised as it is.
@@ -125,8 +148,8 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
         results=ocp.JsonCheckpointHandler(),
     )
     try:
-        with ocp.Checkpointer(handler) as reader:
-            yield reader
+        with _plain(directory) as plain, ocp.Checkpointer(handler) as reader:
+            yield reader, plain
     except (UserError, MemoryError, jax.errors.JaxRuntimeError):
         raise  # of this run or machine, not of the files
     except Exception as error:
@@ -137,6 +160,18 @@ def _reading(directory: epath.Path) -> Iterator[ocp.Checkpointer]:
             f"the checkpoint {directory} is damaged ({reason}): copy it again from its source, or "
             "use that of another step"
         ) from error
+
+
+@contextmanager
+def _plain(directory: epath.Path) -> Iterator[epath.Path]:
+    """Yields a path to a directory that Orbax reads as it is meant, by way of a link if need be."""
+    if "://" in str(directory) or not files.misread(directory, _PATTERNS):
+        yield directory
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = epath.Path(folder) / directory.name
+        os.symlink(directory, link, target_is_directory=True)
+        yield link
 
 
 def _by_step(root: epath.Path) -> dict[int, epath.Path]:

@@ -149,7 +149,7 @@ def fit(
       most_skipped: Steps that `train_step` may skip from here to the end of the run.
 
     Raises:
-      Preempted: If SIGTERM or SIGINT came; the state is saved.
+      Preempted: If a signal asked to stop; the state is saved.
       NonFiniteLossError: As `Watch` says, at reports and before saving; the state is not saved.
       LostDataError: If a batch could not be read; the state is saved.
       OutOfDeviceMemoryError: If the step does not fit into the device's memory.

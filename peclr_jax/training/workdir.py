@@ -13,6 +13,7 @@ from jax.experimental import multihost_utils
 
 from peclr_jax import outputs
 from peclr_jax.errors import MachineError, UserError
+from peclr_jax.training import restoring
 
 # Errors of file systems that have no locks; there nobody is refused.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -25,6 +26,7 @@ def locked(workdir: Path) -> Iterator[None]:
     The lock is the operating system's: it ends with the process, however that ends. Process 0
     holds it for all processes of a run, which must see the same directory.
     """
+    restoring.check_writable_name(workdir)
     lock = FileLock(workdir / ".lock", timeout=0, fallback_to_soft=False)
     try:
         if jax.process_index() == 0:
@@ -41,11 +43,11 @@ def _acquire(lock: FileLock, workdir: Path) -> None:
         outputs.mark(workdir)
         with suppress(NotImplementedError):
             lock.acquire()
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
     except Timeout:
         named = "of which nothing is known"
         with suppress(OSError):
-            named = holder.read_text()
+            named = holder.read_text("utf-8", errors="replace")
         raise UserError(
             f"{workdir} is being used by another run ({named}): wait until it ends, or choose "
             "another --workdir"

@@ -376,3 +376,16 @@ def test_an_archive_is_checked_and_nothing_stays(raw, tmp_path, capsys):
 
 def test_no_tilde_of_a_stranger(refused):
     refused("~nobody-of-that-name/x", "is not there")
+
+
+@pytest.mark.parametrize("name", ["a**b", "what?", "caf\udce9"])
+def test_a_folder_that_would_be_taken_for_a_pattern_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match=r"records cannot be kept in .* choose another data_dir"):
+        build.make_builder("image_folder", tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["try [1]", "{a}, b@2"])
+def test_other_folders_hold_records(tmp_path, name):
+    builder = build.make_builder("image_folder", tmp_path / name)
+    build.prepare(builder, DATA / "image_folder" / "dummy_data")
+    assert len(builder.as_data_source(split="train"))

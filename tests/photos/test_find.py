@@ -167,3 +167,19 @@ def test_a_film_is_told_from_images(folder):
         find_film(str(folder / "*.mp4"))
     with pytest.raises(FileNotFoundError, match="is not there"):
         find_film(str(folder / "d.mp4"))
+
+
+@pytest.mark.parametrize("name", ["album [2]", "a*", "what?", "[!a]"])
+def test_folders_that_exist_are_no_patterns(tmp_path, name):
+    folder = tmp_path / name
+    (folder / "more").mkdir(parents=True)
+    for place in (folder, folder / "more"):
+        (place / "hand [1].jpg").touch()
+    (tmp_path / "album 2").mkdir()
+    (tmp_path / "album 2" / "other.jpg").touch()
+    first, second = folder / "hand [1].jpg", folder / "more" / "hand [1].jpg"
+    assert find_images(str(folder)) == [first]
+    assert find_images(str(first)) == [first]
+    assert find_images(f"{folder}/*.jpg") == [first]
+    assert find_images(f"{folder}/*/h*") == [second]
+    assert find_images(f"{folder}/**") == [first, second]

@@ -79,3 +79,11 @@ def test_checkpoints_of_no_network(tmp_path):
     run = save(tmp_path / "run", {"task": "knitting"}, {"params": {"a": np.zeros(1)}})
     with pytest.raises(ValueError, match="is a checkpoint of the task 'knitting'"):
         export.run(configure(run), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["out [1]", "a*", "back\\slash", "caf\udce9"])
+def test_a_folder_that_tensorflow_takes_for_a_pattern_is_refused(tmp_path, name):
+    spec = export.ExportSpec(checkpoint="released", format="saved_model")
+    with pytest.raises(ValueError, match=r"no saved_model can be kept in .*: choose another"):
+        export.export(spec, tmp_path / name)
+    assert not list(tmp_path.iterdir())

@@ -142,7 +142,18 @@ def test_a_real_photo_is_answered(photo, finetuned):
     json.dumps(answer, allow_nan=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.fixture
+def interrupting():
+    """Handlers that raise, as those of a whole program do."""
+    numbers = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    before = {n: signal.signal(n, signal.default_int_handler) for n in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("interrupting")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_it_without_an_error(finder, tmp_path, monkeypatch, number):
     """In this process: the handlers that are set are those that count."""
     config = specs.to_config(ServeSpec(checkpoint="a run", port=0, open_browser=False))

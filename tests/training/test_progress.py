@@ -58,6 +58,28 @@ def test_metrics_of_steps_taken_again_are_dropped(tmp_path):
     assert steps(tmp_path) == [1, 2, 3, 4]
 
 
+def test_broken_lines_are_left_out_and_counted(tmp_path, capsys):
+    whole = ['{"step": 1, "loss": 2.0}', '{"step": 2, "loss": NaN}']
+    broken = [
+        *('{"step": 2', "\0\0\0", "[1]", '"step"', '{"loss": 1.0}', '{"step": "1"}'),
+        *('{"step": 1, "loss": null}', '{"step": true}', '{"step": 1, "loss": 1' + "0" * 400 + "}"),
+    ]
+    (tmp_path / "metrics.jsonl").write_bytes("\n".join([*broken, *whole]).encode() + b"\n\xff{")
+    progress = Progress(tmp_path, total_steps=4, images_per_step=8, log_every=2)
+    with progress.running(2):
+        progress.report(3, {"loss": 1.0})
+    assert steps(tmp_path) == [1, 2, 3]
+    assert "metrics.jsonl had 10 broken line(s), now left out" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert "10 broken line(s)" in (tmp_path / "train.log").read_text()
+
+
+def test_the_log_takes_names_that_are_no_text(tmp_path):
+    Progress(tmp_path, total_steps=1, images_per_step=8).log(["caf\udce9 é"])
+    assert (tmp_path / "train.log").read_text("utf-8") == "caf\\udce9 é\n"
+
+
 def test_the_wall_clock_may_jump(tmp_path, whole, monkeypatch):
     """Only dates in the logs come from it: not rates, not the order of steps."""
     real, offset = time.time, [0.0]

@@ -1,12 +1,14 @@
 """What a damaged checkpoint does to a run: the message, and that nothing is lost."""
 
 import errno
+import shutil
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.failures import explain
 from peclr_jax.training.restoring import (
@@ -87,3 +89,17 @@ def test_the_config_is_that_of_the_newest_whole_checkpoint(tmp_path):
     (tmp_path / "checkpoints/2/config/metadata").write_text("{")
     assert restore_run_config(tmp_path) == {"a": 1}
     assert restore_run_config(tmp_path / "none") is None
+
+
+@pytest.mark.parametrize("name", ["try [1]", "[ab]", "a**b", "what?", "back\\slash", "caf\udce9"])
+def test_a_checkpoint_is_read_from_where_none_may_be_written(tmp_path, name):
+    state = {"params": {"w": jnp.arange(3.0)}, "batch_stats": {}}
+    with Checkpoints(tmp_path / "run", {"a": 1}, save_every=1) as checkpoints:
+        checkpoints.save(1, state)
+    copied = tmp_path / name
+    shutil.copytree(tmp_path / "run", copied)
+    assert_equal(restore_params(copied)["params"]["w"], state["params"]["w"])
+    assert_equal(restore_state(copied, state)["params"]["w"], state["params"]["w"])
+    assert restore_run_config(copied) == {"a": 1}
+    with pytest.raises(UserError, match="no checkpoint can be kept in"):
+        Checkpoints(copied, {}, save_every=1)

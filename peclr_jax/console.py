@@ -1,0 +1,62 @@
+"""Standard output and error that never end a program: its work is worth more than its words."""
+
+import io
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+
+def keep_writing() -> None:
+    """Makes `sys.stdout` and `sys.stderr` take everything, whatever becomes of what is behind them.
+
+    To be called before anything is opened or printed. What a closed pipe or a full disk does not
+    take is lost. What the encoding cannot express is written with backslashes.
+    """
+    _fill_closed()
+    sys.stdout = _forgiving(sys.stdout, 1)
+    sys.stderr = _forgiving(sys.stderr, 2)
+
+
+class _Forgiving(io.RawIOBase):
+    """Writes to a file descriptor what it takes."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, content: "bytes | memoryview") -> int:  # type: ignore[override]
+        rest = memoryview(content)
+        with suppress(OSError):
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        return len(content)
+
+
+def _forgiving(stream: TextIO | None, descriptor: int) -> TextIO:
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Forgiving(descriptor)),  # type: ignore[type-var]
+        encoding=stream.encoding if stream else "utf-8",
+        errors="backslashreplace",
+        line_buffering=True,
+    )
+
+
+def _fill_closed() -> None:
+    """Opens the standard descriptors that are closed.
+
+    The first file to be opened would get their numbers, and with them whatever libraries print.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
