@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
+from peclr_jax import outputs
 from peclr_jax.errors import MachineError, UserError, is_machine_fault
 
 # Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
@@ -55,6 +56,7 @@ def unpacked(
         # Another process may have been faster.
         if not target.is_dir():
             os.replace(content, target)
+    outputs.mark(folder.parent)
     return target
 
 

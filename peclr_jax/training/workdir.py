@@ -11,6 +11,7 @@ import jax
 from filelock import FileLock, Timeout
 from jax.experimental import multihost_utils
 
+from peclr_jax import outputs
 from peclr_jax.errors import MachineError, UserError
 
 # Errors of file systems that have no locks; there nobody is refused.
@@ -37,7 +38,7 @@ def locked(workdir: Path) -> Iterator[None]:
 def _acquire(lock: FileLock, workdir: Path) -> None:
     holder = workdir / ".lock.holder"
     try:
-        workdir.mkdir(parents=True, exist_ok=True)
+        outputs.mark(workdir)
         with suppress(NotImplementedError):
             lock.acquire()
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from data import archives
+from peclr_jax.outputs import is_own_output
 from tests.data.breakages import HTML
 from tests.data.records import DATA, read
 
@@ -47,6 +48,7 @@ def test_archives_are_merged_without_the_folder_around_them(unpacked, tmp_path):
     folder = unpacked("HANDS.zip", "ABSENT.zip", "MORE.zip")
     assert tree(folder) == {"a/1.txt": b"one", "a/2.txt": b"two", "b.txt": b"new"}
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert is_own_output(folder.parents[1])
 
 
 def test_the_same_archive_is_unpacked_once_and_another_one_again(unpacked, tmp_path):

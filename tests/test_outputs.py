@@ -1,0 +1,69 @@
+"""Folders of ours are told from those of photos, whichever command or version wrote them."""
+
+import pytest
+
+from peclr_jax import outputs
+from peclr_jax.outputs import is_own_output
+from peclr_jax.training.workdir import locked
+
+
+def test_marked_folder_is_ours(tmp_path):
+    outputs.mark(tmp_path / "runs" / "one")
+    outputs.mark(tmp_path / "runs" / "one")  # a run that resumes
+    assert is_own_output(tmp_path / "runs" / "one")
+    assert not is_own_output(tmp_path / "runs")
+    (tmp_path / "runs" / "one" / outputs.MARK).unlink()
+    assert not is_own_output(tmp_path / "runs" / "one")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["provenance.jsonl", "views.png"],
+        ["predictions.json", "index.html", "overlays/hand.jpg"],
+        ["dataset_info.json", "features.json"],
+        ["metrics.json", "pck.png", "best.png"],
+        ["results.json", "results.md"],
+    ],
+)
+def test_folder_of_an_earlier_version_is_ours(tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert is_own_output(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names", [[], ["hand.jpg"], ["labels.json", "hand.jpg"], ["index.html", "metrics.json"]]
+)
+def test_folder_of_a_user_is_not(tmp_path, names):
+    for name in names:
+        (tmp_path / name).touch()
+    assert not is_own_output(tmp_path)
+
+
+def test_file_and_absent_folder_are_not(tmp_path):
+    (tmp_path / "file").touch()
+    assert not is_own_output(tmp_path / "file")
+    assert not is_own_output(tmp_path / "absent")
+
+
+def test_training_marks_its_workdir(tmp_path):
+    with locked(tmp_path / "run"):
+        assert is_own_output(tmp_path / "run")
+
+
+@pytest.mark.parametrize("mark", [outputs.MARK, "provenance.jsonl", ".lock.holder"])
+@pytest.mark.parametrize("name", ["overlays", "tensorboard"])
+def test_pictures_among_the_photos_are_ours(tmp_path, mark, name):
+    # --workdir is the folder of the photos itself.
+    (tmp_path / mark).touch()
+    for folder in (name, "holiday"):
+        (tmp_path / folder).mkdir()
+    assert is_own_output(tmp_path / name)
+    assert not is_own_output(tmp_path / "holiday")
+
+
+def test_folder_of_photos_may_be_called_as_ours(tmp_path):
+    (tmp_path / "overlays").mkdir()
+    assert not is_own_output(tmp_path / "overlays")
