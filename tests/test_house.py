@@ -15,12 +15,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # A module imports from its own floor or from below.
 FLOORS = {
-    0: ("hands", "geometry", "views", "specs", "files", "errors", "outputs", "trees", "versions"),
+    0: (
+        "hands",
+        "geometry",
+        "views",
+        "specs",
+        "files",
+        "errors",
+        "outputs",
+        "places",
+        "trees",
+        "versions",
+    ),
     1: ("models", "objectives", "synthetic", "devices", "photos", "weights"),
     2: ("training", "data"),
     3: ("input_pipeline", "networks", "pages"),
     4: ("runs", "experiments", "export", "prediction"),
-    5: ("tasks", "loading"),
+    5: ("tasks", "loading", "commandline"),
     6: ("peclr_jax", "configs", "main"),  # peclr_jax: the names that it exports
     7: ("benchmarks",),
 }

@@ -37,7 +37,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     """
     began = time.perf_counter()
     console = Console()
-    if spec.photos is not None and not Path(spec.photos).expanduser().is_dir():
+    if spec.photos is not None and not Path(spec.photos).is_dir():
         raise MissingFileError(
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
             "layout that the recipe's file names"
@@ -46,7 +46,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
     for arm in chosen:
         for training in arm.trainings:
-            training.spec.check_devices(jax.device_count())
+            training.spec.check_devices(jax.device_count(), f"--config.{training.spec.task}")
     open_evaluation_data(spec)
     for arm in chosen:
         for training in arm.trainings:
