@@ -21,6 +21,7 @@ from data.labels.folder import Labels, Photos, open_photos
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 _VALUES = 3 * NUM_JOINTS
 _NO_HAND = f"annotations without {NUM_JOINTS} joints of a hand"
@@ -143,15 +144,15 @@ def _check_sizes(path: Path, sizes: Mapping[str, tuple[int, int]], photos: Photo
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the labels of a folder and returns the exit code."""
     parser = command.make_parser(__doc__)
-    parser.add_argument("annotations", metavar="ANNOTATIONS.json", help="COCO's file")
-    parser.add_argument("folder", metavar="FOLDER", help="where the photos lie")
+    parser.add_argument("annotations", type=argument, metavar="ANNOTATIONS.json", help="its file")
+    parser.add_argument("folder", type=argument, metavar="FOLDER", help="where the photos lie")
     parser.add_argument(
         "--handedness", choices=boxes.HANDEDNESS, default=values.UNKNOWN, help="of all hands"
     )
     command.add_order_and_source(parser)
 
     def convert(flags: argparse.Namespace) -> tuple[Labels, Photos]:
-        path = Path(flags.annotations).expanduser()
+        path = flags.annotations
         labels, sizes = from_file(
             path, handedness=flags.handedness, order=flags.order, source=flags.source
         )

@@ -21,6 +21,7 @@ from data.labels.folder import Labels, Photos, open_photos
 from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 _BEFORE = 5  # class, x, y, width, height
 # Numbers on a line, without a score, to numbers of a joint.
@@ -137,8 +138,8 @@ def _as_sides(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the labels of a folder and returns the exit code."""
     parser = command.make_parser(__doc__)
-    parser.add_argument("labels", metavar="LABELS_DIR", help="where the text files lie")
-    parser.add_argument("folder", metavar="FOLDER", help="where the photos lie")
+    parser.add_argument("labels", type=argument, metavar="LABELS_DIR", help="where the texts lie")
+    parser.add_argument("folder", type=argument, metavar="FOLDER", help="where the photos lie")
     parser.add_argument(
         "--handedness",
         type=_as_sides,
@@ -148,7 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_order_and_source(parser)
 
     def convert(flags: argparse.Namespace) -> tuple[Labels, Photos]:
-        folder = Path(flags.labels).expanduser()
+        folder = flags.labels
         if not folder.is_dir():
             raise MissingFileError(f"{folder} is no folder: name that of the text files")
         photos = open_photos(flags.folder)

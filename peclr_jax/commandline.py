@@ -59,6 +59,8 @@ def explain(error: Exception, file: str) -> str | None:
     if isinstance(error, flags.Error):
         return " ".join(str(error).split())
     if isinstance(error, OSError):
+        if os.path.isfile(file):
+            return f"{file}: {str(error).splitlines()[-1].strip()}"
         recipes = _PACKAGE.parent / "configs"
         return f"--config={file} cannot be read; the recipes are in {recipes}"
     if isinstance(error, AttributeError | KeyError):

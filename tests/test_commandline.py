@@ -23,7 +23,7 @@ def test_only_paths_of_recipes_are_changed(home):
     assert commandline.with_home("--config=~/a.py:b") == f"--config={home}/a.py:b"
     for argument in ("--config=a.py", "--config.images=~/x", "main.py", "~/x"):
         assert commandline.with_home(argument) == argument
-    with pytest.raises(UserError, match="--config is '~nobody-here/a.py', but the user"):
+    with pytest.raises(UserError, match=r"--config is '~nobody-here/a.py', but the user"):
         commandline.with_home("--config=~nobody-here/a.py")
 
 
