@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import ELSEWHERE, Between, Fraction, NonNegativeFloat, Spec
+from peclr_jax.specs import ELSEWHERE, Between, Fraction, Spec
 from peclr_jax.views.color import ChannelOrder
 
 Range = tuple[float, float]
@@ -68,7 +68,7 @@ class ViewSpec(Spec):
 
     noise: bool = False
     noise_probability: Fraction = 0.5
-    noise_deviation: NonNegativeFloat = 25.0
+    noise_deviation: Annotated[float, Between(0, 255)] = 25.0
 
     sobel: bool = False
     sobel_probability: Fraction = 0.5
