@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import specs
+from peclr_jax import outputs, specs
 from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
@@ -47,6 +47,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     for arm in chosen:
         for training in arm.trainings:
             training.spec.check_devices(jax.device_count(), f"--config.{training.spec.task}")
+    with outputs.owned(Path(spec.networks_dir), "--config.networks_dir"):
+        pass  # whether it can be one, before anything is trained
     open_evaluation_data(spec)
     for arm in chosen:
         for training in arm.trainings:

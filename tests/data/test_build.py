@@ -175,5 +175,15 @@ def test_records_that_exist_are_listed(records, raw, capsys):
     assert f"are of other files, {FREIHAND}: delete" in capsys.readouterr().err
 
 
-def test_no_tilde_of_a_stranger(refused):
-    refused("~nobody-of-that-name/x", "is not there")
+def test_no_tilde_of_a_stranger(capsys):
+    with pytest.raises(SystemExit) as stop:
+        build.main(["freihand", "--manual_dir=~nobody-of-that-name/x"])
+    assert stop.value.code == 2
+    assert "'~nobody-of-that-name/x', but the user" in capsys.readouterr().err
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch, capsys):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert build.main(["freihand", f"--manual_dir={DATA / 'freihand/dummy_data'}"]) == 2
+    assert "no home folder to keep the records of freihand in" in capsys.readouterr().err
+    assert not os.path.exists("~")
