@@ -81,14 +81,14 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         fail(f"the argument {argv[1]!r} belongs to no flag; flags are written --NAME=VALUE")
-    from peclr_jax import commandline
+    from peclr_jax import places
     from peclr_jax.devices import backend
     from peclr_jax.errors import UserError
 
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
     try:
-        folder = commandline.read_place("--workdir", WORKDIR.value or "")
+        folder = places.named("--workdir", WORKDIR.value or "")
         workdir = Path(folder or Path("runs", default_name()))
         if DETERMINISTIC.value:
             backend.ask_for_determinism()

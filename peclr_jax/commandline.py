@@ -16,18 +16,10 @@ _PACKAGE = Path(__file__).resolve().parent
 _CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
 
 
-def read_place(flag: str, text: str) -> str:
-    """Returns the path that a flag names, in which `~` is the home folder."""
-    try:
-        return places.expanded(text)
-    except UserError as error:
-        raise UserError(f"{flag} {error}") from None
-
-
 def with_home(argument: str) -> str:
     """Returns an argument; in that of the recipe's file, which absl reads, `~` is the home."""
     found = _CONFIG.fullmatch(argument)
-    return found[1] + read_place("--config", found[2]) if found else argument
+    return found[1] + places.named("--config", found[2]) if found else argument
 
 
 def config_file(argv: Sequence[str]) -> str:

@@ -29,6 +29,14 @@ def expanded(text: str) -> str:
     return path
 
 
+def named(name: str, text: str) -> str:
+    """Returns what `expanded` does, with the path's name in its errors: "--workdir"."""
+    try:
+        return expanded(text)
+    except UserError as error:
+        raise UserError(f"{name} {error}") from None
+
+
 def argument(text: str) -> Path:
     """Returns the path that an argument of a command names; for `argparse`, as `type`."""
     try:

@@ -137,6 +137,25 @@ def test_only_what_decides_the_result_is_a_runs_identity():
     older = specs.to_dict(spec_of("pretrain"))
     del older["optimizer"]["skip_nonfinite"], older["profile"]
     assert identity(older) == identity_of()
+    # A place as the user wrote it, which earlier versions kept so.
+    older["init"]["torch_checkpoint"] = "~/weights.pth"
+    assert identity(older) == identity_of(**{"init.torch_checkpoint": "~/weights.pth"})
+
+
+@pytest.mark.parametrize("epochs", [26.0, 25.999, 13.0, 1.0, 0.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 1000])
+def test_a_warmup_is_shorter_than_its_run_or_refused(epochs, steps):
+    change = {"num_epochs": 26.0, "num_steps": steps, "optimizer.warmup_epochs": epochs}
+    if epochs == 26:
+        with pytest.raises(UserError, match=r"--config\.optimizer\.warmup_epochs is 26, not less"):
+            spec_of("pretrain", **change)
+    else:
+        assert spec_of("pretrain", **change).schedule(None, 1.0).total_steps == steps
+
+
+def test_a_run_of_more_steps_than_can_be_counted_is_refused():
+    with pytest.raises(UserError, match=r"--config\.num_epochs=1e\+09 makes a run of"):
+        spec_of("pretrain", num_epochs=1e9).schedule(1000, 1.0)
 
 
 @pytest.mark.parametrize(
