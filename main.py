@@ -20,6 +20,7 @@ from peclr_jax import stopping  # which imports little; the rest is imported wit
 
 PROGRAM = stopping.start(__name__)
 
+import contextlib
 import importlib
 import os
 import sys
@@ -36,8 +37,8 @@ CONFIG = config_flags.DEFINE_config_file(
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of checkpoints, logs and pictures. Default: runs/FILE, after the recipe's file, or "
-    "runs/FILE_RECIPE if a recipe is named.",
+    "Folder of checkpoints, logs and pictures. Default: runs/FILE in the current folder, after the "
+    "recipe's file, or runs/FILE_RECIPE if a recipe is named.",
 )
 
 CACHE_DIR = flags.DEFINE_string(
@@ -66,6 +67,7 @@ INITIALIZATION_TIMEOUT = flags.DEFINE_float(
 SHARED_TASKS = ("pretrain", "finetune")
 # Tasks whose command, run again, goes on where it was stopped.
 RESUMED_TASKS = (*SHARED_TASKS, "demo", "experiment")
+TASKS_WITHOUT_OUTPUT = ("serve",)
 
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
@@ -90,18 +92,22 @@ def main(argv: list[str]) -> int:
       The exit code.
     """
     if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    from peclr_jax.devices import processes
+        fail(f"the argument {argv[1]!r} belongs to no flag; flags are written --NAME=VALUE")
+    from peclr_jax import places
+    from peclr_jax.devices import backend
     from peclr_jax.errors import UserError
 
-    if DETERMINISTIC.value:
-        ask_for_determinism()
-    keep_compiled_programs(CACHE_DIR.value)
     logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
     config = CONFIG.value
     PROGRAM.resumes = config.task in RESUMED_TASKS
-    workdir = Path(WORKDIR.value or ROOT / "runs" / default_name())
     try:
+        folder = places.named("--workdir", WORKDIR.value or "")
+        workdir = Path(folder or Path("runs", default_name()))
+        if DETERMINISTIC.value:
+            backend.ask_for_determinism()
+        backend.keep_compiled_programs(CACHE_DIR.value)
+        from peclr_jax.devices import processes
+
         several = processes.settings(
             os.environ, COORDINATOR_ADDRESS.value, NUM_PROCESSES.value, PROCESS_ID.value
         )
@@ -135,12 +141,19 @@ def run(config: ConfigDict, workdir: Path) -> int:
     Returns:
       The exit code.
     """
+    from peclr_jax import outputs
+    from peclr_jax.devices import backend
     from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
 
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
+    writes = config.task not in TASKS_WITHOUT_OUTPUT
     try:
-        with PROGRAM.running():
+        backend.check_devices()
+        with (
+            PROGRAM.running(),
+            outputs.owned(workdir) if writes else contextlib.nullcontext(),
+        ):
             return task.run(config, workdir) or 0
     except stopping.Stopped as stop:
         print(stop, file=sys.stderr)
@@ -154,30 +167,6 @@ def run(config: ConfigDict, workdir: Path) -> int:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         return 2
-
-
-def keep_compiled_programs(folder: str) -> None:
-    """Makes JAX keep what it compiles, unless its own settings name a place.
-
-    Args:
-      folder: Folder of the compiled programs; "" for none.
-    """
-    import jax
-
-    if folder and jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        compiled = Path(folder).expanduser() / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(compiled))
-        # A start compiles dozens of small programs, which take as long together as a large one.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-def ask_for_determinism() -> None:
-    """Makes XLA leave out sums in an order that depends on timing, and choices by speed.
-
-    To be called before the first use of a device, when XLA reads its flags.
-    """
-    given = os.environ.get("XLA_FLAGS", "")
-    os.environ["XLA_FLAGS"] = f"{given} --xla_gpu_deterministic_ops=true".strip()
 
 
 def default_name() -> str:
@@ -206,25 +195,44 @@ def parse_flags(argv: list[str]) -> list[str]:
     Returns:
       The program and the arguments that are no flags.
     """
-    try:
-        rest = flags.FLAGS(argv)
-        if CONFIG.value is None:
-            fail("name a recipe: --config=configs/pretrain.py")
-        _ = CONFIG.value.task  # a file that could not be loaded says so at the first use
-        return rest
-    except (AttributeError, KeyError) as error:
-        # ml_collections knows the nearest name, and quotes its sentence twice over.
-        sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
-        fail(f"--config has no field {sentence.strip(chr(34))}")
-    except flags.Error as error:
-        from peclr_jax.errors import UserError, chain
+    from peclr_jax import commandline
+    from peclr_jax.devices import backend
 
-        # absl and ml_collections raise their own errors, with tracebacks in them, after a recipe's.
-        mistakes = [cause for cause in chain(error) if isinstance(cause, UserError)]
-        fail(str(mistakes[-1] if mistakes else error))
-    except OSError:
-        named = next((a for a in argv if a.startswith("--config=")), "--config")
-        fail(f"{named} cannot be read; the recipes are in {ROOT / 'configs'}")
+    try:
+        backend.start()
+        rest = flags.FLAGS([commandline.with_home(argument) for argument in argv])
+        # A file that could not be loaded says so at the first use.
+        check_config(CONFIG.value, commandline.config_file(argv))
+        return rest
+    except Exception as error:
+        sentence = commandline.explain(error, commandline.config_file(argv))
+        if sentence is None:
+            raise
+        fail(sentence)
+
+
+def check_config(config: object, file: str) -> None:
+    """Checks that a recipe's file gave a config of one of the tasks.
+
+    Args:
+      config: What the file gave; None if none was named.
+      file: The file.
+    """
+    from peclr_jax.errors import UserError, nearest
+
+    if config is None:
+        raise UserError("name a recipe: --config=configs/pretrain.py")
+    if not isinstance(config, ConfigDict):
+        getattr(config, "task", None)  # raises what a file that could not be loaded has raised
+        raise UserError(
+            f"get_config() of {file} returns {type(config).__name__}: have it return an "
+            "ml_collections.ConfigDict"
+        )
+    task = config.get("task")
+    tasks = sorted(path.stem for path in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py"))
+    if task not in tasks:
+        known = ", ".join(tasks)
+        raise UserError(f"--config.task is {task!r}, none of {known}{nearest(str(task), tasks)}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rich.table import Table
 from benchmarks.harness import Benchmark, Spread, rows
 from benchmarks.machine import environment, same_machine
 from peclr_jax import files
+from peclr_jax.places import argument
 from peclr_jax.versions import ROOT, ask_git
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -192,7 +193,7 @@ def run_alone(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--toy", action="store_true", help="the smallest sizes: does it run?")
-    parser.add_argument("--output", type=Path, help="JSON file to write; none by default")
+    parser.add_argument("--output", type=argument, help="JSON file to write; none by default")
     add_flags(parser, toy if "--toy" in sys.argv else defaults)
     given = vars(parser.parse_args())
     output = given.pop("output")

@@ -30,6 +30,7 @@ from peclr_jax.errors import (
     is_machine_fault,
     nearest,
 )
+from peclr_jax.places import argument
 
 DATA_SETS = (
     "freihand",
@@ -61,6 +62,11 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
         raise UserError(
             f"{folder} has no configuration {config!r}{nearest(config, configs)}; it has: "
             f"{', '.join(configs) or 'none'}"
+        )
+    if not (data_dir or os.environ.get("TFDS_DATA_DIR")) and os.path.expanduser("~") == "~":
+        raise UserError(
+            f"this user has no home folder to keep the records of {folder} in: name a folder by "
+            "--config.data.data_dir, or by --data_dir of data.build"
         )
     if data_dir and (reason := files.misread(data_dir, "*?")):
         raise UserError(
@@ -245,8 +251,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prepares the data set that the arguments name and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help=f"one of {', '.join(DATA_SETS)}, or NAME/CONFIG")
-    parser.add_argument("--manual_dir", help="where the raw files lie")
-    parser.add_argument("--data_dir", help="where to keep the records")
+    parser.add_argument("--manual_dir", type=argument, help="where the raw files lie")
+    parser.add_argument("--data_dir", type=argument, help="where to keep the records")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--overwrite", action="store_true", help="write records anew that exist")
     how.add_argument("--check", action="store_true", help="check the raw files and write nothing")

@@ -17,27 +17,27 @@ PROGRAM = stopping.start(__name__)
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from data.labels import command
 from data.labels.folder import Photos, open_photos
 from peclr_jax.labels import coco, values
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the labels of a folder and returns the exit code."""
     parser = command.make_parser(__doc__)
-    parser.add_argument("annotations", metavar="ANNOTATIONS.json", help="COCO's file")
-    parser.add_argument("folder", metavar="FOLDER", help="where the photos lie")
+    parser.add_argument("annotations", type=argument, metavar="ANNOTATIONS.json", help="its file")
+    parser.add_argument("folder", type=argument, metavar="FOLDER", help="where the photos lie")
     parser.add_argument(
         "--handedness", choices=boxes.HANDEDNESS, default=values.UNKNOWN, help="of all hands"
     )
     command.add_order_and_source(parser)
 
     def convert(flags: argparse.Namespace) -> tuple[Labels, Photos]:
-        path = Path(flags.annotations).expanduser()
+        path = flags.annotations
         labels, sizes = coco.from_file(
             path, handedness=flags.handedness, order=flags.order, source=flags.source
         )

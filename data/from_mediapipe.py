@@ -38,6 +38,7 @@ from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import values
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes, read
+from peclr_jax.places import argument
 
 _SOURCE = "mediapipe"
 _MOST_HANDS = 2
@@ -146,13 +147,13 @@ def _open_detector() -> Iterator[Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the labels of a folder and returns the exit code."""
     parser = command.make_parser(__doc__)
-    parser.add_argument("folder", metavar="FOLDER", help="where the photos lie")
-    parser.add_argument("--labels", help="a JSON file with labels of MediaPipe")
+    parser.add_argument("folder", type=argument, metavar="FOLDER", help="where the photos lie")
+    parser.add_argument("--labels", type=argument, help="a JSON file with labels of MediaPipe")
 
     def convert(flags: argparse.Namespace) -> tuple[Labels, Photos]:
         if not flags.labels:
             return look(flags.folder)
-        return from_file(Path(flags.labels).expanduser()), open_photos(flags.folder)
+        return from_file(flags.labels), open_photos(flags.folder)
 
     return command.run(parser.parse_args(arguments), convert)
 

@@ -14,7 +14,6 @@ PROGRAM = stopping.start(__name__)
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from data.labels import command
 from data.labels.folder import Photos, open_photos
@@ -22,6 +21,7 @@ from peclr_jax.errors import MissingFileError
 from peclr_jax.labels import values, yolo
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 
 def _as_sides(text: str) -> tuple[str, ...]:
@@ -34,8 +34,8 @@ def _as_sides(text: str) -> tuple[str, ...]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Writes the labels of a folder and returns the exit code."""
     parser = command.make_parser(__doc__)
-    parser.add_argument("labels", metavar="LABELS_DIR", help="where the text files lie")
-    parser.add_argument("folder", metavar="FOLDER", help="where the photos lie")
+    parser.add_argument("labels", type=argument, metavar="LABELS_DIR", help="where the texts lie")
+    parser.add_argument("folder", type=argument, metavar="FOLDER", help="where the photos lie")
     parser.add_argument(
         "--handedness",
         type=_as_sides,
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_order_and_source(parser)
 
     def convert(flags: argparse.Namespace) -> tuple[Labels, Photos]:
-        folder = Path(flags.labels).expanduser()
+        folder = flags.labels
         if not folder.is_dir():
             raise MissingFileError(f"{folder} is no folder: name that of the text files")
         photos = open_photos(flags.folder)

@@ -39,8 +39,9 @@ class OutOfMemoryError(UserError, MemoryError):
 class FieldError(UserError):
     """An impossible value: the dotted name of a spec's field, and the problem with its remedy."""
 
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field} {problem}")
+    def __init__(self, field: str, problem: str = "") -> None:
+        # Libraries, and pickle, make errors anew of their one argument.
+        super().__init__(f"{field} {problem}".rstrip())
         self.field, self.problem = field, problem
 
 

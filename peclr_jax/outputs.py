@@ -1,6 +1,11 @@
 """Folders that commands of ours have written: marked, so that no command takes them for data."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from peclr_jax.errors import MachineError
 
 MARK = ".peclr_jax"
 """The file by which a folder of ours is known."""
@@ -23,12 +28,48 @@ _KNOWN_BY = (
 _WITHIN = ("overlays", "thumbnails", "checkpoints", "tensorboard")
 
 
-def mark(folder: Path) -> None:
-    """Marks a folder as written by a command of ours; makes it if it is missing."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / MARK
-    if not path.exists():
-        path.write_text(_TEXT, encoding="utf-8")
+def mark(folder: Path, flag: str = "--workdir") -> None:
+    """Marks a folder as written by a command of ours; makes it if it is missing.
+
+    Args:
+      folder: The folder.
+      flag: What names it, for messages.
+
+    Raises:
+      MachineError: It is none, or cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / MARK
+        if not os.path.exists(path):
+            path.write_text(_TEXT, encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"{flag}={folder} {_problem(folder, error)}") from error
+
+
+@contextmanager
+def owned(folder: Path, flag: str = "--workdir") -> Iterator[None]:
+    """Marks a folder, as `mark`, before work begins; takes it away if nothing was written there."""
+    made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
+    was_marked = os.path.exists(folder / MARK)
+    mark(folder, flag)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if not was_marked and os.listdir(folder) == [MARK]:
+                (folder / MARK).unlink()
+            for path in made:
+                path.rmdir()  # fails where there is something in it
+
+
+def _problem(folder: Path, error: OSError) -> str:
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+    if not os.path.isdir(there):
+        what = "no folder" if os.path.exists(there) else "a link to nothing"
+        found = f"is {what}" if there == folder else f"cannot be made, as {there} is {what}"
+        return f"{found}: choose another"
+    return f"cannot be written to ({error.strerror}): choose another, or see to its rights"
 
 
 def is_own_output(folder: Path) -> bool:
@@ -44,6 +85,7 @@ def is_own_output(folder: Path) -> bool:
 
 
 def _is_marked(folder: Path) -> bool:
-    if (folder / MARK).is_file():
+    # A folder that may not be entered has none of them.
+    if os.path.isfile(folder / MARK):
         return True
-    return any(all((folder / name).is_file() for name in names) for names in _KNOWN_BY)
+    return any(all(os.path.isfile(folder / name) for name in names) for names in _KNOWN_BY)

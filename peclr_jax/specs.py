@@ -17,7 +17,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from ml_collections import ConfigDict
@@ -28,7 +28,11 @@ T = TypeVar("T")
 
 # A field that a config gives elsewhere; it is neither read from a mapping nor written to one.
 ELSEWHERE = types.MappingProxyType({"elsewhere": True})
+LARGEST_INT = 2**31 - 1
+"""Of what is counted: programs for devices count in 32 bits."""
 _LONGEST_SHOWN = 60
+# Devices compute in float32, where larger numbers are infinite and smaller ones are zero.
+_LARGEST_FLOAT, _SMALLEST_FLOAT = 3e38, 1e-37
 _DEEPEST = 8
 
 
@@ -42,21 +46,39 @@ class Between:
 
     def problem(self, value: int | float) -> str | None:
         """Returns what is wrong with a value, None if it lies within the bounds."""
+        if self.above and 0 < value - self.least < _SMALLEST_FLOAT:
+            return f"is {value!r}, which float32 takes for {self.least:g}"
         if (self.least < value if self.above else self.least <= value) and value <= self.most:
             return None
-        if self.most < math.inf:
+        if self.most < LARGEST_INT:
             low = "(" if self.above else "["
-            return f"must lie in {low}{self.least:g}, {self.most:g}], got {value!r}"
+            return f"must lie in {low}{self.least}, {self.most}], got {value!r}"
+        if value > self.most:
+            return f"must be at most {self.most}, got {value!r}"
         if self.least == 0:
             return f"must be {'positive' if self.above else 'zero or more'}, got {value!r}"
         return f"must be {'more than' if self.above else 'at least'} {self.least:g}, got {value!r}"
 
+    def convert(self, value: T) -> T:
+        """Returns the value, which bounds leave as it is."""
+        return value
 
-PositiveInt = Annotated[int, Between(1)]
+
+PositiveInt = Annotated[int, Between(1, LARGEST_INT)]
 PositiveFloat = Annotated[float, Between(0, above=True)]
-NonNegativeInt = Annotated[int, Between(0)]
+NonNegativeInt = Annotated[int, Between(0, LARGEST_INT)]
 NonNegativeFloat = Annotated[float, Between(0)]
 Fraction = Annotated[float, Between(0, 1)]
+Seed = Annotated[int, Between(0, 2**32 - 1)]
+"""Of random numbers: JAX's keys are of 32 bits, and larger ones would be cut off."""
+
+
+def check_seeds(field: str, seeds: Sequence[int]) -> None:
+    """Checks the seeds of trainings, of which statistics are made: some, and no two alike."""
+    if not seeds:
+        raise FieldError(field, "is empty: give at least one, for example (0,)")
+    if len(set(seeds)) < len(seeds):
+        raise FieldError(field, f"has one more than once: {seeds}")
 
 
 class Spec:
@@ -173,9 +195,10 @@ def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
         return value
     if origin is Annotated:
         value = _read(value, arguments[0], name, depth)
-        for bounds in arguments[1:]:
-            if problem := bounds.problem(value):
+        for rule in arguments[1:]:
+            if problem := rule.problem(value):
                 raise FieldError(name, problem)
+            value = rule.convert(value)
         return value
     if origin is Literal:
         if not isinstance(value, type(arguments[0])) or value not in arguments:
@@ -205,7 +228,8 @@ def _read_tuple(value: Any, kinds: tuple[Any, ...], name: str, depth: int) -> tu
     if kinds[1:] == (...,):
         kinds = (kinds[0],) * len(value)
     if len(value) != len(kinds):
-        raise FieldError(name, f"has {len(value)} values, not {len(kinds)}: {_shown(value)}")
+        values = f"{len(value)} value{'s'[: len(value) != 1]}"
+        raise FieldError(name, f"has {values}, not {len(kinds)}: {_shown(value)}")
     return tuple(_read(item, kind, name, depth) for item, kind in zip(value, kinds, strict=True))
 
 
@@ -224,9 +248,11 @@ def _read_scalar(value: Any, kind: Any, name: str) -> Any:
         return value
     if not fits[kind]:
         raise FieldError(name, f"is {_shown(value)}, not {_CALLED[kind]}")
-    # Larger integers than floats can be are never meant.
-    if number and not (abs(value) < 2**63 and math.isfinite(value)):
+    # Larger integers than 64 bits hold are never meant.
+    if number and not (abs(value) < (2**63 if kind is int else 1e300) and math.isfinite(value)):
         raise FieldError(name, f"is {_shown(value)}, not a finite number")
+    if kind is float and abs(value) > _LARGEST_FLOAT:
+        raise FieldError(name, f"is {_shown(value)}, which float32 cannot hold")
     return kind(value)
 
 

@@ -26,6 +26,7 @@ from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
+from peclr_jax.places import argument
 from peclr_jax.synthetic.scene import Probabilities, sample_scene
 
 TONES = 6
@@ -45,9 +46,9 @@ def lightness(seed: int, samples: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkpoint", default="released")
+    parser.add_argument("--checkpoint", type=argument, default="released")
     flags = parser.parse_args()
-    network = open_network(flags.checkpoint, in_float32=True)
+    network = open_network(str(flags.checkpoint), in_float32=True)
     given = EvaluationDataSpec(source="rendered")
     data = open_data(given, "held_out", network.description, "box", ROWS)
     estimator = Estimator.of(network)

@@ -1,11 +1,14 @@
 """Shared fixtures: eight virtual devices, reference numbers, real files, a cheap renderer."""
 
+import atexit
 import functools
 import gc
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -32,6 +35,12 @@ os.environ.setdefault(
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 
 import matplotlib
+
+# Matplotlib's list of fonts takes seconds to make.
+os.environ.setdefault("MPLCONFIGDIR", matplotlib.get_configdir())
+# Before the first import of ours, whose defaults name places in the home folder.
+os.environ["HOME"] = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,6 +48,7 @@ from PIL import Image
 
 from tests.stand_ins import fake_versions
 
+atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
 # Compilation makes the first example slow, and the machines that test us are shared.
 settings.register_profile(
     "default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
@@ -78,15 +88,10 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(100_000, 50, 1000)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def home(tmp_path_factory) -> Iterator[Path]:
+@pytest.fixture(scope="session")
+def home() -> Path:
     """An empty home directory, in which runs keep things for later ones."""
-    home = tmp_path_factory.mktemp("home")
-    with pytest.MonkeyPatch.context() as patch:
-        # Matplotlib's list of fonts takes seconds to make.
-        patch.setenv("MPLCONFIGDIR", os.environ.get("MPLCONFIGDIR", matplotlib.get_configdir()))
-        patch.setenv("HOME", str(home))
-        yield home
+    return Path(os.environ["HOME"])
 
 
 @pytest.fixture(scope="session")

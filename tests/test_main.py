@@ -3,13 +3,16 @@
 import importlib
 import importlib.util
 import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import pytest
 from absl import flags
+
+from peclr_jax.outputs import is_own_output
 
 ROOT = Path(__file__).parents[1]
 TASKS = [p.stem for p in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py") if p.stem != "experiment"]
@@ -27,8 +30,9 @@ def main():
 
 
 @pytest.fixture
-def run(main, monkeypatch):
+def run(main, monkeypatch, tmp_path):
     """Runs a command line with a task that does what the test says; tells its workdir, too."""
+    monkeypatch.chdir(tmp_path)
 
     def call(*argv, task=lambda: None):
         seen = []
@@ -45,8 +49,10 @@ def run(main, monkeypatch):
         imported = importlib.import_module
         monkeypatch.setattr(importlib, "import_module", import_module)
         flags.FLAGS.unparse_flags()
+        monkeypatch.delitem(sys.modules, "config_config", raising=False)  # of another recipe
+        monkeypatch.setattr(sys, "argv", ["main.py", *argv])  # where fields are looked for
         code = main.main(main.parse_flags([sys.argv[0], *argv]))
-        return code, seen[0]
+        return code, seen[0] if seen else None
 
     return call
 
@@ -57,7 +63,7 @@ def run(main, monkeypatch):
 )
 def test_runs_are_named_after_task_and_recipe(run, recipe, name):
     code, workdir = run(f"--config={ROOT}/configs/finetune.py{recipe}")
-    assert (code, workdir) == (0, ROOT / "runs" / name)
+    assert (code, workdir) == (0, Path("runs", name))
 
 
 def test_a_tasks_exit_code_is_the_programs(run):
@@ -82,39 +88,87 @@ MISTAKES = [
     ("experiments/real_photos.py:cpu+freihand", "has no variant 'freihand': for FreiHAND's"),
     ("experiments/table1.py:nonsense", "'nonsense'"),
     ("nonsense.py", "cannot be read; the recipes are in "),
+    ("", "cannot be read; the recipes are in "),
+    ("predict.py --config.task=predct", "task is 'predct', none of .*; did you mean 'predict'"),
+    ("predict.py --config.imagse=x", 'no field imagse; Did you mean "images"'),
+    ("predict.py --wrkdir=x", "'wrkdir'. Did you mean: workdir"),
+    ("predict.py photo.jpg", "the argument 'photo.jpg' belongs to no flag"),
+    ("predict.py --config.hands=many", "--config.hands=many"),
+    ("predict.py --num_processes=0", "--num_processes=0"),
+    ("predict.py --workdir=~nobody-here/x", "--workdir is '~nobody-here/x', but the user"),
 ]
 
 
 @pytest.mark.parametrize(("recipe", "message"), MISTAKES)
 def test_a_mistake_in_the_recipes_name_is_one_sentence(run, capsys, recipe, message):
+    file, *arguments = recipe.split(" ")
     with pytest.raises(SystemExit) as stop:
-        run(f"--config={ROOT}/configs/{recipe}")
+        run(f"--config={ROOT}/configs/{file}", *arguments)
     assert stop.value.code == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("error: ")
+    assert re.search(message, said) or message in said
+
+
+FILES = [
+    ("def get_config(:", "own.py, line 1: SyntaxError: invalid syntax"),
+    ("import nothing_of_this_name", "own.py, line 1: ModuleNotFoundError"),
+    ("def get_config():\n    return unknown", "own.py, line 2: NameError: name 'unknown'"),
+    ("x = {}\nx['a']", "own.py, line 2: KeyError: 'a'"),
+    ("x = open('not there')", "own.py: [Errno 2] No such file"),
+    ("", "own.py has no function get_config()"),
+    ("def get_config():\n    return 3", "get_config() of own.py returns int"),
+    ("def get_config():\n    return ConfigDict({'task': 'x'})", "--config.task is 'x', none of"),
+    ("def get_config():\n    return ConfigDict()", "--config.task is None, none of"),
+    ("def get_config():\n    return PredictSpec(hands=0)", "own.py: hands must lie in"),
+]
+IMPORTS = "from ml_collections import ConfigDict; from peclr_jax.prediction.spec import PredictSpec"
+
+
+@pytest.mark.parametrize(("content", "message"), FILES)
+def test_a_mistake_in_ones_own_recipe_is_one_sentence(run, capsys, content, message):
+    if ("get_config" in content and "Spec" in content) or "ConfigDict" in content:
+        content = content.replace(":\n   ", f":\n    {IMPORTS};", 1)
+    Path("own.py").write_text(content)
+    with pytest.raises(SystemExit) as stop:
+        run("--config=own.py")
+    assert stop.value.code == 2
+    (said,) = capsys.readouterr().err.splitlines()
     assert message in said
 
 
-def test_compiled_programs_are_kept_where_nobody_else_has_said(main, home):
-    names = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
-    before = {name: getattr(jax.config, name) for name in names}
-    try:
-        main.keep_compiled_programs("~/kept")
-        assert jax.config.jax_compilation_cache_dir == before["jax_compilation_cache_dir"]
-        jax.config.update("jax_compilation_cache_dir", None)
-        main.keep_compiled_programs("")
-        assert jax.config.jax_compilation_cache_dir is None
-        main.keep_compiled_programs("~/kept")
-        assert jax.config.jax_compilation_cache_dir == str(home / "kept" / "compiled")
-    finally:
-        for name, value in before.items():
-            jax.config.update(name, value)
+def test_paths_on_the_command_line_may_begin_at_home(run, home):
+    recipe = (ROOT / "configs/predict.py").read_text()
+    (home / "own.py").write_text(recipe)
+    _, workdir = run("--config=~/own.py", "--workdir=~/here")
+    assert workdir == home / "here"
 
 
-def test_determinism_is_asked_of_xla_beside_what_was_asked_before(main, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=somewhere")
-    main.ask_for_determinism()
-    assert os.environ["XLA_FLAGS"].split() == [
-        "--xla_dump_to=somewhere",
-        "--xla_gpu_deterministic_ops=true",
-    ]
+@pytest.mark.parametrize("place", ["file", "file/below/it", "link"])
+def test_a_workdir_that_cannot_be_is_told_before_the_work(run, capsys, place):
+    Path("file").touch()
+    Path("link").symlink_to("nothing")
+    arguments = f"--config={ROOT}/configs/predict.py", f"--workdir={place}"
+    assert run(*arguments, task=lambda: pytest.fail("it was begun")) == (2, None)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"error: --workdir={place} ")
+    assert "choose another" in said
+
+
+def test_of_a_command_that_wrote_nothing_nothing_is_left(run):
+    run(f"--config={ROOT}/configs/predict.py", "--workdir=a/b")
+    assert not Path("a").exists()
+    run(f"--config={ROOT}/configs/predict.py", "--workdir=a/b", task=Path("a/b/x").touch)
+    assert is_own_output(Path("a/b"))
+    run(f"--config={ROOT}/configs/serve.py", "--workdir=c", task=lambda: os.stat("a"))
+    assert not Path("c").exists()
+
+
+@pytest.mark.parametrize("platforms", ["cuda", "cdua", "cpu,cdua"])
+def test_a_device_that_is_not_there_is_one_sentence(platforms, tmp_path):
+    command = [sys.executable, str(ROOT / "main.py"), f"--config={ROOT}/configs/predict.py"]
+    environment = {**os.environ, "JAX_PLATFORMS": platforms, "XLA_FLAGS": ""}
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert f"JAX_PLATFORMS={platforms} asks for" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())

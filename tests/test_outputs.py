@@ -1,8 +1,11 @@
 """Folders of ours are told from those of photos, whichever command or version wrote them."""
 
+from pathlib import Path
+
 import pytest
 
 from peclr_jax import outputs
+from peclr_jax.errors import MachineError
 from peclr_jax.outputs import is_own_output
 from peclr_jax.training.workdir import locked
 
@@ -46,6 +49,35 @@ def test_file_and_absent_folder_are_not(tmp_path):
     (tmp_path / "file").touch()
     assert not is_own_output(tmp_path / "file")
     assert not is_own_output(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("below", [".", "a/b"])
+def test_what_cannot_be_a_folder_is_named(tmp_path, below):
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match=r"--flag=.*file is no folder: choose another"):
+        outputs.mark(tmp_path / "file" / below, "--flag")
+    (tmp_path / "link").symlink_to("nothing")
+    with pytest.raises(MachineError, match="link is a link to nothing: choose another"):
+        outputs.mark(tmp_path / "link" / below)
+
+
+def test_what_may_not_be_written_to_is_named():
+    with pytest.raises(MachineError, match="--workdir=/proc/x cannot be written to"):
+        outputs.mark(Path("/proc/x"))
+
+
+def test_a_folder_in_which_nothing_was_written_goes(tmp_path):
+    with outputs.owned(tmp_path / "a" / "b"):
+        assert is_own_output(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ZeroDivisionError), outputs.owned(tmp_path):
+        raise ZeroDivisionError
+    assert not list(tmp_path.iterdir())
+    with outputs.owned(tmp_path / "a"):
+        (tmp_path / "a" / "x").touch()
+    with outputs.owned(tmp_path / "a"):  # again, and nothing new
+        pass
+    assert is_own_output(tmp_path / "a")
 
 
 def test_training_marks_its_workdir(tmp_path):

@@ -12,7 +12,6 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +22,7 @@ from benchmarks.compiled.steps import Program, compile_step, train
 from benchmarks.harness import Benchmark, Candidate, Figures
 from benchmarks.report import Column
 from peclr_jax import files
+from peclr_jax.places import argument
 
 _MIB = 2**20
 PARTS = ("gradients", "statistics", "loss")
@@ -208,7 +208,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--toy", action="store_true", help="the smallest sizes: does it run?")
-    parser.add_argument("--output", type=Path, help="JSON file to write, with a table beside it")
+    parser.add_argument("--output", type=argument, help="JSON file to write, and a table")
     given = parser.parse_args()
     benchmark = measure(TOY if given.toy else Settings())
     laid_out = table(benchmark)

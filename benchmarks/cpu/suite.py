@@ -21,6 +21,7 @@ from rich.console import Console
 
 from benchmarks import harness, machine, process, report
 from peclr_jax import files
+from peclr_jax.places import argument, expanded
 
 BENCHMARKS = (
     "augmentation",
@@ -108,8 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, help="turns of every candidate")
     parser.add_argument("--seconds", type=float, help="of a candidate's turn")
     parser.add_argument("--toy", action="store_true", help="the smallest sizes: does it run?")
-    parser.add_argument("--images", default="", help="folder of JPEGs for `ingest`")
-    parser.add_argument("--output", type=Path, help=f"default: {OUTPUT}; none with --toy")
+    parser.add_argument("--images", type=expanded, default="", help="folder of JPEGs for `ingest`")
+    parser.add_argument("--output", type=argument, help=f"default: {OUTPUT}; none with --toy")
     flags = parser.parse_args(arguments)
     output = flags.output or (None if flags.toy else OUTPUT)
     given = {"rounds": flags.rounds, "seconds": flags.seconds, "images": flags.images}

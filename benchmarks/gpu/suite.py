@@ -34,6 +34,7 @@ from benchmarks.gpu.plan import Scale
 from benchmarks.gpu.turns import Budget
 from benchmarks.harness import Benchmark
 from peclr_jax import files
+from peclr_jax.places import argument
 
 PACKAGES = (*machine.PACKAGES, "jax-cuda13-plugin", "nvidia-cudnn-cu13", "torch", "cv2")
 REQUIRED = ("jax", "flax", "optax", "orbax", "jaxtyping", "ml_collections")
@@ -147,13 +148,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.0, help="when to end")
     parser.add_argument(
         "--output",
-        type=Path,
+        type=argument,
         help="folder of gpu.json and gpu.md: benchmarks/results; a toy's: none",
     )
     parser.add_argument("--rows", nargs="+", default=["*"], help="groups to measure, with *")
     parser.add_argument("--tune", action="store_true", help="try settings on ResNet-50 instead")
     parser.add_argument("--continue", action="store_true", dest="go_on", help="keep what is there")
-    parser.add_argument("--cache", type=Path, help="folder of compiled programs, kept")
+    parser.add_argument("--cache", type=argument, help="folder of compiled programs, kept")
     parser.add_argument("--toy", action="store_true", help="tiny sizes on the CPU: does it run?")
     flags = parser.parse_args(arguments)
     if flags.output is None and not flags.toy:

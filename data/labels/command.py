@@ -23,6 +23,7 @@ from peclr_jax.errors import (
 )
 from peclr_jax.labels.values import ORDERS, UNKNOWN, Labels, counted
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 Convert = Callable[[argparse.Namespace], tuple[Labels, Photos]]
 
@@ -35,7 +36,8 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", help=f"the file to write; FOLDER/{layout.BOXES_FILE} by default")
+    default = f"FOLDER/{layout.BOXES_FILE}"
+    parser.add_argument("--out", type=argument, help=f"the file to write; {default} by default")
     parser.add_argument("--overwrite", action="store_true", help="replace that file")
     return parser
 
@@ -55,8 +57,7 @@ def run(flags: argparse.Namespace, convert: Convert) -> int:
       flags: Of `make_parser`, with a `folder`.
       convert: Returns the labels, by the names that they have for the photos, and the photos.
     """
-    flags.folder = Path(flags.folder).expanduser()
-    out = Path(flags.out).expanduser() if flags.out else flags.folder / layout.BOXES_FILE
+    out = flags.out or flags.folder / layout.BOXES_FILE
     try:
         _check_places(flags.folder, out, flags.overwrite)
         named, photos = convert(flags)

@@ -13,7 +13,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError
 
 DATA_AXIS = "data"
 
@@ -84,13 +84,17 @@ def check_batch_size(batch_size: int, num_devices: int, num_micro_batches: int =
       batch_size: Rows of the global batch.
       num_devices: Devices of all processes.
       num_micro_batches: Micro-batches of an optimizer step; each is split over all devices.
+
+    Raises:
+      FieldError: It does not; of "batch_size".
     """
     unit = num_devices * num_micro_batches
     if batch_size > 0 and batch_size % unit == 0:
         return
     below, above = batch_size // unit * unit, (batch_size // unit + 1) * unit
     nearest = f"{below} or {above}" if below > 0 else f"{above}"
-    raise UserError(
-        f"a batch of {batch_size} cannot be split over {num_devices} device(s) x "
-        f"{num_micro_batches} micro-batch(es): choose a multiple of {unit}, for example {nearest}"
+    raise FieldError(
+        "batch_size",
+        f"is {batch_size}, which cannot be split over {num_devices} device(s) x "
+        f"{num_micro_batches} micro-batch(es): choose a multiple of {unit}, for example {nearest}",
     )

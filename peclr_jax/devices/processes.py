@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
 
+from peclr_jax.devices.backend import check_devices
 from peclr_jax.devices.mesh import make_mesh, replicated, shard_batch
 from peclr_jax.errors import UserError
 
@@ -83,6 +84,7 @@ def start(arguments: Mapping[str, Any], seconds: float) -> None:
                 "--coordinator_address=HOST:PORT, --num_processes and --process_id on every host, "
                 "or --num_processes=1 to run one process alone"
             ) from error
+    check_devices()
     _meet()
 
 

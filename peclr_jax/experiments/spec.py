@@ -7,8 +7,9 @@ from peclr_jax.errors import FieldError, nearest
 from peclr_jax.experiments.metrics import METRICS, MetricName
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
+from peclr_jax.places import Place
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.specs import NonNegativeInt, Spec
+from peclr_jax.specs import Seed, Spec, check_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,9 +73,9 @@ class ExperimentSpec(Spec):
     claim: str = ""
     data_name: str = ""
     only: str = ""
-    seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
-    networks_dir: str = "runs/networks"
-    photos: str | None = None
+    seeds: tuple[Seed, ...] = (0, 1, 2)
+    networks_dir: Place = "runs/networks"
+    photos: Place | None = None
     pretrain: PretrainSpec = PretrainSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     evaluations: dict[str, EvaluateSpec] = dataclasses.field(default_factory=dict)
@@ -88,8 +89,7 @@ class ExperimentSpec(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.seeds:
-            raise FieldError("seeds", "is empty: give at least one, for example (0,)")
+        check_seeds("seeds", self.seeds)
         if self.photos == "":
             raise FieldError(
                 "photos",

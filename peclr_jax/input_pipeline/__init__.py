@@ -67,8 +67,8 @@ def make_source(
     process = jax.process_index(), jax.process_count()
     if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
         raise UserError(
-            f"a batch of {batch_size} does not divide among {mesh.size} devices (processes: "
-            f"{process[1]}): choose a multiple"
+            f"--config.batch_size={batch_size} does not divide among {mesh.size} devices "
+            f"(processes: {process[1]}): choose a multiple"
         )
     builders = _open_records(spec)
     fingerprint = _fingerprint(spec, builders)

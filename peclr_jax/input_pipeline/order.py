@@ -74,8 +74,8 @@ class Order:
             if size < slots:
                 raise UserError(
                     f"{name} has {size} images, but each batch of {self.batch_size} takes {slots} "
-                    f"different ones of it: choose a batch size of at most "
-                    f"{self.batch_size * size // slots}, or provide more images"
+                    f"different ones of it: choose a --config.batch_size of "
+                    f"at most {self.batch_size * size // slots}, or provide more images"
                 )
 
     @functools.cached_property

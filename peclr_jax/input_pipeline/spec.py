@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Annotated, Literal
 
-from peclr_jax.errors import FieldError
-from peclr_jax.specs import Between, Fraction, NonNegativeInt, Spec
+from data.build import DATA_SETS
+from peclr_jax.errors import FieldError, nearest
+from peclr_jax.places import CachePlace, Place, Places
+from peclr_jax.specs import Between, Fraction, Seed, Spec
+from peclr_jax.synthetic import BACKGROUNDS
 
 RENDERED = "rendered"
 """The source of rendered hands alone, and what stands for them among the names of data sets."""
@@ -42,15 +45,15 @@ class RenderedSpec(Spec):
     count: Annotated[int, Between(0, 2**31)] = 4096
     held_out: Annotated[int, Between(1, 2**31)] = 512
     versions: Annotated[int, Between(1, 1024)] = 1
-    size: Annotated[int, Between(1, 4096)] = 64
-    seed: NonNegativeInt = 0
+    size: Annotated[int, Between(16, 4096)] = 64
+    seed: Seed = 0
     background: str = "shared"
     shared_backgrounds: Annotated[int, Between(1, 1024)] = 8
     held: Fraction = 0.5
     occluder: Fraction = 0.2
     sleeve: Fraction = 0.5
     span: tuple[Share, Share] = (0.4, 0.5)
-    cache_dir: str = ""
+    cache_dir: CachePlace = ""
     chunk: Annotated[int, Between(1, 2**16)] = 64
 
     def __post_init__(self) -> None:
@@ -59,6 +62,11 @@ class RenderedSpec(Spec):
         if self.span[0] > self.span[1]:
             raise FieldError("span", f"must be (smallest, largest), got {self.span}")
         named = as_list(self.background)
+        for name in named:
+            if name not in BACKGROUNDS:
+                raise FieldError(
+                    "background", f"is {self.background!r}; choose of {', '.join(BACKGROUNDS)}"
+                )
         if not 1 <= len(named) <= self.versions:
             raise FieldError(
                 "background",
@@ -121,19 +129,20 @@ class DataSpec(Spec):
     pairs: Literal["image", "versions"] = "image"
     labels: bool = False
     label_fraction: Share = 1.0
-    label_seed: NonNegativeInt = 0
+    label_seed: Seed = 0
     names: str = "freihand"
     weights: str = ""
     split: str = "train"
     held_out_split: str = "validation"
-    data_dir: str = ""
-    manual_dir: str = ""
-    decode_threads: NonNegativeInt = 0
+    data_dir: Place = ""
+    manual_dir: Places = ""
+    decode_threads: Annotated[int, Between(0, 1024)] = 0
     rendered: RenderedSpec = RenderedSpec()
 
     def __post_init__(self) -> None:
         """Checks the fields, also against each other."""
         super().__post_init__()
+        self._check_names()
         if self.source == RENDERED:
             self._check_rendered()
         else:
@@ -200,6 +209,15 @@ class DataSpec(Spec):
                 "is 'versions', two images of one hand, of which rendered.versions=1 renders one: "
                 "give 2 or more, and a count",
             )
+
+    def _check_names(self) -> None:
+        for name in self.all_names:
+            if (folder := name.partition("/")[0]) not in (*DATA_SETS, RENDERED):
+                raise FieldError(
+                    "names",
+                    f"has the unknown data set {name!r}{nearest(folder, DATA_SETS)}; there are: "
+                    f"{', '.join(DATA_SETS)}",
+                )
 
     def _check_records(self) -> None:
         names = self.all_names

@@ -6,6 +6,7 @@ checked here before use. Nothing is read or written at places that it names (SEC
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, TypeVar
@@ -39,6 +40,7 @@ _MODELS: dict[str, type[ProjectorSpec] | type[PoseNetworkSpec]] = {
 # Fields of the model that the first runs did not write; every other one must be there.
 _ADDED_LATER = ("pointwise", "channels", "finest")
 _LONGEST_SHOWN = 40
+_PLACES = ("data_dir", "manual_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +146,7 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
     cls = _MODELS[task]
     required = [f.name for f in dataclasses.fields(cls) if f.name not in _ADDED_LATER]
     model = _read(cls, config, "model", *required)
-    data = _read(DataSpec, config, "data")
+    data = _read(DataSpec, {"data": _readable(_section(config, "data"))}, "data")
     size = _read_field(ViewSpec, config, "views", "size")
     if size < model.smallest_view:
         raise UserError(
@@ -163,6 +165,16 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
         calibration=_read_calibration(results) if posed else None,
         looking=LookingRule(data.hand_margin, turns_deg=_turns(model)),
     )
+
+
+def _readable(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the section with the trainer's folders, where their home is not known here."""
+
+    def kept(value: Any) -> Any:
+        unknown = isinstance(value, str) and os.path.expanduser(value).startswith("~")
+        return f"./{value}" if unknown else value
+
+    return {**data, **{name: kept(data[name]) for name in _PLACES if name in data}}
 
 
 def _turns(model: ProjectorSpec | PoseNetworkSpec) -> tuple[float, ...]:

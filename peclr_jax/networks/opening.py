@@ -3,13 +3,14 @@
 import dataclasses
 import math
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from peclr_jax import trees, weights
+from peclr_jax import places, trees, weights
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
@@ -66,12 +67,14 @@ def open_network(
       in_float32: Whether it computes so, and without rematerialisation, whatever the run did.
     """
     if str(torch_checkpoint):
-        return _open_torch(str(torch_checkpoint))
+        return _open_torch(places.named("the checkpoint", str(torch_checkpoint)))
     if not str(checkpoint):
         raise UserError(
             "no checkpoint is named: give --config.checkpoint=WORKDIR of a run (python main.py "
             "--config=configs/finetune.py makes one that estimates poses)"
         )
+    whole = places.named("the checkpoint", str(checkpoint))
+    checkpoint = whole if isinstance(checkpoint, str) else Path(whole)
     description = read_description(checkpoint)
     if in_float32:
         model = dataclasses.replace(description.model, dtype="float32", remat="none")

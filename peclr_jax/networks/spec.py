@@ -1,10 +1,13 @@
 """Specs of what is asked of a trained network: configs/evaluate.py and configs/equivariance.py."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
+from peclr_jax.places import CachePlace, Place, Places
+from peclr_jax.specs import Between, NonNegativeInt, PositiveFloat, Seed, Spec
+
+_MOST_STEPS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +22,7 @@ class EvaluationRenderedSpec(Spec):
 
     held_out: NonNegativeInt = 0
     background: str = ""
-    cache_dir: str = "~/.cache/peclr_jax"
+    cache_dir: CachePlace = "~/.cache/peclr_jax"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +43,10 @@ class EvaluationDataSpec(Spec):
 
     source: Literal["", "rendered", "tfds"] = ""
     names: str = ""
-    manual_dir: str = ""
-    data_dir: str = ""
-    source_size: NonNegativeInt = 0
-    decode_threads: NonNegativeInt = 0
+    manual_dir: Places = ""
+    data_dir: Place = ""
+    source_size: Annotated[int, Between(0, 8192)] = 0
+    decode_threads: Annotated[int, Between(0, 1024)] = 0
     rendered: EvaluationRenderedSpec = EvaluationRenderedSpec()
 
 
@@ -51,7 +54,7 @@ class EvaluationDataSpec(Spec):
 class TorchFileSpec(Spec):
     """An official release or an export in its layout, in place of `checkpoint`; "" for none."""
 
-    torch_checkpoint: str = ""
+    torch_checkpoint: Place = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +70,11 @@ class QuestionSpec(Spec):
 
     task: str = ""
     recipe: str = "default"
-    checkpoint: str = "runs/finetune"
+    checkpoint: Place = "runs/finetune"
     init: TorchFileSpec = TorchFileSpec()
     data: EvaluationDataSpec = EvaluationDataSpec()
     split: str = ""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Between(1, 65536)] = 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +92,9 @@ class EvaluateSpec(QuestionSpec):
     task: Literal["evaluate"] = "evaluate"
     crop: Literal["box", "two_pass"] = "box"
     bone_length: Literal["given", "mean"] = "given"
-    resamples: NonNegativeInt = 1000
-    seed: NonNegativeInt = 0
-    pictures: NonNegativeInt = 8
+    resamples: Annotated[int, Between(0, 1_000_000)] = 1000
+    seed: Seed = 0
+    pictures: Annotated[int, Between(0, 1000)] = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,17 +109,21 @@ class EquivarianceSpec(QuestionSpec):
     """
 
     task: Literal["equivariance"] = "equivariance"
-    baseline: str = ""
+    baseline: Place = ""
     images: NonNegativeInt = 256
-    rotation_deg: NonNegativeFloat = 80.0
+    rotation_deg: Annotated[float, Between(0, 360)] = 80.0
     rotation_step_deg: PositiveFloat = 10.0
-    translation_px: NonNegativeFloat = 25.0
+    translation_px: Annotated[float, Between(0, 128)] = 25.0
     translation_step_px: PositiveFloat = 5.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, unit in (("rotation", "deg"), ("translation", "px")):
             largest, step = f"{name}_{unit}", f"{name}_step_{unit}"
+            if getattr(self, largest) / getattr(self, step) > _MOST_STEPS:
+                raise FieldError(
+                    step, f"is {getattr(self, step)}, more than {_MOST_STEPS} steps: choose fewer"
+                )
             if getattr(self, largest) % getattr(self, step):
                 raise FieldError(
                     largest,

@@ -10,8 +10,9 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.photos.prepare import Options
 from peclr_jax.photos.search import Search
+from peclr_jax.places import Place
 from peclr_jax.prediction.formats import read_formats
-from peclr_jax.specs import Between, NonNegativeFloat, PositiveFloat, PositiveInt, Spec
+from peclr_jax.specs import Between, NonNegativeFloat, PositiveFloat, Spec
 from peclr_jax.weights import RELEASED
 
 _CONFIDENCE = (
@@ -31,6 +32,10 @@ _NO_CONFIDENCE = (
     "There is no confidence: the network estimates none, or was not calibrated, and it puts a hand "
     "wherever it is told to look, also where there is none."
 )
+
+BoneLength = Annotated[float, Between(0, 1)]
+"""Metres; a length in millimetres or centimetres is beyond."""
+PictureSide = Annotated[int, Between(1, 16384)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +80,27 @@ class PredictSpec(Spec):
 
     task: Literal["predict"] = "predict"
     recipe: str = "photos"
-    checkpoint: str = RELEASED
+    checkpoint: Place = RELEASED
     init: TorchFileSpec = TorchFileSpec()
-    images: str = ""
-    boxes: str = ""
+    images: Place = ""
+    boxes: Place = ""
     handedness: Literal["auto", "right", "left"] = "auto"
-    hands: PositiveInt = 1
+    hands: Annotated[int, Between(1, 1000)] = 1
     search: Search = "auto"
     largest_error: PositiveFloat = 0.15
     central_box: Annotated[float, Between(0, 2, above=True)] = 0.67
-    passes: PositiveInt = 2
-    focal_px: NonNegativeFloat = 0.0
+    passes: Annotated[int, Between(1, 100)] = 2
+    focal_px: Annotated[float, Between(0, 1e6)] = 0.0
     field_of_view_deg: Annotated[float, Between(1, 170)] = 40.0
-    bone_length_m: NonNegativeFloat = 0.0
-    batch_size: PositiveInt = 16
-    decode_threads: PositiveInt = 2
+    bone_length_m: BoneLength = 0.0
+    batch_size: Annotated[int, Between(1, 65536)] = 16
+    decode_threads: Annotated[int, Between(1, 1024)] = 2
     formats: str = "json"
     smooth: bool = False
     min_cutoff: PositiveFloat = 1.5
     beta: NonNegativeFloat = 10.0
-    overlay_side: PositiveInt = 1280
-    thumbnail_side: PositiveInt = 480
+    overlay_side: PictureSide = 1280
+    thumbnail_side: PictureSide = 480
 
     def __post_init__(self) -> None:
         super().__post_init__()

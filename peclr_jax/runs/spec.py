@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from peclr_jax.errors import FieldError, UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
-from peclr_jax.specs import NonNegativeInt, PositiveFloat, PositiveInt, Spec
+from peclr_jax.places import Place
+from peclr_jax.specs import LARGEST_INT, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Spec
 from peclr_jax.training import profiling
 from peclr_jax.training import spec as training
 from peclr_jax.training.optimizer import warmup_cosine
@@ -50,7 +52,7 @@ class TorchInitSpec(Spec):
       parts: "encoder", or "all" with an official projection head, to go on with it.
     """
 
-    torch_checkpoint: str = ""
+    torch_checkpoint: Place = ""
     parts: Literal["encoder", "all"] = "encoder"
 
 
@@ -64,7 +66,7 @@ class InitSpec(TorchInitSpec):
       sha256: Of the file that `checkpoint` names, noted when a run starts; "" takes any.
     """
 
-    checkpoint: str = ""
+    checkpoint: Place = ""
     sha256: str = ""
 
 
@@ -81,7 +83,7 @@ class RunSpec(Spec):
     """
 
     recipe: str = "quick"
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     batch_size: PositiveInt = 64
     num_epochs: PositiveFloat = 100.0
     num_steps: NonNegativeInt = 0
@@ -98,10 +100,10 @@ class RunSpec(Spec):
         object.__setattr__(self, "views", views)
         profiling.parse_steps(self.profile)
         warmup, epochs = self.optimizer.warmup_epochs, self.num_epochs
-        if warmup > epochs:
+        if warmup >= epochs:
             raise FieldError(
                 "optimizer.warmup_epochs",
-                f"is {warmup:g}, more than the run of num_epochs={epochs:g}: shorten it",
+                f"is {warmup:g}, not less than the run of num_epochs={epochs:g}: shorten it",
             )
 
     def schedule(self, steps_per_epoch: int | None, peak: float) -> training.Schedule:
@@ -114,16 +116,35 @@ class RunSpec(Spec):
             )
         else:
             total_steps = max(1, round(self.num_epochs * steps_per_epoch))
+        if total_steps > LARGEST_INT:
+            raise UserError(
+                f"--config.num_epochs={self.num_epochs:g} makes a run of {total_steps:g} steps, "
+                f"more than {LARGEST_INT}: shorten it"
+            )
         warmup_steps = round(total_steps * self.optimizer.warmup_epochs / self.num_epochs)
+        warmup_steps = min(warmup_steps, total_steps - 1)  # which is what rounding may exceed
         return training.Schedule(total_steps, warmup_cosine(peak, warmup_steps, total_steps))
 
     def key(self, use: int) -> Key[Array, ""]:
         """Returns the key of a use of the seed apart from training's, which folds it by step."""
         return jax.random.fold_in(jax.random.key(self.seed), np.uint32(2**31 + use))
 
-    def check_devices(self, num_devices: int) -> None:
-        """Checks that a batch divides over the devices of all processes."""
-        mesh.check_batch_size(self.batch_size, num_devices)
+    def check_devices(self, num_devices: int, where: str = "--config") -> None:
+        """Checks that a batch, or micro-batch, divides over the devices of all processes.
+
+        Args:
+          num_devices: Of all processes.
+          where: What holds the spec, for messages.
+        """
+        try:
+            mesh.check_batch_size(self.batch_size, num_devices, self._parts)
+        except FieldError as error:
+            raise UserError(f"{where}.{error.field} {error.problem}") from None
+
+    @property
+    def _parts(self) -> int:
+        """Micro-batches of a step."""
+        return 1
 
     def _check_view_size(self, smallest: int) -> None:
         if self.views.size < smallest:
@@ -168,9 +189,9 @@ class PretrainSpec(RunSpec):
         """The learning rate after the warm-up: `learning_rate * sqrt(batch_size)` (Sec. 4.2)."""
         return self.optimizer.learning_rate * math.sqrt(self.batch_size)
 
-    def check_devices(self, num_devices: int) -> None:
-        """Checks that a micro-batch divides over the devices of all processes."""
-        mesh.check_batch_size(self.batch_size, num_devices, self.micro_batches)
+    @property
+    def _parts(self) -> int:
+        return self.micro_batches
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,7 +228,8 @@ def identity(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     fields = flatten_dict(json.loads(json.dumps(config)), sep=".")
     return {
-        name: value
+        # Earlier versions wrote places as the user had.
+        name: os.path.expanduser(value) if isinstance(value, str) else value
         for name, value in fields.items()
         if not name.startswith(_NOT_OF_THE_RESULT) and (name, value) not in _ADDED_LATER.items()
     }

@@ -1,5 +1,8 @@
 """The procedural hand: random hands, and their images with exact labels, in pure JAX."""
 
+BACKGROUNDS = ("green", "shared", "clutter")
+"""What hands are rendered before; `RenderSpec` says what each is."""
+
 RENDERER_VERSION = 1
 """Version of the pixels and labels that a key gives.
 

@@ -17,11 +17,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry import camera
 from peclr_jax.specs import Between, Fraction, PositiveInt, Spec
-from peclr_jax.synthetic import background
+from peclr_jax.synthetic import BACKGROUNDS, background
 from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
-
-BACKGROUNDS = ("green", "shared", "clutter")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+import jax
 from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
@@ -21,10 +22,11 @@ from peclr_jax.pages import demo as demo_report
 from peclr_jax.pages.terminal import say
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.kinds import NAMES
+from peclr_jax.places import Place
 from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.specs import NonNegativeInt, PositiveInt, Spec
+from peclr_jax.specs import Between, Seed, Spec, check_seeds
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 
 _PROBED = ("pretrained", "random")
@@ -46,12 +48,16 @@ class DemoSpec(Spec):
     pretrain: PretrainSpec = PretrainSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     probe: FinetuneSpec = FinetuneSpec()
-    probe_seeds: tuple[NonNegativeInt, ...] = (0, 1, 2)
+    probe_seeds: tuple[Seed, ...] = (0, 1, 2)
     evaluate: EvaluateSpec = EvaluateSpec(pictures=4)
     equivariance: EquivarianceSpec = EquivarianceSpec()
     predict: PredictSpec = PredictSpec()
-    photos: str = ""
-    photos_stand_in: PositiveInt = 12
+    photos: Place = ""
+    photos_stand_in: Annotated[int, Between(1, 10_000)] = 12
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_seeds("probe_seeds", self.probe_seeds)
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -67,6 +73,8 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     began = time.perf_counter()
     console = Console()
     check_photos(spec.photos)
+    for name in ("pretrain", "finetune", "probe"):
+        getattr(spec, name).check_devices(jax.device_count(), f"--config.{name}")
     spec = connect(spec, workdir)
     run_unless_finished(pretrain.pretrain, spec.pretrain, workdir / "pretrain", console)
     run_unless_finished(finetune.finetune, spec.finetune, workdir / "finetune", console)

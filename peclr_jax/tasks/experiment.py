@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import specs
+from peclr_jax import outputs, specs
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
@@ -39,7 +39,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     """
     began = time.perf_counter()
     console = Console()
-    if spec.photos is not None and not Path(spec.photos).expanduser().is_dir():
+    if spec.photos is not None and not Path(spec.photos).is_dir():
         raise MissingFileError(
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
             "layout that the recipe's file names"
@@ -49,7 +49,9 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     for arm in chosen:
         for training in arm.trainings:
             restoring.check_writable_name(training.workdir, "--config.networks_dir")
-            training.spec.check_devices(jax.device_count())
+            training.spec.check_devices(jax.device_count(), f"--config.{training.spec.task}")
+    with outputs.owned(Path(spec.networks_dir), "--config.networks_dir"):
+        pass  # whether it can be one, before anything is trained
     open_evaluation_data(spec)
     for arm in chosen:
         check_held_out(arm)

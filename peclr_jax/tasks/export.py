@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -13,7 +13,8 @@ from peclr_jax.export.comparison import compare, example_views
 from peclr_jax.export.formats import FormatName, formats
 from peclr_jax.networks.opening import open_network
 from peclr_jax.pages.terminal import say
-from peclr_jax.specs import NonNegativeInt, Spec
+from peclr_jax.places import Place
+from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of
 
 CHECK = "check.json"
@@ -40,9 +41,9 @@ class ExportSpec(Spec):
 
     task: Literal["export"] = "export"
     recipe: str = "default"
-    checkpoint: str = "runs/pretrain"
+    checkpoint: Place = "runs/pretrain"
     format: FormatName = "torchvision"
-    batch_size: NonNegativeInt = 1
+    batch_size: Annotated[int, Between(0, 65536)] = 1
 
 
 class Report(NamedTuple):

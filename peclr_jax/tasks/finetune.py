@@ -62,8 +62,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
       OutOfDeviceMemoryError: The step does not fit; the message says what would.
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
-    spec, start = initialisation.resolve(spec)
     spec.check_devices(jax.device_count())
+    spec, start = initialisation.resolve(spec)
     with workdir_of(spec, workdir):
         began = time.perf_counter()
         console = Console(quiet=jax.process_index() > 0)

@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -30,7 +30,8 @@ from peclr_jax.networks.opening import Network, open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say
-from peclr_jax.specs import PositiveInt, Spec
+from peclr_jax.places import Place
+from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of
 from peclr_jax.weights import RELEASED, SUFFIX
 from peclr_jax.weights import file as weights_file
@@ -58,10 +59,10 @@ class ReleaseSpec(Spec):
 
     task: Literal["release"] = "release"
     recipe: str = "default"
-    checkpoint: str = "runs/finetune"
+    checkpoint: Place = "runs/finetune"
     data: EvaluationDataSpec = EvaluationDataSpec()
     split: str = ""
-    batch_size: PositiveInt = 64
+    batch_size: Annotated[int, Between(1, 65536)] = 64
 
 
 class _Measured(NamedTuple):

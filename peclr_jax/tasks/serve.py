@@ -20,15 +20,17 @@ from peclr_jax.pages.gallery import json_entry
 from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.prepare import Skipped, prepare
+from peclr_jax.places import Place
 from peclr_jax.prediction.photographs import predict_photos
 from peclr_jax.prediction.spec import (
+    BoneLength,
     PredictSpec,
     bone_length_of,
     describe,
     largest_error_of,
     options_of,
 )
-from peclr_jax.specs import Between, NonNegativeFloat, PositiveInt, Spec
+from peclr_jax.specs import Between, Spec
 from peclr_jax.weights import RELEASED
 
 
@@ -44,13 +46,13 @@ class ServeSpec(Spec):
 
     task: Literal["serve"] = "serve"
     recipe: str = "page"
-    checkpoint: str = RELEASED
+    checkpoint: Place = RELEASED
     init: TorchFileSpec = TorchFileSpec()
     port: Annotated[int, Between(0, 65535)] = 8000
     open_browser: bool = True
-    hands: PositiveInt = 1
+    hands: Annotated[int, Between(1, 1000)] = 1
     field_of_view_deg: Annotated[float, Between(1, 170)] = 40.0
-    bone_length_m: NonNegativeFloat = 0.0
+    bone_length_m: BoneLength = 0.0
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from jaxtyping import Int
@@ -15,7 +15,7 @@ from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.pages import figures
 from peclr_jax.pages.terminal import say, table
-from peclr_jax.specs import PositiveInt, Spec
+from peclr_jax.specs import Between, Spec
 
 PICTURE = "hands.png"
 
@@ -33,8 +33,8 @@ class ShowSpec(Spec):
     recipe: str = "default"
     data: DataSpec = DataSpec(source="tfds", source_size=192)
     split: str = "train"
-    count: PositiveInt = 24
-    columns: PositiveInt = 6
+    count: Annotated[int, Between(1, 10_000)] = 24
+    columns: Annotated[int, Between(1, 100)] = 6
 
 
 def run(config: ConfigDict, workdir: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 from jax.profiler import StepTraceAnnotation
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import FieldError
 
 _STEPS = re.compile(r"(\d+):(\d+)")
 
@@ -19,9 +19,9 @@ def parse_steps(text: str) -> tuple[int, int] | None:
     found = _STEPS.fullmatch(text)
     first, last = map(int, found.groups()) if found else (0, 0)
     if not 1 <= first <= last:
-        raise UserError(
-            f"--config.profile={text!r} names no steps to trace; write FIRST:LAST, for example "
-            "10:20"
+        raise FieldError(
+            "profile",
+            f"is {text!r}, which names no steps to trace: write FIRST:LAST, for example 10:20",
         )
     return first, last
 

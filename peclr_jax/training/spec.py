@@ -2,11 +2,18 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import optax
 
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Spec
+from peclr_jax.specs import (
+    Between,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Spec,
+)
 from peclr_jax.training import optimizer
 
 _OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -74,7 +81,7 @@ class PretrainLogSpec(Spec):
     """What pre-training shows: steps between reports, and rows of views.png."""
 
     every_steps: PositiveInt = 20
-    pairs: PositiveInt = 8
+    pairs: Annotated[int, Between(1, 1000)] = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,4 +89,4 @@ class FinetuneLogSpec(Spec):
     """What fine-tuning shows: steps between reports, and images of labels.png."""
 
     every_steps: PositiveInt = 20
-    images: PositiveInt = 8
+    images: Annotated[int, Between(1, 1000)] = 8

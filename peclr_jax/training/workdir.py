@@ -39,8 +39,8 @@ def locked(workdir: Path) -> Iterator[None]:
 
 def _acquire(lock: FileLock, workdir: Path) -> None:
     holder = workdir / ".lock.holder"
+    outputs.mark(workdir)
     try:
-        outputs.mark(workdir)
         with suppress(NotImplementedError):
             lock.acquire()
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from peclr_jax.errors import FieldError
-from peclr_jax.specs import ELSEWHERE, Between, Fraction, NonNegativeFloat, Spec
+from peclr_jax.specs import ELSEWHERE, Between, Fraction, Spec
 from peclr_jax.views.color import ChannelOrder
 
 Range = tuple[float, float]
@@ -47,7 +47,7 @@ class ViewSpec(Spec):
     size: Annotated[int, Between(1, 4096)] = 128
     source_margin: Annotated[float, Between(0.1, 100)] = field(default=1.5, metadata=ELSEWHERE)
 
-    rotation_deg: NonNegativeFloat = 45.0
+    rotation_deg: Annotated[float, Between(0, 360)] = 45.0
     scale: Range = (0.6, 2.0)
     translation: Range = (-15 / 128, 15 / 128)
 
@@ -68,7 +68,7 @@ class ViewSpec(Spec):
 
     noise: bool = False
     noise_probability: Fraction = 0.5
-    noise_deviation: NonNegativeFloat = 25.0
+    noise_deviation: Annotated[float, Between(0, 255)] = 25.0
 
     sobel: bool = False
     sobel_probability: Fraction = 0.5
@@ -84,11 +84,21 @@ class ViewSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, value in vars(self).items():
-            least = _LEAST.get(name, 0.0)
-            if isinstance(value, tuple) and not least <= value[0] <= value[1]:
-                raise FieldError(name, f"must satisfy {least:g} <= low <= high, got {value!r}")
+            if not isinstance(value, tuple):
+                continue
+            least, most = _BOUNDS.get(name, (0.0, 100.0))
+            if not least <= value[0] <= value[1] <= most:
+                raise FieldError(
+                    name, f"must satisfy {least:g} <= low <= high <= {most:g}, got {value!r}"
+                )
 
 
-# Of ranges, 0 for the others. A transform of scale 0 cannot be undone, and a Gaussian of width 0 is
-# not one.
-_LEAST = {"scale": 1e-6, "blur_sigma": 1e-6, "translation": -1.0, "value_offset": -255.0}
+# Of ranges; those of the others are 0 and 100. A transform of scale 0 cannot be undone, and a
+# Gaussian of width 0 is not one.
+_BOUNDS = {
+    "scale": (1e-6, 100.0),
+    "blur_sigma": (1e-6, 1000.0),
+    "translation": (-1.0, 1.0),
+    "value_offset": (-255.0, 255.0),
+    "cutout_side": (0.0, 1.0),
+}

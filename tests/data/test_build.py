@@ -374,10 +374,6 @@ def test_an_archive_is_checked_and_nothing_stays(raw, tmp_path, capsys):
     assert [path.name for path in packed.iterdir()] == ["FreiHAND_pub_v2.zip"]
 
 
-def test_no_tilde_of_a_stranger(refused):
-    refused("~nobody-of-that-name/x", "is not there")
-
-
 @pytest.mark.parametrize("name", ["a**b", "what?", "caf\udce9"])
 def test_a_folder_that_would_be_taken_for_a_pattern_is_refused(tmp_path, name):
     with pytest.raises(UserError, match=r"records cannot be kept in .* choose another data_dir"):
@@ -389,3 +385,17 @@ def test_other_folders_hold_records(tmp_path, name):
     builder = build.make_builder("image_folder", tmp_path / name)
     build.prepare(builder, DATA / "image_folder" / "dummy_data")
     assert len(builder.as_data_source(split="train"))
+
+
+def test_no_tilde_of_a_stranger(capsys):
+    with pytest.raises(SystemExit) as stop:
+        build.main(["freihand", "--manual_dir=~nobody-of-that-name/x"])
+    assert stop.value.code == 2
+    assert "'~nobody-of-that-name/x', but the user" in capsys.readouterr().err
+
+
+def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch, capsys):
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert build.main(["freihand", f"--manual_dir={DATA / 'freihand/dummy_data'}"]) == 2
+    assert "no home folder to keep the records of freihand in" in capsys.readouterr().err
+    assert not os.path.exists("~")

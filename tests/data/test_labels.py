@@ -15,6 +15,7 @@ from peclr_jax.hands import skeleton
 from peclr_jax.labels import values
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
+from peclr_jax.places import argument
 
 POINTS = [(10.0 + joint, 40.0 - joint) for joint in range(21)]
 
@@ -165,7 +166,7 @@ def convert(photos, capsys):
 
     def run(*flags, hands=None, folder=photos.root):
         parser = command.make_parser("")
-        parser.add_argument("folder")
+        parser.add_argument("folder", type=argument)
         named = {"a.png": [values.make_hand(keypoints=POINTS)]} if hands is None else hands
         code = command.run(
             parser.parse_args([*flags, str(folder)]), lambda flags: (of(named), photos)

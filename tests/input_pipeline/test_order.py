@@ -84,7 +84,7 @@ def test_a_small_set_in_a_mixture_is_still_seen_evenly():
 
 def test_too_few_images_for_a_batch():
     with pytest.raises(
-        ValueError, match=r"hands has 30 images, .* takes 32 .* batch size of at most 60"
+        ValueError, match=r"hands has 30 images, .* takes 32 .*batch_size of at most 60"
     ):
         Order((1000, 30), 64, seed=0, names=("many", "hands")).check()
     Order((1000, 30), 60, seed=0).check()

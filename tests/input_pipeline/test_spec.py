@@ -28,7 +28,7 @@ def make(**fields):
         ({"pairs": "hands"}, "pairs is 'hands', none of 'image', 'versions'"),
         ({"pairs": "versions"}, "pairs is 'versions', .* rendered.versions=1 renders one"),
         ({"rendered.versions": 0}, r"rendered.versions must lie in \[1, 1024\], got 0"),
-        ({"rendered.held_out": 0}, r"rendered.held_out must lie in .*, got 0"),
+        ({"rendered.held_out": 0}, r"rendered.held_out must be at least 1, got 0"),
         ({"rendered.span": (0.6, 0.5)}, "rendered.span must be .smallest, largest."),
         ({"rendered.background": ""}, "rendered.background is '', 0 backgrounds"),
         ({"rendered.background": "green,clutter"}, ".* 2 backgrounds for versions=1"),

@@ -36,6 +36,13 @@ def test_checkpoints_from_before_specs_are_read(task):
             assert [list(x) for x in getattr(statistics, name)] == config["statistics"][name]
 
 
+@pytest.mark.parametrize("place", ["~nobody-here/records", "~nobody-here/a,b"])
+def test_places_in_a_home_that_is_not_here_are_no_obstacle(old, place):
+    config = copy.deepcopy(old)
+    config["data"] |= {"data_dir": place, "manual_dir": place}
+    assert from_json(config, {}, "x").data.data_dir == f"./{place}"
+
+
 def test_notes_of_both_forms_are_read(old):
     written_before = (BEFORE / "official_note.json").read_text()
     description = from_note(written_before, "official.pth")

@@ -1,6 +1,7 @@
 """The data that networks are measured on: what is given, and what is as in training."""
 
 import dataclasses
+import os
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_places_that_only_a_checkpoint_names_are_not_gone_to(description, places
         assert f"--config.{name}={place!r}" in str(raised.value)
     hostile = with_data(description, rendered=RenderedSpec(cache_dir="/somewhere"))
     data = resolve_data(EvaluationDataSpec(source="rendered"), hostile, "box")
-    assert data.rendered.cache_dir == "~/.cache/peclr_jax"
+    assert data.rendered.cache_dir == os.path.expanduser("~/.cache/peclr_jax")
     assert data.manual_dir == data.data_dir == ""
 
 

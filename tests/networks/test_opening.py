@@ -8,14 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.looking import look_at_batch
+from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec, TorchFileSpec
 from peclr_jax.prediction.spec import PredictSpec
 from peclr_jax.tasks import evaluate, predict
 from peclr_jax.weights.file import NOTE
+
+
+def test_checkpoints_may_be_named_from_home(home):
+    with pytest.raises(UserError, match=f"no weights file {home}/nothing.safetensors"):
+        open_network("~/nothing.safetensors")
+    with pytest.raises(UserError, match=r"the checkpoint is '~nobody-here/x', but the user"):
+        open_network("~nobody-here/x")
+    with pytest.raises(UserError, match=f"{home}/nothing.pth"):
+        open_network("", "~/nothing.pth")
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ def test_recipes_are_specs(file, cls):
     [
         (EvaluateSpec, "crop", "hand", "crop is 'hand'"),
         (EvaluateSpec, "bone_length", "3", "bone_length is '3'"),
-        (EvaluateSpec, "batch_size", 0, "batch_size must be at least 1"),
-        (EvaluateSpec, "resamples", -1, "resamples must be zero or more"),
+        (EvaluateSpec, "batch_size", 0, r"batch_size must lie in \[1, 65536\], got 0"),
+        (EvaluateSpec, "resamples", -1, r"resamples must lie in \[0, 1000000\]"),
         (EvaluateSpec, "data.rendered.held_out", -1, r"data\.rendered\.held_out must be zero or"),
         (EquivarianceSpec, "rotation_step_deg", 0.0, "rotation_step_deg must be positive"),
         (EquivarianceSpec, "rotation_step_deg", 30.0, r"deg is 80\.0, no multiple of .*deg=30\.0"),

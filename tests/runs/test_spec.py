@@ -78,12 +78,12 @@ def test_paper_finetuning_is_the_papers():
         ("pretrain", {"batch_size": 8, "micro_batches": 8}, r"--config\.micro_batches .*negatives"),
         ("pretrain", {"views.size": 12}, r"--config\.views\.size is 12, too small for the encoder"),
         ("pretrain", {"views.scale": (2.0, 1.0)}, r"--config\.views\.scale must satisfy"),
-        ("pretrain", {"optimizer.warmup_epochs": 99.0}, r"warmup_epochs is 99, more than the run"),
+        ("pretrain", {"optimizer.warmup_epochs": 99.0}, r"warmup_epochs is 99, not less than"),
         ("pretrain", {"loss.temperature": 0.0}, r"--config\.loss\.temperature must be positive"),
         ("pretrain", {"num_steps": -1}, r"--config\.num_steps must be zero or more"),
         ("pretrain", {"negatives": "all"}, "negatives is 'all', none of 'micro', 'global'"),
         ("pretrain", {"data.label_fraction": 0.0}, r"--config\.data\.label_fraction must lie in"),
-        ("pretrain", {"profile": "ten"}, "profile='ten' names no steps .* example 10:20"),
+        ("pretrain", {"profile": "ten"}, "profile is 'ten', which names no steps .* example 10:20"),
         ("finetune", {"optimizer.decay_mask": "-1"}, "decay_mask is '-1', none of 'kernels'"),
         ("finetune", {"model.head": "deep"}, "'linear', 'mlp'"),
         ("finetune", {"loss.root_depth": -1.0}, "loss.root_depth must be zero or more"),
@@ -137,6 +137,25 @@ def test_only_what_decides_the_result_is_a_runs_identity():
     older = specs.to_dict(spec_of("pretrain"))
     del older["optimizer"]["skip_nonfinite"], older["profile"]
     assert identity(older) == identity_of()
+    # A place as the user wrote it, which earlier versions kept so.
+    older["init"]["torch_checkpoint"] = "~/weights.pth"
+    assert identity(older) == identity_of(**{"init.torch_checkpoint": "~/weights.pth"})
+
+
+@pytest.mark.parametrize("epochs", [26.0, 25.999, 13.0, 1.0, 0.0])
+@pytest.mark.parametrize("steps", [1, 2, 3, 1000])
+def test_a_warmup_is_shorter_than_its_run_or_refused(epochs, steps):
+    change = {"num_epochs": 26.0, "num_steps": steps, "optimizer.warmup_epochs": epochs}
+    if epochs == 26:
+        with pytest.raises(UserError, match=r"--config\.optimizer\.warmup_epochs is 26, not less"):
+            spec_of("pretrain", **change)
+    else:
+        assert spec_of("pretrain", **change).schedule(None, 1.0).total_steps == steps
+
+
+def test_a_run_of_more_steps_than_can_be_counted_is_refused():
+    with pytest.raises(UserError, match=r"--config\.num_epochs=1e\+09 makes a run of"):
+        spec_of("pretrain", num_epochs=1e9).schedule(1000, 1.0)
 
 
 @pytest.mark.parametrize(

@@ -12,5 +12,7 @@ def test_chosen_steps_are_traced(tmp_path):
 
 @pytest.mark.parametrize("text", ["ten", "20:10", "0:5", "10"])
 def test_what_names_no_steps_is_refused(text):
-    with pytest.raises(UserError, match=f"profile='{text}' names no steps .* example 10:20"):
+    with pytest.raises(
+        UserError, match=f"profile is '{text}', which names no steps .* example 10:20"
+    ):
         parse_steps(text)

@@ -1,0 +1,76 @@
+"""What a command line says: its paths, its recipe's file, and what is wrong with them."""
+
+import itertools
+import os
+import re
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from peclr_jax import places
+from peclr_jax.errors import FieldError, UserError, chain
+
+_PACKAGE = Path(__file__).resolve().parent
+_CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
+
+
+def with_home(argument: str) -> str:
+    """Returns an argument; in that of the recipe's file, which absl reads, `~` is the home."""
+    found = _CONFIG.fullmatch(argument)
+    return found[1] + places.named("--config", found[2]) if found else argument
+
+
+def config_file(argv: Sequence[str]) -> str:
+    """Returns the recipe's file that a command line names, "" if it names none."""
+    given = [found[2] for argument in argv if (found := _CONFIG.fullmatch(argument))]
+    given += [value for flag, value in itertools.pairwise(argv) if flag in ("--config", "-config")]
+    return os.path.expanduser(given[-1].partition(":")[0]) if given else ""
+
+
+def explain(error: Exception, file: str) -> str | None:
+    """Says in one sentence what is wrong with a command line or a recipe's file.
+
+    Args:
+      error: What reading them has raised.
+      file: The recipe's file; "" if it is not known.
+
+    Returns:
+      The sentence; None if the error is a fault of the program.
+    """
+    if isinstance(error, flags.Error | UserError):
+        # absl and ml_collections raise their own errors, with tracebacks in them, after a recipe's.
+        mistakes = [cause for cause in chain(error) if isinstance(cause, UserError)]
+        if mistakes:
+            mistake = mistakes[-1]
+            return f"{file}: {mistake}" if isinstance(mistake, FieldError) else str(mistake)
+    for cause in chain(error):
+        if place := _place(cause, file):
+            return f"{place}: {type(cause).__name__}: {getattr(cause, 'msg', cause)}"
+    if isinstance(error, flags.Error):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        if os.path.isfile(file):
+            return f"{file}: {str(error).splitlines()[-1].strip()}"
+        recipes = _PACKAGE.parent / "configs"
+        return f"--config={file} cannot be read; the recipes are in {recipes}"
+    if isinstance(error, AttributeError | KeyError):
+        if "get_config" in str(error):
+            return f"{file} has no function get_config(), which returns the config of a recipe"
+        # ml_collections knows the nearest name, and quotes its sentence twice over.
+        sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
+        return f"--config has no field {sentence.strip(chr(34))}"
+    return None
+
+
+def _place(error: BaseException, file: str) -> str | None:
+    """Returns "FILE, line N", where a recipe's own file raised an error; None if none did."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}, line {error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    # What fails further in is a fault of the program, but for modules that are not there.
+    for frame in frames if isinstance(error, ImportError) else frames[-1:]:
+        if file and os.path.abspath(frame.filename) == os.path.abspath(file):
+            return f"{file}, line {frame.lineno}"
+    return None
