@@ -79,8 +79,8 @@ class Program:
         """Obeys signals from here on: at once outside of `running`, by `Stopped` within.
 
         A `Stopped` that gets lost, in a library that catches everything, or cannot be raised while
-        a library computes, is followed ten seconds later by the end of the program, and so is a
-        second Ctrl-C at once.
+        a library computes, is followed ten seconds later by the end of the program; a second Ctrl-C
+        ends it at once.
         """
         for signum in filter(heeded, SIGNALS):
             signal.signal(signum, self._obey)
@@ -105,7 +105,9 @@ class Program:
         except BaseException:
             if self.received is None:
                 raise
-            raise self._stopped() from None  # of which a library has made another error
+            raise Stopped(
+                self.received, resumes=self.resumes
+            ) from None  # of which a library has made another error
         finally:
             self._running = False
 
@@ -124,25 +126,26 @@ class Program:
             return
         self.received, self._lost = signum, False
         if not self._running:
-            self._end()
-        raise self._stopped()
+            self._end(signum)
+        raise Stopped(signum, resumes=self.resumes)
 
     def _watch(self, reader: socket.socket, writer: socket.socket) -> None:
         """Ends the program if a signal has not; `writer` is only kept open."""
         began: float | None = None
+        first = 0
         while True:
             left = None if began is None else _GRACE_SECONDS + began - time.monotonic()
             reader.settimeout(left if left is None else max(left, 0.001))
             try:
                 signum = reader.recv(1)[0]
             except TimeoutError:
-                self._end()
+                self._end(first)
             now = time.monotonic()
             # Others handle the rest: training, between two steps, and the server of the page.
             if began is None and signal.getsignal(signum) == self._obey:
-                began = now
+                began, first = now, signum
             elif began is not None and signum == signal.SIGINT and now - began > AGAIN_SECONDS:
-                self._end()
+                self._end(first)
 
     def _recover(self, unraisable: Any) -> None:
         """Raises a `Stopped` again that came where nothing can be raised, as in a destructor."""
@@ -152,12 +155,8 @@ class Program:
         self._lost = True
         threading.Timer(0.05, signal.raise_signal, [unraisable.exc_value.signum]).start()
 
-    def _stopped(self) -> Stopped:
-        assert self.received is not None
-        return Stopped(self.received, resumes=self.resumes)
-
-    def _end(self) -> NoReturn:
-        stopped = self._stopped()
+    def _end(self, signum: int) -> NoReturn:
+        stopped = Stopped(signum, resumes=self.resumes)
         # By the system's own means: the program may be stopped in the middle of printing.
         with suppress(OSError):
             os.write(2, f"{stopped}\n".encode())

@@ -108,6 +108,13 @@ def test_a_program_that_goes_on_nevertheless_is_ended():
     assert (code, said.count("stopped by SIGINT")) == (130, 1)
 
 
+def test_a_program_that_waits_for_a_library_in_c_is_ended():
+    computing = "print('ready', flush=True); hashlib.pbkdf2_hmac('sha1', b'', b'', 2**31 - 1)"
+    body = f"import hashlib; stopping._GRACE_SECONDS = 0\n{inside(computing)}"
+    code, said = stop(body, signal.SIGTERM)
+    assert (code, said.count("stopped by SIGTERM")) == (143, 1)
+
+
 def test_a_second_interrupt_ends_a_program_at_once():
     body = f"stopping._GRACE_SECONDS = 1e6; stopping.AGAIN_SECONDS = 0\n{inside(*SWALLOWING)}"
     assert stop(body, signal.SIGINT, signal.SIGINT)[0] == 130
