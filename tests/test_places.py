@@ -38,7 +38,8 @@ def spec_classes():
     while waiting:
         found += (more := waiting.pop().__subclasses__())
         waiting += more
-    return {cls for cls in found if cls.__module__.startswith("peclr_jax.")}
+    ours = {cls for cls in found if cls.__module__.startswith("peclr_jax.")}
+    return sorted(ours, key=lambda cls: (cls.__module__, cls.__name__))
 
 
 def texts():

@@ -11,6 +11,7 @@ from PIL import Image
 
 from peclr_jax.geometry import crop
 from peclr_jax.geometry.crop import Square
+from peclr_jax.labels.requests import requests
 from peclr_jax.models.heads import Localisation
 from peclr_jax.models.pose_network import PoseOutput
 from peclr_jax.networks.description import HEATMAP_TURNS_DEG, from_json
@@ -18,7 +19,7 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Sight, look, look_at_batch, look_once
 from peclr_jax.networks.spec import EvaluationDataSpec
-from peclr_jax.photos.boxes import Request, requests
+from peclr_jax.photos.boxes import Request
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.photos.prepare import Options, prepare_all
@@ -86,7 +87,7 @@ def test_what_evaluation_measures_is_what_prediction_does(photos, opened, kind):
     boxes = str(folder / "boxes.json")
     wanted = [
         request if kind == "box" else Request(tuple(h._replace(box=None) for h in request.hands))
-        for request in requests(paths, boxes, "right")
+        for request in requests(paths, boxes, "right").of_photos
     ]
     options = Options(SIZE, network.looking, 64, 0.0, 40.0)
     prepared = prepare_all(paths, wanted, options, 1)
