@@ -27,7 +27,7 @@ NO_PLACES = {
     *("ExperimentSpec.only", "ExperimentSpec.title", "ExperimentSpec.x_label"),
     *("InitSpec.sha256", "PredictSpec.formats", "QuestionSpec.split", "QuestionSpec.task"),
     *("ReleaseSpec.split", "RenderSpec.background", "RenderedSpec.background"),
-    *("RunSpec.profile", "ShowSpec.split", "SubmissionSpec.split"),
+    *("RunSpec.profile", "ShowSpec.split"),
 }
 
 

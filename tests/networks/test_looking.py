@@ -76,7 +76,7 @@ def test_what_evaluation_measures_is_what_prediction_does(photos, opened, kind):
     trained = dataclasses.replace(opened.description.data, source_size=96)
     description = dataclasses.replace(opened.description, view_size=SIZE, data=trained)
     given = EvaluationDataSpec(names="image_folder", manual_dir=str(folder), data_dir=str(records))
-    (batch,) = open_data(given, "train+validation", description, kind, 2).split.batches()
+    (batch,) = open_data(given, "train", description, kind, 2).split.batches()
     answer = np.asarray(look_at_batch(network, batch, kind, 2).estimate.pose)[..., :2]
     sides = np.where(batch["mirrored"][:, None, None], [-1, 1], 1)
     offsets = sides * (answer - batch["keypoints_2d"]) / batch["crop_scale"][:, None, None]
