@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +50,8 @@ from PIL import Image
 from tests.stand_ins import fake_versions
 
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
+# `nohup` has it ignored, and programs that are started here would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Compilation makes the first example slow, and the machines that test us are shared.
 settings.register_profile(
     "default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from peclr_jax import specs
 from peclr_jax.input_pipeline import RenderedSpec, open_split
-from peclr_jax.input_pipeline.from_rendered import cached, make_render
+from peclr_jax.input_pipeline.from_rendered import cached
 from peclr_jax.input_pipeline.order import choose_fraction
 from peclr_jax.input_pipeline.stores import MemoryStore
 from tests.input_pipeline.conftest import assert_equal, join
@@ -115,13 +116,13 @@ def test_splits_have_their_own_names(rendered_spec):
 @pytest.mark.parametrize(
     ("field", "message"),
     [
-        ({"size": 8}, "size must be at least 16, got 8"),
-        ({"versions": 2, "background": "green,purple"}, "background is 'purple'; choose one of"),
+        ({"size": 8}, r"size must lie in \[16, 4096\], got 8"),
+        ({"versions": 2, "background": "green,purple"}, "background is 'green,purple'; choose of"),
     ],
 )
 def test_what_cannot_be_rendered_is_told_by_its_flag(field, message):
     with pytest.raises(ValueError, match=rf"^--config\.data\.rendered\.{message}"):
-        make_render(RenderedSpec(**field))
+        specs.from_mapping(RenderedSpec, field, "--config.data.rendered")
 
 
 def pool(value):

@@ -89,7 +89,7 @@ def test_records_without_versions_cannot_be_paired(record_spec, open_source, mon
 
 
 def test_impossible_batches(rendered_spec, mixed_spec, open_source):
-    with pytest.raises(ValueError, match="batch of 12 does not divide among 8 devices"):
+    with pytest.raises(ValueError, match="batch_size=12 does not divide among 8 devices"):
         open_source(rendered_spec(), batch_size=12)
     with pytest.raises(ValueError, match="at least one image"):
         open_split(rendered_spec(), "train", batch_size=0)

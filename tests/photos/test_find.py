@@ -178,7 +178,7 @@ def test_folders_that_exist_are_no_patterns(tmp_path, name):
     (tmp_path / "album 2").mkdir()
     (tmp_path / "album 2" / "other.jpg").touch()
     first, second = folder / "hand [1].jpg", folder / "more" / "hand [1].jpg"
-    assert find_images(str(folder)) == [first]
+    assert find_images(str(folder)) == [first, second]
     assert find_images(str(first)) == [first]
     assert find_images(f"{folder}/*.jpg") == [first]
     assert find_images(f"{folder}/*/h*") == [second]

@@ -64,7 +64,7 @@ def test_other_folders_are_left_alone(finetuned, tmp_path):
     ("fields", "message"),
     [
         ({"format": "onnx"}, r"--config\.format is 'onnx'.* 'torchvision', "),
-        ({"batch_size": -1}, r"--config\.batch_size must be zero or more"),
+        ({"batch_size": -1}, r"--config\.batch_size must lie in"),
         ({}, "no checkpoint is named"),
     ],
 )

@@ -107,8 +107,8 @@ def test_labels_are_counted():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"count": 0}, "count must be at least 1"),
-        ({"columns": 0}, "columns must be at least 1"),
+        ({"count": 0}, "count must lie in"),
+        ({"columns": 0}, "columns must lie in"),
         ({"split": "evening"}, "has no split 'evening'; it has: train"),
     ],
 )

@@ -204,7 +204,7 @@ def lay_out_ho3d(root, lines, drawing):
         image = root / f"evaluation/{sequence}/rgb/{frame}.png"
         image.parent.mkdir(parents=True, exist_ok=True)
         colour = (number * 7 % 256, number * 13 % 256, 255 - number % 256)
-        Image.new("RGB", (64, 48), colour).save(image)
+        Image.new("RGB", (640, 480), colour).save(image)
         meta = root / f"evaluation/{sequence}/meta/{frame}.pkl"
         meta.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(drawing, meta)

@@ -14,7 +14,7 @@ from data.freihand import layout
 
 def test_the_stand_in_is_a_freihand_of_the_numbers_asked_for(tmp_path):
     full_size.make_stand_in(tmp_path, full_size.TOY)
-    training, evaluation = (layout.read_folder(tmp_path, n) for n in ("training", "evaluation"))
+    training, evaluation = (layout.read_folder([tmp_path], n) for n in ("training", "evaluation"))
     assert training.num_samples == 4
     assert len(training.images) == 16
     assert len(evaluation.images) == 2
