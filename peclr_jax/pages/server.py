@@ -6,9 +6,11 @@ page by the names that browsers put into `Host` and `Origin`, which no site can 
 
 import asyncio
 import errno
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import PurePosixPath
 from typing import Any
@@ -22,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from peclr_jax import stopping
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.pages.skeleton import widget_script
 from peclr_jax.photos.boxes import HANDEDNESS
@@ -92,7 +95,7 @@ def listen(port: int) -> socket.socket:
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serves an application until SIGINT or SIGTERM, which is then raised again."""
+    """Serves an application until SIGINT, SIGTERM or SIGHUP, which is then raised again."""
     config = uvicorn.Config(
         app,
         http="h11",
@@ -106,7 +109,32 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         proxy_headers=False,
         timeout_graceful_shutdown=3,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+    with _ended_by_hangup(server):
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _ended_by_hangup(server: uvicorn.Server) -> Iterator[None]:
+    """Ends a server when the terminal is closed, as it ends itself by SIGINT and SIGTERM."""
+    signum = getattr(signal, "SIGHUP", None)  # which Windows has not
+    if signum is None or not stopping.heeded(signum):
+        yield
+        return
+    received = []
+
+    def end(number: int, frame: object) -> None:
+        del frame
+        received.append(number)
+        server.should_exit = True
+
+    before = signal.signal(signum, end)
+    try:
+        yield
+    finally:
+        signal.signal(signum, before)
+    if received:
+        signal.raise_signal(signum)
 
 
 class _Guard:

@@ -248,8 +248,7 @@ def _read_image_folder(root: Path) -> None:
     deque(image_folder.layout.raw_files(root), 0)
     folder = image_folder.layout.read_folder(root)
     builder: Any = SimpleNamespace(builder_config=SimpleNamespace(longest=32))
-    photos = list(enumerate(folder.photos))
-    deque(image_folder.Builder._generate_examples(builder, photos), 0)
+    deque(image_folder.Builder._generate_examples(builder, list(folder.photos)), 0)
 
 
 def pickled_labels(folder: Path) -> Case:

@@ -182,6 +182,5 @@ def test_a_signal_ends_it_without_an_error(finder, tmp_path, monkeypatch, number
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     assert not serve.run(config, tmp_path)
     assert said[-1] == "Stopped."
-    if number != signal.SIGHUP:  # which the server does not know: asyncio leaves its handler
-        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     assert not list(tmp_path.iterdir())
