@@ -20,8 +20,22 @@ _CALL = re.compile(r"\w\(\) failed: ([^;]+)")
 _CODES_BY_WORDS = {os.strerror(code): code for code in errno.errorcode}
 
 
+# Half of the longest message, which may quote what a damaged file holds, or a library says of it.
+_HALF = 600
+
+
 class UserError(ValueError):
-    """A mistake in flags, config, data or files that the user can mend."""
+    """A mistake in flags, config, data or files that the user can mend.
+
+    Of an endless message the middle is left out: the thing stands first, and the remedy last.
+    """
+
+    def __str__(self) -> str:
+        """Returns the message."""
+        message = super().__str__()
+        if len(message) <= 2 * _HALF:
+            return message
+        return f"{message[:_HALF]} [...] {message[-_HALF:]}"
 
 
 class MissingFileError(UserError, FileNotFoundError):

@@ -56,3 +56,12 @@ def test_a_field_and_its_problem_make_a_sentence():
 def test_similar_names_are_told():
     assert errors.nearest("temprature", ["temperature", "chunk"]) == "; did you mean 'temperature'?"
     assert errors.nearest("x", ["temperature"]) == ""
+
+
+@pytest.mark.parametrize("kind", [errors.UserError, errors.MachineError, errors.MissingFileError])
+def test_of_an_endless_message_both_ends_stay(kind):
+    told = str(kind(f"a.zip is broken ({'x' * 100_000}): fetch it again"))
+    assert len(told) < 1300
+    assert told.startswith("a.zip is broken")
+    assert told.endswith("fetch it again")
+    assert str(kind("a.zip is broken: fetch it again")) == "a.zip is broken: fetch it again"
