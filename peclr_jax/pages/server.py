@@ -8,6 +8,7 @@ import asyncio
 import errno
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -118,7 +119,9 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
 def _ended_by_hangup(server: uvicorn.Server) -> Iterator[None]:
     """Ends a server when the terminal is closed, as it ends itself by SIGINT and SIGTERM."""
     signum = getattr(signal, "SIGHUP", None)  # which Windows has not
-    if signum is None or not stopping.heeded(signum):
+    # As the server's own, only the main thread of a program is told of signals.
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signum is None or not stopping.heeded(signum):
         yield
         return
     received = []
