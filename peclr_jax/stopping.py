@@ -153,7 +153,9 @@ class Program:
             sys.__unraisablehook__(unraisable)
             return
         self._lost = True
-        threading.Timer(0.05, signal.raise_signal, [unraisable.exc_value.signum]).start()
+        # To the main thread, which may wait for the system: no other's signal would wake it.
+        again = threading.main_thread().ident, unraisable.exc_value.signum
+        threading.Timer(0.05, signal.pthread_kill, again).start()
 
     def _end(self, signum: int) -> NoReturn:
         stopped = Stopped(signum, resumes=self.resumes)

@@ -89,9 +89,14 @@ def test_it_comes_again_if_a_destructor_swallowed_it():
         f"        {WAIT}",
         "thing = Object()",
         "del thing",
-        "sys.stdin.read()",
+        "try:",
+        "    sys.stdin.read()",
+        "finally:",
+        "    print('cleared up', file=sys.stderr)",
     ]
-    assert stop(inside(*lines), signal.SIGINT)[0] == 130
+    code, said = stop(f"stopping._GRACE_SECONDS = 1e6\n{inside(*lines)}", signal.SIGINT)
+    assert code == 130
+    assert "cleared up" in said
 
 
 SWALLOWING = [
@@ -123,7 +128,8 @@ def test_a_second_interrupt_ends_a_program_at_once():
 def test_a_signal_that_is_sent_twice_is_one():
     """As `timeout` does, and a terminal with its shell."""
     lines = ["try:", f"    {WAIT}", "finally:", f"    {WAIT}"]
-    code, said = stop(inside(*lines, "return 7"), signal.SIGHUP, signal.SIGTERM)
+    body = f"stopping._GRACE_SECONDS = 2\n{inside(*lines, 'return 7')}"
+    code, said = stop(body, signal.SIGHUP, signal.SIGTERM)
     assert code == 129
     assert said.count("stopped by") == 1
 

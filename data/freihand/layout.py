@@ -108,7 +108,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
                 *(other, rgb, difference),
             )
             continue
-        logging.info("The labels of %s are completed from %s.", rgb, other)
+        logging.warning("The labels of %s are completed from %s.", rgb, other)
         paths, labels = more | paths, read | labels
     if not labels:
         raise MissingFileError(

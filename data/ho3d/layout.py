@@ -230,7 +230,7 @@ def _find_ground_truth(
     for path in [path for folder in folders if (path := folder / GROUND_TRUTH).is_file()]:
         joints = validation.read_label_file(path, (21, 3), REMEDY)
         if not (misfit := _misfit(joints, roots)):
-            logging.info("%s has the joints of the evaluation frames in %s.", path, root)
+            logging.warning("%s has the joints of the evaluation frames in %s.", path, root)
             return joints
         is_meant = path.parent in (root, *root.parents, Path(os.path.abspath(manual_dir)))
         is_meant &= path.parent not in others

@@ -112,7 +112,7 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
     if scaled := len(
         {hands[i].image_id for i, f in zip(kept, factors, strict=True) if (f != 1).any()}
     ):
-        logging.info("%s: labels are scaled to the size of %d frames.", path, scaled)
+        logging.warning("%s: labels are scaled to the size of %d frames.", path, scaled)
     # A pixel's centre is at a whole number, its edges are half a pixel away.
     points = np.stack([hand.keypoints_2d for hand in hands])[kept]
     corners = np.stack([hand.box for hand in hands])[kept].reshape(-1, 2, 2)

@@ -141,7 +141,7 @@ def _without_copies(
     shorter = make_order(single)
     if shorter.fits:
         left_out = order.num_examples - shorter.num_examples
-        logging.info("%d images are copies of others and left out of pre-training", left_out)
+        logging.warning("%d images are copies of others and left out of pre-training", left_out)
         return single, shorter
     logging.warning(
         "A batch of %d takes more images than the %d different ones: copies of an image will be "
