@@ -16,7 +16,8 @@ where it stopped.
 
 A recipe is a base and variants, joined by "+":
 
-    full       the released network
+    full       the recipe of the next release; docs/results/released.md has that of the network in
+               the package
     trials     what it was chosen by: small networks (width 16, 64 px), each of its choices against
                another one, at equal time where they cost differently
     scratch    of `full`: without pre-training
@@ -102,35 +103,19 @@ def _trials() -> ConfigDict:
     add_arm(config, "pairs", "pre-trained on pairs of one image", pretrain={"data.pairs": "image"})
     longer = {"num_steps": 1500}
     add_arm(config, "pretrain_5x", "pre-trained five times longer", pretrain=longer)
-    tenth = {"data.label_fraction": 0.1}
-    add_arm(config, "tenth", "a tenth of the labels", finetune=tenth)
-    add_arm(
-        config,
-        "tenth_5x",
-        "a tenth of the labels, pre-trained five times longer",
-        pretrain=longer,
-        finetune=tenth,
-    )
-    add_arm(
-        config,
-        "tenth_scratch",
-        "a tenth of the labels, without pre-training",
-        pretrained=False,
-        finetune=tenth,
-    )
-    for arm in ("tenth", "tenth_5x"):
-        add_comparison(config, arm, arm, "tenth_scratch")
-    short = {"num_steps": _TRIAL_STEPS // 4}
-    add_arm(config, "short", "a quarter of the steps", finetune=short)
-    add_arm(
-        config,
-        "short_scratch",
-        "a quarter of the steps, without pre-training",
-        pretrained=False,
-        finetune=short,
-    )
-    add_comparison(config, "short", "short", "short_scratch")
     add_comparison(config, "pretrain_5x", "pretrain_5x", "scratch")
+    little = {
+        "tenth": ("a tenth of the labels", {"data.label_fraction": 0.1}),
+        "short": ("a quarter of the steps", {"num_steps": _TRIAL_STEPS // 4}),
+    }
+    for name, (label, changes) in little.items():
+        add_arm(config, name, label, finetune=changes)
+        without = f"{label}, without pre-training"
+        add_arm(config, f"{name}_scratch", without, pretrained=False, finetune=changes)
+        longest = f"{label}, pre-trained five times longer"
+        add_arm(config, f"{name}_5x", longest, pretrain=longer, finetune=changes)
+        for arm in (name, f"{name}_5x"):
+            add_comparison(config, arm, arm, f"{name}_scratch")
     others = {
         "linear": ("linear head", {"model.head": "linear"}),
         "stride4": ("heatmaps of twice the side", {"model.finest": 1}),

@@ -17,7 +17,7 @@ from jaxtyping import Int
 
 from peclr_jax import files, specs
 from peclr_jax.devices.mesh import make_mesh
-from peclr_jax.errors import FieldError, UserError
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
 from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, Render, RenderedStore, Renderer
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
@@ -135,22 +135,15 @@ def make_render(spec: RenderedSpec) -> Render:
     """Returns the rendering function of `peclr_jax.synthetic`."""
     from peclr_jax.synthetic import render
 
-    try:
-        options, *_ = (
-            render.RenderSpec(
-                size=spec.size,
-                background=background,
-                shared_backgrounds=spec.shared_backgrounds,
-                held=spec.held,
-                occluder=spec.occluder,
-                sleeve=spec.sleeve,
-                span=spec.span,
-                rays_per_block=render.rays_per_block(),
-            )
-            for background in spec.backgrounds
-        )
-    except FieldError as error:
-        raise UserError(f"--config.data.rendered.{error}") from None
+    options = render.RenderSpec(
+        size=spec.size,
+        shared_backgrounds=spec.shared_backgrounds,
+        held=spec.held,
+        occluder=spec.occluder,
+        sleeve=spec.sleeve,
+        span=spec.span,
+        rays_per_block=render.rays_per_block(),
+    )
     return lambda key, indices: render.render_versions(key, indices, options, spec.backgrounds)
 
 

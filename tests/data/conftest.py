@@ -1,5 +1,6 @@
 """What the tests of all builders share; a module says which data set it is about, as NAME."""
 
+import json
 import re
 import shutil
 
@@ -13,6 +14,23 @@ from tests.data import records
 def raw(request, tmp_path):
     """A copy of the data set's made-up raw files, to be changed by a test."""
     return shutil.copytree(records.DATA / request.module.NAME / "dummy_data", tmp_path / "raw")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Writes pictures, other files and labels into a new folder, and returns it."""
+    folder = tmp_path / "photos"
+
+    def write(files, boxes=None):
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content) if isinstance(content, bytes) else content.save(path)
+        if boxes is not None:
+            (folder / "boxes.json").write_text(json.dumps(boxes))
+        return folder
+
+    return write
 
 
 @pytest.fixture

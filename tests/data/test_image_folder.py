@@ -39,23 +39,6 @@ def gradient(width, height):
     return Image.fromarray(np.stack([x, y, 0 * x], -1).astype(np.uint8))
 
 
-@pytest.fixture
-def photos(tmp_path):
-    """Writes files into a new folder and says what became of them."""
-    folder = tmp_path / "photos"
-
-    def write(files, boxes=None):
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content) if isinstance(content, bytes) else content.save(path)
-        if boxes is not None:
-            (folder / "boxes.json").write_text(json.dumps(boxes))
-        return folder
-
-    return write
-
-
 def test_one_record_a_hand(dummy):
     records = by_photo(dummy)
     hands = {photo: len(hands) for photo, hands in records.items()}

@@ -1,7 +1,6 @@
 """Which files of a folder become records, and as what: of phones, computers and accidents."""
 
 import io
-import json
 
 import numpy as np
 import pytest
@@ -18,23 +17,6 @@ from tests.data.test_image_folder import by_photo, gradient
 
 NAME = "image_folder"
 DUMMY = DATA / NAME / "dummy_data"
-
-
-@pytest.fixture
-def photos(tmp_path):
-    """Writes files into a new folder and says what became of them."""
-    folder = tmp_path / "photos"
-
-    def write(files, boxes=None):
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content) if isinstance(content, bytes) else content.save(path)
-        if boxes is not None:
-            (folder / "boxes.json").write_text(json.dumps(boxes))
-        return folder
-
-    return write
 
 
 @pytest.fixture
