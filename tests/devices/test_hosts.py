@@ -210,7 +210,7 @@ def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
 def test_a_mistake_ends_both_as_it_ends_one(launch, tmp_path):
     for result in launch(tmp_path / "none", 2, fields=PRETRAIN | {"batch_size": 12}):
         assert result.code == 2, result.err
-        assert "a batch of 12 cannot be split over 8 device(s)" in result.err
+        assert "--config.batch_size is 12, which cannot be split over 8 device(s)" in result.err
         assert "Traceback" not in result.err
     assert not (tmp_path / "none").exists()
 
