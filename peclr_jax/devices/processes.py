@@ -1,10 +1,13 @@
 """Runs of several processes on JAX's distributed runtime: start, order and end."""
 
+import hashlib
 import importlib.util
+import json
 import os
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -15,7 +18,7 @@ from jax.experimental import multihost_utils
 
 from peclr_jax.devices.backend import check_devices
 from peclr_jax.devices.mesh import make_mesh, replicated, shard_batch
-from peclr_jax.errors import UserError
+from peclr_jax.errors import MachineError, UserError
 
 MISSING = 5
 """Exit code where other processes did not come to the start."""
@@ -25,6 +28,9 @@ _HEARTBEAT_SECONDS = 45
 _SHUTDOWN_SECONDS = 10
 # A process that fails leaves earlier, with its own exit code.
 _FAILURE_SECONDS = 5.0
+_MOST_SECONDS = 10**6
+# Of what differs between processes.
+_MOST_NAMED, _LONGEST_SHOWN = 4, 60
 
 
 def settings(
@@ -52,9 +58,20 @@ def settings(
     is_one_of_several = num_processes != 1 if by_flags else (count or 1) > 1
     if not is_one_of_several and not (count is None and _is_one_of_several_pods(environment)):
         return None
-    if coordinator_address and not coordinator_address.rpartition(":")[2].isdecimal():
+    if coordinator_address:
+        port = coordinator_address.rpartition(":")[2]
+        if not port.isdecimal():
+            raise UserError(
+                f"--coordinator_address={coordinator_address} lacks its port: give HOST:PORT"
+            )
+        if not 0 < int(port[:9]) < 2**16:
+            raise UserError(
+                f"--coordinator_address={coordinator_address} names a port that is none: choose "
+                "one between 1024 and 65535"
+            )
+    if None not in (process_id, count) and process_id >= count:
         raise UserError(
-            f"--coordinator_address={coordinator_address} lacks its port: give HOST:PORT"
+            f"--process_id={process_id} is none of {count} processes, which count from 0"
         )
     return {
         "coordinator_address": coordinator_address,
@@ -64,12 +81,27 @@ def settings(
     }
 
 
-def start(arguments: Mapping[str, Any], seconds: float) -> None:
+def start(
+    arguments: Mapping[str, Any],
+    seconds: float,
+    facts: Callable[[], Mapping[str, Any]] = dict,
+) -> None:
     """Starts JAX's distributed runtime, before anything else has used a device.
 
     Processes wait for one another so many seconds; then this one ends with exit code 5.
+
+    Args:
+      arguments: As `settings` returns them.
+      seconds: At most a million.
+      facts: Returns what must be the same in all processes, as `check_alike` takes it.
+
+    Raises:
+      UserError: The processes cannot meet, or are not alike.
     """
-    with _deadline(arguments["coordinator_address"] or "process 0", seconds):
+    if not 0 < seconds <= _MOST_SECONDS:
+        raise UserError(f"--initialization_timeout={seconds} must lie in (0, {_MOST_SECONDS}] s")
+    place = arguments["coordinator_address"] or "process 0"
+    with _deadline(place, seconds):
         try:
             jax.distributed.initialize(
                 **arguments,
@@ -84,8 +116,19 @@ def start(arguments: Mapping[str, Any], seconds: float) -> None:
                 "--coordinator_address=HOST:PORT, --num_processes and --process_id on every host, "
                 "or --num_processes=1 to run one process alone"
             ) from error
+        except RuntimeError as error:
+            if "start RPC server" not in str(error):
+                raise
+            raise MachineError(
+                f"process 0 cannot listen at {place}, as another program does: choose another port "
+                "for --coordinator_address, on every host"
+            ) from error
     check_devices()
-    _meet()
+    if jax.process_count() > 1:
+        _check_shares()
+        with _deadline(place, seconds):
+            _meet()
+            check_alike(facts())
 
 
 def finish() -> None:
@@ -109,14 +152,79 @@ def fail(exit_code: int) -> NoReturn:
     os._exit(exit_code)
 
 
+def gather(text: str) -> list[str]:
+    """Returns the texts of all processes, by their numbers; to be called by all of them."""
+    if jax.process_count() == 1:
+        return [text]
+    content = np.frombuffer(text.encode(errors="replace"), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(len(content)))
+    # Of few lengths, as each is compiled for.
+    longest = 1 << int(sizes.max()).bit_length()
+    rows = multihost_utils.process_allgather(np.pad(content, (0, longest - len(content))))
+    return [bytes(row[:size]).decode() for row, size in zip(rows, sizes, strict=True)]
+
+
+def check_alike(facts: Mapping[str, Any]) -> None:
+    """Refuses, in all processes and with one sentence, a run whose processes differ.
+
+    To be called by all of them.
+
+    Args:
+      facts: What decides the result of the run, by its name for people; fit for JSON.
+
+    Raises:
+      UserError: They are not the same everywhere.
+    """
+    mine = {name: json.dumps(value, sort_keys=True) for name, value in facts.items()}
+    digests = gather(hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest())
+    if len(set(digests)) == 1:
+        return
+    first, *others = map(json.loads, gather(json.dumps(mine)))
+    number, other = next((n, other) for n, other in enumerate(others, 1) if other != first)
+    differing = [name for name in {**first, **other} if first.get(name) != other.get(name)]
+    named = [
+        f"{name} ({_shown(other.get(name))}, not {_shown(first.get(name))})"
+        for name in differing[:_MOST_NAMED]
+    ]
+    more = len(differing) - len(named)
+    raise UserError(
+        f"process {number} was not started as process 0 was: it differs in {', '.join(named)}"
+        f"{f' and {more} more' if more else ''}; start the same command, of the same version, on "
+        "every host"
+    )
+
+
+def _shown(value: str | None) -> str:
+    text = "none" if value is None else value
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
 @contextmanager
-def process_zero_first(name: str) -> Iterator[None]:
-    """Runs the block, named alike in all processes, on process 0 first, then on the others."""
+def process_zero_first() -> Iterator[None]:
+    """Runs the block on process 0 first, then on the others.
+
+    Raises:
+      UserError: In all processes, if it was raised in one.
+    """
     if jax.process_index() > 0:
-        multihost_utils.sync_global_devices(name)
-    yield
+        _raise_together(None)  # what process 0 has raised
+    problem = None
+    try:
+        yield
+    except UserError as error:
+        problem = error
     if jax.process_index() == 0:
-        multihost_utils.sync_global_devices(name)
+        _raise_together(problem)
+    _raise_together(problem)
+
+
+def _raise_together(problem: UserError | None) -> None:
+    """Raises in all processes the error of the first that has one."""
+    told = gather("" if problem is None else str(problem))
+    if problem is not None:
+        raise problem
+    for sentence in filter(None, told):
+        raise UserError(sentence)
 
 
 def _is_one_of_several_pods(environment: Mapping[str, str]) -> bool:
@@ -135,6 +243,17 @@ def _shares_gpus(environment: Mapping[str, str]) -> bool:
     )
     is_bound = "," not in environment.get("CUDA_VISIBLE_DEVICES", ",")
     return per_host.split("(")[0] != "1" and not is_bound
+
+
+def _check_shares() -> None:
+    """Refuses processes of which some have more devices than others, as collectives would fail."""
+    counts = Counter(device.process_index for device in jax.devices())
+    for number in range(jax.process_count()):
+        if counts[number] != counts[0]:
+            raise UserError(
+                f"process {number} has {counts[number]} device(s), process 0 has {counts[0]}: give "
+                "all processes of a run the same number"
+            )
 
 
 def _meet() -> None:
