@@ -7,8 +7,8 @@ data, or a fault of the machine, in one sentence; 3 the loss is no longer finite
 some of the input; 5 other processes of the run did not start in time; 129 the terminal was closed,
 130 Ctrl-C, 143 SIGTERM, of a training with its state saved; 134 aborted by JAX because another
 process of the run is gone (docs/many_hosts.md). SIGTERM and SIGUSR1, by which schedulers stop a
-program, end what the same command goes on with, such as a training, with 0: a run is finished when
-its summary.json is there.
+program, end with 0 what has lost nothing: a training, which goes on with the same command, and any
+other task before its first step. A training is finished when its summary.json is there.
 """
 
 import signal

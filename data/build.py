@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import importlib
 import os
-import re
 import shutil
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from tqdm import auto as tqdm
 
 from data import found
 from data.raw import origin
-from peclr_jax import files, outputs
+from peclr_jax import files
 from peclr_jax.errors import (
     MachineError,
     MissingFileError,
@@ -42,7 +41,6 @@ DATA_SETS = (
     "synthetic_hands",
 )
 _AGAIN = "run the same command again"
-_OF_TFDS = re.compile(r"incomplete\.[A-Z0-9]{6}_")  # records that are not complete
 
 
 def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
@@ -112,8 +110,10 @@ def prepare(
       overwrite: Whether to write records anew that are of the same files, or of another folder's.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    with _explained(builder), _alone(builder):
-        builder = _like(builder, builder._data_dir_root)  # as another process may have left it
+    with _explained(builder), builder.alone():
+        if not builder.info.splits:  # unless another process has written them meanwhile
+            written = _like(builder, builder._data_dir_root)
+            builder = written if written.info.splits else builder
         exists = bool(builder.info.splits)
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
             check_manual_dir(builder, manual_dir)
@@ -207,22 +207,6 @@ def _write_anew(builder: Any, manual_dir: str) -> Any:
             path.rename(unfinished / path.name)
         shutil.rmtree(unfinished / "root")
     return _like(builder, builder._data_dir_root)
-
-
-@contextlib.contextmanager
-def _alone(builder: Any) -> Iterator[None]:
-    """Holds the folder around records, and removes what killed runs have left there."""
-    folder = Path(builder.data_dir).parent
-    with contextlib.ExitStack() as stack:
-        try:
-            wanted = f"the records of {builder.name}"
-            stack.enter_context(outputs.held(folder, "data_dir", wanted))
-            for unfinished in filter(_OF_TFDS.match, os.listdir(folder)):
-                shutil.rmtree(folder / unfinished)
-        except MachineError:
-            if not builder.info.splits:  # else they can be read all the same
-                raise
-        yield
 
 
 def _like(builder: Any, data_dir: str | Path) -> Any:
