@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
-from peclr_jax import outputs
+from peclr_jax import files, outputs
 from peclr_jax.errors import MachineError, UserError, is_machine_fault
 
 # Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
@@ -46,14 +44,13 @@ def unpacked(
     members = {archive: _members(archive, wanted) for archive in archives}
     folder.mkdir(parents=True, exist_ok=True)
     _check_space(folder, members)
-    with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=folder) as unfinished:
-        content = Path(unfinished) / target.name
-        content.mkdir()
+    with files.scratch(folder) as content:
         for archive in archives:
             _unpack(archive, members[archive], content)
         # Another process may have been faster.
         if not target.is_dir():
-            os.replace(content, target)
+            files.sync_folder(content)
+            files.move(content, target)
     outputs.mark(folder.parent)
     return target
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from peclr_jax import files
 from peclr_jax.errors import MachineError
 
 MARK = ".peclr_jax"
@@ -36,13 +37,19 @@ def mark(folder: Path, flag: str = "--workdir") -> None:
       flag: What names it, for messages.
 
     Raises:
-      MachineError: It is none, or cannot be made or written to.
+      MachineError: It is none, or cannot be made or written to; or what we write into is a link.
     """
+    for within in _WITHIN:
+        if os.path.islink(folder / within):
+            raise MachineError(
+                f"{folder / within} is a link, and nothing is written through it: remove it, or "
+                f"choose another {flag}"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / MARK
         if not os.path.exists(path):
-            path.write_text(_TEXT, encoding="utf-8")
+            files.write_bytes(path, _TEXT.encode())
     except OSError as error:
         raise MachineError(f"{flag}={folder} {_problem(folder, error)}") from error
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -119,9 +117,8 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     if measured.localisation is not None:
         network, found, notes = _calibrate(network, measured, measured.localisation)
         figures.save(_chart(found["reliability"]["bins"]), workdir / CHART)
-    workdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".release-", dir=workdir) as folder:
-        file = Path(folder) / FILE
+    with files.scratch(workdir) as folder:
+        file = folder / FILE
         errors, precision, more = _write(spec, network, data, measured, file)
         size, over = network.view_size, average_of(measured.valid)
         if not over.is_complete:
@@ -144,7 +141,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
         }
         with files.writing(workdir / NUMBERS) as out:
             json.dump(result, out, indent=2, allow_nan=False)
-        os.replace(file, workdir / FILE)
+        files.move(file, workdir / FILE)
     return result
 
 
