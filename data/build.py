@@ -114,10 +114,9 @@ def prepare(
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
             check_manual_dir(builder, manual_dir)
         if not exists:
-            _write(builder, manual_dir)
-            return Prepared(builder, "")
+            return Prepared(_write(builder, manual_dir), "")
         if overwrite:
-            return Prepared(_write_anew(builder, manual_dir), "Written anew")
+            return Prepared(_write(builder, manual_dir), "Written anew")
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
             of = f": records of {written}" if written else ""
@@ -130,7 +129,7 @@ def prepare(
                 f"the records in {builder.data_dir} are of other files, {written}: pass "
                 "--overwrite to replace them, or another --data_dir"
             )
-        return Prepared(_write_anew(builder, manual_dir), f"Written anew: {changes}")
+        return Prepared(_write(builder, manual_dir), f"Written anew: {changes}")
 
 
 def compare(builder: Any, manual_dir: str | Path) -> str | None:
@@ -187,18 +186,15 @@ def _count(split: str, examples: Iterable[Any]) -> int:
     return sum(1 for _ in bar)
 
 
-def _write(builder: Any, manual_dir: str, download_dir: str | None = None) -> None:
+def _write(builder: Any, manual_dir: str) -> Any:
+    """Writes records; those that are there stay until the new ones are whole."""
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
-    builder.download_and_prepare(download_dir=download_dir, download_config=config)
-
-
-def _write_anew(builder: Any, manual_dir: str) -> Any:
-    """Replaces records; those that are there stay until the new ones are whole."""
+    downloads = os.path.join(builder._data_dir_root, "downloads")
     with files.writing_folder(Path(builder.data_dir)) as unfinished:
         fresh = _like(builder, unfinished / "root")
-        _write(fresh, manual_dir, os.path.join(builder._data_dir_root, "downloads"))
+        fresh.download_and_prepare(download_dir=downloads, download_config=config)
         for path in Path(fresh.data_dir).iterdir():
             path.rename(unfinished / path.name)
         shutil.rmtree(unfinished / "root")
@@ -206,7 +202,7 @@ def _write_anew(builder: Any, manual_dir: str) -> Any:
 
 
 def _like(builder: Any, data_dir: str | Path) -> Any:
-    config = builder.builder_config.name if builder.BUILDER_CONFIGS else None
+    config = builder.builder_config if builder.BUILDER_CONFIGS else None
     return type(builder)(data_dir=data_dir, config=config)
 
 

@@ -173,8 +173,8 @@ def test_a_folder_that_would_be_taken_for_a_pattern_is_refused(tmp_path, name):
 @pytest.mark.parametrize("name", ["try [1]", "{a}, b@2"])
 def test_other_folders_hold_records(tmp_path, name):
     builder = build.make_builder("image_folder", tmp_path / name)
-    build.prepare(builder, DATA / "image_folder" / "dummy_data")
-    assert len(builder.as_data_source(split="train"))
+    prepared = build.prepare(builder, DATA / "image_folder" / "dummy_data")
+    assert len(prepared.builder.as_data_source(split="train"))
 
 
 def test_no_tilde_of_a_stranger(capsys):
