@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -20,13 +20,11 @@ from tqdm import auto as tqdm
 
 from data import found
 from data.raw import origin
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.errors import (
-    MachineError,
     MissingFileError,
     UserError,
-    chain,
-    explain_machine_fault,
+    explaining,
     is_machine_fault,
     nearest,
 )
@@ -80,8 +78,7 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
     # TFDS raises errors of every kind over broken records.
     except Exception as error:
         if is_machine_fault(error):
-            root = data_dir or "~/tensorflow_datasets"
-            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
+            raise  # and told by whoever knows where the program writes
         reason = " ".join(str(error).split())
         raise UserError(
             f"the records of {name} in {data_dir or '~/tensorflow_datasets'} cannot be read "
@@ -110,7 +107,7 @@ def prepare(
     """
     manual_dir = os.path.expanduser(manual_dir or "")
     exists = bool(builder.info.splits)
-    with _explained(builder):
+    with explaining(builder._data_dir_root, _AGAIN):
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
             check_manual_dir(builder, manual_dir)
         if not exists:
@@ -163,7 +160,7 @@ def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
       A line for each split, and one about records that exist.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    with _explained(builder), tempfile.TemporaryDirectory() as unpacked:
+    with explaining(builder._data_dir_root, _AGAIN), tempfile.TemporaryDirectory() as unpacked:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise UserError(f"{builder.name} is made of no raw files: there is nothing to check")
         check_manual_dir(builder, manual_dir)
@@ -221,28 +218,6 @@ def check_manual_dir(builder: Any, manual_dir: str) -> None:
     )
 
 
-@contextlib.contextmanager
-def _explained(builder: Any) -> Iterator[None]:
-    """Raises what TFDS wraps of our errors as it was, and faults of files as `MachineError`."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        for cause in chain(error):
-            if isinstance(cause, UserError):
-                raise cause from None
-        root = builder._data_dir_root
-        if is_machine_fault(error):
-            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
-        if isinstance(error, OSError):
-            raise MachineError(
-                f"{error.filename or root} cannot be read or written ({error.strerror or error}): "
-                f"check the raw files and the folder of the records, {root}"
-            ) from error
-        raise
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepares the data set that the arguments name and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -254,15 +229,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     how.add_argument("--check", action="store_true", help="check the raw files and write nothing")
     flags = parser.parse_args(arguments)
     problem, lines = None, []
+    console.shorten_logs()
     try:
-        builder = make_builder(flags.name, flags.data_dir)
-        if flags.check:
-            lines = [*check(builder, flags.manual_dir), "Nothing was written"]
-        else:
-            builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
-            lines = found.lines(builder.info)
-            lines += [done] if done else []
-            lines.append(f"Records are in {builder.data_dir}")
+        with explaining(flags.data_dir or "the records", _AGAIN):
+            builder = make_builder(flags.name, flags.data_dir)
+            if flags.check:
+                lines = [*check(builder, flags.manual_dir), "Nothing was written"]
+            else:
+                builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
+                lines = found.lines(builder.info)
+                lines += [done] if done else []
+                lines.append(f"Records are in {builder.data_dir}")
     except UserError as error:
         problem = f"error: {error}"
     if problem:  # here the error is gone, and with its frames the progress bars

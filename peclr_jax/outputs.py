@@ -47,9 +47,8 @@ def mark(folder: Path, flag: str = "--workdir") -> None:
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / MARK
-        if not os.path.exists(path):
-            files.write_bytes(path, _TEXT.encode())
+        if not os.path.exists(folder / MARK):
+            files.write_bytes(folder / MARK, _TEXT.encode(), synced=False)
     except OSError as error:
         raise MachineError(f"{flag}={folder} {_problem(folder, error)}") from error
 

@@ -11,7 +11,7 @@ import jax
 from filelock import FileLock, Timeout
 from jax.experimental import multihost_utils
 
-from peclr_jax import files, outputs
+from peclr_jax import outputs
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.training import restoring
 
@@ -43,7 +43,7 @@ def _acquire(lock: FileLock, workdir: Path) -> None:
     try:
         with suppress(NotImplementedError):
             lock.acquire()
-        files.write_bytes(holder, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", "utf-8")
     except Timeout:
         named = "of which nothing is known"
         with suppress(OSError):
@@ -67,7 +67,7 @@ def _check_shared(workdir: Path) -> None:
         return
     mark = workdir / ".shared"
     if jax.process_index() == 0:
-        files.write_bytes(mark, b"")
+        mark.touch()
     multihost_utils.sync_global_devices("workdir marked")
     if not mark.exists():
         raise UserError(

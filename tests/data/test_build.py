@@ -79,7 +79,7 @@ def test_unknown_names(name, message, refused):
 @pytest.mark.parametrize("below", ["file", "file/below", "x" * 300])
 def test_unwritable_data_dir(below, tmp_path, refused):
     (tmp_path / "file").write_text("")
-    message = f"{below}.* cannot be read or written .*: check the raw files and the folder"
+    message = f"{below}.* cannot be read or written .*: see to it and run the same command"
     refused(FREIHAND, message, data_dir=tmp_path / below)
 
 
