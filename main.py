@@ -29,7 +29,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -97,11 +97,11 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         fail(f"the argument {argv[1]!r} belongs to no flag; flags are written --NAME=VALUE")
-    from peclr_jax import places
+    from peclr_jax import console, places
     from peclr_jax.devices import backend
     from peclr_jax.errors import UserError
 
-    logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
+    console.shorten_logs()
     config = CONFIG.value
     PROGRAM.loses_steps = config.task not in RESUMED_TASKS
     try:
@@ -168,7 +168,6 @@ def run(config: ConfigDict, workdir: Path) -> int:
 
     from peclr_jax import outputs
     from peclr_jax.devices import backend
-    from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
 
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
@@ -188,7 +187,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 3
     except BaseException as error:
-        sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
+        sentence = explain(error, workdir)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)

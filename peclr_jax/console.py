@@ -1,10 +1,15 @@
 """Standard output and error that never end a program: its work is worth more than its words."""
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
 from typing import TextIO
+
+_LONGEST_LINE = 200
+# Orbax's, which log an error of a background thread, and raise it in the main one.
+_RAISING = ("future.py", "async_checkpointer.py", "checkpoint_manager.py")
 
 
 def keep_writing() -> None:
@@ -16,6 +21,25 @@ def keep_writing() -> None:
     _fill_closed()
     sys.stdout = _forgiving(sys.stdout, 1)
     sys.stderr = _forgiving(sys.stderr, 2)
+
+
+def shorten_logs() -> None:
+    """Makes single lines of what libraries log: warnings, and errors without their tracebacks.
+
+    An error that ends the program is told at its end, in a sentence or with its traceback.
+    """
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax and TFDS narrate every file they touch
+    absl_logging.get_absl_logger().addFilter(_shorten)
+
+
+def _shorten(record: logging.LogRecord) -> bool:
+    if record.exc_info and record.filename in _RAISING:
+        return False
+    if record.exc_info:
+        record.msg, record.args, record.exc_info = record.getMessage()[:_LONGEST_LINE], (), None
+    return True
 
 
 class _Forgiving(io.RawIOBase):

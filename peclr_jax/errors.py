@@ -9,14 +9,35 @@ import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
-# Of the machine or the network: the same file may be read in a minute.
-_OUT_OF_REACH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
-# TensorStore tells the system's code in a field, ArrayRecord in the words of the system call.
-_CODE = re.compile(r"os_error_code='(\d+)'")
-_CALL = re.compile(r"\w\(\) failed: ([^;]+)")
+# Of what a path names or a call is given: here a file itself may be at fault.
+_OF_THE_FILE = (
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENOTEMPTY,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.EINVAL,
+    errno.ESPIPE,
+    errno.ENXIO,
+    errno.EBADF,
+    errno.EFAULT,
+    errno.EILSEQ,
+    errno.EDOM,
+    errno.ERANGE,
+)
+# How libraries in other languages tell the system's code: TensorStore, Rust's safetensors (twice),
+# ArrayRecord, TensorFlow.
+_FORMS = re.compile(
+    r"os_error_code='(\d+)'|\(os error (\d+)\)|\bOs \{ code: (\d+)|\w\(\) failed: ([^;]+)"
+    r"|; ([A-Z][a-z][\w/ -]+)"
+)
+_PATH = re.compile(r"(?:^|[\s\"'])(/[^\"';,]+)")
 _CODES_BY_WORDS = {os.strerror(code): code for code in errno.errorcode}
 
 
@@ -75,32 +96,74 @@ def chain(error: BaseException | None) -> Iterator[BaseException]:
 def system_code(error: BaseException) -> int | None:
     """Returns the `errno` of the fault that an error of any library came of, None without one."""
     for one in chain(error):
-        if isinstance(one, OSError) and one.errno is not None:
-            return one.errno
-        if found := _CODE.search(str(one)):
-            return int(found[1])
-        if (found := _CALL.search(str(one))) and found[1] in _CODES_BY_WORDS:
-            return _CODES_BY_WORDS[found[1]]
+        code = getattr(one, "errno", None)
+        if isinstance(code, int) and code in errno.errorcode:  # FFmpeg has others as well
+            return code
+        for form in _FORMS.finditer(str(one)):
+            told = next(filter(None, form.groups())).strip()
+            code = int(told) if told.isdecimal() else _CODES_BY_WORDS.get(told)
+            if code in errno.errorcode:
+                return code
     return None
 
 
 def is_machine_fault(error: BaseException) -> bool:
-    """Whether an error came of rights, a disk or memory, not of what the files hold."""
-    return system_code(error) in (*_FULL, *_NO_RIGHT, *_OUT_OF_REACH, errno.EROFS)
+    """Whether an error came of rights, a disk, a network or memory, not of what the files hold."""
+    return system_code(error) not in (None, *_OF_THE_FILE)
 
 
-def explain_machine_fault(error: BaseException, folder: str | os.PathLike[str], again: str) -> str:
-    """Says in one sentence what a fault of the machine was about.
+def explain(error: BaseException, folder: str | os.PathLike[str], again: str) -> str | None:
+    """Says in one sentence what a program ends of, None if that is a fault of the program.
 
     Args:
-      error: One of which `is_machine_fault` is true.
+      error: Any; what libraries have made another error of counts as it was.
       folder: Where the program writes.
       again: What to do after the remedy.
     """
-    code, place = system_code(error), _place(error)
-    name = errno.errorcode.get(code or 0, "")
+    for cause in chain(error):
+        if isinstance(cause, UserError):
+            return str(cause)
+    return None if system_code(error) is None else explain_machine_fault(error, folder, again)
+
+
+@contextmanager
+def explaining(folder: str | os.PathLike[str], again: str) -> Iterator[None]:
+    """Raises what the block ends of as a `UserError`, a `MachineError` if the system refused it.
+
+    Args:
+      folder: As of `explain`.
+      again: As of `explain`.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        for cause in chain(error):
+            if isinstance(cause, UserError):
+                raise cause from None
+        if sentence := explain(error, folder, again):
+            raise MachineError(sentence) from error
+        raise
+
+
+def explain_machine_fault(error: BaseException, folder: str | os.PathLike[str], again: str) -> str:
+    """Says in one sentence what the system refused.
+
+    Args:
+      error: One that has a `system_code`.
+      folder: Where the program writes.
+      again: What to do after the remedy.
+    """
+    code, place = system_code(error) or 0, _place(error, folder)
+    name = errno.errorcode.get(code, "")
     if code in _FULL:
         return f"the disk that holds {folder} is full ({place}): free some space and {again}"
+    if code == errno.EFBIG:
+        return (
+            f"{place} may not grow any larger (EFBIG), by a limit of its file system or of "
+            f"`ulimit -f`: raise it, or write to another disk, and {again}"
+        )
     if code == errno.EROFS:
         return (
             f"{place} may not be written to (EROFS), its file system being read-only: have it "
@@ -108,8 +171,16 @@ def explain_machine_fault(error: BaseException, folder: str | os.PathLike[str], 
         )
     if code in _NO_RIGHT:
         return f"{place} may not be opened ({name}): see to its rights and {again}"
+    if code in _OF_THE_FILE:
+        return f"{place} cannot be read or written ({os.strerror(code)}): see to it and {again}"
     return f"{place} cannot be reached now ({name}): see to the machine and {again}"
 
 
-def _place(error: BaseException) -> str:
-    return str(getattr(error, "filename", None) or " ".join(str(error).split())[:120])
+def _place(error: BaseException, folder: str | os.PathLike[str]) -> str:
+    """Returns the file that an error is about, as far as it is told."""
+    for one in chain(error):
+        if name := getattr(one, "filename", None):
+            return os.fsdecode(name) if isinstance(name, bytes) else str(name)
+        if paths := _PATH.findall(str(one)):
+            return paths[-1].strip()
+    return f"a file in {folder}"

@@ -85,6 +85,12 @@ def _replacing(path: Path, mode: str, *, synced: bool = True, **settings: str) -
         _sync_names(path.parent)
 
 
+def move(source: Path, path: Path) -> None:
+    """Gives what is whole and on the disk its final name, which the disk keeps from then on."""
+    os.replace(source, path)
+    _sync_names(path.parent)
+
+
 def appending(path: Path) -> TextIO:
     """Opens a UTF-8 text file to add lines to it, each of which is written as it comes.
 
@@ -154,8 +160,7 @@ def writing_folder(path: Path) -> Iterator[Path]:
         replaced.mkdir()
         with suppress(FileNotFoundError):
             os.rename(path, replaced / path.name)
-        os.rename(content, path)
-        _sync_names(path.parent)
+        move(content, path)
         shutil.rmtree(replaced, ignore_errors=True)
 
 

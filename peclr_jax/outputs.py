@@ -47,8 +47,14 @@ def mark(folder: Path, flag: str = "--workdir") -> None:
       flag: What names it, for messages.
 
     Raises:
-      MachineError: It is none, or cannot be made or written to.
+      MachineError: It is none, or cannot be made or written to; or what we write into is a link.
     """
+    for within in _WITHIN:
+        if os.path.islink(folder / within):
+            raise MachineError(
+                f"{folder / within} is a link, and nothing is written through it: remove it, or "
+                f"choose another {flag}"
+            )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.path.exists(folder / MARK):

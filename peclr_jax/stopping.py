@@ -151,7 +151,9 @@ class Program:
     def _recover(self, unraisable: Any) -> None:
         """Raises a `Stopped` again that came where nothing can be raised, as in a destructor."""
         if not isinstance(unraisable.exc_value, Stopped):
-            sys.__unraisablehook__(unraisable)
+            # Writers of checkpoints that were under way when one of them failed.
+            if not sys.is_finalizing() and str(unraisable.exc_value) != "Event loop is closed":
+                sys.__unraisablehook__(unraisable)
             return
         self._lost = True
         # To the main thread, which may wait for the system: no other's signal would wake it.

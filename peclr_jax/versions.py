@@ -19,8 +19,10 @@ def version_of(package: str) -> str | None:
 
 def ask_git(*arguments: str) -> str | None:
     """Returns what git answers about this checkout; None without git, or outside a checkout."""
+    # Asking for the status would write git's index, half of it on a full disk.
+    command = ["git", "--no-optional-locks", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -18,7 +18,7 @@ from peclr_jax.errors import (
     MachineError,
     MissingFileError,
     UserError,
-    explain_machine_fault,
+    explaining,
     is_machine_fault,
 )
 from peclr_jax.labels.values import ORDERS, UNKNOWN, Labels, counted
@@ -59,10 +59,11 @@ def run(flags: argparse.Namespace, convert: Convert) -> int:
     """
     out = flags.out or flags.folder / layout.BOXES_FILE
     try:
-        _check_places(flags.folder, out, flags.overwrite)
-        named, photos = convert(flags)
-        labels = place(named, photos)
-        write(out, labels.hands)
+        with explaining(out.parent, "run the same command again"):
+            _check_places(flags.folder, out, flags.overwrite)
+            named, photos = convert(flags)
+            labels = place(named, photos)
+            write(out, labels.hands)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -90,10 +91,10 @@ def write(out: Path, hands: Mapping[str, Sequence[boxes.Hand]]) -> None:
                 raise UserError(told) from None
     except OSError as error:
         if is_machine_fault(error):
-            told = explain_machine_fault(error, out.parent, "run the same command again")
-        else:
-            told = f"{out} cannot be written ({error.strerror}): choose another --out"
-        raise MachineError(told) from error
+            raise
+        raise MachineError(
+            f"{out} cannot be written ({error.strerror}): choose another --out"
+        ) from error
 
 
 def _check_places(root: Path, out: Path, overwrite: bool) -> None:

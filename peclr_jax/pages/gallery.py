@@ -16,7 +16,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import outputs
-from peclr_jax.files import write_bytes, writing
+from peclr_jax.files import sync_folder, write_bytes, writing
 from peclr_jax.geometry.crop import Square
 from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
@@ -84,11 +84,11 @@ class Gallery:
         scale = np.array(picture.size) / (photo.width, photo.height)
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
-        write_bytes(self._folder / OVERLAYS / name, jpeg(picture))
+        write_bytes(self._folder / OVERLAYS / name, jpeg(picture), synced=False)
         entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{name}"}
         self._add_entry(entry)
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
-        write_bytes(self._folder / THUMBNAILS / name, thumbnail)
+        write_bytes(self._folder / THUMBNAILS / name, thumbnail, synced=False)
         if len(self._cards) == PER_PAGE:
             self._end_page(is_last=False)
         self._cards.append(card(entry, f"{THUMBNAILS}/{name}", photo.remarks))
@@ -107,6 +107,8 @@ class Gallery:
         self._stack.__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
+        if self._names:
+            sync_folder(self._folder)
         self._end_page(is_last=True)
         self._write_page(1, self._first, is_last=self._page == 1)
         for number in itertools.count(self._page + 1):  # of an earlier, larger prediction

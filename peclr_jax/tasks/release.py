@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -142,7 +141,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
         }
         with files.writing(workdir / NUMBERS) as out:
             json.dump(result, out, indent=2, allow_nan=False)
-        os.replace(file, workdir / FILE)
+        files.move(file, workdir / FILE)
     return result
 
 

@@ -2,9 +2,10 @@
 
 import datetime
 import json
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -42,14 +43,16 @@ class MetricsWriter:
             file.writelines(
                 json.dumps(record) + "\n" for record in records if record["step"] <= start_step
             )
-        self._lines = path.open("a", buffering=1, encoding="utf-8")
+        self._lines = files.appending(path)
         # Imported here, so that a training step can be timed without it.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
         self._event, self._summary = event_pb2.Event, summary
         # Not SummaryWriter, whose thread dies of a full disk and leaves the run waiting for it.
-        self._events = event_file_writer.EventsWriter(str(folder / "events"))
+        # Its name cannot be guessed, so that nobody puts a link in its place.
+        unique = f".{secrets.token_hex(8)}"
+        self._events = event_file_writer.EventsWriter(str(folder / "events"), unique)
         self._flushed = time.monotonic()
         log = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(start_step + 1, session_log=log)
@@ -67,16 +70,21 @@ class MetricsWriter:
             self._write(step, summary=self._summary.image(name, image, dataformats="HWC"))
         self._events.flush()
 
+    def flush(self) -> None:
+        """Has the disk keep what was written so far."""
+        files.sync(self._lines)
+        self._events.flush()
+        self._flushed = time.monotonic()
+
     def close(self) -> None:
         """Flushes and closes the files."""
-        self._lines.close()
-        self._events.close()
+        with closing(self._lines), closing(self._events):
+            self.flush()
 
     def _write(self, step: int, **content: Any) -> None:
         self._events.write_event(self._event(step=step, wall_time=time.time(), **content))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._events.flush()
-            self._flushed = time.monotonic()
+            self.flush()
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
@@ -196,6 +204,11 @@ class Progress:
         if self._writer is not None:
             self._writer.images(step, images)
 
+    def flush(self) -> None:
+        """Has the disk keep all reports so far."""
+        if self._writer is not None:
+            self._writer.flush()
+
     def note(self, text: str) -> None:
         """Shows a sentence and adds it to `train.log`."""
         self._log(text, show=True)
@@ -228,9 +241,5 @@ class Progress:
         if show:
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
         if jax.process_index() == 0:
-            self._workdir.mkdir(parents=True, exist_ok=True)
-            # Names of files may hold bytes that are no text.
-            with (self._workdir / "train.log").open(
-                "a", encoding="utf-8", errors="backslashreplace"
-            ) as file:
+            with files.appending(self._workdir / "train.log") as file:
                 file.write(line + "\n")

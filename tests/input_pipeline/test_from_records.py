@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
@@ -332,7 +333,8 @@ def test_data_are_opened_once(photos, open_source, take, monkeypatch, tmp_path):
 def test_records_without_random_access_are_refused(record_spec, tmp_path, open_source):
     builder = build.make_builder("freihand", tmp_path)
     tfrecord = type(builder)(data_dir=tmp_path, file_format="tfrecord")
-    build.prepare(tfrecord, record_spec().manual_dir)
+    config = tfds.download.DownloadConfig(manual_dir=record_spec().manual_dir)
+    tfrecord.download_and_prepare(download_config=config)
     with pytest.raises(ValueError, match=r"stored as tfrecord.*write them again"):
         open_source(record_spec(data_dir=str(tmp_path), manual_dir=""))
 
