@@ -144,17 +144,6 @@ def test_paths_on_the_command_line_may_begin_at_home(run, home):
     assert workdir == home / "here"
 
 
-@pytest.mark.parametrize("place", ["file", "file/below/it", "link"])
-def test_a_workdir_that_cannot_be_is_told_before_the_work(run, capsys, place):
-    Path("file").touch()
-    Path("link").symlink_to("nothing")
-    arguments = f"--config={ROOT}/configs/predict.py", f"--workdir={place}"
-    assert run(*arguments, task=lambda: pytest.fail("it was begun")) == (2, None)
-    (said,) = capsys.readouterr().err.splitlines()
-    assert said.startswith(f"error: --workdir={place} ")
-    assert "choose another" in said
-
-
 def test_of_a_command_that_wrote_nothing_nothing_is_left(run):
     run(f"--config={ROOT}/configs/predict.py", "--workdir=a/b")
     assert not Path("a").exists()

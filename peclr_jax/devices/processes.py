@@ -175,7 +175,7 @@ def check_alike(facts: Mapping[str, Any]) -> None:
     Raises:
       UserError: They are not the same everywhere.
     """
-    mine = {name: json.dumps(value, sort_keys=True) for name, value in facts.items()}
+    mine = {name: json.dumps(value, sort_keys=True, default=str) for name, value in facts.items()}
     digests = gather(hashlib.sha256(json.dumps(mine, sort_keys=True).encode()).hexdigest())
     if len(set(digests)) == 1:
         return
