@@ -72,6 +72,8 @@ TASKS_WITHOUT_OUTPUT = ("serve",)
 # What the processes of a run must agree on beside their config and the code.
 ALIKE_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 ALIKE_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl")
+# Fields that each host may have in its own way.
+OF_A_HOST = ("data.rendered.cache_dir",)
 
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
@@ -146,7 +148,7 @@ def describe_start(config: ConfigDict) -> dict[str, Any]:
 
     fields = flatten_dict(config.to_dict(), sep=".")
     return {
-        **{f"--config.{name}": value for name, value in fields.items()},
+        **{f"--config.{name}": fields[name] for name in fields if name not in OF_A_HOST},
         "--deterministic": DETERMINISTIC.value,
         "the code of peclr_jax": versions.digest_of_code(),
         **{f"the version of {name}": versions.version_of(name) for name in ALIKE_PACKAGES},

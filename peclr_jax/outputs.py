@@ -111,15 +111,16 @@ def held(folder: Path, flag: str = "--workdir", wanted: str = "") -> Iterator[No
         fallback_to_soft=False,
         is_singleton=True,
     )
-    is_first = not lock.is_locked
+    is_first, is_ours = not lock.is_locked, False
     try:
         _acquire(lock, folder, flag, wanted)
+        is_ours = True
         yield
     finally:
-        if is_first and lock.is_locked:
+        if is_first and (is_ours or lock.is_locked):
             with suppress(OSError):
-                for name in (_HOLDER, _LOCK):  # those who wait notice that it is another file
-                    (folder / name).unlink()
+                for name in (_HOLDER, _LOCK):  # who waits for it notices that it is gone
+                    (folder / name).unlink(missing_ok=True)
         lock.release()
         with suppress(OSError):
             for path in made:
@@ -131,15 +132,17 @@ def _acquire(lock: FileLock, folder: Path, flag: str, wanted: str) -> None:
         lock.acquire()
         return
     try:
-        with suppress(NotImplementedError):
-            try:
-                lock.acquire()
-            except Timeout:
-                if not wanted:
-                    raise
-                told = f"waiting for {wanted}, which another run ({_named(folder)}) is writing"
-                print(f"{told} in {folder}", file=sys.stderr, flush=True)
-                lock.acquire(timeout=-1)
+        try:
+            lock.acquire()
+        except Timeout:
+            if not wanted:
+                raise
+            told = f"waiting for {wanted}, which another run ({_named(folder)}) is writing"
+            print(f"{told} in {folder}", file=sys.stderr, flush=True)
+            lock.acquire(timeout=-1)
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
         now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         holder = f"process {os.getpid()} on {socket.gethostname()} since {now}"
         files.write_bytes(folder / _HOLDER, holder.encode(errors="replace"), synced=False)
@@ -151,8 +154,7 @@ def _acquire(lock: FileLock, folder: Path, flag: str, wanted: str) -> None:
             f"choose another {flag}"
         ) from None
     except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise MachineError(f"{flag}={folder} {_problem(folder, error)}") from error
+        raise MachineError(f"{flag}={folder} {_problem(folder, error)}") from error
 
 
 def _named(folder: Path) -> str:
@@ -173,6 +175,8 @@ def _problem(folder: Path, error: OSError) -> str:
         what = "no folder" if os.path.exists(there) else "a link to nothing"
         found = f"is {what}" if there == folder else f"cannot be made, as {there} is {what}"
         return f"{found}: choose another"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "cannot be written to, as its disk is full: free some space, or choose another"
     return f"cannot be written to ({error.strerror}): choose another, or see to its rights"
 
 

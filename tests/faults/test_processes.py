@@ -7,10 +7,12 @@ import subprocess
 import sys
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 from peclr_jax import versions
 from peclr_jax.devices import processes
+from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.input_pipeline.spec import DataSpec
@@ -61,7 +63,7 @@ def test_what_differs_is_told_in_all_processes(port, tmp_path):
     )
     for code, _, errors in results:
         assert code == 0, errors
-    first, second = (json.loads(out) for _, out, _ in results)
+    first, second = (json.loads(out.splitlines()[-1]) for _, out, _ in results)
     alike, seed, code, task, many, long, nothing, zero, one, unseen, no_folder, shared = first
     assert second[:-3] == first[:-3]
     assert (alike, nothing, shared) == ("", "", "")
@@ -113,7 +115,7 @@ def test_other_data_are_refused_before_they_are_read(monkeypatch):
         return [text, other]
 
     monkeypatch.setattr(processes, "gather", gather)
-    spec, mesh = DataSpec(source="rendered"), SimpleNamespace(size=1)
+    spec, mesh = DataSpec(source="rendered"), make_mesh(jax.devices()[:1])
     with pytest.raises(
         UserError, match=r"it differs in the data \(\"rendered 0.*, not \"rendered "
     ):

@@ -1,5 +1,7 @@
 """One folder, one writer: who comes second is refused or waits, and what is unfinished goes."""
 
+import errno
+import fcntl
 import importlib
 import importlib.util
 import os
@@ -210,3 +212,27 @@ def test_nothing_is_written_through_a_link_in_a_workdir(tmp_path, name):
             (tmp_path / "run/result").touch()
         there = tmp_path / "elsewhere"
         assert (there.read_text() if there.exists() else None) == content
+
+
+def test_a_file_system_without_locks_is_said_to_be_shared_all_the_same(tmp_path, monkeypatch):
+    """Processes of a run find out by the holder's name whether they see the same folder."""
+
+    def flock(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    leave(tmp_path)
+    with outputs.held(tmp_path), outputs.held(tmp_path):
+        assert f"process {os.getpid()} on" in outputs.holder_of(tmp_path)
+        assert len(unfinished(tmp_path)) == len(LEFT)  # they may be another's
+    assert not outputs.holder_of(tmp_path)
+
+
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    def write(path, content, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(files, "write_bytes", write)
+    with pytest.raises(MachineError, match="as its disk is full: free some space"):
+        outputs.held(tmp_path / "run").__enter__()
+    assert not list(tmp_path.iterdir())
