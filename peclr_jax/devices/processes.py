@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import socket
 import sys
 import threading
 from collections import Counter
@@ -101,6 +102,8 @@ def start(
     if not 0 < seconds <= _MOST_SECONDS:
         raise UserError(f"--initialization_timeout={seconds} must lie in (0, {_MOST_SECONDS}] s")
     place = arguments["coordinator_address"] or "process 0"
+    if arguments["coordinator_address"] and arguments["process_id"] == 0:
+        _check_port(place)
     with _deadline(place, seconds):
         try:
             jax.distributed.initialize(
@@ -115,13 +118,6 @@ def start(
                 f"this run of several processes cannot start ({str(error).rstrip('.')}): give "
                 "--coordinator_address=HOST:PORT, --num_processes and --process_id on every host, "
                 "or --num_processes=1 to run one process alone"
-            ) from error
-        except RuntimeError as error:
-            if "start RPC server" not in str(error):
-                raise
-            raise MachineError(
-                f"process 0 cannot listen at {place}, as another program does: choose another port "
-                "for --coordinator_address, on every host"
             ) from error
     check_devices()
     if jax.process_count() > 1:
@@ -243,6 +239,20 @@ def _shares_gpus(environment: Mapping[str, str]) -> bool:
     )
     is_bound = "," not in environment.get("CUDA_VISIBLE_DEVICES", ",")
     return per_host.split("(")[0] != "1" and not is_bound
+
+
+def _check_port(address: str) -> None:
+    """Checks that process 0 can listen at its port, over which JAX crashes otherwise."""
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    place = ("", int(address.rpartition(":")[2]))
+    try:
+        socket.create_server(place, family=family, dualstack_ipv6=both).close()
+    except OSError as error:
+        raise MachineError(
+            f"process 0 cannot listen at the port of --coordinator_address={address} "
+            f"({error.strerror}): choose another one, on every host"
+        ) from error
 
 
 def _check_shares() -> None:
