@@ -259,7 +259,8 @@ def check_config(config: object, file: str) -> None:
     tasks = sorted(path.stem for path in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py"))
     if task not in tasks:
         known = ", ".join(tasks)
-        raise UserError(f"--config.task is {task!r}, none of {known}{nearest(str(task), tasks)}")
+        shown = " ".join(repr(task).split())  # that of a section has lines
+        raise UserError(f"--config.task is {shown}, none of {known}{nearest(str(task), tasks)}")
 
 
 if __name__ == "__main__":

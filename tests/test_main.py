@@ -120,6 +120,11 @@ FILES = [
     ("def get_config():\n    return 3", "get_config() of own.py returns int"),
     ("def get_config():\n    return ConfigDict({'task': 'x'})", "--config.task is 'x', none of"),
     ("def get_config():\n    return ConfigDict()", "--config.task is None, none of"),
+    ("def get_config():\n    return ConfigDict({'task': {'a': 1}})", "--config.task is a: 1, none"),
+    (
+        "def get_config():\n    return ConfigDict({'task': ['predict']})",
+        "task is ['predict'], none",
+    ),
     ("def get_config():\n    return PredictSpec(hands=0)", "own.py: hands must lie in"),
 ]
 IMPORTS = "from ml_collections import ConfigDict; from peclr_jax.prediction.spec import PredictSpec"

@@ -20,6 +20,7 @@ from jax.experimental import multihost_utils
 from peclr_jax.devices.backend import check_devices
 from peclr_jax.devices.mesh import make_mesh, replicated, shard_batch
 from peclr_jax.errors import MachineError, UserError
+from peclr_jax.specs import LARGEST_INT
 
 MISSING = 5
 """Exit code where other processes did not come to the start."""
@@ -59,17 +60,17 @@ def settings(
     is_one_of_several = num_processes != 1 if by_flags else (count or 1) > 1
     if not is_one_of_several and not (count is None and _is_one_of_several_pods(environment)):
         return None
+    problem = ""
     if coordinator_address:
         port = coordinator_address.rpartition(":")[2]
         if not port.isdecimal():
-            raise UserError(
-                f"--coordinator_address={coordinator_address} lacks its port: give HOST:PORT"
-            )
-        if not 0 < int(port[:9]) < 2**16:
-            raise UserError(
-                f"--coordinator_address={coordinator_address} names a port that is none: choose "
-                "one between 1024 and 65535"
-            )
+            problem = "lacks its port: give HOST:PORT"
+        elif not 0 < int(port[:9]) < 2**16:
+            problem = "names a port that is none: choose one between 1024 and 65535"
+        if problem:
+            raise UserError(f"--coordinator_address={coordinator_address} {problem}")
+    if count and count > LARGEST_INT:
+        raise UserError(f"--num_processes={count} must be at most {LARGEST_INT}")
     if None not in (process_id, count) and process_id >= count:
         raise UserError(
             f"--process_id={process_id} is none of {count} processes, which count from 0"

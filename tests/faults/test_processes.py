@@ -148,6 +148,7 @@ WRONG = {
     "a port that is none": (("host:70000", 2, 0), "names a port that is none"),
     "a port of many digits": ((f"host:{10**20}", 2, 0), "names a port that is none"),
     "port 0": (("host:0", 2, 0), "names a port that is none"),
+    "processes of many digits": (("host:1", 10**20, 0), f"--num_processes={10**20} must be at"),
     "a process too many": (("host:1", 2, 2), "--process_id=2 is none of 2 processes"),
     "a number of many digits": (("host:1", 2, 10**20), "is none of 2 processes"),
 }
