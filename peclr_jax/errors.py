@@ -12,8 +12,11 @@ from collections.abc import Iterable, Iterator
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
-# Of the machine or the network: the same file may be read in a minute.
-_OUT_OF_REACH = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT)
+# Of a path, or of a place in a file that a damaged header gives; all others are of the machine.
+_OF_NAMES = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ),
+)
 # TensorStore tells the system's code in a field, ArrayRecord in the words of the system call.
 _CODE = re.compile(r"os_error_code='(\d+)'")
 _CALL = re.compile(r"\w\(\) failed: ([^;]+)")
@@ -85,8 +88,12 @@ def system_code(error: BaseException) -> int | None:
 
 
 def is_machine_fault(error: BaseException) -> bool:
-    """Whether an error came of rights, a disk or memory, not of what the files hold."""
-    return system_code(error) in (*_FULL, *_NO_RIGHT, *_OUT_OF_REACH, errno.EROFS)
+    """Whether an error came of rights, a disk, a network or memory, not of what the files hold.
+
+    Any code of the system says so but those of names: the same file may be read in a minute.
+    """
+    code = system_code(error)
+    return code is not None and code not in _OF_NAMES
 
 
 def explain_machine_fault(error: BaseException, folder: str | os.PathLike[str], again: str) -> str:
