@@ -108,7 +108,10 @@ def system_code(error: BaseException) -> int | None:
 
 
 def is_machine_fault(error: BaseException) -> bool:
-    """Whether an error came of rights, a disk, a network or memory, not of what the files hold."""
+    """Whether an error came of rights, a disk, a network or memory, not of what the files hold.
+
+    Any code of the system says so but those of names: the same file may be read in a minute.
+    """
     return system_code(error) not in (None, *_OF_THE_FILE)
 
 

@@ -40,6 +40,13 @@ def test_faults_of_the_machine_are_explained(error, sentence):
     assert sentence in errors.explain_machine_fault(error, "run", "go on")
 
 
+@pytest.mark.parametrize("name", ["EIO", "ENOTCONN", "EHOSTDOWN", "ENODEV", "EREMOTEIO", "ENOLCK"])
+def test_any_code_of_the_system_is_of_the_machine(name):
+    error = caused(OSError(getattr(errno, name), "words", "x"))
+    assert errors.is_machine_fault(error)
+    assert f"cannot be reached now ({name})" in errors.explain_machine_fault(error, "run", "go on")
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("another"), beside(FULL), FileNotFoundError(errno.ENOENT, "none", "x")]
 )

@@ -66,10 +66,10 @@ def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
 def _from_pickle(path: Path) -> np.ndarray:
     model = pickles.load(path, inert=("chumpy", "scipy"))
     matrix = model.get("J_regressor") if isinstance(model, dict) else None
-    if isinstance(matrix, np.ndarray):
-        return matrix
     try:
-        return _dense(matrix.state)  # type: ignore[union-attr]
+        if isinstance(getattr(matrix, "state", None), dict):
+            return _dense(matrix.state)  # type: ignore[union-attr]
+        return pickles.as_numbers(matrix, NUM_REGRESSED * NUM_VERTICES)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
         raise UserError(f"{path} holds no J_regressor as MANO has it ({error}): {_REMEDY}") from (
             error
@@ -93,7 +93,8 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 
 def _from_array(path: Path) -> np.ndarray:
     try:
-        matrix = np.load(path, allow_pickle=False)
+        # Mapped, as a header may declare more numbers than the file and the memory hold.
+        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
     # NumPy raises errors of every kind over damaged headers.
     except Exception as error:
         if is_machine_fault(error):

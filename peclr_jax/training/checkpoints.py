@@ -3,7 +3,7 @@
 A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
 the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
 has found out. Orbax renames it when it is complete, so that a run that is killed while saving
-leaves the last complete one. Random keys are not stored: they follow from seed and step.
+leaves the last complete one; before that it gets the digests of its files. Random keys are not stored: they follow from seed and step.
 """
 
 import shutil
@@ -18,11 +18,13 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from peclr_jax.errors import MachineError
-from peclr_jax.training import restoring
+from peclr_jax.training import digests, restoring
 from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
 
 # Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
+# Of the folder that Orbax writes a checkpoint to.
+_UNFINISHED = ".orbax-checkpoint-tmp"
 
 
 class Checkpoints:
@@ -44,12 +46,14 @@ class Checkpoints:
         """
         restoring.check_writable_name(workdir)
         self._config, self._results = dict(config), dict(results or {})
-        self._save_every = save_every
+        self._save_every, self._saving = save_every, -1
         self._manager = ocp.CheckpointManager(
             restoring.absolute(workdir) / restoring.DIRECTORY,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.LatestN(keep_last),
                 cleanup_tmp_directories=True,  # those that a killed run left half written
+                # In the background, by process 0 once all have written, before the renaming.
+                async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
             ),
         )
 
@@ -72,6 +76,8 @@ class Checkpoints:
         )
         try:
             if step not in self._manager.all_steps():
+                self._manager.wait_until_finished()
+                self._saving = step
                 self._manager.save(step, args=args, force=True)
             if wait:
                 self._manager.wait_until_finished()
@@ -105,9 +111,8 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            directory = self._manager.directory / str(step)
+        steps = sorted(restoring.steps_in(self._manager.directory).items(), reverse=True)
+        for _, directory in steps:
             try:
                 return restoring.restore_state(directory, target)
             except (DamagedCheckpointError, FileNotFoundError) as error:
@@ -119,6 +124,10 @@ class Checkpoints:
                 f"*{_DAMAGED}: start again in another --workdir, or here once they are removed"
             )
         return None
+
+    def _seal(self) -> None:
+        for unfinished in self._manager.directory.glob(f"{self._saving}{_UNFINISHED}*"):
+            digests.write(unfinished)
 
     def _set_aside(self, directory: epath.Path) -> None:
         multihost_utils.sync_global_devices(f"damaged {directory.name}")
@@ -142,5 +151,5 @@ class Checkpoints:
         with suppress(Exception):
             self._manager.close()
         if jax.process_index() == 0:
-            for unfinished in self._manager.directory.glob("*.orbax-checkpoint-tmp*"):
+            for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
                 shutil.rmtree(unfinished, ignore_errors=True)

@@ -44,7 +44,7 @@ class ViewSpec(Spec):
       quantize: Whether colour jitter passes through 8-bit HSV, as in the official code.
     """
 
-    size: Annotated[int, Between(1, 4096)] = 128
+    size: Annotated[int, Between(1, 512)] = 128
     source_margin: Annotated[float, Between(0.1, 100)] = field(default=1.5, metadata=ELSEWHERE)
 
     rotation_deg: Annotated[float, Between(0, 360)] = 45.0

@@ -42,13 +42,6 @@ def test_short_pickles_do_not_become_long(call, tmp_path):
         pickles.load(path)
 
 
-def test_pickles_that_number_their_values_wrongly_are_refused(tmp_path):
-    put = pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
-    (tmp_path / "0000.pkl").write_bytes(pickle.PROTO + b"\x02" + put)
-    with pytest.raises(ValueError, match="it numbers its values wrongly"):
-        pickles.load(tmp_path / "0000.pkl")
-
-
 def test_lists_that_hold_each_other_many_times_are_not_counted_to_the_end():
     laughs = [1.0] * 10
     for _ in range(60):
