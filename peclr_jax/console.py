@@ -4,12 +4,15 @@ import io
 import logging
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import TextIO
 
 _LONGEST_LINE = 200
-# Orbax's, which log an error of a background thread, and raise it in the main one.
-_RAISING = ("future.py", "async_checkpointer.py", "checkpoint_manager.py")
+# JAX's, of a full disk: one for every program that it compiles.
+_OF_EACH_PROGRAM = "Error writing persistent compilation cache"
+# Of Orbax and asyncio, which log the errors of a background thread, and raise one in the main one.
+_RAISING = ("future.py", "async_checkpointer.py", "checkpoint_manager.py", "base_events.py")
 
 
 def keep_writing() -> None:
@@ -28,10 +31,27 @@ def shorten_logs() -> None:
 
     An error that ends the program is told at its end, in a sentence or with its traceback.
     """
+    warnings.showwarning = _show_warning
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax and TFDS narrate every file they touch
-    absl_logging.get_absl_logger().addFilter(_shorten)
+    for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
+        logger.addFilter(_shorten)
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del line
+    told = f"{filename}:{lineno}: {category.__name__}: {' '.join(str(message).split())}"
+    print(told, file=file or sys.stderr)
+    if _OF_EACH_PROGRAM in told:
+        warnings.filterwarnings("ignore", _OF_EACH_PROGRAM)
 
 
 def _shorten(record: logging.LogRecord) -> bool:

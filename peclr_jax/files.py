@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
-from peclr_jax.errors import MachineError
+from peclr_jax.errors import MachineError, UserError
 
 # Names of all that is unfinished: no two writers share one, nobody can put a link in its place
 # beforehand, and the longest name that a file may have makes it no longer.
@@ -145,6 +145,20 @@ def read_json_lines(path: Path) -> tuple[list[dict[str, Any]], int]:
         elif line.strip():
             broken += 1
     return records, broken
+
+
+def read_json(path: Path) -> Any:
+    """Reads what an earlier command has written.
+
+    Raises:
+      UserError: It is damaged, as a power cut may have left it.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}): remove it, and run the same command again"
+        ) from None
 
 
 @contextmanager

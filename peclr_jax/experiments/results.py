@@ -1,9 +1,7 @@
 """The results of an experiment: every number of its finished runs, means and comparisons."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -12,6 +10,7 @@ from peclr_jax.experiments import seeds
 from peclr_jax.experiments.metrics import BASELINES, COMPARED, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.files import read_json
 from peclr_jax.runs.resuming import SUMMARY
 
 METRICS_FILE = "metrics.json"
@@ -53,7 +52,9 @@ def collect(
             "seeds": {
                 str(run.seed): {
                     **measured[name, run.seed],
-                    "seconds": [_read(job.workdir / SUMMARY)["seconds"] for job in run.trainings],
+                    "seconds": [
+                        read_json(job.workdir / SUMMARY)["seconds"] for job in run.trainings
+                    ],
                     "workdirs": [str(job.workdir) for job in run.trainings],
                 }
                 for run in of_arm
@@ -93,7 +94,7 @@ def collect(
 def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:
     """Returns evaluation, then metric, to its value."""
     return {
-        name: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
+        name: in_units(read_json(evaluation.workdir / METRICS_FILE)[predictor])
         for name, evaluation in run.evaluations.items()
     }
 
@@ -103,7 +104,7 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            measured = _read(evaluation.workdir / METRICS_FILE)
+            measured = read_json(evaluation.workdir / METRICS_FILE)
             said = found.setdefault(name, {"data": [], "over": {}, "trained_on": []})
             said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))
             if trained_on := measured.get("trained_on"):
@@ -163,7 +164,3 @@ def _improvements(
             if None not in gains:
                 found[name][kind] = seeds.mean(gains)._asdict()
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

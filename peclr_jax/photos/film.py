@@ -157,7 +157,8 @@ def writing_film(
 
     width, height = size
     padding = [(0, height % 2), (0, width % 2), (0, 0)]
-    with writing_bytes(path) as file, av.open(file, "w", format="mp4") as container:
+    # By its name: what FFmpeg writes itself fails with one error, not with one in each callback.
+    with writing_bytes(path.absolute()) as file, av.open(file.name, "w", format="mp4") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         stream: Any = container.add_stream(codec, rate=rate)
         stream.width, stream.height = width + width % 2, height + height % 2

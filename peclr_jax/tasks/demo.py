@@ -1,7 +1,6 @@
 """Everything once, from nothing to a report: each part is one of the other tasks."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,10 +153,7 @@ def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
     95 % interval by Student's t (None with a single seed).
     """
     summaries = {
-        name: [
-            json.loads((workdir / f"probe_{name}_{seed}" / SUMMARY).read_text(encoding="utf-8"))
-            for seed in probe_seeds
-        ]
+        name: [files.read_json(workdir / f"probe_{name}_{seed}" / SUMMARY) for seed in probe_seeds]
         for name in _PROBED
     }
     errors = {name: [s["epe_2d_px"] for s in found] for name, found in summaries.items()}

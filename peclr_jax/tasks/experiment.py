@@ -1,7 +1,6 @@
 """A table or a figure of the paper: its arms through the other tasks, then one page of results."""
 
 import dataclasses
-import json
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from peclr_jax import outputs, specs
+from peclr_jax import files, outputs, specs
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
@@ -147,7 +146,7 @@ def measure_equivariance(
             if not file.exists():
                 with _alone(folder):
                     equivariance.compare(wanted, folder)
-            found.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
+            found.setdefault(name, {})[seed] = files.read_json(file)
     return found
 
 

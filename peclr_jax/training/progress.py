@@ -91,7 +91,9 @@ def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the records of a `metrics.jsonl`, and the number of lines that are none."""
     found, broken = files.read_json_lines(path)
     records = [
-        record for record in found if "step" in record and all(map(_is_number, record.values()))
+        record
+        for record in found
+        if isinstance(record.get("step"), int) and all(map(_is_number, record.values()))
     ]
     return records, broken + len(found) - len(records)
 
