@@ -11,8 +11,8 @@ from typing import TextIO
 _LONGEST_LINE = 200
 # JAX's, of a full disk: one for every program that it compiles.
 _OF_EACH_PROGRAM = "Error writing persistent compilation cache"
-# Orbax's, which log an error of a background thread, and raise it in the main one.
-_RAISING = ("future.py", "async_checkpointer.py", "checkpoint_manager.py")
+# Of Orbax and asyncio, which log the errors of a background thread, and raise one in the main one.
+_RAISING = ("future.py", "async_checkpointer.py", "checkpoint_manager.py", "base_events.py")
 
 
 def keep_writing() -> None:
@@ -35,7 +35,8 @@ def shorten_logs() -> None:
     from absl import logging as absl_logging
 
     absl_logging.set_verbosity(absl_logging.WARNING)  # Orbax and TFDS narrate every file they touch
-    absl_logging.get_absl_logger().addFilter(_shorten)
+    for logger in (absl_logging.get_absl_logger(), logging.getLogger("asyncio")):
+        logger.addFilter(_shorten)
 
 
 def _show_warning(

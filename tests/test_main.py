@@ -123,7 +123,7 @@ FILES = [
     ("def get_config():\n    return ConfigDict({'task': {'a': 1}})", "--config.task is a: 1, none"),
     (
         "def get_config():\n    return ConfigDict({'task': ['predict']})",
-        "task is ['predict'], none",
+        "task is ['predict']",
     ),
     ("def get_config():\n    return PredictSpec(hands=0)", "own.py: hands must lie in"),
 ]

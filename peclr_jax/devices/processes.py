@@ -71,7 +71,7 @@ def settings(
             raise UserError(f"--coordinator_address={coordinator_address} {problem}")
     if count and count > LARGEST_INT:
         raise UserError(f"--num_processes={count} must be at most {LARGEST_INT}")
-    if None not in (process_id, count) and process_id >= count:
+    if process_id is not None and count is not None and process_id >= count:
         raise UserError(
             f"--process_id={process_id} is none of {count} processes, which count from 0"
         )

@@ -18,9 +18,9 @@ def locked(workdir: Path) -> Iterator[None]:
 
     Process 0 does so for all processes of a run, which must see the same directory.
     """
-    restoring.check_writable_name(workdir)
     with ExitStack() as stack:
         with processes.process_zero_first():
+            restoring.check_writable_name(workdir)
             if jax.process_index() == 0:
                 stack.enter_context(outputs.owned(workdir))
         _check_shared(workdir)

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image
 from small_run import ROOT
 
+UNFINISHED = (".partial", ".replaced", ".orbax-checkpoint-tmp", "incomplete.")
+"""What stands in the names of files and folders that are not complete."""
 _SMOKE = "configs/experiments/table1.py:smoke+one_seed"
 # Of what a command comes to: the time that it took, and where.
 _NOT_OF_THE_RESULT = ("seconds", "minutes", "started")
@@ -35,27 +37,20 @@ def commands(shared: Path) -> dict[str, Command]:
     Args:
       shared: Folder of that network, and of what programs keep for each other.
     """
-
-    def task(config: str, **fields: object) -> Callable[[Path], list[str]]:
-        def arguments(folder: Path) -> list[str]:
-            return _main(config, folder, shared, **fields)
-
-        return arguments
-
-    networks = shared / "networks"
-    photos = shared / "photos"
+    networks, photos = shared / "networks", shared / "photos"
     _draw_photos(photos)
 
     def experiment(folder: Path) -> list[str]:
-        # The first is nobody's victim, and keeps its networks for the others.
+        # The run that nobody kills keeps its networks for the other commands.
         where = networks if folder.name == "whole" else folder / "networks"
         return _main(_SMOKE, folder, shared, networks_dir=where, only="random")
 
-    def network() -> str:
-        return str(next(networks.glob("finetune-*"), networks / "none"))
-
     def asked(config: str, **fields: object) -> Callable[[Path], list[str]]:
-        return lambda folder: task(config, checkpoint=network(), **fields)(folder)
+        def arguments(folder: Path) -> list[str]:
+            network = next(networks.glob("finetune-*"))
+            return _main(config, folder, shared, checkpoint=network, **fields)
+
+        return arguments
 
     return {
         "experiment": Command(experiment, lambda folder: _json(folder / "results.json")["arms"]),
@@ -88,10 +83,6 @@ def unreadable(folder: Path) -> list[str]:
         except Exception as error:
             wrong.append(f"{path}: {error!r}")
     return wrong
-
-
-UNFINISHED = (".partial", ".replaced", ".orbax-checkpoint-tmp", "incomplete.")
-"""What stands in the names of files and folders that are not complete."""
 
 
 def _read(path: Path) -> None:
