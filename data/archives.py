@@ -42,15 +42,13 @@ def unpacked(
     if target.is_dir():
         return target
     members = {archive: _members(archive, wanted) for archive in archives}
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_space(folder, members)
-    with files.scratch(folder) as content:
-        for archive in archives:
-            _unpack(archive, members[archive], content)
-        # Another process may have been faster.
-        if not target.is_dir():
-            files.sync_folder(content)
-            files.move(content, target)
+    with outputs.held(folder, "data_dir", f"the content of {archives[0].name}"):
+        if target.is_dir():  # by another process meanwhile
+            return target
+        _check_space(folder, members)
+        with files.writing_folder(target) as content:
+            for archive in archives:
+                _unpack(archive, members[archive], content)
     outputs.mark(folder.parent)
     return target
 

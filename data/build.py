@@ -98,7 +98,8 @@ def prepare(
 ) -> Prepared:
     """Checks the raw files and writes the records, showing progress, unless they exist.
 
-    Records of files that have changed since are written anew, and replaced when that is done.
+    Records of files that have changed since are written anew, and replaced when that is done. While
+    another process writes them, this one waits, and says so.
 
     Args:
       builder: As returned by `make_builder`.
@@ -106,8 +107,11 @@ def prepare(
       overwrite: Whether to write records anew that are of the same files, or of another folder's.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    exists = bool(builder.info.splits)
-    with explaining(builder._data_dir_root, _AGAIN):
+    with explaining(builder._data_dir_root, _AGAIN), builder.alone():
+        if not builder.info.splits:  # unless another process has written them meanwhile
+            written = _like(builder, builder._data_dir_root)
+            builder = written if written.info.splits else builder
+        exists = bool(builder.info.splits)
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
             check_manual_dir(builder, manual_dir)
         if not exists:

@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import from_rendered
 from peclr_jax.input_pipeline.device_cache import DeviceCache
@@ -72,6 +73,7 @@ def make_source(
         )
     builders = _open_records(spec)
     fingerprint = _fingerprint(spec, builders)
+    check_alike({"the data": fingerprint})
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut(

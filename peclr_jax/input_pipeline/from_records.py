@@ -103,7 +103,7 @@ def open_datasets(spec: DataSpec) -> list[Any]:
     names = spec.record_names
     manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
     # Process 0 writes the records if there are none.
-    with process_zero_first("records opened"):
+    with process_zero_first():
         return [
             _open_dataset(name, spec.data_dir, manual_dir)
             for name, manual_dir in zip(names, manual_dirs, strict=True)

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Int
 
-from peclr_jax import files, specs
+from peclr_jax import files, outputs, specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
@@ -177,7 +177,9 @@ def cached(
     buffer = io.BytesIO()
     np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
     try:
-        files.write_bytes(path, buffer.getvalue())
+        # Others write there, too; what they left half written when they were killed is cleared up.
+        with outputs.held(path.parent, wanted="rendered hands"):
+            files.write_bytes(path, buffer.getvalue())
     except OSError as error:
         logging.warning(
             "%s cannot be written (%s): later runs render these hands again", path, error

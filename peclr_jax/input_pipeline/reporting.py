@@ -8,6 +8,8 @@ import jax
 from rich.console import Console
 from rich.progress import track
 
+from peclr_jax import stopping
+
 Item = TypeVar("Item")
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -23,11 +25,14 @@ def report(items: Iterable[Item], description: str, total: int | None) -> Iterat
     """
     console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
-        yield from track(items, description, total=total, console=console)
+        for item in track(items, description, total=total, console=console):
+            yield item
+            stopping.step_done()
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):
         yield item
+        stopping.step_done()
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             console.print(

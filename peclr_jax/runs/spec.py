@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
 from peclr_jax.places import Place
-from peclr_jax.specs import LARGEST_INT, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Spec
+from peclr_jax.specs import LARGEST_INT, Between, NonNegativeInt, PositiveInt, Seed, Spec
 from peclr_jax.training import profiling
 from peclr_jax.training import spec as training
 from peclr_jax.training.optimizer import warmup_cosine
@@ -85,7 +85,7 @@ class RunSpec(Spec):
     recipe: str = "quick"
     seed: Seed = 0
     batch_size: PositiveInt = 64
-    num_epochs: PositiveFloat = 100.0
+    num_epochs: Annotated[float, Between(0, LARGEST_INT, above=True)] = 100.0
     num_steps: NonNegativeInt = 0
     data: DataSpec = DataSpec()
     views: ViewSpec = ViewSpec()

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 from rich.console import Console
 
-from peclr_jax import files, specs
+from peclr_jax import files, outputs, specs
 from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
@@ -81,15 +81,18 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
         run_unless_finished(finetune.finetune, probe, workdir / f"probe_{name}_{seed}", console)
     console.rule("evaluation", align="left")
     folder = workdir / "evaluate"
-    evaluate.tell(evaluate.evaluate(spec.evaluate, folder), folder)
+    with outputs.held(folder):
+        evaluate.tell(evaluate.evaluate(spec.evaluate, folder), folder)
     console.rule("equivariance", align="left")
     folder = workdir / "equivariance"
-    equivariance.tell(equivariance.compare(spec.equivariance, folder), folder)
+    with outputs.held(folder):
+        equivariance.tell(equivariance.compare(spec.equivariance, folder), folder)
     console.rule("photos", align="left")
     if not spec.photos:
         draw_hands(spec, Path(spec.predict.images))
     folder = workdir / "predict"
-    predict.tell(predict.predict(spec.predict, folder), folder)
+    with outputs.held(folder):
+        predict.tell(predict.predict(spec.predict, folder), folder)
     rendered = spec.finetune.data.rendered
     report = demo_report.Demo(
         workdir,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
         for training in arm.trainings:
             restoring.check_writable_name(training.workdir, "--config.networks_dir")
             training.spec.check_devices(jax.device_count(), f"--config.{training.spec.task}")
-    with outputs.owned(Path(spec.networks_dir), "--config.networks_dir"):
+    with _alone(Path(spec.networks_dir)):
         pass  # whether it can be one, before anything is trained
     open_evaluation_data(spec)
     for arm in chosen:
@@ -59,8 +60,11 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
             train = _TASKS[training.spec.task]
             run_unless_finished(train, training.spec, training.workdir, console)
         for evaluation in arm.evaluations.values():
-            if not _is_done(evaluation):
-                evaluate.evaluate(evaluation.spec, evaluation.workdir)
+            if _is_done(evaluation):
+                continue
+            with _alone(evaluation.workdir):
+                if not _is_done(evaluation):  # by another experiment meanwhile
+                    evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared), workdir)
@@ -140,9 +144,15 @@ def measure_equivariance(
             folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
             file = folder / equivariance.FILE
             if not file.exists():
-                equivariance.compare(wanted, folder)
+                with _alone(folder):
+                    equivariance.compare(wanted, folder)
             found.setdefault(name, {})[seed] = files.read_json(file)
     return found
+
+
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Claims a folder that experiments may share; waits for another one."""
+    return outputs.held(folder, "--config.networks_dir", "results")
 
 
 def _is_done(evaluation: Job) -> bool:

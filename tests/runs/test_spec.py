@@ -156,6 +156,8 @@ def test_a_warmup_is_shorter_than_its_run_or_refused(epochs, steps):
 def test_a_run_of_more_steps_than_can_be_counted_is_refused():
     with pytest.raises(UserError, match=r"--config\.num_epochs=1e\+09 makes a run of"):
         spec_of("pretrain", num_epochs=1e9).schedule(1000, 1.0)
+    with pytest.raises(UserError, match=r"--config\.num_epochs must be at most 2147483647"):
+        spec_of("pretrain", num_epochs=1e20)  # before any data are opened
 
 
 @pytest.mark.parametrize(
