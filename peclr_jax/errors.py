@@ -35,7 +35,7 @@ _OF_THE_FILE = (
 # ArrayRecord, TensorFlow.
 _FORMS = re.compile(
     r"os_error_code='(\d+)'|\(os error (\d+)\)|\bOs \{ code: (\d+)|\w\(\) failed: ([^;]+)"
-    r"|; ([A-Z][a-z][\w/ -]+)"
+    r"|; ([A-Z][a-z][\w/ -]+?)\s*(?:$|[\[\n])"
 )
 _PATH = re.compile(r"(?:^|[\s\"'])(/[^\"';,]+)")
 _CODES_BY_WORDS = {os.strerror(code): code for code in errno.errorcode}

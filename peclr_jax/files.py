@@ -101,7 +101,8 @@ def appending(path: Path) -> TextIO:
     def open_file(name: str, flags: int) -> int:
         # A pipe that nobody reads would wait for a reader.
         descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             os.close(descriptor)
             raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), name)
         return descriptor
@@ -109,8 +110,7 @@ def appending(path: Path) -> TextIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         # Names of files may hold bytes that are no text.
-        settings = {"encoding": "utf-8", "errors": "backslashreplace"}
-        return open(path, "a", buffering=1, opener=open_file, **settings)
+        return open(path, "a", 1, "utf-8", "backslashreplace", opener=open_file)
     except OSError as error:
         if error.errno not in (errno.ELOOP, errno.ENXIO):
             raise
