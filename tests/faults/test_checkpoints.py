@@ -262,11 +262,11 @@ def test_arrays_are_counted_before_they_are_opened(hostile):
 
 def test_an_attack_ends_in_one_sentence_within_two_gigabytes(hostile):
     stored.declare(hostile, KERNEL, shape=[10**6, 10**6, 2, 2], chunks=[3, 3, 3, 2])
-    (hostile / "photos").mkdir()
+    photos = bounded.ROOT / "data/image_folder/dummy_data"
     ended = bounded.run(
         [
             *("main.py", "--config=configs/predict.py", f"--workdir={hostile / 'out'}"),
-            *(f"--config.checkpoint={hostile}", f"--config.images={hostile / 'photos'}"),
+            *(f"--config.checkpoint={hostile}", f"--config.images={photos}"),
         ]
     )
     assert ended.is_one_sentence, ended.output
