@@ -105,8 +105,7 @@ def _limits() -> Iterator[None]:
 
     before = signal.signal(signal.SIGPROF, stop)
     unlimited = resource.getrlimit(resource.RLIMIT_AS)
-    # What waits, or never returns to Python, cannot be interrupted: the program ends and shows where
-    # it was.
+    # What waits, or never returns to Python, is not interrupted: the program ends and shows where.
     faulthandler.dump_traceback_later(60 * SECONDS, exit=True, file=sys.__stderr__)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * resource.getpagesize() + BYTES

@@ -211,6 +211,17 @@ def test_what_is_no_file_is_not_waited_for(run, monkeypatch, put, name):
         restoring.restore_config(run) and restore_params(run)
 
 
+@pytest.mark.parametrize("put", [pipe, endless])
+def test_a_run_does_not_wait_for_what_is_no_file(run, put):
+    put(run / "checkpoints/2/state/another")
+    assert "is no file" in resume(run)[0]
+    path = run / "checkpoints/1/_CHECKPOINT_METADATA"
+    path.unlink()
+    put(path)
+    with pytest.raises(DamagedCheckpointError, match=r"is no file .*: remove it"):
+        resume(run)
+
+
 def test_a_text_without_end_is_not_read(run):
     os.truncate(run / "checkpoints/2/config/metadata", 2**33)
     (run / "checkpoints/2" / digests.FILE).unlink()
