@@ -96,13 +96,13 @@ def _instructions(file: io.BytesIO) -> Iterator[tuple[str, Any]]:
     """Yields names and arguments; those of lengths that the file does not have are refused."""
     for _ in range(_MOST_INSTRUCTIONS):
         code = file.read(1)
-        instruction = pickletools.code2op.get(code.decode("latin1"))
+        instruction = _BY_CODE.get(code.decode("latin1"))
         if instruction is None:
             raise UnpicklingError(f"{code!r} is no instruction" if code else "it has no end")
         argument = None
         if instruction.name == "STRING":  # of Python 2, in which any byte may be
             text = file.readline().strip()
-            argument = codecs.escape_decode(text[1:-1])[0].decode("latin1")  # type: ignore[attr-defined]
+            argument = codecs.escape_decode(text[1:-1])[0].decode("latin1")
         elif instruction.arg is not None:
             argument = instruction.arg.reader(file)
         yield instruction.name, argument
@@ -111,13 +111,10 @@ def _instructions(file: io.BytesIO) -> Iterator[tuple[str, Any]]:
     raise UnpicklingError(f"it has more than {_MOST_INSTRUCTIONS} instructions")
 
 
+_BY_CODE = {instruction.code: instruction for instruction in pickletools.opcodes}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY: dict[str, Callable[[], Any]] = {
-    "EMPTY_LIST": list,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_DICT": dict,
-    "EMPTY_SET": set,
-}
+_EMPTY: dict[str, Callable[[], Any]]
+_EMPTY = {"EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict, "EMPTY_SET": set}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _VALUES = frozenset(
     (
@@ -269,11 +266,10 @@ class _Reader:
 def _key(value: Any) -> Any:
     """Returns a value to find others by, or one like no other if its hash could take long."""
     flat = isinstance(value, tuple) and len(value) <= _LONGEST_KEY
-    parts = value if flat else (value,)
     quick = all(
         isinstance(part, str | bytes | float | Call | Named | None)
         or (isinstance(part, int) and part.bit_length() <= 64)
-        for part in parts
+        for part in (value if flat else (value,))
     )
     return value if quick else Call("?", ())
 

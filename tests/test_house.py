@@ -27,6 +27,7 @@ FLOORS = {
         "places",
         "stopping",
         "trees",
+        "unpickling",
         "versions",
     ),
     1: ("models", "objectives", "synthetic", "devices", "photos", "labels", "weights"),

@@ -162,10 +162,11 @@ def as_tensor(value: Any) -> Tensor | Unsupported | None:
         return None
     name, args = value.name, value.args
     if name == _FROM_TYPE:
-        function, _, args, *_ = *args, None, None, None
-        name = function.name if isinstance(function, Named) and isinstance(args, tuple) else name
-        if name not in _REBUILD:
+        function, _, inner, *_ = *args, None, None, None
+        name = function.name if isinstance(function, Named) else ""
+        if name not in _REBUILD or not isinstance(inner, tuple):
             return Unsupported("a subclass")
+        args = inner
     if name in _REBUILD and len(args) >= 4:
         storage, offset, shape, strides, *rest = args
         # The third of the rest marks lazy negation and conjugation.

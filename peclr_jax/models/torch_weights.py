@@ -119,8 +119,8 @@ def _check_names(names: Iterable[str], slots: Mapping[str, Slot], network: Netwo
         near = difflib.get_close_matches(unknown[0][:_LONGEST_NAME], slots, n=5, cutoff=0.0)
         others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         raise UserError(
-            f"{shown(unknown[0])} is not a tensor of {network}{others}; the nearest of its names are "
-            + ", ".join(map(repr, near))
+            f"{shown(unknown[0])} is not a tensor of {network}{others}; the nearest of its names "
+            "are " + ", ".join(map(repr, near))
         )
     if network.architecture is None:
         raise UserError(

@@ -2,8 +2,9 @@
 
 A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
 the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
-has found out. Orbax renames it when it is complete, so that a run that is killed while saving
-leaves the last complete one; before that it gets the digests of its files. Random keys are not stored: they follow from seed and step.
+has found out. Beside them are the digests of their files. Orbax renames it when it is complete, so
+that a run that is killed while saving leaves the last complete one. Random keys are not stored:
+they follow from seed and step.
 """
 
 import shutil
@@ -47,8 +48,10 @@ class Checkpoints:
         restoring.check_writable_name(workdir)
         self._config, self._results = dict(config), dict(results or {})
         self._save_every, self._saving = save_every, -1
+        root = restoring.absolute(workdir) / restoring.DIRECTORY
+        _check_listed(root)
         self._manager = ocp.CheckpointManager(
-            restoring.absolute(workdir) / restoring.DIRECTORY,
+            root,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.LatestN(keep_last),
                 cleanup_tmp_directories=True,  # those that a killed run left half written
@@ -153,3 +156,16 @@ class Checkpoints:
         if jax.process_index() == 0:
             for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
                 shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_listed(root: epath.Path) -> None:
+    """Refuses checkpoints that Orbax would wait for when it lists them."""
+    for directory in restoring.steps_in(root).values():
+        try:
+            if directory.is_dir() and "://" not in str(directory):
+                digests.check_beside(directory)
+        except digests.ChangedError as error:
+            raise DamagedCheckpointError(
+                f"the checkpoint {directory} is damaged ({error}): remove it, and run the same "
+                "command again to go on from the one before"
+            ) from error

@@ -52,10 +52,7 @@ def check(directory: str | os.PathLike[str], item: str) -> bool:
         read without end.
       OSError: If one cannot be read, which says nothing of what it holds.
     """
-    beside = {entry.name: Path(entry.path) for entry in os.scandir(directory)}
-    for name in (FILE, "_CHECKPOINT_METADATA"):
-        if name in beside:
-            _check_kind(name, beside[name])
+    beside = check_beside(directory)
     found = {f"{item}/{name}": path for name, path in files_of(Path(directory, item))}
     if FILE not in beside:
         return False
@@ -70,6 +67,22 @@ def check(directory: str | os.PathLike[str], item: str) -> bool:
         if _digest(found[name]) != digest:
             raise ChangedError(f"{name} is not as it was written")
     return bool(expected)
+
+
+def check_beside(directory: str | os.PathLike[str]) -> dict[str, Path]:
+    """Checks the files beside the items of a checkpoint, which Orbax looks at to list it.
+
+    Returns:
+      What is in the directory, by name.
+
+    Raises:
+      ChangedError: If one is no file, or far too large.
+    """
+    beside = {entry.name: Path(entry.path) for entry in os.scandir(directory)}
+    for name in (FILE, "_CHECKPOINT_METADATA"):
+        if name in beside:
+            _check_kind(name, beside[name])
+    return beside
 
 
 def files_of(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Path]]:

@@ -16,7 +16,13 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from peclr_jax import files, trees
-from peclr_jax.errors import MachineError, MissingFileError, OutOfMemoryError, UserError, system_code
+from peclr_jax.errors import (
+    MachineError,
+    MissingFileError,
+    OutOfMemoryError,
+    UserError,
+    system_code,
+)
 from peclr_jax.training import digests
 
 DIRECTORY = "checkpoints"
@@ -28,7 +34,13 @@ _PATTERNS = "*?[\\"
 _ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
 _BROKEN = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 _STATUS = re.compile(r"([A-Z]+(?:_[A-Z]+)*): ")
-_BROKEN_STATUS = ("DATA_LOSS", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "NOT_FOUND", "OUT_OF_RANGE")
+_BROKEN_STATUS = (
+    "DATA_LOSS",
+    "FAILED_PRECONDITION",
+    "INVALID_ARGUMENT",
+    "NOT_FOUND",
+    "OUT_OF_RANGE",
+)
 
 # A ResNet-152 with its optimizer has a fifth of it.
 _MOST_ARRAYS = 20_000
@@ -196,9 +208,7 @@ def _check_sizes(directory: epath.Path, tree: Any) -> None:
 
 
 @contextmanager
-def _reading(
-    directory: epath.Path, item: str
-) -> Iterator[tuple[ocp.Checkpointer, epath.Path]]:
+def _reading(directory: epath.Path, item: str) -> Iterator[tuple[ocp.Checkpointer, epath.Path]]:
     """Yields a reader and what to read, once the item's files are known to be as they were written.
 
     Orbax and TensorStore raise errors of any kind. Only a file that is missing, or that cannot be

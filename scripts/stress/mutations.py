@@ -113,7 +113,8 @@ def _distort_once(value: Any, random: random.Random) -> Any:
 def strange(value: Any, random: random.Random) -> Any:
     """Returns a value that nobody expects in the place of another."""
     if isinstance(value, int | float) and random.random() < 0.5:
-        return random.choice((-value, value * 1000, value + 1, float(value), str(value)))
+        as_float = float(value) if abs(value) < 2**63 else 0.0
+        return random.choice((-value, value * 1000, value + 1, as_float, str(value)[:400]))
     nested: Any = 0.0
     for _ in range(random.choice((1, 3, 40, 200))):
         nested = [nested]
