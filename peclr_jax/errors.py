@@ -119,19 +119,20 @@ def explain(error: BaseException, folder: str | os.PathLike[str], again: str) ->
     """Says in one sentence what a program ends of, None if that is a fault of the program.
 
     Args:
-      error: Any; what libraries have made another error of counts as it was.
+      error: Any.
       folder: Where the program writes.
       again: What to do after the remedy.
     """
-    for cause in chain(error):
-        if isinstance(cause, UserError):
-            return str(cause)
+    if isinstance(error, UserError):
+        return str(error)
     return None if system_code(error) is None else explain_machine_fault(error, folder, again)
 
 
 @contextmanager
 def explaining(folder: str | os.PathLike[str], again: str) -> Iterator[None]:
     """Raises what the block ends of as a `UserError`, a `MachineError` if the system refused it.
+
+    A `UserError` that a library has made another error of is raised as it was.
 
     Args:
       folder: As of `explain`.

@@ -174,8 +174,11 @@ def writing_folder(path: Path) -> Iterator[Path]:
         replaced.mkdir()
         with suppress(FileNotFoundError):
             os.rename(path, replaced / path.name)
-        move(content, path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        try:
+            move(content, path)
+        finally:
+            with suppress(OSError):
+                _clear(replaced)
 
 
 @contextmanager
@@ -202,11 +205,16 @@ def remove_unfinished(*folders: Path) -> None:
         for path in [p for p in folder.iterdir() if _UNFINISHED.fullmatch(p.name)]:
             if path.is_symlink() or not path.is_dir():
                 path.unlink()
-                continue
-            for kept in path.iterdir() if path.suffix == ".replaced" else ():
-                if not os.path.lexists(folder / kept.name):
-                    kept.rename(folder / kept.name)
-            shutil.rmtree(path)
+            else:
+                _clear(path)
+
+
+def _clear(folder: Path) -> None:
+    """Removes an unfinished folder; what was never replaced comes back out of it."""
+    for kept in folder.iterdir() if folder.suffix == ".replaced" else ():
+        if not os.path.lexists(folder.parent / kept.name):
+            kept.rename(folder.parent / kept.name)
+    shutil.rmtree(folder)
 
 
 def sync_folder(folder: Path) -> None:

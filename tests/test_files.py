@@ -62,8 +62,12 @@ def test_a_folder_that_was_to_be_replaced_comes_back(tmp_path, monkeypatch):
     for content in ("old", "new"):
         with writing_folder(tmp_path / "a") as folder:
             (folder / content).touch()
+    monkeypatch.setattr("peclr_jax.files.move", killed)
+    with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / "a"):
+        pass
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "new"]
     with monkeypatch.context() as patch:
-        patch.setattr("peclr_jax.files.move", killed)
+        patch.setattr("peclr_jax.files._clear", killed)
         with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / "a"):
             pass
     assert not (tmp_path / "a").exists()
