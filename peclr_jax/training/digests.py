@@ -4,6 +4,7 @@ Orbax keeps checksums of its indices, not of the arrays. The digests are written
 before Orbax renames it: a complete one has them, but for those of earlier versions.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -93,11 +94,11 @@ def files_of(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Path]]:
 
     folder, count = Path(folder), 0
     for place, folders, names in os.walk(folder, onerror=out_of_reach, followlinks=True):
+        count += 1 + len(names)
+        if count > _MOST_FILES:  # or links lead in circles
+            raise ChangedError(f"it has more than {_MOST_FILES} files")
         folders.sort()
         for name in sorted(names):
-            count += 1
-            if count > _MOST_FILES:
-                raise ChangedError(f"it has more than {_MOST_FILES} files")
             path = Path(place, name)
             relative = path.relative_to(folder).as_posix()
             _check_kind(f"{folder.name}/{relative}", path)
@@ -105,7 +106,12 @@ def files_of(folder: str | os.PathLike[str]) -> Iterator[tuple[str, Path]]:
 
 
 def _check_kind(name: str, path: Path) -> None:
-    found = path.stat()
+    try:
+        found = path.stat()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ChangedError(f"{name[:200]} is a link that leads in a circle") from None
     if not stat.S_ISREG(found.st_mode):
         raise ChangedError(f"{name} is no file but a pipe, a socket or a device")
     if path.name in _TEXTS and found.st_size > _LARGEST_TEXT:
