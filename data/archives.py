@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
 from peclr_jax import outputs
-from peclr_jax.errors import MachineError, UserError, is_machine_fault
+from peclr_jax.errors import MachineError, UserError, is_machine_fault, printable
 
 # Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
 _LARGEST_GROWTH = 100
@@ -125,7 +125,7 @@ def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) 
 
 def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) -> None:
     progress = tqdm.tqdm(
-        members.items(), desc=f"Unpacking {archive.name}", unit=" files", leave=False
+        members.items(), desc=f"Unpacking {printable(archive.name)}", unit=" files", leave=False
     )
     with _damage_named(archive), zipfile.ZipFile(archive) as content:
         for path, member in progress:

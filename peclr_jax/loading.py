@@ -19,7 +19,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import specs
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, printable
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Box, as_request
@@ -107,7 +107,7 @@ class Hands:
         if isinstance(result, Skipped):
             raise UserError(f"{path}: {result.reason}")
         for remark in result[0].remarks:
-            warnings.warn(f"{path}: {remark}", stacklevel=2)
+            warnings.warn(printable(f"{path}: {remark}"), stacklevel=2)
         return [_as_public(prediction) for prediction in result[1]]
 
 

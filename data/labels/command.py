@@ -6,14 +6,13 @@
 import argparse
 import collections
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.image_folder import layout
 from data.labels.folder import Photos, place
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.errors import (
     MachineError,
     MissingFileError,
@@ -64,9 +63,9 @@ def run(flags: argparse.Namespace, convert: Convert) -> int:
         labels = place(named, photos)
         write(out, labels.hands)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.tell(f"error: {error}")
         return 2
-    print("\n".join([*_summary(labels, photos), f"Labels are in {out}"]))
+    console.say(*_summary(labels, photos), f"Labels are in {out}")
     return 0
 
 

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from peclr_jax import places
+from peclr_jax import console, places
 from peclr_jax.errors import MachineError, UserError
 
 # XLA ends the process over flags that it does not know, hence another one.
@@ -57,10 +57,9 @@ def keep_compiled_programs(folder: str) -> None:
         with tempfile.TemporaryFile(dir=compiled):
             pass
     except (UserError, OSError) as error:
-        print(
+        console.tell(
             f"note: compiled programs are not kept for later runs, as --cache_dir={folder} cannot "
-            f"be used ({error}): name another folder, or none by --cache_dir=",
-            file=sys.stderr,
+            f"be used ({error}): name another folder, or none by --cache_dir="
         )
         return
     jax.config.update("jax_compilation_cache_dir", str(compiled))

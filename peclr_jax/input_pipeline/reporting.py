@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import jax
-from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
+
+from peclr_jax.errors import printable
+from peclr_jax.terminal import Terminal
 
 Item = TypeVar("Item")
 
@@ -21,9 +24,10 @@ def report(items: Iterable[Item], description: str, total: int | None) -> Iterat
       description: What is being done, shown before the progress.
       total: Number of items; None if unknown.
     """
-    console = Console(stderr=True, quiet=jax.process_index() > 0)
+    description = printable(description)
+    console = Terminal(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
-        yield from track(items, description, total=total, console=console)
+        yield from track(items, escape(description), total=total, console=console)
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):

@@ -16,12 +16,12 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import outputs
+from peclr_jax.errors import printable
 from peclr_jax.files import write_bytes, writing
 from peclr_jax.geometry.crop import Square
 from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
-from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
@@ -200,7 +200,7 @@ def card(entry: Mapping[str, Any], picture: bytes | str, remarks: Sequence[str] 
       picture: PNG or JPEG, to be a part of the page; or the path of a file beside it.
       remarks: What of it was ignored.
     """
-    name = printable(Path(entry["file"]))
+    name = printable(entry["file"])
     hands = []
     for hand in entry["hands"]:
         label = f"{hand['handedness']} hand"

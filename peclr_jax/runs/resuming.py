@@ -4,13 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
+from peclr_jax.terminal import Terminal
 from peclr_jax.training import restoring
 
 SUMMARY = "summary.json"
@@ -39,7 +38,7 @@ def run_unless_finished(
     train: Callable[[Any, Path], None],
     spec: PretrainSpec | FinetuneSpec,
     workdir: Path,
-    console: Console,
+    console: Terminal,
 ) -> None:
     """Runs or resumes a training that is a part of something larger, unless it is finished.
 

@@ -13,21 +13,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import say, table
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.pretrain_evaluation import draw_views, make_evaluation
 from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.terminal import Terminal, table
 from peclr_jax.training import accumulation
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import two_views
@@ -56,7 +56,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     with workdir_of(spec, workdir):
         _, start = initialisation.resolve(spec)
         began = time.perf_counter()
-        console = Console(quiet=jax.process_index() > 0)
+        console = Terminal(quiet=jax.process_index() > 0)
         mesh = make_mesh()
         source = make_source(
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
