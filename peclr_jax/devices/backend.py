@@ -62,6 +62,9 @@ def keep_compiled_programs(folder: str) -> None:
             f"be used ({error}): name another folder, or none by --cache_dir="
         )
         return
+    from peclr_jax.devices import programs
+
+    programs.keep_in(compiled)
     jax.config.update("jax_compilation_cache_dir", str(compiled))
     # A start compiles dozens of small programs, which take as long together as a large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
