@@ -40,7 +40,7 @@ def unpacked(
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.
     folder = Path(dl_manager.download_dir) / "extracted"
-    target = folder / f"{archives[0].stem}-{_fingerprint(archives, wanted)}"
+    target = folder / f"{archives[0].stem[:60]}-{_fingerprint(archives, wanted)}"
     if target.is_dir():
         return target
     members = {archive: _members(archive, wanted) for archive in archives}

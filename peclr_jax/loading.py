@@ -134,11 +134,11 @@ def _open(image: Any) -> tuple[Path, Image.Image | None]:
     """Returns the path of a file, or a name and the content of an image that is none."""
     if isinstance(image, str | os.PathLike):
         path = Path(image).expanduser()
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UserError(
                 f"{path} is a folder: give one of its photos, or use configs/predict.py"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise MissingFileError(f"there is no image {path}: check the path")
         return path, None
     if isinstance(image, Image.Image):

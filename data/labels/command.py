@@ -6,6 +6,7 @@
 import argparse
 import collections
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -96,12 +97,12 @@ def write(out: Path, hands: Mapping[str, Sequence[boxes.Hand]]) -> None:
 
 
 def _check_places(root: Path, out: Path, overwrite: bool) -> None:
-    if not root.is_dir():
-        problem = "no folder" if root.exists() else "not there"
+    if not os.path.isdir(root):
+        problem = "no folder" if os.path.exists(root) else "not there"
         raise MissingFileError(f"{root} is {problem}: name the folder of the photos")
-    if out.is_dir():
+    if os.path.isdir(out):
         raise UserError(f"--out={out} is a folder: name a file")
-    if out.exists() and not overwrite:
+    if os.path.exists(out) and not overwrite:
         raise UserError(f"{out} exists: pass --overwrite to replace it, or another --out")
 
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import jax
-from rich.markup import escape
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from peclr_jax.errors import printable
 from peclr_jax.terminal import Terminal
@@ -27,7 +26,14 @@ def report(items: Iterable[Item], description: str, total: int | None) -> Iterat
     description = printable(description)
     console = Terminal(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
-        yield from track(items, escape(description), total=total, console=console)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=console) as bar:
+            yield from bar.track(items, total=total, description=description)
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):

@@ -57,7 +57,7 @@ def match(names: Iterable[str], photos: Sequence[Path], source: Path) -> Match:
     Raises:
       UserError: A name may be any of several photos, or a photo any of several names.
     """
-    folder = source if source.is_dir() else source.parent
+    folder = source if os.path.isdir(source) else source.parent
     found: dict[Path, str] = {}
     unknown = list(dict.fromkeys(names))
     for same in (str, str.casefold):

@@ -48,7 +48,7 @@ def named(
       handedness: Of hands whose handedness the labels do not give.
     """
     source = Path(os.path.expanduser(labels))
-    if source.is_dir():
+    if os.path.isdir(source):
         found, notes = _of_yolo(paths, source, handedness)
     else:
         found, notes = _of_json(paths, source, handedness)
@@ -63,7 +63,7 @@ def named(
 def _of_json(
     paths: Sequence[Path], file: Path, handedness: str
 ) -> tuple[dict[Path, Request], list[str]]:
-    if not file.exists():
+    if not os.path.exists(file):
         raise MissingFileError(f"--config.boxes={file} is not there: check the path")
     left_out: collections.Counter[str] = collections.Counter()
     sizes: dict[str, tuple[int, int]] = {}

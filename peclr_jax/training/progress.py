@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.devices.memory import memory_in_use
 from peclr_jax.terminal import Terminal
 
@@ -142,7 +142,7 @@ class Progress:
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
             )
             self._bar.add_task(
@@ -226,7 +226,7 @@ class Progress:
 
     def _log(self, line: str, *, show: bool) -> None:
         if show:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.say(line, console=self._console)
         if jax.process_index() == 0:
             self._workdir.mkdir(parents=True, exist_ok=True)
             # Names of files may hold bytes that are no text.

@@ -19,6 +19,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import label_targets as labels
 import numpy as np
 import safetensors.numpy
 from absl import flags
@@ -340,17 +341,6 @@ def records(folder: Path) -> Case:
     return case
 
 
-def boxes_files(folder: Path) -> Case:
-    """`boxes.json` of photos."""
-    text = (IMAGES / "boxes.json").read_bytes()
-
-    def case(random: random.Random, folder: Path) -> None:
-        (folder / "boxes.json").write_bytes(distorted_text(text, random))
-        boxes.read_boxes(folder / "boxes.json", "right")
-
-    return case
-
-
 def torch_weights_files(folder: Path) -> Case:
     """`.pth` in both formats of PyTorch's, Lightning's checkpoints and safetensors."""
     found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
@@ -419,7 +409,7 @@ TARGETS: dict[str, Maker] = {
     "regressors": regressors,
     "photos": photos,
     "records": records,
-    "boxes files": boxes_files,
+    **labels.TARGETS,
     "torch files": torch_weights_files,
     "archives": zip_archives,
     "kept hands": kept_hands,
