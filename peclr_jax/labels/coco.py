@@ -57,8 +57,9 @@ def from_file(
       source: Whose labels they are.
     """
     images, categories = _by_id("images", path), _by_id("categories", path)
-    if not images:
-        raise UserError(f'{path} must have a list of objects "images", as COCO\'s files')
+    for field in _KEYS:
+        if not json_parts.mentions(path, field):
+            raise UserError(f'{path} must have a list of objects "{field}", as COCO\'s files')
     labels = Labels({}, collections.Counter())
     named, sizes = {}, {}
     for key, image in images.items():

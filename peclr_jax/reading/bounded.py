@@ -51,7 +51,13 @@ def opened(path: Path, most: int, remedy: str = "check the path") -> BinaryIO:
 
 
 def content(path: Path, most: int, remedy: str = "check the path") -> bytes:
-    """Returns what a file holds; the rest as `opened`."""
+    """Returns what a file holds; the errors are those of `opened`.
+
+    Args:
+      path: The file.
+      most: Bytes that it may have.
+      remedy: What to do about another one, to follow a colon.
+    """
     with opened(path, most, remedy) as file:
         size = os.fstat(file.fileno()).st_size
         # One more than there are: some files of the system have more than they say.

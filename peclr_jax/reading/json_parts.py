@@ -53,13 +53,25 @@ def fields(path: Path, remedy: str = REMEDY) -> Iterator[tuple[str, Any]]:
 
 
 def begins_with(path: Path, character: str, remedy: str = REMEDY) -> bool:
-    """Returns whether a file is a list, "[", or an object, "{", by how it begins."""
+    """Returns whether a file is a list or an object, by how it begins.
+
+    Args:
+      path: The JSON file.
+      character: "[" or "{".
+      remedy: What to do about one that cannot be read, to follow a colon.
+    """
     with _opened(path, remedy) as file:
         return file.read(_CHUNK_BYTES).lstrip().startswith(character.encode())
 
 
 def mentions(path: Path, name: str, remedy: str = REMEDY) -> bool:
-    """Returns whether a name is somewhere in a file, in quotes."""
+    """Returns whether a name is somewhere in a file, in quotes.
+
+    Args:
+      path: The JSON file.
+      name: Without quotes.
+      remedy: What to do about a file that cannot be read, to follow a colon.
+    """
     wanted, rest = f'"{name}"'.encode(), b""
     with _opened(path, remedy) as file:
         while chunk := file.read(_CHUNK_BYTES):
