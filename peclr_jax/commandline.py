@@ -32,7 +32,7 @@ def config_file(argv: Sequence[str]) -> str:
 
 def check_file(file: str) -> None:
     """Refuses a recipe's file that is none, or too large for one, before it is read and run."""
-    if os.path.exists(file):
+    if os.path.exists(file) and not os.path.isdir(file):
         bounded.opened(Path(file), bounded.CONFIG, "name a recipe by --config=").close()
 
 
