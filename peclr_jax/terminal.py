@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+import rich.console
 from rich.table import Table
 from rich.text import Text
 
 from peclr_jax.errors import printable
 
 
-class Terminal(Console):
+class Console(rich.console.Console):
     """A console that takes no text for markup or for emoji, and none that steers a terminal."""
 
     def render_str(self, text: str, **options: Any) -> Text:

@@ -1,10 +1,8 @@
-from rich.console import Console
-
-from peclr_jax.terminal import Terminal, table
+from peclr_jax.terminal import Console, table
 
 
 def test_text_is_text_wherever_it_stands():
-    terminal = Terminal(width=60)
+    terminal = Console(width=60)
     made = table("[/bold] :hand:", ("[red]", "b"), [("[/x]\x1b[2J", "\u202e1")])
     with terminal.capture() as capture:
         terminal.rule("[/bold]")

@@ -8,7 +8,7 @@ import jax
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from peclr_jax.errors import printable
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 
 Item = TypeVar("Item")
 
@@ -24,7 +24,7 @@ def report(items: Iterable[Item], description: str, total: int | None) -> Iterat
       total: Number of items; None if unknown.
     """
     description = printable(description)
-    console = Terminal(stderr=True, quiet=jax.process_index() > 0)
+    console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
         columns = (
             TextColumn("{task.description}", markup=False),

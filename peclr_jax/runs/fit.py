@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 from jax.sharding import Mesh
+from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, specs
@@ -24,7 +25,6 @@ from peclr_jax.runs import memory_advice, provenance
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.resuming import SUMMARY, check_resumable
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.terminal import Terminal
 from peclr_jax.training import profiling, trainer
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
@@ -54,7 +54,7 @@ def workdir_of(spec: PretrainSpec | FinetuneSpec, workdir: Path) -> Iterator[Non
 def fit(
     spec: PretrainSpec | FinetuneSpec,
     workdir: Path,
-    console: Terminal,
+    console: Console,
     *,
     mesh: Mesh,
     source: Source,
@@ -126,7 +126,7 @@ def fit(
 
 
 def announce(
-    console: Terminal,
+    console: Console,
     spec: PretrainSpec | FinetuneSpec,
     what: str,
     source: Source,
@@ -156,7 +156,7 @@ def announce(
 
 
 def conclude(
-    workdir: Path, console: Terminal, began: float, summary: dict[str, Any], table: Table, look: str
+    workdir: Path, console: Console, began: float, summary: dict[str, Any], table: Table, look: str
 ) -> None:
     """Draws the loss, writes the summary, and prints what a finished run has come to.
 

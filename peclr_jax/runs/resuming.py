@@ -4,12 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+
 from peclr_jax import specs
 from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
-from peclr_jax.terminal import Terminal
 from peclr_jax.training import restoring
 
 SUMMARY = "summary.json"
@@ -38,7 +39,7 @@ def run_unless_finished(
     train: Callable[[Any, Path], None],
     spec: PretrainSpec | FinetuneSpec,
     workdir: Path,
-    console: Terminal,
+    console: Console,
 ) -> None:
     """Runs or resumes a training that is a part of something larger, unless it is finished.
 

@@ -27,7 +27,7 @@ from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import Between, Seed, Spec, check_seeds
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 
 _PROBED = ("pretrained", "random")
 
@@ -71,7 +71,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     Each part has a folder in `workdir`. Trainings that are finished are not done again.
     """
     began = time.perf_counter()
-    console = Terminal()
+    console = Console()
     check_photos(spec.photos)
     for name in ("pretrain", "finetune", "probe"):
         getattr(spec, name).check_devices(jax.device_count(), f"--config.{name}")

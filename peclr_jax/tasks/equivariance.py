@@ -40,7 +40,7 @@ from peclr_jax.networks.evaluation_data import EvaluationData, open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.pages import charts, figures
-from peclr_jax.terminal import Terminal, table
+from peclr_jax.terminal import Console, table
 
 FILE = "equivariance.json"
 _KINDS = ("rotation", "translation")
@@ -68,7 +68,7 @@ def tell(result: dict[str, Any], workdir: Path) -> None:
         rows.append(row(f"error of the baseline, px of {SIDE}", result["baseline"], 2))
         rows.append(row("improvement", result["improvement_percent"], 1, " %"))
     title = f"{result['data']}: all {NUM_JOINTS} joints of {result['images']} images"
-    Terminal().print(table(title, ("", *_KINDS), rows))
+    Console().print(table(title, ("", *_KINDS), rows))
     say(
         f"Look at {workdir / 'rotation.png'} and {workdir / 'translation.png'}; every number is in "
         f"{workdir / FILE}."

@@ -28,7 +28,7 @@ from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.hand_panels import hand_panels
 from peclr_jax.pages.scores import ROWS, curve_label, describe_averages, scores_table
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 
 _CURVES = {
     "3D": ("prediction", "3d"),
@@ -66,7 +66,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
 
 def tell(result: dict[str, Any], workdir: Path) -> None:
     """Prints what `evaluate` returned, and where it lies."""
-    Terminal().print(scores_table(result))
+    Console().print(scores_table(result))
     say(
         *result["notes"],
         f"Look at {workdir / 'worst.png'} and {workdir / 'pck.png'}; every number is in "

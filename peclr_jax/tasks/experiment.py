@@ -20,7 +20,7 @@ from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 from peclr_jax.training import restoring
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
@@ -38,7 +38,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     to `networks_dir`: a workdir for each training.
     """
     began = time.perf_counter()
-    console = Terminal()
+    console = Console()
     if spec.photos is not None and not Path(spec.photos).is_dir():
         raise MissingFileError(
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "

@@ -36,7 +36,7 @@ from peclr_jax.runs.finetune_evaluation import MeanErrors, draw_labels, mean_err
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.spec import FinetuneSpec
-from peclr_jax.terminal import Terminal, table
+from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.views.augment import augment, source_to_view
 
@@ -66,7 +66,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
     spec, start = initialisation.resolve(spec)
     with workdir_of(spec, workdir):
         began = time.perf_counter()
-        console = Terminal(quiet=jax.process_index() > 0)
+        console = Console(quiet=jax.process_index() > 0)
         mesh = make_mesh()
         source = make_source(
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh

@@ -27,7 +27,7 @@ from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.pretrain_evaluation import draw_views, make_evaluation
 from peclr_jax.runs.spec import PretrainSpec
-from peclr_jax.terminal import Terminal, table
+from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import two_views
@@ -56,7 +56,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
     with workdir_of(spec, workdir):
         _, start = initialisation.resolve(spec)
         began = time.perf_counter()
-        console = Terminal(quiet=jax.process_index() > 0)
+        console = Console(quiet=jax.process_index() > 0)
         mesh = make_mesh()
         source = make_source(
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh

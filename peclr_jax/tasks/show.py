@@ -15,7 +15,7 @@ from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.pages import figures
 from peclr_jax.specs import Between, Spec
-from peclr_jax.terminal import Terminal, table
+from peclr_jax.terminal import Console, table
 
 PICTURE = "hands.png"
 
@@ -43,7 +43,7 @@ def run(config: ConfigDict, workdir: Path) -> None:
     total, batch = show(spec, workdir)
     say(f"{describe_data(spec.data, spec.split)}: {total:,} images")
     rows = [(label, str(count)) for label, count in count_labels(batch).items()]
-    Terminal().print(table(None, (f"of the {len(batch['image'])} shown", "hands"), rows))
+    Console().print(table(None, (f"of the {len(batch['image'])} shown", "hands"), rows))
     say(f"Look at {workdir / PICTURE}.")
 
 

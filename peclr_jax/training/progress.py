@@ -10,13 +10,14 @@ from typing import Any, SupportsFloat
 
 import jax
 import numpy as np
+import rich.console
 from jaxtyping import UInt8
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from peclr_jax import console, files
 from peclr_jax.devices.memory import memory_in_use
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -108,7 +109,7 @@ class Progress:
         total_steps: int,
         images_per_step: int,
         log_every: int = 50,
-        console: Terminal | None = None,
+        console: rich.console.Console | None = None,
     ) -> None:
         """Prepares to report; nothing is written before `running`.
 
@@ -118,7 +119,7 @@ class Progress:
         self._workdir = Path(workdir)
         self._total_steps = total_steps
         self._images_per_step = images_per_step
-        self._console = console or Terminal(quiet=jax.process_index() > 0)
+        self._console = console or Console(quiet=jax.process_index() > 0)
         self._bar: Bar | None = None
         self._writer: MetricsWriter | None = None
         self._last: tuple[int, float] | None = None  # step and time of the last report

@@ -17,7 +17,7 @@ from peclr_jax.labels.requests import requests
 from peclr_jax.pages.gallery import Gallery
 from peclr_jax.photos import boxes
 from peclr_jax.photos.prepare import Prepared
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 from tests.faults import bounded
 
 # Colours, a title, a cleared line, a forged line, a turned direction of writing.
@@ -31,13 +31,13 @@ import logging, warnings
 from absl import logging as absl
 from peclr_jax import console
 from peclr_jax.errors import UserError
-from peclr_jax.terminal import Terminal
+from peclr_jax.terminal import Console
 evil = sys.argv[1]
 line = evil.replace("\\r", "").replace("\\n", "")  # which prints of libraries may hold
 console.say(f"a {evil}")
 absl.warning("b %s", evil)
 logging.getLogger("library").warning("c %s", evil)
-Terminal(width=300).print("d", line, "[/bold]", ":hand:")
+Console(width=300).print("d", line, "[/bold]", ":hand:")
 print("e", line)
 warnings.warn("f " + line)
 console.tell(f"error: {UserError(evil)}")
@@ -113,7 +113,7 @@ def test_notes_of_labels_do_not_forge_lines(tmp_path, capsys):
 
 @pytest.mark.parametrize("name", ["[/bold]", "[red]x", ":hand:", "[link=x]y[/link]", "a]["])
 def test_brackets_in_a_path_are_no_markup(name, monkeypatch, capsys):
-    terminal = Terminal(width=200)
+    terminal = Console(width=200)
     with terminal.capture() as capture:
         terminal.rule(name)
         terminal.print(name)
