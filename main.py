@@ -16,7 +16,10 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, until Ctrl-C is obeyed below
 
-from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+from peclr_jax import (  # which imports little; the rest is imported with signals obeyed
+    console,
+    stopping,
+)
 
 PROGRAM = stopping.start(__name__)
 PROGRAM.resumes = True  # nothing is done yet that a stop could lose
@@ -183,16 +186,16 @@ def run(config: ConfigDict, workdir: Path) -> int:
         ):
             return task.run(config, workdir) or 0
     except stopping.Stopped as stop:
-        print(stop, file=sys.stderr)
+        console.tell(stop)
         return stop.exit_code
     except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.tell(f"error: {error}")
         return 3
     except BaseException as error:
         sentence = explain(error, workdir)
         if sentence is None:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        console.tell(f"error: {sentence}")
         return 2
 
 
@@ -209,7 +212,7 @@ def fail(sentence: str) -> NoReturn:
     Args:
       sentence: What is wrong, and the remedy.
     """
-    print(f"error: {sentence}", file=sys.stderr)
+    console.tell(f"error: {sentence}")
     sys.exit(2)
 
 
@@ -227,6 +230,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
     try:
         backend.start()
+        commandline.check_file(commandline.config_file(argv))
         rest = flags.FLAGS([commandline.with_home(argument) for argument in argv])
         # A file that could not be loaded says so at the first use.
         check_config(CONFIG.value, commandline.config_file(argv))

@@ -1,6 +1,9 @@
 """Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
-from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+from peclr_jax import (  # which imports little; the rest is imported with signals obeyed
+    console,
+    stopping,
+)
 
 PROGRAM = stopping.start(__name__)
 
@@ -247,9 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         problem = f"error: {error}"
     if problem:  # here the error is gone, and with its frames the progress bars
-        print(problem, file=sys.stderr)
+        console.tell(problem)
         return 2
-    print("\n".join(lines))
+    console.say(*lines)
     return 0
 
 

@@ -1,4 +1,8 @@
-"""Standard output and error that never end a program: its work is worth more than its words."""
+"""Standard output and error: they never end a program, and say nothing but what it says.
+
+Names of files and labels come from strangers: none of them may steer a terminal, or make a line
+that looks like one of ours.
+"""
 
 import io
 import logging
@@ -6,7 +10,31 @@ import os
 import sys
 import warnings
 from contextlib import suppress
-from typing import TextIO
+from typing import Any, TextIO
+
+from peclr_jax.errors import printable
+
+# Controls, marks that turn the direction of writing, and line ends of Unicode.
+_STEERING = (*range(32), *range(127, 160), 0x61C, *range(0x200E, 0x2010), *range(0x2028, 0x202F))
+_STEERING += tuple(range(0x2066, 0x206A))
+# Progress bars write over their own line.
+_OURS = "\n\r\t"
+_ESCAPE = "\x1b"
+
+
+def say(*sentences: object, console: Any = None) -> None:
+    """Prints sentences, each as one line; on a console of rich's, if one is given."""
+    for line in map(printable, sentences):
+        if console is None:
+            # Not into the bar that rich may be drawing on standard error.
+            print(line, file=getattr(sys.stdout, "rich_proxied_file", sys.stdout))
+        else:
+            console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def tell(sentence: object) -> None:
+    """Prints a sentence as one line to standard error."""
+    print(printable(sentence), file=sys.stderr)
 
 _LONGEST_LINE = 200
 # JAX's, of a full disk: one for every program that it compiles.
@@ -19,9 +47,19 @@ def keep_writing() -> None:
     """Makes `sys.stdout` and `sys.stderr` take everything, whatever becomes of what is behind them.
 
     To be called before anything is opened or printed. What a closed pipe or a full disk does not
-    take is lost. What the encoding cannot express is written with backslashes.
+    take is lost. What the encoding cannot express is written with backslashes, and what steers a
+    terminal as "?": all but line ends, and the colours of a terminal. Lines of logs are one line.
     """
     _fill_closed()
+    make = logging.getLogRecordFactory()
+
+    def make_line(*fields: Any, **more: Any) -> logging.LogRecord:
+        record = make(*fields, **more)
+        with suppress(Exception):  # wrong arguments, which `logging` tells of
+            record.msg, record.args = printable(record.getMessage()), None
+        return record
+
+    logging.setLogRecordFactory(make_line)
     sys.stdout = _forgiving(sys.stdout, 1)
     sys.stderr = _forgiving(sys.stderr, 2)
 
@@ -85,8 +123,19 @@ class _Forgiving(io.RawIOBase):
         return len(content)
 
 
+class _Harmless(io.TextIOWrapper):
+    """Writes text without what steers a terminal."""
+
+    def write(self, text: str) -> int:
+        if not hasattr(self, "_table"):
+            colours = self.isatty() or bool(os.environ.get("FORCE_COLOR"))
+            kept = _OURS + _ESCAPE * colours
+            self._table = {code: "?" for code in _STEERING if chr(code) not in kept}
+        return super().write(text.translate(self._table))
+
+
 def _forgiving(stream: TextIO | None, descriptor: int) -> TextIO:
-    return io.TextIOWrapper(
+    return _Harmless(
         io.BufferedWriter(_Forgiving(descriptor)),  # type: ignore[type-var]
         encoding=stream.encoding if stream else "utf-8",
         errors="backslashreplace",

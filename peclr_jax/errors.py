@@ -8,8 +8,10 @@ import difflib
 import errno
 import os
 import re
+import reprlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_RIGHT = (errno.EACCES, errno.EPERM)
@@ -48,12 +50,13 @@ _HALF = 600
 class UserError(ValueError):
     """A mistake in flags, config, data or files that the user can mend.
 
-    Of an endless message the middle is left out: the thing stands first, and the remedy last.
+    Of an endless message the middle is left out: the thing stands first, and the remedy last. What
+    steers a terminal or forges another line is shown as text.
     """
 
     def __str__(self) -> str:
         """Returns the message."""
-        message = super().__str__()
+        message = printable(super().__str__())
         if len(message) <= 2 * _HALF:
             return message
         return f"{message[:_HALF]} [...] {message[-_HALF:]}"
@@ -80,9 +83,42 @@ class FieldError(UserError):
         self.field, self.problem = field, problem
 
 
+def printable(text: object) -> str:
+    """Returns a text, such as a path's, as one line without what steers a terminal or a page.
+
+    Blanks of every kind become a space, and "?" what is neither letter nor sign: control
+    characters, marks that turn the direction of writing, bytes of a path that are no text.
+    """
+    line = " ".join(str(text).splitlines())
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in line)
+
+
+class _Shown(reprlib.Repr):
+    """Writes only the beginning of what is long, deep or large."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxother, self.maxlong = 4, 60, 60, 40
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 6
+
+    def repr_int(self, value: int, level: int) -> str:
+        # Python refuses to write longer ones, and takes long for it.
+        if value.bit_length() < 4000:
+            return super().repr_int(value, level)
+        return f"<a number of {value.bit_length()} bits>"
+
+
+def shown(value: Any) -> str:
+    """Returns how Python writes a value from a file, of a large one only the beginning."""
+    return _Shown().repr(value)
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Returns "; did you mean ...?" for the most similar known name, "" if none is similar."""
-    matches = difflib.get_close_matches(name, list(known), n=1)
+    # Comparing takes the product of the lengths.
+    matches = difflib.get_close_matches(name[:_HALF], list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
@@ -184,7 +220,7 @@ def _place(error: BaseException, folder: str | os.PathLike[str]) -> str:
     """Returns the file that an error is about, as far as it is told."""
     for one in chain(error):
         if name := getattr(one, "filename", None):
-            return os.fsdecode(name) if isinstance(name, bytes) else str(name)
+            return printable(os.fsdecode(name) if isinstance(name, bytes) else name)
         if paths := _PATH.findall(str(one)):
-            return paths[-1].strip()
+            return printable(paths[-1].strip())
     return f"a file in {folder}"

@@ -118,7 +118,7 @@ class Program:
             with self.running():
                 return main()
         except Stopped as stop:
-            print(stop, file=sys.stderr)
+            console.tell(stop)
             return stop.exit_code
 
     def _obey(self, signum: int, frame: FrameType | None) -> None:

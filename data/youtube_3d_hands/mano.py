@@ -1,5 +1,6 @@
 """Joints from the vertices of MANO's mesh, as far as the user has MANO."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from data import pickles
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file
+from peclr_jax.reading import bounded
 
 NUM_VERTICES = 778
 NUM_REGRESSED = 16
@@ -93,8 +95,11 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 
 def _from_array(path: Path) -> np.ndarray:
     try:
-        # Mapped, as a header may declare more numbers than the file and the memory hold.
-        matrix = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A header may declare more numbers than the file and the memory hold.
+        content = bounded.content(path, bounded.TEXT, _REMEDY)
+        matrix = np.load(io.BytesIO(content), allow_pickle=False)
+    except UserError:
+        raise
     # NumPy raises errors of every kind over damaged headers.
     except Exception as error:
         if is_machine_fault(error):

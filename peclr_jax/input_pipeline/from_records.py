@@ -7,12 +7,12 @@ from absl import logging
 
 from data import build, found
 from data.raw import origin
+from peclr_jax.console import say
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
-from peclr_jax.pages.terminal import say
 
 BuilderSplit = tuple[Any, str]
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from peclr_jax.hands import scores
 from peclr_jax.hands.averages import COMPARE, Average, average_in
 from peclr_jax.hands.skeleton import NUM_JOINTS
-from peclr_jax.pages.terminal import table
+from peclr_jax.terminal import table
 
 ROWS = {
     "3d": ("3D EPE, cm", 100.0),

@@ -1,5 +1,6 @@
 """Films read frame by frame as upright RGB pictures, and written, with FFmpeg by way of PyAV."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -12,6 +13,7 @@ from jaxtyping import UInt8
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.files import writing_bytes
 from peclr_jax.photos import read
+from peclr_jax.reading import bounded
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 # A file may be called a film and be a list of other files, also of some on the network.
@@ -186,6 +188,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         import av
     except ImportError:
         raise UserError("films need PyAV: pip install av") from None
+    bounded.opened(path, sys.maxsize, "give a film").close()
     try:
         container = av.open(str(path.absolute()), options=_SAFE)
     except PermissionError as error:

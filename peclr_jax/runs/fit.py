@@ -16,13 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, replicate
 from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import Source
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.pages import charts, figures
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.resuming import SUMMARY, check_resumable

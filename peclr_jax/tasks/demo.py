@@ -9,16 +9,15 @@ from typing import Annotated, Any, Literal
 import jax
 from ml_collections import ConfigDict
 from PIL import Image
-from rich.console import Console
 
 from peclr_jax import files, outputs, specs
+from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
-from peclr_jax.pages.terminal import say
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.kinds import NAMES
 from peclr_jax.places import Place
@@ -27,6 +26,7 @@ from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import Between, Seed, Spec, check_seeds
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
+from peclr_jax.terminal import Console
 
 _PROBED = ("pretrained", "random")
 
@@ -104,7 +104,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     )
     demo_report.write(report, probe_scores(spec.probe_seeds, workdir))
     minutes = (time.perf_counter() - began) / 60
-    say(f"\n{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
+    say("", f"{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
 
 
 def check_photos(photos: str) -> None:

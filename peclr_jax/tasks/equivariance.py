@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.input_pipeline import Batch
@@ -40,7 +40,7 @@ from peclr_jax.networks.evaluation_data import EvaluationData, open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.pages import charts, figures
-from peclr_jax.pages.terminal import say, table
+from peclr_jax.terminal import Console, table
 
 FILE = "equivariance.json"
 _KINDS = ("rotation", "translation")

@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.reporting import report
@@ -28,7 +28,7 @@ from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.hand_panels import hand_panels
 from peclr_jax.pages.scores import ROWS, curve_label, describe_averages, scores_table
-from peclr_jax.pages.terminal import say
+from peclr_jax.terminal import Console
 
 _CURVES = {
     "3D": ("prediction", "3d"),

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import files, outputs, specs
+from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
@@ -18,9 +18,9 @@ from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
+from peclr_jax.terminal import Console
 from peclr_jax.training import restoring
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
@@ -69,7 +69,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared), workdir)
     minutes = (time.perf_counter() - began) / 60
-    say(f"\n{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
+    say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
 
 
 def open_evaluation_data(spec: ExperimentSpec) -> None:

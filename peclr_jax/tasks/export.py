@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.export.comparison import compare, example_views
 from peclr_jax.export.formats import FormatName, formats
 from peclr_jax.networks.opening import open_network
-from peclr_jax.pages.terminal import say
 from peclr_jax.places import Place
 from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of

@@ -17,10 +17,10 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.hands.averages import COMPARE, Average
@@ -30,13 +30,13 @@ from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import say, table
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.finetune_evaluation import MeanErrors, draw_labels, mean_errors
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.spec import FinetuneSpec
+from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.views.augment import augment, source_to_view
 

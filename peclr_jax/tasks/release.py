@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.export.own_file import write_network
 from peclr_jax.geometry import affine
@@ -27,7 +28,6 @@ from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import Network, open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.pages import charts, figures
-from peclr_jax.pages.terminal import say
 from peclr_jax.places import Place
 from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of

@@ -7,15 +7,15 @@ from typing import Annotated, Literal
 import numpy as np
 from jaxtyping import Int
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import input_pipeline, specs
+from peclr_jax.console import say
 from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import describe_data
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import say, table
 from peclr_jax.specs import Between, Spec
+from peclr_jax.terminal import Console, table
 
 PICTURE = "hands.png"
 

@@ -11,13 +11,14 @@ from typing import Any, SupportsFloat
 
 import jax
 import numpy as np
+import rich.console
 from jaxtyping import UInt8
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.devices.memory import memory_in_use
+from peclr_jax.terminal import Console
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -118,7 +119,7 @@ class Progress:
         total_steps: int,
         images_per_step: int,
         log_every: int = 50,
-        console: Console | None = None,
+        console: rich.console.Console | None = None,
     ) -> None:
         """Prepares to report; nothing is written before `running`.
 
@@ -152,7 +153,7 @@ class Progress:
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
             )
             self._bar.add_task(
@@ -241,7 +242,7 @@ class Progress:
 
     def _log(self, line: str, *, show: bool) -> None:
         if show:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.say(line, console=self._console)
         if jax.process_index() == 0:
             with files.appending(self._workdir / "train.log") as file:
                 file.write(line + "\n")

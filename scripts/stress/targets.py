@@ -17,6 +17,7 @@ from typing import Any
 from unittest import mock
 
 import jax
+import label_targets as labels
 import numpy as np
 from absl import flags
 from ml_collections import ConfigDict
@@ -244,17 +245,6 @@ def records(folder: Path) -> Case:
     return case
 
 
-def boxes_files(folder: Path) -> Case:
-    """`boxes.json` of photos."""
-    text = (IMAGES / "boxes.json").read_bytes()
-
-    def case(random: random.Random, folder: Path) -> None:
-        (folder / "boxes.json").write_bytes(distorted_text(text, random))
-        boxes.read_boxes(folder / "boxes.json", "right")
-
-    return case
-
-
 def zip_archives(folder: Path) -> Case:
     """A data set's official archive."""
     made = folder / "HANDS.zip"
@@ -303,7 +293,7 @@ TARGETS: dict[str, Maker] = {
     "regressors": regressors,
     "photos": photos,
     "records": records,
-    "boxes files": boxes_files,
+    **labels.TARGETS,
     "torch files": torch_weights_files,
     "safetensors": safetensors_files,
     "archives": zip_archives,

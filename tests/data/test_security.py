@@ -71,7 +71,7 @@ def test_formats_that_start_programs_are_not_opened(postscript, started):
     with pytest.raises(ValueError, match="is not an image"):
         images.as_jpeg(postscript, "fetch it again")
     with pytest.raises(ValueError, match="is not an image"):
-        youtube._read_size(postscript)
+        images.size(postscript, "fetch it again")
     assert "not a JPEG" in validation.check_jpeg(postscript)
     assert not started
 
@@ -81,9 +81,9 @@ def test_images_with_too_many_pixels_are_refused(tmp_path, monkeypatch):
     Image.new("RGB", (64, 64)).save(tmp_path / "photo.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     assert "decompression bomb" in validation.check_jpeg(tmp_path / "photo.jpg")
-    for attempt in (lambda p: images.as_jpeg(p, "Shrink it."), youtube._read_size):
+    for attempt in (images.as_jpeg, images.size):
         with pytest.raises(ValueError, match=r"photo\.jpg is not an image"):
-            attempt(tmp_path / "photo.jpg")
+            attempt(tmp_path / "photo.jpg", "shrink it")
 
 
 def test_json_that_is_nested_deep_takes_no_memory(tmp_path):

@@ -299,7 +299,7 @@ def vertex(value):
 BREAKAGES = [
     (
         cut("youtube_val.json", -50),
-        r"youtube_val\.json is not valid JSON \(parse error: premature EOF\)",
+        r"youtube_val\.json is not JSON \(parse error: premature EOF\)",
     ),
     (train(lambda content: {"annotations": []}), 'no list of "images"'),
     (train(lambda content: {"images": content["images"]}), 'no list of "annotations"'),
