@@ -23,7 +23,7 @@ from tqdm import auto as tqdm
 
 from data import found
 from data.raw import origin
-from peclr_jax import console, files
+from peclr_jax import files
 from peclr_jax.errors import (
     MissingFileError,
     UserError,

@@ -36,6 +36,7 @@ def tell(sentence: object) -> None:
     """Prints a sentence as one line to standard error."""
     print(printable(sentence), file=sys.stderr)
 
+
 _LONGEST_LINE = 200
 # JAX's, of a full disk: one for every program that it compiles.
 _OF_EACH_PROGRAM = "Error writing persistent compilation cache"

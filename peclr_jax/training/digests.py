@@ -27,7 +27,7 @@ class ChangedError(ValueError):
 
 
 def write(directory: str | os.PathLike[str]) -> None:
-    """Writes the digests of all files in the items of a checkpoint."""
+    """Writes the digests of all files in the items of a checkpoint, and has the disk keep all."""
     directory = Path(directory)
     found = {
         f"{item.name}/{name}": _digest(path)
@@ -36,6 +36,7 @@ def write(directory: str | os.PathLike[str]) -> None:
         for name, path in files_of(item)
     }
     files.write_bytes(directory / FILE, json.dumps(found, indent=0).encode())
+    files.sync_folder(directory)
 
 
 def check(directory: str | os.PathLike[str], item: str) -> bool:
