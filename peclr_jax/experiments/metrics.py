@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple
 from peclr_jax.hands.averages import Average, average_in
 from peclr_jax.hands.scores import Interval
 
-MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc"]
+MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "auc_50cm", "pa_auc"]
 
 
 class Metric(NamedTuple):
@@ -31,11 +31,10 @@ METRICS: dict[MetricName, Metric] = {
     "root_aligned": Metric("root-aligned EPE, cm", "root_aligned", "mean", 100.0, 2),
     "pa_epe": Metric("PA-EPE, cm", "pa", "mean", 100.0, 3),
     "auc": Metric("AUC", "3d", "auc", 1.0, 3),
+    "auc_50cm": Metric("AUC to 50 cm", "3d", "auc_50cm", 1.0, 3),
     "pa_auc": Metric("PA-AUC", "pa", "auc", 1.0, 3),
 }
 """By the name in results.json."""
-COMPARED: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
-"""Errors that arms are compared and drawn by."""
 BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
 """Predictors that do not look at the image, and their names for people."""
 
@@ -45,7 +44,7 @@ def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
     return {
         name: metric.factor * scores[metric.kind][metric.statistic]["value"]
         for name, metric in METRICS.items()
-        if scores.get(metric.kind) is not None
+        if metric.statistic in (scores.get(metric.kind) or {})
     }
 
 
@@ -54,7 +53,7 @@ def averages(scores: Mapping[str, Any]) -> dict[str, Average]:
     return {
         name: average_in(scores[metric.kind])
         for name, metric in METRICS.items()
-        if scores.get(metric.kind) is not None
+        if metric.statistic in (scores.get(metric.kind) or {})
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 
 from peclr_jax.experiments import seeds
-from peclr_jax.experiments.metrics import BASELINES, COMPARED, averages, in_units
+from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.runs.resuming import SUMMARY
@@ -75,6 +75,7 @@ def collect(
         "figure": spec.figure,
         "x_label": spec.x_label,
         "metrics": list(spec.metrics),
+        "compared": list(spec.compared),
         "paper": spec.paper,
         "arms": arms,
         "unfinished": [
@@ -136,9 +137,10 @@ def _compare(
     for name, comparison in spec.comparisons.items():
         pair = comparison.arm, comparison.against
         both = [seed for seed in spec.seeds if all((arm, seed) in measured for arm in pair)]
-        for evaluation, metrics in measured[pair[0], both[0]].items() if both else ():
+        for evaluation in spec.evaluations:
+            metrics = measured[pair[0], both[0]][evaluation] if both else {}
             compared = {}
-            for metric in (metric for metric in COMPARED if metric in metrics):
+            for metric in (metric for metric in spec.compared if metric in metrics):
                 errors = ([measured[arm, s][evaluation][metric] for s in both] for arm in pair)
                 reduction, apart = seeds.compare(*errors)
                 compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
@@ -146,6 +148,7 @@ def _compare(
                 "arm": spec.arms[comparison.arm].label,
                 "against": spec.arms[comparison.against].label,
                 "paper": comparison.paper,
+                "shown": bool(both),
                 "metrics": compared,
             }
     return found

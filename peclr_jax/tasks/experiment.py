@@ -12,7 +12,7 @@ from rich.console import Console
 
 from peclr_jax import outputs, specs
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.experiments import page, results
+from peclr_jax.experiments import page, protocol, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
@@ -34,11 +34,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     """Trains and evaluates the arms that are not finished, and writes the results of all.
 
-    Writes to `workdir`: `results.json`, `results.md` and pictures, of the arms that are finished;
-    to `networks_dir`: a workdir for each training.
+    With `plan` it prints what it would do, and does nothing. Else it writes to `workdir`:
+    `results.json`, `results.md` and pictures, of the arms that are finished; to `networks_dir`: a
+    workdir for each training.
     """
-    began = time.perf_counter()
     console = Console()
+    if spec.plan:
+        protocol.show(spec, console)
+        return
+    began = time.perf_counter()
     if spec.photos is not None and not Path(spec.photos).is_dir():
         raise MissingFileError(
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
