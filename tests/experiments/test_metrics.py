@@ -8,6 +8,7 @@ from peclr_jax.hands.scores import Interval
 
 def test_metrics_are_told_in_their_units():
     found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}}
+    # What an earlier version wrote has no AUC to 50 cm.
     scores = {"2d_view": None, "3d": found, "pa": found}
     assert metrics.in_units(scores) == pytest.approx(
         {"epe_3d": 2.0, "auc": 0.7, "pa_epe": 2.0, "pa_auc": 0.7}

@@ -45,12 +45,14 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
     common.with_equivariance(config)
     for name in ("equivariance", "simclr_taught"):
         del config.comparisons[name]
+    config.paper.held_out = {}
     del config.arms["simclr"]
     config.only = "random"
     experiment.run(config, tmp_path)
     results = results_in(tmp_path)
     assert results["unfinished"] == ["peclr, seed 0"]
-    assert results["comparisons"] == results["equivariance"] == {}
+    assert not results["comparisons"]["held_out"]["peclr_taught"]["shown"]
+    assert results["equivariance"] == {}
     assert "Not finished yet: peclr, seed 0." in (tmp_path / "results.md").read_text()
 
     spec = dataclasses.replace(specs.from_config(ExperimentSpec, config), only="")
@@ -75,6 +77,16 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
         assert arm["mean"]["held_out"]["epe_2d"]["low"] is None
 
 
+def test_a_plan_is_printed_and_nothing_is_done(tmp_path, capsys):
+    config = smoke("table2", tmp_path / "networks")
+    config.plan = True
+    experiment.run(config, tmp_path / "results")
+    printed = capsys.readouterr().out
+    assert "Pre-training" in printed
+    assert "RN50 + PeCLR (Table 2)" in printed
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
@@ -93,7 +105,10 @@ def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     for name in pair:
         (of_seed,) = results["arms"][name]["seeds"].values()
         for evaluation in config.evaluations:
-            assert of_seed[evaluation]["epe_2d"] > 0, name
+            # Every column in which the paper has a number.
+            rows = config.paper.get(evaluation, {}).values()
+            for metric in {"epe_2d"}.union(*rows):
+                assert of_seed[evaluation][metric] > 0, (name, metric)
     pictures = {path.stem for path in tmp_path.glob("*.png")}
     assert pictures == (set() if config.figure == "none" else set(config.evaluations))
     assert (question in results["equivariance"]) == (config.equivariance is not None)
