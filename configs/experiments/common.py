@@ -119,6 +119,17 @@ def add_paper_rows(
     config.paper[evaluation] = ConfigDict(rows, sort_keys=False)
 
 
+def add_test_hands(config: ConfigDict) -> None:
+    """Evaluates also on rendered hands by which nothing was chosen.
+
+    Args:
+      config: Of the experiment.
+    """
+    if config.finetune.data.source == "rendered":
+        config.evaluations.test = ConfigDict(config.evaluations.held_out.to_dict())
+        config.evaluations.test.split = "test"
+
+
 def probed(config: ConfigDict) -> None:
     """Freezes the encoders and probes them by a two-layer perceptron (Sec. 4.4).
 
@@ -276,6 +287,8 @@ def _on_freihand(config: ConfigDict) -> None:
 
 def _freihand(config: ConfigDict) -> None:
     _on_freihand(config)
+    if "test" in config.evaluations and not config.evaluations.test.data.names:
+        del config.evaluations.test  # FreiHAND's own test set has no labels
     if config.equivariance is not None:
         config.equivariance.split = next(iter(config.evaluations.values())).split
 

@@ -167,7 +167,7 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 
     Args:
       spec: The data; `weights`, `cache` and splits do not matter, all `names` are read in turn.
-      split: Name of the TFDS split; of rendered hands, "train" or "held_out".
+      split: Name of the TFDS split; of rendered hands, "train", "held_out" or "test".
       batch_size: Rows of a batch.
       label_subset: Whether to keep to `spec.label_fraction`, as training does.
     """

@@ -64,7 +64,8 @@ class QuestionSpec(Spec):
     Attributes:
       checkpoint: A fine-tuning run's folder, or one of its steps; a file of configs/release.py; or
         "released", the network in the package.
-      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, else "evaluation".
+      split: "" for "held_out" of rendered hands (those of "test" are others), "test" of
+        synthetic_hands, else "evaluation".
       batch_size: Images at a time; nothing but speed and memory depends on it.
     """
 

@@ -30,7 +30,7 @@ class ShowSpec(Spec):
 
     Attributes:
       show: The "labels" of hands, or what each of the "transformations" of Fig. 4 makes of them.
-      split: TFDS split to show; of source "rendered", "train" or "held_out".
+      split: TFDS split to show; of source "rendered", "train", "held_out" or "test".
       count, columns: Hands to show, and columns of the picture.
     """
 
