@@ -149,15 +149,12 @@ def probed(config: ConfigDict) -> None:
 
 
 def with_equivariance(config: ConfigDict) -> None:
-    """Measures the equivariance for every comparison (Sec. 11).
+    """Measures the equivariance for every comparison on the data of every evaluation (Sec. 11).
 
     Args:
       config: Of the experiment.
     """
     config.equivariance = equivariance.get_config()
-    first = next(iter(config.evaluations.values()))
-    config.equivariance.data = first.data
-    config.equivariance.split = first.split
     if config.recipe == "smoke":
         config.equivariance.update_from_flattened_dict(
             {
@@ -289,8 +286,6 @@ def _freihand(config: ConfigDict) -> None:
     _on_freihand(config)
     if "test" in config.evaluations and not config.evaluations.test.data.names:
         del config.evaluations.test  # FreiHAND's own test set has no labels
-    if config.equivariance is not None:
-        config.equivariance.split = next(iter(config.evaluations.values())).split
 
 
 def _one_seed(config: ConfigDict) -> None:

@@ -6,7 +6,9 @@ from typing import Any, Literal, NamedTuple
 from peclr_jax.hands.averages import Average, average_in
 from peclr_jax.hands.scores import Interval
 
-MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "auc_50cm", "pa_auc"]
+MetricName = Literal[
+    "epe_2d", "epe_2d_224", "epe_3d", "root_aligned", "pa_epe", "auc", "auc_50cm", "pa_auc"
+]
 
 
 class Metric(NamedTuple):
@@ -14,7 +16,7 @@ class Metric(NamedTuple):
 
     Attributes:
       label: Its name for people, with the unit.
-      kind, statistic: The kind of error in metrics.json, and "mean" or "auc" of it.
+      kind, statistic: The kind of error in metrics.json, and "mean", "auc" or "auc_50cm" of it.
       factor, digits: From metres or pixels to the label's unit, and digits after the point.
     """
 
@@ -27,11 +29,12 @@ class Metric(NamedTuple):
 
 METRICS: dict[MetricName, Metric] = {
     "epe_2d": Metric("2D EPE, px of the view", "2d_view", "mean", 1.0, 2),
+    "epe_2d_224": Metric("2D EPE, px of a crop of 224", "2d_224", "mean", 1.0, 2),
     "epe_3d": Metric("3D EPE, cm", "3d", "mean", 100.0, 2),
     "root_aligned": Metric("root-aligned EPE, cm", "root_aligned", "mean", 100.0, 2),
     "pa_epe": Metric("PA-EPE, cm", "pa", "mean", 100.0, 3),
     "auc": Metric("AUC", "3d", "auc", 1.0, 3),
-    "auc_50cm": Metric("AUC to 50 cm", "3d", "auc_50cm", 1.0, 3),
+    "auc_50cm": Metric("AUC 0-50 cm", "3d", "auc_50cm", 1.0, 3),
     "pa_auc": Metric("PA-AUC", "pa", "auc", 1.0, 3),
 }
 """By the name in results.json."""

@@ -62,7 +62,8 @@ class ExperimentSpec(Spec):
       photos: Folder of labelled photographs, laid out as the recipe says; None where none are used.
       pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
-      equivariance: What is measured of each comparison; None for nothing.
+      equivariance: What is measured of each comparison on the data of each evaluation; None for
+        nothing.
       arms, comparisons: By name, for flags and folders.
       metrics: Columns of the table; those without labels are left out.
       compared: Those of them that are errors to compare and draw arms by.

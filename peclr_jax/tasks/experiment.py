@@ -1,6 +1,7 @@
 """A table or a figure of the paper: its arms through the other tasks, then one page of results."""
 
 import dataclasses
+import itertools
 import json
 import time
 from pathlib import Path
@@ -126,27 +127,33 @@ def measure_equivariance(
       workdir: Folder in which each measurement has one of its own.
 
     Returns:
-      By comparison and seed what `equivariance.json` holds; empty if the experiment asks for none.
+      By comparison with its evaluation ("NAME on EVALUATION"), and seed, what `equivariance.json`
+      holds; empty if the experiment asks for none.
     """
     if spec.equivariance is None:
         return {}
     networks = {(run.arm, run.seed): str(run.network) for run in finished}
-    data = plans.beside_training(spec.equivariance.data, spec.finetune.data)
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    for name, comparison in spec.comparisons.items():
-        for seed in spec.seeds:
-            network = networks.get((comparison.arm, seed))
-            baseline = networks.get((comparison.against, seed))
-            if network is None or baseline is None:
-                continue
-            wanted = dataclasses.replace(
-                spec.equivariance, checkpoint=network, baseline=baseline, data=data
-            )
-            folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
-            file = folder / equivariance.FILE
-            if not file.exists():
-                equivariance.compare(wanted, folder)
-            found.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
+    for (name, comparison), (where, evaluation), seed in itertools.product(
+        spec.comparisons.items(), spec.evaluations.items(), spec.seeds
+    ):
+        network = networks.get((comparison.arm, seed))
+        baseline = networks.get((comparison.against, seed))
+        if network is None or baseline is None:
+            continue
+        wanted = dataclasses.replace(
+            spec.equivariance,
+            checkpoint=network,
+            baseline=baseline,
+            data=plans.beside_training(evaluation.data, spec.finetune.data),
+            split=evaluation.split,
+        )
+        folder = workdir / f"equivariance-{name}-{where}-{seed}-{plans.digest(wanted)}"
+        file = folder / equivariance.FILE
+        if not file.exists():
+            equivariance.compare(wanted, folder)
+        measured = json.loads(file.read_text(encoding="utf-8"))
+        found.setdefault(f"{name} on {where}", {})[seed] = measured
     return found
 
 

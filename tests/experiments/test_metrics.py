@@ -7,11 +7,18 @@ from peclr_jax.hands.scores import Interval
 
 
 def test_metrics_are_told_in_their_units():
-    found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}}
-    # What an earlier version wrote has no AUC to 50 cm.
-    scores = {"2d_view": None, "3d": found, "pa": found}
+    found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}, "auc_50cm": {"value": 0.9}}
+    pixels = {"mean": {"value": 3.0}, "auc": {"value": 0.7}, "auc_50cm": None}
+    scores = {"2d_view": None, "2d_224": pixels, "3d": found, "pa": found}
     assert metrics.in_units(scores) == pytest.approx(
-        {"epe_3d": 2.0, "auc": 0.7, "pa_epe": 2.0, "pa_auc": 0.7}
+        {
+            "epe_2d_224": 3.0,
+            "epe_3d": 2.0,
+            "auc": 0.7,
+            "auc_50cm": 0.9,
+            "pa_epe": 2.0,
+            "pa_auc": 0.7,
+        }
     )
     assert set(metrics.METRICS) == set(typing.get_args(metrics.MetricName))
 

@@ -81,9 +81,9 @@ FACTS = {
 }
 # The paper's columns, in its order.
 COLUMNS = {
-    "table1": ["3D EPE, cm", "AUC to 50 cm", "2D EPE, px of the view"],
+    "table1": ["3D EPE, cm", "AUC 0-50 cm", "2D EPE, px of the view"],
     "table2": ["PA-EPE, cm", "PA-AUC"],
-    "table3": ["3D EPE, cm", "AUC", "PA-EPE, cm", "2D EPE, px of the view"],
+    "table3": ["3D EPE, cm", "AUC", "PA-EPE, cm", "2D EPE, px of a crop of 224"],
     "table4": ["PA-EPE, cm", "PA-AUC", "3D EPE, cm", "AUC"],
     "table5": ["PA-AUC"],
     "figure6": ["3D EPE, cm"],
