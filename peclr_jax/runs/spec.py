@@ -176,6 +176,8 @@ class PretrainSpec(RunSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        loss = dataclasses.replace(self.loss, view_size=self.views.size)
+        object.__setattr__(self, "loss", loss)
         self._check_view_size(self.model.smallest_view)
         if self.batch_size // self.micro_batches < 2:
             raise FieldError(
