@@ -28,7 +28,7 @@ def unit(x: Projections) -> Projections:
 def nt_xent(
     z: Projections, temperature: float | Float[Array, ""], *, chunk: int | None = None
 ) -> Float[Array, ""]:
-    """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
+    """Normalised temperature-scaled cross-entropy (Eq. 1; Chen et al. 2020, Eq. 1).
 
     The mean over all 2N views of -log softmax at the other view, the view itself left out.
 
@@ -109,11 +109,11 @@ def equivariant_projections(
 
 
 def direct_projections(points: Points, transform: Similarity, side: int = 128) -> Projections:
-    """Returns the projections of Fig. 7's direct arm: translations are undone "by the same quantity".
+    """Returns the projections of Fig. 7's direct arm, which undoes translations in pixels.
 
-    Sec. 7 translates images "in terms of pixels" and here the latent points by as many of their own
-    units: 15 for an image moved by 15 px. The points are those that the network gives, not scaled
-    to unit length first, so it may learn to draw them in pixels. Rotations are undone as by PeCLR.
+    Images are translated in pixels, and the latent points back "by the same quantity" (Sec. 7): by
+    15 of their units for 15 px. The points are those that the network gives, not scaled to unit
+    length first, so that it may learn to draw them in pixels. Rotations are undone as by PeCLR.
 
     Args:
       points: Latent points (x, y), one unit for a pixel of the view.
@@ -121,7 +121,7 @@ def direct_projections(points: Points, transform: Similarity, side: int = 128) -
       side: Of the views, pixels.
     """
     points = points.astype(jnp.float32)
-    undone = undo_transform(points, transform, range_of=lambda points: jnp.full((1, 1, 2), float(side)))
+    undone = undo_transform(points, transform, range_of=lambda _: jnp.full((1, 1, 2), float(side)))
     return undone.reshape(points.shape[0], -1)
 
 

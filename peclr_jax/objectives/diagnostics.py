@@ -69,6 +69,5 @@ def alignment_and_uniformity(
     return {"alignment": alignment, "uniformity": loss + alignment - others}
 
 
-
 def _unit(points: Float[Array, "images points 2"]) -> Float[Array, "images points 2"]:
     return unit(points.reshape(len(points), -1)).reshape(points.shape)

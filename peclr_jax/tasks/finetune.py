@@ -1,4 +1,4 @@
-"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint.
+"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.1 and Eq. 5), from config to checkpoint.
 
 The way of an image to the loss is that of pre-training (see tasks/pretrain.py) up to its view. Its
 labels are warped with it (`target_in_view`, objectives/pose.py).
