@@ -23,15 +23,13 @@ from ml_collections import ConfigDict
 
 from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
-from configs.experiments.protocol import BOTH
 
 Percents = tuple[int, ...]
 
 _FEW: Percents = (20, 40)
 _ALL: Percents = (10, 20, 40, 80, 100)
 _MORE = {
-    **BOTH,
-    "data.split": "train,train",
+    "data.names": "freihand,youtube_3d_hands",
     "data.rendered.versions": 2,
     "data.rendered.background": "green,clutter",
 }

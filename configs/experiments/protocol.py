@@ -11,16 +11,10 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import finetune
+from configs import finetune, pretrain
 from configs.experiments.common import add_arm, add_comparison
 
 _DATA = Path(__file__).parents[2] / "data"
-# All of FreiHAND, of which YouTube3DHands' own validation and test sets are no part (Sec. 4.3).
-BOTH = {
-    "data.names": "freihand,youtube_3d_hands",
-    "data.split": "train+validation,train",
-    "data.held_out_split": "test",
-}
 
 
 def on_both(config: ConfigDict) -> None:
@@ -29,7 +23,9 @@ def on_both(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    config.pretrain.update_from_flattened_dict(BOTH)
+    for variant in ("youtube", "all_images"):
+        pretrain.VARIANTS[variant](config.pretrain)
+    config.pretrain.data.held_out_split = "test"  # of YouTube3DHands
 
 
 def fully_supervised(config: ConfigDict) -> None:

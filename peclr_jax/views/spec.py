@@ -15,7 +15,7 @@ Range = tuple[float, float]
 class ViewSpec(Spec):
     """Ranges and switches of the augmentation.
 
-    The defaults are PeCLR's pre-training recipe (Sec. 4.3 and Sec. 8): rotation, translation,
+    The defaults are PeCLR's pre-training recipe (Sec. 4.4 and Sec. 8): rotation, translation,
     scale and colour jitter; the remaining operations of Fig. 4 are there to be switched on. A
     geometric operation is off when its range is a point: `rotation_deg=0.0`, `scale=(1.0, 1.0)`,
     `translation=(0.0, 0.0)`. What is switched off leaves no trace in the compiled program.
