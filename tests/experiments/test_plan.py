@@ -177,7 +177,9 @@ def test_equivariance_is_of_networks_with_all_labels(scale):
 
 def test_the_tables_say_what_they_are_evaluated_on_and_trained_on():
     data_name = make("table3", "gpu").data_name
-    assert data_name.startswith("youtube_3d_hands, by networks trained on rendered hands")
+    assert data_name.startswith(
+        "freihand and youtube_3d_hands, by networks trained on rendered hands"
+    )
 
 
 def test_photographs_are_evaluated_on_and_mixed_in():
