@@ -16,6 +16,7 @@ from peclr_jax.experiments import page, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.pages.terminal import say
@@ -147,4 +148,7 @@ def measure_equivariance(
 
 
 def _is_done(evaluation: Job) -> bool:
-    return (evaluation.workdir / results.METRICS_FILE).exists()
+    file = evaluation.workdir / results.METRICS_FILE
+    if not file.exists():
+        return False
+    return json.loads(file.read_text(encoding="utf-8")).get("version") == scores.VERSION
