@@ -141,14 +141,16 @@ def measure_equivariance(
             )
             folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
             file = folder / equivariance.FILE
-            if not file.exists():
+            if not _holds(file, equivariance.VERSION):
                 equivariance.compare(wanted, folder)
             found.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
     return found
 
 
 def _is_done(evaluation: Job) -> bool:
-    file = evaluation.workdir / results.METRICS_FILE
-    if not file.exists():
-        return False
-    return json.loads(file.read_text(encoding="utf-8")).get("version") == scores.VERSION
+    return _holds(evaluation.workdir / results.METRICS_FILE, scores.VERSION)
+
+
+def _holds(file: Path, version: int) -> bool:
+    """Returns whether a file is there and of the version that is written today."""
+    return file.exists() and json.loads(file.read_text("utf-8")).get("version") == version
