@@ -84,8 +84,9 @@ def evaluate_on(config: ConfigDict, **evaluations: Mapping[str, Any]) -> None:
         wanted = ConfigDict(held_out.to_dict())
         wanted.update_from_flattened_dict(changes)
         if config.recipe == "smoke":
-            folder = wanted.data.names.partition("/")[0]
-            wanted.data.manual_dir = str(_DATA / folder / "dummy_data")
+            folder = _DATA / wanted.data.names.partition("/")[0] / "dummy_data"
+            meshes = folder / "youtube"  # with a regressor of their joints
+            wanted.data.manual_dir = str(meshes if meshes.is_dir() else folder)
         config.evaluations[name] = wanted
     sets = dict.fromkeys(wanted.data.names for wanted in config.evaluations.values())
     config.data_name = f"{' and '.join(sets)}, by networks trained on {config.data_name}"

@@ -71,7 +71,7 @@ def joints_in_space(
     nothing else. None without a regressor, or of a mesh that is flat or has no such bone.
 
     Args:
-      vertices: x right, y down and z in the same unit, whatever it is.
+      vertices: Of the mesh; x right, y down and z in the same unit, whatever it is.
       regressor: As `read_regressor` returns it.
     """
     if regressor is None:

@@ -42,22 +42,41 @@ BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
 """Predictors that do not look at the image, and their names for people."""
 
 
+def label(name: MetricName, scaled_bone_m: float | None = None) -> str:
+    """Returns a metric's name for people, with the unit.
+
+    Args:
+      name: Of the metric.
+      scaled_bone_m: As in metrics.json: not None where labels are meshes that lie on the image by
+        weak perspective and have no size, as YouTube3DHands' (Sec. 4.3).
+    """
+    text = METRICS[name].label
+    if scaled_bone_m is None:
+        return text
+    what, comma, unit = text.partition(",")
+    kind = METRICS[name].kind
+    if kind.startswith("2d"):
+        what += " by weak perspective"
+    elif kind == "pa":
+        what += f" of meshes at a reference bone of {100 * scaled_bone_m:.3g} cm"
+    return what + comma + unit
+
+
 def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
     """Returns what metrics.json holds of one predictor, in the metrics' units."""
     return {
-        name: metric.factor * scores[metric.kind][metric.statistic]["value"]
-        for name, metric in METRICS.items()
-        if metric.statistic in (scores.get(metric.kind) or {})
+        name: METRICS[name].factor * scores[METRICS[name].kind][METRICS[name].statistic]["value"]
+        for name in _measured(scores)
     }
+
+
+def _measured(scores: Mapping[str, Any]) -> list[MetricName]:
+    return [n for n, m in METRICS.items() if (scores.get(m.kind) or {}).get(m.statistic)]
 
 
 def averages(scores: Mapping[str, Any]) -> dict[str, Average]:
     """Returns what each metric that metrics.json holds of one predictor is a mean over."""
-    return {
-        name: average_in(scores[metric.kind])
-        for name, metric in METRICS.items()
-        if metric.statistic in (scores.get(metric.kind) or {})
-    }
+    return {name: average_in(scores[METRICS[name].kind]) for name in _measured(scores)}
 
 
 def mean_of(arm: Mapping[str, Any], evaluation: str, metric: str) -> Interval | None:

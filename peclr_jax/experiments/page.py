@@ -13,6 +13,7 @@ from peclr_jax.experiments.metrics import (
     METRICS,
     MetricName,
     evaluations_of,
+    label,
     mean_of,
 )
 from peclr_jax.hands.averages import COMPARE
@@ -119,7 +120,8 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
         rows.append([BASELINES[predictor], *(_text(only.get(name), name) for name in shown)])
     for source, numbers in results["paper"].get(evaluation, {}).items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
-    return _markdown_table(["", *(METRICS[name].label for name in shown)], len(shown), rows)
+    scaled = results["averaged"][evaluation]["scaled_bone_m"]
+    return _markdown_table(["", *(label(name, scaled) for name in shown)], len(shown), rows)
 
 
 def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:

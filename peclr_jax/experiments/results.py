@@ -105,7 +105,9 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for run in runs:
         for name, evaluation in run.evaluations.items():
             measured = _read(evaluation.workdir / METRICS_FILE)
-            said = found.setdefault(name, {"data": [], "over": {}, "trained_on": []})
+            empty = {"data": [], "over": {}, "trained_on": [], "scaled_bone_m": None}
+            said = found.setdefault(name, empty)
+            said["scaled_bone_m"] = measured.get("scaled_bone_m")
             said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))
             if trained_on := measured.get("trained_on"):
                 said["trained_on"] = list(dict.fromkeys([*said["trained_on"], trained_on]))

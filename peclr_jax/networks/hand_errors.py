@@ -80,24 +80,25 @@ def measure_errors(
 
     def lift(pose: Array, depth: np.ndarray) -> np.ndarray:
         z_root = jnp.asarray(depth, jnp.float32)
-        seen = camera.from_25d(pose, intrinsics, bone, z_root=z_root)
+        through = camera.from_25d(pose, intrinsics, bone, z_root=z_root)
         weakly = camera.from_25d_weakly(pose, z_root / intrinsics[:, 0, 0], bone)
-        return np.where(pictured[:, None, None], seen, weakly)
+        return np.where(pictured[:, None, None], through, weakly)
 
     joints = lift(inference.estimate.pose, estimated)
-    mean_hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
-    seen = batch["keypoints_2d_valid"]
-    lifted = labelled & (pictured & bone_known)[:, None]
-    # Joints, those with a label, and of these the ones whose place and size are known, too.
+    hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
     in_space = {
-        "prediction": (joints, labelled, lifted),
-        "mean_pose": (
-            lift(mean_pose, true_depth),
-            labelled & knows_pose,
-            lifted & depth_known[:, None] & knows_pose,
-        ),
-        "mean_hand": (np.broadcast_to(mean_hand, joints.shape), labelled & knows_hand, None),
+        "prediction": joints,
+        "mean_pose": lift(mean_pose, true_depth),
+        "mean_hand": np.broadcast_to(hand, joints.shape),
     }
+    shaped = {
+        "prediction": labelled,
+        "mean_pose": labelled & knows_pose,
+        "mean_hand": labelled & knows_hand,
+    }
+    placed = {"prediction": labelled & (pictured & bone_known)[:, None]}
+    placed["mean_pose"] = placed["prediction"] & depth_known[:, None] & knows_pose
+    seen = batch["keypoints_2d_valid"]
     in_image = {
         "prediction": (np.asarray(inference.estimate.pose)[..., :2], seen),
         "mean_pose": (np.asarray(mean_pose)[..., :2], seen & knows_pose),
@@ -112,9 +113,8 @@ def measure_errors(
                 points, known = in_image[predictor]
                 predicted, target = to_image * points, to_image * batch["keypoints_2d"]
             else:
-                predicted, *known_ones = in_space[predictor]
-                known = known_ones[kind not in _PROCRUSTES]
-                target = batch["keypoints_3d"]
+                predicted, target = in_space[predictor], batch["keypoints_3d"]
+                known = (shaped if kind in _PROCRUSTES else placed)[predictor]
             measured, valid[predictor, kind] = scores.errors_of(predicted, target, known, kind=kind)
             errors[predictor, kind] = measured.astype(np.float32)
     zoom = affine.zoom(np.asarray(inference.matrix))

@@ -50,6 +50,8 @@ from peclr_jax.pages import charts, figures
 from peclr_jax.pages.terminal import say, table
 
 FILE = "equivariance.json"
+VERSION = 2
+"""Of what it holds and means; 2: the improvement is a ratio of each image, then averaged."""
 _KINDS = ("rotation", "translation")
 _DEFINITION = (
     "mean over images and joints of |t^-1 f(t x) - f(x)|, f being the 2D joints, in px of a view "
@@ -119,6 +121,7 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
     moved = {"rotation": angles != 0, "translation": np.hypot(*np.meshgrid(shifts, shifts)) != 0}
     images = len(found["network"].rotation)
     result: dict[str, Any] = {
+        "version": VERSION,
         "definition": _DEFINITION,
         "data": data.name,
         "images": images,

@@ -107,6 +107,7 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
     found = _score(spec, measured, estimator.view_size)
     unsized = measured.unsized
     result = {
+        "version": scores.VERSION,
         "checkpoint": name,
         "data": data.name,
         "hands": len(measured.samples),

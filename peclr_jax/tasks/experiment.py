@@ -17,6 +17,7 @@ from peclr_jax.experiments import page, protocol, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.pages.terminal import say
@@ -150,7 +151,7 @@ def measure_equivariance(
         )
         folder = workdir / f"equivariance-{name}-{where}-{seed}-{plans.digest(wanted)}"
         file = folder / equivariance.FILE
-        if not file.exists():
+        if not _holds(file, equivariance.VERSION):
             equivariance.compare(wanted, folder)
         measured = json.loads(file.read_text(encoding="utf-8"))
         found.setdefault(f"{name} on {where}", {})[seed] = measured
@@ -158,4 +159,9 @@ def measure_equivariance(
 
 
 def _is_done(evaluation: Job) -> bool:
-    return (evaluation.workdir / results.METRICS_FILE).exists()
+    return _holds(evaluation.workdir / results.METRICS_FILE, scores.VERSION)
+
+
+def _holds(file: Path, version: int) -> bool:
+    """Returns whether a file is there and of the version that is written today."""
+    return file.exists() and json.loads(file.read_text("utf-8")).get("version") == version

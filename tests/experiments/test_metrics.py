@@ -23,6 +23,14 @@ def test_metrics_are_told_in_their_units():
     assert set(metrics.METRICS) == set(typing.get_args(metrics.MetricName))
 
 
+def test_columns_of_meshes_without_a_size_say_so():
+    assert metrics.label("pa_epe") == "PA-EPE, cm"
+    assert metrics.label("pa_epe", 0.03) == "PA-EPE of meshes at a reference bone of 3 cm, cm"
+    assert metrics.label("pa_auc", 0.03) == "PA-AUC of meshes at a reference bone of 3 cm"
+    expected = "2D EPE by weak perspective, px of a crop of 224"
+    assert metrics.label("epe_2d_224", 0.03) == expected
+
+
 def test_what_was_not_measured_has_no_mean():
     mean = {"value": 1.0, "low": None, "high": None}
     arms = {"a": {"mean": {"x": {"epe_2d": mean}}}, "b": {"mean": {"y": {}, "x": {}}}}

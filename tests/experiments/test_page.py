@@ -68,6 +68,7 @@ def results():
                 "data": ["rendered hands (held_out)"],
                 "over": {"epe_2d": {"all 21 joints of 512 hands": True}, "auc": {"-": False}},
                 "trained_on": [],
+                "scaled_bone_m": None,
             }
         },
     }

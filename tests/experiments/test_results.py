@@ -65,6 +65,7 @@ def test_means_comparisons_and_what_is_missing(spec):
         "data": ["ho3d/v2 (evaluation)"],
         "over": {"epe_2d": {"1 of 21 joints (wrist) of 3 hands": False}},
         "trained_on": ["the network was trained on them"],
+        "scaled_bone_m": None,
     }
     assert found["nothing"]["held_out"]["mean_pose"] == {"epe_2d": 9.0}
     shown = {name: row["shown"] for name, row in found["comparisons"]["held_out"].items()}

@@ -116,6 +116,16 @@ def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     assert (measured <= set(results["equivariance"])) == asked
 
 
+@pytest.mark.parametrize("content", [None, "{}", '{"version": 1}'])
+def test_what_an_earlier_version_has_measured_does_not_count(content, tmp_path):
+    file = tmp_path / "metrics.json"
+    if content is not None:
+        file.write_text(content)
+    assert not experiment._holds(file, 2)
+    file.write_text('{"version": 2}')
+    assert experiment._holds(file, 2)
+
+
 def test_mistakes_are_named_before_anything_is_trained(tmp_path):
     config = table1.get_config("smoke")
     config.networks_dir = str(tmp_path)
