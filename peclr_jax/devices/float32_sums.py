@@ -13,25 +13,27 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from peclr_jax.devices.mesh import DATA_AXIS
 
 Product = Callable[..., Array]
 
 
-def keep_parameters(
-    inputs: Float[Array, "..."], *parameters: Array | None, dtype: Any
-) -> tuple[Array | None, ...]:
+def keep_parameters(*arrays: Any, dtype: Any = None, inexact: bool = True) -> list[Any]:
     """Casts a layer's inputs and leaves its parameters: a `promote_dtype` of Flax's layers.
 
     Args:
-      inputs: Activations.
-      parameters: Kernel and bias, float32; a bias makes the layer's result float32.
+      arrays: Activations; kernel and bias, or None, float32, of JAX or NumPy as restored. A bias
+        makes the layer's result float32.
       dtype: Type of the layer.
+      inexact: Of Flax's signature; without effect.
     """
-    return inputs.astype(dtype), *parameters
+    del inexact
+    inputs, *parameters = arrays
+    return [jnp.asarray(inputs, dtype), *(x if x is None else jnp.asarray(x) for x in parameters)]
 
 
 def cast_on_devices(product: Product) -> Product:
