@@ -78,7 +78,8 @@ class RunSpec(Spec):
       recipe: Only a name, for the log.
       seed: Of the run: order of the images, augmentation, initialisation.
       batch_size: Images an optimizer step, over all devices.
-      num_epochs, num_steps: Length of the run; the steps, if positive, in place of the epochs.
+      num_epochs, num_steps: Length of the run; the steps, if positive, in place of the epochs. An
+        epoch is of what is trained on: with `data.label_fraction` 0.2 it has a fifth of the steps.
       profile: "10:20" writes an XProf trace of these steps beside TensorBoard's events; "": none.
     """
 
