@@ -22,6 +22,7 @@ from data import found, images, places
 from data.raw import meaning
 from data.youtube_3d_hands import mano
 from peclr_jax.errors import UserError, printable, shown
+from peclr_jax.hands import skeleton
 from peclr_jax.reading import json_parts
 
 REMEDY = "fetch the file again (see data/youtube_3d_hands/README.md)"
@@ -52,6 +53,7 @@ class Split:
       sample_ids: Each hand's index in the JSON.
       keypoints_2d: Joints in pixels of the frame, whatever its size.
       valid: Which of the joints are known, for all hands alike.
+      keypoints_3d: Joints as of `mano.joints_in_space`; NaN where they are unknown.
       hand_boxes: Tight boxes of all vertices: x0, y0, x1, y1 in pixels.
       is_left: Which are left hands.
       videos: The names of the videos.
@@ -63,6 +65,7 @@ class Split:
     sample_ids: Int[np.ndarray, " hands"]
     keypoints_2d: Float[np.ndarray, "hands 21 2"]
     valid: Bool[np.ndarray, "21"]
+    keypoints_3d: Float[np.ndarray, "hands 21 3"]
     hand_boxes: Float[np.ndarray, "hands 4"]
     is_left: Bool[np.ndarray, " hands"]
     videos: frozenset[str]
@@ -121,6 +124,7 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
         sample_ids=np.array(kept, np.int64),
         keypoints_2d=(points + 0.5) * factors - 0.5,
         valid=mano.valid_joints(regressor),
+        keypoints_3d=np.stack([hand.keypoints_3d for hand in hands])[kept],
         hand_boxes=((corners + 0.5) * factors - 0.5).reshape(-1, 4),
         is_left=np.array([hand.is_left for hand in hands])[kept],
         videos=frozenset(_video(frames[hands[index].image_id]) for index in kept),
@@ -155,6 +159,7 @@ class _Hand(NamedTuple):
 
     image_id: Any
     keypoints_2d: Float[np.ndarray, "21 2"]
+    keypoints_3d: Float[np.ndarray, "21 3"]
     box: Float[np.ndarray, "4"]
     is_left: bool
 
@@ -163,6 +168,7 @@ def _read_hands(
     path: Path, frames: dict[Any, Frame], regressor: mano.Regressor | None
 ) -> list[_Hand]:
     hands = []
+    unknown = np.full((skeleton.NUM_JOINTS, 3), np.nan, np.float32)
     entries = json_parts.stream(path, "annotations.item", REMEDY)
     progress = tqdm.tqdm(
         entries, desc=f"Reading {printable(path.name)}", unit=" hands", leave=False
@@ -174,7 +180,8 @@ def _read_hands(
             raise UserError(
                 f"{where} is of image_id {shown(image_id)}, which no image has: {REMEDY}"
             )
-        pixels = _vertices(entry, where)[:, :2]
+        vertices = _vertices(entry, where)
+        pixels, in_space = vertices[:, :2], mano.joints_in_space(vertices, regressor)
         frame = frames[image_id]
         size = np.array([[frame.width, frame.height]], np.float64)
         meaning.check_pixels(pixels[None], None, size, lambda _, w=where: w, REMEDY)
@@ -184,6 +191,7 @@ def _read_hands(
             _Hand(
                 image_id,
                 mano.joints(pixels, regressor).astype(np.float32),
+                unknown if in_space is None else in_space.astype(np.float32),
                 np.concatenate([pixels.min(0), pixels.max(0)]).astype(np.float32),
                 bool(side),
             )

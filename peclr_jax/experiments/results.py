@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from peclr_jax.experiments import seeds
-from peclr_jax.experiments.metrics import BASELINES, COMPARED, averages, in_units
+from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.files import read_json
@@ -76,6 +76,7 @@ def collect(
         "figure": spec.figure,
         "x_label": spec.x_label,
         "metrics": list(spec.metrics),
+        "compared": list(spec.compared),
         "paper": spec.paper,
         "arms": arms,
         "unfinished": [
@@ -105,7 +106,9 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for run in runs:
         for name, evaluation in run.evaluations.items():
             measured = read_json(evaluation.workdir / METRICS_FILE)
-            said = found.setdefault(name, {"data": [], "over": {}, "trained_on": []})
+            empty = {"data": [], "over": {}, "trained_on": [], "scaled_bone_m": None}
+            said = found.setdefault(name, empty)
+            said["scaled_bone_m"] = measured.get("scaled_bone_m")
             said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))
             if trained_on := measured.get("trained_on"):
                 said["trained_on"] = list(dict.fromkeys([*said["trained_on"], trained_on]))
@@ -137,9 +140,10 @@ def _compare(
     for name, comparison in spec.comparisons.items():
         pair = comparison.arm, comparison.against
         both = [seed for seed in spec.seeds if all((arm, seed) in measured for arm in pair)]
-        for evaluation, metrics in measured[pair[0], both[0]].items() if both else ():
+        for evaluation in spec.evaluations:
+            metrics = measured[pair[0], both[0]][evaluation] if both else {}
             compared = {}
-            for metric in (metric for metric in COMPARED if metric in metrics):
+            for metric in (metric for metric in spec.compared if metric in metrics):
                 errors = ([measured[arm, s][evaluation][metric] for s in both] for arm in pair)
                 reduction, apart = seeds.compare(*errors)
                 compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
@@ -147,6 +151,7 @@ def _compare(
                 "arm": spec.arms[comparison.arm].label,
                 "against": spec.arms[comparison.against].label,
                 "paper": comparison.paper,
+                "shown": bool(both),
                 "metrics": compared,
             }
     return found

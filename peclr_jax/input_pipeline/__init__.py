@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -169,7 +169,7 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 
     Args:
       spec: The data; `weights`, `cache` and splits do not matter, all `names` are read in turn.
-      split: Name of the TFDS split; of rendered hands, "train" or "held_out".
+      split: Name of the TFDS split; of rendered hands, "train", "held_out" or "test".
       batch_size: Rows of a batch.
       label_subset: Whether to keep to `spec.label_fraction`, as training does.
     """
@@ -192,18 +192,22 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     return Split(store, batch_size)
 
 
-def overlapping(spec: DataSpec, split: str, other: str) -> list[str]:
+def overlapping(spec: DataSpec, splits: Mapping[str, str], other: str) -> list[str]:
     """Returns the names of the data sets of records whose two splits have images in common.
 
     Args:
       spec: Names the data sets.
-      split: Name of a TFDS split.
-      other: Name of another one.
+      splits: A TFDS split by the name of its data set; others are left out.
+      other: Name of another split.
     """
     from peclr_jax.input_pipeline import from_records
 
     builders = zip(spec.record_names, from_records.open_datasets(spec), strict=True)
-    return [name for name, builder in builders if from_records.overlaps(builder, split, other)]
+    return [
+        name
+        for name, builder in builders
+        if name in splits and from_records.overlaps(builder, splits[name], other)
+    ]
 
 
 def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:

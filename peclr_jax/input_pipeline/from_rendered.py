@@ -19,7 +19,7 @@ from peclr_jax import files, outputs, specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
-from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, Render, RenderedStore, Renderer
+from peclr_jax.input_pipeline.rendered import HELD_OUT, TEST, TRAIN, Render, RenderedStore, Renderer
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore, LazyStore, MemoryStore, Part
 from peclr_jax.reading import bounded
@@ -28,7 +28,7 @@ from peclr_jax.synthetic import RENDERER_VERSION
 # Fields of a `RenderedSpec` that no hand depends on.
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 # What stands for the names of TFDS splits where hands are rendered.
-_SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+_SPLITS = {"train": TRAIN, "held_out": HELD_OUT, "test": TEST}
 HELD_OUT_NAMES = ("rendered hands",)
 """What the hands that are not trained on are called."""
 # Bytes of the largest set of hands that is kept: each set stays on the user's disk.
@@ -74,7 +74,7 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 
     Args:
       spec: The data.
-      split: "train" or "held_out".
+      split: "train"; "held_out", which training monitors; or "test", which nothing was chosen by.
       batch_size: Rows of a batch.
     """
     if split not in _SPLITS:

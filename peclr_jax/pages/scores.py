@@ -18,6 +18,7 @@ ROWS = {
     "pa_proper": ("PA, proper, cm", 100.0),
     "2d": ("2D EPE, image px", 1.0),
     "2d_view": ("2D EPE, view px", 1.0),
+    "2d_224": ("2D EPE, px of 224", 1.0),
 }
 """Kind of error -> its name, and the factor to the unit that people read."""
 _OTHER_JOINTS = "*"

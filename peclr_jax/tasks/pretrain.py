@@ -1,4 +1,4 @@
-"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint.
+"""Contrastive pre-training (PeCLR, Sec. 3 and 4.1), from config to checkpoint.
 
 The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand;
 `make_gradients` draws two views and their transforms (views/augment.py), maps the views to latent
