@@ -106,7 +106,12 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     for run in runs:
         for name, evaluation in run.evaluations.items():
             measured = read_json(evaluation.workdir / METRICS_FILE)
-            empty = {"data": [], "over": {}, "trained_on": [], "scaled_bone_m": None}
+            empty: dict[str, Any] = {
+                "data": [],
+                "over": {},
+                "trained_on": [],
+                "scaled_bone_m": None,
+            }
             said = found.setdefault(name, empty)
             said["scaled_bone_m"] = measured.get("scaled_bone_m")
             said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))

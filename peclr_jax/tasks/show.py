@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from ml_collections import ConfigDict
 
 from peclr_jax import input_pipeline, specs
@@ -79,7 +79,7 @@ def show(spec: ShowSpec, workdir: Path) -> tuple[int, Batch]:
 
 def transformed(
     images: UInt8[np.ndarray, "hands side side 3"], data: DataSpec
-) -> dict[str, Float[Array, "hands size size 3"]]:
+) -> dict[str, Float[np.ndarray, "hands size size 3"]]:
     """Returns by its name what each transformation of Fig. 4, alone and always on, makes of images.
 
     Args:
@@ -95,7 +95,7 @@ def transformed(
             **{**NO_TRANSFORMATION, **switch, **always},
         )
         view = augment(jax.random.key(number), jnp.asarray(images), spec)
-        views[name.replace("_", " ")] = denormalize(view.images)
+        views[name.replace("_", " ")] = np.asarray(denormalize(view.images))
     return views
 
 
