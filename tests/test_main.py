@@ -1,7 +1,6 @@
 """The command line's own part: where a run goes, and how it ends."""
 
 import importlib
-import importlib.util
 import os
 import re
 import subprocess
@@ -12,25 +11,15 @@ from types import SimpleNamespace
 import pytest
 from absl import flags
 
+import main
 from peclr_jax.outputs import is_own_output
 
 ROOT = Path(__file__).parents[1]
 TASKS = [p.stem for p in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py") if p.stem != "experiment"]
 
 
-@pytest.fixture(scope="module")
-def main():
-    spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
-    module = importlib.util.module_from_spec(spec)
-    before = set(flags.FLAGS)
-    spec.loader.exec_module(module)
-    yield module
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
-
-
 @pytest.fixture
-def run(main, monkeypatch, tmp_path):
+def run(monkeypatch, tmp_path):
     """Runs a command line with a task that does what the test says; tells its workdir, too."""
     monkeypatch.chdir(tmp_path)
 
