@@ -139,7 +139,7 @@ def test_texts_do_not_become_arrays_of_the_longest(tmp_path):
     (tmp_path / "labels.json").write_text(json.dumps({"a.jpg": [hand]}))
     assert "must be 21 x 2 finite numbers" in refused(LABELS["mediapipe"], tmp_path / "labels.json")
     image = {"id": 1, "file_name": "a", "width": "x" * 100_000, "height": ["y"] * 30_000}
-    (tmp_path / "labels.json").write_text(json.dumps({"images": [image]}))
+    (tmp_path / "labels.json").write_text(json.dumps({"images": [image], "annotations": [{}]}))
     assert "must be 2 finite numbers" in refused(coco.from_file, tmp_path / "labels.json")
 
 

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import importlib
-import importlib.util
 import os
 import signal
 import socket
@@ -13,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
-from absl import flags
 from ml_collections import ConfigDict
 
+import main
 from data import build
 from peclr_jax import files, outputs
 from peclr_jax.errors import MachineError, UserError
@@ -33,19 +32,8 @@ LEFT = (".0123456789abcdef.partial", ".fedcba9876543210.partial", ".000000000000
 OF_TFDS = "incomplete.AB12CD_1.0.0"
 
 
-@pytest.fixture(scope="module")
-def main():
-    spec = importlib.util.spec_from_file_location("main", ROOT / "main.py")
-    module = importlib.util.module_from_spec(spec)
-    before = set(flags.FLAGS)
-    spec.loader.exec_module(module)
-    yield module
-    for name in set(flags.FLAGS) - before:
-        delattr(flags.FLAGS, name)
-
-
 @pytest.fixture
-def run(main, monkeypatch):
+def run(monkeypatch):
     """Runs a task that does nothing but what the test says."""
 
     def call(task, workdir, work=lambda: None):
