@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import pytest
 from absl import flags
 
-import main
 from peclr_jax.outputs import is_own_output
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +18,7 @@ TASKS = [p.stem for p in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py") if p.stem 
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(main, monkeypatch, tmp_path):
     """Runs a command line with a task that does what the test says; tells its workdir, too."""
     monkeypatch.chdir(tmp_path)
 

@@ -59,8 +59,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     report = export(specs.from_config(ExportSpec, config), workdir)
     say(
         f"{report.folder} gives our outputs on {report.check['batch']} views ({CHECK} says how "
-        f"exactly). To open it ({README}):\n",
-        report.opening,
+        f"exactly). To open it ({README}):",
+        "",
+        *report.opening.splitlines(),
     )
 
 

@@ -3,10 +3,10 @@
 import io
 
 import pytest
-from rich.console import Console
 
 from configs.experiments import common
 from peclr_jax.experiments import protocol
+from peclr_jax.terminal import Console
 from tests.experiments.test_plan import FILES, make
 
 OF_THE_PAPER = [name for name in FILES if name.startswith(("figure", "table"))]

@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import pytest
 from ml_collections import ConfigDict
 
-import main
 from data import build
 from data.labels import command
 from peclr_jax import files
@@ -113,7 +112,7 @@ AWAY = ("EIO", "ENODEV", "ENOLCK", "ENOTCONN", "EHOSTDOWN", "ESTALE", "EMFILE")
 @pytest.mark.parametrize("code", FULL + AWAY)
 @pytest.mark.parametrize("way", ["task", "data.build", "converter"])
 def test_what_the_system_refuses_is_one_sentence_everywhere(
-    code, way, tmp_path, capsys, monkeypatch
+    code, way, main, tmp_path, capsys, monkeypatch
 ):
     def refused(*_, **__):
         number = getattr(errno, code)
@@ -136,7 +135,7 @@ def test_what_the_system_refuses_is_one_sentence_everywhere(
     assert "run the same command again" in said
 
 
-def test_bugs_keep_their_traceback_everywhere(tmp_path, monkeypatch):
+def test_bugs_keep_their_traceback_everywhere(main, tmp_path, monkeypatch):
     def bug(*_):
         raise KeyError("a bug")
 

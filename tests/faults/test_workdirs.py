@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
-import main
 from data import build
 from peclr_jax import files, outputs
 from peclr_jax.errors import MachineError, UserError
@@ -33,7 +32,7 @@ OF_TFDS = "incomplete.AB12CD_1.0.0"
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run(main, monkeypatch):
     """Runs a task that does nothing but what the test says."""
 
     def call(task, workdir, work=lambda: None):

@@ -34,7 +34,7 @@ def test_records_come_the_same_from_everywhere(record_spec, open_source, take, m
     assert_split(next(source.batches()), mesh)
     assert (source.num_examples, source.steps_per_epoch) == (16, 2)
     batches = take(source, 5)
-    assert batches[0]["image"].shape == (8, 32, 32, 3)  # canvases of crops of 24
+    assert batches[0]["image"].shape == (8, 28, 28, 3)  # canvases of crops of 24
     # An epoch is every image once: four samples in four versions.
     epoch = join(batches[2:4])
     numbers = sorted(zip(epoch["sample_id"].tolist(), epoch["version"].tolist(), strict=True))

@@ -24,7 +24,7 @@ def test_batches_are_the_canvases_of_their_crops(record_spec):
     assert [len(batch["image"]) for batch in canvases] == [6, 6, 4]
     for plain, laid in zip(crops, canvases, strict=True):
         assert set(laid) == {*plain, "to_source"}
-        assert laid["image"].shape[1:] == (32, 32, 3)
+        assert laid["image"].shape[1:] == (28, 28, 3)
         for name in plain.keys() - {"image"}:
             np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
         seen = affine.apply_to_images(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)

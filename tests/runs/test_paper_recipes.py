@@ -85,7 +85,7 @@ def test_pretraining_is_the_papers(depth):
             spec, PRETRAINING | {("4.4", "model.architecture"): f"resnet{depth}"}
         )
     assert spec.data.names == "freihand,youtube_3d_hands"
-    assert spec.data.split == "train+validation"
+    assert spec.data.split == "train+validation,train"
 
 
 @pytest.mark.parametrize("depth", ["50", "152"])
