@@ -26,6 +26,8 @@ from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
 _DAMAGED = ".damaged"
 # Of the folder that Orbax writes a checkpoint to.
 _UNFINISHED = ".orbax-checkpoint-tmp"
+# Of removing it: a thread of Orbax's may still be adding files.
+_MOST_TRIES = 3
 
 
 class Checkpoints:
@@ -151,11 +153,13 @@ class Checkpoints:
         if jax.process_count() > 1:
             return  # closing waits for all processes, and the others do not know of the error
         # The last write may fail for the same reason, which is told already.
-        with suppress(Exception):
-            self._manager.close()
+        for end in (self._manager.close, self._manager.wait_until_finished):
+            with suppress(Exception):
+                end()
         if jax.process_index() == 0:
-            for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            for _ in range(_MOST_TRIES):
+                for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def _check_listed(root: epath.Path) -> None:
