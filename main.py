@@ -7,8 +7,8 @@ data, or a fault of the machine, in one sentence; 3 the loss is no longer finite
 some of the input; 5 other processes of the run did not start in time; 129 the terminal was closed,
 130 Ctrl-C, 143 SIGTERM, of a training with its state saved; 134 aborted by JAX because another
 process of the run is gone (docs/many_hosts.md). SIGTERM and SIGUSR1, by which schedulers stop a
-program, end what the same command goes on with, such as a training, with 0: a run is finished when
-its summary.json is there.
+program, end with 0 what has lost nothing: a training, which goes on with the same command, and any
+other task before its first step. A training is finished when its summary.json is there.
 """
 
 import signal
@@ -16,9 +16,13 @@ import signal
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, until Ctrl-C is obeyed below
 
-from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+from peclr_jax import (  # which imports little; the rest is imported with signals obeyed
+    console,
+    stopping,
+)
 
 PROGRAM = stopping.start(__name__)
+PROGRAM.resumes = True  # nothing is done yet that a stop could lose
 
 import contextlib
 import importlib
@@ -26,9 +30,9 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from absl import app, flags, logging
+from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -60,7 +64,7 @@ PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "Number of this process, from 0.", lower_bound=0
 )
 INITIALIZATION_TIMEOUT = flags.DEFINE_float(
-    "initialization_timeout", 60.0, "Seconds that processes wait for one another.", lower_bound=1
+    "initialization_timeout", 60.0, "Seconds that processes wait for one another."
 )
 
 # Tasks that several processes can share.
@@ -68,6 +72,11 @@ SHARED_TASKS = ("pretrain", "finetune")
 # Tasks whose command, run again, goes on where it was stopped.
 RESUMED_TASKS = (*SHARED_TASKS, "demo", "experiment")
 TASKS_WITHOUT_OUTPUT = ("serve",)
+# What the processes of a run must agree on beside their config and the code.
+ALIKE_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+ALIKE_SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl")
+# Fields that each host may have in its own way.
+OF_A_HOST = ("data.rendered.cache_dir",)
 
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic",
@@ -93,13 +102,13 @@ def main(argv: list[str]) -> int:
     """
     if len(argv) > 1:
         fail(f"the argument {argv[1]!r} belongs to no flag; flags are written --NAME=VALUE")
-    from peclr_jax import places
+    from peclr_jax import console, places
     from peclr_jax.devices import backend
     from peclr_jax.errors import UserError
 
-    logging.set_verbosity(logging.WARNING)  # Orbax and TFDS narrate every file they touch
+    console.shorten_logs()
     config = CONFIG.value
-    PROGRAM.resumes = config.task in RESUMED_TASKS
+    PROGRAM.loses_steps = config.task not in RESUMED_TASKS
     try:
         folder = places.named("--workdir", WORKDIR.value or "")
         workdir = Path(folder or Path("runs", default_name()))
@@ -115,20 +124,39 @@ def main(argv: list[str]) -> int:
             return run(config, workdir)
         if config.task not in SHARED_TASKS:
             fail(f"the task {config.task!r} is done by one process: start but one")
-        processes.start(several, INITIALIZATION_TIMEOUT.value)
     except UserError as error:
         fail(str(error))
     exit_code = 1
     try:
+        processes.start(several, INITIALIZATION_TIMEOUT.value, lambda: describe_start(config))
         exit_code = run(config, workdir)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        exit_code = 2
     except BaseException:
         traceback.print_exc()
-    if PROGRAM.received is not None:  # by this process alone; after 0 it would wait for the others
-        exit_code = 128 + PROGRAM.received
-    if exit_code:
+    # After a signal to this process alone it would wait for the others.
+    if exit_code or PROGRAM.received is not None:
         processes.fail(exit_code)
     processes.finish()
     return exit_code
+
+
+def describe_start(config: ConfigDict) -> dict[str, Any]:
+    """Returns what all processes of a run must have been started with, by its name for people."""
+    import jax
+    from flax.traverse_util import flatten_dict
+
+    from peclr_jax import versions
+
+    fields = flatten_dict(config.to_dict(), sep=".")
+    return {
+        **{f"--config.{name}": fields[name] for name in fields if name not in OF_A_HOST},
+        "--deterministic": DETERMINISTIC.value,
+        "the code of peclr_jax": versions.digest_of_code(),
+        **{f"the version of {name}": versions.version_of(name) for name in ALIKE_PACKAGES},
+        **{name: getattr(jax.config, name) for name in ALIKE_SETTINGS},
+    }
 
 
 def run(config: ConfigDict, workdir: Path) -> int:
@@ -141,31 +169,33 @@ def run(config: ConfigDict, workdir: Path) -> int:
     Returns:
       The exit code.
     """
+    import jax
+
     from peclr_jax import outputs
     from peclr_jax.devices import backend
-    from peclr_jax.errors import UserError
     from peclr_jax.training.failures import NonFiniteLossError, explain
 
     task = importlib.import_module(f"peclr_jax.tasks.{config.task}")
-    writes = config.task not in TASKS_WITHOUT_OUTPUT
     try:
         backend.check_devices()
+        # Tasks that several processes share claim it together.
+        claims = config.task not in TASKS_WITHOUT_OUTPUT and jax.process_count() == 1
         with (
             PROGRAM.running(),
-            outputs.owned(workdir) if writes else contextlib.nullcontext(),
+            outputs.owned(workdir) if claims else contextlib.nullcontext(),
         ):
             return task.run(config, workdir) or 0
     except stopping.Stopped as stop:
-        print(stop, file=sys.stderr)
+        console.tell(stop)
         return stop.exit_code
     except NonFiniteLossError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.tell(f"error: {error}")
         return 3
     except BaseException as error:
-        sentence = str(error) if isinstance(error, UserError) else explain(error, workdir)
+        sentence = explain(error, workdir)
         if sentence is None:
             raise
-        print(f"error: {sentence}", file=sys.stderr)
+        console.tell(f"error: {sentence}")
         return 2
 
 
@@ -182,7 +212,7 @@ def fail(sentence: str) -> NoReturn:
     Args:
       sentence: What is wrong, and the remedy.
     """
-    print(f"error: {sentence}", file=sys.stderr)
+    console.tell(f"error: {sentence}")
     sys.exit(2)
 
 
@@ -200,6 +230,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
     try:
         backend.start()
+        commandline.check_file(commandline.config_file(argv))
         rest = flags.FLAGS([commandline.with_home(argument) for argument in argv])
         # A file that could not be loaded says so at the first use.
         check_config(CONFIG.value, commandline.config_file(argv))
@@ -232,7 +263,8 @@ def check_config(config: object, file: str) -> None:
     tasks = sorted(path.stem for path in (ROOT / "peclr_jax/tasks").glob("[a-z]*.py"))
     if task not in tasks:
         known = ", ".join(tasks)
-        raise UserError(f"--config.task is {task!r}, none of {known}{nearest(str(task), tasks)}")
+        shown = " ".join(repr(task).split())  # that of a section has lines
+        raise UserError(f"--config.task is {shown}, none of {known}{nearest(str(task), tasks)}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Fine-tuning to 3D hand pose (PeCLR, Sec. 4.2, 4.4, 4.5 and 8), and training from scratch.
+"""Fine-tuning to 3D hand pose (PeCLR, Sec. 4.1, 4.4 to 4.7 and 8), and training from scratch.
 
     python main.py --config=configs/finetune.py                        # after the quick start
     python main.py --config=configs/finetune.py:paper_rn50 --config.init.checkpoint=runs/rn50
@@ -9,13 +9,16 @@ A recipe is a base and any of its variants, joined by "+". Each arm of the paper
     scratch                        from random weights
     probe                          frozen encoder, two-layer perceptron (Sec. 4.4)
     labels_10, _20, _40, _80       per cent of the labelled hands (Sec. 4.5); smaller sets are
-                                   subsets of larger ones, drawn by config.data.label_seed
+                                   subsets of larger ones, drawn by config.data.label_seed, and
+                                   gone through as often: 20 % take a fifth of the steps
     all_labels                     also the tenth that is otherwise held out for validation (Tables
                                    2 to 5)
-    224px                          views of 224 px instead of 128
+    224px                          views of 224 px instead of 128 (Sec. 4.1: for Sec. 4.6 and 4.7);
+                                   translated by up to 20/128 of the side, as at 128 px
     photos                         from rendered hands to photographs: random colours, blur, noise
                                    and occlusion, and hands that fill their pictures
 
+    python main.py --config=configs/finetune.py:paper_rn50+all_labels+224px  # Tables 2 to 5
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
 
@@ -76,7 +79,7 @@ def _quick() -> ConfigDict:
                     cache_dir="~/.cache/peclr_jax",  # 48 MB
                 ),
             ),
-            # The paper's supervised augmentation (Sec. 8).
+            # The paper's supervised augmentation (Sec. 8), in shares of the side at any size.
             views=ViewSpec(
                 size=48,
                 rotation_deg=90.0,
@@ -95,7 +98,7 @@ def _quick() -> ConfigDict:
 
 
 def _paper(architecture: str) -> ConfigDict:
-    """Returns the recipe of Sec. 4.2 and 8: Adam, 5e-4, cosine, 100 epochs, batch 128, 128 px."""
+    """Returns the recipe of Sec. 4.1 and 8: Adam, 5e-4, cosine, 100 epochs, batch 128, 128 px."""
     config = _quick()
     config.batch_size = 128
     config.num_epochs = 100.0

@@ -2,11 +2,9 @@
 
 import contextlib
 import hashlib
-import os
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -14,8 +12,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import tensorflow_datasets as tfds
 from tqdm import auto as tqdm
 
-from peclr_jax import outputs
-from peclr_jax.errors import MachineError, UserError, is_machine_fault
+from peclr_jax import files, outputs
+from peclr_jax.errors import MachineError, UserError, is_machine_fault, printable
 
 # Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
 _LARGEST_GROWTH = 100
@@ -40,20 +38,17 @@ def unpacked(
     # TFDS's own extraction passes over unsafe names in silence, queues the whole archive in memory
     # and takes any archive of the same name for the same one.
     folder = Path(dl_manager.download_dir) / "extracted"
-    target = folder / f"{archives[0].stem}-{_fingerprint(archives, wanted)}"
+    target = folder / f"{archives[0].stem[:60]}-{_fingerprint(archives, wanted)}"
     if target.is_dir():
         return target
     members = {archive: _members(archive, wanted) for archive in archives}
-    folder.mkdir(parents=True, exist_ok=True)
-    _check_space(folder, members)
-    with tempfile.TemporaryDirectory(prefix=f"{target.name}.partial-", dir=folder) as unfinished:
-        content = Path(unfinished) / target.name
-        content.mkdir()
-        for archive in archives:
-            _unpack(archive, members[archive], content)
-        # Another process may have been faster.
-        if not target.is_dir():
-            os.replace(content, target)
+    with outputs.held(folder, "data_dir", f"the content of {archives[0].name}"):
+        if target.is_dir():  # by another process meanwhile
+            return target
+        _check_space(folder, members)
+        with files.writing_folder(target) as content:
+            for archive in archives:
+                _unpack(archive, members[archive], content)
     outputs.mark(folder.parent)
     return target
 
@@ -125,7 +120,7 @@ def _check_space(folder: Path, members: dict[Path, dict[str, zipfile.ZipInfo]]) 
 
 def _unpack(archive: Path, members: dict[str, zipfile.ZipInfo], folder: Path) -> None:
     progress = tqdm.tqdm(
-        members.items(), desc=f"Unpacking {archive.name}", unit=" files", leave=False
+        members.items(), desc=f"Unpacking {printable(archive.name)}", unit=" files", leave=False
     )
     with _damage_named(archive), zipfile.ZipFile(archive) as content:
         for path, member in progress:

@@ -1,7 +1,11 @@
 """The builder that all data sets share: one record schema, random access and small shards."""
 
 import dataclasses
+import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,13 @@ from absl import logging
 
 from data import found, schema
 from data.raw import origin
+from peclr_jax import outputs
+from peclr_jax.errors import MachineError
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
+# What TFDS calls a folder of records that are not complete.
+_INCOMPLETE = re.compile(r"incomplete\.[A-Z0-9]{6}_")
 
 
 class HandDatasetBuilder(  # type: ignore[call-arg]
@@ -39,6 +47,21 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the folder of the records, waits for who writes there, removes what is unfinished.
+
+        Nobody can be in a folder that cannot be written to, which is for TFDS to say.
+        """
+        folder = Path(self.data_dir).parent
+        with ExitStack() as stack:
+            with suppress(MachineError):
+                held = outputs.held(folder, "data_dir", f"the records of {self.name}")
+                stack.enter_context(held)
+                for name in filter(_INCOMPLETE.match, os.listdir(folder)):
+                    shutil.rmtree(folder / name)
+            yield
 
     def manual_dir(self, dl_manager: tfds.download.DownloadManager) -> Path:
         """Returns the directory of the raw files and notes them: later runs notice others."""

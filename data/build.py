@@ -1,6 +1,9 @@
 """Writes the records of one data set: `python -m data.build freihand --manual_dir DIR`."""
 
-from peclr_jax import stopping  # which imports little; the rest is imported with signals obeyed
+from peclr_jax import (  # which imports little; the rest is imported with signals obeyed
+    console,
+    stopping,
+)
 
 PROGRAM = stopping.start(__name__)
 
@@ -11,7 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,11 +25,9 @@ from data import found
 from data.raw import origin
 from peclr_jax import files
 from peclr_jax.errors import (
-    MachineError,
     MissingFileError,
     UserError,
-    chain,
-    explain_machine_fault,
+    explaining,
     is_machine_fault,
     nearest,
 )
@@ -80,8 +81,7 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
     # TFDS raises errors of every kind over broken records.
     except Exception as error:
         if is_machine_fault(error):
-            root = data_dir or "~/tensorflow_datasets"
-            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
+            raise  # and told by whoever knows where the program writes
         reason = " ".join(str(error).split())
         raise UserError(
             f"the records of {name} in {data_dir or '~/tensorflow_datasets'} cannot be read "
@@ -101,7 +101,8 @@ def prepare(
 ) -> Prepared:
     """Checks the raw files and writes the records, showing progress, unless they exist.
 
-    Records of files that have changed since are written anew, and replaced when that is done.
+    Records of files that have changed since are written anew, and replaced when that is done. While
+    another process writes them, this one waits, and says so.
 
     Args:
       builder: As returned by `make_builder`.
@@ -109,15 +110,17 @@ def prepare(
       overwrite: Whether to write records anew that are of the same files, or of another folder's.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    exists = bool(builder.info.splits)
-    with _explained(builder):
+    with explaining(builder._data_dir_root, _AGAIN), builder.alone():
+        if not builder.info.splits:  # unless another process has written them meanwhile
+            written = _like(builder, builder._data_dir_root)
+            builder = written if written.info.splits else builder
+        exists = bool(builder.info.splits)
         if builder.MANUAL_DOWNLOAD_INSTRUCTIONS and (manual_dir or overwrite or not exists):
             check_manual_dir(builder, manual_dir)
         if not exists:
-            _write(builder, manual_dir)
-            return Prepared(builder, "")
+            return Prepared(_write(builder, manual_dir), "")
         if overwrite:
-            return Prepared(_write_anew(builder, manual_dir), "Written anew")
+            return Prepared(_write(builder, manual_dir), "Written anew")
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
             of = f": records of {written}" if written else ""
@@ -130,7 +133,7 @@ def prepare(
                 f"the records in {builder.data_dir} are of other files, {written}: pass "
                 "--overwrite to replace them, or another --data_dir"
             )
-        return Prepared(_write_anew(builder, manual_dir), f"Written anew: {changes}")
+        return Prepared(_write(builder, manual_dir), f"Written anew: {changes}")
 
 
 def compare(builder: Any, manual_dir: str | Path) -> str | None:
@@ -164,7 +167,7 @@ def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
       A line for each split, and one about records that exist.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    with _explained(builder), tempfile.TemporaryDirectory() as unpacked:
+    with explaining(builder._data_dir_root, _AGAIN), tempfile.TemporaryDirectory() as unpacked:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise UserError(f"{builder.name} is made of no raw files: there is nothing to check")
         check_manual_dir(builder, manual_dir)
@@ -187,18 +190,15 @@ def _count(split: str, examples: Iterable[Any]) -> int:
     return sum(1 for _ in bar)
 
 
-def _write(builder: Any, manual_dir: str, download_dir: str | None = None) -> None:
+def _write(builder: Any, manual_dir: str) -> Any:
+    """Writes records; those that are there stay until the new ones are whole."""
     import tensorflow_datasets as tfds
 
     config = tfds.download.DownloadConfig(manual_dir=manual_dir or None, try_download_gcs=False)
-    builder.download_and_prepare(download_dir=download_dir, download_config=config)
-
-
-def _write_anew(builder: Any, manual_dir: str) -> Any:
-    """Replaces records; those that are there stay until the new ones are whole."""
+    downloads = os.path.join(builder._data_dir_root, "downloads")
     with files.writing_folder(Path(builder.data_dir)) as unfinished:
         fresh = _like(builder, unfinished / "root")
-        _write(fresh, manual_dir, os.path.join(builder._data_dir_root, "downloads"))
+        fresh.download_and_prepare(download_dir=downloads, download_config=config)
         for path in Path(fresh.data_dir).iterdir():
             path.rename(unfinished / path.name)
         shutil.rmtree(unfinished / "root")
@@ -206,7 +206,7 @@ def _write_anew(builder: Any, manual_dir: str) -> Any:
 
 
 def _like(builder: Any, data_dir: str | Path) -> Any:
-    config = builder.builder_config.name if builder.BUILDER_CONFIGS else None
+    config = builder.builder_config if builder.BUILDER_CONFIGS else None
     return type(builder)(data_dir=data_dir, config=config)
 
 
@@ -225,28 +225,6 @@ def check_manual_dir(builder: Any, manual_dir: str) -> None:
     )
 
 
-@contextlib.contextmanager
-def _explained(builder: Any) -> Iterator[None]:
-    """Raises what TFDS wraps of our errors as it was, and faults of files as `MachineError`."""
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, UserError):
-            raise
-        for cause in chain(error):
-            if isinstance(cause, UserError):
-                raise cause from None
-        root = builder._data_dir_root
-        if is_machine_fault(error):
-            raise MachineError(explain_machine_fault(error, root, _AGAIN)) from error
-        if isinstance(error, OSError):
-            raise MachineError(
-                f"{error.filename or root} cannot be read or written ({error.strerror or error}): "
-                f"check the raw files and the folder of the records, {root}"
-            ) from error
-        raise
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prepares the data set that the arguments name and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -258,21 +236,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     how.add_argument("--check", action="store_true", help="check the raw files and write nothing")
     flags = parser.parse_args(arguments)
     problem, lines = None, []
+    console.shorten_logs()
     try:
-        builder = make_builder(flags.name, flags.data_dir)
-        if flags.check:
-            lines = [*check(builder, flags.manual_dir), "Nothing was written"]
-        else:
-            builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
-            lines = found.lines(builder.info)
-            lines += [done] if done else []
-            lines.append(f"Records are in {builder.data_dir}")
+        with explaining(flags.data_dir or "the records", _AGAIN):
+            builder = make_builder(flags.name, flags.data_dir)
+            if flags.check:
+                lines = [*check(builder, flags.manual_dir), "Nothing was written"]
+            else:
+                builder, done = prepare(builder, flags.manual_dir, overwrite=flags.overwrite)
+                lines = found.lines(builder.info)
+                lines += [done] if done else []
+                lines.append(f"Records are in {builder.data_dir}")
     except UserError as error:
         problem = f"error: {error}"
     if problem:  # here the error is gone, and with its frames the progress bars
-        print(problem, file=sys.stderr)
+        console.tell(problem)
         return 2
-    print("\n".join(lines))
+    console.say(*lines)
     return 0
 
 

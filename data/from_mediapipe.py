@@ -3,7 +3,7 @@
 MediaPipe looks for up to two hands in each photo. It needs an environment of its own, because
 TensorFlow wants another protobuf:
 
-    python3 -m venv mediapipe && mediapipe/bin/pip install mediapipe==0.10.14 jaxtyping tqdm
+    python3 -m venv mediapipe && mediapipe/bin/pip install mediapipe==0.10.14 jaxtyping tqdm ijson
     mediapipe/bin/python -m data.from_mediapipe FOLDER
 
 With --labels its labels are taken from a JSON file, in which an empty list says that it found none:
@@ -33,19 +33,20 @@ from tqdm import auto as tqdm
 from data.labels import command
 from data.labels.folder import Photos, open_photos
 from data.raw import meaning
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import values
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes, read
 from peclr_jax.places import argument
+from peclr_jax.reading import json_parts
 
 _SOURCE = "mediapipe"
 _MOST_HANDS = 2
 _THRESHOLD = 0.5
 _NOT_INSTALLED = (
     "MediaPipe 0.10.14 is not installed here: in another environment run pip install "
-    "mediapipe==0.10.14 jaxtyping tqdm and this command, or pass --labels with labels of it"
+    "mediapipe==0.10.14 jaxtyping tqdm ijson and this command, or pass --labels with labels of it"
 )
 # It expects mirrored images, in which a right hand looks like a left one.
 _SIDES = {"Left": "right", "Right": "left"}
@@ -54,14 +55,15 @@ _FIELDS = {"right", "score", "uv"}
 
 def from_file(path: Path) -> Labels:
     """Returns the labels of MediaPipe that a JSON file holds."""
-    content = values.read_json(path)
-    if not isinstance(content, dict):
+    if not json_parts.begins_with(path, "{"):
         raise UserError(f'{path} must be an object {{"FILE": [{{"right": true, "uv": [...]}}]}}')
     labels = Labels({}, collections.Counter())
-    for name, entries in content.items():
+    for name, entries in json_parts.fields(path):
+        where = f"{path}, {shown(name)}"
         if not isinstance(entries, list):
-            raise UserError(f"{path}, {name!r} must be a list of hands, got {str(entries)[:60]}")
-        hands = [_hand(e, f"{path}, {name!r}, hand {i + 1}") for i, e in enumerate(entries)]
+            raise UserError(f"{where} must be a list of hands, got {shown(entries)}")
+        boxes.check_count(entries, where)
+        hands = [_hand(e, f"{where}, hand {i + 1}") for i, e in enumerate(entries)]
         _add(labels, name, hands)
     return labels
 
@@ -82,7 +84,7 @@ def _hand(entry: Any, where: str) -> boxes.Hand | None:
     if not (isinstance(entry, dict) and entry.keys() >= _FIELDS):
         raise UserError(f"{where} must be an object with {', '.join(sorted(_FIELDS))}")
     if not isinstance(entry["right"], bool):
-        raise UserError(f'{where}: "right" must be true or false, got {entry["right"]!r}')
+        raise UserError(f'{where}: "right" must be true or false, got {shown(entry["right"])}')
     in_space = entry.get("world")
     if in_space is not None:
         world = values.as_numbers(in_space, (NUM_JOINTS, 3), f'{where}: "world"')

@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
+from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.geometry import crop
 from peclr_jax.photos import read
+from peclr_jax.reading import bounded
 
 QUALITY = 95
 # Crops begin and end where JPEG's blocks do, those of images with halved colours, too.
@@ -42,10 +43,10 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
       path: An image of one of `FORMATS`; JPEGs must be stored upright.
       remedy: What to do about a broken file, to follow a colon.
     """
-    with _opened(path, remedy) as image:
+    with opened(path, remedy) as image:
         if image.format == "JPEG":
             image.load()
-            return path.read_bytes()
+            return bounded.content(path, bounded.PHOTO, remedy)
         return encode(read.to_rgb(image))
 
 
@@ -56,7 +57,7 @@ def size(path: Path, remedy: str) -> tuple[int, int]:
       path: An image of one of `FORMATS`.
       remedy: What to do about a broken file, to follow a colon.
     """
-    with _opened(path, remedy) as image:
+    with opened(path, remedy) as image:
         return image.size
 
 
@@ -76,7 +77,7 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
       margin: Side of the square over the larger side of the box, at least.
       remedy: What to do about a broken file, to follow a colon.
     """
-    with _opened(path, remedy) as image:
+    with opened(path, remedy) as image:
         pixels = read.to_rgb(image)
     size = np.array(pixels.size)
     edges = np.array(crop.around(box, margin).edges)
@@ -90,13 +91,16 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
 
 
 @contextmanager
-def _opened(path: Path, remedy: str) -> Iterator[Image.Image]:
+def opened(path: Path, remedy: str) -> Iterator[Image.Image]:
     """Opens an image; what goes wrong with it is said in one sentence."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with (
+            bounded.opened(path, bounded.PHOTO, remedy) as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             yield image
-    except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing: {remedy}") from None
+    except UserError:
+        raise
     except Exception as error:
         # Decoders raise errors of every kind over broken files.
         if is_machine_fault(error):

@@ -2,203 +2,133 @@
 
 import io
 import math
-import pickle
-import pickletools
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
-from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
+from peclr_jax import unpickling
+from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.unpickling import Call, RefusedNameError, UnpicklingError, shown
 
-_HOLDERS = (str, bytes, bytearray, list, tuple, set, frozenset)
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
-
-
-class Inert:
-    """Stand-in for an object of a package that is not needed; holds its pickled state."""
-
-    state: Any = None
-
-    def __init__(self, *arguments: Any):
-        del arguments
-
-    def __setstate__(self, state: Any) -> None:
-        self.state = state
+_ARRAY = "numpy.core.multiarray._reconstruct"
+_BUFFER = "numpy.core.numeric._frombuffer"
+_SCALAR = "numpy.core.multiarray.scalar"
+_DATA_TYPE = "numpy.dtype"
+_KNOWN = (_ARRAY, _BUFFER, _SCALAR, _DATA_TYPE, "numpy.ndarray")
+_OBJECTS = ("copyreg._reconstructor", "builtins.object")
+_NUMBERS = re.compile(r"[<>=|]?([biu][1248]|f[248]|\?)")
+_MOST_AXES, _DEEPEST = 8, 4
 
 
 def load(path: Path, inert: Sequence[str] = ()) -> Any:
     """Reads a pickle of NumPy arrays, numbers, texts and containers of them.
 
-    Pickles of Python 2 are read as NumPy's manual says, their texts as Latin-1. Arrays hold
-    booleans, numbers, texts or what the pickle itself may hold, but no records.
+    Pickles of Python 2 are read as NumPy's manual says, their texts as Latin-1. What is an array
+    of NumPy, or of its numbers, is a `Call` until `as_numbers` is asked for it.
 
     Args:
       path: The file.
-      inert: Packages of which objects may be in it; each is read as an `Inert` one.
+      inert: Packages of which objects may be in it; each is a `Call` with its `state`.
     """
+    if not path.is_file():
+        raise MissingFileError(f"{path} is missing: check the folder")
+    with path.open("rb") as file:
+        content = io.BytesIO(file.read(unpickling.MOST_BYTES))
+        is_cut = bool(file.read(1))
+
+    def is_known(name: str) -> bool:
+        return name in _KNOWN or name in _OBJECTS or name.partition(".")[0] in inert
+
     try:
-        content = path.read_bytes()
-        _check_numbers(content)
-        return _Unpickler(io.BytesIO(content), inert).load()
-    except FileNotFoundError:
-        raise MissingFileError(f"{path} is missing: check the folder") from None
-    except _RefusedError as refused:
+        return unpickling.read(content, is_known)
+    except RefusedNameError as refused:
         raise UserError(
             f"{path} refers to {refused}, which arrays and plain values do not need; nothing of it "
             "was run: fetch the file again from its official source"
         ) from None
-    except Exception as error:
-        # Reading a broken pickle raises errors of every kind.
-        if is_machine_fault(error):
-            raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except UnpicklingError as error:
+        reason = f"it has more than {unpickling.MOST_BYTES} bytes" if is_cut else error
         raise UserError(
             f"{path} is not a pickle, corrupt or truncated ({reason}): fetch the file again"
         ) from error
 
 
 def as_numbers(value: Any, most: int) -> np.ndarray:
-    """Returns what a pickle holds as an array of `most` numbers at most.
+    """Returns what a pickle holds as an array of `most` numbers at most, of float64.
 
     Lists can hold the same list many times, so that a short pickle may stand for more numbers than
     any memory holds.
     """
-    if not isinstance(value, np.ndarray):
-        _count(value, most)
     try:
-        array = np.asarray(value, np.float64)
+        return np.asarray(_plain(value, [most], 0), np.float64)
     except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, UserError):
+            raise
         raise UserError(f"it does not hold numbers ({error})") from error
-    if array.size > most:
-        raise UserError(f"it holds {array.size} numbers")
-    return array
 
 
-def _count(value: Any, most: int, depth: int = 0) -> int:
-    """Returns how many values lists hold; not how many at a depth where no labels are."""
-    if not isinstance(value, list | tuple):
-        if isinstance(value, int | float | complex | np.number | np.bool_ | np.ndarray):
-            return int(np.size(value))
-        raise UserError(f"it holds a {type(value).__name__}, no number")
-    if depth > 4:
-        raise UserError("it is nested too deep")
-    count = 0
-    for item in value:
-        count += _count(item, most, depth + 1)
-        if count > most:
-            raise UserError(f"it holds more than {most} numbers")
-    return count
+def _plain(value: Any, left: list[int], depth: int) -> Any:
+    """Returns numbers as arrays and lists of them; counts them down, before they are made."""
+    if isinstance(value, list | tuple):
+        if depth > _DEEPEST:
+            raise UserError("it is nested too deep")
+        if not value:
+            raise UserError("it holds an empty list")
+        return [_plain(item, left, depth + 1) for item in value]
+    shape = _shape(value)
+    left[0] -= max(math.prod(shape), 1)
+    if left[0] < 0:
+        raise UserError("it holds more numbers than any label has")
+    return _array(value, shape) if isinstance(value, Call) else value
 
 
-def _check_numbers(content: bytes) -> None:
-    """Refuses pickles that number their values far beyond their count."""
-    file = io.BytesIO(content)
-    while code := file.read(1):
-        instruction = pickletools.code2op.get(code.decode("latin1"))
-        if instruction is None or code == pickle.STOP:
-            return
-        if code == pickle.STRING:  # of Python 2, in which any byte may be
-            file.readline()
-        elif instruction.arg is not None:
-            argument = instruction.arg.reader(file)
-            # Room is made for as many values as the largest number says.
-            if instruction.name in _PUTS and argument > file.tell():
-                raise UserError("it numbers its values wrongly")
+def _shape(value: Any) -> tuple[int, ...]:
+    """Returns the shape that a number or an array says it has."""
+    if isinstance(value, int | float | np.ndarray | np.number):
+        return np.shape(value)
+    shape: Any = None
+    if isinstance(value, Call) and value.name == _SCALAR:
+        shape = ()
+    elif isinstance(value, Call) and value.name == _BUFFER and len(value.args) == 4:
+        shape = value.args[2]
+    elif isinstance(value, Call) and value.name == _ARRAY and isinstance(value.state, tuple):
+        shape = value.state[1] if len(value.state) == 5 else None
+    if not isinstance(shape, tuple) or len(shape) > _MOST_AXES:
+        raise UserError(f"it holds {shown(value)}, no number")
+    if not all(type(side) is int and 0 <= side < 2**31 for side in shape):
+        raise UserError(f"it has an array of shape {shown(shape)}")
+    return shape
 
 
-class _RefusedError(Exception):
-    """The name of something that a pickle asks for and does not get."""
+def _array(call: Call, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns an array whose shape is checked; its type and its bytes are here."""
+    order: Any
+    if call.name == _SCALAR:
+        data_type, data, *_ = *call.args, None, None
+        order = "C"
+    elif call.name == _BUFFER:
+        data, data_type, _, order = call.args
+    else:
+        _, _, data_type, order, data = call.state  # type: ignore[misc]
+    dtype = _dtype(data_type)
+    if isinstance(data, str):
+        data = data.encode("latin1")
+    count = math.prod(shape)
+    if not isinstance(data, bytes | bytearray) or len(data) != count * dtype.itemsize:
+        raise UserError(f"it has an array of shape {shown(shape)} without its values")
+    values = np.frombuffer(data, dtype, count) if count else np.zeros(0, dtype)
+    return values.reshape(shape, order="F" if order in ("F", True) else "C")
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: BinaryIO, inert: Sequence[str]):
-        super().__init__(file, encoding="latin1")
-        self._inert = inert
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Returns what stands for `module.name` here: all that a pickle can call."""
-        module = _PYTHON_2.get(module, module)
-        module = module.replace("numpy._core", "numpy.core")  # as NumPy 2 has it
-        if module.partition(".")[0] in self._inert:
-            return Inert
-        if (module, name) not in _KNOWN:
-            raise _RefusedError(f"{module}.{name}")
-        return _KNOWN[module, name]
-
-
-class _DataType:
-    """Stands for `numpy.dtype`, whose own state could be forged to point anywhere in memory."""
-
-    def __init__(self, code: str, align: bool = False, copy: bool = True):
-        del align, copy  # of records, which are refused
-        self.dtype = np.dtype(str(code))
-        if self.dtype.kind not in "biufcSUO":
-            raise _RefusedError(f"arrays of data type {str(code)!r}")
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.dtype = self.dtype.newbyteorder(state[1])
-
-
-class _Array(np.ndarray):
-    """An array that takes its data type from a `_DataType` alone."""
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, data_type, _, values = state
-        # NumPy makes room for objects before it looks whether they are there.
-        if data_type.dtype.kind == "O" and math.prod(shape) != len(values):
-            raise UserError(f"an array of shape {shape} with {len(values)} values")
-        super().__setstate__(tuple(x.dtype if isinstance(x, _DataType) else x for x in state))  # type: ignore[arg-type]
-
-
-def _reconstruct(*_: Any) -> np.ndarray:
-    return _Array((0,), np.int8)  # the state that follows says everything
-
-
-def _scalar(data_type: _DataType, data: str | bytes) -> Any:
-    return np.frombuffer(_encode(data), data_type.dtype, count=1)[0]
-
-
-def _frombuffer(buffer: bytes, data_type: _DataType, shape: Any, order: Any) -> np.ndarray:
-    return np.frombuffer(buffer, data_type.dtype).reshape(shape, order=order)
-
-
-def _encode(text: str | bytes, _encoding: str = "latin1") -> bytes:
-    return text.encode("latin1") if isinstance(text, str) else text
-
-
-def _sized(kind: type) -> Callable[..., Any]:
-    """A type that can be made of values that are there, not of a number of them."""
-
-    def make(*values: Any) -> Any:
-        if not all(isinstance(value, _HOLDERS) for value in values):
-            raise UserError(f"a {kind.__name__} without its values")
-        return kind(*values)
-
-    return make
-
-
-def _new_object(kind: type, *_: Any) -> Inert:
-    if kind is not Inert:
-        raise _RefusedError(f"objects of {kind!r}")
-    return Inert()
-
-
-_PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
-_KNOWN: dict[tuple[str, str], Any] = (
-    {
-        ("numpy", "ndarray"): "ndarray",
-        ("numpy", "dtype"): _DataType,
-        ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
-        ("numpy.core.multiarray", "scalar"): _scalar,
-        ("numpy.core.numeric", "_frombuffer"): _frombuffer,
-        ("_codecs", "encode"): _encode,
-        ("collections", "OrderedDict"): OrderedDict,
-        ("copyreg", "_reconstructor"): _new_object,
-        ("builtins", "object"): object,
-    }
-    | {("builtins", kind.__name__): kind for kind in (complex, slice, range)}
-    | {("builtins", kind.__name__): _sized(kind) for kind in (bytes, bytearray, set, frozenset)}
-)
+def _dtype(call: Any) -> np.dtype:
+    """Returns a type of numbers; NumPy's own state could be forged to point anywhere in memory."""
+    if isinstance(call, Call) and call.name == _DATA_TYPE:
+        code = call.args[0] if call.args else None
+        order = call.state[1] if isinstance(call.state, tuple) and len(call.state) > 1 else "="
+        if isinstance(code, str) and _NUMBERS.fullmatch(code) and order in ("<", ">", "=", "|"):
+            return np.dtype(code).newbyteorder(order)  # type: ignore[arg-type]
+        raise UserError(f"it has an array of data type {shown(code)}")
+    raise UserError("it has an array of no data type")

@@ -1,121 +1,21 @@
 """Checks of raw files, before anything is written: each failure names the file and the remedy."""
 
 import array
-import codecs
-import io
-import itertools
 import os
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import ijson
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
 from tqdm import auto as tqdm
 
 from peclr_jax.errors import UserError, is_machine_fault
+from peclr_jax.reading import bounded, json_parts
 
-# NaN and infinity are not JSON, but Python's writer and others produce them.
-_NOT_FINITE = re.compile(rb"-?(?:NaN|Infinity)")
-_CHUNK_BYTES = 1 << 16
 # Formats that are named where a JPEG is expected; Pillow's others are not tried.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-# Depth of nested brackets; labels have a few.
-_DEEPEST = 100
-_BRACKETS = (b"[{", b"]}")
-
-
-def stream(path: Path, prefix: str, remedy: str) -> Iterator[Any]:
-    """Yields the parts of a JSON file as `json.load` returns them, however large the file.
-
-    NaN and infinity become the strings "NaN" and "Infinity", which NumPy reads as numbers. Parts
-    before the place where a file is broken are yielded.
-
-    Args:
-      path: The JSON file.
-      prefix: Which parts, in ijson's notation: "item" for those of a list, "images.item" for those
-        of the list named "images".
-      remedy: What to do about a broken file, to follow a colon.
-    """
-    count = 0
-    try:
-        with _open(path) as file:
-            for part in ijson.items(_Shallow(file), prefix, use_float=True):
-                yield part
-                count += 1
-        return
-    except _TooDeepError as error:
-        raise UserError(f"{path} is not a file of labels ({error}): {remedy}") from error
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0].strip()
-    # Perhaps because of a NaN, which the caller reports: read on from that part.
-    try:
-        with _open(path) as file:
-            parts = ijson.items(_NotFiniteAsText(file), prefix, use_float=True)
-            yield from itertools.islice(parts, count, None)
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid JSON ({reason}): {remedy}") from error
-
-
-def _open(path: Path) -> BinaryIO:
-    """Opens a file behind the byte order mark that editors of Windows put first."""
-    file = path.open("rb")
-    if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-        file.seek(0)
-    return file
-
-
-class _TooDeepError(Exception):
-    """More brackets are open than labels have."""
-
-
-class _Shallow:
-    """A binary file of JSON whose reading fails before it is nested too deep.
-
-    The reader's memory grows with the square of the depth: a file of some kilobytes could fill it.
-    """
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._depth = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """Returns some more bytes, none at the end."""
-        chunk = self._file.read(size)
-        # Those in texts are counted as well: nobody's have so many.
-        codes = np.frombuffer(chunk, np.uint8)
-        opened, closed = ((codes == a) | (codes == b) for a, b in _BRACKETS)
-        steps = np.cumsum(opened.view(np.int8) - closed.view(np.int8), dtype=np.int32)
-        if len(steps):
-            if self._depth + steps.max() > _DEEPEST:
-                raise _TooDeepError(f"it is nested more than {_DEEPEST} times")
-            self._depth += int(steps[-1])
-        return chunk
-
-
-class _NotFiniteAsText:
-    """A binary file of JSON with quotes put around NaN and infinity."""
-
-    def __init__(self, file: BinaryIO):
-        self._file = file
-        self._rest = b""
-
-    def read(self, size: int = -1) -> bytes:
-        """Returns some more bytes, none at the end; `size` is ignored, except zero."""
-        if size == 0:
-            return b""
-        while chunk := self._file.read(_CHUNK_BYTES):
-            # No word reaches over a comma.
-            whole, comma, rest = (self._rest + chunk).rpartition(b",")
-            self._rest = rest
-            if comma:
-                return _NOT_FINITE.sub(rb'"\g<0>"', whole + comma)
-        rest, self._rest = self._rest, b""
-        return _NOT_FINITE.sub(rb'"\g<0>"', rest)
 
 
 def read_label_file(
@@ -129,7 +29,8 @@ def read_label_file(
       remedy: What to do about a broken file, to follow a colon.
     """
     numbers = array.array("d")
-    for index, entry in enumerate(stream(path, "item", remedy) if _is_list(path) else ()):
+    is_list = json_parts.begins_with(path, "[", remedy)
+    for index, entry in enumerate(json_parts.stream(path, "item", remedy) if is_list else ()):
         values, found = _as_array(entry)
         if found != shape:
             raise UserError(f"{path}: entry {index} has shape {found}, expected {shape}: {remedy}")
@@ -146,11 +47,6 @@ def read_label_file(
             f"{remedy}"
         )
     return entries
-
-
-def _is_list(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(_CHUNK_BYTES).lstrip().startswith(b"[")
 
 
 def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] | str]:
@@ -181,8 +77,10 @@ def check_jpeg(path: Path) -> str | None:
 def _decode(path: Path) -> tuple[int, int] | str:
     """Returns width and height of a JPEG that is whole, or what is wrong with it."""
     try:
-        data = path.read_bytes()
-        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+        with (
+            bounded.opened(path, bounded.PHOTO) as file,
+            Image.open(file, formats=_FORMATS) as image,
+        ):
             if image.format != "JPEG":
                 return f"is a {image.format} image, not a JPEG"
             size = image.size
@@ -194,6 +92,8 @@ def _decode(path: Path) -> tuple[int, int] | str:
     except Exception as error:
         if is_machine_fault(error):
             raise
+        if isinstance(error, UserError):
+            return str(error).removeprefix(f"{path} ").partition(": ")[0]
         reason = "not a JPEG" if "cannot identify" in str(error) else str(error)
         return f"is corrupt or truncated ({reason})"
     return size

@@ -11,6 +11,7 @@ from absl import flags
 
 from peclr_jax import places
 from peclr_jax.errors import FieldError, UserError, chain
+from peclr_jax.reading import bounded
 
 _PACKAGE = Path(__file__).resolve().parent
 _CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
@@ -27,6 +28,12 @@ def config_file(argv: Sequence[str]) -> str:
     given = [found[2] for argument in argv if (found := _CONFIG.fullmatch(argument))]
     given += [value for flag, value in itertools.pairwise(argv) if flag in ("--config", "-config")]
     return os.path.expanduser(given[-1].partition(":")[0]) if given else ""
+
+
+def check_file(file: str) -> None:
+    """Refuses a recipe's file that is none, or too large for one, before it is read and run."""
+    if os.path.exists(file) and not os.path.isdir(file):
+        bounded.opened(Path(file), bounded.CONFIG, "name a recipe by --config=").close()
 
 
 def explain(error: Exception, file: str) -> str | None:

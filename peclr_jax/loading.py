@@ -19,7 +19,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import specs
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, printable
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Box, as_request
@@ -107,7 +107,7 @@ class Hands:
         if isinstance(result, Skipped):
             raise UserError(f"{path}: {result.reason}")
         for remark in result[0].remarks:
-            warnings.warn(f"{path}: {remark}", stacklevel=2)
+            warnings.warn(printable(f"{path}: {remark}"), stacklevel=2)
         return [_as_public(prediction) for prediction in result[1]]
 
 
@@ -134,11 +134,11 @@ def _open(image: Any) -> tuple[Path, Image.Image | None]:
     """Returns the path of a file, or a name and the content of an image that is none."""
     if isinstance(image, str | os.PathLike):
         path = Path(image).expanduser()
-        if path.is_dir():
+        if os.path.isdir(path):
             raise UserError(
                 f"{path} is a folder: give one of its photos, or use configs/predict.py"
             )
-        if not path.is_file():
+        if not os.path.isfile(path):
             raise MissingFileError(f"there is no image {path}: check the path")
         return path, None
     if isinstance(image, Image.Image):

@@ -248,8 +248,9 @@ def _read_scalar(value: Any, kind: Any, name: str) -> Any:
         return value
     if not fits[kind]:
         raise FieldError(name, f"is {_shown(value)}, not {_CALLED[kind]}")
-    # Larger integers than 64 bits hold are never meant.
-    if number and not (abs(value) < (2**63 if kind is int else 1e300) and math.isfinite(value)):
+    if kind is int and abs(value) >= 2**63:
+        raise FieldError(name, f"is {_shown(value)}, not a finite number of 64 bits")
+    if number and not (abs(value) < 1e300 and math.isfinite(value)):
         raise FieldError(name, f"is {_shown(value)}, not a finite number")
     if kind is float and abs(value) > _LARGEST_FLOAT:
         raise FieldError(name, f"is {_shown(value)}, which float32 cannot hold")

@@ -66,12 +66,13 @@ class Program:
     """What a whole program does with signals.
 
     Attributes:
-      resumes: Whether the same command goes on where this one was stopped.
+      resumes: Whether the same command goes on where this one was stopped, so that nothing is lost.
+      loses_steps: Whether that ends with the first step, as `step_done` tells.
       received: The signal that has asked it to stop, None so far.
     """
 
     def __init__(self) -> None:
-        self.resumes = False
+        self.resumes = self.loses_steps = False
         self.received: int | None = None
         self._running = self._lost = False
 
@@ -117,7 +118,7 @@ class Program:
             with self.running():
                 return main()
         except Stopped as stop:
-            print(stop, file=sys.stderr)
+            console.tell(stop)
             return stop.exit_code
 
     def _obey(self, signum: int, frame: FrameType | None) -> None:
@@ -150,7 +151,9 @@ class Program:
     def _recover(self, unraisable: Any) -> None:
         """Raises a `Stopped` again that came where nothing can be raised, as in a destructor."""
         if not isinstance(unraisable.exc_value, Stopped):
-            sys.__unraisablehook__(unraisable)
+            # Writers of checkpoints that were under way when one of them failed.
+            if not sys.is_finalizing() and str(unraisable.exc_value) != "Event loop is closed":
+                sys.__unraisablehook__(unraisable)
             return
         self._lost = True
         # To the main thread, which may wait for the system: no other's signal would wake it.
@@ -171,6 +174,13 @@ def _print_error(
     """Prints an error, but no `Stopped`, as libraries in C do with what comes at their import."""
     if not isinstance(error, Stopped):
         sys.__excepthook__(kind, error, trace)
+
+
+def step_done() -> None:
+    """Tells the program that listens, if one does, that it has done what a stop may lose."""
+    program = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    if isinstance(program, Program) and program.loses_steps:
+        program.resumes = False
 
 
 def start(module: str) -> Program:

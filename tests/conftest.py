@@ -44,6 +44,7 @@ os.environ["HOME"] = os.path.realpath(tempfile.mkdtemp(prefix="home-"))
 
 import numpy as np
 import pytest
+from absl import flags
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -108,6 +109,18 @@ def shared() -> Path:
     if not (SHARED / "fixtures").is_dir():
         pytest.skip("real sample files are not beside this checkout (../shared/fixtures)")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def main() -> Iterator[ModuleType]:
+    """The module main.py, whose flags go with it: other programs have flags of the same names."""
+    spec = importlib.util.spec_from_file_location("main", Path(__file__).parents[1] / "main.py")
+    module = importlib.util.module_from_spec(spec)
+    before = set(flags.FLAGS)
+    spec.loader.exec_module(module)
+    yield module
+    for name in set(flags.FLAGS) - before:
+        delattr(flags.FLAGS, name)
 
 
 class Exploit:

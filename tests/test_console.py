@@ -75,3 +75,55 @@ def test_what_is_printed_arrives_in_order(tmp_path):
     assert [line[:9] for line in lines[:2]] == [b"a line 0 ", b"another 0"]
     assert lines[-1] == b"by a library"
     assert len(lines) == 801
+
+
+LOGS = """
+from peclr_jax import console, stopping
+stopping.start(__name__)
+import asyncio, gc, sys, types, warnings
+from absl import logging
+console.shorten_logs()
+
+async def fail():
+    raise OSError("in a task")
+
+async def start():
+    asyncio.ensure_future(fail())
+    await asyncio.sleep(0)
+
+class Bad:
+    def __init__(self, text):
+        self.text = text
+    def __del__(self):
+        raise RuntimeError(self.text)
+
+logging.info("narrated")
+logging.warning("a line")
+try:
+    raise OSError("in a thread " + "x" * 1000)
+except OSError as error:
+    logging.exception("it failed: %s", error)
+for program in "ab":
+    warnings.warn(f"Error writing persistent compilation cache entry for {program}: full")
+asyncio.run(start())
+gc.collect()
+Bad("Event loop is closed")
+Bad("a fault of ours")
+at_the_end = Bad("far too late")
+"""
+
+
+def test_what_libraries_log_are_lines():
+    command = [sys.executable, "-c", LOGS]
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True)
+    said = done.stderr.decode()
+    assert done.returncode == 0
+    assert "narrated" not in said
+    assert "a line" in said
+    assert "it failed: in a thread xxx" in said
+    assert said.count("compilation cache entry") == 1
+    for hidden in ("in a task", "Event loop is closed", "too late"):
+        assert hidden not in said
+    assert said.count("Traceback") == 1  # a destructor of ours
+    assert "a fault of ours" in said
+    assert max(map(len, said.splitlines())) < 400

@@ -1,6 +1,15 @@
 import pytest
 
-from peclr_jax.files import misread, read_json_lines, write_bytes, writing, writing_folder
+from peclr_jax.errors import UserError
+from peclr_jax.files import (
+    misread,
+    read_json,
+    read_json_lines,
+    remove_unfinished,
+    write_bytes,
+    writing,
+    writing_folder,
+)
 
 
 def test_a_file_is_whole_or_absent(tmp_path):
@@ -30,16 +39,47 @@ def test_a_folder_is_whole_or_absent(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["folder"]
 
 
-def test_files_are_not_written_through_links(tmp_path):
-    outside = tmp_path / "outside"
-    outside.write_text("precious")
-    for name in ("a.json", "b.json"):
-        (tmp_path / f"{name}.partial").symlink_to(outside)
-    with writing(tmp_path / "a.json") as file:
-        file.write("{}")
-    write_bytes(tmp_path / "b.json", b"{}")
-    assert outside.read_text() == "precious"
-    assert (tmp_path / "a.json").read_text() == (tmp_path / "b.json").read_text() == "{}"
+def test_what_a_killed_run_left_goes_and_nothing_else(tmp_path):
+    (tmp_path / "below").mkdir()
+    for name in (".0123456789abcdef.partial", "below/.0123456789abcdef.partial"):
+        (tmp_path / name).write_text("half")
+    (tmp_path / ".1123456789abcdef.partial/folder").mkdir(parents=True)
+    (tmp_path / ".2123456789abcdef.partial").symlink_to("below")
+    kept = ["film.mp4.partial", ".notes.partial", ".0123456789abcdeg.partial"]
+    for name in kept:
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path, tmp_path / "absent")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*kept, "below"])
+    assert list((tmp_path / "below").iterdir())
+    remove_unfinished(tmp_path / "below")
+    assert not list((tmp_path / "below").iterdir())
+
+
+def test_a_folder_that_was_to_be_replaced_comes_back(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    for content in ("old", "new"):
+        with writing_folder(tmp_path / "a") as folder:
+            (folder / content).touch()
+    monkeypatch.setattr("peclr_jax.files.move", killed)
+    with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / "a"):
+        pass
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "new"]
+    with monkeypatch.context() as patch:
+        patch.setattr("peclr_jax.files._clear", killed)
+        with pytest.raises(KeyboardInterrupt), writing_folder(tmp_path / "a"):
+            pass
+    assert not (tmp_path / "a").exists()
+    remove_unfinished(tmp_path)
+    assert [p.name for p in tmp_path.rglob("*")] == ["a", "new"]
+
+
+def test_damaged_results_are_named(tmp_path):
+    for content in (b"", b"\0\0\0", b'{"a": ', b"\xff\xfe\xff", b"[" * 10**5):
+        (tmp_path / "a.json").write_bytes(content)
+        with pytest.raises(UserError, match=r"a\.json is damaged .*: remove it, and run the same"):
+            read_json(tmp_path / "a.json")
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,7 @@ TOY = Settings(
 _LEGEND = """
 JAX {jax}, {date}. "Difference": the greatest of the losses, relative to one device's; "of
 parameters": after the last step, relative to how far they have come. "Times" are operations a step,
-"MiB sent" what each device sends for them in rings. Programs for CPUs widen bfloat16, so their
-gradients take twice what GPUs' do. No speed was measured: the devices are virtual.
+"MiB sent" what each device sends for them in rings. No speed was measured: the devices are virtual.
 """
 
 

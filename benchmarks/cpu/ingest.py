@@ -129,9 +129,7 @@ def _rendered(hands: int, size: int, folder: Path) -> list[Path]:
 def _build(folder: str, data_dir: str) -> Any:
     from data import build
 
-    builder = build.make_builder("image_folder", Path(data_dir))
-    build.prepare(builder, Path(folder))
-    return builder
+    return build.prepare(build.make_builder("image_folder", Path(data_dir)), Path(folder)).builder
 
 
 def prepare_building(folder: str, data_dir: str, count: int) -> Callable[[], Figures]:

@@ -1,60 +1,92 @@
-"""What Tables 2 to 5 share: networks fine-tuned with all labels, then evaluated on some data set.
+"""What Tables 2 to 5 share: networks fine-tuned with all labels, then evaluated on data sets.
 
-At the scale `paper` they are pre-trained on FreiHAND and YouTube3DHands and fine-tuned on all of
-FreiHAND; below it rendered hands stand in for both, and only what is evaluated on is the table's.
+At the scale `paper` encoders are pre-trained on all of FreiHAND and YouTube3DHands at 128 px, and
+fine-tuned at 224 px (Sec. 4.1, 4.6 and 4.7); below it rendered hands stand in for what is trained
+on, the networks are the scale's, and only what is evaluated on is the table's.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from configs import finetune, pretrain
 from configs.experiments.common import add_arm, add_comparison
 
 _DATA = Path(__file__).parents[2] / "data"
 
 
-def add_networks(config: ConfigDict) -> None:
-    """Adds networks from scratch and pre-trained ones, at the paper's scale of both depths.
+def on_both(config: ConfigDict) -> None:
+    """Pre-trains on all of FreiHAND and on YouTube3DHands, in equal shares (Sec. 8).
+
+    Args:
+      config: Of the experiment.
+    """
+    for variant in ("youtube", "all_images"):
+        pretrain.VARIANTS[variant](config.pretrain)
+    config.pretrain.data.held_out_split = "test"  # of YouTube3DHands
+
+
+def fully_supervised(config: ConfigDict) -> None:
+    """Fine-tunes with all labels, at the paper's scale at 224 px (Sec. 4.1, 4.6 and 4.7).
 
     Args:
       config: Of the experiment.
     """
     config.figure = "none"
-    config.finetune.data.split = "train+validation"
+    if config.recipe == "paper":
+        finetune.VARIANTS["224px"](config.finetune)
+    finetune.VARIANTS["all_labels"](config.finetune)
     config.finetune.data.held_out_split = "evaluation"
-    config.pretrain.data.names = "freihand,youtube_3d_hands"
     if config.recipe == "cpu":
         config.finetune.num_epochs = 20.0
-    depths = ("resnet50", "resnet152") if config.recipe == "paper" else ("",)
-    for depth in depths:
-        suffix, named = (f"_{depth}", f"{depth}, ") if depth else ("", "")
-        pretrain = {"model.architecture": depth} if depth else {}
-        finetune = {"model.architecture": "auto", "model.width": 0, "model.stem": "auto"}
-        for name, label in (("scratch", "from scratch"), ("peclr", "PeCLR")):
+    on_both(config)
+
+
+def add_networks(
+    config: ConfigDict, depths: Sequence[str], tuning: Mapping[str, Any] | None = None
+) -> None:
+    """Adds a network from scratch and a pre-trained one of each depth, and compares them.
+
+    Args:
+      config: Of the experiment.
+      depths: Architectures at the paper's scale; below it there is one, the scale's.
+      tuning: Changes to the fine-tuning of all, by dotted names.
+    """
+    for depth in depths if config.recipe == "paper" else ("",):
+        suffix, named = (f"_{depth}", f"{depth}, ") if len(depths) > 1 and depth else ("", "")
+        encoder = {"model.architecture": depth} if depth else {}
+        for name, label in (("scratch", "supervised alone"), ("peclr", "PeCLR")):
             add_arm(
                 config,
                 f"{name}{suffix}",
                 f"{named}{label}",
                 pretrained=name == "peclr",
-                pretrain=pretrain,
-                finetune=finetune,
+                pretrain=encoder,
+                finetune=tuning,
             )
         add_comparison(config, f"pretraining{suffix}", f"peclr{suffix}", f"scratch{suffix}")
 
 
-def evaluate_on(config: ConfigDict, names: str, split: str) -> None:
-    """Evaluates the networks on a data set in place of held-out hands of the training's kind.
+def evaluate_on(config: ConfigDict, **evaluations: Mapping[str, Any]) -> None:
+    """Evaluates the networks on data sets in place of held-out hands of the training's kind.
 
     Args:
       config: Of the experiment.
-      names: TFDS name; its raw files are given by
-        `--config.evaluations.NAME.data.manual_dir=DIR`, unless its records are there.
-      split: TFDS split.
+      **evaluations: By the name of each the changes to its `EvaluateSpec`, by dotted names. The raw
+        files of a data set are given by `--config.evaluations.NAME.data.manual_dir=DIR`, unless its
+        records are there.
     """
-    wanted = ConfigDict(config.evaluations.held_out.to_dict())
-    wanted.data.names = names
-    wanted.split = split
-    config.data_name = f"{names}, by networks trained on {config.data_name}"
-    if config.recipe == "smoke":
-        wanted.data.manual_dir = str(_DATA / names.partition("/")[0] / "dummy_data")
-    config.evaluations = ConfigDict({names.partition("/")[0]: wanted})
+    held_out = config.evaluations.held_out
+    config.evaluations = ConfigDict(sort_keys=False)
+    for name, changes in evaluations.items():
+        wanted = ConfigDict(held_out.to_dict())
+        wanted.update_from_flattened_dict(changes)
+        if config.recipe == "smoke":
+            folder = _DATA / wanted.data.names.partition("/")[0] / "dummy_data"
+            meshes = folder / "youtube"  # with a regressor of their joints
+            wanted.data.manual_dir = str(meshes if meshes.is_dir() else folder)
+        config.evaluations[name] = wanted
+    sets = dict.fromkeys(wanted.data.names for wanted in config.evaluations.values())
+    config.data_name = f"{' and '.join(sets)}, by networks trained on {config.data_name}"

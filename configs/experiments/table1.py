@@ -22,6 +22,7 @@ from configs.experiments.common import (
     NO_AUGMENTATION,
     add_arm,
     add_comparison,
+    add_paper_rows,
     get_experiment,
     probed,
 )
@@ -38,14 +39,25 @@ _LENGTHS = {"smoke": (1, 2), "cpu": (100, 200, 400), "gpu": (320, 640, 1280, 256
 
 def _fill(config: ConfigDict) -> None:
     config.title = "Table 1: SimCLR against PeCLR with frozen encoders"
-    config.claim = "PeCLR with all of its augmentations errs less than SimCLR with its best ones."
+    config.claim = (
+        "each with its best augmentations, PeCLR has 3.4 % less 3D EPE and 12.8 % less 2D EPE than "
+        "SimCLR (Table 1, Sec. 4.4)."
+    )
     probed(config)
     add_arm(config, "random", "random encoder", pretrained=False)
     add_arm(config, "simclr", "SimCLR (scale, colour)", pretrain=SIMCLR)
     add_arm(config, "peclr", "PeCLR (scale, rotation, translation, colour)")
-    add_comparison(config, "equivariance", "peclr", "simclr", "better")
+    add_comparison(config, "equivariance", "peclr", "simclr", "3.4 % (3D), 12.8 % (2D)")
     add_comparison(config, "simclr_taught", "simclr", "random")
     add_comparison(config, "peclr_taught", "peclr", "random")
+    add_paper_rows(
+        config,
+        "held_out",
+        {
+            "SimCLR (Table 1)": {"epe_3d": 16.62, "auc_50cm": 0.72, "epe_2d": 12.05},
+            "PeCLR (Table 1)": {"epe_3d": 16.05, "auc_50cm": 0.74, "epe_2d": 10.51},
+        },
+    )
 
 
 def _length(config: ConfigDict) -> None:

@@ -19,6 +19,7 @@ from data.images import size
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
+from peclr_jax.reading import bounded
 
 REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
 SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
@@ -175,7 +176,7 @@ def _find_labels(color: Path, sequence: str) -> Path:
 
 
 def _read_tips(path: Path) -> Float[np.ndarray, "frames 5 3"]:
-    lines = path.read_text(encoding="utf-8-sig", errors="replace").strip().splitlines()
+    lines = bounded.text(path, REMEDY, errors="replace").strip().splitlines()
     tips = np.empty((len(lines), len(_TIPS), 3))
     for number, line in enumerate(lines, 1):
         fields = line.split(";")[: len(_TIPS)]

@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
 
 from data.freihand import layout
 from peclr_jax.errors import MissingFileError
+from peclr_jax.reading import bounded
 
 
 class Builder(base.HandDatasetBuilder):
@@ -74,7 +75,7 @@ class Builder(base.HandDatasetBuilder):
             for sample in samples.tolist():
                 index = sample + version * folder.num_samples
                 record = schema.Record(
-                    image=folder.images[index].read_bytes(),
+                    image=_content(folder.images[index]),
                     sample_id=sample,
                     version=version,
                     keypoints_2d=_entry(folder.keypoints_2d, sample),
@@ -82,9 +83,13 @@ class Builder(base.HandDatasetBuilder):
                     intrinsics=_entry(folder.intrinsics, sample),
                     bone_length=_entry(folder.bone_length, sample),
                     handedness="right",
-                    hand_mask=folder.masks[sample].read_bytes() if folder.masks else None,
+                    hand_mask=_content(folder.masks[sample]) if folder.masks else None,
                 )
                 yield index, record.encode()
+
+
+def _content(path: Path) -> bytes:
+    return bounded.content(path, bounded.PHOTO, layout.REMEDY)
 
 
 def _entry(labels: np.ndarray | None, sample: int) -> Any:

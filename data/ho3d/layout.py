@@ -21,8 +21,9 @@ from tqdm import auto as tqdm
 
 from data import pickles, places, schema, split, validation
 from data.ho3d import labels
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, printable, shown
 from peclr_jax.hands import skeleton
+from peclr_jax.reading import bounded
 
 REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
 SUFFIXES = {"v2": ".png", "v3": ".jpg"}
@@ -153,7 +154,7 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
         raise MissingFileError(
             f"{listed} is missing, which says which frames of {folder} count: {REMEDY}"
         )
-    lines = listed.read_text(encoding="utf-8-sig", errors="replace").split()
+    lines = bounded.text(listed, REMEDY, errors="replace").split()
     if not lines:
         raise UserError(f"{listed} lists no frame: {REMEDY}")
     suffix = SUFFIXES[version]
@@ -161,7 +162,7 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
     for number, line in enumerate(lines):
         if not (frame := _FRAME.fullmatch(line)):
             raise UserError(
-                f"{listed}: entry {number} is {line!r}, expected SEQUENCE/FRAME as in "
+                f"{listed}: entry {number} is {shown(line)}, expected SEQUENCE/FRAME as in "
                 f"'ABF10/0000': {REMEDY}"
             )
         image = folder / frame[1] / "rgb" / f"{frame[2]}{suffix}"
@@ -189,7 +190,7 @@ def _read_meta(
         tqdm.tqdm(
             pool.map(pickles.load, paths, chunksize=64),
             total=len(paths),
-            desc=f"Reading {images[0].parents[2].name}/*/meta",
+            desc=f"Reading {printable(images[0].parents[2].name)}/*/meta",
             unit=" frames",
             leave=False,
         ) as contents,

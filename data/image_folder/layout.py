@@ -17,6 +17,7 @@ from data.image_folder import duplicates, labels
 from peclr_jax.errors import MachineError, MissingFileError, UserError, is_machine_fault
 from peclr_jax.labels.requests import named
 from peclr_jax.photos import boxes, find, kinds, read
+from peclr_jax.reading import bounded
 
 BOXES_FILE = "boxes.json"
 _NAMED_AT_MOST = 5
@@ -117,7 +118,7 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
         with read.opened(photo.path) as image:
             upright = read.orientation_of(image) == 1
             if (image.format, image.mode, image.size) == ("JPEG", "RGB", size) and upright:
-                return photo.path.read_bytes()
+                return bounded.content(photo.path, bounded.PHOTO)
         pixels = read.read(photo.path, smallest=float(min(size))).pixels
     except (OSError, ValueError) as error:
         if is_machine_fault(error):

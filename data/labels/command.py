@@ -6,19 +6,19 @@
 import argparse
 import collections
 import json
-import sys
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.image_folder import layout
 from data.labels.folder import Photos, place
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.errors import (
     MachineError,
     MissingFileError,
     UserError,
-    explain_machine_fault,
+    explaining,
     is_machine_fault,
 )
 from peclr_jax.labels.values import ORDERS, UNKNOWN, Labels, counted
@@ -59,14 +59,15 @@ def run(flags: argparse.Namespace, convert: Convert) -> int:
     """
     out = flags.out or flags.folder / layout.BOXES_FILE
     try:
-        _check_places(flags.folder, out, flags.overwrite)
-        named, photos = convert(flags)
-        labels = place(named, photos)
-        write(out, labels.hands)
+        with explaining(out.parent, "run the same command again"):
+            _check_places(flags.folder, out, flags.overwrite)
+            named, photos = convert(flags)
+            labels = place(named, photos)
+            write(out, labels.hands)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        console.tell(f"error: {error}")
         return 2
-    print("\n".join([*_summary(labels, photos), f"Labels are in {out}"]))
+    console.say(*_summary(labels, photos), f"Labels are in {out}")
     return 0
 
 
@@ -90,19 +91,19 @@ def write(out: Path, hands: Mapping[str, Sequence[boxes.Hand]]) -> None:
                 raise UserError(told) from None
     except OSError as error:
         if is_machine_fault(error):
-            told = explain_machine_fault(error, out.parent, "run the same command again")
-        else:
-            told = f"{out} cannot be written ({error.strerror}): choose another --out"
-        raise MachineError(told) from error
+            raise
+        raise MachineError(
+            f"{out} cannot be written ({error.strerror}): choose another --out"
+        ) from error
 
 
 def _check_places(root: Path, out: Path, overwrite: bool) -> None:
-    if not root.is_dir():
-        problem = "no folder" if root.exists() else "not there"
+    if not os.path.isdir(root):
+        problem = "no folder" if os.path.exists(root) else "not there"
         raise MissingFileError(f"{root} is {problem}: name the folder of the photos")
-    if out.is_dir():
+    if os.path.isdir(out):
         raise UserError(f"--out={out} is a folder: name a file")
-    if out.exists() and not overwrite:
+    if os.path.exists(out) and not overwrite:
         raise UserError(f"{out} exists: pass --overwrite to replace it, or another --out")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from data.image_folder import layout
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.labels import names, values
 from peclr_jax.labels.values import Labels, counted
 from peclr_jax.photos import boxes
@@ -67,7 +67,8 @@ def place(labels: Labels, photos: Photos) -> Labels:
         reasons = ", ".join(counted(left_out)) or "no hand at all"
         raise UserError(
             f"there is no labelled hand in the photos of {photos.root} ({reasons}; the first photo "
-            f"of the labels is {first!r}, of the folder {next(iter(photos.sizes))!r}): check both"
+            f"of the labels is {shown(first)}, of the folder {next(iter(photos.sizes))!r}): "
+            "check both"
         )
     notes = match._replace(unknown=[]).describe("the label file")
     return Labels(hands, +left_out, (*labels.notes, *notes))

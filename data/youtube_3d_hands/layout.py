@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 from jaxtyping import Bool, Float, Int
-from PIL import Image
 from tqdm import auto as tqdm
 
-from data import found, images, places, validation
+from data import found, images, places
 from data.raw import meaning
 from data.youtube_3d_hands import mano
-from peclr_jax.errors import UserError, is_machine_fault
+from peclr_jax.errors import UserError, printable, shown
+from peclr_jax.hands import skeleton
+from peclr_jax.reading import json_parts
 
 REMEDY = "fetch the file again (see data/youtube_3d_hands/README.md)"
 SPLITS = {"train": "train", "validation": "val", "test": "test"}
@@ -52,6 +53,7 @@ class Split:
       sample_ids: Each hand's index in the JSON.
       keypoints_2d: Joints in pixels of the frame, whatever its size.
       valid: Which of the joints are known, for all hands alike.
+      keypoints_3d: Joints as of `mano.joints_in_space`; NaN where they are unknown.
       hand_boxes: Tight boxes of all vertices: x0, y0, x1, y1 in pixels.
       is_left: Which are left hands.
       videos: The names of the videos.
@@ -63,6 +65,7 @@ class Split:
     sample_ids: Int[np.ndarray, " hands"]
     keypoints_2d: Float[np.ndarray, "hands 21 2"]
     valid: Bool[np.ndarray, "21"]
+    keypoints_3d: Float[np.ndarray, "hands 21 3"]
     hand_boxes: Float[np.ndarray, "hands 4"]
     is_left: Bool[np.ndarray, " hands"]
     videos: frozenset[str]
@@ -121,6 +124,7 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
         sample_ids=np.array(kept, np.int64),
         keypoints_2d=(points + 0.5) * factors - 0.5,
         valid=mano.valid_joints(regressor),
+        keypoints_3d=np.stack([hand.keypoints_3d for hand in hands])[kept],
         hand_boxes=((corners + 0.5) * factors - 0.5).reshape(-1, 4),
         is_left=np.array([hand.is_left for hand in hands])[kept],
         videos=frozenset(_video(frames[hands[index].image_id]) for index in kept),
@@ -131,14 +135,14 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
 
 def _read_frames(path: Path) -> dict[Any, Frame]:
     frames: dict[Any, Frame] = {}
-    for index, entry in enumerate(validation.stream(path, "images.item", REMEDY)):
+    for index, entry in enumerate(json_parts.stream(path, "images.item", REMEDY)):
         where = f"{path}: image {index}"
         image_id = _field(entry, "id", (int, str), where)
         name = _field(entry, "name", (str,), where)
         if image_id in frames:
-            raise UserError(f"{where} has the id {image_id!r} of an earlier one: {REMEDY}")
+            raise UserError(f"{where} has the id {shown(image_id)} of an earlier one: {REMEDY}")
         if PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-            raise UserError(f"{where} is {name!r}, which leads out of {path.parent}: {REMEDY}")
+            raise UserError(f"{where} is {shown(name)}, which leads out of {path.parent}: {REMEDY}")
         if not Path(name).name or "\0" in name or len(name) > _LONGEST_NAME:
             raise UserError(f"{where} is {name[:40]!r}, which is no file's name: {REMEDY}")
         width, height = (_field(entry, side, (int,), where) for side in ("width", "height"))
@@ -155,6 +159,7 @@ class _Hand(NamedTuple):
 
     image_id: Any
     keypoints_2d: Float[np.ndarray, "21 2"]
+    keypoints_3d: Float[np.ndarray, "21 3"]
     box: Float[np.ndarray, "4"]
     is_left: bool
 
@@ -163,14 +168,20 @@ def _read_hands(
     path: Path, frames: dict[Any, Frame], regressor: mano.Regressor | None
 ) -> list[_Hand]:
     hands = []
-    entries = validation.stream(path, "annotations.item", REMEDY)
-    progress = tqdm.tqdm(entries, desc=f"Reading {path.name}", unit=" hands", leave=False)
+    unknown = np.full((skeleton.NUM_JOINTS, 3), np.nan, np.float32)
+    entries = json_parts.stream(path, "annotations.item", REMEDY)
+    progress = tqdm.tqdm(
+        entries, desc=f"Reading {printable(path.name)}", unit=" hands", leave=False
+    )
     for index, entry in enumerate(progress):
         where = f"{path}: annotation {index}"
         image_id = _field(entry, "image_id", (int, str), where)
         if image_id not in frames:
-            raise UserError(f"{where} is of image_id {image_id!r}, which no image has: {REMEDY}")
-        pixels = _vertices(entry, where)[:, :2]
+            raise UserError(
+                f"{where} is of image_id {shown(image_id)}, which no image has: {REMEDY}"
+            )
+        vertices = _vertices(entry, where)
+        pixels, in_space = vertices[:, :2], mano.joints_in_space(vertices, regressor)
         frame = frames[image_id]
         size = np.array([[frame.width, frame.height]], np.float64)
         meaning.check_pixels(pixels[None], None, size, lambda _, w=where: w, REMEDY)
@@ -180,6 +191,7 @@ def _read_hands(
             _Hand(
                 image_id,
                 mano.joints(pixels, regressor).astype(np.float32),
+                unknown if in_space is None else in_space.astype(np.float32),
                 np.concatenate([pixels.min(0), pixels.max(0)]).astype(np.float32),
                 bool(side),
             )
@@ -225,18 +237,7 @@ def _find(roots: Sequence[Path], name: str) -> Path | None:
 
 def _read_sizes(files: list[Path]) -> list[tuple[int, int]]:
     with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(_read_size, files))
-
-
-def _read_size(file: Path) -> tuple[int, int]:
-    try:
-        with Image.open(file, formats=images.FORMATS) as image:
-            return image.size
-    # Decoders raise errors of every kind over broken files.
-    except Exception as error:
-        if is_machine_fault(error):
-            raise
-        raise UserError(f"{file} is not an image ({error}): extract the frame again") from error
+        return list(pool.map(lambda file: images.size(file, "extract the frame again"), files))
 
 
 def _scale(frame: Frame, size: tuple[int, int]) -> tuple[float, float] | None:

@@ -1,5 +1,6 @@
 """Joints from the vertices of MANO's mesh, as far as the user has MANO."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,21 @@ from jaxtyping import Bool, Float
 from scipy import sparse
 
 from data import pickles
+from data.schema import REFERENCE_BONE
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file
+from peclr_jax.reading import bounded
 
 NUM_VERTICES = 778
 NUM_REGRESSED = 16
 # Of thumb, index, middle, ring and little finger: these need no licence.
 TIP_VERTICES = (744, 320, 443, 555, 672)
+BONE_LENGTH = 0.03
+"""Metres that the reference bone of every hand in space is given: meshes are in pixels and have no
+size. FreiHAND's have 3 cm, too, give or take."""
+# Of the mesh's extent: thinner meshes are flat, shorter bones are points.
+_LEAST = 0.01
 # MANO's own model, its regressor alone as an array, and the one in the official PeCLR code.
 FILES = ("MANO_RIGHT.pkl", "mano/MANO_RIGHT.pkl", "J_regressor.npy", "mano_mesh_to_joints_mat.pth")
 _REMEDY = f"replace or remove it; without any of {', '.join(FILES)} only fingertips are read"
@@ -56,6 +64,29 @@ def joints(
     return skeleton.reorder(np.concatenate([others, tips]), skeleton.FROM_MANO)
 
 
+def joints_in_space(
+    vertices: Float[np.ndarray, "778 3"], regressor: Regressor | None
+) -> Float[np.ndarray, "21 3"] | None:
+    """Returns the joints of a mesh from its wrist on, at the size of `BONE_LENGTH`, metres.
+
+    They are as the mesh but for a similarity: good for errors after a Procrustes alignment, and for
+    nothing else. None without a regressor, or of a mesh that is flat or has no such bone.
+
+    Args:
+      vertices: Of the mesh; x right, y down and z in the same unit, whatever it is.
+      regressor: As `read_regressor` returns it.
+    """
+    if regressor is None:
+        return None
+    found = joints(vertices, regressor)
+    first, second = REFERENCE_BONE
+    bone = np.linalg.norm(found[first] - found[second])
+    extent = np.ptp(vertices, axis=0)
+    if min(bone, extent[2]) <= _LEAST * extent.max():
+        return None
+    return (found - found[skeleton.WRIST]) * (BONE_LENGTH / bone)
+
+
 def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
     """Returns which joints are known: all with a regressor, else the fingertips."""
     return np.full(skeleton.NUM_JOINTS, regressor is not None) | np.isin(
@@ -66,10 +97,10 @@ def valid_joints(regressor: Regressor | None) -> Bool[np.ndarray, "21"]:
 def _from_pickle(path: Path) -> np.ndarray:
     model = pickles.load(path, inert=("chumpy", "scipy"))
     matrix = model.get("J_regressor") if isinstance(model, dict) else None
-    if isinstance(matrix, np.ndarray):
-        return matrix
     try:
-        return _dense(matrix.state)  # type: ignore[union-attr]
+        if isinstance(getattr(matrix, "state", None), dict):
+            return _dense(matrix.state)  # type: ignore[union-attr]
+        return pickles.as_numbers(matrix, NUM_REGRESSED * NUM_VERTICES)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError, IndexError) as error:
         raise UserError(f"{path} holds no J_regressor as MANO has it ({error}): {_REMEDY}") from (
             error
@@ -93,7 +124,11 @@ def _dense(state: dict[str, Any]) -> np.ndarray:
 
 def _from_array(path: Path) -> np.ndarray:
     try:
-        matrix = np.load(path, allow_pickle=False)
+        # A header may declare more numbers than the file and the memory hold.
+        content = bounded.content(path, bounded.TEXT, _REMEDY)
+        matrix = np.load(io.BytesIO(content), allow_pickle=False)
+    except UserError:
+        raise
     # NumPy raises errors of every kind over damaged headers.
     except Exception as error:
         if is_machine_fault(error):

@@ -34,10 +34,11 @@ class Builder(base.HandDatasetBuilder):
     """
 
     HOMEPAGE = "https://www.arielai.com/mesh_hands/"
-    VERSION = tfds.core.Version("2.0.0")
+    VERSION = tfds.core.Version("2.1.0")
     RELEASE_NOTES = {  # noqa: RUF012 - TFDS's own interface.
         "1.0.0": "First release.",
         "2.0.0": "Crops around the hands instead of whole frames; frames of any size.",
+        "2.1.0": "Joints in space, of hands of one size: for errors after a Procrustes alignment.",
     }
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         "ask for access at https://github.com/arielai/youtube_3d_hands, put youtube_train.json, "
@@ -94,12 +95,14 @@ class Builder(base.HandDatasetBuilder):
             return images.cut_out(split.images[row], boxes[row], _MARGIN, layout.REMEDY)
 
         for row, part in enumerate(images.ahead(cut_out, range(len(split.images)))):
-            sample = int(split.sample_ids[row])
+            sample, in_space = int(split.sample_ids[row]), split.keypoints_3d[row]
             record = schema.Record(
                 image=part.image,
                 sample_id=sample,
                 keypoints_2d=split.keypoints_2d[row] - part.origin,
                 keypoints_2d_valid=split.valid,
+                # Without intrinsics and a bone's length, which say that they have place and size.
+                keypoints_3d=None if np.isnan(in_space).any() else in_space,
                 # The tight box of the tips alone would cut off the rest of the hand.
                 hand_box=boxes[row] - np.tile(part.origin, 2),
                 handedness="left" if split.is_left[row] else "right",

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from peclr_jax import places
+from peclr_jax import console, places
 from peclr_jax.errors import MachineError, UserError
 
 # XLA ends the process over flags that it does not know, hence another one.
@@ -57,12 +57,14 @@ def keep_compiled_programs(folder: str) -> None:
         with tempfile.TemporaryFile(dir=compiled):
             pass
     except (UserError, OSError) as error:
-        print(
+        console.tell(
             f"note: compiled programs are not kept for later runs, as --cache_dir={folder} cannot "
-            f"be used ({error}): name another folder, or none by --cache_dir=",
-            file=sys.stderr,
+            f"be used ({error}): name another folder, or none by --cache_dir="
         )
         return
+    from peclr_jax.devices import programs
+
+    programs.keep_in(compiled)
     jax.config.update("jax_compilation_cache_dir", str(compiled))
     # A start compiles dozens of small programs, which take as long together as a large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)

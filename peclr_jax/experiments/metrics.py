@@ -6,7 +6,9 @@ from typing import Any, Literal, NamedTuple
 from peclr_jax.hands.averages import Average, average_in
 from peclr_jax.hands.scores import Interval
 
-MetricName = Literal["epe_2d", "epe_3d", "root_aligned", "pa_epe", "auc", "pa_auc"]
+MetricName = Literal[
+    "epe_2d", "epe_2d_224", "epe_3d", "root_aligned", "pa_epe", "auc", "auc_50cm", "pa_auc"
+]
 
 
 class Metric(NamedTuple):
@@ -14,7 +16,7 @@ class Metric(NamedTuple):
 
     Attributes:
       label: Its name for people, with the unit.
-      kind, statistic: The kind of error in metrics.json, and "mean" or "auc" of it.
+      kind, statistic: The kind of error in metrics.json, and "mean", "auc" or "auc_50cm" of it.
       factor, digits: From metres or pixels to the label's unit, and digits after the point.
     """
 
@@ -27,35 +29,54 @@ class Metric(NamedTuple):
 
 METRICS: dict[MetricName, Metric] = {
     "epe_2d": Metric("2D EPE, px of the view", "2d_view", "mean", 1.0, 2),
+    "epe_2d_224": Metric("2D EPE, px of a crop of 224", "2d_224", "mean", 1.0, 2),
     "epe_3d": Metric("3D EPE, cm", "3d", "mean", 100.0, 2),
     "root_aligned": Metric("root-aligned EPE, cm", "root_aligned", "mean", 100.0, 2),
     "pa_epe": Metric("PA-EPE, cm", "pa", "mean", 100.0, 3),
     "auc": Metric("AUC", "3d", "auc", 1.0, 3),
+    "auc_50cm": Metric("AUC 0-50 cm", "3d", "auc_50cm", 1.0, 3),
     "pa_auc": Metric("PA-AUC", "pa", "auc", 1.0, 3),
 }
 """By the name in results.json."""
-COMPARED: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
-"""Errors that arms are compared and drawn by."""
 BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
 """Predictors that do not look at the image, and their names for people."""
+
+
+def label(name: MetricName, scaled_bone_m: float | None = None) -> str:
+    """Returns a metric's name for people, with the unit.
+
+    Args:
+      name: Of the metric.
+      scaled_bone_m: As in metrics.json: not None where labels are meshes that lie on the image by
+        weak perspective and have no size, as YouTube3DHands' (Sec. 4.3).
+    """
+    text = METRICS[name].label
+    if scaled_bone_m is None:
+        return text
+    what, comma, unit = text.partition(",")
+    kind = METRICS[name].kind
+    if kind.startswith("2d"):
+        what += " by weak perspective"
+    elif kind == "pa":
+        what += f" of meshes at a reference bone of {100 * scaled_bone_m:.3g} cm"
+    return what + comma + unit
 
 
 def in_units(scores: Mapping[str, Any]) -> dict[str, float]:
     """Returns what metrics.json holds of one predictor, in the metrics' units."""
     return {
-        name: metric.factor * scores[metric.kind][metric.statistic]["value"]
-        for name, metric in METRICS.items()
-        if scores.get(metric.kind) is not None
+        name: METRICS[name].factor * scores[METRICS[name].kind][METRICS[name].statistic]["value"]
+        for name in _measured(scores)
     }
+
+
+def _measured(scores: Mapping[str, Any]) -> list[MetricName]:
+    return [n for n, m in METRICS.items() if (scores.get(m.kind) or {}).get(m.statistic)]
 
 
 def averages(scores: Mapping[str, Any]) -> dict[str, Average]:
     """Returns what each metric that metrics.json holds of one predictor is a mean over."""
-    return {
-        name: average_in(scores[metric.kind])
-        for name, metric in METRICS.items()
-        if scores.get(metric.kind) is not None
-    }
+    return {name: average_in(scores[METRICS[name].kind]) for name in _measured(scores)}
 
 
 def mean_of(arm: Mapping[str, Any], evaluation: str, metric: str) -> Interval | None:

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from peclr_jax import files
 from peclr_jax.experiments.metrics import (
     BASELINES,
-    COMPARED,
     METRICS,
     MetricName,
     evaluations_of,
+    label,
     mean_of,
 )
 from peclr_jax.hands.averages import COMPARE
@@ -38,7 +38,8 @@ def write(results: Mapping[str, Any], workdir: Path) -> None:
 def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
     """Draws the arms, bars or curves; None where there is nothing to draw."""
     finished = [arm for arm in results["arms"].values() if evaluation in arm["mean"]]
-    measured = [m for m in COMPARED if any(mean_of(arm, evaluation, m) for arm in finished)]
+    compared = results["compared"]
+    measured = [m for m in compared if any(mean_of(arm, evaluation, m) for arm in finished)]
     if not measured or results["figure"] == "none":
         return None
     if results["figure"] == "curves":
@@ -88,7 +89,7 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
             lines += ["", f"![{results['title']}]({pictures[evaluation]})"]
         rows = results["comparisons"].get(evaluation, {})
         if rows:
-            lines += ["", *_comparison_table(rows)]
+            lines += ["", *_comparison_table(rows, results["compared"])]
     if results["equivariance"]:
         lines += ["", "## Equivariance", "", *_equivariance_table(results["equivariance"])]
     lines += [
@@ -117,9 +118,10 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
     for predictor, found in results["nothing"].get(evaluation, {}).items():
         only = {name: Interval(value, None, None) for name, value in found.items()}
         rows.append([BASELINES[predictor], *(_text(only.get(name), name) for name in shown)])
-    for source, numbers in results["paper"].items():
+    for source, numbers in results["paper"].get(evaluation, {}).items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
-    return _markdown_table(["", *(METRICS[name].label for name in shown)], len(shown), rows)
+    scaled = results["averaged"][evaluation]["scaled_bone_m"]
+    return _markdown_table(["", *(label(name, scaled) for name in shown)], len(shown), rows)
 
 
 def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:
@@ -136,21 +138,23 @@ def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:
         what = "Means are" if len(shown) == 1 else f"{', '.join(labels)}:"
         lines.append(f"{what} over {' or '.join(over)}.")
     if not complete:
-        of_paper = " The paper's numbers may be over all 21." if results["paper"] else ""
+        paper = results["paper"].get(evaluation)
+        of_paper = " The paper's numbers may be over all 21." if paper else ""
         lines.append(f"**Not all joints are labelled.** {COMPARE}{of_paper}")
     return [" ".join([*lines, *(f"**Note: {note}.**" for note in said["trained_on"])])]
 
 
-def _comparison_table(compared: Mapping[str, Any]) -> list[str]:
-    names = [name for name in COMPARED if any(name in row["metrics"] for row in compared.values())]
+def _comparison_table(rows: Mapping[str, Any], compared: Sequence[MetricName]) -> list[str]:
+    names = [name for name in compared if any(name in row["metrics"] for row in rows.values())]
     header = ["error less by", *(METRICS[name].label.split(",")[0] for name in names), "paper"]
-    rows = []
-    for row in compared.values():
+    lines = []
+    for row in rows.values():
         found = [row["metrics"].get(name) for name in names]
         cells = [f and _percent(f["reduction"], factor=100.0, bold=f["apart"]) for f in found]
-        rows.append([f"{row['arm']} than {row['against']}", *cells, row["paper"]])
+        missing = "" if row["shown"] else ": not shown, for both were not run"
+        lines.append([f"{row['arm']} than {row['against']}{missing}", *cells, row["paper"]])
     return [
-        *_markdown_table(header, len(names), rows),
+        *_markdown_table(header, len(names), lines),
         "",
         "Reductions are taken seed by seed; **bold**: the two arms' own intervals are apart.",
     ]

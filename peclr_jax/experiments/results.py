@@ -1,17 +1,16 @@
 """The results of an experiment: every number of its finished runs, means and comparisons."""
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from peclr_jax.experiments import seeds
-from peclr_jax.experiments.metrics import BASELINES, COMPARED, averages, in_units
+from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.files import read_json
 from peclr_jax.runs.resuming import SUMMARY
 
 METRICS_FILE = "metrics.json"
@@ -53,7 +52,9 @@ def collect(
             "seeds": {
                 str(run.seed): {
                     **measured[name, run.seed],
-                    "seconds": [_read(job.workdir / SUMMARY)["seconds"] for job in run.trainings],
+                    "seconds": [
+                        read_json(job.workdir / SUMMARY)["seconds"] for job in run.trainings
+                    ],
                     "workdirs": [str(job.workdir) for job in run.trainings],
                 }
                 for run in of_arm
@@ -75,6 +76,7 @@ def collect(
         "figure": spec.figure,
         "x_label": spec.x_label,
         "metrics": list(spec.metrics),
+        "compared": list(spec.compared),
         "paper": spec.paper,
         "arms": arms,
         "unfinished": [
@@ -93,7 +95,7 @@ def collect(
 def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:
     """Returns evaluation, then metric, to its value."""
     return {
-        name: in_units(_read(evaluation.workdir / METRICS_FILE)[predictor])
+        name: in_units(read_json(evaluation.workdir / METRICS_FILE)[predictor])
         for name, evaluation in run.evaluations.items()
     }
 
@@ -103,8 +105,15 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for run in runs:
         for name, evaluation in run.evaluations.items():
-            measured = _read(evaluation.workdir / METRICS_FILE)
-            said = found.setdefault(name, {"data": [], "over": {}, "trained_on": []})
+            measured = read_json(evaluation.workdir / METRICS_FILE)
+            empty: dict[str, Any] = {
+                "data": [],
+                "over": {},
+                "trained_on": [],
+                "scaled_bone_m": None,
+            }
+            said = found.setdefault(name, empty)
+            said["scaled_bone_m"] = measured.get("scaled_bone_m")
             said["data"] = list(dict.fromkeys([*said["data"], measured["data"]]))
             if trained_on := measured.get("trained_on"):
                 said["trained_on"] = list(dict.fromkeys([*said["trained_on"], trained_on]))
@@ -136,9 +145,10 @@ def _compare(
     for name, comparison in spec.comparisons.items():
         pair = comparison.arm, comparison.against
         both = [seed for seed in spec.seeds if all((arm, seed) in measured for arm in pair)]
-        for evaluation, metrics in measured[pair[0], both[0]].items() if both else ():
+        for evaluation in spec.evaluations:
+            metrics = measured[pair[0], both[0]][evaluation] if both else {}
             compared = {}
-            for metric in (metric for metric in COMPARED if metric in metrics):
+            for metric in (metric for metric in spec.compared if metric in metrics):
                 errors = ([measured[arm, s][evaluation][metric] for s in both] for arm in pair)
                 reduction, apart = seeds.compare(*errors)
                 compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
@@ -146,6 +156,7 @@ def _compare(
                 "arm": spec.arms[comparison.arm].label,
                 "against": spec.arms[comparison.against].label,
                 "paper": comparison.paper,
+                "shown": bool(both),
                 "metrics": compared,
             }
     return found
@@ -163,7 +174,3 @@ def _improvements(
             if None not in gains:
                 found[name][kind] = seeds.mean(gains)._asdict()
     return found
-
-
-def _read(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))

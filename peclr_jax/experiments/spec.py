@@ -52,17 +52,21 @@ class ExperimentSpec(Spec):
     Attributes:
       task, recipe: Names only; the recipe's is of the scale and its variants.
       name, title: Of the file in configs/experiments/, and of the page of results.
-      claim, paper: The paper's claim in words, and rows of its numbers: label to metric to number.
+      claim, paper: The paper's claim in words, and by evaluation rows of its numbers: label to
+        metric to number.
       data_name: What the data are, in bold on the page of results.
       only: Names of the arms to run, separated by commas; "" for all.
+      plan: Whether to print what would be run beside the paper's numbers, and to run nothing.
       seeds: Of the trainings; the hands are the same for all.
       networks_dir: Folder of the trainings' workdirs, where experiments share networks.
       photos: Folder of labelled photographs, laid out as the recipe says; None where none are used.
       pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
-      equivariance: What is measured of each comparison; None for nothing.
+      equivariance: What is measured of each comparison on the data of each evaluation; None for
+        nothing.
       arms, comparisons: By name, for flags and folders.
       metrics: Columns of the table; those without labels are left out.
+      compared: Those of them that are errors to compare and draw arms by.
       figure, x_label: How a picture shows the arms, and what its curves are over.
     """
 
@@ -73,6 +77,7 @@ class ExperimentSpec(Spec):
     claim: str = ""
     data_name: str = ""
     only: str = ""
+    plan: bool = False
     seeds: tuple[Seed, ...] = (0, 1, 2)
     networks_dir: Place = "runs/networks"
     photos: Place | None = None
@@ -83,9 +88,10 @@ class ExperimentSpec(Spec):
     arms: dict[str, ArmSpec] = dataclasses.field(default_factory=dict)
     comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
     metrics: tuple[MetricName, ...] = tuple(METRICS)
+    compared: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
     figure: Literal["bars", "curves", "none"] = "bars"
     x_label: str = ""
-    paper: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    paper: dict[str, dict[str, dict[str, float]]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,6 +106,9 @@ class ExperimentSpec(Spec):
             self._check_arm(f"comparisons.{name}.against", comparison.against)
         for name in self.chosen:
             self._check_arm("only", name)
+        for name in self.paper:
+            if name not in self.evaluations:
+                raise FieldError("paper", f"has numbers of {name!r}, no evaluation of this one")
 
     @property
     def chosen(self) -> list[str]:

@@ -114,8 +114,9 @@ def apply_to_images(
 ) -> Float[Array, "batch {size} {size} channels"]:
     """Resamples every image into a square view, bilinearly, black outside the source.
 
-    There is no low-pass filter: a view much smaller than its source would alias. Keep the
-    source's resolution within a factor of two of the view's, as the input pipeline does.
+    There is no low-pass filter: a view much smaller than its source would alias. Keep the source's
+    resolution within a factor of two of the view's, as the input pipeline does for scales of 0.6
+    and more, and crops of `source_margin` times the view's side.
 
     Args:
       images: Source images; of uint8 a quarter of the bytes of float32 are gathered.

@@ -104,6 +104,29 @@ def from_25d(
     return back_project(pose[..., :2], depth, intrinsics)
 
 
+def from_25d_weakly(
+    pose: Float[Array, "*batch joints 3"],
+    pixel: Float[Array, "*batch"],
+    scale: Float[Array, "*#batch"] | float = 1.0,
+    *,
+    root: int = WRIST,
+) -> Float[Array, "*batch joints 3"]:
+    """Recovers joints relative to the root by weak perspective, which needs no camera.
+
+    All joints are projected as if they were at the root's depth, which misplaces each by the share
+    that its relative depth is of that one.
+
+    Args:
+      pose: A 2.5D pose.
+      pixel: Side of a pixel at the root's depth, bone lengths: the depth over the focal length.
+      scale: Length of the reference bone, in the unit of the result.
+      root: Joint that relative depth is measured from.
+    """
+    across = (pose[..., :2] - pose[..., root, None, :2]) * pixel[..., None, None]
+    joints = jnp.concatenate([across, pose[..., 2:]], axis=-1)
+    return joints * jnp.asarray(scale)[..., None, None]
+
+
 def root_depth(
     pose: Float[Array, "*batch joints 3"],
     intrinsics: Float[Array, "*#batch 3 3"],

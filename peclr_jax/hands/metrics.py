@@ -19,6 +19,9 @@ from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST, read_only
 THRESHOLDS = read_only(np.linspace(0.0, 0.05, 100))
 """0 to 5 cm in 100 steps, in metres: FreiHAND's, for PCK and AUC in 3D."""
 
+THRESHOLDS_50CM = read_only(np.arange(0.0, 0.5, 0.005))
+"""0 to 49.5 cm in steps of 0.5 cm, in metres: the official PeCLR repository's `cal_auc_joints`."""
+
 THRESHOLDS_2D = read_only(np.linspace(0.0, 30.0, 100))
 """0 to 30 px in 100 steps, a common choice for PCK and AUC in 2D."""
 
@@ -123,6 +126,8 @@ def pck_curve(
     errors: Float[Values, "*batch joints"],
     thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS,
     valid: Bool[AnyArray, "*batch joints"] | None = None,
+    *,
+    strict: bool = False,
 ) -> Float[Values, " thresholds"]:
     """Returns the percentage of correct keypoints, as a fraction, at each threshold.
 
@@ -133,6 +138,7 @@ def pck_curve(
       errors: Errors of every joint.
       thresholds: Thresholds in the unit of the errors.
       valid: Which joints count. A joint that no hand has is left out of the mean.
+      strict: Whether errors must be less than the threshold, as the official PeCLR repository.
     """
     xp = namespace(errors, thresholds)
     joints = errors.shape[-1]
@@ -141,8 +147,9 @@ def pck_curve(
     thresholds = xp.asarray(thresholds, errors.dtype)
     # Sorting needs no (hands, joints, thresholds) array.
     ordered = xp.sort(xp.where(valid, errors, xp.inf), axis=0)
+    side = "left" if strict else "right"
     correct = xp.stack(
-        [xp.searchsorted(ordered[:, joint], thresholds, side="right") for joint in range(joints)]
+        [xp.searchsorted(ordered[:, joint], thresholds, side=side) for joint in range(joints)]
     )
     hands = xp.sum(valid, axis=0)
     per_joint = correct / xp.maximum(hands, 1)[:, None]

@@ -23,6 +23,12 @@ from peclr_jax.hands.averages import average_of
 from peclr_jax.hands.bootstrap import CONFIDENCE, Interval
 from peclr_jax.hands.skeleton import FINGERS, JOINT_NAMES, MIDDLE_MCP, WRIST
 
+VERSION = 2
+"""Of what metrics.json holds and means: experiments measure again what an earlier one has measured.
+
+2: errors after Procrustes of all hands with joints in space; `2d_224`; `auc_50cm`.
+"""
+
 
 class Kind(NamedTuple):
     """One way to measure the error of a hand.
@@ -67,6 +73,8 @@ class Scores:
       mean: Mean error over all valid joints: EPE, PA-EPE.
       median: Mean over the joints of the median over the hands, as FreiHAND's evaluation.
       auc, thresholds: Area under the PCK curve, and the curve's thresholds.
+      auc_50cm: The same over 0 to 50 cm as the official PeCLR repository has it, which is what fits
+        the paper's Table 1; without an interval. None in pixels.
       pck: Fraction of the errors that are at most the threshold, mean over the joints.
       per_joint: Mean error by joint name; `None` where no hand has the joint.
       per_finger: Mean error over the four joints of a finger; the wrist belongs to none.
@@ -81,6 +89,7 @@ class Scores:
     mean: Interval
     median: float
     auc: Interval
+    auc_50cm: Interval | None
     thresholds: Float[np.ndarray, " thresholds"]
     pck: Float[np.ndarray, " thresholds"]
     per_joint: dict[str, float | None]
@@ -88,7 +97,8 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the scores as numbers, strings, lists and dictionaries, fit for JSON."""
-        intervals = {"mean": self.mean._asdict(), "auc": self.auc._asdict()}
+        names = ("mean", "auc", "auc_50cm")
+        intervals = {n: None if (i := getattr(self, n)) is None else i._asdict() for n in names}
         arrays = {"thresholds": self.thresholds.tolist(), "pck": self.pck.tolist()}
         return vars(self) | intervals | arrays | {"confidence": CONFIDENCE}
 
@@ -168,6 +178,9 @@ def score(
 
     draws = bootstrap.resample(errors, valid, sample, thresholds, resamples, seed)
     pck = metrics.pck_curve(errors, thresholds, valid)
+    wide = metrics.THRESHOLDS_50CM
+    within = metrics.pck_curve(errors, wide, valid, strict=True)
+    auc_50cm = Interval(float(metrics.auc(within, wide)), None, None)
     medians = [np.median(e[v]) for e, v in zip(errors.T, valid.T, strict=True) if v.any()]
     return Scores(
         kind=kind,
@@ -179,6 +192,7 @@ def score(
         mean=bootstrap.interval(float(errors[valid].mean()), draws[:, 0]),
         median=float(np.mean(medians)),
         auc=bootstrap.interval(float(metrics.auc(pck, thresholds)), draws[:, 1]),
+        auc_50cm=auc_50cm if measure.unit == "m" else None,
         thresholds=thresholds,
         pck=pck,
         per_joint={name: mean_of([joint]) for joint, name in enumerate(JOINT_NAMES)},

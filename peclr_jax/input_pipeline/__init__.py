@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -10,6 +10,7 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import from_rendered
 from peclr_jax.input_pipeline.device_cache import DeviceCache
@@ -72,6 +73,7 @@ def make_source(
         )
     builders = _open_records(spec)
     fingerprint = _fingerprint(spec, builders)
+    check_alike({"the data": fingerprint})
     if train and spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut(
@@ -167,7 +169,7 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
 
     Args:
       spec: The data; `weights`, `cache` and splits do not matter, all `names` are read in turn.
-      split: Name of the TFDS split; of rendered hands, "train" or "held_out".
+      split: Name of the TFDS split; of rendered hands, "train", "held_out" or "test".
       batch_size: Rows of a batch.
       label_subset: Whether to keep to `spec.label_fraction`, as training does.
     """
@@ -190,18 +192,22 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     return Split(store, batch_size)
 
 
-def overlapping(spec: DataSpec, split: str, other: str) -> list[str]:
+def overlapping(spec: DataSpec, splits: Mapping[str, str], other: str) -> list[str]:
     """Returns the names of the data sets of records whose two splits have images in common.
 
     Args:
       spec: Names the data sets.
-      split: Name of a TFDS split.
-      other: Name of another one.
+      splits: A TFDS split by the name of its data set; others are left out.
+      other: Name of another split.
     """
     from peclr_jax.input_pipeline import from_records
 
     builders = zip(spec.record_names, from_records.open_datasets(spec), strict=True)
-    return [name for name, builder in builders if from_records.overlaps(builder, split, other)]
+    return [
+        name
+        for name, builder in builders
+        if name in splits and from_records.overlaps(builder, splits[name], other)
+    ]
 
 
 def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:

@@ -23,7 +23,7 @@ class Layout(NamedTuple):
     Attributes:
       halvings: (...) int32, the image is decoded at 1 / 2^halvings of its size.
       part: (..., 4) int32 first row, first column, rows and columns there.
-      fits: (...) bool, whether the part fits on the canvas as it is decoded.
+      fits: (...) bool, whether the part is put on the canvas as it is decoded.
       form: (..., 2) int32, rows on the canvas and three times the columns: its shape in memory.
     """
 
@@ -34,13 +34,15 @@ class Layout(NamedTuple):
 
 
 def canvas_side(size: int) -> int:
-    """Returns the side of the canvases for crops of a size: 4/3 of it, rounded up.
+    """Returns the side of the canvases for crops of a size: 6/5 of it, rounded down.
 
-    For crops of 192 it is 256, so that FreiHAND's images of 224 always fit. Windows are decoded at
-    0.7 to 1.4 times the size of the crop: of those inside large images about one in twelve does not
-    fit and is resampled in TensorFlow. This keeps aliasing about as rare as with crops.
+    Windows are decoded at 0.7 to 1.4 times the size of the crop. Those of more than 1.2, about a
+    quarter, are resampled in TensorFlow to the crop's. The rest is resampled once, into the view,
+    which shows it smaller by two at most: there is no low-pass filter, and pre-training's least
+    scale is 0.6 (Sec. 8). For crops of 192 the canvases have 230 pixels, so that FreiHAND's images
+    of 224 fit.
     """
-    return -(-4 * size // 3)
+    return 6 * size // 5
 
 
 def lay_out(
@@ -57,7 +59,7 @@ def lay_out(
     part = crop.inside(window, shape)
     extent = tf.cast(part[..., 2:], tf.float32)
     ratio = (size / tf.cast(window.side, tf.float32))[..., None]
-    fits = tf.reduce_all(part[..., 2:] <= canvas_side(size), -1)
+    fits = window.side <= canvas_side(size)
     on_canvas = tf.where(fits[..., None], extent, tf.maximum(tf.round(extent * ratio), 1.0))
     scale = ratio * extent / on_canvas
     border = crop.border(window, part)

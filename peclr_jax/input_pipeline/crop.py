@@ -12,8 +12,8 @@ from peclr_jax.geometry import crop as cropping
 
 # A hand that fills the image, times any sensible margins, stays far below this many image sides.
 _LARGEST_SIDE = 8.0
-# A JPEG can be decoded at 1/1, 1/2, 1/4 or 1/8 of its size.
-_HALVINGS = 3
+# A JPEG can be decoded at 1/1, 1/2, 1/4 or 1/8 of its size; beyond that, pixels are averaged.
+_HALVINGS, _MOST_HALVINGS = 3, 16
 # The same on every system, and no slower.
 _DCT = "INTEGER_ACCURATE"
 
@@ -45,7 +45,8 @@ def window_around(
     """Returns the windows around the boxes' centres; they may reach over the image's border.
 
     An image that is shrunk is decoded at the power of two nearest to the wanted size (the JPEG's
-    own low frequencies: no aliasing, and faster), and interpolated from there.
+    own low frequencies, and means of pixels below an eighth: no aliasing, and faster), and
+    interpolated from there, which shrinks it by 1.4 at most.
 
     Args:
       box: (..., 4) x0, y0, x1, y1 of the hand in pixels.
@@ -62,7 +63,7 @@ def window_around(
     # From here on relative to the image's edges, half a pixel beyond the outermost pixels' centres.
     center = tf.stack([x, y], -1) + 0.5
     halvings = tf.cast(tf.round(tf.math.log(side / size) / tf.math.log(2.0)), tf.int32)
-    halvings = tf.clip_by_value(halvings, 0, _HALVINGS)
+    halvings = tf.clip_by_value(halvings, 0, _MOST_HALVINGS)
     ratio = _ratio(halvings)
     whole_side = tf.maximum(tf.round(side / ratio), 2.0)
     origin = tf.round(center / ratio[..., None] - whole_side[..., None] / 2)
@@ -107,16 +108,24 @@ def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
 
     Args:
       image: () string, the JPEG.
-      halvings: () int32, 0 to 3: it is decoded at 1 / 2^halvings of its size.
+      halvings: () int32: it is decoded at 1 / 2^halvings of its size.
       part: (4,) int32 first row, first column, rows and columns, at that size.
     """
 
-    def at(ratio: int) -> tf.Tensor:
+    def at(ratio: int, part: tf.Tensor = part) -> tf.Tensor:
         return tf.raw_ops.DecodeAndCropJpeg(
             contents=image, crop_window=part, channels=3, ratio=ratio, dct_method=_DCT
         )
 
-    return tf.switch_case(halvings, [lambda h=h: at(2**h) for h in range(_HALVINGS + 1)])
+    def below() -> tf.Tensor:
+        block = tf.bitwise.left_shift(1, halvings - _HALVINGS)
+        shape = tf.io.extract_jpeg_shape(image)[:2]
+        first, last = part[:2] * block, (part[:2] + part[2:]) * block
+        last = tf.minimum(last, -tf.bitwise.right_shift(-shape, _HALVINGS))
+        return _block_means(at(2**_HALVINGS, tf.concat([first, last - first], 0)), block)
+
+    known = [lambda h=h: at(2**h) for h in range(_HALVINGS + 1)]
+    return tf.switch_case(tf.minimum(halvings, _HALVINGS + 1), [*known, below])
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
@@ -152,6 +161,19 @@ def cut_out(
     crop = resize(pixels, (size, size))
     crop = tf.cond(mirrored, lambda: tf.reverse(crop, [1]), lambda: crop)
     return tf.ensure_shape(crop, (size, size, 3))
+
+
+def _block_means(pixels: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
+    """Returns the means of square blocks of uint8 pixels; the last ones may be cut."""
+    shape = tf.shape(pixels)[:2]
+    rows, columns = tf.unstack(-(-shape // block))
+    beyond = tf.stack([rows, columns]) * block - shape
+    padded = tf.pad(tf.cast(pixels, tf.float32), [[0, beyond[0]], [0, beyond[1]], [0, 0]])
+    sums = tf.reduce_sum(tf.reshape(padded, (rows, block, columns, block, 3)), (1, 3))
+    height = tf.minimum(block, shape[0] - block * tf.range(rows))
+    width = tf.minimum(block, shape[1] - block * tf.range(columns))
+    area = tf.cast(height[:, None, None] * width[:, None], tf.float32)
+    return tf.cast(sums / area + 0.5, tf.uint8)
 
 
 def _ratio(halvings: tf.Tensor) -> tf.Tensor:

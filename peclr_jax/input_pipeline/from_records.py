@@ -1,5 +1,6 @@
 """Opens data sets of records; imported only where they are read, for it brings in TensorFlow."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +8,12 @@ from absl import logging
 
 from data import build, found
 from data.raw import origin
+from peclr_jax.console import say
 from peclr_jax.devices.processes import process_zero_first
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
-from peclr_jax.pages.terminal import say
 
 BuilderSplit = tuple[Any, str]
 
@@ -25,10 +26,10 @@ def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
       builders: As `open_datasets` returns them.
       train: Whether to serve the records to train on.
     """
-    trained = choose_splits(builders, spec.split)
+    trained = choose_splits(builders, spec.splits)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
     trained_on = ""
-    if both := [b.name for b, _ in others if overlaps(b, spec.split, spec.held_out_split)]:
+    if both := [b.name for b, split in trained if overlaps(b, split, spec.held_out_split)]:
         trained_on = (
             f"the splits {spec.split!r} and {spec.held_out_split!r} of {', '.join(both)} overlap"
         )
@@ -47,7 +48,8 @@ def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
     """Opens one split of all data sets, one after the other."""
-    return _open_records(spec, choose_splits(open_datasets(spec), split))
+    splits = dataclasses.replace(spec, split=split).splits
+    return _open_records(spec, choose_splits(open_datasets(spec), splits))
 
 
 def _open_records(
@@ -103,7 +105,7 @@ def open_datasets(spec: DataSpec) -> list[Any]:
     names = spec.record_names
     manual_dirs = as_list(spec.manual_dir) or [""] * len(names)
     # Process 0 writes the records if there are none.
-    with process_zero_first("records opened"):
+    with process_zero_first():
         return [
             _open_dataset(name, spec.data_dir, manual_dir)
             for name, manual_dir in zip(names, manual_dirs, strict=True)
@@ -158,15 +160,16 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     return build.make_builder(name, root)
 
 
-def choose_splits(builders: list[Any], split: str) -> list[BuilderSplit]:
-    """Pairs each builder with a split, which it must have."""
-    for builder in builders:
+def choose_splits(builders: list[Any], splits: list[str]) -> list[BuilderSplit]:
+    """Pairs each builder with its split, which it must have."""
+    chosen = list(zip(builders, splits, strict=True))
+    for builder, split in chosen:
         if not _has(builder, split):
             raise UserError(
                 f"{builder.name} in {builder.data_dir} has no split {split!r}; it has: "
                 f"{', '.join(builder.info.splits)}"
             )
-    return [(builder, split) for builder in builders]
+    return chosen
 
 
 def overlaps(builder: Any, split: str, other: str) -> bool:

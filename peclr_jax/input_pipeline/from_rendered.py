@@ -13,27 +13,30 @@ import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
-from peclr_jax import files, specs
+from peclr_jax import files, outputs, specs
 from peclr_jax.devices.mesh import make_mesh
-from peclr_jax.errors import UserError
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
-from peclr_jax.input_pipeline.rendered import HELD_OUT, TRAIN, Render, RenderedStore, Renderer
+from peclr_jax.input_pipeline.rendered import HELD_OUT, TEST, TRAIN, Render, RenderedStore, Renderer
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
-from peclr_jax.input_pipeline.stores import IdentifiedStore, LazyStore, MemoryStore, Part
+from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore, LazyStore, MemoryStore, Part
+from peclr_jax.reading import bounded
 from peclr_jax.synthetic import RENDERER_VERSION
 
 # Fields of a `RenderedSpec` that no hand depends on.
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 # What stands for the names of TFDS splits where hands are rendered.
-_SPLITS = {"train": TRAIN, "held_out": HELD_OUT}
+_SPLITS = {"train": TRAIN, "held_out": HELD_OUT, "test": TEST}
 HELD_OUT_NAMES = ("rendered hands",)
 """What the hands that are not trained on are called."""
 # Bytes of the largest set of hands that is kept: each set stays on the user's disk.
 _LARGEST_KEPT = 2**30
-# Of the fields of kept hands; 2 added "score".
-_FORMAT = 2
+_LARGEST_FILE = _LARGEST_KEPT + 2**20
+# Of the fields of kept hands; 2 added "score", 3 the digest.
+_FORMAT = 3
+_DIGEST = "sha256"
 
 
 def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
@@ -71,7 +74,7 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 
     Args:
       spec: The data.
-      split: "train" or "held_out".
+      split: "train"; "held_out", which training monitors; or "test", which nothing was chosen by.
       batch_size: Rows of a batch.
     """
     if split not in _SPLITS:
@@ -162,9 +165,10 @@ def cached(
     """
     if not folder:
         return make()
-    name = json.dumps([RENDERER_VERSION, identity], sort_keys=True)
-    path = Path(folder).expanduser() / f"hands-{hashlib.sha256(name.encode()).hexdigest()[:16]}.npz"
-    kept = _read(path)
+    made_of = json.dumps([RENDERER_VERSION, identity], sort_keys=True)
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    path = Path(folder).expanduser() / f"hands-{name}.npz"
+    kept = _read(path, made_of)
     found = kept is not None
     if jax.process_count() > 1:
         found = bool(np.all(multihost_utils.process_allgather(np.int32(found))))
@@ -175,9 +179,12 @@ def cached(
     if too_large or jax.process_index() > 0:
         return store
     buffer = io.BytesIO()
-    np.savez(buffer, **store.arrays)  # type: ignore[arg-type]
+    digest = {_DIGEST: _digest(store.arrays, made_of)}
+    np.savez(buffer, **store.arrays, **digest)  # type: ignore[arg-type]
     try:
-        files.write_bytes(path, buffer.getvalue())
+        # Others write there, too; what they left half written when they were killed is cleared up.
+        with outputs.held(path.parent, wanted="rendered hands"):
+            files.write_bytes(path, buffer.getvalue())
     except OSError as error:
         logging.warning(
             "%s cannot be written (%s): later runs render these hands again", path, error
@@ -185,13 +192,31 @@ def cached(
     return store
 
 
-def _read(path: Path) -> MemoryStore | None:
-    if not path.exists():
-        return None
+def _read(path: Path, made_of: str) -> MemoryStore | None:
+    """Returns the hands in a file, None if there are none, or not those that are wanted."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return MemoryStore(dict(arrays))
+        with (
+            bounded.opened(path, _LARGEST_FILE) as file,
+            np.load(file, allow_pickle=False) as kept,
+        ):
+            if sum(member.file_size for member in kept.zip.infolist()) > _LARGEST_FILE:
+                raise ValueError("it says that it holds more than is ever kept")
+            arrays = dict(kept)
+        if (arrays.pop(_DIGEST) != _digest(arrays, made_of)).any():
+            raise ValueError("it holds other hands than its name says")
+        return MemoryStore(arrays)
+    except MissingFileError:
+        return None
     # Damaged archives raise errors of every kind.
     except Exception as error:
         logging.warning("%s is damaged (%s): its hands are rendered again", path, error)
         return None
+
+
+def _digest(arrays: Batch, made_of: str) -> UInt8[np.ndarray, "32"]:
+    """Returns what tells these arrays, made of that, from all others."""
+    digest = hashlib.sha256(made_of.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return np.frombuffer(digest.digest(), np.uint8)

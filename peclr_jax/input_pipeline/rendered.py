@@ -29,7 +29,7 @@ from peclr_jax.input_pipeline.stores import (
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
 # What hands are for, which keeps their keys apart; `ENDLESS` and above, hands of a run's own seed.
-TRAIN, HELD_OUT, ENDLESS = range(3)
+TRAIN, HELD_OUT, ENDLESS, TEST = range(4)
 _RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlow
 # The joints whose distance stands for the hand's size, as in data.schema.
 _REFERENCE_BONE = (9, 10)
@@ -73,7 +73,7 @@ class Renderer:
 
         Args:
           indices: Numbers of the hands.
-          purpose: `TRAIN` or `HELD_OUT`, which share no hand.
+          purpose: `TRAIN`, `HELD_OUT` or `TEST`, which share no hand.
           chunk: How many to render at once, over all devices; rounded up to a multiple of them.
           description: Text of the progress bar.
         """
@@ -93,7 +93,7 @@ class Renderer:
 
         Args:
           indices: Numbers of the hands.
-          purpose: `TRAIN` or `HELD_OUT`.
+          purpose: `TRAIN`, `HELD_OUT` or `TEST`.
           size: How many hands the program renders, over all devices.
         """
         size = -(-size // self.mesh.size) * self.mesh.size

@@ -5,8 +5,11 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 import jax
-from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from peclr_jax import stopping
+from peclr_jax.errors import printable
+from peclr_jax.terminal import Console
 
 Item = TypeVar("Item")
 
@@ -21,13 +24,24 @@ def report(items: Iterable[Item], description: str, total: int | None) -> Iterat
       description: What is being done, shown before the progress.
       total: Number of items; None if unknown.
     """
+    description = printable(description)
     console = Console(stderr=True, quiet=jax.process_index() > 0)
     if console.is_terminal:
-        yield from track(items, description, total=total, console=console)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+        )
+        with Progress(*columns, console=console) as bar:
+            for item in bar.track(items, total=total, description=description):
+                yield item
+                stopping.step_done()
         return
     started = last = time.monotonic()
     for done, item in enumerate(items):
         yield item
+        stopping.step_done()
         if time.monotonic() - last > _SECONDS_BETWEEN_LINES:
             last = time.monotonic()
             console.print(

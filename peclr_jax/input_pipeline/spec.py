@@ -111,7 +111,8 @@ class DataSpec(Spec):
       names: TFDS names, separated by commas: "freihand", "synthetic_hands/128px_32k". One of
         several may be "rendered": the hands of `rendered`, mixed with the records.
       weights: Shares of the data sets in a batch, separated by commas; "" for equal ones (Sec. 8).
-      split: TFDS split to train on ("train+validation" is all of FreiHAND's training set).
+      split: TFDS split to train on ("train+validation" is all of FreiHAND's training set); of
+        several data sets one each, separated by commas, or one for all.
       held_out_split: TFDS split to monitor on; the training split, which is said, of data sets that
         all lack it.
       data_dir: Folder of the records; "" for ~/tensorflow_datasets.
@@ -157,6 +158,12 @@ class DataSpec(Spec):
     def record_names(self) -> list[str]:
         """The data sets that are read from records."""
         return [name for name in self.all_names if name != RENDERED]
+
+    @property
+    def splits(self) -> list[str]:
+        """The split of each of `record_names`."""
+        given = as_list(self.split)
+        return given * len(self.record_names) if len(given) == 1 else given
 
     @property
     def is_mixed(self) -> bool:
@@ -231,6 +238,12 @@ class DataSpec(Spec):
                     f"has {len(given)} entries for {len(of)} data sets ({', '.join(of)}); give one "
                     "each, or leave it empty",
                 )
+        if len(self.splits) != len(self.record_names):
+            raise FieldError(
+                "split",
+                f"is {self.split!r} for {len(self.record_names)} data sets "
+                f"({', '.join(self.record_names)}): give one for all of them, or one each",
+            )
         try:
             shares = self.shares
         except ValueError:

@@ -15,22 +15,34 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import values
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
+from peclr_jax.reading import json_parts
 
 _VALUES = 3 * NUM_JOINTS
 _NO_HAND = f"annotations without {NUM_JOINTS} joints of a hand"
 _OTHERS = "boxes of categories that are no hands by their names"
 _HANDS = {"hand", "hands", "lefthand", "righthand", "lefthands", "righthands"}
 _SIDES = {"left", "right"}
+# The lists that tell a file of COCO, with what their entries have.
+_KEYS = {"images": "file_name", "annotations": "image_id"}
+# Of images and categories.
+_USED = ("file_name", "width", "height", "name")
 
 
-def is_coco(content: Any) -> bool:
-    """Returns whether the content of a JSON file is laid out as COCO's files are."""
-    return isinstance(content, dict) and {"images", "annotations"} <= content.keys()
+def is_coco(path: Path) -> bool:
+    """Returns whether a JSON file is laid out as COCO's files are."""
+    if not all(json_parts.mentions(path, name) for name in _KEYS):
+        return False
+    firsts = {
+        key: next(json_parts.stream(path, f"{name}.item"), {key: None})
+        for name, key in _KEYS.items()
+    }
+    # Photos may have these names, too.
+    return all(isinstance(entry, dict) and key in entry for key, entry in firsts.items())
 
 
 def from_file(
@@ -44,55 +56,37 @@ def from_file(
       order: That of the joints, one of `values.ORDERS`.
       source: Whose labels they are.
     """
-    content = values.read_json(path)
-    return from_content(content, path, handedness=handedness, order=order, source=source)
-
-
-def from_content(
-    content: Any,
-    path: Path,
-    *,
-    handedness: str = values.UNKNOWN,
-    order: str = "freihand",
-    source: str = "",
-) -> tuple[Labels, dict[str, tuple[int, int]]]:
-    """Returns the same of what a COCO file holds.
-
-    Args:
-      content: Of the file.
-      path: The file, for messages.
-      handedness: As in `from_file`, as are the others.
-      order: Of the joints.
-      source: Whose labels they are.
-    """
-    images = _by_id(content, "images", path)
-    categories = _by_id(content, "categories", path) if "categories" in content else {}
+    images, categories = _by_id("images", path), _by_id("categories", path)
+    for field in _KEYS:
+        if not json_parts.mentions(path, field):
+            raise UserError(f'{path} must have a list of objects "{field}", as COCO\'s files')
     labels = Labels({}, collections.Counter())
-    names, sizes = {}, {}
+    named, sizes = {}, {}
     for key, image in images.items():
         name = image.get("file_name")
-        if not isinstance(name, str) or name in labels.hands:
+        if not isinstance(name, str) or len(name) > boxes.LONGEST_NAME or name in labels.hands:
             raise UserError(f'{path}: "file_name" of image {key} must be a name of its own')
-        names[key], labels.hands[name] = name, []
+        named[key], labels.hands[name] = name, []
         if "width" in image and "height" in image:
             size = [image["width"], image["height"]]
-            width, height = values.as_numbers(size, (2,), f"{path}: the size of {name!r}")
+            width, height = values.as_numbers(size, (2,), f"{path}: the size of {shown(name)}")
             sizes[name] = int(width), int(height)
-    for entry in _list(content, "annotations", path):
-        where = f"{path}, annotation {entry.get('id')!r}"
+    for entry in _list("annotations", path):
+        where = f"{path}, annotation {shown(entry.get('id'))}"
         image_id, category_id = entry.get("image_id"), entry.get("category_id")
-        if not isinstance(image_id, int) or image_id not in names:
-            raise UserError(f'{where}: no image has its "image_id", {image_id!r}')
+        if not isinstance(image_id, int) or image_id not in named:
+            raise UserError(f'{where}: no image has its "image_id", {shown(image_id)}')
         category = categories.get(category_id, {}) if isinstance(category_id, int) else {}
         if categories and category_id is not None and not category:
-            raise UserError(f'{where}: no category has its "category_id", {category_id!r}')
+            raise UserError(f'{where}: no category has its "category_id", {shown(category_id)}')
         name = str(category.get("name", ""))
         is_hand = not categories or _is_of_hands(name)
         for hand in _hands(entry, _side_of(name, handedness), is_hand, order, source, where):
             if isinstance(hand, str):
                 labels.left_out[hand] += 1
             else:
-                labels.hands[names[image_id]].append(hand)
+                labels.hands[named[image_id]].append(hand)
+        boxes.check_count(labels.hands[named[image_id]], where)
     return labels, sizes
 
 
@@ -157,16 +151,21 @@ def _side_of(category: str, otherwise: str) -> str:
     return sides[0] if len(sides) == 1 else otherwise
 
 
-def _list(content: Any, field: str, path: Path) -> list[dict[str, Any]]:
-    entries = content.get(field) if isinstance(content, dict) else None
-    if not (isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)):
-        raise UserError(f'{path} must have a list of objects "{field}", as COCO\'s files')
-    return entries
+def _list(field: str, path: Path) -> Iterator[dict[str, Any]]:
+    for entry in json_parts.stream(path, f"{field}.item"):
+        if not isinstance(entry, dict):
+            raise UserError(f'{path} must have a list of objects "{field}", as COCO\'s files')
+        yield entry
 
 
-def _by_id(content: Any, field: str, path: Path) -> dict[int, dict[str, Any]]:
-    entries = _list(content, field, path)
-    found = {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), int)}
-    if len(found) != len(entries):
-        raise UserError(f'{path}: each of "{field}" must have an "id", a whole number of its own')
+def _by_id(field: str, path: Path) -> dict[int, dict[str, Any]]:
+    """Returns what is used of the entries of a list, by their ids."""
+    found: dict[int, dict[str, Any]] = {}
+    for entry in _list(field, path):
+        key = entry.get("id")
+        if not isinstance(key, int) or key in found:
+            raise UserError(
+                f'{path}: each of "{field}" must have an "id", a whole number of its own'
+            )
+        found[key] = {name: value for name, value in entry.items() if name in _USED}
     return found

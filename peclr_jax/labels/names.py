@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, shown
 
 _NAMED_AT_MOST = 5
 
@@ -57,7 +57,7 @@ def match(names: Iterable[str], photos: Sequence[Path], source: Path) -> Match:
     Raises:
       UserError: A name may be any of several photos, or a photo any of several names.
     """
-    folder = source if source.is_dir() else source.parent
+    folder = source if os.path.isdir(source) else source.parent
     found: dict[Path, str] = {}
     unknown = list(dict.fromkeys(names))
     for same in (str, str.casefold):
@@ -73,7 +73,7 @@ def some(names: Sequence[str]) -> str:
     """Returns how many names there are, and the first: "2 names ('a', 'b')"."""
     more = ", ..." if len(names) > _NAMED_AT_MOST else ""
     plural = "s" if len(names) > 1 else ""
-    return f"{len(names)} name{plural} ({', '.join(map(repr, names[:_NAMED_AT_MOST]))}{more})"
+    return f"{len(names)} name{plural} ({', '.join(map(shown, names[:_NAMED_AT_MOST]))}{more})"
 
 
 def _parts(name: str) -> Parts:
@@ -144,14 +144,14 @@ def _assign(
         free = [photo for photo in candidates if photo not in found]
         if len(free) > 1:
             raise UserError(
-                f"{source}: {name!r} may be any of {len(free)} photos of that name: give the path, "
-                f"such as {free[0].as_posix()!r}"
+                f"{source}: {shown(name)} may be any of {len(free)} photos of that name: give "
+                f"the path, such as {free[0].as_posix()!r}"
             )
         if free:
             found[free[0]] = name
         elif candidates and (exact or len(_parts(found[candidates[0]])) == len(_parts(name))):
             raise UserError(
-                f"{source}: both {found[candidates[0]]!r} and {name!r} may be "
+                f"{source}: both {shown(found[candidates[0]])} and {shown(name)} may be "
                 f"{candidates[0].as_posix()!r}: name each photo once, by its path"
             )
         else:

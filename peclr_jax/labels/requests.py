@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, shown
 from peclr_jax.labels import coco, names, values, yolo
 from peclr_jax.labels.values import counted
 from peclr_jax.photos import boxes, read
@@ -48,7 +48,7 @@ def named(
       handedness: Of hands whose handedness the labels do not give.
     """
     source = Path(os.path.expanduser(labels))
-    if source.is_dir():
+    if os.path.isdir(source):
         found, notes = _of_yolo(paths, source, handedness)
     else:
         found, notes = _of_json(paths, source, handedness)
@@ -63,22 +63,21 @@ def named(
 def _of_json(
     paths: Sequence[Path], file: Path, handedness: str
 ) -> tuple[dict[Path, Request], list[str]]:
-    if not file.is_file():
+    if not os.path.exists(file):
         raise MissingFileError(f"--config.boxes={file} is not there: check the path")
-    content = values.read_json(file)
     left_out: collections.Counter[str] = collections.Counter()
     sizes: dict[str, tuple[int, int]] = {}
-    if coco.is_coco(content):
-        labels, sizes = coco.from_content(content, file)
+    if coco.is_coco(file):
+        labels, sizes = coco.from_file(file)
         left_out = labels.left_out
         known = {name: _as_request(hands, handedness) for name, hands in labels.hands.items()}
     else:
-        known = boxes.from_content(content, file, handedness)
+        known = boxes.read_boxes(file, handedness)
     match = names.match(known, paths, file)
     if known and not match.names:
         raise UserError(
-            f"{file} names none of the photos, its first is {next(iter(known))!r}: name them by "
-            f"their file names, such as {paths[0].name!r}"
+            f"{file} names none of the photos, its first is {shown(next(iter(known)))}: name "
+            f"them by their file names, such as {paths[0].name!r}"
         )
     said = {photo: sizes[name] for photo, name in match.names.items() if name in sizes}
     values.check_sizes(file, said, {photo: read.seen_size(photo) for photo in said})

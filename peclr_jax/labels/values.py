@@ -1,8 +1,6 @@
 """Hands from the values of label files, which may hold anything."""
 
 import collections
-import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from peclr_jax.errors import MachineError, MissingFileError, UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.geometry.crop import bounding_box
 from peclr_jax.hands import skeleton
 from peclr_jax.photos import boxes
@@ -105,18 +103,6 @@ def check_unit(points: Float[np.ndarray, "joints axes"], pixels: bool, where: st
         )
 
 
-def read_json(path: Path) -> Any:
-    """Returns what a JSON file holds."""
-    if not os.path.isfile(path):
-        raise MissingFileError(f"{path} is not there: check the path")
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise MachineError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-
-
 def as_numbers(values: Any, shape: tuple[int, ...], where: str) -> Float[np.ndarray, "*shape"]:
     """Returns nested lists of finite numbers as an array.
 
@@ -125,14 +111,18 @@ def as_numbers(values: Any, shape: tuple[int, ...], where: str) -> Float[np.ndar
       shape: That they must have.
       where: Names them in the error.
     """
+    # Of texts NumPy would make an array in which each is as long as the longest.
+    array = np.array(values, object)
+    are_numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in array.flat)
     try:
-        array = np.array(values)
-    except ValueError:  # lists of several lengths
-        array = np.array(None)
-    if array.dtype.kind not in "iuf" or array.shape != shape or not np.isfinite(array).all():
-        size = " x ".join(map(str, shape)) or "one"
-        raise UserError(f"{where} must be {size} finite numbers, got {str(values)[:60]}")
-    return array.astype(np.float64)
+        if array.shape == shape and are_numbers:
+            numbers = array.astype(np.float64)
+            if np.isfinite(numbers).all():
+                return numbers
+    except OverflowError:  # an integer that no float holds
+        pass
+    size = " x ".join(map(str, shape)) or "one"
+    raise UserError(f"{where} must be {size} finite numbers, got {shown(values)}")
 
 
 def as_score(value: Any, where: str) -> float:

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from peclr_jax.errors import MissingFileError, UserError, is_machine_fault
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import names, values
 from peclr_jax.photos import boxes
+from peclr_jax.reading import bounded
 
 _BEFORE = 5  # class, x, y, width, height
 # Numbers on a line, without a score, to numbers of a joint.
@@ -77,6 +78,7 @@ def from_folder(
                 left_out["hands without extent"] += 1
             else:
                 hands[stems[stem]].append(hand)
+                boxes.check_count(hands[stems[stem]], where)
     left_out["text files without a readable photo"] += len(found.unknown)
     notes = found._replace(unknown=[]).describe(folder)
     if len(sides) == 1 and len(classes) > 1:
@@ -85,13 +87,7 @@ def from_folder(
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        if is_machine_fault(error):
-            raise
-        raise UserError(f"{path} cannot be read as text: check it") from None
-    return [line for line in text.splitlines() if line.strip()]
+    return [line for line in bounded.text(path).splitlines() if line.strip()]
 
 
 def _hand(

@@ -1,6 +1,6 @@
 """Heads on the encoder's features: projection, pose, and refinement of the root depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from peclr_jax.devices.float32_sums import cast_on_devices, keep_parameters
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.models.normalization import BatchNorm
 
@@ -18,6 +19,20 @@ _ROOT_DEPTH[WRIST, 2] = True
 _SHARPNESS = 4.0
 # The outermost cells' places over their true ones: joints beyond the border have one, too.
 _REACH = 1.2
+
+
+def _dense(
+    features: int, dtype: Any, name: str, *, use_bias: bool = True
+) -> Callable[[Array], Array]:
+    layer = nn.Dense(
+        features,
+        use_bias,
+        dtype,
+        promote_dtype=keep_parameters,
+        dot_general=cast_on_devices(jax.lax.dot_general),
+        name=name,
+    )
+    return lambda x: layer(x).astype(dtype)
 
 
 class ProjectionHead(nn.Module):
@@ -36,10 +51,10 @@ class ProjectionHead(nn.Module):
         self, features: Float[Array, "batch features"], train: bool = False
     ) -> Float[Array, "batch points 2"]:
         """Projects features to points, interleaved as in the official code, not normalised."""
-        x = nn.Dense(self.hidden, dtype=self.dtype, name="dense1")(features)
+        x = _dense(self.hidden, self.dtype, "dense1")(features)
         x = BatchNorm(use_running_average=not train, dtype=self.dtype, name="bn1")(x)
         x = nn.relu(x)
-        x = nn.Dense(2 * self.num_points, use_bias=False, dtype=self.dtype, name="dense2")(x)
+        x = _dense(2 * self.num_points, self.dtype, "dense2", use_bias=False)(x)
         return x.astype(jnp.float32).reshape(-1, self.num_points, 2)
 
 
@@ -104,11 +119,18 @@ class HeatmapHead(nn.Module):
         """
         x: Any = None
         for stage in reversed(range(self.finest, len(maps))):
-            lateral = nn.Dense(self.channels, dtype=self.dtype, name=f"lateral{stage + 1}")
+            lateral = _dense(self.channels, self.dtype, f"lateral{stage + 1}")
             x = lateral(maps[stage]) if x is None else _upsample(x, lateral(maps[stage]))
-            smooth = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name=f"smooth{stage + 1}")
-            x = nn.relu(smooth(x))
-        x = nn.Dense(2 * NUM_JOINTS, dtype=self.dtype, name="heatmaps")(x).astype(jnp.float32)
+            smooth = nn.Conv(
+                self.channels,
+                (3, 3),
+                dtype=self.dtype,
+                promote_dtype=keep_parameters,
+                conv_general_dilated=cast_on_devices(jax.lax.conv_general_dilated),
+                name=f"smooth{stage + 1}",
+            )
+            x = nn.relu(smooth(x).astype(self.dtype))
+        x = _dense(2 * NUM_JOINTS, self.dtype, "heatmaps")(x).astype(jnp.float32)
         batch, height, width, _ = x.shape
         logits, depths = jnp.split(x.reshape(batch, height * width, -1), 2, axis=-1)
         probability = jax.nn.softmax(_SHARPNESS * logits, axis=1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.custom_derivatives import linear_call
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from peclr_jax.errors import UserError
 
@@ -69,6 +69,21 @@ class BatchNorm(nn.Module):
         mean.value = self.momentum * mean.value + (1 - self.momentum) * batch_mean
         variance.value = self.momentum * variance.value + (1 - self.momentum) * unbiased
         return y
+
+
+def cumulative(mean: Any, updated: Any, count: int | Int[Array, ""]) -> Any:
+    """Returns the mean of a batch's statistics and those of the batches before it, weighed alike.
+
+    What a training run keeps is another average: it forgets, and after n batches the initial
+    statistics still have the weight `BatchNorm.momentum`^n, of 20 batches 12 %.
+
+    Args:
+      mean: "batch_stats", the mean over `count` batches; without any, zeros (others cost digits).
+      updated: What the network's forward pass in training has made of `mean`.
+      count: Number of batches before this one.
+    """
+    weight = (1 - BatchNorm.momentum) * (count + 1)
+    return jax.tree.map(lambda old, new: old + (new - old) / weight, mean, updated)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(4, 5, 6))

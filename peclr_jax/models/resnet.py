@@ -14,6 +14,7 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from peclr_jax.devices.float32_sums import cast_on_devices, keep_parameters
 from peclr_jax.errors import UserError
 from peclr_jax.models.normalization import BatchNorm, finish
 from peclr_jax.models.pooling import max_pool
@@ -58,7 +59,11 @@ def _by_platform(
     )
 
 
-POINTWISE = {"platform": _by_platform, "dot": _as_dot, "convolution": None}
+POINTWISE: dict[str, Callable[..., Array]] = {
+    "platform": _by_platform,
+    "dot": _as_dot,
+    "convolution": jax.lax.conv_general_dilated,
+}
 
 
 def _stem_by_platform(
@@ -106,16 +111,18 @@ def _convolution(
         use_bias=use_bias,
         kernel_init=_kernel_init,
         dtype=dtype,
-        conv_general_dilated=_implementation(size, pointwise),
+        promote_dtype=keep_parameters,
+        conv_general_dilated=cast_on_devices(_implementation(size, pointwise)),
         name=name,
     )
-    return lambda x: checkpoint_name(convolve(x), "convolution")
+    return lambda x: checkpoint_name(convolve(x).astype(dtype), "convolution")
 
 
-def _implementation(size: int, pointwise: str) -> Callable[..., Array] | None:
+def _implementation(size: int, pointwise: str) -> Callable[..., Array]:
     if size == 1:
         return POINTWISE[pointwise]
-    return _stem_by_platform if size == 7 and pointwise == "platform" else None
+    is_stem = size == 7 and pointwise == "platform"
+    return _stem_by_platform if is_stem else jax.lax.conv_general_dilated
 
 
 def _no_norm(name: str, relu: bool = False) -> Callable[..., Array]:

@@ -1,5 +1,6 @@
 """Files of PyTorch tensors (`.pth`, with a pickle, or `.safetensors`), read without PyTorch."""
 
+import functools
 import io
 import os
 import zipfile
@@ -18,11 +19,13 @@ from peclr_jax.models.torch_pickle import (
     Tensor,
     Unreadable,
     Unsupported,
+    as_tensor,
     damaged,
     every_error_is_damage,
     unpickle,
     view_of,
 )
+from peclr_jax.unpickling import MOST_BYTES, shown
 
 # First bytes of a file: a zip archive since PyTorch 1.6, earlier a row of pickles, the first of
 # which holds this number.
@@ -31,6 +34,12 @@ _STREAM = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 # Tensors may be views of the same numbers, but no file has a use for more views than this.
 _MOST_VIEWS = 16
+# A ResNet-152 takes a hundredth of it.
+_LONGEST_HEADER = 2**24
+# NumPy has no other kinds of numbers.
+_KINDS = frozenset(
+    ("BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64", "I64", "F64")
+)
 
 Fetch = Callable[[Storage], bytes]
 
@@ -57,7 +66,7 @@ def read_text(path: str | os.PathLike[str], name: str) -> str | None:
         if not file.read(len(_ZIP)).startswith(_ZIP):
             return None
         with _zip(file) as (archive, folder):
-            content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
+            content = unpickle(_record(archive, f"{folder}data.pkl"), {})
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else None
 
@@ -90,7 +99,7 @@ def _read(file: io.BufferedReader) -> dict[str, np.ndarray]:
         return _read_stream(file)
     # Eight bytes of length, then a JSON object.
     if start[8:9] == b"{":
-        return _read_safetensors(file.name)
+        return _read_safetensors(file.name, int.from_bytes(start[:8], "little"))
     if start.startswith(b"\x1f\x8b"):  # gzip
         raise Unreadable("is a compressed archive: unpack it (tar -xzf) and name the file in it")
     raise Unreadable(
@@ -99,9 +108,18 @@ def _read(file: io.BufferedReader) -> dict[str, np.ndarray]:
     )
 
 
-def _read_safetensors(path: str) -> dict[str, np.ndarray]:
+def _read_safetensors(path: str, header: int) -> dict[str, np.ndarray]:
+    if header > _LONGEST_HEADER:
+        raise damaged(f"its header is said to have {header} bytes")
     with every_error_is_damage(), safe_open(path, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        names = list(file.keys())
+        for name in names:
+            if (kind := file.get_slice(name).get_dtype()) not in _KINDS:
+                raise Unreadable(
+                    f"holds {shown(name)} as {shown(kind)}, which is not read here: save it as "
+                    "float32"
+                )
+        tensors = {name: file.get_tensor(name) for name in names}
     if not tensors:
         raise Unreadable("holds no tensors")
     return tensors
@@ -111,9 +129,10 @@ def _read_zip(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Reads the format of PyTorch 1.6 and later."""
     with _zip(file) as (archive, folder):
         if f"{folder}byteorder" in archive.namelist():
-            _check_order(_record(archive, f"{folder}byteorder") == b"little")
-        content = unpickle(io.BytesIO(_record(archive, f"{folder}data.pkl")), {})
-        return _tensors(content, lambda storage: _fetch_zipped(archive, folder, storage))
+            _check_order(_record(archive, f"{folder}byteorder").read() == b"little")
+        content = unpickle(_record(archive, f"{folder}data.pkl"), {})
+        fetch = functools.partial(_fetch_zipped, archive, folder)
+        return _tensors(content, fetch, os.fstat(file.fileno()).st_size)
 
 
 @contextmanager
@@ -123,11 +142,13 @@ def _zip(file: io.BufferedIOBase) -> Iterator[tuple[zipfile.ZipFile, str]]:
         yield archive, _folder(archive.namelist())
 
 
-def _record(archive: zipfile.ZipFile, name: str) -> bytes:
+def _record(archive: zipfile.ZipFile, name: str) -> io.BytesIO:
     # PyTorch compresses nothing; an entry that says so is not bound by the file's size.
     if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
-        raise damaged(f"its entry {name!r} is compressed")
-    return archive.read(name)
+        raise damaged(f"its entry {shown(name)} is compressed")
+    if archive.getinfo(name).file_size > MOST_BYTES:
+        raise damaged(f"its entry {shown(name)} has more than {MOST_BYTES} bytes")
+    return io.BytesIO(archive.read(name))
 
 
 def _check_order(little_endian: bool) -> None:
@@ -158,11 +179,11 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
     try:
         entry = archive.getinfo(f"{folder}data/{storage.key}")
     except KeyError:
-        raise damaged(f"the storage {storage.key!r} is not in it") from None
+        raise damaged(f"the storage {shown(storage.key)} is not in it") from None
     expected = storage.size * storage.dtype.itemsize
     if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != expected:
         raise damaged(
-            f"the storage {storage.key!r} has {entry.file_size} bytes where its tensors need "
+            f"the storage {shown(storage.key)} has {entry.file_size} bytes where its tensors need "
             f"{expected}"
         )
     return archive.read(entry)
@@ -170,22 +191,24 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
 
 def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Reads the format before PyTorch 1.6: pickles, then the storages one after the other."""
-    unpickle(file, {})  # the number of the format
-    unpickle(file, {})  # its version
-    system = unpickle(file, {})
+    pickles = io.BytesIO(file.read(MOST_BYTES))
+    unpickle(pickles, {})  # the number of the format
+    unpickle(pickles, {})  # its version
+    system = unpickle(pickles, {})
     _check_order(not isinstance(system, dict) or system.get("little_endian", True) is True)
     storages: dict[str, Storage] = {}
-    content = unpickle(file, storages)
-    keys = unpickle(file, {})
+    content = unpickle(pickles, storages)
+    keys = unpickle(pickles, {})
+    file.seek(pickles.tell())
     places = _places(file, keys, storages)
 
     def fetch(storage: Storage) -> bytes:
         if storage.key not in places:
-            raise damaged(f"the storage {storage.key!r} is not in it")
+            raise damaged(f"the storage {shown(storage.key)} is not in it")
         file.seek(places[storage.key])
         return file.read(storage.size * storage.dtype.itemsize)
 
-    return _tensors(content, fetch)
+    return _tensors(content, fetch, os.fstat(file.fileno()).st_size)
 
 
 def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage]) -> dict[str, int]:
@@ -199,20 +222,20 @@ def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage])
         size = int.from_bytes(file.read(8), "little")
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or size != storage.size:
-            raise damaged(f"the storage {key!r} is not the one that its tensors need")
+            raise damaged(f"the storage {shown(key)} is not the one that its tensors need")
         places[key] = position + 8
         position = places[key] + size * storage.dtype.itemsize
         if position > end:
             raise Unreadable(
-                f"is truncated: it ends after {end} bytes, the storage {key!r} at {position}; "
+                f"is truncated: it ends after {end} bytes, the storage {shown(key)} at {position}; "
                 "download it again"
             )
     return places
 
 
-def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
+def _tensors(content: Any, fetch: Fetch, file_size: int) -> dict[str, np.ndarray]:
     """Reads the tensors of an unpickled file's state dict."""
-    if isinstance(content, Tensor):
+    if isinstance(as_tensor(content), Tensor):
         content = {"": content}
     # At most twice: a file that holds itself has no end.
     for _ in range(2):
@@ -220,27 +243,30 @@ def _tensors(content: Any, fetch: Fetch) -> dict[str, np.ndarray]:
             inner = (content.get(key) for key in ("state_dict", "model"))
             content = next((part for part in inner if isinstance(part, dict)), content)
     named = content.items() if isinstance(content, dict) else ()
-    wanted = {name: t for name, t in named if isinstance(t, Tensor | Unsupported)}
+    wanted = {name: tensor for name, value in named if (tensor := as_tensor(value)) is not None}
     if not wanted or not all(isinstance(name, str) for name in wanted):
         raise Unreadable(
             "holds no tensors under names: save weights by torch.save(model.state_dict(), file), "
             "not the whole model"
         )
-    raw: dict[Storage, bytes] = {}
+    raw: dict[str, bytes] = {}
     arrays = {}
     values = 0
     for name, tensor in wanted.items():
         if isinstance(tensor, Unsupported):
             raise Unreadable(
-                f"holds {name!r} in a form that is not read here ({tensor.function}): save it as "
-                "a dense tensor"
+                f"holds {shown(name)} in a form that is not read here ({tensor.function}): save it "
+                "as a dense tensor"
             )
-        if tensor.storage not in raw:
-            raw[tensor.storage] = fetch(tensor.storage)
-            if len(raw[tensor.storage]) != tensor.storage.size * tensor.storage.dtype.itemsize:
+        key, dtype, size, _ = tensor.storage
+        if key not in raw:
+            raw[key] = fetch(tensor.storage)
+            if len(raw[key]) != size * dtype.itemsize:
                 raise Unreadable("is truncated: download it again")
-        arrays[name] = view_of(name, tensor, raw[tensor.storage])
-        values += arrays[name].size
-        if values > _MOST_VIEWS * sum(storage.size for storage in raw):
+            if sum(map(len, raw.values())) > file_size:
+                raise damaged("its storages lie on each other")
+        arrays[name] = view_of(name, tensor, raw[key])
+        values += arrays[name].nbytes
+        if values > _MOST_VIEWS * sum(map(len, raw.values())):
             raise Unreadable("is damaged: its tensors are too many views of the same numbers")
     return arrays

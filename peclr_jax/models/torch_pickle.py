@@ -1,22 +1,21 @@
 """The pickles inside of PyTorch's files, read without calling anything that they name.
 
-A pickle can call any function. Here every function and class is replaced: those that make tensors
-by our own, those that checkpoints mention besides by stand-ins that do nothing. All others are
-refused.
+Calls that make tensors are understood here; what checkpoints mention besides is left alone. All
+else is refused.
 """
 
 import io
 import math
-import pickle
-import pickletools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.numpy import bfloat16
 
+from peclr_jax import unpickling
 from peclr_jax.errors import is_machine_fault
+from peclr_jax.unpickling import Call, Named, RefusedNameError, UnpicklingError, shown
 
 DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
@@ -48,10 +47,10 @@ _INERT_BUILTINS = (
 )
 
 _MOST_AXES = 32
-_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+_LARGEST = 2**62
 
 
-class Unreadable(ValueError):
+class Unreadable(UnpicklingError):
     """A file that cannot be read; the message continues a sentence that begins with its name."""
 
 
@@ -84,9 +83,9 @@ class Tensor(NamedTuple):
     """A tensor before it is read; offset and strides count values of the storage."""
 
     storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
+    offset: Any
+    shape: Any
+    strides: Any
 
 
 class Unsupported(NamedTuple):
@@ -95,119 +94,86 @@ class Unsupported(NamedTuple):
     function: str
 
 
-def _nothing(*_: Any, **__: Any) -> None: ...
-
-
-class _Mapping(dict):
-    """A dictionary that takes no attributes."""
-
-    __setstate__ = _nothing
-
-
-class _Inert:
-    """Replaces a class or function that tensors do not need; does nothing, holds nothing."""
-
-    def __new__(cls, *_: Any, **__: Any) -> "_Inert":
-        return super().__new__(cls)
-
-    __init__ = __call__ = __setstate__ = __setitem__ = append = extend = add = _nothing
-
-
-class _Function:
-    """Replaces a function of PyTorch; a pickle can call it and cannot alter it."""
-
-    __slots__ = ("_call",)
-
-    def __init__(self, call: Callable[..., Any]) -> None:
-        self._call = call
-
-    def __call__(self, *args: Any) -> Any:
-        return self._call(*args)
-
-    __setstate__ = _nothing
-
-
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any) -> Any:
-    # The third of the rest marks lazy negation and conjugation.
-    if not isinstance(storage, Storage) or (len(rest) > 2 and rest[2]):
-        return Unsupported("_rebuild_tensor_v2 of a view")
-    return Tensor(storage, offset, tuple(shape), tuple(strides))
-
-
-def _rebuild_from_type(function: Any, _: Any, args: Any, *__: Any) -> Any:
-    return function(*args) if isinstance(function, _Function) else Unsupported("a subclass")
-
-
-def _unchanged(tensor: Any, *_: Any) -> Any:
-    return tensor
-
-
-_REBUILD: dict[str, Callable[..., Any]] = {
-    "torch._utils._rebuild_tensor": _rebuild_tensor,
-    "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
-    "torch._utils._rebuild_parameter": _unchanged,
-    "torch._utils._rebuild_parameter_with_state": _unchanged,
-    "torch.nn.parameter.Parameter": _unchanged,
-    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-}
-
-
-class _Unpickler(pickle.Unpickler):
-    """Finds tensors in a pickle; calls only what is defined in this file."""
-
-    def __init__(self, file: io.BufferedIOBase, storages: dict[str, Storage]) -> None:
-        super().__init__(file, encoding="latin1")
-        self._storages = storages
-
-    def find_class(self, module: str, name: str) -> Any:
-        """Returns what replaces a global; never the global itself."""
-        full = f"{module}.{name}"
-        if full == "collections.OrderedDict":
-            return type(name, (_Mapping,), {})
-        if full in _REBUILD:
-            return _Function(_REBUILD[full])
-        if module == "torch._utils" and name.startswith("_rebuild"):
-            return _Function(lambda *_: Unsupported(full))
-        if module in ("torch", "torch.cuda") and name in DTYPES:
-            return name
-        builtin = module in ("builtins", "__builtin__")
-        if name in _INERT_BUILTINS if builtin else module.split(".")[0] in _INERT:
-            # A new class every time: a pickle may set attributes of what it gets.
-            return type(name, (_Inert,), {})
-        raise Unreadable(
-            f"refers to {full}, which no weights need; refused, nothing of it was executed: get "
-            "the weights from a source that you trust, best as .safetensors"
-        )
-
-    def persistent_load(self, pid: Any) -> Any:
-        """Returns the storage of ("storage", type, key, device, size, view of older files)."""
-        kind, *rest = pid
-        if kind == "module":
-            return rest[0]
-        dtype, key, _, size, *view = rest
-        if kind != "storage" or not isinstance(dtype, str):
-            return None
-        whole = Storage(str(key), DTYPES[dtype], int(size))
-        if self._storages.setdefault(whole.key, whole) != whole:
-            raise damaged(f"it describes the storage {whole.key!r} twice")
-        return whole._replace(start=int(view[0][1])) if view and view[0] else whole
-
-
-def unpickle(file: io.BufferedIOBase, storages: dict[str, Storage]) -> Any:
+def unpickle(file: io.BytesIO, storages: dict[str, Storage]) -> Any:
     """Reads the pickle at the file's position, and adds the storages it refers to, by key.
 
     Raises:
       Unreadable: If the pickle is damaged, or refers to what weights do not need.
     """
-    start = file.tell()
+
+    def storage(pid: Any) -> Any:
+        found = _storage(pid)
+        if isinstance(found, Storage):
+            whole = found._replace(start=0)
+            if storages.setdefault(whole.key, whole) != whole:
+                raise damaged(f"it describes the storage {shown(whole.key)} twice")
+        return found
+
     with every_error_is_damage():
-        for instruction, argument, position in pickletools.genops(cast(IO[bytes], file)):
-            # Python makes room for as many values as the largest index says.
-            if instruction.name in _PUTS and (argument or 0) > (position or 0) - start:
-                raise damaged("it numbers its values wrongly")
-        size = file.tell() - start
-        file.seek(start)
-        return _Unpickler(io.BytesIO(file.read(size)), storages).load()
+        try:
+            return unpickling.read(file, _is_mentioned, storage)
+        except RefusedNameError as refused:
+            raise Unreadable(
+                f"refers to {refused}, which no weights need; refused, nothing of it was executed: "
+                "get the weights from a source that you trust, best as .safetensors"
+            ) from None
+
+
+def _is_mentioned(name: str) -> bool:
+    module, _, last = name.rpartition(".")
+    return last in _INERT_BUILTINS if module == "builtins" else name.split(".")[0] in _INERT
+
+
+def _storage(pid: Any) -> Any:
+    """Reads ("storage", type, key, device, size, view of older files), None if it is none.
+
+    Before PyTorch 1.6 there was ("module", class, file, source), too.
+    """
+    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
+        return pid[1] if isinstance(pid, tuple) and len(pid) > 1 and pid[0] == "module" else None
+    _, kind, key, _, size, *view = pid
+    module, _, name = kind.name.rpartition(".") if isinstance(kind, Named) else ("", "", "")
+    if module not in ("torch", "torch.cuda") or name not in DTYPES:
+        return None
+    start = view[0][1] if view and isinstance(view[0], tuple) and len(view[0]) > 1 else 0
+    if not isinstance(key, str) or not all(type(n) is int and n < _LARGEST for n in (size, start)):
+        raise damaged(f"it describes a storage as {shown((key, size, start))}")
+    return Storage(key, DTYPES[name], size, start)
+
+
+def _is_count(number: Any) -> bool:
+    return type(number) is int and 0 <= number < _LARGEST
+
+
+_FROM_TYPE = "torch._tensor._rebuild_from_type_v2"
+_REBUILD = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2")
+_PARAMETERS = (
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch.nn.parameter.Parameter",
+)
+
+
+def as_tensor(value: Any) -> Tensor | Unsupported | None:
+    """Returns what a call in a pickle makes, None if it is no tensor."""
+    if isinstance(value, Call) and value.name in _PARAMETERS and value.args:
+        value = value.args[0]
+    if not isinstance(value, Call):
+        return None
+    name, args = value.name, value.args
+    if name == _FROM_TYPE:
+        function, _, inner, *_ = *args, None, None, None
+        name = function.name if isinstance(function, Named) else ""
+        if name not in _REBUILD or not isinstance(inner, tuple):
+            return Unsupported("a subclass")
+        args = inner
+    if name in _REBUILD and len(args) >= 4:
+        storage, offset, shape, strides, *rest = args
+        # The third of the rest marks lazy negation and conjugation.
+        if not isinstance(storage, Storage) or (len(rest) > 2 and rest[2]):
+            return Unsupported("_rebuild_tensor_v2 of a view")
+        return Tensor(storage, offset, shape, strides)
+    return Unsupported(name) if name.startswith("torch._utils._rebuild") else None
 
 
 def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
@@ -219,19 +185,17 @@ def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:
       raw: Bytes of the storage, which the view must not leave.
     """
     storage, offset, shape, strides = tensor
-    numbers = (offset, storage.start, *shape, *strides)
-    inside = len(shape) == len(strides) <= _MOST_AXES and all(
-        type(n) is int and n >= 0 for n in numbers
-    )
-    if inside:
+    tuples = isinstance(shape, tuple) and isinstance(strides, tuple)
+    inside = tuples and len(shape) == len(strides) <= _MOST_AXES
+    if inside and (inside := all(map(_is_count, (offset, storage.start, *shape, *strides)))):
         first = storage.start + offset
         last = first + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
         size = math.prod(shape)
         inside = size == 0 or (last < storage.size and size <= storage.size)
     if not inside:
         raise damaged(
-            f"{name!r} is said to have the shape {shape} and strides {strides} from {offset} in a "
-            f"storage of {storage.size} values"
+            f"{shown(name)} is said to have the shape {shown(shape)} and strides {shown(strides)} "
+            f"from {shown(offset)} in a storage of {storage.size} values"
         )
     values = np.frombuffer(raw, storage.dtype)
     if size == 0:

@@ -12,6 +12,10 @@ from flax import traverse_util
 from peclr_jax.errors import UserError
 from peclr_jax.models import torch_file, torch_layouts
 from peclr_jax.models.torch_layouts import DESCRIPTIONS, Network, Slot
+from peclr_jax.unpickling import shown
+
+# Comparing longer ones takes long.
+_LONGEST_NAME = 80
 
 
 class TorchWeights(NamedTuple):
@@ -112,11 +116,11 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def _check_names(names: Iterable[str], slots: Mapping[str, Slot], network: Network) -> None:
     """Raises a `UserError` for a tensor that the network does not have, or that is missing."""
     if unknown := [name for name in names if name not in slots]:
-        near = difflib.get_close_matches(unknown[0], slots, n=5, cutoff=0.0)
+        near = difflib.get_close_matches(unknown[0][:_LONGEST_NAME], slots, n=5, cutoff=0.0)
         others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         raise UserError(
-            f"{unknown[0]!r} is not a tensor of {network}{others}; the nearest of its names are "
-            + ", ".join(map(repr, near))
+            f"{shown(unknown[0])} is not a tensor of {network}{others}; the nearest of its names "
+            "are " + ", ".join(map(repr, near))
         )
     if network.architecture is None:
         raise UserError(

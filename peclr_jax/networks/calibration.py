@@ -1,7 +1,7 @@
 """From the spread and the peak of heatmaps to the error to expect, in pixels."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +9,10 @@ from jaxtyping import Array, Bool, Float
 
 from peclr_jax.errors import UserError
 from peclr_jax.models.heads import Localisation
-from peclr_jax.specs import NonNegativeInt, Spec
+from peclr_jax.specs import Between, NonNegativeInt, Spec
 
+# Larger ones expect no error at all, or one beyond any image.
+Coefficient = Annotated[float, Between(-50, 50)]
 _ROUNDS = 50
 _FEWEST_JOINTS = 100
 # Errors of less than this, in halves of the view's side, are as good as none.
@@ -29,9 +31,9 @@ class Calibration(Spec):
       joints: Held-out joints that it was fitted on; 0 for none.
     """
 
-    intercept: float = 0.0
-    spread: float = 1.0
-    peak: float = 0.0
+    intercept: Coefficient = 0.0
+    spread: Coefficient = 1.0
+    peak: Coefficient = 0.0
     joints: NonNegativeInt = 0
 
     def __call__(self, localisation: Localisation) -> Float[Array, "batch 21"]:

@@ -40,6 +40,9 @@ _MODELS: dict[str, type[ProjectorSpec] | type[PoseNetworkSpec]] = {
 # Fields of the model that the first runs did not write; every other one must be there.
 _ADDED_LATER = ("pointwise", "channels", "finest")
 _LONGEST_SHOWN = 40
+# Of images that are cut out or rendered as a stranger's checkpoint says: what memory and time are
+# given to it.
+_LARGEST_IMAGE, _MOST_IMAGES, _MOST_PIXELS = 1024, 2**17, 2**24
 _PLACES = ("data_dir", "manual_dir")
 
 
@@ -147,6 +150,7 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
     required = [f.name for f in dataclasses.fields(cls) if f.name not in _ADDED_LATER]
     model = _read(cls, config, "model", *required)
     data = _read(DataSpec, {"data": _readable(_section(config, "data"))}, "data")
+    _check_images(data)
     size = _read_field(ViewSpec, config, "views", "size")
     if size < model.smallest_view:
         raise UserError(
@@ -165,6 +169,19 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
         calibration=_read_calibration(results) if posed else None,
         looking=LookingRule(data.hand_margin, turns_deg=_turns(model)),
     )
+
+
+def _check_images(data: DataSpec) -> None:
+    """Refuses sizes and counts that are fit for a training, but not for what others look at."""
+    rendered = data.rendered
+    for name, value, most in (
+        ("source_size", data.source_size, _LARGEST_IMAGE),
+        ("rendered.size", rendered.size, _LARGEST_IMAGE),
+        ("rendered.held_out", rendered.held_out, _MOST_IMAGES),
+        ("rendered.chunk * rendered.size^2", rendered.chunk * rendered.size**2, _MOST_PIXELS),
+    ):
+        if value > most:
+            raise UserError(f"data.{name} is {value}, more than the {most} of any checkpoint")
 
 
 def _readable(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from peclr_jax.geometry import affine, crop
 from peclr_jax.geometry.affine import Similarity
@@ -14,17 +14,32 @@ from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import fill, intrinsics_of
 
 SIDE = 128
-"""Side in pixels of the view that errors and translations are told in."""
+"""Side in pixels of the view that errors and translations are told in.
+
+Sec. 11 gives translations in pixels, but not of which side. The other ranges of the supplement
+(Sec. 8) are those of images of 128 px, so 25 px are taken for a fifth of the side at any size.
+"""
 # In px of SIDE: what no transformation at all may come to in float32.
 _ROUNDING = 1e-2
 
 
 class Equivariance(NamedTuple):
-    """The errors of one network, px of `SIDE`; rows of `translation` are vertical ones."""
+    """The errors of one network, px of `SIDE`; the last axis of `translation` is horizontal."""
 
-    images: int
-    rotation: Float[np.ndarray, " angles"]
-    translation: Float[np.ndarray, "shifts shifts"]
+    rotation: Float[np.ndarray, "images angles"]
+    translation: Float[np.ndarray, "images shifts shifts"]
+
+
+class Improvement(NamedTuple):
+    """What Eq. 12 comes to at each transformation.
+
+    Attributes:
+      percent: By how much errors are smaller, mean over the images; NaN where no image counts.
+      left_out: How many images do not count, because the baseline does not err there.
+    """
+
+    percent: Float[np.ndarray, "*shape"]
+    left_out: Int[np.ndarray, "*shape"]
 
 
 def measure_equivariance(
@@ -34,9 +49,9 @@ def measure_equivariance(
     translations_px: Float[np.ndarray, " shifts"],
     rows: int,
 ) -> Equivariance:
-    """Measures E(t) of rotations about the view's centre and, apart from them, of translations.
+    """Measures E(t, x) of rotations about the view's centre and, apart from them, of translations.
 
-    E(t) is defined in peclr_jax/tasks/equivariance.py.
+    E(t, x) is defined in peclr_jax/tasks/equivariance.py.
 
     Args:
       estimator: The network.
@@ -46,7 +61,7 @@ def measure_equivariance(
       rows: Batch size that the network is compiled for.
     """
     transforms = _transforms(angles_deg, translations_px)
-    totals, images = np.zeros(len(transforms.rotation)), 0
+    parts = []
     for batch in batches:
         count, side = batch["image"].shape[:2]
         matrix = crop.source_to_canonical(side, estimator.view_size, estimator.source_margin)
@@ -59,14 +74,15 @@ def measure_equivariance(
         moves = affine.to_matrix(transforms, estimator.view_size)
         matrices = affine.compose_matrices(canonical[:1], moves)
         to_view = SIDE * estimator.source_margin / side
+        errors = np.empty((count, len(matrices)), np.float32)
         for number, matrix in enumerate(matrices):
             estimate = estimator(shown, jnp.tile(matrix, (rows, 1, 1)), intrinsics)
             distance = np.linalg.norm(np.asarray(estimate.pose)[:count, :, :2] - unmoved, axis=-1)
-            totals[number] += to_view * distance.mean(-1, dtype=np.float64).sum()
-        images += count
-    means, shifts = totals / images, len(translations_px)
-    rotation, translation = np.split(means, [len(angles_deg)])
-    return Equivariance(images, rotation, translation.reshape(shifts, shifts))
+            errors[:, number] = to_view * distance.mean(-1, dtype=np.float64)
+        parts.append(errors)
+    turns, shifts = len(angles_deg), len(translations_px)
+    rotation, translation = np.split(np.concatenate(parts), [turns], axis=1)
+    return Equivariance(rotation, translation.reshape(-1, shifts, shifts))
 
 
 def _transforms(
@@ -83,16 +99,23 @@ def _transforms(
     )
 
 
-def mean_moved(errors: Float[np.ndarray, "..."]) -> float:
-    """Returns the mean over all transformations but none, whose error is 0 by definition."""
-    return float(errors.sum() / max(errors.size - 1, 1))
+def mean_moved(values: Float[np.ndarray, "..."], moved: Bool[np.ndarray, "..."]) -> float:
+    """Returns the mean over the transformations that move anything; NaN if there is none."""
+    known = values[moved & ~np.isnan(values)]
+    return float(known.mean()) if known.size else float("nan")
 
 
 def improvement(
-    errors: Float[np.ndarray, "*shape"], baseline: Float[np.ndarray, "*shape"]
-) -> Float[np.ndarray, "*shape"]:
-    """Returns by how much per cent errors are smaller; NaN where the baseline has none."""
-    measurable = baseline > _ROUNDING
-    return np.where(
-        measurable, 100 * (baseline - errors) / np.where(measurable, baseline, 1.0), np.nan
-    )
+    errors: Float[np.ndarray, "images *shape"], baseline: Float[np.ndarray, "images *shape"]
+) -> Improvement:
+    """Returns the mean over the images of (baseline - error) / baseline (Eq. 12), in per cent.
+
+    Args:
+      errors: Of each image at each transformation, px of `SIDE`.
+      baseline: The same of another network.
+    """
+    counts = baseline > _ROUNDING
+    ratios = 100 * (1 - errors / np.where(counts, baseline, 1.0).astype(np.float64))
+    number = counts.sum(0)
+    mean = ratios.sum(0, where=counts) / np.maximum(number, 1)
+    return Improvement(np.where(number > 0, mean, np.nan), len(counts) - number)

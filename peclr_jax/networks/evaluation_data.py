@@ -73,13 +73,12 @@ def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
         names = ["rendered hands"] if same else []
     else:
         places = [_places(trained), _places(data)]
-        names = input_pipeline.overlapping(data, trained.split, split_name)
+        own = trained.source != RENDERED
+        splits = dict(zip(trained.record_names, trained.splits, strict=True)) if own else {}
         names = [
             name
-            for name in names
-            if trained.source != RENDERED
-            and name in places[0]
-            and len({places[0][name], places[1][name]} - {""}) < 2
+            for name in input_pipeline.overlapping(data, splits, split_name)
+            if len({places[0][name], places[1][name]} - {""}) < 2
         ]
     if not names:
         return ""

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Array, Bool, Float
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
@@ -24,6 +24,7 @@ PREDICTORS = {
 "prediction" is the network; "mean_pose" the mean 2.5D pose of its training labels, in the view of
 the first look and lifted at the wrist's true depth; "mean_hand" their mean hand in space.
 """
+_PROCRUSTES = ("pa", "pa_proper")
 
 
 class HandErrors(NamedTuple):
@@ -33,7 +34,8 @@ class HandErrors(NamedTuple):
       errors: (predictor, kind) to errors of every joint, metres or pixels of the original image.
       valid: (predictor, kind) to which of them count.
       to_view: Pixels of the view over pixels of the original image.
-      joints: The prediction in camera space, metres.
+      joints: The prediction in camera space, metres; relative to the wrist without intrinsics, and
+        in bone lengths without the bone's.
     """
 
     errors: dict[tuple[str, str], Float[np.ndarray, "batch 21"]]
@@ -46,6 +48,10 @@ def measure_errors(
     estimator: Estimator, batch: Batch, inference: Inference, bone_length: str
 ) -> HandErrors:
     """Measures a batch in every way in which its labels allow it.
+
+    Errors after a Procrustes alignment ask for 3D labels alone: size and place do not matter then.
+    Without intrinsics joints are lifted by weak perspective, under the supposed field of view at
+    the depth that the network estimates; so is the mean pose where the true depth is unknown.
 
     Args:
       estimator: The network.
@@ -66,20 +72,33 @@ def measure_errors(
         bone_known = np.ones_like(sized)
     # The mean pose is lifted at the wrist's true depth: joints that are averaged over all
     # directions nearly coincide, so that its reference bone has its length far behind any hand.
-    depth_known = sized & batch["keypoints_3d_valid"][:, WRIST]
-    depth = np.where(depth_known, batch["keypoints_3d"][:, WRIST, 2] / true_bone, 1.0)
-    true_depth = jnp.asarray(depth, jnp.float32)
+    pictured, labelled = batch["intrinsics_valid"], batch["keypoints_3d_valid"]
+    depth_known = sized & pictured & labelled[:, WRIST]
+    estimated = np.asarray(inference.estimate.root_depth)
+    true_depth = np.where(depth_known, batch["keypoints_3d"][:, WRIST, 2] / true_bone, estimated)
     mean_pose = estimator.mean_estimate(inference.first_matrix)
-    joints = np.asarray(inference.estimate.lift(intrinsics, bone))
-    mean_joints = np.asarray(camera.from_25d(mean_pose, intrinsics, bone, z_root=true_depth))
-    mean_hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
-    labelled, seen = batch["keypoints_3d_valid"], batch["keypoints_2d_valid"]
-    lifted = labelled & (batch["intrinsics_valid"] & bone_known)[:, None]
+
+    def lift(pose: Array, depth: np.ndarray) -> np.ndarray:
+        z_root = jnp.asarray(depth, jnp.float32)
+        through = camera.from_25d(pose, intrinsics, bone, z_root=z_root)
+        weakly = camera.from_25d_weakly(pose, z_root / intrinsics[:, 0, 0], bone)
+        return np.where(pictured[:, None, None], through, weakly)
+
+    joints = lift(inference.estimate.pose, estimated)
+    hand = np.asarray(statistics.mean_hand or np.zeros((21, 3)), np.float32)
     in_space = {
-        "prediction": (joints, lifted),
-        "mean_pose": (mean_joints, lifted & depth_known[:, None] & knows_pose),
-        "mean_hand": (np.broadcast_to(mean_hand, joints.shape), labelled & knows_hand),
+        "prediction": joints,
+        "mean_pose": lift(mean_pose, true_depth),
+        "mean_hand": np.broadcast_to(hand, joints.shape),
     }
+    shaped = {
+        "prediction": labelled,
+        "mean_pose": labelled & knows_pose,
+        "mean_hand": labelled & knows_hand,
+    }
+    placed = {"prediction": labelled & (pictured & bone_known)[:, None]}
+    placed["mean_pose"] = placed["prediction"] & depth_known[:, None] & knows_pose
+    seen = batch["keypoints_2d_valid"]
     in_image = {
         "prediction": (np.asarray(inference.estimate.pose)[..., :2], seen),
         "mean_pose": (np.asarray(mean_pose)[..., :2], seen & knows_pose),
@@ -94,8 +113,8 @@ def measure_errors(
                 points, known = in_image[predictor]
                 predicted, target = to_image * points, to_image * batch["keypoints_2d"]
             else:
-                predicted, known = in_space[predictor]
-                target = batch["keypoints_3d"]
+                predicted, target = in_space[predictor], batch["keypoints_3d"]
+                known = (shaped if kind in _PROCRUSTES else placed)[predictor]
             measured, valid[predictor, kind] = scores.errors_of(predicted, target, known, kind=kind)
             errors[predictor, kind] = measured.astype(np.float32)
     zoom = affine.zoom(np.asarray(inference.matrix))

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import itertools
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +18,12 @@ from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
 from peclr_jax.objectives.pose import target_in_view
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, Spec
+from peclr_jax.specs import Between, NonNegativeInt, Spec
 from peclr_jax.views.spec import ViewSpec
 
-Joints = tuple[tuple[float, float, float], ...]
+# No hand is larger, in metres or in halves of the view's side.
+Coordinate = Annotated[float, Between(-100, 100)]
+Joints = tuple[tuple[Coordinate, Coordinate, Coordinate], ...]
 
 MAX_HANDS = 4096
 _PROCRUSTES_ROUNDS = 4
@@ -39,7 +41,7 @@ class LabelStatistics(Spec):
     """
 
     hands: NonNegativeInt = 0
-    bone_length: NonNegativeFloat | None = None
+    bone_length: Annotated[float, Between(1e-4, 1)] | None = None
     mean_pose: Joints | None = None
     mean_hand: Joints | None = None
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from peclr_jax import places, trees, weights
+from peclr_jax import places, weights
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models import resnet, torch_file, torch_weights
@@ -79,17 +79,13 @@ def open_network(
     if in_float32:
         model = dataclasses.replace(description.model, dtype="float32", remat="none")
         description = dataclasses.replace(description, model=model)
-    network = Network(description, description.build(), *read_variables(checkpoint, description))
-    _check_variables(network, f"the checkpoint {checkpoint}")
-    return network
+    return Network(description, description.build(), *read_variables(checkpoint, description))
 
 
 def read_variables(
     checkpoint: str | PathLike[str], description: NetworkDescription
 ) -> tuple[dict[str, Any], str]:
-    """Reads the variables of a network of ours as NumPy arrays.
-
-    Those of a file are compared with the network before they are read; a run's are as they are.
+    """Reads the variables of a network of ours as NumPy arrays, compared with it beforehand.
 
     Args:
       checkpoint: As of `open_network`.
@@ -98,10 +94,10 @@ def read_variables(
     Returns:
       (variables, the file or folder that they are from).
     """
+    wanted = _shapes(description.build(), description.view_size, description.task)
     if file := weights.find(checkpoint):
-        wanted = _shapes(description.build(), description.view_size, description.task)
         return weights_file.read(file, wanted), str(file)
-    return restoring.restore_params(checkpoint), str(restoring.find(checkpoint))
+    return restoring.restore_params(checkpoint, wanted), str(restoring.find(checkpoint))
 
 
 def _open_torch(path: str) -> Network:
@@ -143,16 +139,6 @@ def _describe_release(weights: TorchWeights) -> NetworkDescription:
         # The official test code bounds nothing.
         looking=LookingRule(_RELEASED_HAND_MARGIN, 0.33, closest=0.0, widest=math.inf),
     )
-
-
-def _check_variables(network: Network, source: str) -> None:
-    wanted = _shapes(network.module, network.view_size, network.description.task)
-    if difference := trees.first_difference(network.variables, wanted):
-        raise UserError(
-            f"{source} holds {difference.name} as {difference.found}, but the network that its "
-            f"config describes has {difference.wanted}: it is damaged, or put together from "
-            "several; get it again from where it was made"
-        )
 
 
 def _shapes(module: nn.Module, side: int, task: str) -> Any:

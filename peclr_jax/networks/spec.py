@@ -64,7 +64,8 @@ class QuestionSpec(Spec):
     Attributes:
       checkpoint: A fine-tuning run's folder, or one of its steps; a file of configs/release.py; or
         "released", the network in the package.
-      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, else "evaluation".
+      split: "" for "held_out" of rendered hands (those of "test" are others), "test" of
+        synthetic_hands, else "evaluation".
       batch_size: Images at a time; nothing but speed and memory depends on it.
     """
 
@@ -82,8 +83,10 @@ class EvaluateSpec(QuestionSpec):
     """Evaluation on a labelled split.
 
     Attributes:
-      crop: What the network is shown: "box", the labelled hand's surroundings, as in training;
-        "two_pass", the image's middle and then its own estimate's surroundings, as `predict` does.
+      crop: What the network is shown: "two_pass", the image's middle and then its own estimate's
+        surroundings, without any label: as `submission` for FreiHAND's leaderboard, the official
+        test code (the paper's Table 2) and `predict` do; "box", the labelled hand's surroundings,
+        as in training.
       bone_length: What makes the 3D metric: "given" by the labels, or the training set's "mean".
       resamples, seed: Of the bootstrap; 0 resamples for no intervals.
       pictures: Hands in best.png and in worst.png.
@@ -103,14 +106,15 @@ class EquivarianceSpec(QuestionSpec):
 
     Attributes:
       baseline: Another network to compare with; "" for none.
-      images: The first of the split; 0 for all (each passes the network 138 times).
+      images: The first of the split; 0 for all, as Sec. 11 (each passes the network 138 times).
       rotation_deg, rotation_step_deg: Largest rotation, either way, and the step (Fig. 9).
-      translation_px, translation_step_px: Likewise, in pixels of a view of 128 (Fig. 10).
+      translation_px, translation_step_px: Likewise, along either axis, in pixels of a view of 128,
+        whatever the network's own (Fig. 10).
     """
 
     task: Literal["equivariance"] = "equivariance"
     baseline: Place = ""
-    images: NonNegativeInt = 256
+    images: NonNegativeInt = 0
     rotation_deg: Annotated[float, Between(0, 360)] = 80.0
     rotation_step_deg: PositiveFloat = 10.0
     translation_px: Annotated[float, Between(0, 128)] = 25.0

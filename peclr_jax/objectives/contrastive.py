@@ -17,10 +17,10 @@ from peclr_jax.objectives import blockwise
 Points = Float[Array, "views points 2"]
 Projections = Float[Array, "views dim"]
 # What takes the place of the image's side, along x and along y.
-Range = Callable[[Points], Float[Array, "views 1 2"]]
+Range = Callable[[Points], Float[Array, "#views 1 2"]]
 
 
-def _unit(x: Projections) -> Projections:
+def unit(x: Projections) -> Projections:
     """Scales every row to length 1; a row of zeros stays zero and has a finite gradient."""
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
 
@@ -28,7 +28,7 @@ def _unit(x: Projections) -> Projections:
 def nt_xent(
     z: Projections, temperature: float | Float[Array, ""], *, chunk: int | None = None
 ) -> Float[Array, ""]:
-    """Normalised temperature-scaled cross-entropy (Eqs. 1 and 2; Chen et al. 2020, Eq. 1).
+    """Normalised temperature-scaled cross-entropy (Eq. 1; Chen et al. 2020, Eq. 1).
 
     The mean over all 2N views of -log softmax at the other view, the view itself left out.
 
@@ -49,7 +49,7 @@ def nt_xent(
     if chunk is not None and chunk < 1:
         raise UserError(f"chunk must be a positive number of views or None, got {chunk}")
     # A product of two rows is their logit.
-    u = _unit(z.astype(jnp.float32)) / jnp.sqrt(jnp.float32(temperature))
+    u = unit(z.astype(jnp.float32)) / jnp.sqrt(jnp.float32(temperature))
     if chunk is not None and chunk < views:
         return blockwise.cross_entropy(u, chunk)
     # The logit of each view's pair, and those of all views but itself and its pair.
@@ -61,11 +61,6 @@ def nt_xent(
 def latent_range(points: Points) -> Float[Array, "views 1 2"]:
     """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
     return jax.lax.stop_gradient(attached_range(points))
-
-
-def unit_range(points: Points) -> Float[Array, "views 1 2"]:
-    """Returns L_z = 1: the image's translation is undone as it is (the "direct" arm of Fig. 7)."""
-    return jnp.ones_like(points[:, :1])
 
 
 def attached_range(points: Points) -> Float[Array, "views 1 2"]:
@@ -85,7 +80,8 @@ def undo_transform(
     Args:
       points: Latent points (x, y).
       transform: Transformations of the images, source to view.
-      range_of: Returns the length, along x and y, that takes the place of the image's side.
+      range_of: Returns the length, along x and y and in the points' unit, that takes the place of
+        the image's side.
     """
     points = points - transform.translation[:, None] * range_of(points)
     center = jax.lax.stop_gradient(jnp.mean(points, axis=1, keepdims=True))
@@ -108,8 +104,25 @@ def equivariant_projections(
       range_of: As for `undo_transform`.
     """
     views = points.shape[0]
-    points = _unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
+    points = unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
     return undo_transform(points, transform, range_of=range_of).reshape(views, -1)
+
+
+def direct_projections(points: Points, transform: Similarity, side: int = 128) -> Projections:
+    """Returns the projections of Fig. 7's direct arm, which undoes translations in pixels.
+
+    Images are translated in pixels, and the latent points back "by the same quantity" (Sec. 7): by
+    15 of their units for 15 px. The points are those that the network gives, not scaled to unit
+    length first, so that it may learn to draw them in pixels. Rotations are undone as by PeCLR.
+
+    Args:
+      points: Latent points (x, y), one unit for a pixel of the view.
+      transform: Transformations of the images, source to view; the translation in sides.
+      side: Of the views, pixels.
+    """
+    points = points.astype(jnp.float32)
+    undone = undo_transform(points, transform, range_of=lambda _: jnp.full((1, 1, 2), float(side)))
+    return undone.reshape(points.shape[0], -1)
 
 
 def centered_projections(points: Points, transform: Similarity) -> Projections:

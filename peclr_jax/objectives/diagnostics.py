@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.objectives.contrastive import latent_range, undo_transform
+from peclr_jax.objectives.contrastive import latent_range, undo_transform, unit
 
 
 def retrieval_top1(
@@ -16,8 +16,8 @@ def retrieval_top1(
     Queries and keys are the points of two views of the same images, in the same order and with
     transformations undone. Chance is one over the number of images.
     """
-    queries = _unit(queries).reshape(len(queries), -1)
-    similarity = queries @ _unit(keys).reshape(len(keys), -1).T
+    queries, keys = (unit(points.reshape(len(points), -1)) for points in (queries, keys))
+    similarity = queries @ keys.T
     return jnp.mean(jnp.argmax(similarity, axis=1) == jnp.arange(len(queries)))
 
 
@@ -31,7 +31,7 @@ def equivariance_error(
     The transformation is undone on the points of the transformed image (Eq. 4). The result is their
     mean distance to the points of the image itself, as a fraction of the range that those span
     along x and y. Both are scaled to unit length, as in the objective: the image's scale is not
-    undone.
+    undone. Along an axis where the points of an image span nothing, the error is a whole range.
 
     Args:
       untransformed: Points of the images.
@@ -40,8 +40,10 @@ def equivariance_error(
     """
     reference = _unit(untransformed)
     undone = _unit(undo_transform(_unit(transformed), transform))
-    distance = jnp.linalg.norm((undone - reference) / latent_range(reference), axis=-1)
-    return jnp.mean(distance)
+    spanned = latent_range(reference)
+    is_spanned = spanned > 0
+    error = (undone - reference) / jnp.where(is_spanned, spanned, 1.0)
+    return jnp.mean(jnp.linalg.norm(jnp.where(is_spanned, error, 1.0), axis=-1))
 
 
 def alignment_and_uniformity(
@@ -52,7 +54,8 @@ def alignment_and_uniformity(
     loss = log(2N - 1) + uniformity - alignment, the two terms of Wang and Isola (ICML 2020):
     alignment is the mean cosine similarity of the two views of an image over the temperature,
     uniformity the mean over all views of the log of the mean of exp(cosine similarity over
-    temperature) to all other views. Gradients stop here.
+    temperature) to all other views. A view of zeros has the cosine 0 to all, as in `nt_xent`.
+    Gradients stop here.
 
     Args:
       z: Projections, as for `contrastive.nt_xent`.
@@ -60,13 +63,11 @@ def alignment_and_uniformity(
       temperature: As for `contrastive.nt_xent`.
     """
     z, loss = jax.lax.stop_gradient((z.astype(jnp.float32), loss))
-    first, second = jnp.split(z, 2)
-    lengths = jnp.linalg.norm(first, axis=-1) * jnp.linalg.norm(second, axis=-1)
-    similarity = jnp.sum(first * second, axis=-1) / jnp.maximum(lengths, 1e-12)
-    alignment = jnp.mean(similarity) / temperature
+    first, second = jnp.split(unit(z), 2)
+    alignment = jnp.mean(jnp.sum(first * second, axis=-1)) / temperature
     others = jnp.log(jnp.float32(len(z) - 1))
     return {"alignment": alignment, "uniformity": loss + alignment - others}
 
 
 def _unit(points: Float[Array, "images points 2"]) -> Float[Array, "images points 2"]:
-    return points / jnp.linalg.norm(points, axis=(1, 2), keepdims=True)
+    return unit(points.reshape(len(points), -1)).reshape(points.shape)

@@ -11,14 +11,21 @@ from peclr_jax import specs
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.specs import NonNegativeFloat, NonNegativeInt, PositiveFloat, Spec
+from peclr_jax.specs import (
+    ELSEWHERE,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Spec,
+)
 
 _equivariant = contrastive.equivariant_projections
 # What NT-Xent compares, of the latent points and the views' transformations.
 OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
     "peclr": _equivariant,
     "simclr": contrastive.invariant_projections,
-    "direct_translation": partial(_equivariant, range_of=contrastive.unit_range),
+    "direct_translation": contrastive.direct_projections,
     "attached_range": partial(_equivariant, range_of=contrastive.attached_range),
     "centered": contrastive.centered_projections,
 }
@@ -30,11 +37,12 @@ class ContrastiveLossSpec(Spec):
 
     Attributes:
       objective: "peclr" undoes the transformations (Eq. 4); "simclr" does not (Eq. 1);
-        "direct_translation" does not scale the translation by the points' range (Fig. 7). Beyond
-        the paper: "attached_range" lets gradients through the range, "centered" takes points
-        relative to their mean.
+        "direct_translation" undoes translations by as many units of the points as pixels of the
+        view (Sec. 7, Fig. 7). Beyond the paper: "attached_range" lets gradients through the range,
+        "centered" takes points relative to their mean.
       temperature: The paper gives none; 0.5 is the official code's.
       chunk: Views compared at a time; 0 for all of them (memory grows with the batch squared).
+      view_size: Side of the views, pixels; in a config it is `views.size`.
     """
 
     objective: Literal["peclr", "simclr", "direct_translation", "attached_range", "centered"] = (
@@ -42,12 +50,14 @@ class ContrastiveLossSpec(Spec):
     )
     temperature: PositiveFloat = 0.5
     chunk: NonNegativeInt = 0
+    view_size: PositiveInt = dataclasses.field(default=128, metadata=ELSEWHERE)
 
     def __call__(
         self, points: Float[Array, "views points 2"], transform: Similarity
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns loss, alignment and uniformity; rows i and i + N are one image's two views."""
-        projections = OBJECTIVES[self.objective](points, transform)
+        options = {"side": self.view_size} if self.objective == "direct_translation" else {}
+        projections = OBJECTIVES[self.objective](points, transform, **options)
         loss = contrastive.nt_xent(projections, self.temperature, chunk=self.chunk or None)
         return loss, diagnostics.alignment_and_uniformity(projections, loss, self.temperature)
 

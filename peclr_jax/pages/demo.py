@@ -1,10 +1,10 @@
 """The demo's report: numbers and pictures of every part."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from peclr_jax.files import read_json
 from peclr_jax.pages.html import figure, paragraph, table
 from peclr_jax.pages.report import Section, prediction_cards, write_report
 
@@ -32,11 +32,10 @@ def write(demo: Demo, probes: dict[str, Any]) -> None:
     """Writes report.html from the files in the folders of the parts and the probes' scores."""
     workdir = demo.workdir
 
-    def read(name: str) -> dict[str, Any]:
-        return json.loads((workdir / name).read_text(encoding="utf-8"))
-
-    pretrained, finetuned = read("pretrain/summary.json"), read("finetune/summary.json")
-    metrics = read("evaluate/metrics.json")
+    pretrained, finetuned = (
+        read_json(workdir / name / "summary.json") for name in ("pretrain", "finetune")
+    )
+    metrics = read_json(workdir / "evaluate/metrics.json")
     sections = [
         _overview(demo, pretrained, metrics["relative"], probes),
         _pretraining(pretrained, workdir / "pretrain"),

@@ -1,7 +1,7 @@
 """Figures of images: views side by side, hands on their images; writing figures."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +27,25 @@ def view_pairs(sources: Images, first: Images, second: Images, second_on_first: 
       second: The second views.
       second_on_first: The second views moved into the frame of the first: outlines must agree.
     """
-    columns = {
-        "source": sources,
-        "view 1": first,
-        "view 2": second,
-        "view 2 on view 1": second_on_first,
-        "both": (np.asarray(first, np.float32) + np.asarray(second_on_first, np.float32)) / 2,
-    }
+    return in_columns(
+        {
+            "source": sources,
+            "view 1": first,
+            "view 2": second,
+            "view 2 on view 1": second_on_first,
+            "both": (np.asarray(first, np.float32) + np.asarray(second_on_first, np.float32)) / 2,
+        }
+    )
+
+
+def in_columns(columns: Mapping[str, Images]) -> Figure:
+    """Draws images side by side: a row for each, a column for each of what it has become.
+
+    Args:
+      columns: By their title the images, RGB in [0, 255].
+    """
     side = 1.4
-    rows = len(sources)
+    rows = len(next(iter(columns.values())))
     figure = Figure(figsize=(side * len(columns), side * rows + 0.3))
     axes = figure.subplots(rows, len(columns), squeeze=False)
     for cells, (title, images) in zip(axes.T, columns.items(), strict=True):

@@ -1,5 +1,6 @@
 """What a prediction leaves behind: one JSON file, overlays, and pages to look at."""
 
+import hashlib
 import html
 import io
 import itertools
@@ -16,12 +17,12 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import outputs
-from peclr_jax.files import write_bytes, writing
+from peclr_jax.errors import printable
+from peclr_jax.files import sync_folder, write_bytes, writing
 from peclr_jax.geometry.crop import Square
 from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
-from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Prepared, Skipped
 
 JSON = "predictions.json"
@@ -32,8 +33,8 @@ THUMBNAIL_BYTES = 40_000
 PER_PAGE = 200
 """Photos of a page, and files that are listed as skipped."""
 
-# Bytes of a name without its ending: file systems have 255 for all of it.
-_LONGEST_STEM = 200
+# Bytes of a name without its ending: file systems have 255 for all of it, encrypted ones 143.
+_LONGEST_STEM = 100
 
 
 class Prediction(NamedTuple):
@@ -84,11 +85,11 @@ class Gallery:
         scale = np.array(picture.size) / (photo.width, photo.height)
         for prediction in predictions:
             draw_on_image(picture, (prediction.keypoints_2d + 0.5) * scale - 0.5)
-        write_bytes(self._folder / OVERLAYS / name, jpeg(picture))
+        write_bytes(self._folder / OVERLAYS / name, jpeg(picture), synced=False)
         entry = json_entry(photo, predictions) | {"overlay": f"{OVERLAYS}/{name}"}
         self._add_entry(entry)
         thumbnail = jpeg(picture, side=self._thumbnail_side, most=THUMBNAIL_BYTES)
-        write_bytes(self._folder / THUMBNAILS / name, thumbnail)
+        write_bytes(self._folder / THUMBNAILS / name, thumbnail, synced=False)
         if len(self._cards) == PER_PAGE:
             self._end_page(is_last=False)
         self._cards.append(card(entry, f"{THUMBNAILS}/{name}", photo.remarks))
@@ -107,6 +108,8 @@ class Gallery:
         self._stack.__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
+        if self._names:
+            sync_folder(self._folder)
         self._end_page(is_last=True)
         self._write_page(1, self._first, is_last=self._page == 1)
         for number in itertools.count(self._page + 1):  # of an earlier, larger prediction
@@ -140,9 +143,15 @@ class Gallery:
                     add(paragraph(f"and {more} more, which {JSON} lists", note=True))
 
     def _unused_name(self, stem: str) -> str:
-        """Tells apart images of the same name in different folders or formats."""
-        if len(encoded := os.fsencode(stem)) > _LONGEST_STEM:
-            stem = encoded[:_LONGEST_STEM].decode(errors="ignore")
+        """Tells apart images of the same name in different folders or formats.
+
+        Of a long name, or one that steers terminals, a digest is what tells it from others.
+        """
+        plain, encoded = printable(stem), os.fsencode(stem)
+        if len(encoded) > _LONGEST_STEM or plain != stem:
+            digest = hashlib.sha256(encoded).hexdigest()[:12]
+            stem = plain.encode()[:_LONGEST_STEM].decode(errors="ignore").replace("?", "_")
+            stem = f"{stem}-{digest}"
         candidates = itertools.chain([stem], (f"{stem}-{n}" for n in itertools.count(2)))
         # Some file systems take A for a.
         name = next(name for name in candidates if name.casefold() not in self._names)
@@ -200,7 +209,7 @@ def card(entry: Mapping[str, Any], picture: bytes | str, remarks: Sequence[str] 
       picture: PNG or JPEG, to be a part of the page; or the path of a file beside it.
       remarks: What of it was ignored.
     """
-    name = printable(Path(entry["file"]))
+    name = printable(entry["file"])
     hands = []
     for hand in entry["hands"]:
         label = f"{hand['handedness']} hand"

@@ -8,7 +8,7 @@ from rich.table import Table
 from peclr_jax.hands import scores
 from peclr_jax.hands.averages import COMPARE, Average, average_in
 from peclr_jax.hands.skeleton import NUM_JOINTS
-from peclr_jax.pages.terminal import table
+from peclr_jax.terminal import table
 
 ROWS = {
     "3d": ("3D EPE, cm", 100.0),
@@ -18,6 +18,7 @@ ROWS = {
     "pa_proper": ("PA, proper, cm", 100.0),
     "2d": ("2D EPE, image px", 1.0),
     "2d_view": ("2D EPE, view px", 1.0),
+    "2d_224": ("2D EPE, px of 224", 1.0),
 }
 """Kind of error -> its name, and the factor to the unit that people read."""
 _OTHER_JOINTS = "*"

@@ -26,10 +26,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from peclr_jax import stopping
-from peclr_jax.errors import MachineError, UserError
+from peclr_jax.errors import MachineError, UserError, printable
 from peclr_jax.pages.skeleton import widget_script
 from peclr_jax.photos.boxes import HANDEDNESS
-from peclr_jax.photos.kinds import printable
 
 Predict = Callable[[bytes, str, str], dict[str, Any]]
 """Bytes of a photo, its name and the side of its hands -> a document to be sent as JSON."""
@@ -229,7 +228,7 @@ def _too_large(headers: dict[str, str] | None = None) -> HTTPException:
 
 def _plain_name(name: str) -> str:
     last = PurePosixPath(name.replace("\\", "/")).name
-    return printable(PurePosixPath(last or "photo"))[:_LONGEST_NAME]
+    return printable(last or "photo")[:_LONGEST_NAME]
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -26,20 +26,23 @@ they weigh so much in training. "source" says whose they are, such as "human" or
 """
 
 import itertools
-import json
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from peclr_jax.errors import MachineError, MissingFileError, UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.hands.skeleton import NUM_JOINTS
+from peclr_jax.reading import json_parts
 
 Box = tuple[float, float, float, float]
 Keypoints = tuple[tuple[float, float] | None, ...]
 Keypoints3D = tuple[tuple[float, float, float] | None, ...]
 HANDEDNESS = ("right", "left")
+MOST_HANDS = 1000
+"""In one photo."""
+LONGEST_NAME = 4096
+"""Letters of a photo's path."""
 _FARTHEST = 1e9  # px
 # The longest hands have some 25 cm; what is larger is in another unit.
 _LONGEST_HAND = 0.5  # m
@@ -80,34 +83,30 @@ class Request(NamedTuple):
 
 
 def read_boxes(path: Path, handedness: str) -> dict[str, Request]:
-    """Returns the requests in a boxes file, by its keys."""
-    if not os.path.isfile(path):
-        raise MissingFileError(f"--config.boxes={path} is not there: check the path")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise MachineError(f"--config.boxes={path} cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not JSON: {error}") from None
-    return from_content(content, path, handedness)
-
-
-def from_content(content: Any, path: Path, handedness: str) -> dict[str, Request]:
-    """Returns the requests in what a boxes file holds, by its keys.
+    """Returns the requests in a boxes file, by its keys.
 
     Args:
-      content: Of the file.
-      path: The file, for messages.
+      path: The file.
       handedness: Of hands of which it says nothing.
     """
-    if not isinstance(content, dict):
+    if not json_parts.begins_with(path, "{"):
         raise UserError(
             f'{path} must be an object {{"FILE NAME": [{{"box": [x0, y0, x1, y1]}}]}}, or COCO\'s '
             'with "images" and "annotations"'
         )
-    return {
-        name: as_request(entry, f"{path}, {name!r}", handedness) for name, entry in content.items()
-    }
+    found = {}
+    for name, entry in json_parts.fields(path):
+        where = f"{path}, {shown(name)}"
+        if len(name) > LONGEST_NAME:
+            raise UserError(f"{where} is longer than any path: check the file")
+        found[name] = as_request(entry, where, handedness)
+    return found
+
+
+def check_count(hands: Sequence[Any], where: str) -> None:
+    """Refuses more hands of one photo than anyone labels."""
+    if len(hands) > MOST_HANDS:
+        raise UserError(f"{where} has more than {MOST_HANDS} hands in one photo: check the file")
 
 
 def is_inside(box: Box | None, size: tuple[int, int]) -> bool:
@@ -128,10 +127,11 @@ def as_request(entry: Any, where: str, handedness: str) -> Request:
         _check_fields(entry, ("focal_px", "hands"), where)
         focal_px = entry.get("focal_px")
         if focal_px is not None and not (_is_number(focal_px) and focal_px > 0):
-            raise UserError(f'{where}: "focal_px" must be a positive number, got {focal_px!r}')
+            raise UserError(f'{where}: "focal_px" must be a positive number, got {shown(focal_px)}')
         entry = entry.get("hands")
     if not isinstance(entry, list):
         raise UserError(f'{where} must be a list of hands, or have one in "hands"')
+    check_count(entry, where)
     hands = (_hand(hand, f"{where}, hand {i + 1}", handedness) for i, hand in enumerate(entry))
     return Request(tuple(hands), None if focal_px is None else float(focal_px))
 
@@ -142,14 +142,14 @@ def _hand(entry: Any, where: str, handedness: str) -> Hand:
     _check_fields(entry, _FIELDS, where)
     side = entry.get("handedness", handedness)
     if "handedness" in entry and side not in HANDEDNESS:
-        raise UserError(f'{where}: "handedness" must be "right" or "left", got {side!r}')
+        raise UserError(f'{where}: "handedness" must be "right" or "left", got {shown(side)}')
     keypoints = _keypoints(entry, "keypoints", 2, where)
     in_space = _keypoints(entry, "keypoints_3d", 3, where)
     if in_space is not None:
         _check_metres(in_space, where)
     score, source = entry.get("score", 1.0), entry.get("source", "")
     if not (_is_number(score) and 0 < score <= 1):
-        raise UserError(f'{where}: "score" must be a number in (0, 1], got {score!r}')
+        raise UserError(f'{where}: "score" must be a number in (0, 1], got {shown(score)}')
     if not (isinstance(source, str) and len(source) <= _LONGEST_SOURCE):
         raise UserError(f'{where}: "source" must be a short text, such as "human"')
     box = _box(entry.get("box"), where)
@@ -165,16 +165,17 @@ def _box(box: Any, where: str) -> Box | None:
     if box is None:
         return None
     if not _are_numbers(box, 4):
-        raise UserError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {box!r}')
+        raise UserError(f'{where}: "box" must be four numbers [x0, y0, x1, y1], got {shown(box)}')
     x0, y0, x1, y1 = map(float, box)
     if not (x0 < x1 and y0 < y1):
         raise UserError(
-            f'{where}: "box" must have x0 < x1 and y0 < y1, got {box!r}; is it x, y, width, height?'
+            f'{where}: "box" must have x0 < x1 and y0 < y1, got {shown(box)}; is it '
+            "x, y, width, height?"
         )
     if max(x1 - x0, y1 - y0) < _SMALLEST_BOX:
         raise UserError(
-            f'{where}: "box" is {x1 - x0:.3g} x {y1 - y0:.3g} px, too small for a hand: if {box!r} '
-            f"are fractions of the image, {_TO_PIXELS}"
+            f'{where}: "box" is {x1 - x0:.3g} x {y1 - y0:.3g} px, too small for a hand: if '
+            f"{shown(box)} are fractions of the image, {_TO_PIXELS}"
         )
     return x0, y0, x1, y1
 
@@ -206,13 +207,13 @@ def _keypoints(entry: Mapping[str, Any], field: str, axes: int, where: str) -> A
     if points is None:
         return None
     if not isinstance(points, list) or len(points) != NUM_JOINTS:
-        found = len(points) if isinstance(points, list) else repr(points)
+        found = len(points) if isinstance(points, list) else shown(points)
         raise UserError(f'{where}: "{field}" must be a list of {NUM_JOINTS}, got {found}')
     for joint, point in enumerate(points):
         if not (point is None or _are_numbers(point, axes)):
             raise UserError(
                 f'{where}: joint {joint} of "{field}" must be {axes} numbers '
-                f"[{', '.join('xyz'[:axes])}] or null, got {point!r}"
+                f"[{', '.join('xyz'[:axes])}] or null, got {shown(point)}"
             )
     return tuple(point and tuple(map(float, point)) for point in points)
 
@@ -238,7 +239,7 @@ def _around(keypoints: Keypoints, where: str) -> Box:
 def _check_fields(entry: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for field in entry:
         if field not in known:
-            raise UserError(f"{where} has the field {field!r}; known are {', '.join(known)}")
+            raise UserError(f"{where} has the field {shown(field)}; known are {', '.join(known)}")
 
 
 def _are_numbers(values: Any, count: int) -> bool:

@@ -1,5 +1,6 @@
 """Films read frame by frame as upright RGB pictures, and written, with FFmpeg by way of PyAV."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -12,6 +13,7 @@ from jaxtyping import UInt8
 from peclr_jax.errors import MachineError, UserError
 from peclr_jax.files import writing_bytes
 from peclr_jax.photos import read
+from peclr_jax.reading import bounded
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 # A file may be called a film and be a list of other files, also of some on the network.
@@ -157,7 +159,8 @@ def writing_film(
 
     width, height = size
     padding = [(0, height % 2), (0, width % 2), (0, 0)]
-    with writing_bytes(path) as file, av.open(file, "w", format="mp4") as container:
+    # By its name: what FFmpeg writes itself fails with one error, not with one in each callback.
+    with writing_bytes(path.absolute()) as file, av.open(file.name, "w", format="mp4") as container:
         codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
         stream: Any = container.add_stream(codec, rate=rate)
         stream.width, stream.height = width + width % 2, height + height % 2
@@ -185,6 +188,7 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
         import av
     except ImportError:
         raise UserError("films need PyAV: pip install av") from None
+    bounded.opened(path, sys.maxsize, "give a film").close()
     try:
         container = av.open(str(path.absolute()), options=_SAFE)
     except PermissionError as error:

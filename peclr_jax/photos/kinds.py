@@ -1,7 +1,11 @@
 """What the files are that lie among photos: pictures, and what to do with all others."""
 
+import sys
 from pathlib import Path, PurePath
 from typing import NamedTuple
+
+from peclr_jax.errors import UserError, printable
+from peclr_jax.reading import bounded
 
 PICTURES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".pjpeg", ".pjp", ".mpo", ".png", ".apng"),
@@ -66,9 +70,9 @@ def kind_of(path: Path) -> Kind | None:
 def head_of(path: Path) -> bytes:
     """Returns a file's first bytes, none of one that cannot be read."""
     try:
-        with path.open("rb") as file:
+        with bounded.opened(path, sys.maxsize) as file:
             return file.read(HEAD)
-    except OSError:
+    except UserError:
         return b""
 
 
@@ -123,9 +127,3 @@ class LeftOut(NamedTuple):
         more = ", ..." if len(self.paths) > 3 else ""
         remedy = f": {self.kind.remedy}" if self.kind.remedy else ""
         return f"{self.kind.name} ({len(self.paths)}: {some}{more}){remedy}"
-
-
-def printable(path: PurePath) -> str:
-    """Returns a path as text without characters that steer a terminal or a page."""
-    text = path.as_posix().encode(errors="replace").decode()
-    return "".join(c if c.isprintable() else "?" for c in text)

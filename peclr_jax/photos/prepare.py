@@ -133,11 +133,11 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
     left_out = tuple(problem for problem in problems if problem)
     if left_out and len(left_out) == len(problems):
         raise UnreadableImageError("; ".join(left_out))
-    subjects = [
-        _subject(photo, hand, options)
-        for hand, problem in zip(request.hands, problems, strict=True)
-        if not problem
-    ]
+    subjects, kept = [], 0
+    for hand, problem in zip(request.hands, problems, strict=True):
+        if not problem:
+            subjects.append(_subject(photo, hand, options, share=kept > read.MOST_PIXELS))
+            kept += math.prod(subjects[-1].window.image.size)
     focal_px, focal_from = _focal(photo, request, options)
     preview = _preview(photo.pixels.image, options.preview_side)
     size = photo.width, photo.height
@@ -202,7 +202,8 @@ def _problem(photo: Photo, box: Box | None) -> str | None:
     return None
 
 
-def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
+def _subject(photo: Photo, hand: Hand, options: Options, *, share: bool) -> Subject:
+    """Returns a hand with its own pixels, or sharing all of the photo's with others."""
     square = options.looking.first(hand.box, photo.width, photo.height)
     closer = _CLOSER_UNKNOWN if hand.box is None else _CLOSER_BOX
     region = square._replace(side=_BESIDE * square.side)
@@ -216,7 +217,7 @@ def _subject(photo: Photo, hand: Hand, options: Options) -> Subject:
         whole = geometry.central(photo.width, photo.height, longer / min(photo.width, photo.height))
         most = math.ceil(most * longer / region.side)
         region = whole
-    return Subject(hand, squares, crop.keep(photo.pixels, region, most))
+    return Subject(hand, squares, photo.pixels if share else crop.keep(photo.pixels, region, most))
 
 
 def _focal(photo: Photo, request: Request, options: Options) -> tuple[float, str]:

@@ -14,6 +14,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.photos import kinds
 from peclr_jax.photos.crop import Window
+from peclr_jax.reading import bounded
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
 """Formats that are read besides HEIC, in Pillow's words: some of its others start programs."""
@@ -29,6 +30,7 @@ _LARGER_JPEGS = 3
 _ANGLES_DEG = 1.0, 150.0
 # Aspect of the widest sensors and screens: what is longer was stitched, or cut out.
 _WIDEST = 2.5
+_ANOTHER = "see to the file and its rights"
 _FULL_FRAME = math.hypot(36, 24)  # mm
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -91,7 +93,9 @@ def opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
       UnreadableImageError: Here or within the block, with the decoder's reason.
     """
     with _explained(), ExitStack() as stack:
-        file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+        file: Any = source
+        if isinstance(source, Path):
+            file = stack.enter_context(bounded.opened(source, bounded.PHOTO, _ANOTHER))
         head = file.read(kinds.HEAD)
         file.seek(0)
         if head.startswith(b"\xff\xd8\xff"):
@@ -124,13 +128,13 @@ def _explained() -> Iterator[None]:
         yield
     except UnreadableImageError:
         raise
+    except UserError as error:  # of a file that is none, is too large, or may not be opened
+        raise UnreadableImageError(str(error)) from error
     except Image.DecompressionBombError:
         raise _too_large(2) from None
     except Exception as error:
         # Decoders raise errors of every type on broken files, and the other images must go on.
-        is_of_system = isinstance(error, OSError) and error.errno is not None
-        remedy = "see to the file and its rights" if is_of_system else "copy it again"
-        raise UnreadableImageError(f"cannot be decoded ({error}): {remedy}") from error
+        raise UnreadableImageError(f"cannot be decoded ({error}): copy it again") from error
 
 
 def _check_size(jpeg: JpegImageFile) -> None:

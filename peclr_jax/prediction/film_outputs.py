@@ -5,16 +5,15 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from peclr_jax.errors import UserError
+from peclr_jax.console import say
+from peclr_jax.errors import UserError, printable
 from peclr_jax.hands.smoothing import OneEuro
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.pages.film import OVERLAY, film_page
 from peclr_jax.pages.gallery import PAGE
-from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Request
 from peclr_jax.photos.film import Fault, Film, Frame, read_frames
-from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Skipped
 from peclr_jax.prediction.films import Tracker, follow_hands, smooth
 from peclr_jax.prediction.formats import convert, read_formats

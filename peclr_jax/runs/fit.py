@@ -1,5 +1,6 @@
 """A training run from its first line to its last checkpoint, whatever it trains."""
 
+import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,12 +16,13 @@ from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, replicate
+from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import Source
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.pages import charts, figures
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs import memory_advice, provenance
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.resuming import SUMMARY, check_resumable
@@ -80,6 +82,8 @@ def fit(
       measure: Called every `spec.evaluation.every_steps` and after the last, for the metrics.
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
     """
+    if jax.process_count() > 1:
+        check_alike({"the weights to start from": _digest(variables)})
     with Checkpoints(
         workdir,
         specs.to_dict(spec),
@@ -177,6 +181,13 @@ def conclude(
         json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)
     console.print(table)
     say(f"{seconds / 60:.1f} minutes. {look}", console=console)
+
+
+def _digest(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(tree):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _variables(state: trainer.TrainState) -> Variables:

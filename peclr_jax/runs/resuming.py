@@ -7,8 +7,8 @@ from typing import Any
 from rich.console import Console
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
 from peclr_jax.training import restoring

@@ -5,7 +5,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
@@ -18,7 +18,7 @@ from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import PoseModelSpec, ProjectorSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec, PoseLossSpec
 from peclr_jax.places import Place
-from peclr_jax.specs import LARGEST_INT, NonNegativeInt, PositiveFloat, PositiveInt, Seed, Spec
+from peclr_jax.specs import LARGEST_INT, Between, NonNegativeInt, PositiveInt, Seed, Spec
 from peclr_jax.training import profiling
 from peclr_jax.training import spec as training
 from peclr_jax.training.optimizer import warmup_cosine
@@ -78,14 +78,15 @@ class RunSpec(Spec):
       recipe: Only a name, for the log.
       seed: Of the run: order of the images, augmentation, initialisation.
       batch_size: Images an optimizer step, over all devices.
-      num_epochs, num_steps: Length of the run; the steps, if positive, in place of the epochs.
+      num_epochs, num_steps: Length of the run; the steps, if positive, in place of the epochs. An
+        epoch is of what is trained on: with `data.label_fraction` 0.2 it has a fifth of the steps.
       profile: "10:20" writes an XProf trace of these steps beside TensorBoard's events; "": none.
     """
 
     recipe: str = "quick"
     seed: Seed = 0
     batch_size: PositiveInt = 64
-    num_epochs: PositiveFloat = 100.0
+    num_epochs: Annotated[float, Between(0, LARGEST_INT, above=True)] = 100.0
     num_steps: NonNegativeInt = 0
     data: DataSpec = DataSpec()
     views: ViewSpec = ViewSpec()
@@ -157,7 +158,7 @@ class RunSpec(Spec):
 
 @dataclasses.dataclass(frozen=True)
 class PretrainSpec(RunSpec):
-    """Contrastive pre-training (Sec. 3 and 4.2).
+    """Contrastive pre-training (Sec. 3 and 4.1).
 
     Attributes:
       micro_batches: Parts that an optimizer step is computed in, to save memory. Meant for
@@ -176,6 +177,8 @@ class PretrainSpec(RunSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        loss = dataclasses.replace(self.loss, view_size=self.views.size)
+        object.__setattr__(self, "loss", loss)
         self._check_view_size(self.model.smallest_view)
         if self.batch_size // self.micro_batches < 2:
             raise FieldError(
@@ -186,7 +189,7 @@ class PretrainSpec(RunSpec):
 
     @property
     def peak_learning_rate(self) -> float:
-        """The learning rate after the warm-up: `learning_rate * sqrt(batch_size)` (Sec. 4.2)."""
+        """The learning rate after the warm-up: `learning_rate * sqrt(batch_size)` (Sec. 8)."""
         return self.optimizer.learning_rate * math.sqrt(self.batch_size)
 
     @property
@@ -196,7 +199,7 @@ class PretrainSpec(RunSpec):
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneSpec(RunSpec):
-    """Fine-tuning to 2.5D hand poses (Sec. 4.2 and Eq. 5)."""
+    """Fine-tuning to 2.5D hand poses (Sec. 4.1 and Eq. 5)."""
 
     task: Literal["finetune"] = "finetune"
     init: InitSpec = InitSpec()

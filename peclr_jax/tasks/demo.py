@@ -1,7 +1,6 @@
 """Everything once, from nothing to a report: each part is one of the other tasks."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +9,15 @@ from typing import Annotated, Any, Literal
 import jax
 from ml_collections import ConfigDict
 from PIL import Image
-from rich.console import Console
 
-from peclr_jax import files, specs
+from peclr_jax import files, outputs, specs
+from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
-from peclr_jax.pages.terminal import say
 from peclr_jax.photos.find import find_images
 from peclr_jax.photos.kinds import NAMES
 from peclr_jax.places import Place
@@ -28,6 +26,7 @@ from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import Between, Seed, Spec, check_seeds
 from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
+from peclr_jax.terminal import Console
 
 _PROBED = ("pretrained", "random")
 
@@ -82,15 +81,18 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
         run_unless_finished(finetune.finetune, probe, workdir / f"probe_{name}_{seed}", console)
     console.rule("evaluation", align="left")
     folder = workdir / "evaluate"
-    evaluate.tell(evaluate.evaluate(spec.evaluate, folder), folder)
+    with outputs.held(folder):
+        evaluate.tell(evaluate.evaluate(spec.evaluate, folder), folder)
     console.rule("equivariance", align="left")
     folder = workdir / "equivariance"
-    equivariance.tell(equivariance.compare(spec.equivariance, folder), folder)
+    with outputs.held(folder):
+        equivariance.tell(equivariance.compare(spec.equivariance, folder), folder)
     console.rule("photos", align="left")
     if not spec.photos:
         draw_hands(spec, Path(spec.predict.images))
     folder = workdir / "predict"
-    predict.tell(predict.predict(spec.predict, folder), folder)
+    with outputs.held(folder):
+        predict.tell(predict.predict(spec.predict, folder), folder)
     rendered = spec.finetune.data.rendered
     report = demo_report.Demo(
         workdir,
@@ -102,7 +104,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     )
     demo_report.write(report, probe_scores(spec.probe_seeds, workdir))
     minutes = (time.perf_counter() - began) / 60
-    say(f"\n{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
+    say("", f"{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
 
 
 def check_photos(photos: str) -> None:
@@ -151,10 +153,7 @@ def probe_scores(probe_seeds: Sequence[int], workdir: Path) -> dict[str, Any]:
     95 % interval by Student's t (None with a single seed).
     """
     summaries = {
-        name: [
-            json.loads((workdir / f"probe_{name}_{seed}" / SUMMARY).read_text(encoding="utf-8"))
-            for seed in probe_seeds
-        ]
+        name: [files.read_json(workdir / f"probe_{name}_{seed}" / SUMMARY) for seed in probe_seeds]
         for name in _PROBED
     }
     errors = {name: [s["epe_2d_px"] for s in found] for name, found in summaries.items()}

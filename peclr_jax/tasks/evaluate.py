@@ -11,11 +11,13 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
+from peclr_jax.geometry.camera import REFERENCE_BONE
 from peclr_jax.hands import scores
+from peclr_jax.input_pipeline import Batch
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
@@ -28,7 +30,7 @@ from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.pages import charts, figures
 from peclr_jax.pages.hand_panels import hand_panels
 from peclr_jax.pages.scores import ROWS, curve_label, describe_averages, scores_table
-from peclr_jax.pages.terminal import say
+from peclr_jax.terminal import Console
 
 _CURVES = {
     "3D": ("prediction", "3d"),
@@ -38,6 +40,8 @@ _CURVES = {
     "mean hand, PA": ("mean_hand", "pa"),
 }
 _CURVES_2D = {"2D": ("prediction", "2d"), "mean pose, 2D": ("mean_pose", "2d")}
+# Side of the crops whose pixels the paper's Tables 2 and 3 are told in (Sec. 4.1).
+_PAPERS_CROP = 224
 # Sample ids of different data sets are kept apart by multiples of this.
 _DATA_SET = 2**40
 
@@ -48,7 +52,9 @@ class _Errors(NamedTuple):
     Attributes:
       errors, valid, to_view: As in `HandErrors`.
       samples: Which hands are versions of one sample.
-      boxed: Which hands have a box.
+      boxed, pictured: Which hands have a box, and which intrinsics.
+      scaled_bone: Length that labels of a hand of no known size give its reference bone, metres;
+        NaN for others.
     """
 
     errors: dict[tuple[str, str], Float[np.ndarray, "hands 21"]]
@@ -56,6 +62,13 @@ class _Errors(NamedTuple):
     to_view: Float[np.ndarray, " hands"]
     samples: Int[np.ndarray, " hands"]
     boxed: Bool[np.ndarray, " hands"]
+    pictured: Bool[np.ndarray, " hands"]
+    scaled_bone: Float[np.ndarray, " hands"]
+
+    @property
+    def unsized(self) -> Float[np.ndarray, " unsized"]:
+        """The reference bones, metres, of hands whose labels do not tell their size."""
+        return self.scaled_bone[~np.isnan(self.scaled_bone)]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -91,14 +104,17 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
         )
     data = open_data(spec.data, spec.split, network.description, spec.crop, spec.batch_size)
     measured, extremes = _measure(spec, estimator, data)
-    found = _score(spec, measured)
+    found = _score(spec, measured, estimator.view_size)
+    unsized = measured.unsized
     result = {
+        "version": scores.VERSION,
         "checkpoint": name,
         "data": data.name,
         "hands": len(measured.samples),
         "crop": spec.crop,
         "bone_length": spec.bone_length,
         "view_size": estimator.view_size,
+        "scaled_bone_m": float(unsized.mean(dtype=np.float64)) if len(unsized) else None,
         **found,
         "relative": _relative(measured, estimator.view_size),
         "trained_on": data.trained_on,
@@ -130,7 +146,8 @@ def _measure(
         inference = look_at_batch(estimator, batch, spec.crop, spec.batch_size)
         measured = hand_errors.measure_errors(estimator, batch, inference, spec.bone_length)
         samples = batch["sample_id"] + _DATA_SET * data_set[labelled]
-        parts.append(_Errors(*measured[:3], samples, batch["hand_box_valid"]))
+        known = batch["hand_box_valid"], batch["intrinsics_valid"], _scaled_bone(batch)
+        parts.append(_Errors(*measured[:3], samples, *known))
         extremes.add(batch, inference, measured)
     if not parts:
         raise UserError(
@@ -141,16 +158,24 @@ def _measure(
     return jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts), extremes
 
 
-def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:
+def _scaled_bone(batch: Batch) -> Float[np.ndarray, " batch"]:
+    ends = list(REFERENCE_BONE)
+    unsized = batch["keypoints_3d_valid"][:, ends].all(1) & ~batch["bone_length_valid"]
+    start, end = np.moveaxis(batch["keypoints_3d"][:, ends], 1, 0)
+    return np.where(unsized, np.linalg.norm(start - end, axis=-1), np.nan)
+
+
+def _score(spec: EvaluateSpec, measured: _Errors, view_size: int) -> dict[str, dict[str, Any]]:
     """Returns the scores of each predictor and kind of error, None where no label allows any."""
+    unit = {"2d_view": measured.to_view, "2d_224": measured.to_view * (_PAPERS_CROP / view_size)}
 
     def score(predictor: str, row: str) -> dict[str, Any] | None:
-        kind = row.removesuffix("_view")
+        kind = _kind(row)
         errors, valid = measured.errors[predictor, kind], measured.valid[predictor, kind]
         if not valid.any():
             return None
         return scores.score(
-            errors * measured.to_view[:, None] if row == "2d_view" else errors,
+            errors * unit[row][:, None] if row in unit else errors,
             valid,
             kind=kind,
             sample_ids=measured.samples,
@@ -159,11 +184,13 @@ def _score(spec: EvaluateSpec, measured: _Errors) -> dict[str, dict[str, Any]]:
         ).to_dict()
 
     return {
-        predictor: {
-            row: score(predictor, row) for row in ROWS if row.removesuffix("_view") in kinds
-        }
+        predictor: {row: score(predictor, row) for row in ROWS if _kind(row) in kinds}
         for predictor, kinds in PREDICTORS.items()
     }
+
+
+def _kind(row: str) -> str:
+    return "2d" if row.startswith("2d") else row
 
 
 def _relative(measured: _Errors, view_size: int) -> dict[str, float | None]:
@@ -221,6 +248,17 @@ def _notes(
             notes.append(
                 f"{missing} of {count} hands lack {lacking} and do not count for what needs them."
             )
+    in_space = measured.valid["prediction", "pa"].any(1)
+    if flat := int((in_space & ~measured.pictured).sum()):
+        notes.append(
+            f"{flat} of {count} hands have joints in space, but no intrinsics: predicted ones are "
+            "lifted by weak perspective, and compared after Procrustes alone."
+        )
+    if len(unsized := measured.unsized):
+        notes.append(
+            f"{len(unsized)} of {count} hands have joints in space of no known size: PA-EPE is in "
+            f"cm of hands with a reference bone of {100 * unsized.mean():.2f} cm."
+        )
     if spec.crop == "two_pass":
         notes.append(
             "No box was given: the network saw the middle of the image, then its own estimate's "

@@ -1,26 +1,28 @@
 """A table or a figure of the paper: its arms through the other tasks, then one page of results."""
 
 import dataclasses
-import json
+import itertools
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
-from rich.console import Console
 
-from peclr_jax import outputs, specs
+from peclr_jax import files, outputs, specs
+from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.experiments import page, results
+from peclr_jax.experiments import page, protocol, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
-from peclr_jax.pages.terminal import say
 from peclr_jax.runs.resuming import run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
+from peclr_jax.terminal import Console
 from peclr_jax.training import restoring
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
@@ -34,11 +36,15 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     """Trains and evaluates the arms that are not finished, and writes the results of all.
 
-    Writes to `workdir`: `results.json`, `results.md` and pictures, of the arms that are finished;
-    to `networks_dir`: a workdir for each training.
+    With `plan` it prints what it would do, and does nothing. Else it writes to `workdir`:
+    `results.json`, `results.md` and pictures, of the arms that are finished; to `networks_dir`: a
+    workdir for each training.
     """
-    began = time.perf_counter()
     console = Console()
+    if spec.plan:
+        protocol.show(spec, console)
+        return
+    began = time.perf_counter()
     if spec.photos is not None and not Path(spec.photos).is_dir():
         raise MissingFileError(
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
@@ -50,7 +56,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
         for training in arm.trainings:
             restoring.check_writable_name(training.workdir, "--config.networks_dir")
             training.spec.check_devices(jax.device_count(), f"--config.{training.spec.task}")
-    with outputs.owned(Path(spec.networks_dir), "--config.networks_dir"):
+    with _alone(Path(spec.networks_dir)):
         pass  # whether it can be one, before anything is trained
     open_evaluation_data(spec)
     for arm in chosen:
@@ -60,13 +66,16 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
             train = _TASKS[training.spec.task]
             run_unless_finished(train, training.spec, training.workdir, console)
         for evaluation in arm.evaluations.values():
-            if not _is_done(evaluation):
-                evaluate.evaluate(evaluation.spec, evaluation.workdir)
+            if _is_done(evaluation):
+                continue
+            with _alone(evaluation.workdir):
+                if not _is_done(evaluation):  # by another experiment meanwhile
+                    evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared), workdir)
     minutes = (time.perf_counter() - began) / 60
-    say(f"\n{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
+    say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
 
 
 def open_evaluation_data(spec: ExperimentSpec) -> None:
@@ -122,29 +131,45 @@ def measure_equivariance(
       workdir: Folder in which each measurement has one of its own.
 
     Returns:
-      By comparison and seed what `equivariance.json` holds; empty if the experiment asks for none.
+      By comparison with its evaluation ("NAME on EVALUATION"), and seed, what `equivariance.json`
+      holds; empty if the experiment asks for none.
     """
     if spec.equivariance is None:
         return {}
     networks = {(run.arm, run.seed): str(run.network) for run in finished}
-    data = plans.beside_training(spec.equivariance.data, spec.finetune.data)
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    for name, comparison in spec.comparisons.items():
-        for seed in spec.seeds:
-            network = networks.get((comparison.arm, seed))
-            baseline = networks.get((comparison.against, seed))
-            if network is None or baseline is None:
-                continue
-            wanted = dataclasses.replace(
-                spec.equivariance, checkpoint=network, baseline=baseline, data=data
-            )
-            folder = workdir / f"equivariance-{name}-{seed}-{plans.digest(wanted)}"
-            file = folder / equivariance.FILE
-            if not file.exists():
+    for (name, comparison), (where, evaluation), seed in itertools.product(
+        spec.comparisons.items(), spec.evaluations.items(), spec.seeds
+    ):
+        network = networks.get((comparison.arm, seed))
+        baseline = networks.get((comparison.against, seed))
+        if network is None or baseline is None:
+            continue
+        wanted = dataclasses.replace(
+            spec.equivariance,
+            checkpoint=network,
+            baseline=baseline,
+            data=plans.beside_training(evaluation.data, spec.finetune.data),
+            split=evaluation.split,
+        )
+        folder = workdir / f"equivariance-{name}-{where}-{seed}-{plans.digest(wanted)}"
+        file = folder / equivariance.FILE
+        if not _holds(file, equivariance.VERSION):
+            with _alone(folder):
                 equivariance.compare(wanted, folder)
-            found.setdefault(name, {})[seed] = json.loads(file.read_text(encoding="utf-8"))
+        found.setdefault(f"{name} on {where}", {})[seed] = files.read_json(file)
     return found
 
 
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """Claims a folder that experiments may share; waits for another one."""
+    return outputs.held(folder, "--config.networks_dir", "results")
+
+
 def _is_done(evaluation: Job) -> bool:
-    return (evaluation.workdir / results.METRICS_FILE).exists()
+    return _holds(evaluation.workdir / results.METRICS_FILE, scores.VERSION)
+
+
+def _holds(file: Path, version: int) -> bool:
+    """Returns whether a file is there and of the version that is written today."""
+    return file.exists() and files.read_json(file).get("version") == version

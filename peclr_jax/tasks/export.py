@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from ml_collections import ConfigDict
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.export.comparison import compare, example_views
 from peclr_jax.export.formats import FormatName, formats
 from peclr_jax.networks.opening import open_network
-from peclr_jax.pages.terminal import say
 from peclr_jax.places import Place
 from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of
@@ -59,8 +59,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
     report = export(specs.from_config(ExportSpec, config), workdir)
     say(
         f"{report.folder} gives our outputs on {report.check['batch']} views ({CHECK} says how "
-        f"exactly). To open it ({README}):\n",
-        report.opening,
+        f"exactly). To open it ({README}):",
+        "",
+        *report.opening.splitlines(),
     )
 
 

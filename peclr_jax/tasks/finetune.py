@@ -1,4 +1,4 @@
-"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.2 and Eq. 5), from config to checkpoint.
+"""Fine-tuning to 2.5D hand poses (PeCLR, Sec. 4.1 and Eq. 5), from config to checkpoint.
 
 The way of an image to the loss is that of pre-training (see tasks/pretrain.py) up to its view. Its
 labels are warped with it (`target_in_view`, objectives/pose.py).
@@ -17,26 +17,27 @@ import optax
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Int, Key
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.hands.averages import COMPARE, Average
 from peclr_jax.input_pipeline import Source, make_source
+from peclr_jax.models.normalization import cumulative
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import say, table
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.finetune_evaluation import MeanErrors, draw_labels, mean_errors
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.spec import FinetuneSpec
+from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.views.augment import augment, source_to_view
 
@@ -192,7 +193,8 @@ def _measure_batch_statistics(
 ) -> Variables:
     """Gives a random encoder that is to be frozen BatchNorm statistics of the training views.
 
-    Without any, it would hardly tell images apart: no fair comparison for a trained encoder.
+    Without any, it would hardly tell images apart: no fair comparison for a trained encoder. They
+    are the mean of the statistics of the run's first batches.
     """
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
@@ -205,9 +207,12 @@ def _measure_batch_statistics(
         _, updates = network.encoder.apply(
             encoder, view.images, train=True, mutable=["batch_stats"]
         )
-        return {**batch_stats, "encoder": updates["batch_stats"]}
+        mean = cumulative(encoder["batch_stats"], updates["batch_stats"], step)
+        return {**batch_stats, "encoder": mean}
 
-    params, batch_stats = replicate((variables["params"], variables["batch_stats"]), mesh)
+    none = jax.tree.map(np.zeros_like, variables["batch_stats"]["encoder"])
+    batch_stats = {**variables["batch_stats"], "encoder": none}
+    params, batch_stats = replicate((variables["params"], batch_stats), mesh)
     for step, batch in enumerate(itertools.islice(source.batches(0), _STATISTICS_BATCHES)):
         batch_stats = update(
             params, batch_stats, np.int32(step), batch["image"], batch.get("to_source")

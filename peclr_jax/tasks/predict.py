@@ -8,16 +8,15 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from peclr_jax import specs
-from peclr_jax.errors import UserError
+from peclr_jax.console import say
+from peclr_jax.errors import UserError, printable
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.labels.requests import requests
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery
-from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import Pictures, find_film, find_pictures
-from peclr_jax.photos.kinds import printable
 from peclr_jax.photos.prepare import Skipped, prepare_all
 from peclr_jax.photos.search import Search
 from peclr_jax.prediction.film_outputs import predict_film

@@ -1,4 +1,4 @@
-"""Contrastive pre-training (PeCLR, Sec. 3 and 4.2), from config to checkpoint.
+"""Contrastive pre-training (PeCLR, Sec. 3 and 4.1), from config to checkpoint.
 
 The way of an image to the loss: `make_source` renders or decodes it and crops it around the hand;
 `make_gradients` draws two views and their transforms (views/augment.py), maps the views to latent
@@ -13,21 +13,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
-from rich.console import Console
 from rich.table import Table
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.pages import figures
-from peclr_jax.pages.terminal import say, table
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.pretrain_evaluation import draw_views, make_evaluation
 from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.training.progress import Progress
 from peclr_jax.views.augment import two_views

@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -14,6 +12,7 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from peclr_jax import files, specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.export.own_file import write_network
 from peclr_jax.geometry import affine
@@ -29,7 +28,6 @@ from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.opening import Network, open_network
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.pages import charts, figures
-from peclr_jax.pages.terminal import say
 from peclr_jax.places import Place
 from peclr_jax.specs import Between, Spec
 from peclr_jax.versions import version_of
@@ -119,9 +117,8 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     if measured.localisation is not None:
         network, found, notes = _calibrate(network, measured, measured.localisation)
         figures.save(_chart(found["reliability"]["bins"]), workdir / CHART)
-    workdir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".release-", dir=workdir) as folder:
-        file = Path(folder) / FILE
+    with files.scratch(workdir) as folder:
+        file = folder / FILE
         errors, precision, more = _write(spec, network, data, measured, file)
         size, over = network.view_size, average_of(measured.valid)
         if not over.is_complete:
@@ -144,7 +141,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
         }
         with files.writing(workdir / NUMBERS) as out:
             json.dump(result, out, indent=2, allow_nan=False)
-        os.replace(file, workdir / FILE)
+        files.move(file, workdir / FILE)
     return result
 
 

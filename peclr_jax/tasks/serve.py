@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.errors import UserError
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages import server
 from peclr_jax.pages.gallery import json_entry
-from peclr_jax.pages.terminal import say
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.prepare import Skipped, prepare
 from peclr_jax.places import Place

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ml_collections import ConfigDict
 
 from peclr_jax import specs
+from peclr_jax.console import say
 from peclr_jax.errors import FieldError, UserError
 from peclr_jax.hands import skeleton
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
@@ -28,7 +29,6 @@ from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.looking import Inference, look_at_batch
 from peclr_jax.networks.opening import open_network
 from peclr_jax.networks.spec import EvaluationDataSpec, QuestionSpec
-from peclr_jax.pages.terminal import say
 
 Joints = Float[Array, "batch 21 3"]
 

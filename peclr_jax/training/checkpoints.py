@@ -2,8 +2,9 @@
 
 A checkpoint is a directory `workdir/checkpoints/<step>` with three items: `state`, the arrays of
 the training state; `config`, the JSON of the run's config; and `results`, the JSON of what the run
-has found out. Orbax renames it when it is complete, so that a run that is killed while saving
-leaves the last complete one. Random keys are not stored: they follow from seed and step.
+has found out. Beside them are the digests of their files. Orbax renames it when it is complete, so
+that a run that is killed while saving leaves the last complete one. Random keys are not stored:
+they follow from seed and step.
 """
 
 import shutil
@@ -18,11 +19,15 @@ from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from peclr_jax.errors import MachineError
-from peclr_jax.training import restoring
+from peclr_jax.training import digests, restoring
 from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
 
 # Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
+# Of the folder that Orbax writes a checkpoint to.
+_UNFINISHED = ".orbax-checkpoint-tmp"
+# Of removing it: a thread of Orbax's may still be adding files.
+_MOST_TRIES = 3
 
 
 class Checkpoints:
@@ -44,12 +49,16 @@ class Checkpoints:
         """
         restoring.check_writable_name(workdir)
         self._config, self._results = dict(config), dict(results or {})
-        self._save_every = save_every
+        self._save_every, self._saving = save_every, -1
+        root = restoring.absolute(workdir) / restoring.DIRECTORY
+        _check_listed(root)
         self._manager = ocp.CheckpointManager(
-            restoring.absolute(workdir) / restoring.DIRECTORY,
+            root,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policies.LatestN(keep_last),
                 cleanup_tmp_directories=True,  # those that a killed run left half written
+                # In the background, by process 0 once all have written, before the renaming.
+                async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
             ),
         )
 
@@ -72,6 +81,8 @@ class Checkpoints:
         )
         try:
             if step not in self._manager.all_steps():
+                self._manager.wait_until_finished()
+                self._saving = step
                 self._manager.save(step, args=args, force=True)
             if wait:
                 self._manager.wait_until_finished()
@@ -105,9 +116,8 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
         """
-        steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
-            directory = self._manager.directory / str(step)
+        steps = sorted(restoring.steps_in(self._manager.directory).items(), reverse=True)
+        for _, directory in steps:
             try:
                 return restoring.restore_state(directory, target)
             except (DamagedCheckpointError, FileNotFoundError) as error:
@@ -119,6 +129,10 @@ class Checkpoints:
                 f"*{_DAMAGED}: start again in another --workdir, or here once they are removed"
             )
         return None
+
+    def _seal(self) -> None:
+        for unfinished in self._manager.directory.glob(f"{self._saving}{_UNFINISHED}*"):
+            digests.write(unfinished)
 
     def _set_aside(self, directory: epath.Path) -> None:
         multihost_utils.sync_global_devices(f"damaged {directory.name}")
@@ -139,8 +153,23 @@ class Checkpoints:
         if jax.process_count() > 1:
             return  # closing waits for all processes, and the others do not know of the error
         # The last write may fail for the same reason, which is told already.
-        with suppress(Exception):
-            self._manager.close()
+        for end in (self._manager.close, self._manager.wait_until_finished):
+            with suppress(Exception):
+                end()
         if jax.process_index() == 0:
-            for unfinished in self._manager.directory.glob("*.orbax-checkpoint-tmp*"):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            for _ in range(_MOST_TRIES):
+                for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
+                    shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _check_listed(root: epath.Path) -> None:
+    """Refuses checkpoints that Orbax would wait for when it lists them."""
+    for directory in restoring.steps_in(root).values():
+        try:
+            if directory.is_dir() and "://" not in str(directory):
+                digests.check_beside(directory)
+        except digests.ChangedError as error:
+            raise DamagedCheckpointError(
+                f"the checkpoint {directory} is damaged ({error}): remove it, and run the same "
+                "command again to go on from the one before"
+            ) from error

@@ -60,13 +60,10 @@ def lost_data(error: Exception, step: int, saved: int | None) -> LostDataError:
 
 
 def explain(error: BaseException, workdir: Path) -> str | None:
-    """Explains a fault of the machine in one sentence; `None` if the error is none."""
-    if errors.is_machine_fault(error):
-        again = "run the same command again: it goes on from the last checkpoint"
-        return errors.explain_machine_fault(error, workdir, again)
+    """Explains what ends a run in one sentence; `None` if it is a fault of the program."""
     if is_out_of_memory(error):
         return (
             "the device has no memory left: no other program may use it, or see docs/faults.md "
             "for what to make smaller"
         )
-    return None
+    return errors.explain(error, workdir, "run the same command again")

@@ -2,21 +2,23 @@
 
 import datetime
 import json
+import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, SupportsFloat
 
 import jax
 import numpy as np
+import rich.console
 from jaxtyping import UInt8
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.devices.memory import memory_in_use
+from peclr_jax.terminal import Console
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -42,14 +44,16 @@ class MetricsWriter:
             file.writelines(
                 json.dumps(record) + "\n" for record in records if record["step"] <= start_step
             )
-        self._lines = path.open("a", buffering=1, encoding="utf-8")
+        self._lines = files.appending(path)
         # Imported here, so that a training step can be timed without it.
         from tensorboardX import event_file_writer, summary
         from tensorboardX.proto import event_pb2
 
         self._event, self._summary = event_pb2.Event, summary
         # Not SummaryWriter, whose thread dies of a full disk and leaves the run waiting for it.
-        self._events = event_file_writer.EventsWriter(str(folder / "events"))
+        # Its name cannot be guessed, so that nobody puts a link in its place.
+        unique = f".{secrets.token_hex(8)}"
+        self._events = event_file_writer.EventsWriter(str(folder / "events"), unique)
         self._flushed = time.monotonic()
         log = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._write(start_step + 1, session_log=log)
@@ -67,23 +71,30 @@ class MetricsWriter:
             self._write(step, summary=self._summary.image(name, image, dataformats="HWC"))
         self._events.flush()
 
+    def flush(self) -> None:
+        """Has the disk keep what was written so far."""
+        files.sync(self._lines)
+        self._events.flush()
+        self._flushed = time.monotonic()
+
     def close(self) -> None:
         """Flushes and closes the files."""
-        self._lines.close()
-        self._events.close()
+        with closing(self._lines), closing(self._events):
+            self.flush()
 
     def _write(self, step: int, **content: Any) -> None:
         self._events.write_event(self._event(step=step, wall_time=time.time(), **content))
         if time.monotonic() - self._flushed > _FLUSH_SECONDS:
-            self._events.flush()
-            self._flushed = time.monotonic()
+            self.flush()
 
 
 def read_metrics(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the records of a `metrics.jsonl`, and the number of lines that are none."""
     found, broken = files.read_json_lines(path)
     records = [
-        record for record in found if "step" in record and all(map(_is_number, record.values()))
+        record
+        for record in found
+        if isinstance(record.get("step"), int) and all(map(_is_number, record.values()))
     ]
     return records, broken + len(found) - len(records)
 
@@ -108,7 +119,7 @@ class Progress:
         total_steps: int,
         images_per_step: int,
         log_every: int = 50,
-        console: Console | None = None,
+        console: rich.console.Console | None = None,
     ) -> None:
         """Prepares to report; nothing is written before `running`.
 
@@ -142,7 +153,7 @@ class Progress:
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=None),
-                TextColumn("{task.fields[status]}"),
+                TextColumn("{task.fields[status]}", markup=False),
                 console=self._console,
             )
             self._bar.add_task(
@@ -196,6 +207,11 @@ class Progress:
         if self._writer is not None:
             self._writer.images(step, images)
 
+    def flush(self) -> None:
+        """Has the disk keep all reports so far."""
+        if self._writer is not None:
+            self._writer.flush()
+
     def note(self, text: str) -> None:
         """Shows a sentence and adds it to `train.log`."""
         self._log(text, show=True)
@@ -226,11 +242,7 @@ class Progress:
 
     def _log(self, line: str, *, show: bool) -> None:
         if show:
-            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+            console.say(line, console=self._console)
         if jax.process_index() == 0:
-            self._workdir.mkdir(parents=True, exist_ok=True)
-            # Names of files may hold bytes that are no text.
-            with (self._workdir / "train.log").open(
-                "a", encoding="utf-8", errors="backslashreplace"
-            ) as file:
+            with files.appending(self._workdir / "train.log") as file:
                 file.write(line + "\n")

@@ -40,7 +40,7 @@ class OptimizerSpec(Spec):
 
     Attributes:
       name: "lars_adam" (the official code's order), "lamb", or "adam".
-      learning_rate: After the warm-up; pre-training multiplies it by sqrt(batch_size) (Sec. 4.2).
+      learning_rate: After the warm-up; pre-training multiplies it by sqrt(batch_size) (Sec. 8).
       weight_decay: Strength; not in the paper, 1e-6 is the official code's for pre-training.
       decay_mask: What is decayed: "kernels", or "official", its omissions by name.
       warmup_epochs: Of linear warm-up; scaled with `num_steps` where that is given.

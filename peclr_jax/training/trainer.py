@@ -87,7 +87,9 @@ def make_train_step(
         state: TrainState, batch: Batch, key: Key[Array, ""]
     ) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(key, state.step)
-        result = compute_gradients(state.params, state.batch_stats, batch, key)
+        # Tells layers of what devices there are: see `float32_sums`.
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            result = compute_gradients(state.params, state.batch_stats, batch, key)
         updates, opt_state = optimizer.update(result.gradients, state.opt_state, state.params)
         new_state = TrainState(
             step=state.step + 1,

@@ -61,6 +61,7 @@ class Watch:
         """
         self._check(step, metrics)
         with self._progress.paused():
+            self._progress.flush()  # what led to a checkpoint must not be lost before it
             self._checkpoints.save(step, state, wait=wait)
 
     def _settle(self) -> None:

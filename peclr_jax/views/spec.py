@@ -1,7 +1,8 @@
 """What a view may look like: every range of the augmentation in one frozen record."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from peclr_jax.errors import FieldError
 from peclr_jax.specs import ELSEWHERE, Between, Fraction, Spec
@@ -14,7 +15,7 @@ Range = tuple[float, float]
 class ViewSpec(Spec):
     """Ranges and switches of the augmentation.
 
-    The defaults are PeCLR's pre-training recipe (Sec. 4.3 and Sec. 8): rotation, translation,
+    The defaults are PeCLR's pre-training recipe (Sec. 4.4 and Sec. 8): rotation, translation,
     scale and colour jitter; the remaining operations of Fig. 4 are there to be switched on. A
     geometric operation is off when its range is a point: `rotation_deg=0.0`, `scale=(1.0, 1.0)`,
     `translation=(0.0, 0.0)`. What is switched off leaves no trace in the compiled program.
@@ -44,7 +45,7 @@ class ViewSpec(Spec):
       quantize: Whether colour jitter passes through 8-bit HSV, as in the official code.
     """
 
-    size: Annotated[int, Between(1, 4096)] = 128
+    size: Annotated[int, Between(1, 512)] = 128
     source_margin: Annotated[float, Between(0.1, 100)] = field(default=1.5, metadata=ELSEWHERE)
 
     rotation_deg: Annotated[float, Between(0, 360)] = 45.0
@@ -92,6 +93,26 @@ class ViewSpec(Spec):
                     name, f"must satisfy {least:g} <= low <= high <= {most:g}, got {value!r}"
                 )
 
+
+# Fig. 4: what switches each transformation on, in the ranges of Sec. 8 where these are named.
+TRANSFORMATIONS: Mapping[str, Mapping[str, Any]] = {
+    "rotation": {"rotation_deg": ViewSpec.rotation_deg},
+    "translation": {"translation": ViewSpec.translation},
+    "scale": {"scale": ViewSpec.scale},
+    "color_jitter": {"color_jitter": True},
+    "color_drop": {"color_drop": True},
+    "cutout": {"cutout": True},
+    "blur": {"blur": True},
+    "noise": {"noise": True},
+    "sobel": {"sobel": True},
+}
+NO_TRANSFORMATION: Mapping[str, Any] = {
+    "rotation_deg": 0.0,
+    "scale": (1.0, 1.0),
+    "translation": (0.0, 0.0),
+    "color_jitter": False,
+}
+"""What switches all of them off."""
 
 # Of ranges; those of the others are 0 and 100. A transform of scale 0 cannot be undone, and a
 # Gaussian of width 0 is not one.

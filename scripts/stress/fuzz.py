@@ -2,9 +2,9 @@
 
     python scripts/stress/fuzz.py --cases 2000 --seed 0
 
-Every case must succeed or raise a `UserError` of one sentence, without hanging or taking much
-memory. Prints a table of what came out; each leak is shown with its case's number, by which
-`--only TARGET --first NUMBER --cases 1` repeats it.
+Every case must succeed or raise a `UserError` of one sentence, without hanging or taking a gibibyte
+of memory. Prints a table of what came out, with the memory of the largest case; each leak is shown
+with its case's number, by which `--only TARGET --first NUMBER --cases 1` repeats it.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -33,9 +34,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from peclr_jax.errors import UserError  # noqa: E402
 
-SECONDS = 5.0  # that a case may take
-BYTES = 2 * 2**30  # of address space that a case may add
-OUTCOMES = ("read", "refused", "leaked", "hung")
+SECONDS = 5.0  # of the processors' time that a case may take
+BYTES = 2**30  # of memory that a case may add
+SPACE = 2 * BYTES  # of address space, which a library may reserve without a use
+OUTCOMES = ("read", "refused", "leaked", "hung", "large")
 
 
 class HungError(BaseException):
@@ -43,12 +45,13 @@ class HungError(BaseException):
 
 
 class Case(NamedTuple):
-    """How a case ended; the error, if any, with its traceback."""
+    """How a case ended; the error, if any, with its traceback, and the bytes that it added."""
 
     target: str
     number: int
     outcome: str
     error: str
+    bytes: int
 
 
 def run(cases: int, seed: int, only: str | None = None, first: int = 0) -> Iterator[Case]:
@@ -70,13 +73,28 @@ def run(cases: int, seed: int, only: str | None = None, first: int = 0) -> Itera
             folder.mkdir()
             target = TARGETS[name](folder)
             for number in range(first, first + share):
-                # A case that hangs is repeated: the machine may have been busy.
+                # A case that hangs is repeated: the first one compiles and imports.
                 for _ in range(2):
                     draws = random.Random(f"{seed} {name} {number}")
+                    before = _restart_peak()
                     outcome, error = _judge(target, draws, Path(scratch, "case"))
+                    added = max(_status("VmHWM") - before, 0)
                     if outcome != "hung":
                         break
-                yield Case(name, number, outcome, error)
+                if added > BYTES and outcome in ("read", "refused"):
+                    outcome = "large"
+                yield Case(name, number, outcome, error, added)
+
+
+def _restart_peak() -> int:
+    """Returns the memory in use, and has the system take it for the largest so far."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _status("VmRSS")
+
+
+def _status(field: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 def _judge(
@@ -89,14 +107,17 @@ def _judge(
         with _limits():
             target(draws, folder)
         return "read", ""
-    except HungError:
-        outcome = "hung"
-    except SystemExit as stop:
-        outcome = "refused" if stop.code == 2 else "leaked"
-    except Exception as error:
-        ours = isinstance(error, UserError) and is_a_sentence(str(error))
-        outcome = "refused" if ours else "leaked"
-    return outcome, traceback.format_exc()
+    except (Exception, HungError, SystemExit) as error:
+        return _outcome(error), traceback.format_exc()
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, HungError):
+        return "hung"
+    ours = isinstance(error, UserError) and is_a_sentence(str(error))
+    if ours or (isinstance(error, SystemExit) and error.code == 2):
+        return "refused"
+    return "large" if isinstance(error, MemoryError) else "leaked"
 
 
 def is_a_sentence(message: str) -> bool:
@@ -109,21 +130,21 @@ def _limits() -> Iterator[None]:
     def stop(*_: object) -> None:
         raise HungError
 
-    before = signal.signal(signal.SIGALRM, stop)
+    before = signal.signal(signal.SIGPROF, stop)
     unlimited = resource.getrlimit(resource.RLIMIT_AS)
     # What never returns to Python cannot be interrupted: the program ends and shows where it was.
-    faulthandler.dump_traceback_later(10 * SECONDS, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(60 * SECONDS, exit=True, file=sys.__stderr__)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * resource.getpagesize() + BYTES
+    most = pages * resource.getpagesize() + SPACE
     resource.setrlimit(resource.RLIMIT_AS, (most, unlimited[1]))
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         resource.setrlimit(resource.RLIMIT_AS, unlimited)
         faulthandler.cancel_dump_traceback_later()
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
 
 
 @contextlib.contextmanager
@@ -139,12 +160,15 @@ def _quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def table(counts: dict[str, Counter[str]]) -> str:
-    rows = [f"{'target':<20}{'cases':>7}" + "".join(f"{name:>9}" for name in OUTCOMES)]
+def table(counts: dict[str, Counter[str]], largest: dict[str, int]) -> str:
+    """Returns the outcomes of each target and of all, and the memory of the largest case."""
+    names = "".join(f"{name:>9}" for name in (*OUTCOMES, "MB"))
+    rows = [f"{'target':<20}{'cases':>7}{names}"]
     total: Counter[str] = sum(counts.values(), Counter())
     for target, found in (*counts.items(), ("all", total)):
         cells = "".join(f"{found[name]:>9}" for name in OUTCOMES)
-        rows.append(f"{target:<20}{found.total():>7}{cells}")
+        most = max(largest.values(), default=0) if target == "all" else largest[target]
+        rows.append(f"{target:<20}{found.total():>7}{cells}{most // 10**6:>9}")
     return "\n".join(rows)
 
 
@@ -158,13 +182,15 @@ def main() -> int:
     parser.add_argument("--only", help="the one target to run")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     counts: dict[str, Counter[str]] = {}
+    largest: Counter[str] = Counter()
     leaked = False
     for case in run(**vars(parser.parse_args())):
         counts.setdefault(case.target, Counter())[case.outcome] += 1
-        if case.outcome in ("leaked", "hung"):
+        largest[case.target] = max(largest[case.target], case.bytes)
+        if case.outcome not in ("read", "refused"):
             leaked = True
             print(f"\n{case.target}, case {case.number}: {case.outcome}\n{case.error}")
-    print(table(counts))
+    print(table(counts, largest))
     return int(leaked)
 
 

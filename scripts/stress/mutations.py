@@ -10,6 +10,7 @@ _LONGEST = 64  # bytes that are put in, taken out or exchanged at a time
 NUMBERS = (0, -1, 1, 2**31, 2**63, 10**400, -0.0, 1e-320, 1e308, float("nan"), float("inf"), 0.5)
 TEXTS = ("", "\0", "../../etc/passwd", "/etc/passwd", "C:\\x", "[/x]", "<script>", "ä" * 300, "nan")
 _DEEP = 5000
+_PIECES = (b"[", b'{"a":', b" ", b"9", b'"', b"a", b"[],", b"{},", b"0.5 ", b"\n", b"\\", b"]")
 
 
 def damage(content: bytes, random: random.Random, other: bytes = b"") -> bytes:
@@ -94,6 +95,15 @@ def distorted_text(text: bytes, random: random.Random) -> bytes:
     return json.dumps(distort(json.loads(text), random)).encode()
 
 
+def swollen(text: bytes, random: random.Random) -> bytes:
+    """Returns a text, such as JSON, with a piece in it that repeats a million times, or is deep."""
+    piece = random.choice(_PIECES) * random.choice((1000, 100_000, 1_000_000))
+    at = random.choice((0, _place(text, random), text.rfind(b"]"), text.find(b"[") + 1))
+    text = text[:at] + piece + text[at:]
+    # Readers that know no NaN begin anew at it.
+    return text.replace(b":", b": NaN, ", 1) if random.random() < 0.3 else text
+
+
 def _distort_once(value: Any, random: random.Random) -> Any:
     if not isinstance(value, dict | list) or not value or random.random() < 0.1:
         return strange(value, random)
@@ -113,7 +123,8 @@ def _distort_once(value: Any, random: random.Random) -> Any:
 def strange(value: Any, random: random.Random) -> Any:
     """Returns a value that nobody expects in the place of another."""
     if isinstance(value, int | float) and random.random() < 0.5:
-        return random.choice((-value, value * 1000, value + 1, float(value), str(value)))
+        as_float = float(value) if abs(value) < 2**63 else 0.0
+        return random.choice((-value, value * 1000, value + 1, as_float, str(value)[:400]))
     nested: Any = 0.0
     for _ in range(random.choice((1, 3, 40, 200))):
         nested = [nested]

@@ -1,18 +1,21 @@
 """Kills a run again and again, and compares what it comes to with a run that nobody killed.
 
-    python scripts/stress/sigkill.py                  # 20 kills, about ten minutes on two cores
+    python scripts/stress/sigkill.py                  # 20 kills, and 5 of each other command
     python scripts/stress/sigkill.py --kills=3 --seed=1
+    python scripts/stress/sigkill.py --only=experiment,predict
 
 Kills come at random moments: while hands are rendered, while the step is compiled, between steps
 and while a checkpoint is written. After the last one the run is started once more and left alone.
 Then its parameters must be those of the uninterrupted run, bit by bit, and nothing half-written may
-be left in its folder. A second table is of the records that TFDS writes, which in the end must be
-the same; folders named `incomplete.*` stay behind beside them. Exits with 1 if anything differs.
+be left in its folder. More tables are of the commands in commands.py: an experiment, an evaluation,
+a prediction, an export and records. After each kill all files that have their final names must be
+whole, and in the end the result must be that of a run that nobody killed. Exits with 1 if anything
+differs.
 """
 
 import argparse
-import hashlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +25,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import commands
 import jax
 import numpy as np
+from commands import unreadable
 from rich.console import Console
 from rich.table import Table
 from small_run import ENVIRONMENT, ROOT, command
@@ -88,17 +93,9 @@ def run(
     return Run(process.returncode != 0, first, time.perf_counter() - began, printed)
 
 
-def building(data_dir: Path) -> list[str]:
-    """Returns the command that writes records."""
-    raw = ROOT / "data/freihand/dummy_data"
-    build = [sys.executable, "-m", "data.build", "freihand"]
-    return [*build, f"--manual_dir={raw}", f"--data_dir={data_dir}"]
-
-
 def half_written(folder: Path) -> list[Path]:
     """Returns the files and folders whose names say that they are not complete."""
-    marks = (".partial", ".replaced", ".orbax-checkpoint-tmp", "incomplete.")
-    return [path for path in folder.rglob("*") if any(mark in path.name for mark in marks)]
+    return [p for p in folder.rglob("*") if any(mark in p.name for mark in commands.UNFINISHED)]
 
 
 def newest_step(workdir: Path) -> int:
@@ -136,7 +133,7 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
         found.append(Kill(ended.seconds, last[:48], newest_step(victim), unfinished))
         print(f"{number + 1}: {found[-1]}", flush=True)
     run(command(victim, cache, NUM_STEPS, **often))
-    differences = [f"left behind: {path}" for path in half_written(victim)]
+    differences = [f"left behind: {p}" for p in half_written(victim) + half_written(cache)]
     differences += [
         f"hands differ: {name}"
         for name, content in shared.items()
@@ -150,35 +147,35 @@ def kill_a_run(kills: int, chance: random.Random, folder: Path) -> tuple[list[Ki
     return found, differences
 
 
-def kill_a_build(kills: int, chance: random.Random, folder: Path) -> tuple[list[Kill], list[str]]:
-    """Kills the writing of records; returns the kills, and what differs in the end."""
-    total = run(building(folder / "whole_data")).seconds
-    found = []
-    while len(found) < kills:
-        ended = run(building(folder / "data"), chance.uniform(0.5 * total, total), kill=True)
-        if not ended.was_killed:
-            break  # complete: from here on there is nothing left to interrupt
-        found.append(Kill(ended.seconds, "records", 0, len(half_written(folder / "data"))))
-    run(building(folder / "data"))
-    same = contents(folder / "whole_data") == contents(folder / "data")
-    return found, [] if same else ["records differ"]
+def kill_a_command(
+    name: str, command: commands.Command, kills: int, chance: random.Random, folder: Path
+) -> tuple[list[Kill], list[str]]:
+    """Kills a command again and again; returns the kills, and what differs in the end.
 
-
-def contents(data_dir: Path) -> dict[str, list[str]]:
-    """Digests each record, decoded: how fields are ordered in its bytes is not determined."""
-    from data.build import make_builder  # brings TensorFlow in
-
-    builder = make_builder("freihand", data_dir)
-
-    def digest(record: object) -> str:
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(record)]
-        facts = [(str(leaf.dtype), leaf.shape, leaf.tolist()) for leaf in leaves]
-        return hashlib.sha256(repr(facts).encode()).hexdigest()
-
-    return {
-        split: [digest(record) for record in builder.as_data_source(split)]
-        for split in builder.info.splits
-    }
+    It need not go on from where it was, but after each kill all that has its final name must be
+    whole, and the next start must come through.
+    """
+    whole, victim = folder / "whole", folder / "victim"
+    longest = run(command.arguments(whole)).seconds
+    expected, found, differences = command.outcome(whole), [], []
+    for _ in range(5 * kills):
+        if len(found) == kills:
+            break
+        ended = run(command.arguments(victim), chance.uniform(0.2, 1.0) * longest, kill=True)
+        if not ended.was_killed:  # faster than before, with programs that are compiled
+            longest = min(longest, ended.seconds)
+            shutil.rmtree(victim)  # of which there would be nothing left to interrupt
+            continue
+        found.append(Kill(ended.seconds, name, 0, len(half_written(victim))))
+        differences += [f"not whole after kill {len(found)}: {p}" for p in unreadable(victim)]
+        print(f"{name} {len(found)}: {found[-1]}", flush=True)
+    run(command.arguments(victim))
+    if len(found) < kills:
+        differences.append(f"only {len(found)} kills of {name} came before its end")
+    differences += [f"left behind: {path}" for path in half_written(victim)]
+    if command.outcome(victim) != expected:
+        differences.append(f"the result of {name} differs")
+    return found, differences
 
 
 def show(title: str, kills: list[Kill], differences: list[str], console: Console) -> None:
@@ -194,19 +191,32 @@ def show(title: str, kills: list[Kill], differences: list[str], console: Console
 
 
 def main() -> int:
-    """Runs both; returns the exit code."""
+    """Runs all; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--kills", type=int, default=20, help="of the pre-training; a fourth each")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", help="what to kill, with commas between")
     arguments = parser.parse_args()
-    chance, console = random.Random(arguments.seed), Console()
+    console = Console()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        kills, differences = kill_a_run(arguments.kills, chance, folder)
-        show("pre-training", kills, differences, console)
-        builds, others = kill_a_build(max(arguments.kills // 4, 1), chance, folder)
-        show("records", builds, others, console)
-    return 1 if differences or others else 0
+        victims = commands.commands(folder / "shared")
+        chosen = arguments.only.split(",") if arguments.only else ["pre-training", *victims]
+        wrong = []
+        if "experiment" not in chosen:  # whose network the others are asked with
+            run(victims["experiment"].arguments(folder / "whole"))
+        for victim in chosen:
+            chance = random.Random(f"{arguments.seed} {victim}")
+            (folder / victim).mkdir()
+            if victim == "pre-training":
+                kills, differences = kill_a_run(arguments.kills, chance, folder / victim)
+            else:
+                some = max(arguments.kills // 4, 1)
+                found = victims[victim], some, chance, folder / victim
+                kills, differences = kill_a_command(victim, *found)
+            show(victim, kills, differences, console)
+            wrong += differences
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@ folder for each case. It puts a damaged file there and reads it as our commands 
 raises is judged by `fuzz`.
 """
 
-import json
-import pickle
 import random
 import shutil
 import sys
@@ -19,16 +17,26 @@ from typing import Any
 from unittest import mock
 
 import jax
+import label_targets as labels
 import numpy as np
-import safetensors.numpy
 from absl import flags
 from ml_collections import ConfigDict
-from mutations import damage, distort, distorted_text, strange
+from mutations import damage, distorted_text, strange
 from PIL import Image
+from weights_targets import (
+    checkpoint_config,
+    checkpoint_files,
+    checkpoint_metadata,
+    pickle_programs,
+    pickled_labels,
+    regressors,
+    safetensors_files,
+    torch_weights_files,
+)
 
 import main
 from configs import finetune, pretrain
-from data import archives, images, pickles, validation
+from data import archives, images, validation
 from data.dexter_object import dexter_object_dataset_builder as dexter_object
 from data.freihand import freihand_dataset_builder as freihand
 from data.ho3d import ho3d_dataset_builder as ho3d
@@ -37,17 +45,10 @@ from data.youtube_3d_hands import mano
 from data.youtube_3d_hands import youtube_3d_hands_dataset_builder as youtube
 from peclr_jax import specs
 from peclr_jax.input_pipeline.from_rendered import cached
-from peclr_jax.models import torch_file, torch_weights, torch_writing
-from peclr_jax.networks.estimator import open_estimator
-from peclr_jax.networks.evaluation_data import default_split, resolve_data
-from peclr_jax.networks.opening import open_network
-from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.photos import boxes, crop, prepare
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs.initialisation import resolve
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.training import restoring
-from peclr_jax.training.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
 TORCH_FILES = ROOT / "tests/models/torch_files"
@@ -129,71 +130,6 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def save_checkpoint(workdir: Path) -> Path:
-    """Saves a small fine-tuned network of random weights."""
-    config = finetune.get_config("quick+scratch")
-    config.model.width, config.views.size = 4, 16
-    hand = np.zeros((21, 3)).tolist()
-    results = {"label_statistics": {"bone_length": 0.03, "mean_pose": hand, "mean_hand": hand}}
-    spec = specs.from_config(FinetuneSpec, config)
-    network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
-    shapes = jax.eval_shape(
-        network.init, jax.random.key(0), np.zeros((1, 16, 16, 3)), np.eye(3)[None]
-    )
-    source = np.random.default_rng(0)
-    state = jax.tree.map(lambda s: source.normal(size=s.shape).astype(np.float32), shapes)
-    with Checkpoints(workdir, specs.to_dict(spec), results=results, save_every=1) as saver:
-        saver.save(1, dict(state))
-    return workdir
-
-
-def checkpoint_files(folder: Path) -> Case:
-    """Any file of a checkpoint damaged: found, restored, and opened as a network."""
-    whole = save_checkpoint(folder / "run")
-    names = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
-
-    def case(random: random.Random, folder: Path) -> None:
-        run = shutil.copytree(whole, folder / "run")
-        name = random.choice(names)
-        if random.random() < 0.1:
-            (run / name).unlink()
-        else:
-            content, other = (run / name).read_bytes(), (run / random.choice(names)).read_bytes()
-            is_json = content.startswith(b"{") and random.random() < 0.5
-            damaged = distorted_text(content, random) if is_json else damage(content, random, other)
-            (run / name).write_bytes(damaged)
-        restoring.find(run)
-        restoring.restore_config(run)
-        restoring.restore_params(run)
-        open_estimator(run)
-
-    return case
-
-
-def checkpoint_config(folder: Path) -> Case:
-    """The config inside of a checkpoint distorted: opened by every task that does so."""
-    whole = save_checkpoint(folder / "run")
-    name = next(p.relative_to(whole) for p in whole.rglob("config/metadata"))
-
-    def case(random: random.Random, folder: Path) -> None:
-        run = shutil.copytree(whole, folder / "run")
-        (run / name).write_text(json.dumps(distort(json.loads((run / name).read_text()), random)))
-        use = random.randrange(3)
-        if use == 0:
-            description = open_network(run).description
-            crop = random.choice(("box", "two_pass"))
-            default_split(resolve_data(EvaluationDataSpec(), description, crop))
-        elif use == 1:
-            open_network(run, in_float32=True)
-        else:
-            config = finetune.get_config("quick")
-            config.init.update(checkpoint=str(run), parts=random.choice(("encoder", "all")))
-            spec, _ = resolve(specs.from_config(FinetuneSpec, config))
-            spec.check_devices(1)
-
-    return case
-
-
 def _layout(name: str, read_all: Callable[[Path], None]) -> Maker:
     raw = ROOT / "data" / name / "dummy_data"
 
@@ -249,37 +185,6 @@ def _read_image_folder(root: Path) -> None:
     folder = image_folder.layout.read_folder(root)
     builder: Any = SimpleNamespace(builder_config=SimpleNamespace(longest=32))
     deque(image_folder.Builder._generate_examples(builder, list(folder.photos)), 0)
-
-
-def pickled_labels(folder: Path) -> Case:
-    """HO-3D's pickles and MANO's, one by one."""
-    found = sorted((ROOT / "data/ho3d/dummy_data").rglob("*.pkl"))
-
-    def case(random: random.Random, folder: Path) -> None:
-        path = folder / "0000.pkl"
-        content, other = (random.choice(found).read_bytes() for _ in range(2))
-        path.write_bytes(damage(content, random, other))
-        loaded = pickles.load(path, inert=("chumpy", "scipy"))
-        ho3d.layout._label(path, loaded, "camMat", (3, 3))
-
-    return case
-
-
-def regressors(folder: Path) -> Case:
-    """MANO's regressor in each of its files."""
-    matrix = np.full((16, 778), 1 / 778)
-    np.save(folder / "J_regressor.npy", matrix)
-    torch_writing.write(folder / "mano_mesh_to_joints_mat.pth", {"": matrix})
-    (folder / "MANO_RIGHT.pkl").write_bytes(pickle.dumps({"J_regressor": matrix}))
-    found = sorted(folder.iterdir())
-
-    def case(random: random.Random, folder: Path) -> None:
-        chosen = random.choice(found)
-        other = random.choice(found).read_bytes()
-        (folder / chosen.name).write_bytes(damage(chosen.read_bytes(), random, other))
-        mano.read_regressor([folder])
-
-    return case
 
 
 def photos(folder: Path) -> Case:
@@ -340,39 +245,6 @@ def records(folder: Path) -> Case:
     return case
 
 
-def boxes_files(folder: Path) -> Case:
-    """`boxes.json` of photos."""
-    text = (IMAGES / "boxes.json").read_bytes()
-
-    def case(random: random.Random, folder: Path) -> None:
-        (folder / "boxes.json").write_bytes(distorted_text(text, random))
-        boxes.read_boxes(folder / "boxes.json", "right")
-
-    return case
-
-
-def torch_weights_files(folder: Path) -> Case:
-    """`.pth` in both formats of PyTorch's, Lightning's checkpoints and safetensors."""
-    found = [TORCH_FILES / name for name in ("zip.pth", "stream.pth", "lightning.ckpt")]
-    tensors = {"a": np.ones((3, 2), np.float32), "b": np.ones(2, np.int64)}
-    safetensors.numpy.save_file(tensors, folder / "small.safetensors")
-    ours = {"state_dict": tensors, "peclr_jax": '{"task": "finetune"}'}
-    torch_writing.write(folder / "ours.pth", ours)
-    found += sorted(folder.iterdir())
-
-    def case(random: random.Random, folder: Path) -> None:
-        chosen = random.choice(found)
-        path = folder / "weights.pth"
-        path.write_bytes(damage(chosen.read_bytes(), random, random.choice(found).read_bytes()))
-        if random.random() < 0.5:
-            torch_file.read(path)
-            torch_file.read_text(path, "peclr_jax")
-        else:
-            torch_weights.read_weights(path)
-
-    return case
-
-
 def zip_archives(folder: Path) -> Case:
     """A data set's official archive."""
     made = folder / "HANDS.zip"
@@ -410,17 +282,20 @@ TARGETS: dict[str, Maker] = {
     "config fields": config_fields,
     "checkpoint files": checkpoint_files,
     "checkpoint config": checkpoint_config,
+    "checkpoint metadata": checkpoint_metadata,
     "freihand": _layout("freihand", _read_freihand),
     "ho3d": _layout("ho3d", _read_ho3d),
     "youtube_3d_hands": _layout("youtube_3d_hands", _read_youtube),
     "dexter_object": _layout("dexter_object", _read_dexter_object),
     "image_folder": _layout("image_folder", _read_image_folder),
     "pickles": pickled_labels,
+    "pickle programs": pickle_programs,
     "regressors": regressors,
     "photos": photos,
     "records": records,
-    "boxes files": boxes_files,
+    **labels.TARGETS,
     "torch files": torch_weights_files,
+    "safetensors": safetensors_files,
     "archives": zip_archives,
     "kept hands": kept_hands,
 }

@@ -13,9 +13,7 @@ ENCODED = {"image": tfds.decode.SkipDecoding()}
 
 def write(name, manual_dir, data_dir):
     """Writes records and returns their builder."""
-    builder = build.make_builder(name, data_dir)
-    build.prepare(builder, manual_dir)
-    return builder
+    return build.prepare(build.make_builder(name, data_dir), manual_dir).builder
 
 
 def read(builder, split, decoders=None):

@@ -79,7 +79,7 @@ def test_unknown_names(name, message, refused):
 @pytest.mark.parametrize("below", ["file", "file/below", "x" * 300])
 def test_unwritable_data_dir(below, tmp_path, refused):
     (tmp_path / "file").write_text("")
-    message = f"{below}.* cannot be read or written .*: check the raw files and the folder"
+    message = f"{below}.* cannot be read or written .*: see to it and run the same command"
     refused(FREIHAND, message, data_dir=tmp_path / below)
 
 
@@ -173,8 +173,8 @@ def test_a_folder_that_would_be_taken_for_a_pattern_is_refused(tmp_path, name):
 @pytest.mark.parametrize("name", ["try [1]", "{a}, b@2"])
 def test_other_folders_hold_records(tmp_path, name):
     builder = build.make_builder("image_folder", tmp_path / name)
-    build.prepare(builder, DATA / "image_folder" / "dummy_data")
-    assert len(builder.as_data_source(split="train"))
+    prepared = build.prepare(builder, DATA / "image_folder" / "dummy_data")
+    assert len(prepared.builder.as_data_source(split="train"))
 
 
 def test_no_tilde_of_a_stranger(capsys):

@@ -74,7 +74,7 @@ BREAKAGES = [
         edited("training_xyz.json", short_joints),
         r"training_xyz\.json: entry 1 has shape \(20, 3\), expected \(21, 3\)",
     ),
-    (cut("evaluation_K.json", 100), r"evaluation_K\.json is not valid JSON"),
+    (cut("evaluation_K.json", 100), r"evaluation_K\.json is not JSON"),
     (removed("training_*.json"), r"has images in training/rgb but no training_K\.json"),
 ]
 

@@ -41,7 +41,9 @@ def listed(version, name):
         sequence, frame = line.split("/")
         folder = root / name / sequence
         image = folder / "rgb" / (frame + {"v2": ".png", "v3": ".jpg"}[version])
-        yield image, pickles.load(folder / "meta" / f"{frame}.pkl")
+        meta = pickles.load(folder / "meta" / f"{frame}.pkl")
+        labels = ("handJoints3D", "camMat", "handBoundingBox")
+        yield image, {key: pickles.as_numbers(meta[key], 100) for key in labels if key in meta}
 
 
 def test_v2_is_what_is_meant_without_a_configuration(tmp_path):

@@ -42,7 +42,7 @@ def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(UserError, match=r"a\.gif is not an image, corrupt .*: fetch it"):
         images.as_jpeg(tmp_path / "a.gif", "fetch it")
-    with pytest.raises(MissingFileError, match=r"b\.png is missing: fetch it"):
+    with pytest.raises(MissingFileError, match=r"b\.png is not there: fetch it"):
         images.as_jpeg(tmp_path / "b.png", "fetch it")
 
 

@@ -32,7 +32,7 @@ def records(tmp_path_factory):
     monkeypatch.setattr(module.render, "render_dataset", fake_dataset)
     config = module.HandsConfig(name="test", size=24, count=6, held_out=3, background="green")
     builder = module.Builder(data_dir=tmp_path_factory.mktemp("records"), config=config)
-    build.prepare(builder)
+    builder = build.prepare(builder).builder
     monkeypatch.undo()
     return {split: list(builder.as_data_source(split)) for split in builder.info.splits}
 

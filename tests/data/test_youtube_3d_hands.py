@@ -9,6 +9,8 @@ import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from scipy import sparse
 
@@ -123,9 +125,9 @@ def test_the_usual_places(raw, prepared):
     around.mkdir()
     (raw / "youtube").rename(around / "youtube")
     raw.rename(around / "youtube_3d_hands")
-    for given in (around, around / "youtube_3d_hands", around / "youtube"):
-        assert [root.name for root in layout.find_roots(given)].count("around") == 1
-        assert len(layout.find_roots(given)) == 2
+    for named in (around, around / "youtube_3d_hands", around / "youtube"):
+        assert [root.name for root in layout.find_roots(named)].count("around") == 1
+        assert len(layout.find_roots(named)) == 2
     assert counts(prepared(around / "youtube")) == {"train": 5, "validation": 2, "test": 2}
 
 
@@ -143,6 +145,50 @@ def test_with_a_regressor_all_joints_are_known(raw, prepared):
         start = origin(record["keypoints_2d"], expected)
         box = [*(expected.min(0) - start), *(expected.max(0) - start)]
         np.testing.assert_allclose(record["hand_box"], box, rtol=1e-5)
+
+
+def test_joints_in_space_are_the_mesh_at_one_size(raw, prepared):
+    """From the wrist on, without a place and a size: neither intrinsics nor a bone's length."""
+    np.save(raw / "J_regressor.npy", PICKING)
+    annotations = json.loads((raw / TRAIN).read_text())["annotations"]
+    for record, entry in zip(read(prepared(raw)), annotations, strict=True):
+        mesh = np.asarray(entry["vertices"])
+        joints = mano.joints(mesh, PICKING)
+        bone = np.linalg.norm(joints[9] - joints[10])
+        np.testing.assert_allclose(
+            record["keypoints_3d"], (joints - joints[0]) * (0.03 / bone), atol=1e-6
+        )
+        assert record["keypoints_3d_valid"].all()
+        assert not record["intrinsics_valid"]
+        assert not record["bone_length_valid"]
+        # What the image shows of it, by weak perspective.
+        pixel = 0.03 / bone
+        flat = record["keypoints_2d"] - record["keypoints_2d"][0]
+        np.testing.assert_allclose(record["keypoints_3d"][:, :2] / pixel, flat, atol=1e-3)
+
+
+@given(st.integers(0, 2**31), st.floats(1e-3, 1e3), st.floats(-900, 900))
+def test_size_and_place_of_a_mesh_do_not_matter(seed, size, shift):
+    mesh = np.random.default_rng(seed).normal(size=(mano.NUM_VERTICES, 3))
+    found = mano.joints_in_space(size * mesh + shift, PICKING)
+    np.testing.assert_allclose(found, mano.joints_in_space(mesh, PICKING), atol=1e-6)
+    assert np.linalg.norm(found[9] - found[10]) == pytest.approx(mano.BONE_LENGTH)
+
+
+@pytest.mark.parametrize("spoil", [lambda v: v * [1, 1, 0], lambda v: v[[0] * len(v)]])
+def test_flat_meshes_and_points_have_no_joints_in_space(spoil):
+    mesh = np.random.default_rng(0).normal(size=(mano.NUM_VERTICES, 3))
+    assert mano.joints_in_space(spoil(mesh), PICKING) is None
+    assert mano.joints_in_space(mesh, None) is None
+    assert mano.joints_in_space(mesh, np.full_like(PICKING, 1 / mano.NUM_VERTICES)) is None
+
+
+def test_the_drawings_have_a_regressor_of_their_own():
+    """Found by naming the folder that holds it; without it the drawings are as without MANO."""
+    folder = DUMMY / "youtube"
+    roots = layout.find_roots(folder)
+    np.testing.assert_array_equal(mano.read_regressor([folder, *roots]), PICKING)
+    assert mano.read_regressor([DUMMY, *layout.find_roots(DUMMY)]) is None
 
 
 def weights():
@@ -299,7 +345,7 @@ def vertex(value):
 BREAKAGES = [
     (
         cut("youtube_val.json", -50),
-        r"youtube_val\.json is not valid JSON \(parse error: premature EOF\)",
+        r"youtube_val\.json is not JSON \(parse error: premature EOF\)",
     ),
     (train(lambda content: {"annotations": []}), 'no list of "images"'),
     (train(lambda content: {"images": content["images"]}), 'no list of "annotations"'),

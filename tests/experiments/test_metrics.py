@@ -7,12 +7,28 @@ from peclr_jax.hands.scores import Interval
 
 
 def test_metrics_are_told_in_their_units():
-    found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}}
-    scores = {"2d_view": None, "3d": found, "pa": found}
+    found = {"mean": {"value": 0.02}, "auc": {"value": 0.7}, "auc_50cm": {"value": 0.9}}
+    pixels = {"mean": {"value": 3.0}, "auc": {"value": 0.7}, "auc_50cm": None}
+    scores = {"2d_view": None, "2d_224": pixels, "3d": found, "pa": found}
     assert metrics.in_units(scores) == pytest.approx(
-        {"epe_3d": 2.0, "auc": 0.7, "pa_epe": 2.0, "pa_auc": 0.7}
+        {
+            "epe_2d_224": 3.0,
+            "epe_3d": 2.0,
+            "auc": 0.7,
+            "auc_50cm": 0.9,
+            "pa_epe": 2.0,
+            "pa_auc": 0.7,
+        }
     )
     assert set(metrics.METRICS) == set(typing.get_args(metrics.MetricName))
+
+
+def test_columns_of_meshes_without_a_size_say_so():
+    assert metrics.label("pa_epe") == "PA-EPE, cm"
+    assert metrics.label("pa_epe", 0.03) == "PA-EPE of meshes at a reference bone of 3 cm, cm"
+    assert metrics.label("pa_auc", 0.03) == "PA-AUC of meshes at a reference bone of 3 cm"
+    expected = "2D EPE by weak perspective, px of a crop of 224"
+    assert metrics.label("epe_2d_224", 0.03) == expected
 
 
 def test_what_was_not_measured_has_no_mean():

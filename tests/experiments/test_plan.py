@@ -149,9 +149,9 @@ def test_scales_and_variants_that_there_are_not_are_named():
 def test_freihand_takes_the_place_of_rendered_hands(file, recipe):
     spec = make(file, recipe)
     assert "FreiHAND" in spec.data_name
-    for training in (spec.pretrain, spec.finetune):
-        assert training.data.source == "tfds"
-        assert training.data.names.startswith("freihand")
+    assert spec.pretrain.data.source == spec.finetune.data.source == "tfds"
+    assert spec.pretrain.data.names.startswith("freihand")
+    assert spec.finetune.data.names == ("ho3d/v2" if file == "table4" else "freihand")
     for name, evaluation in spec.evaluations.items():
         # What a table evaluates on stays what it is.
         assert evaluation.data.names or evaluation.split == "validation", name
@@ -172,12 +172,14 @@ def test_equivariance_is_of_networks_with_all_labels(scale):
     spec = make("figure9_10", scale)
     fractions = {run.trainings[-1].spec.data.label_fraction for run in plans.plan(spec)}
     assert fractions == {1.0}
-    assert list(spec.comparisons) == ["at_100"]
+    assert list(spec.comparisons) == ["equivariance"]
 
 
 def test_the_tables_say_what_they_are_evaluated_on_and_trained_on():
     data_name = make("table3", "gpu").data_name
-    assert data_name.startswith("youtube_3d_hands, by networks trained on rendered hands")
+    assert data_name.startswith(
+        "freihand and youtube_3d_hands, by networks trained on rendered hands"
+    )
 
 
 def test_photographs_are_evaluated_on_and_mixed_in():

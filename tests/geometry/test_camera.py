@@ -86,6 +86,25 @@ def test_25d_and_back(seed):
             np.testing.assert_allclose(camera.bone_length(from_pose, bone), 1.0, atol=1e-2)
 
 
+@given(st.integers(0, 2**31), st.floats(5.0, 100.0), st.floats(100.0, 2000.0))
+def test_weak_perspective_is_what_a_far_camera_sees(seed, distance, focal):
+    """Exact for what is projected weakly; for a pinhole each joint is off by its share of depth."""
+    joints = np.asarray(hand(seed), np.float64)
+    joints -= joints[skeleton.WRIST]
+    bone = np.linalg.norm(np.subtract(*joints[list(camera.REFERENCE_BONE)]))
+    pixel = distance / bone / focal
+    relative = jnp.array(joints[:, 2:] / bone, jnp.float32)
+    flat = jnp.array(joints[:, :2] / (pixel * bone) + [40.0, 70.0], jnp.float32)
+    pose = jnp.concatenate([flat, relative], -1)
+    weakly = camera.from_25d_weakly(pose, jnp.float32(pixel), bone)
+    np.testing.assert_allclose(weakly, joints, atol=1e-4 * max(1.0, distance / focal))
+    share = 1 / (1 + joints[:, 2:] / distance)
+    seen = jnp.concatenate([(flat - flat[0]) * share, relative], -1)
+    off = np.asarray(camera.from_25d_weakly(seen, jnp.float32(pixel), bone)) - joints
+    limit = np.abs((1 - share) * joints[:, :2]) + 1e-4 * max(1.0, distance / focal)
+    assert (np.abs(off[:, :2]) <= limit).all()
+
+
 @given(st.integers(0, 2**31))
 def test_projection_and_back(seed):
     joints = hand(seed)

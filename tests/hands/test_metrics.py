@@ -76,6 +76,31 @@ def test_pck_and_auc_follow_freihands_protocol(reference, put, name):
     assert metrics.auc(pck) == pytest.approx(expected["auc"], abs=TOLERANCE)
 
 
+@everywhere
+def test_auc_over_50_cm_is_that_of_cal_auc_joints(reference, put):
+    """The official repository's formula, joint by joint; Table 1's numbers fit only this range."""
+    errors = 4 * np.linalg.norm(reference["pred"].astype(np.float64) - reference["true"], axis=-1)
+    limits = np.arange(0, 0.5, 0.005)
+    within = np.array([[np.mean(joint < limit) for limit in limits] for joint in errors.T])
+    width = np.trapezoid(np.ones(100), limits)
+    expected = np.mean([np.trapezoid(curve, limits) / width for curve in within])
+    pck = metrics.pck_curve(put(errors), metrics.THRESHOLDS_50CM, strict=True)
+    assert metrics.auc(pck, metrics.THRESHOLDS_50CM) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_an_error_at_a_threshold_is_not_below_it():
+    """By hand: 16.05 cm, the error of Table 1, is below the last 67 of 100 thresholds."""
+    limits = metrics.THRESHOLDS_50CM
+    constant = np.full((2, 21), 0.1605)
+    pck = metrics.pck_curve(constant, limits, strict=True)
+    assert metrics.auc(pck, limits) == pytest.approx(66.5 / 99)
+    at = np.full((2, 21), limits[20])
+    assert metrics.auc(metrics.pck_curve(at, limits, strict=True), limits) == pytest.approx(
+        78.5 / 99
+    )
+    assert metrics.auc(metrics.pck_curve(at, limits), limits) == pytest.approx(79.5 / 99)
+
+
 def test_host_and_device_agree_to_a_micrometre(reference):
     host = [reference[name].astype(np.float64) for name in ("pred", "true")]
     device = [jnp.array(reference[name]) for name in ("pred", "true")]

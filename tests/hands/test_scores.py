@@ -46,6 +46,10 @@ def test_means_are_the_official_ones(reference, kind, name):
     assert report.mean.value == pytest.approx(per_hand.mean(), abs=1e-6)
     assert report.auc.value == pytest.approx(metrics.auc(metrics.pck_curve(errors)))
     assert (report.hands, report.samples, report.joints) == (100, 100, 2100)
+    within = metrics.pck_curve(errors, metrics.THRESHOLDS_50CM, strict=True)
+    wide = metrics.auc(within, metrics.THRESHOLDS_50CM)
+    assert report.auc_50cm == (pytest.approx(wide), None, None)
+    assert report.auc_50cm.value > report.auc.value
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,7 @@ def test_pixels():
     np.testing.assert_allclose(errors, 5.0)
     report = scores.score(errors, valid, kind="2d")
     assert (report.unit, report.thresholds[-1]) == ("px", 30)
+    assert report.auc_50cm is report.to_dict()["auc_50cm"] is None
 
 
 @given(st.integers(0, 2**31))

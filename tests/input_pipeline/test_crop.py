@@ -124,6 +124,14 @@ def test_shrinking_does_not_alias():
     assert abs(image[2:-2, 2:-2].astype(int) - 127).max() < 12
 
 
+def test_shrinking_a_large_photo_does_not_alias():
+    """Stripes that are a pixel wide where JPEG cannot be decoded any smaller."""
+    pixels = np.zeros((768, 768, 3), np.uint8)
+    pixels[:, np.arange(768) // 8 % 2 == 0] = 255
+    image, _, _ = cut(pixels, [0, 0, 767, 767], 24, 1.0)
+    assert abs(image[2:-2, 2:-2].astype(int) - 127).max() < 12
+
+
 @pytest.mark.parametrize("box_side", [12, 60, 150])
 def test_a_mirrored_crop_is_the_crop_mirrored(box_side):
     pixels = dot((151, 203), (77.3, 60.8), radius=max(2.0, box_side / 20))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
@@ -33,7 +34,7 @@ def test_records_come_the_same_from_everywhere(record_spec, open_source, take, m
     assert_split(next(source.batches()), mesh)
     assert (source.num_examples, source.steps_per_epoch) == (16, 2)
     batches = take(source, 5)
-    assert batches[0]["image"].shape == (8, 32, 32, 3)  # canvases of crops of 24
+    assert batches[0]["image"].shape == (8, 28, 28, 3)  # canvases of crops of 24
     # An epoch is every image once: four samples in four versions.
     epoch = join(batches[2:4])
     numbers = sorted(zip(epoch["sample_id"].tolist(), epoch["version"].tolist(), strict=True))
@@ -332,7 +333,8 @@ def test_data_are_opened_once(photos, open_source, take, monkeypatch, tmp_path):
 def test_records_without_random_access_are_refused(record_spec, tmp_path, open_source):
     builder = build.make_builder("freihand", tmp_path)
     tfrecord = type(builder)(data_dir=tmp_path, file_format="tfrecord")
-    build.prepare(tfrecord, record_spec().manual_dir)
+    config = tfds.download.DownloadConfig(manual_dir=record_spec().manual_dir)
+    tfrecord.download_and_prepare(download_config=config)
     with pytest.raises(ValueError, match=r"stored as tfrecord.*write them again"):
         open_source(record_spec(data_dir=str(tmp_path), manual_dir=""))
 

@@ -160,6 +160,26 @@ def test_damaged_files_are_made_again(tmp_path):
         assert (cached(str(tmp_path), {}, never).arrays["image"] == 5).all()
 
 
+def test_files_of_other_hands_are_not_taken(tmp_path):
+    """Whole files, that another run or another program has put there."""
+    cached(str(tmp_path), {"seed": 0}, lambda: pool(1))
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    with np.load(path) as kept:
+        arrays = dict(kept)
+    fewer = {name: array[:2] for name, array in arrays.items()}
+    bare = {"image": arrays["image"]}
+    metric = arrays | {"keypoints_3d": np.zeros((4, 21, 3))}
+    for others in (fewer, bare, metric, arrays | {"image": arrays["image"].view(np.int8)}):
+        np.savez(path, **others)
+        assert (cached(str(tmp_path), {"seed": 0}, lambda: pool(5)).arrays["image"] == 5).all()
+
+    cached(str(tmp_path), {"seed": 1}, lambda: pool(2))
+    (other,) = (file for file in tmp_path.iterdir() if file != path)
+    other.write_bytes(whole)  # of another seed
+    assert (cached(str(tmp_path), {"seed": 1}, lambda: pool(2)).arrays["image"] == 2).all()
+
+
 def test_a_folder_that_cannot_be_written_stops_nobody(tmp_path):
     folder = tmp_path / "file"
     folder.write_text("in the way")

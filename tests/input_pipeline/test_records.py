@@ -16,7 +16,7 @@ from peclr_jax.input_pipeline import from_records, records
 def test_batches_are_the_canvases_of_their_crops(record_spec):
     """Of records: in the same order, with the same labels, the last batch smaller."""
     spec = record_spec()
-    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.split)
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.splits)
     options = {"size": 24, "margin": 2.25, "labels": True, "threads": 2}
     order = [np.arange(16)[::-1][start : start + 6] for start in range(0, 16, 6)]
     crops = list(records.RecordStore(parts, **options).stream(order))
@@ -24,7 +24,7 @@ def test_batches_are_the_canvases_of_their_crops(record_spec):
     assert [len(batch["image"]) for batch in canvases] == [6, 6, 4]
     for plain, laid in zip(crops, canvases, strict=True):
         assert set(laid) == {*plain, "to_source"}
-        assert laid["image"].shape[1:] == (32, 32, 3)
+        assert laid["image"].shape[1:] == (28, 28, 3)
         for name in plain.keys() - {"image"}:
             np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
         seen = affine.apply_to_images(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)
@@ -33,7 +33,7 @@ def test_batches_are_the_canvases_of_their_crops(record_spec):
 
 def test_records_of_earlier_versions_have_no_score(record_spec, monkeypatch):
     spec = record_spec()
-    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.split)
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.splits)
     store = records.RecordStore(parts, size=16, margin=2.0, labels=True, threads=1)
 
     def earlier(rows):

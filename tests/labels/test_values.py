@@ -8,9 +8,14 @@ from peclr_jax.errors import UserError
 from peclr_jax.labels import values
 
 
-def test_a_byte_order_mark_is_no_content(tmp_path):
-    (tmp_path / "labels.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
-    assert values.read_json(tmp_path / "labels.json") == {"a": 1}
+def test_numbers_are_of_a_shape():
+    assert values.as_numbers([[1, 2.5]], (1, 2), "the box").tolist() == [[1, 2.5]]
+    long = ["x" * 100_000, *"y" * 30_000]  # of which NumPy would make 12 GB
+    others = [[1, 2, 3]], [[1, True]], [[1, 10**400]], [[1, "2"]], [[1, None]], [1, [2]]
+    for wrong in (long, *others):
+        with pytest.raises(UserError, match="the box must be 1 x 2 finite numbers") as raised:
+            values.as_numbers(wrong, (1, 2), "the box")
+        assert len(str(raised.value)) < 300
 
 
 def test_sizes_must_be_those_of_the_photos():

@@ -11,7 +11,7 @@ from flax import linen as nn
 from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
 from peclr_jax.models import resnet
 from peclr_jax.models.heads import ProjectionHead
-from peclr_jax.models.normalization import BatchNorm, fold, standardize
+from peclr_jax.models.normalization import BatchNorm, cumulative, fold, standardize
 from peclr_jax.models.projector import Projector
 
 SHAPE = (6, 4, 4, 5)
@@ -102,6 +102,21 @@ def test_the_running_variance_is_unbiased():
     stats = updates["batch_stats"]
     np.testing.assert_allclose(stats["mean"], 0.1 * np.mean(x, 0), rtol=1e-5)
     np.testing.assert_allclose(stats["var"], 0.9 + 0.1 * np.var(x, 0, ddof=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_the_cumulative_average_weighs_all_batches_alike(start):
+    """Whatever the statistics are at first, and however long ago a batch was."""
+    batches = 3 + 2 * jax.random.normal(jax.random.key(0), (20, 6, 4))
+    norm = BatchNorm(use_running_average=False)
+    variables = norm.init(jax.random.key(1), batches[0])
+    mean = jax.tree.map(lambda leaf: jnp.full_like(leaf, start), variables["batch_stats"])
+    for count, batch in enumerate(batches):
+        variables = {"params": variables["params"], "batch_stats": mean}
+        _, updates = norm.apply(variables, batch, mutable=["batch_stats"])
+        mean = cumulative(mean, updates["batch_stats"], count)
+    np.testing.assert_allclose(mean["mean"], batches.mean((0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(mean["var"], np.var(batches, 1, ddof=1).mean(0), rtol=1e-5)
 
 
 def test_evaluation_takes_the_running_statistics():

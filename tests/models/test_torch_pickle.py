@@ -107,12 +107,6 @@ def test_storages_are_described_once_and_seldom_viewed(torch_save, tensor):
         torch_file.read(torch_save({str(i): tensor() for i in range(17)}))
 
 
-def test_a_huge_table_of_values_is_not_made(torch_save):
-    put = pickle.EMPTY_DICT + pickle.LONG_BINPUT + b"\xff\xff\xff\x7f" + pickle.STOP
-    with pytest.raises(ValueError, match="is damaged: it numbers its values wrongly"):
-        torch_file.read(torch_save(pickle.PROTO + b"\x02" + put))
-
-
 def test_other_kinds_of_tensors(torch_save, tensor, named):
     sparse = Call(named("torch._utils", "_rebuild_sparse_tensor"), 1)
     path = torch_save({"a": sparse, "b": tensor()})

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from peclr_jax.hands.skeleton import FINGERTIPS
 from peclr_jax.networks import hand_errors
 
 
@@ -37,20 +38,61 @@ def test_the_mean_bone_makes_another_size(network, hands, exact):
     assert measured.errors["prediction", "pa"].max() < 1e-5
 
 
+def lacking(hands, **rows):
+    """The hands, of which one each lacks a label."""
+    changed = dict(hands)
+    for name, row in rows.items():
+        changed[name] = hands[name].copy()
+        changed[name][row] = False
+    return changed
+
+
 def test_without_a_label_nothing_is_measured(network, hands, exact):
-    lacking = dict(hands)
-    for name, row in (("intrinsics_valid", 0), ("bone_length_valid", 1), ("keypoints_3d_valid", 2)):
-        lacking[name] = hands[name].copy()
-        lacking[name][row] = False
-    measured = hand_errors.measure_errors(network, lacking, exact, "given")
-    for kind in ("3d", "pa"):
+    some = lacking(hands, intrinsics_valid=0, bone_length_valid=1, keypoints_3d_valid=2)
+    measured = hand_errors.measure_errors(network, some, exact, "given")
+    for kind in ("3d", "root_aligned", "scale_aligned"):
         valid = measured.valid["prediction", kind]
-        assert not valid[:3].any()
-        assert valid[3:].all()
+        assert not valid[:3].any(), kind
+        assert valid[3:].all(), kind
     assert measured.valid["prediction", "2d"].all()
-    assert measured.valid["mean_hand", "pa"][:2].all()
-    measured = hand_errors.measure_errors(network, lacking, exact, "mean")
+    measured = hand_errors.measure_errors(network, some, exact, "mean")
     assert measured.valid["prediction", "3d"][1].all()
+
+
+def test_procrustes_asks_for_joints_in_space_alone(network, hands, exact):
+    """Neither for intrinsics, nor for a bone's length, nor for the wrist's depth."""
+    some = lacking(hands, intrinsics_valid=0, bone_length_valid=1, keypoints_3d_valid=2)
+    some["keypoints_3d_valid"][3] = np.isin(np.arange(21), FINGERTIPS)
+    measured = hand_errors.measure_errors(network, some, exact, "given")
+    for predictor, kind in (
+        ("prediction", "pa"),
+        ("prediction", "pa_proper"),
+        ("mean_pose", "pa"),
+        ("mean_hand", "pa"),
+    ):
+        np.testing.assert_array_equal(
+            measured.valid[predictor, kind], some["keypoints_3d_valid"], f"{predictor} {kind}"
+        )
+    errors = measured.errors["prediction", "pa"]
+    assert errors[[1, *range(3, 16)]].max() < 1e-5
+    # By weak perspective, which is off by a hand's depth over its distance.
+    assert 1e-5 < errors[0].max() < 0.1 * np.ptp(hands["keypoints_3d"][0], axis=0).max()
+
+
+def test_without_intrinsics_a_hand_in_weak_perspective_has_no_error(network, hands, exact):
+    """A mesh in pixels: x and y are what the image shows, z is in the same unit."""
+    joints = hands["keypoints_3d"] - hands["keypoints_3d"][:, :1]
+    focal = np.asarray(exact.intrinsics)[:, 0, 0]
+    bone, depth = hands["bone_length"], np.asarray(exact.estimate.root_depth)
+    pixels = joints[..., :2] * (focal / depth / bone)[:, None, None] + 9.0
+    pose = jnp.concatenate([jnp.asarray(pixels), exact.estimate.pose[..., 2:]], -1)
+    seen = exact._replace(estimate=exact.estimate._replace(pose=pose))
+    unknown = {name: np.zeros(16, bool) for name in ("intrinsics_valid", "bone_length_valid")}
+    for size in (1.0, 40.0):
+        meshes = hands | unknown | {"keypoints_3d": np.float32(size) * joints}
+        measured = hand_errors.measure_errors(network, meshes, seen, "given")
+        assert measured.errors["prediction", "pa"].max() < 1e-4 * size
+        assert not measured.valid["prediction", "root_aligned"].any()
 
 
 def test_the_mean_pose_lies_at_the_true_depth(network, hands, exact):

@@ -95,15 +95,31 @@ def test_undoing_returns_a_moved_point_set(angle, shift, seed):
     np.testing.assert_allclose(undone, points, atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    ("range_of", "moved_by"),
-    [(contrastive.unit_range, [0.1, 0.2]), (contrastive.latent_range, [1.0, 4.0])],
-)
-def test_a_translation_is_undone_as_a_fraction_of_the_range(range_of, moved_by):
+def test_a_translation_is_undone_as_a_fraction_of_the_range():
     points = jnp.array([[[0.0, 0.0], [10.0, 20.0]]])
     transform = Similarity(jnp.zeros(1), jnp.ones(1), jnp.array([[0.1, 0.2]]))
-    undone = contrastive.undo_transform(points, transform, range_of=range_of)
-    np.testing.assert_allclose(undone, points - jnp.array(moved_by), atol=1e-6)
+    undone = contrastive.undo_transform(points, transform)
+    np.testing.assert_allclose(undone, points - jnp.array([1.0, 4.0]), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [128, 224])
+def test_the_direct_arm_undoes_a_translation_by_as_many_units_as_pixels(size):
+    """Sec. 7: by the same quantity, whatever the points span."""
+    points = jax.random.normal(jax.random.key(0), (6, 5, 2))
+    pixels = jax.random.uniform(jax.random.key(1), (6, 2), minval=-15, maxval=15)
+    transform = Similarity(jnp.zeros(6), jnp.ones(6), pixels / size)
+    undone = contrastive.direct_projections(points, transform, size).reshape(points.shape)
+    np.testing.assert_allclose(undone, points - pixels[:, None], atol=1e-5)
+    # A network that draws its points in pixels is one without error.
+    moved = contrastive.direct_projections(40 * points + pixels[:, None], transform, size)
+    np.testing.assert_allclose(moved, (40 * points).reshape(6, -1), atol=1e-4)
+    # Rotations are undone as by PeCLR.
+    turned = Similarity(jnp.linspace(-1, 1, 6), jnp.ones(6), jnp.zeros((6, 2)))
+    np.testing.assert_allclose(
+        contrastive.direct_projections(points, turned, size),
+        contrastive.undo_transform(points, turned).reshape(6, -1),
+        rtol=1e-6,
+    )
 
 
 @given(

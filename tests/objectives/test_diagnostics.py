@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive, diagnostics
@@ -51,3 +52,29 @@ def test_alignment_and_uniformity_make_up_the_loss():
     np.testing.assert_allclose(terms["uniformity"], expected, rtol=1e-5)
     alone = jax.grad(lambda z: contrastive.nt_xent(z, temperature))(z)
     np.testing.assert_array_equal(gradient, alone)
+
+
+@pytest.mark.parametrize("some", [[], [0], [0, 1, 5], range(8)])
+def test_latents_that_collapsed_have_numbers(some):
+    """Zeros, as a network gives whose last kernel is zero: of some views, or of all of them."""
+    z = jax.random.normal(jax.random.key(0), (8, 6)).at[jnp.array([*some], int)].set(0.0)
+    loss = contrastive.nt_xent(z, 0.5)
+    terms = diagnostics.alignment_and_uniformity(z, loss, 0.5)
+    total = np.log(7) + terms["uniformity"] - terms["alignment"]
+    np.testing.assert_allclose(total, loss, rtol=1e-6)
+    points = z.reshape(8, 3, 2)
+    moved = Similarity(jnp.zeros(8), jnp.ones(8), jnp.full((8, 2), 0.1))
+    assert 0 <= diagnostics.retrieval_top1(points, points) <= 1
+    error = diagnostics.equivariance_error(points, points, moved)
+    assert 0.1 < error < 2
+    # A network that says the same of everything is not equivariant.
+    if len(some) == 8:
+        np.testing.assert_allclose(error, np.sqrt(2), rtol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e-15, 1e15, 1e25])
+def test_latents_of_any_size_have_numbers(size):
+    z = size * jax.random.normal(jax.random.key(0), (8, 6))
+    loss = contrastive.nt_xent(z, 0.5)
+    terms = diagnostics.alignment_and_uniformity(z, loss, 0.5)
+    assert np.isfinite([loss, *terms.values()]).all()

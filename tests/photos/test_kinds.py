@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from peclr_jax.errors import printable
 from peclr_jax.photos import kinds
-from peclr_jax.photos.kinds import Kind, LeftOut, kind_of, printable, why_unreadable
+from peclr_jax.photos.kinds import Kind, LeftOut, kind_of, why_unreadable
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jfif", "a.MPO", "a.HEIC", "a.tif", "a.gif"])
@@ -78,5 +79,5 @@ def test_a_few_of_many_are_named():
 
 
 def test_names_do_not_steer_the_terminal():
-    assert printable(Path("a\x1b]0;owned\x07\x9b2J\n.jpg")) == "a?]0;owned??2J?.jpg"
+    assert printable(Path("a\x1b]0;owned\x07\x9b2J\n.jpg")) == "a?]0;owned??2J .jpg"
     assert printable(Path("Hände/手 1.jpg")) == "Hände/手 1.jpg"

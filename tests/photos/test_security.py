@@ -10,13 +10,13 @@ from peclr_jax.photos.read import UnreadableImageError, read
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        *(
-            (f'{{"a.jpg": [{{"box": [0, 0, {number}, 5]}}]}}', '"box" must be four numbers')
-            for number in ("1e999", f"1{'0' * 400}", "NaN")
-        ),
-        ('{"a": ' + "[" * 100_000, "is not JSON"),
+        ('{"a.jpg": [{"box": [0, 0, NaN, 5]}]}', '"box" must be four numbers'),
+        ('{"a.jpg": [{"box": [0, 0, 1e12, 5]}]}', '"box" must be four numbers'),
+        ('{"a.jpg": [{"box": [0, 0, 1e999, 5]}]}', "is not JSON .*overflow"),
+        (f'{{"a.jpg": [{{"box": [0, 0, 1{"0" * 400}, 5]}}]}}', "is not JSON .*overflow"),
+        ('{"a": ' + "[" * 100_000, "nested more than 100 times"),
     ],
-    ids=["infinite", "huge", "NaN", "nested"],
+    ids=["NaN", "far", "infinite", "huge", "nested"],
 )
 def test_boxes_are_numbers_that_photos_can_have(text, said, tmp_path):
     (tmp_path / "boxes.json").write_text(text)

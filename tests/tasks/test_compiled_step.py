@@ -3,6 +3,7 @@
 The paper's recipe at a small size and with one block a stage, lowered and not compiled.
 """
 
+import re
 from functools import cache
 
 import jax
@@ -49,18 +50,18 @@ def variables_of(model, size):
 
 
 @cache
-def lowered(dtype, platform):
-    spec = spec_of(dtype)
+def lowered(dtype, platform, devices=1, **change):
+    spec = spec_of(dtype, **change)
     model, optimizer = make_model(spec), spec.optimizer.build(lambda count: 1e-3)
     state = jax.eval_shape(
         lambda variables: trainer.create_state(variables, optimizer),
         variables_of(model, spec.views.size),
     )
     gradients = pretrain.make_gradients(spec, model)
-    mesh = make_mesh(jax.devices()[:1])
+    mesh = make_mesh(jax.devices()[:devices])
     step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
     side = spec.data.source_size
-    batch = {"image": jax.ShapeDtypeStruct((PAIRS, side, side, 3), jnp.uint8)}
+    batch = {"image": jax.ShapeDtypeStruct((spec.batch_size, side, side, 3), jnp.uint8)}
     return step.trace(state, batch, jax.random.key(0)).lower(lowering_platforms=(platform,))
 
 
@@ -113,3 +114,16 @@ def test_what_the_backward_pass_needs_of_activations_is_kept_in_their_own_type(d
     assert dtype in types
     # Beside them at most one byte a value: what a ReLU let through, where a maximum was.
     assert types <= {dtype, "bool", "uint8"}
+
+
+@pytest.mark.parametrize("platform", ["cuda", "cpu"])
+def test_gradients_of_kernels_are_summed_over_devices_in_float32(platform):
+    """Every kernel's, once a micro-batch, before anything that would round the sum."""
+    text = lowered("bfloat16", platform, devices=8, batch_size=16).as_text()
+    ends = re.findall(r'"stablehlo\.all_reduce".*?\}\) : \(tensor<([\dx]+)x(\w+)>\)', text, re.S)
+    assert len(ends) == 17 + 2
+    assert {dtype for _, dtype in ends} == {"f32"}
+    # On one device there is nothing to sum, nor to keep apart.
+    alone = lowered("bfloat16", platform).as_text()
+    assert "all_reduce" not in alone
+    assert "manual_computation" not in alone

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from data.ho3d import layout
@@ -12,6 +13,9 @@ from peclr_jax.errors import UserError
 from peclr_jax.networks import evaluation_data
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.tasks import equivariance
+from tests.data.records import DATA
+
+FREIHAND, YOUTUBE = (DATA / name / "dummy_data" for name in ("freihand", "youtube_3d_hands"))
 
 
 def configure(checkpoint, **fields):
@@ -31,8 +35,12 @@ def test_two_networks_are_compared(finetuned, finetuned_otherwise, places, tmp_p
     assert result["checkpoint"]["rotation"][2] == pytest.approx(0, abs=1e-2)
     gain = result["improvement_percent"]
     assert gain["rotation"][2] is gain["translation"][1][1] is None
-    ours, theirs = (result[name]["rotation"][0] for name in ("checkpoint", "baseline"))
-    assert gain["rotation"][0] == pytest.approx(100 * (theirs - ours) / theirs)
+    moved = [gain["rotation"][i] for i in (0, 1, 3, 4)]
+    assert gain["mean_rotation"] == pytest.approx(np.mean(moved))
+    left_out = result["left_out"]
+    assert left_out["rotation"][2] == left_out["translation"][1][1] == 6
+    assert left_out["ratios"] == 6 * (4 + 8)
+    assert left_out["moved"] == sum(left_out["rotation"]) + np.sum(left_out["translation"]) - 12
     for name in ("rotation", "translation"):
         assert (tmp_path / f"{name}.png").stat().st_size > 0
         assert (tmp_path / f"{name}_improvement.png").stat().st_size > 0
@@ -66,8 +74,23 @@ def test_networks_are_compared_on_the_same_images(finetuned, opened, places, tmp
         equivariance.compare(spec, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "folder", "count"), [("freihand", FREIHAND, 2), ("youtube_3d_hands", YOUTUBE, 2)]
+)
+def test_whole_sets_of_both_kinds(
+    names, folder, count, finetuned, finetuned_otherwise, records, tmp_path
+):
+    """All images of the split that is meant for it, one measurement a data set (Figs. 9, 10)."""
+    data = {"names": names, "manual_dir": str(folder), "data_dir": str(records)}
+    changes = {"baseline": str(finetuned_otherwise), "images": 0, "split": "", "data": data}
+    result = equivariance.compare(configure(finetuned, **changes), tmp_path)
+    assert result["images"] == count
+    assert np.isfinite(result["improvement_percent"]["mean_rotation"])
+    assert np.isfinite(result["improvement_percent"]["mean_translation"])
+
+
 def test_one_network_alone(finetuned, places, tmp_path):
     result = equivariance.compare(configure(finetuned, images=2, **places), tmp_path)
-    assert result["baseline"] is result["improvement_percent"] is None
+    assert result["baseline"] is result["improvement_percent"] is result["left_out"] is None
     assert result["images"] == 2
     assert not (tmp_path / "rotation_improvement.png").exists()

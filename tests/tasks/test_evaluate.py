@@ -1,6 +1,7 @@
 """Evaluation: numbers against their definition, streaming, and what is said where labels lack."""
 
 import json
+import zipfile
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -11,10 +12,14 @@ from configs import evaluate as recipes
 from data.ho3d import layout
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.hands import metrics
+from peclr_jax.hands import metrics, scores
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.networks.spec import EvaluateSpec
-from peclr_jax.tasks import evaluate
+from peclr_jax.tasks import evaluate, submission
+from peclr_jax.tasks.submission import SubmissionSpec
+from tests.data.records import DATA
+
+XYZ = "evaluation_xyz.json"
 
 
 def configure(checkpoint, **fields):
@@ -55,15 +60,18 @@ def test_an_evaluation_leaves_what_it_promises(evaluated):
         "are not those of new images.",
         "Means are over all 21 joints of 16 hands.",
     ]
-    scores = result["prediction"]["pa"]
+    found = result["prediction"]["pa"]
     # Four hands in four versions each.
-    assert (scores["hands"], scores["samples"]) == (16, 4)
-    assert scores["mean"]["low"] <= scores["mean"]["value"] <= scores["mean"]["high"]
+    assert (found["hands"], found["samples"]) == (16, 4)
+    assert found["mean"]["low"] <= found["mean"]["value"] <= found["mean"]["high"]
     assert all(ratio > 0 for ratio in result["relative"].values())
 
 
 def test_the_numbers_are_their_definitions(evaluated, network, hands):
     _, result = evaluated
+    assert result["scaled_bone_m"] is None
+    in_view, in_224 = (result["prediction"][k]["mean"]["value"] for k in ("2d_view", "2d_224"))
+    assert in_224 == pytest.approx(in_view * 224 / 16)
     inferred = look_at_batch(network, hands, "box", 16)
     bone = jnp.asarray(hands["bone_length"])
     joints = np.asarray(inferred.estimate.lift(inferred.intrinsics, bone), np.float64)
@@ -89,9 +97,9 @@ def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
     fields = {"split": "train+validation", "batch_size": 5, "pictures": 0}
     other = evaluate.evaluate(configure(finetuned, **fields, **places), tmp_path)
     assert not (tmp_path / "best.png").exists()
-    for kind, scores in result["prediction"].items():
+    for kind, found in result["prediction"].items():
         again = other["prediction"][kind]
-        assert scores["mean"]["value"] == pytest.approx(again["mean"]["value"], rel=1e-4), kind
+        assert found["mean"]["value"] == pytest.approx(again["mean"]["value"], rel=1e-4), kind
 
 
 def test_two_passes_over_real_photographs(on, tmp_path, capsys):
@@ -150,11 +158,66 @@ def test_means_are_compared_over_the_same_joints():
     valid["prediction", "2d"][:] = True
     valid["mean_pose", "2d"][0] = True
     ones = np.ones(2)
-    measured = evaluate._Errors(errors, valid, 3 * ones, np.arange(2), ones > 0)
+    known = ones > 0
+    measured = evaluate._Errors(errors, valid, 3 * ones, np.arange(2), known, known, ones)
     relative = evaluate._relative(measured, 10)
     assert relative["2d_over_mean_pose"] == relative["2d_view_over_mean_pose"] == 0.5
     assert relative["2d_view_over_side"] == pytest.approx(1.5)
     assert relative["pa_over_mean_pose"] is None
+
+
+def test_the_leaderboards_protocol_is_the_submissions(finetuned, places, tmp_path):
+    """Two passes without a label: what is measured are the very joints that are submitted."""
+    result = evaluate.evaluate(
+        configure(finetuned, crop="two_pass", split="evaluation", **places), tmp_path
+    )
+    wanted = specs.changed(
+        SubmissionSpec(trial=True), {"checkpoint": str(finetuned), **places}, "the test"
+    )
+    path, count = submission.submit(wanted, tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        joints = np.array(json.loads(archive.read("pred.json"))[0])
+    truth = np.array(json.loads((Path(places["data.manual_dir"]) / XYZ).read_text()))
+    assert (result["hands"], result["crop"]) == (count, "two_pass")
+    for kind in ("3d", "pa"):
+        errors, _ = scores.errors_of(joints, truth, kind=kind)
+        found = result["prediction"][kind]["mean"]["value"]
+        assert found == pytest.approx(errors.mean(), rel=1e-3), kind
+
+
+def test_meshes_without_a_camera_are_measured_after_procrustes(finetuned, records, tmp_path):
+    """YouTube3DHands with a regressor: PA-EPE in cm of hands of one size, 2D in px of 224."""
+    meshes = {"data.names": "youtube_3d_hands", "data.data_dir": str(records / "meshes")}
+    folder = {"data.manual_dir": str(DATA / "youtube_3d_hands/dummy_data/youtube")}
+    result = evaluate.evaluate(configure(finetuned, **meshes, **folder), tmp_path)
+    found = result["prediction"]
+    assert found["3d"] is found["root_aligned"] is found["scale_aligned"] is None
+    assert found["pa"]["joints"] == found["pa_proper"]["joints"] == found["2d_224"]["joints"] == 42
+    assert 0 < found["pa"]["mean"]["value"] < 0.05
+    assert result["mean_pose"]["pa"] is not None
+    assert result["scaled_bone_m"] == pytest.approx(0.03)
+    assert result["notes"] == [
+        "Means are over all 21 joints of 2 hands.",
+        "2 of 2 hands lack 3D labels, intrinsics or bone length and do not count for what needs "
+        "them.",
+        "2 of 2 hands have joints in space, but no intrinsics: predicted ones are lifted by weak "
+        "perspective, and compared after Procrustes alone.",
+        "2 of 2 hands have joints in space of no known size: PA-EPE is in cm of hands with a "
+        "reference bone of 3.00 cm.",
+    ]
+
+
+def test_finger_tips_alone_have_an_aligned_auc(finetuned, records, tmp_path):
+    """Dexter+Object, whose labels have no bone: Table 5's column, and no unaligned error."""
+    tips = {
+        "data.names": "dexter_object",
+        "data.manual_dir": str(DATA / "dexter_object/dummy_data"),
+        "data.data_dir": str(records),
+    }
+    found = evaluate.evaluate(configure(finetuned, **tips), tmp_path)["prediction"]
+    assert found["3d"] is None
+    assert "(the fingertips)" in found["pa"]["averaged_over"]
+    assert 0 <= found["pa"]["auc"]["value"] <= 1
 
 
 def test_no_labels_at_all(on, tmp_path):

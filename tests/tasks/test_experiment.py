@@ -45,12 +45,14 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
     common.with_equivariance(config)
     for name in ("equivariance", "simclr_taught"):
         del config.comparisons[name]
+    config.paper.held_out = {}
     del config.arms["simclr"]
     config.only = "random"
     experiment.run(config, tmp_path)
     results = results_in(tmp_path)
     assert results["unfinished"] == ["peclr, seed 0"]
-    assert results["comparisons"] == results["equivariance"] == {}
+    assert not results["comparisons"]["held_out"]["peclr_taught"]["shown"]
+    assert results["equivariance"] == {}
     assert "Not finished yet: peclr, seed 0." in (tmp_path / "results.md").read_text()
 
     spec = dataclasses.replace(specs.from_config(ExperimentSpec, config), only="")
@@ -64,7 +66,7 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
     assert results["unfinished"] == []
     assert list(results["arms"]) == ["random", "peclr"]
     assert list(results["comparisons"]["held_out"]) == ["peclr_taught"]
-    assert list(results["equivariance"]) == ["peclr_taught"]
+    assert list(results["equivariance"]) == ["peclr_taught on held_out"]
     page = (tmp_path / "results.md").read_text()
     assert f"**Data: {config.data_name}.**" in page
     assert "than random encoder |" in page
@@ -73,6 +75,16 @@ def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
         assert arm["seeds"]["0"]["held_out"]["epe_2d"] > 0
         # A single seed has no interval, hence nothing is called better.
         assert arm["mean"]["held_out"]["epe_2d"]["low"] is None
+
+
+def test_a_plan_is_printed_and_nothing_is_done(tmp_path, capsys):
+    config = smoke("table2", tmp_path / "networks")
+    config.plan = True
+    experiment.run(config, tmp_path / "results")
+    printed = capsys.readouterr().out
+    assert "Pre-training" in printed
+    assert "RN50 + PeCLR (Table 2)" in printed
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
@@ -93,10 +105,25 @@ def test_every_experiment_at_the_scale_of_a_test(file, networks, tmp_path):
     for name in pair:
         (of_seed,) = results["arms"][name]["seeds"].values()
         for evaluation in config.evaluations:
+            # Every column in which the paper has a number; HO-3D's stand-in has no joints' labels.
+            rows = [] if file == "table4" else config.paper.get(evaluation, {}).values()
             assert of_seed[evaluation]["epe_2d"] > 0, name
+            assert set().union(*rows) <= set(of_seed[evaluation]), name
     pictures = {path.stem for path in tmp_path.glob("*.png")}
     assert pictures == (set() if config.figure == "none" else set(config.evaluations))
-    assert (question in results["equivariance"]) == (config.equivariance is not None)
+    measured = {f"{question} on {name}" for name in config.evaluations}
+    asked = config.equivariance is not None
+    assert (measured <= set(results["equivariance"])) == asked
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"version": 1}'])
+def test_what_an_earlier_version_has_measured_does_not_count(content, tmp_path):
+    file = tmp_path / "metrics.json"
+    if content is not None:
+        file.write_text(content)
+    assert not experiment._holds(file, 2)
+    file.write_text('{"version": 2}')
+    assert experiment._holds(file, 2)
 
 
 def test_mistakes_are_named_before_anything_is_trained(tmp_path):

@@ -1,16 +1,22 @@
-"""What commands print: sentences and tables."""
+"""What rich prints of ours: text is text, whatever is in the names of files and labels."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
+import rich.console
 from rich.table import Table
+from rich.text import Text
+
+from peclr_jax.errors import printable
 
 
-def say(*sentences: str, console: Console | None = None) -> None:
-    """Prints sentences as they are, one a line."""
-    for sentence in sentences:
-        (console or Console()).print(sentence, highlight=False, markup=False, soft_wrap=True)
+class Console(rich.console.Console):
+    """A console that takes no text for markup or for emoji, and none that steers a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Returns the text as it stands, line by line."""
+        lines = "\n".join(map(printable, text.split("\n")))
+        return super().render_str(lines, **options | {"emoji": False, "markup": False})
 
 
 def table(

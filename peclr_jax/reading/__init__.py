@@ -1,0 +1,1 @@
+"""Files that strangers wrote, read within bounds of size, depth and count."""

@@ -1,0 +1,101 @@
+"""A stop before the first step ends every task with 0, as nothing is lost; later it depends."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from peclr_jax import stopping
+from peclr_jax.input_pipeline.reporting import report
+from tests.faults import bounded
+
+ROOT = bounded.ROOT
+# Takes the place of a task and of its recipe; says where it is, and waits there.
+PROGRAM = """
+    import runpy, sys
+    from pathlib import Path
+    from types import SimpleNamespace
+
+    place, task, folder = sys.argv[1:]
+
+    def wait(here):
+        if here == place:
+            print("ready", flush=True)
+            sys.stdin.read()
+
+    def run(config, workdir):
+        from peclr_jax.input_pipeline.reporting import report
+
+        wait("begun")
+        (workdir / "half").touch()
+        for step in report(range(3), "Working", 3):
+            if step == 2:
+                wait("two steps")
+
+    sys.modules["peclr_jax.tasks." + task] = SimpleNamespace(run=run)
+    sys.modules["this_test"] = SimpleNamespace(wait=wait)
+    Path(folder, "recipe.py").write_text(
+        "import this_test; from ml_collections import ConfigDict\\n"
+        "def get_config():\\n"
+        f"    this_test.wait('config'); return ConfigDict({{'task': {task!r}}})"
+    )
+    flags = [f"--config={folder}/recipe.py", f"--workdir={folder}/run", "--cache_dir="]
+    sys.argv = ["main.py", *flags]
+    runpy.run_path("main.py", run_name="__main__")
+"""
+
+
+def stopped(place, task, folder, signum=signal.SIGTERM):
+    """Sends a signal to `main.py` at a place; returns its exit code and what it said."""
+    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), place, task, str(folder)]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+        assert process.stdout.readline() == "ready\n", process.stderr.read()
+        process.send_signal(signum)
+        process.wait(timeout=120)  # with its standard input open
+        said = process.stderr.read()
+    assert "Traceback" not in said
+    assert f"stopped by {signal.Signals(signum).name} before it was done" in said
+    return process.returncode
+
+
+@pytest.mark.parametrize("task", ["pretrain", "predict", "serve"])
+def test_a_stop_before_the_first_step_ends_with_0(tmp_path, task):
+    assert stopped("begun", task, tmp_path) == 0
+    assert not (tmp_path / "run").exists()  # which is made before, and held
+
+
+def test_a_stop_while_the_config_is_read_ends_with_0(tmp_path):
+    assert stopped("config", "export", tmp_path, signal.SIGUSR1) == 0
+
+
+@pytest.mark.parametrize("task", ["demo", "evaluate"])
+def test_a_stop_after_the_first_step_tells_whether_work_is_lost(tmp_path, task):
+    assert stopped("two steps", task, tmp_path) == (0 if task == "demo" else 143)
+
+
+def test_an_interrupt_before_the_first_step_has_its_own_code(tmp_path):
+    assert stopped("begun", "evaluate", tmp_path, signal.SIGINT) == 130
+
+
+@pytest.mark.parametrize("loses", [False, True])
+def test_a_step_is_done_when_the_next_one_is_asked_for(loses):
+    program = stopping.Program()
+    program.resumes, program.loses_steps = True, loses
+    before = signal.signal(signal.SIGTERM, program._obey)
+    try:
+        steps = report(range(2), "Working", 2)
+        next(steps)
+        assert program.resumes
+        next(steps)
+        assert program.resumes is not loses
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_steps_of_other_programs_tell_nobody():
+    assert list(report(range(3), "Working", 3)) == [0, 1, 2]
