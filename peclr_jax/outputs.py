@@ -4,14 +4,13 @@ import datetime
 import errno
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from peclr_jax import files
+from peclr_jax import console, files
 from peclr_jax.errors import MachineError, UserError
 
 MARK = ".peclr_jax"
@@ -138,7 +137,7 @@ def _acquire(lock: FileLock, folder: Path, flag: str, wanted: str) -> None:
             if not wanted:
                 raise
             told = f"waiting for {wanted}, which another run ({_named(folder)}) is writing"
-            print(f"{told} in {folder}", file=sys.stderr, flush=True)
+            console.tell(f"{told} in {folder}")
             lock.acquire(timeout=-1)
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

@@ -22,9 +22,10 @@ pair from one image, so the background shows which views belong together without
 `data.pairs=versions` takes them from two images. Probes are tested on green screens and on clutter.
 
 Cost and result of `cpu` on rendered hands (docs/results/best): 1.1 hours on one core for five
-seeds. In 2D `both` errs 19.5 % less than the paper's recipe [15.8, 23.2], `gentle` 15.0 %
-[5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0]; `both` errs 6.1 % less than `simclr` [0.6, 11.6].
-Not run: `versions`, a GPU, FreiHAND.
+seeds, on the held-out hands by which they were chosen. In 2D `both` errs 19.5 % less than the
+paper's recipe [15.8, 23.2], `gentle` 15.0 % [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0]; `both`
+errs 6.1 % less than `simclr` [0.6, 11.6]. Not run: the evaluation on "test", `versions`, a GPU,
+FreiHAND.
 """
 
 from typing import Any

@@ -34,7 +34,9 @@ def _fill(config: ConfigDict) -> None:
     config.finetune.data.names = "ho3d/v2"
     add_networks(config, ("resnet50",))
     config.comparisons.pretraining.paper = "18 % less PA-EPE"
-    evaluate_on(config, ho3d={"data.names": "ho3d/v2", "split": "evaluation"})
+    # The evaluation split of the tests' stand-in has no joints' labels.
+    split = "validation" if config.recipe == "smoke" else "evaluation"
+    evaluate_on(config, ho3d={"data.names": "ho3d/v2", "split": split})
     config.metrics = ("pa_epe", "pa_auc", "epe_3d", "auc")
     config.compared = ("pa_epe", "epe_3d")
     add_paper_rows(config, "ho3d", _TABLE_4)

@@ -15,6 +15,7 @@ from peclr_jax.objectives.spec import ContrastiveLossSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec
 from peclr_jax.terminal import Console
 
+_WIDTH = 240  # of what is no terminal, where lines that are cut could not be searched
 _CROPS = {"box": "labelled box", "two_pass": "two passes, no label"}
 
 
@@ -34,6 +35,8 @@ def sheets(spec: ExperimentSpec) -> list[Sheet]:
 
 def show(spec: ExperimentSpec, console: Console) -> None:
     """Prints the sheets, and what the experiment is to show."""
+    if not console.is_terminal:
+        console.width = _WIDTH
     seeds = ", ".join(map(str, spec.seeds))
     console.print(f"{spec.title}; seeds {seeds}", highlight=False, markup=False, soft_wrap=True)
     for sheet in sheets(spec):

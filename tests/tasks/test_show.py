@@ -41,16 +41,18 @@ def test_labelled_hands(records, tmp_path, capsys):
 
 
 def test_each_transformation_alone(records, tmp_path):
-    spec = specs.from_config(show.ShowSpec, configure(records, show="transformations", count=2))
+    spec = specs.from_config(
+        show.ShowSpec,
+        configure(records, show="transformations", count=2, **{"data.source_size": 48}),
+    )
     _, batch = show.show(spec, tmp_path)
     with Image.open(tmp_path / "transformations.png") as picture:
         assert picture.width > 3 * picture.height
     views = show.transformed(batch["image"], spec.data)
     assert len(views) == 1 + 9  # Fig. 4
     for name, images in views.items():
-        assert images.shape == (2, 16, 16, 3)
-        if name != "blur":  # these crops of 16 px have a kernel of one
-            assert (name == "none") == np.allclose(images, views["none"])
+        assert images.shape == (2, 32, 32, 3)
+        assert (name == "none") == np.allclose(images, views["none"])
 
 
 def test_hands_without_labels(records, tmp_path, monkeypatch):
