@@ -18,6 +18,7 @@ from peclr_jax.errors import MachineError, UserError, is_machine_fault, printabl
 # Images are compressed already and texts shrink to a tenth: archives that grow more are bombs.
 _LARGEST_GROWTH = 100
 _HARMLESS_BYTES = 1 << 26  # unpacked size that is accepted whatever the growth
+_MOST_FILES = 2_000_000  # the largest release, HO-3D v3, has less than half a million
 _REMEDY = "download it again from the data set's own page"
 
 
@@ -67,6 +68,11 @@ def _members(archive: Path, wanted: str) -> dict[str, zipfile.ZipInfo]:
     files = [member for member in files if _is_wanted(member.filename, wanted)]
     if not files:
         raise UserError(f"{archive} holds no file of the official archive: {_REMEDY}")
+    if len(files) > _MOST_FILES:
+        raise UserError(
+            f"{archive} holds {len(files):,} files, more than any archive of these data sets; it "
+            f"is not the official one, and nothing of it was unpacked: {_REMEDY}"
+        )
     _check_growth(archive, sum(member.file_size for member in files))
     paths = [PurePosixPath(member.filename) for member in files]
     wrapped = all(len(path.parts) > 1 and path.parts[0] == archive.stem for path in paths)

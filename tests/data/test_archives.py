@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from data import archives
+from peclr_jax.errors import UserError
 from peclr_jax.outputs import is_own_output
 from tests.data.breakages import HTML
 from tests.data.records import DATA, read
@@ -138,6 +139,14 @@ def test_nothing_is_left_of_a_bad_archive(unpacked, tmp_path, breakage):
     assert "HANDS.zip" in str(raised.value)
     assert "\n" not in str(raised.value)
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["HANDS.zip"]
+    assert not list(tmp_path.glob("downloads/extracted/*"))
+
+
+def test_files_without_number_are_refused(unpacked, tmp_path, monkeypatch):
+    pack(tmp_path / "HANDS.zip", {f"{number}.txt": "" for number in range(6)})
+    monkeypatch.setattr(archives, "_MOST_FILES", 5)
+    with pytest.raises(UserError, match=r"HANDS\.zip holds 6 files, more than any archive"):
+        unpacked()
     assert not list(tmp_path.glob("downloads/extracted/*"))
 
 

@@ -114,6 +114,7 @@ def test_the_page_loads_nothing_from_elsewhere(ask, path):
     assert "://" not in text
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
     assert "unsafe" not in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
 

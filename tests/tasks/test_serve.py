@@ -58,6 +58,28 @@ def test_a_photo_in_memory_is_predicted_as_a_file_is(tmp_path, finder, monkeypat
         np.testing.assert_allclose(keypoints, TRUTH, atol=1.5)
 
 
+@pytest.fixture
+def written():
+    """Files that this process opens for writing from here to the end of the test."""
+    found = []
+    listening = [True]
+
+    def listen(event, arguments):
+        if listening and event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+            found.append(arguments[0])
+
+    sys.addaudithook(listen)  # for good: it cannot be taken away
+    yield found
+    listening.clear()
+
+
+def test_nothing_is_written_to_disk(tmp_path, finder, written):
+    content = png(tmp_path, marked())
+    assert written.pop() == str(tmp_path / "photo.png")
+    assert open_predictor(ServeSpec(checkpoint="a run"))(content, "a.png", "right")["images"]
+    assert not written
+
+
 def test_the_fields_reach_the_prediction(tmp_path, finder):
     content = png(tmp_path, marked())
     spec = ServeSpec(checkpoint="a run", bone_length_m=0.05, field_of_view_deg=90.0)
