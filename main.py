@@ -13,8 +13,11 @@ other task before its first step. A training is finished when its summary.json i
 
 import signal
 
+from peclr_jax.devices.huge_pages import restart_with_huge_pages
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback, until Ctrl-C is obeyed below
+    restart_with_huge_pages()
 
 from peclr_jax import (  # which imports little; the rest is imported with signals obeyed
     console,

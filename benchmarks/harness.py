@@ -30,8 +30,13 @@ Benchmark = dict[str, Any]
 """The rows by the names of the candidates, and beside them those of `BESIDE_ROWS`."""
 
 BESIDE_ROWS = ("ratios", "settings", "measured")
-# Keeps candidates of JAX off an accelerator, and sets TensorFlow up as main.py does.
-ON_CPU = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}
+# Keeps candidates of JAX off an accelerator, and sets memory and TensorFlow up as main.py does.
+ON_CPU = {
+    "JAX_PLATFORMS": "cpu",
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
+    "TF_CPP_MIN_LOG_LEVEL": "2",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+}
 
 
 class Candidate(NamedTuple):

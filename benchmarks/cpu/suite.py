@@ -26,6 +26,7 @@ from peclr_jax.places import argument, expanded
 BENCHMARKS = (
     "augmentation",
     "train_step",
+    "step_time",
     "ingest",
     "inference",
     "render",

@@ -7,7 +7,7 @@
 * ours, views given: the same without the augmentation, from float32 views;
 * pytorch, views given: the twin in benchmarks/peers/torch_twin.py, eager, float32, NCHW.
 
-The fair ratio is that of the two with given views.
+The fair ratio is that of the two with given views. All have huge pages, as main.py has them.
 """
 
 from collections.abc import Callable
@@ -37,15 +37,23 @@ class Settings:
 TOY = Settings(("resnet18",), width=4, batch=2, source_size=48, size=32, seconds=0.01, rounds=2)
 
 
-def prepare_ours(
-    architecture: str,
-    width: int,
-    batch: int,
-    source_size: int,
-    size: int,
-    seconds: float,
-    augmented: bool,
-) -> Callable[[], Figures]:
+def prepare_ours(seconds: float, **of_step: Any) -> Callable[[], Figures]:
+    import jax
+
+    train_step, state, data, key = make_step(**of_step)
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = train_step(state, data, key)
+        jax.block_until_ready((state, metrics))
+
+    return lambda: harness.timed(step, seconds, units=of_step["batch"])
+
+
+def make_step(
+    architecture: str, width: int, batch: int, source_size: int, size: int, augmented: bool
+) -> tuple[Any, ...]:
+    """Returns a compiled step of ours and its arguments: the state, which it takes, data, key."""
     import jax
     import optax
 
@@ -75,15 +83,7 @@ def prepare_ours(
     variables = pretrain.initialise(spec, model, initialisation.RANDOM)
     state = replicate(trainer.create_state(variables, optimizer), mesh)
     train_step = trainer.make_train_step(gradients, optimizer, mesh=mesh)
-    key = jax.random.key(0)
-    data = shard_batch(data, mesh)
-
-    def step() -> None:
-        nonlocal state
-        state, metrics = train_step(state, data, key)
-        jax.block_until_ready((state, metrics))
-
-    return lambda: harness.timed(step, seconds, units=batch)
+    return train_step, state, shard_batch(data, mesh), jax.random.key(0)
 
 
 def _views(batch: int, size: int) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def measure(settings: Settings) -> Benchmark:
             environment=ON_CPU,
         )
         whole = ours._replace(kwargs={**ours.kwargs, "augmented": True})
-        torch = harness.missing("torch") or Candidate(prepare_torch, kwargs)
+        torch = harness.missing("torch") or Candidate(prepare_torch, kwargs, environment=ON_CPU)
         candidates = {
             f"{architecture}, ours, whole step": whole,
             f"{architecture}, ours, views given": ours,

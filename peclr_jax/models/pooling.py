@@ -1,10 +1,12 @@
 """Max-pooling of ResNet's stem, with a derivative that keeps the place of each maximum."""
 
+import itertools
 from functools import partial, reduce
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.custom_derivatives import linear_call
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 
@@ -31,14 +33,42 @@ def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     for index, window in enumerate(others, start=1):
         place = jnp.where(window > y, jnp.uint8(index), place)
         y = jnp.maximum(y, window)
+    return y, linear_call(_push_forward, partial(_pull_back, x.shape[1:3]), place, x_dot)
 
-    # Checkpointed to keep the place and not nine comparisons with it.
-    @partial(jax.checkpoint, prevent_cse=False)
-    def tangent(place: Array, x_dot: Array) -> Array:
-        windows = enumerate(_windows(x_dot, 0))
-        return reduce(jnp.add, (jnp.where(place == index, w, 0) for index, w in windows))
 
-    return y, tangent(place, x_dot)
+def _push_forward(place: Array, x_dot: Array) -> Array:
+    """Returns the tangents at the maxima."""
+    windows = enumerate(_windows(x_dot, 0))
+    return reduce(jnp.add, (jnp.where(place == index, window, 0) for index, window in windows))
+
+
+def _pull_back(sides: tuple[int, int], place: Array, gradient: Array) -> Array:
+    """Returns the sum, at every pixel, over the windows whose maximum it is.
+
+    A pixel in an even row lies in the middle row of one window, one in an odd row in the last row
+    of a window and in the first row of the next; columns alike.
+    """
+    # The barriers keep compilers from writing the windows of each place to memory one by one.
+    place, gradient = jax.lax.optimization_barrier((place, gradient))
+    border = ((0, 0), (0, 1), (0, 1), (0, 0))
+    place = jnp.pad(place, border, constant_values=_SIZE**2)
+    gradient = jnp.pad(gradient, border)
+    height, width = gradient.shape[1] - 1, gradient.shape[2] - 1
+
+    def through(row: int, column: int) -> Array:
+        """Returns what comes through one place of each window to a pixel of its own parity."""
+        near = (slice(None), slice(row == 0, height + (row == 0)))
+        near += (slice(column == 0, width + (column == 0)),)
+        return jnp.where(place[near] == _SIZE * row + column, gradient[near], 0)
+
+    rows_of = {0: (1,), 1: (2, 0)}
+    total: Array = jnp.zeros((), gradient.dtype)
+    for odd_row, odd_column in itertools.product(rows_of, rows_of):
+        found = itertools.product(rows_of[odd_row], rows_of[odd_column])
+        pixels = reduce(jnp.add, (through(*each) for each in found))
+        spread = [(odd, 1 - odd, 1) for odd in (odd_row, odd_column)]
+        total += jax.lax.pad(pixels, jnp.zeros((), pixels.dtype), ((0, 0, 0), *spread, (0, 0, 0)))
+    return jax.lax.optimization_barrier(total[:, : sides[0], : sides[1]])
 
 
 def _windows(x: Array, border: ArrayLike) -> list[Array]:
