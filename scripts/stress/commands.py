@@ -66,7 +66,7 @@ def commands(shared: Path) -> dict[str, Command]:
         ),
         "export": Command(
             asked("configs/export.py", format="safetensors"),
-            lambda folder: _digests(folder / "safetensors", "*.safetensors"),
+            lambda folder: _tensors(folder / "safetensors/encoder.safetensors"),
         ),
         "records": Command(_building, _records),
     }
@@ -152,8 +152,10 @@ def _without(value: Any) -> Any:
     return Path(value).name if isinstance(value, str) and "/" in value else value
 
 
-def _digests(folder: Path, pattern: str) -> dict[str, str]:
-    return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.glob(pattern))
-    }
+def _tensors(path: Path) -> dict[str, Any]:
+    """Reads tensors and description: how these are ordered in the file is not determined."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        tensors = {name: file.get_tensor(name).tolist() for name in file.keys()}  # noqa: SIM118
+        return {"metadata": file.metadata(), **tensors}
