@@ -11,6 +11,7 @@ the rows of a micro-batch do not depend on the number of devices.
 """
 
 from collections.abc import Callable
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import jax
@@ -160,10 +161,35 @@ def cached_gradients(
 
 
 def _scan(body: Callable[..., Any], carry: PyTree, micro_batches: PyTree) -> tuple[PyTree, PyTree]:
-    """Scans over (index, micro-batch); a single one is computed outside of any loop."""
+    """Scans over (index, micro-batch); without a loop on CPUs, and for a single micro-batch.
+
+    XLA's convolutions on CPUs are many times slower inside of its loops. `scan` with `unroll` would
+    leave a loop around them.
+    """
     indices = jnp.arange(len(jax.tree.leaves(micro_batches)[0]))
-    if len(indices) > 1:
+    if len(indices) > 1 and not _on_cpu():
         return jax.lax.scan(body, carry, (indices, micro_batches))
-    # Not left to `unroll`: XLA's CPU convolutions are many times slower inside its loop construct.
-    carry, outputs = body(carry, jax.tree.map(lambda array: array[0], (indices, micro_batches)))
-    return carry, jax.tree.map(lambda array: array[None], outputs)
+    outputs = []
+    for number in range(len(indices)):
+        index, micro_batch = jax.tree.map(itemgetter(number), (indices, micro_batches))
+        carry, output = body(carry, (index + _zero_after(carry), micro_batch))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *arrays: jnp.stack(arrays), *outputs)
+
+
+def _zero_after(carry: PyTree) -> Array:
+    """Returns zero, which takes all of the carry to compute.
+
+    The random numbers of the next micro-batch wait for it, so that the memory of this one is free
+    by then. XLA drops optimization barriers on CPUs; that an absolute value, even NaN, has the sign
+    bit 0 it does not know.
+    """
+    total = sum(jnp.abs(leaf.ravel()[0]) for leaf in jax.tree.leaves(carry))
+    bits = jax.lax.bitcast_convert_type(jnp.float32(total), jnp.uint32)
+    return (bits >> 31).astype(jnp.int32)
+
+
+def _on_cpu() -> bool:
+    """Whether the mesh that is traced for (`jax.sharding.use_abstract_mesh`) is of CPUs."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    return device is not None and device.device_kind == "cpu"
