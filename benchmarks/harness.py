@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from benchmarks import process
 from benchmarks.process import Figures, Measurement
+from peclr_jax.devices import backend
 
 Spread = dict[str, Any]
 """One figure over all rounds: {"median", "min", "max", "rounds"}, the last one a list."""
@@ -30,9 +31,10 @@ Benchmark = dict[str, Any]
 """The rows by the names of the candidates, and beside them those of `BESIDE_ROWS`."""
 
 BESIDE_ROWS = ("ratios", "settings", "measured")
-# Keeps candidates of JAX off an accelerator, and sets memory and TensorFlow up as main.py does.
+# Off an accelerator, and with XLA, memory and TensorFlow set up as main.py does.
 ON_CPU = {
     "JAX_PLATFORMS": "cpu",
+    "XLA_FLAGS": " ".join(backend.CPU_FLAGS),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",

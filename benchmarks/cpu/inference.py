@@ -4,8 +4,6 @@
 
 * ours: `model.apply`, compiled for the batch;
 * ours, folded: the same with BatchNorm folded into the convolutions, as in `predict`;
-* ours, YNNPACK: the same again under `YNNPACK`, experimental switches of XLA, which speed up
-  `main.py`, too, as XLA_FLAGS;
 * pytorch: eager, `inference_mode`, NCHW;
 * pytorch, channels last: the same in the other layout.
 
@@ -20,11 +18,6 @@ from rich.table import Table
 from benchmarks import harness, report
 from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
 from benchmarks.report import Column
-
-_KINDS = ("INDIVIDUAL_CONVOLUTION", "INDIVIDUAL_DOT", "DOT", "ELTWISE", "REDUCE")
-YNNPACK = "--xla_cpu_experimental_ynn_fusion_type=" + ",".join(
-    f"LIBRARY_FUSION_TYPE_{kind}" for kind in _KINDS
-)
 
 
 @dataclass(frozen=True)
@@ -101,11 +94,6 @@ def measure(settings: Settings) -> Benchmark:
         candidates = {
             "ours": Candidate(prepare_ours, kwargs, environment=ON_CPU),
             "ours, folded": Candidate(prepare_ours, {**kwargs, "folded": True}, environment=ON_CPU),
-            "ours, YNNPACK": Candidate(
-                prepare_ours,
-                {**kwargs, "folded": True},
-                environment={**ON_CPU, "XLA_FLAGS": YNNPACK},
-            ),
             "pytorch": torch("contiguous_format"),
             "pytorch, channels last": torch("channels_last"),
         }

@@ -21,7 +21,7 @@ from benchmarks import harness, report
 from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
 from benchmarks.report import Column
 
-_TRACED = {"XLA_FLAGS": "--xla_cpu_enable_xprof_traceme=true"}
+_TRACED = {"XLA_FLAGS": f"{ON_CPU['XLA_FLAGS']} --xla_cpu_enable_xprof_traceme=true"}
 # An instruction of XLA's text: its name, and whatever follows.
 _INSTRUCTION = re.compile(r"^ *(?:ROOT )?%?([\w.-]+) = (.*)$", re.MULTILINE)
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) [^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)

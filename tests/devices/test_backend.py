@@ -1,6 +1,8 @@
 """How JAX starts: what is kept for later, and what the environment says wrongly."""
 
 import os
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -63,6 +65,23 @@ def test_flags_that_xla_would_abort_over_are_named(monkeypatch, flags):
 def test_flags_that_xla_knows_are_taken(monkeypatch, flags):
     monkeypatch.setenv("XLA_FLAGS", flags)
     backend.start()
+
+
+def test_programs_for_cpus_are_asked_to_be_fast_unless_the_user_says_how(monkeypatch):
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    backend.start()
+    assert os.environ["XLA_FLAGS"].split() == list(backend.CPU_FLAGS)
+    backend.start()
+    assert os.environ["XLA_FLAGS"].split() == list(backend.CPU_FLAGS)
+    given = "--xla_cpu_prefer_vector_width=128"
+    monkeypatch.setenv("XLA_FLAGS", given)
+    backend.start()
+    assert os.environ["XLA_FLAGS"].split() == [backend.CPU_FLAGS[0], given]
+
+
+def test_flags_of_ours_are_known_to_xla():
+    environment = {**os.environ, "XLA_FLAGS": " ".join(backend.CPU_FLAGS), "JAX_PLATFORMS": "cpu"}
+    subprocess.run([sys.executable, "-c", backend._READ_FLAGS], env=environment, check=True)
 
 
 def test_devices_that_are_there_are_opened():
