@@ -14,9 +14,9 @@ Below the scale `paper` networks are the scale's, and hands are rendered: the sa
 before clutter stand in for YouTube3DHands, another look at them, not other hands. At `cpu` all arms
 take the same number of steps, and two shares are tried.
 
-Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three seeds.
-All arms are level, from scratch with 20 % of the labels too: in 300 steps more labels are worth
-nothing, so that it shows nothing about pre-training. Not run: `best`, a GPU, FreiHAND.
+Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three
+seeds. All arms are level, from scratch with 20 % of the labels too: in 300 steps more labels are
+worth nothing, so that it shows nothing about pre-training. Not run: `best`, a GPU, FreiHAND.
 """
 
 from ml_collections import ConfigDict
