@@ -150,9 +150,10 @@ class Order:
             epoch, slot = divmod(step, size // slots)
             places = slot * slots + np.arange(counts[number])
             entropy = self.seed, _PERMUTE, number, epoch
-            held = size <= _HELD_AT_MOST
-            drawn = permutation(size, *entropy)[places] if held else shuffled(places, size, *entropy)
-            parts.append(start + drawn)
+            if size <= _HELD_AT_MOST:
+                parts.append(start + permutation(size, *entropy)[places])
+            else:
+                parts.append(start + shuffled(places, size, *entropy))
             start += size
         batch = np.concatenate(parts)
         if len(parts) > 1:  # so that every process and micro-batch gets of every data set

@@ -75,7 +75,7 @@ def keep_freed_memory() -> bool:
 def allow_open_files(count: int) -> None:
     """Lets this process open so many files more: those of records stay open once they are read.
 
-    More than 64 GiB of records lie in 1,024 files or more, as many as a process may open by default.
+    From 64 GiB on records lie in 1,024 files or more, as many as a process may open by default.
 
     Raises:
       MachineError: If the system allows fewer than these.
@@ -83,7 +83,9 @@ def allow_open_files(count: int) -> None:
     now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if now == resource.RLIM_INFINITY:
         return
-    wanted = now + count if most == resource.RLIM_INFINITY else min(now + count, most)
+    wanted = max(now, _OTHER_FILES) + count
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
     if wanted < count + _OTHER_FILES:
         raise MachineError(
             f"the records lie in {count:,} files, but the system lets a process open {most:,}: "

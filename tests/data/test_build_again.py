@@ -211,7 +211,9 @@ def test_without_the_folder_a_change_is_said(records, raw, capsys, tmp_path):
     assert f"Kept: records of {raw}; these files have changed since (evaluation_xyz.json" in told
 
 
-def test_very_many_files_are_not_looked_at_unless_named(records, raw, capsys, tmp_path, monkeypatch):
+def test_very_many_files_are_not_looked_at_unless_named(
+    records, raw, capsys, tmp_path, monkeypatch
+):
     where = tmp_path / "others"
     build_all(raw, NAME, where, capsys)
     (raw / "evaluation_xyz.json").unlink()

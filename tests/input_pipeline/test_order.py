@@ -25,7 +25,9 @@ def test_permutation_is_one(size, seed, epoch):
     np.testing.assert_array_equal(order, permutation(size, seed, epoch))
 
 
-@pytest.mark.parametrize("draw", [permutation, lambda size, *of: shuffled(np.arange(size), size, *of)])
+@pytest.mark.parametrize(
+    "draw", [permutation, lambda size, *of: shuffled(np.arange(size), size, *of)]
+)
 def test_permutation_is_uniform(draw):
     counts = np.zeros((4, 4))
     for epoch in range(2000):
@@ -38,7 +40,9 @@ def test_every_example_has_one_place(size, seed, epoch):
     places = np.arange(size)
     found = shuffled(places, size, seed, epoch)
     np.testing.assert_array_equal(np.sort(found), places)
-    np.testing.assert_array_equal(found[size // 2 :], shuffled(places[size // 2 :], size, seed, epoch))
+    np.testing.assert_array_equal(
+        found[size // 2 :], shuffled(places[size // 2 :], size, seed, epoch)
+    )
 
 
 @given(size=st.integers(2**20, 2**62), seed=st.integers(0, 2**40), data=st.data())

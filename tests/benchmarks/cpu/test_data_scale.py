@@ -19,4 +19,4 @@ def test_what_grows_and_what_does_not(in_process):
     assert max(small["order_mib"], large["order_mib"]) < 1
     assert (small["files"], large["files"]) == (1024, 2048)
     assert small["records_gb"] == 150
-    assert data_scale.table(benchmark).row_count == 3
+    assert data_scale.table(benchmark).row_count == 4
