@@ -21,7 +21,7 @@ from peclr_jax.errors import UserError
 
 # Keep the draws for different uses apart.
 _PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER = range(5)
-# The largest data set whose permutation is held, in 8 MiB: every run of earlier versions is below.
+# The largest data set whose permutation is held, in 8 MiB, as it was for all in earlier versions.
 _HELD_AT_MOST = 2**20
 _ROUNDS = 8
 
