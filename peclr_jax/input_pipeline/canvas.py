@@ -74,6 +74,8 @@ def lay_out(
 
 def decode(image: tf.Tensor, layout: Layout) -> tf.Tensor:
     """Decodes a JPEG, () string, to uint8 of `layout.form`: rows are padded faster than pixels."""
-    resized = ~layout.fits, layout.form // [1, 3]
-    pixels = crop.decode(image, layout.halvings, layout.part, resized)
+    pixels = crop.decode(image, layout.halvings, layout.part)
+    pixels = tf.cond(
+        layout.fits, lambda: pixels, lambda: crop.resize(pixels, layout.form // [1, 3])
+    )
     return tf.reshape(pixels, layout.form)

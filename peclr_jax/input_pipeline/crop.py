@@ -103,19 +103,13 @@ def border(window: Window, part: tf.Tensor) -> tf.Tensor:
     return tf.stack([low - first, first + window.side[..., None] - low - extent], -1)
 
 
-def decode(
-    image: tf.Tensor,
-    halvings: tf.Tensor,
-    part: tf.Tensor,
-    resized: tuple[tf.Tensor, tf.Tensor] | None = None,
-) -> tf.Tensor:
+def decode(image: tf.Tensor, halvings: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
     """Decodes a part of a JPEG to (rows, columns, 3) uint8.
 
     Args:
       image: () string, the JPEG.
       halvings: () int32: it is decoded at 1 / 2^halvings of its size.
       part: (4,) int32 first row, first column, rows and columns, at that size.
-      resized: () bool, whether the part is resampled, and (2,) int32, to what rows and columns.
     """
 
     def at(ratio: int, part: tf.Tensor = part) -> tf.Tensor:
@@ -130,13 +124,8 @@ def decode(
         last = tf.minimum(last, -tf.bitwise.right_shift(-shape, _HALVINGS))
         return _block_means(at(2**_HALVINGS, tf.concat([first, last - first], 0)), block)
 
-    ways = [*(lambda h=h: at(2**h) for h in range(_HALVINGS + 1)), below]
-    chosen = tf.minimum(halvings, _HALVINGS + 1)
-    if resized is not None:
-        # One choice of ten takes half the time of a choice of five and another of two.
-        chosen += len(ways) * tf.cast(resized[0], tf.int32)
-        ways += [lambda way=way: resize(way(), resized[1]) for way in ways]
-    return tf.switch_case(chosen, ways)
+    known = [lambda h=h: at(2**h) for h in range(_HALVINGS + 1)]
+    return tf.switch_case(tf.minimum(halvings, _HALVINGS + 1), [*known, below])
 
 
 def resize(pixels: tf.Tensor, shape: tf.Tensor | tuple[int, int]) -> tf.Tensor:
