@@ -42,6 +42,8 @@ DATA_SETS = (
     "synthetic_hands",
 )
 _AGAIN = "run the same command again"
+# Looking at these takes ten seconds and 300 MB, at every start.
+_LOOKED_AT_MOST = 1_000_000
 
 
 def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
@@ -144,9 +146,14 @@ def compare(builder: Any, manual_dir: str | Path) -> str | None:
 
 def stale(builder: Any) -> str | None:
     """Says that the files that records were made of have changed since, if they are still there."""
-    written = builder.info.metadata.get("manual_dir")
-    if not (written and builder.info.metadata.get("raw_files") and os.path.isdir(written)):
+    written, raw_files = (builder.info.metadata.get(name) for name in ("manual_dir", "raw_files"))
+    if not (written and raw_files and os.path.isdir(written)):
         return None
+    if (number := sum(count for count, *_ in raw_files["files"].values())) > _LOOKED_AT_MOST:
+        return (
+            f"; {number:,} files are too many to see at every start whether they have changed "
+            f"since: pass --manual_dir {written} to data.build to do so"
+        )
     with contextlib.suppress(UserError, OSError):
         if changes := compare(builder, written):
             return (

@@ -13,6 +13,7 @@ DIR holds JPEGs of the kind that matters to you; a few suffice, as they are copi
 * crops: the whole pipeline, which resamples each image to a square of `--source_size` as well;
 * canvases: the whole pipeline as training reads it, which leaves the resampling to the accelerator,
   where it is one with that of the views;
+* canvases, not decoded: the same with black images: what all else takes;
 * cached crops: the same from host memory.
 """
 
@@ -75,6 +76,18 @@ def _canvases(parts: Any, options: dict[str, Any]) -> Any:
     return _crops(parts, options | {"canvases": True})
 
 
+def _undecoded(parts: Any, options: dict[str, Any]) -> Any:
+    from peclr_jax.input_pipeline.records import RecordStore, import_tensorflow
+
+    class UndecodedStore(RecordStore):
+        def _decode(self, example: dict[str, Any]) -> dict[str, Any]:
+            tf = import_tensorflow()
+            image = tf.zeros(example["cut"].form, tf.uint8)
+            return {"image": image, "to_source": example["to_source"]}
+
+    return UndecodedStore(parts, **options, canvases=True)
+
+
 def _cached(parts: Any, options: dict[str, Any]) -> Any:
     from peclr_jax.input_pipeline import stores
 
@@ -85,6 +98,7 @@ STORES: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "records decoded": _decoded,
     "crops": _crops,
     "canvases": _canvases,
+    "canvases, not decoded": _undecoded,
     "cached crops": _cached,
 }
 

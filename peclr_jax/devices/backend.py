@@ -17,8 +17,8 @@ _READ_FLAGS = "import jaxlib.xla_client as client; client.make_cpu_client()"
 _LINE = re.compile(r"^[EF]\d{4} [^]]*\] (.+?)\.?$", re.MULTILINE)
 
 
-# Known to jaxlib 0.10 to 0.12. By default YNNPACK computes the convolutions of 0.10, too, those of 64
-# channels on one thread alone; and loops use half of AVX-512's registers.
+# Known to jaxlib 0.10 to 0.12. By default YNNPACK computes the convolutions of 0.10, too, those of
+# 64 channels on one thread alone; and loops use half of AVX-512's registers.
 CPU_FLAGS = (
     "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE",
     "--xla_cpu_prefer_vector_width=512",

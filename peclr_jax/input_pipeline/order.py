@@ -1,7 +1,8 @@
 """Which examples a batch holds: a pure function of data, seed and step.
 
 No shuffle buffer and no state: a run resumed at step k asks for batch k and gets it at once, and
-every process can compute the whole batch and keep its own rows.
+every process can compute the whole batch and keep its own rows. Of more than a million examples
+nothing is held: a place in their order is computed on its own.
 
 An epoch of a data set is `size // slots` steps, `slots` being its share of a batch, rounded up.
 Each epoch has its own permutation, whose rest is not seen. So a batch never holds an image twice,
@@ -20,9 +21,12 @@ from peclr_jax.errors import UserError
 
 # Keep the draws for different uses apart.
 _PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER = range(5)
+# The largest data set whose permutation is held, in 8 MiB, as it was for all in earlier versions.
+_HELD_AT_MOST = 2**20
+_ROUNDS = 8
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=16)
 def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
     """Returns a uniformly random permutation of `range(size)`, read-only, named by numbers >= 0.
 
@@ -32,6 +36,41 @@ def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
     result = np.argsort(random_bits(size, *entropy), kind="stable")
     result.setflags(write=False)
     return result
+
+
+def shuffled(
+    places: Int[np.ndarray, " places"], size: int, *entropy: int
+) -> Int[np.ndarray, " places"]:
+    """Returns what stands at some places of a permutation of `range(size)`, named by numbers >= 0.
+
+    Takes time and memory of the places alone: a Feistel network over pairs of digits, each of whose
+    rounds adds a keyed hash of one digit to the other. A round can be undone, so that no two places
+    share a result. There are slightly more pairs than places; what is no place is permuted again
+    until it is one (Black and Rogaway, "Ciphers with Arbitrary Finite Domains", 2002).
+
+    Args:
+      places: In `range(size)`.
+      size: At most 2^62.
+      *entropy: Names the permutation.
+    """
+    keys = random_bits(_ROUNDS, *entropy)
+    base = np.uint64(math.isqrt(size - 1) + 1)
+    result = places.astype(np.uint64)
+    beyond = np.ones(result.shape, bool)
+    while beyond.any():
+        left, right = np.divmod(result[beyond], base)
+        for key in keys:
+            left, right = right, (left + _hash(right ^ key) % base) % base
+        result[beyond] = left * base + right
+        beyond = result >= size
+    return result.astype(np.int64)
+
+
+def _hash(values: UInt64[np.ndarray, " values"]) -> UInt64[np.ndarray, " values"]:
+    """Mixes the bits of 64-bit integers, modulo 2^64 (the finalizer of SplitMix64)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
 
 
 def random_bits(count: int, *entropy: int) -> UInt64[np.ndarray, " count"]:
@@ -109,8 +148,12 @@ class Order:
         parts, start = [], 0
         for number, (size, slots) in enumerate(zip(self.sizes, self._slots, strict=True)):
             epoch, slot = divmod(step, size // slots)
-            order = permutation(size, self.seed, _PERMUTE, number, epoch)
-            parts.append(start + order[slot * slots :][: counts[number]])
+            places = slot * slots + np.arange(counts[number])
+            entropy = self.seed, _PERMUTE, number, epoch
+            if size <= _HELD_AT_MOST:
+                parts.append(start + permutation(size, *entropy)[places])
+            else:
+                parts.append(start + shuffled(places, size, *entropy))
             start += size
         batch = np.concatenate(parts)
         if len(parts) > 1:  # so that every process and micro-batch gets of every data set

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import itertools
 import os
+import resource
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from data import schema
+from peclr_jax.errors import MachineError
 from peclr_jax.geometry.crop import mirror_labels, warp_labels
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
@@ -22,6 +24,8 @@ from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 _MIB = 2**20
 _MALLOC_OPTIONS = {_TRIM_THRESHOLD: 1024 * _MIB, _TOP_PAD: 256 * _MIB, _MMAP_THRESHOLD: 32 * _MIB}
+# Files that a process needs beside records.
+_OTHER_FILES = 256
 _READ_AT_ONCE = 1024
 _STREAM_AT_ONCE = 256
 # Images being decoded, or waiting for their turn, per thread: with one each, threads would mostly
@@ -68,6 +72,28 @@ def keep_freed_memory() -> bool:
     return all(accepted)
 
 
+def allow_open_files(count: int) -> None:
+    """Lets this process open so many files more: those of records stay open once they are read.
+
+    From 64 GiB on records lie in 1,024 files or more, as many as a process may open by default.
+
+    Raises:
+      MachineError: If the system allows fewer than these.
+    """
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if now == resource.RLIM_INFINITY:
+        return
+    wanted = max(now, _OTHER_FILES) + count
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if wanted < count + _OTHER_FILES:
+        raise MachineError(
+            f"the records lie in {count:,} files, but the system lets a process open {most:,}: "
+            "raise its hard limit of open files (`ulimit -Hn` shows it)"
+        )
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
 class RecordStore(IdentifiedStore):
     """Records of one or several data sets as one sequence of square crops, decoded on demand.
 
@@ -94,13 +120,13 @@ class RecordStore(IdentifiedStore):
         threads: int = 0,
     ):
         self.sizes = tuple(builder.info.splits[split].num_examples for builder, split in parts)
-        self._records = ArrayRecordDataSource(
-            [
-                instruction
-                for builder, split in parts
-                for instruction in builder.info.splits[split].file_instructions
-            ]
-        )
+        files = [
+            instruction
+            for builder, split in parts
+            for instruction in builder.info.splits[split].file_instructions
+        ]
+        allow_open_files(len(files))
+        self._records = ArrayRecordDataSource(files)
         self._size, self._margin = size, margin
         self._labels, self._canvases = labels, canvases
         self._threads = threads or os.cpu_count() or 1

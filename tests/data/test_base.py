@@ -7,8 +7,9 @@ import sys
 import pytest
 import tensorflow_datasets as tfds
 from absl import app
+from tensorflow_datasets.core import shuffle
 
-from data import build
+from data import base, build
 from tests.data.records import DATA, counts, write
 
 NAME = "freihand"
@@ -92,3 +93,23 @@ def test_shards_are_small_unless_told_otherwise(monkeypatch, tmp_path):
     for config in (None, tfds.download.DownloadConfig(min_shard_size=5)):
         builder.download_and_prepare(download_config=config)
     assert sizes == [16 << 20, 5]
+
+
+@pytest.mark.parametrize("make_key", [int, lambda number: 29_999 - number, str])
+def test_records_are_written_without_holding_all_of_them(make_key, monkeypatch, tmp_path):
+    """In the order of their numbers, or as they come: of 30,000 TFDS sorts a tenth at most."""
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 0)
+    shuffler = shuffle.Shuffler(tmp_path, "", disable_shuffling=True)
+    keys = [make_key(number) for number in range(30_000)]
+    for key, record in base.apart((key, {"key": key}) for key in keys):
+        shuffler.add(key, str(record["key"]).encode())
+    assert max(shuffler.bucket_lengths) <= 3500
+    wanted = keys if isinstance(keys[0], str) else sorted(keys)
+    assert [data.decode() for _, data in shuffler] == list(map(str, wanted))
+
+
+def test_keys_of_very_many_records_are_known_to_tfds():
+    numbers = [10**8 - 1, 10**9, 10**12]
+    keys = [key for key, _ in base.apart((number, {}) for number in numbers)]
+    assert keys == sorted(keys)
+    assert {shuffle.get_bucket_number(key, shuffle.BUCKETS_NUMBER) for key in keys} == {999}

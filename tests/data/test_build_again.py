@@ -211,6 +211,19 @@ def test_without_the_folder_a_change_is_said(records, raw, capsys, tmp_path):
     assert f"Kept: records of {raw}; these files have changed since (evaluation_xyz.json" in told
 
 
+def test_very_many_files_are_not_looked_at_unless_named(
+    records, raw, capsys, tmp_path, monkeypatch
+):
+    where = tmp_path / "others"
+    build_all(raw, NAME, where, capsys)
+    (raw / "evaluation_xyz.json").unlink()
+    monkeypatch.setattr(build, "_LOOKED_AT_MOST", 3)
+    assert build.main([NAME, f"--data_dir={where}"]) == 0
+    told = capsys.readouterr().out.splitlines()[-2]
+    assert re.search(rf"Kept: records of {raw}; \d+ files are too many to see at every start", told)
+    assert build_all(raw, NAME, where, capsys)[-2].startswith("Written anew: evaluation_xyz.json")
+
+
 def test_a_check_needs_raw_files(capsys, tmp_path):
     assert build.main(["synthetic_hands/64px_4k", "--check", f"--data_dir={tmp_path}"]) == 2
     assert "made of no raw files" in capsys.readouterr().err

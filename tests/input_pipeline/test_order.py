@@ -1,6 +1,7 @@
 """Which examples a batch holds: whole epochs, no repeats, shares as asked, no memory."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from peclr_jax.input_pipeline.order import (
     Partners,
     choose_fraction,
     permutation,
+    shuffled,
 )
 
 
@@ -23,11 +25,65 @@ def test_permutation_is_one(size, seed, epoch):
     np.testing.assert_array_equal(order, permutation(size, seed, epoch))
 
 
-def test_permutation_is_uniform():
+@pytest.mark.parametrize(
+    "draw", [permutation, lambda size, *of: shuffled(np.arange(size), size, *of)]
+)
+def test_permutation_is_uniform(draw):
     counts = np.zeros((4, 4))
     for epoch in range(2000):
-        counts[np.arange(4), permutation(4, 0, epoch)] += 1
+        counts[np.arange(4), draw(4, 0, epoch)] += 1
     assert abs(counts / 2000 - 0.25).max() < 0.05
+
+
+@given(size=st.integers(1, 3000), seed=st.integers(0, 2**40), epoch=st.integers(0, 2**40))
+def test_every_example_has_one_place(size, seed, epoch):
+    places = np.arange(size)
+    found = shuffled(places, size, seed, epoch)
+    np.testing.assert_array_equal(np.sort(found), places)
+    np.testing.assert_array_equal(
+        found[size // 2 :], shuffled(places[size // 2 :], size, seed, epoch)
+    )
+
+
+@given(size=st.integers(2**20, 2**62), seed=st.integers(0, 2**40), data=st.data())
+def test_places_of_any_number_of_examples(size, seed, data):
+    """No two share an example, wherever they are: more of them than a computer could hold."""
+    places = st.lists(st.integers(0, size - 1), min_size=1, max_size=50, unique=True)
+    places = np.array(data.draw(places))
+    found = shuffled(places, size, seed)
+    assert len(set(found.tolist())) == len(places)
+    assert (found >= 0).all()
+    assert (found < size).all()
+
+
+def test_neighbours_and_epochs_have_nothing_to_do_with_each_other():
+    """Shares of a hundredth of all, of 100,000 draws each: chi-squared of 99 degrees of freedom."""
+    size, places = 10**8, np.arange(100_000)
+    first, second = (shuffled(places, size, epoch) for epoch in range(2))
+    for values in (first, first % 10**6, np.diff(first) % size, (second - first) % size):
+        counts = np.bincount(values * 100 // (values.max() + 1), minlength=100)
+        assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 160
+
+
+@pytest.mark.parametrize("size", [10**8, 10**15])
+def test_a_batch_of_very_many_examples_takes_no_memory(size):
+    order = Order((size,), 2048, seed=3)
+    tracemalloc.start()
+    try:
+        steps = [0, 1, order.steps_per_epoch - 1, order.steps_per_epoch]
+        batches = [order.indices(step) for step in steps]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20
+    seen = np.concatenate(batches[:3])
+    assert len(set(seen.tolist())) == 3 * 2048
+    assert not np.array_equal(batches[0], batches[3])
+
+
+def test_the_order_of_very_many_is_the_recorded_one(recorded_draws):
+    order = Order((10**8, 37), 8, 7)
+    assert [order.indices(step).tolist() for step in (0, 10**9)] == recorded_draws["long_order"]
 
 
 @given(size=st.integers(4, 100), batch=st.integers(1, 20), seed=st.integers(0, 1000))

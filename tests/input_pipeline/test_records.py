@@ -1,6 +1,8 @@
 """Records as batches: crops and canvases in the same order, and memory kept between them."""
 
 import ctypes
+import os
+import resource
 import sys
 import types
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from peclr_jax.errors import MachineError
 from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import from_records, records
 
@@ -64,3 +67,34 @@ def test_other_allocators_are_left_alone(monkeypatch):
     assert not records.keep_freed_memory()
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not records.keep_freed_memory()
+
+
+@pytest.fixture
+def few_files():
+    """The process may open 100 files more than it has, until it asks for more."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = len(os.listdir("/dev/fd")) + 100
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, before[1]))
+    yield low
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_records_in_more_files_than_may_be_open(record_spec, few_files):
+    spec = record_spec()
+    parts = 200 * from_records.choose_splits(from_records.open_datasets(spec), spec.splits)
+    store = records.RecordStore(parts, size=16, margin=2.0, threads=1)
+    of_every_part = np.arange(0, len(store), 16)
+    (batch,) = store.stream([of_every_part])
+    assert len(batch["image"]) == len(of_every_part) == 200
+    np.testing.assert_array_equal(batch["image"], batch["image"][:1].repeat(200, 0))
+
+
+def test_a_system_that_refuses_so_many_files(monkeypatch):
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (1024, 4096))
+    changed = []
+    monkeypatch.setattr(resource, "setrlimit", lambda limit, values: changed.append(values))
+    for count in (16, 2048, 3840):
+        records.allow_open_files(count)
+    assert changed == [(1040, 4096), (3072, 4096), (4096, 4096)]
+    with pytest.raises(MachineError, match=r"lie in 3,841 files, but .* open 4,096: raise"):
+        records.allow_open_files(3841)
