@@ -7,8 +7,8 @@
 * rendered: the rendered hands are there, but no compiled program.
 
 The command is `python main.py --config=configs/pretrain.py --config.num_steps=1`. The clock
-stops when it reports the first step, after the imports, the rendering and the compilation. A further
-warm run, whose time does not count, counts the programs and the modules that are there by then.
+stops when it reports the first step, after the imports, the rendering and the compilation. A
+further warm run, whose time does not count, counts the programs and modules that are there by then.
 """
 
 import os

@@ -105,6 +105,13 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             )
             return mean_errors(estimator, held_out, spec.batch_size)
 
+        latest: MeanErrors | None = None
+
+        def measure(variables: Variables, *_: Any) -> dict[str, float]:
+            nonlocal latest
+            latest = score(variables)
+            return latest.errors
+
         variables = fit(
             spec,
             workdir,
@@ -116,10 +123,10 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             optimizer=make_optimizer(spec, schedule.learning_rate),
             compute_gradients=make_gradients(spec, network),
             show=show,
-            measure=lambda variables, *_: score(variables).errors,
+            measure=measure,
             results={"label_statistics": specs.to_dict(statistics)},
         )
-        scores = score(variables)
+        scores = latest or score(variables)  # the last step was measured, unless before a restart
     if jax.process_index() == 0:
         conclude(
             workdir,
