@@ -43,9 +43,13 @@ def test_an_unknown_name_is_an_attribute_error():
         ("peclr_jax", "jax"),
         ("peclr_jax.tasks.predict", "matplotlib"),
         ("peclr_jax.tasks.predict", "tensorflow"),
+        ("peclr_jax.tasks.pretrain", "matplotlib"),
+        ("peclr_jax.tasks.pretrain", "orbax"),
+        ("peclr_jax.tasks.finetune", "matplotlib"),
+        ("peclr_jax.tasks.finetune", "orbax"),
     ],
 )
-def test_what_a_prediction_waits_for_is_not_imported_in_vain(module, heavy):
+def test_what_a_start_waits_for_is_not_imported_in_vain(module, heavy):
     code = f"import sys, {module}; sys.exit({heavy!r} in sys.modules)"
     root = Path(__file__).parents[1]
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

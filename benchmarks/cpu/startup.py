@@ -3,19 +3,22 @@
     python -m benchmarks.cpu.startup
 
 * cold: nothing has been compiled or rendered before, as the user's home is a new folder;
-* warm: the same command again, with the caches that the cold run left there.
+* warm: the same command again, with the caches that the cold run left there;
+* rendered: the rendered hands are there, but no compiled program.
 
 The command is `python main.py --config=configs/pretrain.py --config.num_steps=1`. The clock
-stops when it reports the first step, after the imports, the rendering and the compilation.
+stops when it reports the first step, after the imports, the rendering and the compilation. A
+further warm run, whose time does not count, counts the programs and modules that are there by then.
 """
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +31,13 @@ from benchmarks.report import Column
 from peclr_jax import versions
 
 FIRST_STEP = re.compile(r"step 1/\d+ .*first step after ([\d.]+) s")
+# What Python and JAX say of a module, and of a program that is compiled or read from disk.
+_COUNTED = {"modules": "import time: ", "programs": "Finished XLA compilation of "}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`flags` are added to the command; a round is one cold and one warm run."""
+    """`flags` are added to the command; a round is a run of each kind."""
 
     flags: str = ""
     rounds: int = 3
@@ -56,8 +61,32 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
     Raises:
       CandidateError: If the run failed, or never reported a step.
     """
-    lines, figures = [], {}
+    figures: Figures = {}
     start = time.perf_counter()
+    for line in _lines(command, environment):
+        if found := FIRST_STEP.search(line):
+            figures["first_step_seconds"] = time.perf_counter() - start
+            figures["of_that_step_seconds"] = float(found[1])
+    figures["whole_seconds"] = time.perf_counter() - start
+    return figures
+
+
+def count(command: Sequence[str], environment: dict[str, str]) -> Figures:
+    """Runs a training and counts its "modules" and "programs" up to the first step.
+
+    Raises:
+      CandidateError: If the run failed, or never reported a step.
+    """
+    python, *rest = command
+    logged = environment | {"JAX_LOG_COMPILES": "1"}
+    lines = list(_lines([python, "-X", "importtime", *rest], logged))
+    before = lines[: next(i for i, line in enumerate(lines) if FIRST_STEP.search(line))]
+    return {name: sum(text in line for line in before) for name, text in _COUNTED.items()}
+
+
+def _lines(command: Sequence[str], environment: dict[str, str]) -> Iterator[str]:
+    """Yields what a training prints, as it does."""
+    lines = []
     with subprocess.Popen(
         command,
         env=environment,
@@ -68,17 +97,13 @@ def first_step(command: Sequence[str], environment: dict[str, str]) -> Figures:
     ) as process:
         for line in process.stdout:
             lines.append(line)
-            if found := FIRST_STEP.search(line):
-                figures["first_step_seconds"] = time.perf_counter() - start
-                figures["of_that_step_seconds"] = float(found[1])
-    figures["whole_seconds"] = time.perf_counter() - start
-    if process.returncode or "first_step_seconds" not in figures:
+            yield line
+    if process.returncode or not any(map(FIRST_STEP.search, lines)):
         raise CandidateError(f"{' '.join(command)} did not get to a step:\n{''.join(lines[-20:])}")
-    return figures
 
 
-def cold_then_warm(flags: str) -> dict[str, Figures]:
-    """Runs the command twice, with caches that are empty at first."""
+def one_round(flags: str) -> dict[str, Figures]:
+    """Runs the command in each state of the caches, which are empty at first."""
     with tempfile.TemporaryDirectory() as scratch:
         # All caches lie below the user's home.
         home = {"HOME": f"{scratch}/home", "XDG_CACHE_HOME": f"{scratch}/home/.cache"}
@@ -89,14 +114,18 @@ def cold_then_warm(flags: str) -> dict[str, Figures]:
             *(sys.executable, "main.py", "--config=configs/pretrain.py"),
             *("--config.num_steps=1", *flags.split()),
         ]
-        return {
-            name: first_step([*command, f"--workdir={scratch}/{name}"], environment)
-            for name in ("cold", "warm")
-        }
+
+        def workdir(name: str) -> list[str]:
+            return [*command, f"--workdir={scratch}/{name}"]
+
+        measured = {name: first_step(workdir(name), environment) for name in ("cold", "warm")}
+        measured["warm"] |= count(workdir("counted"), environment)
+        shutil.rmtree(f"{home['XDG_CACHE_HOME']}/peclr_jax/compiled")
+        return measured | {"rendered": first_step(workdir("rendered"), environment)}
 
 
 def measure(settings: Settings) -> Benchmark:
-    all_rounds = [cold_then_warm(settings.flags) for _ in range(settings.rounds)]
+    all_rounds = [one_round(settings.flags) for _ in range(settings.rounds)]
     measured: Benchmark = {
         name: {
             figure: harness.spread([one[name][figure] for one in all_rounds])
@@ -112,6 +141,8 @@ def table(benchmark: Benchmark) -> Table:
         Column("first_step_seconds", "s to the first step", 1),
         Column("of_that_step_seconds", "s of these in the step", 1),
         Column("whole_seconds", "s to the end", 1),
+        Column("programs", "programs", 0),
+        Column("modules", "modules", 0),
     ]
     return report.table("Start of the quick start", benchmark, columns)
 

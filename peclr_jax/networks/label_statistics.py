@@ -17,7 +17,7 @@ from peclr_jax.hands import metrics
 from peclr_jax.hands.skeleton import NUM_JOINTS, WRIST
 from peclr_jax.input_pipeline import Source
 from peclr_jax.models.pose_network import from_pixels
-from peclr_jax.objectives.pose import target_in_view
+from peclr_jax.objectives.pose import PoseTarget, target_in_view
 from peclr_jax.specs import Between, NonNegativeInt, Spec
 from peclr_jax.views.spec import ViewSpec
 
@@ -67,17 +67,20 @@ def measure_labels(
     epoch = source.steps_per_epoch
     steps = max(1, min(MAX_HANDS // batch_size, MAX_HANDS if epoch is None else epoch))
     matrix = crop.source_to_canonical(source_size, view.size, view.source_margin)
-    matrix = jnp.tile(matrix, (batch_size, 1, 1))
+
+    @jax.jit  # one program for all batches, not one an operation
+    def canonical(labels: dict[str, Any]) -> PoseTarget:
+        matrices = jnp.tile(matrix, (batch_size, 1, 1))
+        target, _ = target_in_view(labels, matrices, camera.assumed_intrinsics(view.size))
+        return target._replace(pose=from_pixels(target.pose, view.size))
+
     parts = []
     batches: Any = source.batches(0)
     with contextlib.closing(batches):
         for batch in itertools.islice(batches, steps):
             labels = gather({name: batch[name] for name in batch if name not in _PIXELS})
-            on_device = jax.tree.map(jnp.asarray, labels)
-            target, _ = target_in_view(on_device, matrix, camera.assumed_intrinsics(view.size))
-            target = target._replace(pose=from_pixels(target.pose, view.size))
             kept = {k: v for k, v in labels.items() if k.startswith(("keypoints_3d", "bone"))}
-            parts.append((jax.tree.map(np.asarray, target), kept))
+            parts.append((jax.tree.map(np.asarray, canonical(labels)), kept))
     target, labels = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
     if not target.keypoints_valid.any():
         raise UserError(

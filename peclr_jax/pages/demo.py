@@ -112,7 +112,7 @@ def _pretraining(summary: dict[str, Any], folder: Path) -> Section:
 
 def _finetuning(head: str, summary: dict[str, Any], folder: Path) -> Section:
     text = (
-        f"The projection head makes way for a {head} layer; encoder and head are trained together "
+        f"The projection head makes way for a {head} head; encoder and head are trained together "
         "on labels that are warped with the images."
     )
     return Section(

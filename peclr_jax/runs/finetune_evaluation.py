@@ -1,13 +1,12 @@
 """What a person looks at during and after fine-tuning: augmented labels and mean errors."""
 
+import functools
 from collections import defaultdict
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
-from matplotlib.figure import Figure
 
 from peclr_jax.geometry import camera
 from peclr_jax.hands.averages import Average, average_of
@@ -16,7 +15,6 @@ from peclr_jax.networks import hand_errors
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import look_at_batch
 from peclr_jax.objectives import pose as losses
-from peclr_jax.pages import figures
 from peclr_jax.views.augment import augment, denormalize, source_to_view
 from peclr_jax.views.spec import ViewSpec
 
@@ -67,21 +65,28 @@ def mean_errors(estimator: Estimator, examples: Batch, batch_size: int) -> MeanE
     return MeanErrors(means, averages)
 
 
-def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Figure:
+def draw_labels(key: Key[Array, ""], examples: Batch, spec: ViewSpec) -> Any:
     """Draws augmented views with their warped labels: what the network is asked for.
 
     Args:
       key: PRNG key of the augmentation.
       examples: Of the input pipeline, with labels.
       spec: The training's views.
+
+    Returns:
+      Matplotlib's figure.
     """
-    images = jnp.asarray(examples["image"])
-    view = jax.jit(augment, static_argnums=2)(key, images, spec)
+    from peclr_jax.pages import figures  # Matplotlib: no first step waits for it
+
+    return figures.skeletons(*map(np.asarray, _labelled_views(key, examples, spec)))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _labelled_views(
+    key: Array, examples: dict[str, Array], spec: ViewSpec
+) -> tuple[Array, Array, Array]:
+    images = examples["image"]
+    view = augment(key, images, spec)
     matrix = source_to_view(view.transform, images.shape[1], spec)
-    labels = {name: jnp.asarray(value) for name, value in examples.items()}
-    target, _ = losses.target_in_view(labels, matrix, camera.assumed_intrinsics(spec.size))
-    return figures.skeletons(
-        np.asarray(denormalize(view.images)),
-        np.asarray(target.pose[..., :2]),
-        np.asarray(target.keypoints_valid),
-    )
+    target, _ = losses.target_in_view(examples, matrix, camera.assumed_intrinsics(spec.size))
+    return denormalize(view.images), target.pose[..., :2], target.keypoints_valid

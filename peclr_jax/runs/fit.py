@@ -22,7 +22,6 @@ from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import Source
 from peclr_jax.input_pipeline.spec import as_list
-from peclr_jax.pages import charts, figures
 from peclr_jax.runs import memory_advice, provenance
 from peclr_jax.runs.initialisation import Initialisation
 from peclr_jax.runs.resuming import SUMMARY, check_resumable
@@ -64,6 +63,7 @@ def fit(
     variables: Variables,
     optimizer: optax.GradientTransformation,
     compute_gradients: GradientFn,
+    show: Callable[[], None],
     measure: Callable[[Variables, int, Progress], Mapping[str, float]],
     results: Mapping[str, Any] | None = None,
 ) -> Variables:
@@ -79,6 +79,7 @@ def fit(
       variables: "params" and "batch_stats" to start from.
       optimizer: The optimizer.
       compute_gradients: Of a batch.
+      show: Called on process 0 after the first step, to draw what is trained on.
       measure: Called every `spec.evaluation.every_steps` and after the last, for the metrics.
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
     """
@@ -105,6 +106,10 @@ def fit(
             if change:
                 progress.note(change)
 
+        def show_first() -> None:
+            if jax.process_index() == 0:
+                show()
+
         def measure_state(step: int, state: trainer.TrainState) -> Mapping[str, float]:
             return measure(_variables(state), step, progress)
 
@@ -118,10 +123,11 @@ def fit(
                 skip_nonfinite=spec.optimizer.skip_nonfinite > 0,
             ),
             source.batches,
-            key=jax.random.key(spec.seed),
+            key=spec.training_key,
             total_steps=schedule.total_steps,
             checkpoints=checkpoints,
             progress=progress,
+            after_first=show_first,
             hooks=[trainer.Hook(spec.evaluation.every_steps, measure_state)],
             profile=profiling.parse_steps(spec.profile),
             most_skipped=spec.optimizer.skip_nonfinite,
@@ -172,6 +178,8 @@ def conclude(
       table: The same for people.
       look: A sentence on what to look at.
     """
+    from peclr_jax.pages import charts, figures
+
     seconds = time.perf_counter() - began
     records, _ = read_metrics(workdir / METRICS)
     losses = [(record["step"], record["loss"]) for record in records if "loss" in record]

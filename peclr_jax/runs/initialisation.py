@@ -9,7 +9,6 @@ import jax.numpy as jnp
 
 from peclr_jax import specs, trees, weights
 from peclr_jax.errors import UserError
-from peclr_jax.models import torch_weights
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
 from peclr_jax.networks.opening import read_variables
@@ -79,6 +78,8 @@ def pin(spec: FinetuneSpec) -> FinetuneSpec:
 
 
 def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
+    from peclr_jax.models import torch_weights
+
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
     spec = _match_encoder(spec, weights._asdict(), path)

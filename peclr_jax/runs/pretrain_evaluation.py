@@ -1,6 +1,7 @@
 """What a person looks at before and after pre-training: pictures and two numbers."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,35 +9,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
-from matplotlib.figure import Figure
 
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives import contrastive, diagnostics
-from peclr_jax.pages import figures
 from peclr_jax.views.augment import View, augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
 Variables = dict[str, Any]
-Evaluate = Callable[[Variables, Key[Array, ""], UInt8[Array, "n q q 3"]], dict[str, float]]
+Evaluate = Callable[[Variables, Key[Array, ""], UInt8[np.ndarray, "n q q 3"]], dict[str, float]]
 
 
 def draw_views(
-    key: Key[Array, ""], images: UInt8[Array, "images side side 3"], spec: ViewSpec
-) -> Figure:
+    key: Key[Array, ""], images: UInt8[np.ndarray, "images side side 3"], spec: ViewSpec
+) -> Any:
     """Draws pairs of views, and the second view warped back onto the first.
 
     Args:
       key: PRNG key of the augmentation.
       images: Sources.
       spec: The training's views.
+
+    Returns:
+      Matplotlib's figure.
     """
-    first, second = jax.jit(two_views, static_argnums=2)(key, images, spec)
-    return figures.view_pairs(
-        np.asarray(images),
-        np.asarray(denormalize(first.images)),
-        np.asarray(denormalize(second.images)),
-        np.asarray(warp_onto(second, first.transform)),
-    )
+    from peclr_jax.pages import figures  # Matplotlib: no first step waits for it
+
+    return figures.view_pairs(images, *map(np.asarray, _pairs(key, images, spec)))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _pairs(key: Array, images: Array, spec: ViewSpec) -> tuple[Array, Array, Array]:
+    first, second = two_views(key, images, spec)
+    onto_first = warp_onto(second, first.transform)
+    return denormalize(first.images), denormalize(second.images), onto_first
 
 
 def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
@@ -81,4 +86,11 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
             "equivariance_error": diagnostics.equivariance_error(reference, found, moved.transform),
         }
 
-    return lambda *arguments: jax.tree.map(float, measure(*arguments))
+    def evaluate(
+        variables: Variables, key: Key[Array, ""], images: UInt8[np.ndarray, "n q q 3"]
+    ) -> dict[str, float]:
+        # Of numbers that are bound to a device, and of others, two programs would be made.
+        here = jax.device_put(variables, jax.local_devices()[0])
+        return jax.tree.map(float, measure(here, key, images))
+
+    return evaluate

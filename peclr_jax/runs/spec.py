@@ -126,9 +126,14 @@ class RunSpec(Spec):
         warmup_steps = min(warmup_steps, total_steps - 1)  # which is what rounding may exceed
         return training.Schedule(total_steps, warmup_cosine(peak, warmup_steps, total_steps))
 
+    @property
+    def training_key(self) -> Key[Array, ""]:
+        """The key of training itself."""
+        return jax.jit(jax.random.key)(np.uint32(self.seed))
+
     def key(self, use: int) -> Key[Array, ""]:
         """Returns the key of a use of the seed apart from training's, which folds it by step."""
-        return jax.random.fold_in(jax.random.key(self.seed), np.uint32(2**31 + use))
+        return _fold(np.uint32(self.seed), np.uint32(2**31 + use))
 
     def check_devices(self, num_devices: int, where: str = "--config") -> None:
         """Checks that a batch, or micro-batch, divides over the devices of all processes.
@@ -222,6 +227,11 @@ class FinetuneSpec(RunSpec):
     def refine_root_depth(self) -> bool:
         """Whether the network has a refinement of the root's depth."""
         return self.loss.root_depth > 0
+
+
+@jax.jit
+def _fold(seed: Array, use: Array) -> Key[Array, ""]:
+    return jax.random.fold_in(jax.random.key(seed), use)
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:

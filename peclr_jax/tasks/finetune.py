@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax.sharding import Mesh
@@ -30,7 +29,6 @@ from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
-from peclr_jax.pages import figures
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.finetune_evaluation import MeanErrors, draw_labels, mean_errors
@@ -84,15 +82,17 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         held_out = source.sample(spec.evaluation.images)
         monitored = source.held_out.describe(spec.evaluation.images)
         say(f"monitored on {monitored}", console=console)
-        if jax.process_index() == 0:
-            shown = {name: array[: spec.log.images] for name, array in held_out.items()}
-            labels = draw_labels(spec.key(_PICTURE), shown, spec.views)
-            figures.save(labels, workdir / "labels.png")
-
         network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
         variables = initialise(spec, network, start)
         if spec.model.frozen and not start.variables:
             variables = _measure_batch_statistics(spec, network, variables, source, mesh)
+
+        def show() -> None:
+            from peclr_jax.pages import figures
+
+            shown = {name: array[: spec.log.images] for name, array in held_out.items()}
+            labels = draw_labels(spec.key(_PICTURE), shown, spec.views)
+            figures.save(labels, workdir / "labels.png")
 
         def score(variables: Variables) -> MeanErrors:
             estimator = Estimator(
@@ -105,6 +105,13 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             )
             return mean_errors(estimator, held_out, spec.batch_size)
 
+        latest: MeanErrors | None = None
+
+        def measure(variables: Variables, *_: Any) -> dict[str, float]:
+            nonlocal latest
+            latest = score(variables)
+            return latest.errors
+
         variables = fit(
             spec,
             workdir,
@@ -115,10 +122,11 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             variables=variables,
             optimizer=make_optimizer(spec, schedule.learning_rate),
             compute_gradients=make_gradients(spec, network),
-            measure=lambda variables, *_: score(variables).errors,
+            show=show,
+            measure=measure,
             results={"label_statistics": specs.to_dict(statistics)},
         )
-        scores = score(variables)
+        scores = latest or score(variables)  # the last step was measured, unless before a restart
     if jax.process_index() == 0:
         conclude(
             workdir,
@@ -184,8 +192,9 @@ def initialise(spec: FinetuneSpec, network: PoseNetwork, start: Initialisation) 
       network: The network.
       start: The weights that are given.
     """
-    views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
-    return start.fill(jax.jit(network.init)(spec.key(_INITIALISATION), views, jnp.eye(3)[None]))
+    views = np.zeros((1, spec.views.size, spec.views.size, 3), np.float32)
+    intrinsics = np.eye(3, dtype=np.float32)[None]
+    return start.fill(jax.jit(network.init)(spec.key(_INITIALISATION), views, intrinsics))
 
 
 def _measure_batch_statistics(

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.table import Table
@@ -21,7 +22,6 @@ from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
-from peclr_jax.pages import figures
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
@@ -64,20 +64,22 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         schedule = spec.schedule(source.steps_per_epoch, spec.peak_learning_rate)
         what = f"{spec.model.architecture} at {spec.views.size} px, objective {spec.loss.objective}"
         announce(console, spec, what, source, schedule.total_steps, start, workdir)
-        held_out = jnp.asarray(source.sample(spec.evaluation.images)["image"])
+        held_out = source.sample(spec.evaluation.images)["image"]
         shown = held_out[: spec.log.pairs]
         monitored = source.held_out.describe(spec.evaluation.images)
         say(f"monitored on {monitored}", console=console)
-        if jax.process_index() == 0:
+        model = spec.model.build()
+        evaluate = make_evaluation(model, spec.views)
+
+        def show() -> None:
+            from peclr_jax.pages import figures
+
             views = draw_views(spec.key(_PICTURE), shown, spec.views)
             figures.save(views, workdir / "views.png")
 
-        model = spec.model.build()
-        variables = initialise(spec, model, start)
-        evaluate = make_evaluation(model, spec.views)
-        before = evaluate(variables, spec.key(_EVALUATION), held_out)
-
         def measure(variables: Variables, step: int, progress: Progress) -> dict[str, float]:
+            from peclr_jax.pages import figures
+
             if jax.process_index() == 0:
                 views = draw_views(jax.random.fold_in(spec.key(_PICTURE), step), shown, spec.views)
                 progress.images(step, {"views": figures.as_image(views)})
@@ -90,12 +92,17 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
             mesh=mesh,
             source=source,
             schedule=schedule,
-            variables=variables,
+            variables=initialise(spec, model, start),
             optimizer=spec.optimizer.build(schedule.learning_rate),
             compute_gradients=make_gradients(spec, model),
+            show=show,
             measure=measure,
         )
-        after = evaluate(variables, spec.key(_EVALUATION), held_out)
+        # The network to start from is made again: a start need not wait for its evaluation.
+        before, after = (
+            evaluate(network, spec.key(_EVALUATION), held_out)
+            for network in (initialise(spec, model, start), variables)
+        )
     if jax.process_index() == 0:
         summary = {
             "before": before,
@@ -167,7 +174,7 @@ def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> V
       model: The network.
       start: The weights that are given.
     """
-    views = jnp.zeros((1, spec.views.size, spec.views.size, 3))
+    views = np.zeros((1, spec.views.size, spec.views.size, 3), np.float32)
     return start.fill(jax.jit(model.init)(spec.key(_INITIALISATION), views))
 
 

@@ -7,20 +7,22 @@ that a run that is killed while saving leaves the last complete one. Random keys
 they follow from seed and step.
 """
 
+import functools
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
-from orbax.checkpoint import checkpoint_managers as policies
 
 from peclr_jax.errors import MachineError
 from peclr_jax.training import digests, restoring
 from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
+
+if TYPE_CHECKING:  # a start does not wait for it: nothing is saved before the first step
+    import orbax.checkpoint as ocp
 
 # Suffix of the folder of a damaged checkpoint, whose step can then be saved again.
 _DAMAGED = ".damaged"
@@ -50,17 +52,30 @@ class Checkpoints:
         restoring.check_writable_name(workdir)
         self._config, self._results = dict(config), dict(results or {})
         self._save_every, self._saving = save_every, -1
-        root = restoring.absolute(workdir) / restoring.DIRECTORY
-        _check_listed(root)
-        self._manager = ocp.CheckpointManager(
-            root,
+        self._workdir, self._keep_last = workdir, keep_last
+        self._root = restoring.absolute(workdir) / restoring.DIRECTORY
+        _check_listed(self._root)
+        self._root.mkdir(parents=True, exist_ok=True)
+
+    @functools.cached_property
+    def _manager(self) -> "ocp.CheckpointManager":
+        import orbax.checkpoint as ocp
+        from orbax.checkpoint import checkpoint_managers as policies
+
+        return ocp.CheckpointManager(
+            self._root,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.LatestN(keep_last),
+                preservation_policy=policies.LatestN(self._keep_last),
                 cleanup_tmp_directories=True,  # those that a killed run left half written
                 # In the background, by process 0 once all have written, before the renaming.
                 async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
             ),
         )
+
+    @property
+    def _saves(self) -> bool:
+        """Whether anything was to be saved yet."""
+        return "_manager" in vars(self)
 
     def is_due(self, step: int) -> bool:
         """Tells whether the interval asks for a checkpoint after a step."""
@@ -74,6 +89,8 @@ class Checkpoints:
           state: Arrays, whose buffers may be donated as soon as this returns.
           wait: Whether to return only once the checkpoint is complete on disk.
         """
+        import orbax.checkpoint as ocp
+
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state),
             config=ocp.args.JsonSave(self._config),
@@ -96,17 +113,17 @@ class Checkpoints:
     def check_space(self, state: Any) -> None:
         """Raises a `MachineError` if the disk has no room for a checkpoint of this state."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        free = shutil.disk_usage(self._manager.directory).free
+        free = shutil.disk_usage(self._root).free
         if jax.process_index() == 0 and free < needed:
             raise MachineError(
                 f"a checkpoint takes up to {needed / 2**20:.0f} MiB, but the disk that holds "
-                f"{self._manager.directory} has {free / 2**20:.0f} MiB left: free some space, or "
+                f"{self._root} has {free / 2**20:.0f} MiB left: free some space, or "
                 "choose another --workdir"
             )
 
     def latest_step(self) -> int | None:
         """Returns the step of the newest checkpoint, `None` if there is none."""
-        return self._manager.latest_step()
+        return self._manager.latest_step() if self._saves else restoring.latest_step(self._workdir)
 
     def restore_latest(self, target: State, note: Callable[[str], None] = print) -> State | None:
         """Restores the newest whole checkpoint of this run, `None` if there is none.
@@ -116,7 +133,7 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
         """
-        steps = sorted(restoring.steps_in(self._manager.directory).items(), reverse=True)
+        steps = sorted(restoring.steps_in(self._root).items(), reverse=True)
         for _, directory in steps:
             try:
                 return restoring.restore_state(directory, target)
@@ -125,13 +142,13 @@ class Checkpoints:
                 self._set_aside(directory)
         if steps:
             raise DamagedCheckpointError(
-                f"all checkpoints in {self._manager.directory} are damaged, and kept there as "
+                f"all checkpoints in {self._root} are damaged, and kept there as "
                 f"*{_DAMAGED}: start again in another --workdir, or here once they are removed"
             )
         return None
 
     def _seal(self) -> None:
-        for unfinished in self._manager.directory.glob(f"{self._saving}{_UNFINISHED}*"):
+        for unfinished in self._root.glob(f"{self._saving}{_UNFINISHED}*"):
             digests.write(unfinished)
 
     def _set_aside(self, directory: epath.Path) -> None:
@@ -141,12 +158,15 @@ class Checkpoints:
             shutil.rmtree(aside, ignore_errors=True)
             directory.rename(aside)
         multihost_utils.sync_global_devices(f"set aside {directory.name}")
-        self._manager.reload()
+        if self._saves:
+            self._manager.reload()
 
     def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if not self._saves:
+            return
         if kind is None:
             self._manager.close()
             return
@@ -158,7 +178,7 @@ class Checkpoints:
                 end()
         if jax.process_index() == 0:
             for _ in range(_MOST_TRIES):
-                for unfinished in self._manager.directory.glob(f"*{_UNFINISHED}*"):
+                for unfinished in self._root.glob(f"*{_UNFINISHED}*"):
                     shutil.rmtree(unfinished, ignore_errors=True)
 
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 from etils import epath
 
 from peclr_jax import files, trees
@@ -116,7 +115,7 @@ def restore_results(path: Path) -> dict[str, Any]:
 
 
 def _restore_json(directory: epath.Path, item: str) -> dict[str, Any]:
-    with _reading(directory, item) as (reader, plain):
+    with _reading(directory, item) as (ocp, reader, plain):
         args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
         found = reader.restore(plain, args=args)[item]
         if not isinstance(found, dict):
@@ -133,7 +132,7 @@ def restore_params(path: Path, wanted: Any = None) -> dict[str, Any]:
         with before any is read; None for whatever is there.
     """
     directory = find(path)
-    with _reading(directory, "state") as (reader, plain):
+    with _reading(directory, "state") as (ocp, reader, plain):
         saved = _metadata(reader, plain)
         target = {name: saved[name] for name in ("params", "batch_stats")}
         if wanted is not None and (difference := trees.first_difference(target, wanted)):
@@ -161,7 +160,7 @@ def restore_state(path: Path, target: State) -> State:
       DamagedCheckpointError: If files are missing or not as they were written.
     """
     directory = find(path)
-    with _reading(directory, "state") as (reader, plain):
+    with _reading(directory, "state") as (ocp, reader, plain):
         saved = _metadata(reader, plain)
         if difference := trees.first_difference(saved, target):
             name, found, wanted = difference
@@ -176,7 +175,7 @@ def restore_state(path: Path, target: State) -> State:
         return reader.restore(plain, args=ocp.args.Composite(state=args)).state
 
 
-def _metadata(reader: ocp.Checkpointer, directory: epath.Path) -> Any:
+def _metadata(reader: Any, directory: epath.Path) -> Any:
     """Returns the shapes and types of a checkpoint's arrays, as a tree.
 
     Raises:
@@ -208,12 +207,14 @@ def _check_sizes(directory: epath.Path, tree: Any) -> None:
 
 
 @contextmanager
-def _reading(directory: epath.Path, item: str) -> Iterator[tuple[ocp.Checkpointer, epath.Path]]:
-    """Yields a reader and what to read, once the item's files are known to be as they were written.
+def _reading(directory: epath.Path, item: str) -> Iterator[tuple[Any, Any, epath.Path]]:
+    """Yields Orbax, a reader and what to read, once the item's files are as they were written.
 
     Orbax and TensorStore raise errors of any kind. Only a file that is missing, or that cannot be
     parsed, says that a checkpoint is damaged; all else leaves open whether it is.
     """
+    import orbax.checkpoint as ocp  # here, as most starts have nothing to restore
+
     handler = ocp.CompositeCheckpointHandler(
         state=ocp.PyTreeCheckpointHandler(),
         config=ocp.JsonCheckpointHandler(),
@@ -223,7 +224,7 @@ def _reading(directory: epath.Path, item: str) -> Iterator[tuple[ocp.Checkpointe
     try:
         whole = "://" not in str(directory) and digests.check(directory, item)
         with _plain(directory) as plain, ocp.Checkpointer(handler) as reader:
-            yield reader, plain
+            yield ocp, reader, plain
     except (UserError, jax.errors.JaxRuntimeError):
         raise  # of this run or machine, not of the files
     except MemoryError as error:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, SupportsFloat
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from jax.sharding import Mesh
@@ -51,10 +52,10 @@ def create_state(
 ) -> TrainState:
     """Returns the state before the first step."""
     return TrainState(
-        step=jnp.zeros([], jnp.int32),
+        step=np.zeros([], np.int32),
         params=variables["params"],
         batch_stats=variables.get("batch_stats", {}),
-        opt_state=optimizer.init(variables["params"]),
+        opt_state=jax.jit(optimizer.init)(variables["params"]),  # else a program each shape
     )
 
 
@@ -129,6 +130,7 @@ def fit(
     total_steps: int,
     checkpoints: Checkpoints,
     progress: Progress,
+    after_first: Callable[[], None] = lambda: None,
     hooks: Sequence[Hook] = (),
     profile: tuple[int, int] | None = None,
     most_skipped: int = 0,
@@ -146,6 +148,7 @@ def fit(
       total_steps: Steps of the whole run.
       checkpoints: Where to save and to resume from.
       progress: Where to report.
+      after_first: Called once, when the first step from here is complete and reported.
       hooks: Functions to call at intervals.
       profile: First and last step of a trace for XProf, written beside TensorBoard's events.
       most_skipped: Steps that `train_step` may skip from here to the end of the run.
@@ -191,6 +194,10 @@ def fit(
             watch.started(step, metrics, is_reported=progress.is_due(step) or step == start + 1)
 
             stop_signal = stop.requested(step)
+            if step == start + 1:
+                watch.settle_all()
+                with progress.paused():
+                    after_first()
             is_last = step == total_steps
             is_saved = checkpoints.is_due(step) or stop_signal or is_last
             due_hooks = [hook for hook in hooks if step % hook.every == 0 or is_last]

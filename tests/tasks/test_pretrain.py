@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -96,7 +97,12 @@ def finished(tmp_path_factory, environment):
         f"sys.argv = {command(workdir)[1:]!r}; runpy.run_path(sys.argv[0], run_name='__main__')"
     )
     result = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        env=environment | {"JAX_LOG_COMPILES": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
     )
     return workdir, result.stdout
 
@@ -118,6 +124,14 @@ def test_a_run_leaves_what_it_promises(finished):
 
 def test_rendered_hands_do_without_tensorflow(finished):
     assert "TENSORFLOW False" in finished[1]
+
+
+def test_hardly_a_program_is_made_before_the_first_step_but_its_own(finished):
+    """Each operation outside of a program would be one by itself: there were ninety."""
+    start = finished[1].partition("step 1/6")[0]
+    programs = re.findall(r"Finished XLA compilation of jit\((\w+)\)", start)
+    assert "train_step" in programs
+    assert len(programs) <= 10, programs
 
 
 @pytest.mark.slow
