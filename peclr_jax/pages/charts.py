@@ -131,10 +131,19 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
 
 def curves(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float | None, float | None]]]],
+    levels: Mapping[str, Mapping[str, float]],
     *,
     x_label: str,
+    doubling: bool = False,
 ) -> Figure:
-    """Draws quantities over x: name with the unit to series of (x, value, low, high) by label."""
+    """Draws quantities over x.
+
+    Args:
+      panels: Name of each with the unit to series of (x, value, low, high) by label.
+      levels: By the same names what has one value at every x, by label.
+      x_label: Name of x, with its unit.
+      doubling: Whether each x is twice the one before, and so far from it on the axis.
+    """
     figure = Figure(figsize=(0.6 + 3.6 * len(panels), 3.4), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     for panel, (quantity, series) in zip(axes, panels.items(), strict=True):
@@ -145,6 +154,14 @@ def curves(
                 panel.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
                 # A band about a single point has no width.
                 panel.vlines(x, low, high, color=color, linewidth=1)
+        for (label, value), style in zip(
+            levels[quantity].items(), cycle((":", "--", "-.")), strict=False
+        ):
+            panel.axhline(value, color="black", linewidth=0.9, linestyle=style, label=label)
+        if doubling and series:
+            panel.set_xscale("log", base=2)
+            shown = sorted({x for points in series.values() for x, *_ in points})
+            panel.set_xticks(shown, [f"{x:,.0f}" for x in shown])
         panel.set(xlabel=x_label, ylabel=quantity)
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from peclr_jax import files, outputs, specs
 from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.experiments import page, protocol, results
+from peclr_jax.experiments import page, photo_parts, protocol, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
@@ -50,6 +50,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
             "layout that the recipe's file names"
         )
+    # Parts have a use if a detector has labelled some of them.
+    photographs = photo_parts.describe(Path(spec.photos or "")) if spec.labelled_by else None
     runs = plans.plan(spec)
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
     for arm in chosen:
@@ -73,7 +75,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
                     evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
-    page.write(results.collect(spec, finished, compared), workdir)
+    page.write(results.collect(spec, finished, compared, photographs), workdir)
     minutes = (time.perf_counter() - began) / 60
     say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
 

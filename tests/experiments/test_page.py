@@ -35,6 +35,8 @@ def results():
         "x_label": "steps",
         "metrics": ["epe_2d", "pa_epe"],
         "compared": ["epe_2d"],
+        "labelled_by": {},
+        "photographs": {},
         "paper": {"held_out": {"the paper": {"epe_2d": 1.5}}},
         "arms": {
             "simclr": arm("SimCLR", mean(12.0, 11.0, 13.0), "SimCLR", 100.0),
