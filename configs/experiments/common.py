@@ -6,13 +6,26 @@ A recipe is a scale and variants, joined by "+". The scales:
     cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands; a pre-training takes
             3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours; the results are
             in docs/results
+    cpu_long
+            `cpu` with 4,000 steps a pre-training, 8,192 rendered hands and 1,200 steps a probe:
+            LONGCOST
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's protocol on its data sets; not run. `--config.plan=True` prints it
 
 and the variants that all experiments have:
 
-    freihand   the scale's networks, on FreiHAND (`python -m data.build freihand` makes its records)
-    one_seed   the first seed alone
+    freihand     the scale's networks, on FreiHAND (`python -m data.build freihand` makes its
+                 records)
+    photos       the scale's networks and steps, on the photographs in --config.photos=DIR:
+                 pre-trained on them without labels, probed or fine-tuned on a detector's labels,
+                 and evaluated on sets that no training has seen, by a detector's labels and by true
+                 ones. docs/results/real_photos.md has the layout. Not of tables and figures that
+                 are of data sets of their own
+    four_times   pre-training takes four times as many steps
+    course       each encoder is probed after an eighth, a quarter, a half and all of the steps of
+                 its one pre-training, at the learning rate of that time; after `four_times`, which
+                 decides how many these are
+    one_seed     the first seed alone
 """
 
 from collections.abc import Callable, Mapping
