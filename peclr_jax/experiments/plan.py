@@ -55,9 +55,7 @@ def plan(spec: ExperimentSpec) -> list[Run]:
     recipes = {name: _recipe(spec, name) for name in spec.arms}
     folders = _Folders(spec.networks_dir)
     return [
-        _run(spec, name, seed, *recipes[name], folders)
-        for seed in spec.seeds
-        for name in spec.arms
+        _run(spec, name, seed, *recipes[name], folders) for seed in spec.seeds for name in spec.arms
     ]
 
 

@@ -152,7 +152,9 @@ def over_steps(*labels, level="random"):
     for number, label in enumerate(labels):
         for steps in (500, 1000):
             epe = 12.0 - number - steps / 1000
-            point = arm(f"{label}, {steps} steps", mean(epe, epe - 0.2, epe + 0.2), label, steps)
+            point = arm(
+                f"{label}, {steps} steps", mean(epe, epe - 0.2, epe + 0.2), label, 1.0 * steps
+            )
             arms[f"{label}_{steps}"] = point
     nothing = {"held_out": {"mean_pose": {"epe_2d": 14.0}}}
     return {"arms": arms, "labelled_by": {"held_out": "MediaPipe"}, "nothing": nothing}

@@ -152,6 +152,20 @@ def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, field, mes
     assert not (tmp_path / "networks").exists()
 
 
+def test_a_checkpoint_that_a_finished_pretraining_has_not_kept_is_named_first(tmp_path):
+    config = smoke("table1", tmp_path / "networks", "smoke+course+one_seed")
+    config.only = "peclr_1"
+    spec = specs.from_config(ExperimentSpec, config)
+    (run,) = [run for run in plans.plan(spec) if run.arm == "peclr_1"]
+    pretraining = run.trainings[0].workdir
+    (pretraining / "checkpoints/2").mkdir(parents=True)
+    (pretraining / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match="arm 'peclr_1' starts from step 1 of .* is finished"):
+        experiment.experiment(spec, tmp_path / "results")
+    (pretraining / "checkpoints/1").mkdir()
+    experiment.check_checkpoint(run)
+
+
 def test_evaluation_on_what_is_trained_on_is_refused_first(tmp_path):
     config = smoke("table1", tmp_path / "networks")
     folder = str(Path(freihand.__file__).parent / "dummy_data")

@@ -13,7 +13,7 @@ from peclr_jax.networks.spec import EvaluateSpec
 SCALES = ("smoke", "cpu", "cpu_long", "gpu", "paper")
 RENDERED = "rendered hands before green screens"
 """What is trained and evaluated on below the scale `paper`, for people."""
-# Of a pre-training's steps, in whose multiples its encoder is probed; and steps between checkpoints.
+# Parts of a pre-training, in whose multiples its encoder is probed; and steps between checkpoints.
 EIGHTHS = 8
 _MOST_APART = 500
 # Each of which leaves a checkpoint of its own.
