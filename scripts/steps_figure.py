@@ -1,6 +1,6 @@
-"""Draws errors over the steps of pre-training, of the arms of one or several experiments.
+r"""Draws errors over the steps of pre-training, of the arms of one or several experiments.
 
-    python -m scripts.steps_figure runs/table1/results.json runs/best/results.json \\
+    python -m scripts.steps_figure runs/table1/results.json runs/best/results.json \
         --evaluation=test_photos --out=docs/images/steps.png
 
 The experiments are of the variant `course` (configs/experiments/common.py). An arm that several of

@@ -217,11 +217,8 @@ def _comparison_table(
     rows: Mapping[str, Any], compared: Sequence[MetricName], agreed: bool
 ) -> list[str]:
     names = [name for name in compared if any(name in row["metrics"] for row in rows.values())]
-    header = [
-        "distance less by" if agreed else "error less by",
-        *(METRICS[name].label.split(",")[0] for name in names),
-        "paper",
-    ]
+    labels = [METRICS[name].label.split(",")[0] for name in names]
+    header = ["distance less by" if agreed else "error less by", *labels, "paper"]
     lines = []
     for row in rows.values():
         found = [row["metrics"].get(name) for name in names]

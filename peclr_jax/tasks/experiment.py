@@ -105,13 +105,13 @@ def check_checkpoint(run: Run) -> None:
       UserError: It has kept others, for an experiment that did not ask for this one.
     """
     pretraining, start = run.trainings[0].workdir, Path(run.trainings[-1].spec.init.checkpoint)
-    if start.is_relative_to(pretraining) and (pretraining / SUMMARY).exists():
-        if not start.exists():
-            raise UserError(
-                f"arm {run.arm!r} starts from step {start.name} of {pretraining}, which is finished "
-                "and has kept other checkpoints: move that folder away to pre-train again, or "
-                "leave the arm out by --config.only"
-            )
+    finished = start.is_relative_to(pretraining) and (pretraining / SUMMARY).exists()
+    if finished and not start.exists():
+        raise UserError(
+            f"arm {run.arm!r} starts from step {start.name} of {pretraining}, which is finished "
+            "and has kept other checkpoints: move that folder away to pre-train again, or leave "
+            "the arm out by --config.only"
+        )
 
 
 def check_held_out(run: Run) -> None:

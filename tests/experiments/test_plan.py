@@ -110,7 +110,7 @@ def test_the_course_of_a_pretraining_is_told_by_its_checkpoints():
     assert probe.spec.init.checkpoint == f"{pretraining.workdir}/checkpoints/1000"
     # The last is the network that the experiment has without this variant.
     whole = of(make("table1", "cpu_long"), "peclr")
-    assert [t.spec for t in runs["peclr_4000"].trainings][0] == whole.trainings[0].spec
+    assert runs["peclr_4000"].trainings[0].spec == whole.trainings[0].spec
     assert runs["peclr_4000"].network.name.split("-")[-1] == whole.network.name.split("-")[-1]
     assert spec.arms["peclr_1000"].series == spec.arms["peclr_4000"].series
     assert spec.comparisons["equivariance_500"].against == "simclr_500"
@@ -160,7 +160,7 @@ def test_photographs_without_labels_beside_rendered_hands(file):
     assert data["more_20"].is_mixed
     for run in plans.plan(spec):
         assert run.trainings[-1].spec.data.source == "rendered"
-    assert list(spec.evaluations)[0] == "held_out"
+    assert next(iter(spec.evaluations)) == "held_out"
     assert "test_photos" in spec.evaluations
 
 

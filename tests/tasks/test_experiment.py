@@ -160,7 +160,7 @@ def test_a_checkpoint_that_a_finished_pretraining_has_not_kept_is_named_first(tm
     pretraining = run.trainings[0].workdir
     (pretraining / "checkpoints/2").mkdir(parents=True)
     (pretraining / "summary.json").write_text("{}")
-    with pytest.raises(UserError, match="arm 'peclr_1' starts from step 1 of .* is finished"):
+    with pytest.raises(UserError, match=r"arm 'peclr_1' starts from step 1 of .* is finished"):
         experiment.experiment(spec, tmp_path / "results")
     (pretraining / "checkpoints/1").mkdir()
     experiment.check_checkpoint(run)
