@@ -136,13 +136,13 @@ def _course(config: ConfigDict) -> None:
             changes = {**arms[name], **at, "label": f"{label}, {step} steps"}
             config.arms[f"{name}_{step}"] = ConfigDict(changes)
     for name, comparison in comparisons.items():
+        sides = [side for side in ("arm", "against") if comparison[side] in pretrained]
+        if not sides:
+            config.comparisons[name] = ConfigDict(comparison)
+            continue
         for step in steps:
-            renamed = {
-                side: f"{arm}_{step}" if arm in pretrained else arm
-                for side, arm in comparison.items()
-                if side != "paper"
-            }
-            config.comparisons[f"{name}_{step}"] = ConfigDict({**comparison, **renamed})
+            at_step = {side: f"{comparison[side]}_{step}" for side in sides}
+            config.comparisons[f"{name}_{step}"] = ConfigDict({**comparison, **at_step})
 
 
 def _known_steps(config: ConfigDict, variant: str) -> int:
