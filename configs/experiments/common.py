@@ -6,13 +6,26 @@ A recipe is a scale and variants, joined by "+". The scales:
     cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands; a pre-training takes
             3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours; the results are
             in docs/results
+    cpu_long
+            `cpu` with 4,000 steps a pre-training, 8,192 rendered hands and 1,200 steps a probe:
+            some 21 minutes a pre-training on two hyperthreads; not run (docs/results/plan.md)
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's protocol on its data sets; not run. `--config.plan=True` prints it
 
 and the variants that all experiments have:
 
-    freihand   the scale's networks, on FreiHAND (`python -m data.build freihand` makes its records)
-    one_seed   the first seed alone
+    freihand     the scale's networks, on FreiHAND (`python -m data.build freihand` makes its
+                 records)
+    photos       the scale's networks and steps, on the photographs in --config.photos=DIR:
+                 pre-trained on them without labels, probed or fine-tuned on a detector's labels,
+                 and evaluated on sets that no training has seen, by a detector's labels and by true
+                 ones. docs/results/real_photos.md has the layout. Not of tables and figures that
+                 are of data sets of their own
+    four_times   pre-training takes four times as many steps
+    course       each encoder is probed after an eighth, a quarter, a half and all of the steps of
+                 its one pre-training, at the learning rate of that time; after `four_times`, which
+                 decides how many these are
+    one_seed     the first seed alone
 """
 
 from collections.abc import Callable, Mapping
@@ -21,17 +34,16 @@ from typing import Any
 from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
-from configs import equivariance, finetune, pretrain
+from configs import equivariance
 from configs.composition import compose
+from configs.experiments.parts import scales
+from configs.experiments.parts.variants import VARIANTS, on_freihand
 from peclr_jax import specs
-from peclr_jax.experiments.spec import ArmSpec, ComparisonSpec, ExperimentSpec
-from peclr_jax.networks.spec import EvaluateSpec
+from peclr_jax.experiments.spec import ArmSpec, ComparisonSpec
 from peclr_jax.views.spec import NO_TRANSFORMATION
 
-SCALES = ("smoke", "cpu", "gpu", "paper")
 # Everything that Fig. 4 varies, switched off; an arm switches on what it is about.
 NO_AUGMENTATION = {f"views.{name}": value for name, value in NO_TRANSFORMATION.items()}
-_RENDERED = "rendered hands before green screens"
 
 
 def get_experiment(
@@ -46,7 +58,7 @@ def get_experiment(
       file: Its name, without folder and ending.
       recipe: SCALE+VARIANT+...
       fill: Sets what is the experiment's own.
-      variants: Those that it has beside `freihand` and `one_seed`.
+      variants: Those that it has beside `VARIANTS`, or in their place.
 
     Raises:
       UserError: An unknown scale or variant.
@@ -54,16 +66,18 @@ def get_experiment(
 
     def at(scale: str) -> Callable[[], ConfigDict]:
         def make() -> ConfigDict:
-            config = _base(scale)
+            config = scales.base(scale)
             config.name = file
+            if scale == "paper":
+                on_freihand(config)
             fill(config)
             return config
 
         return make
 
-    known = {"freihand": _freihand, "one_seed": _one_seed, **(variants or {})}
     path = f"configs/experiments/{file}.py"
-    return compose(path, recipe, {scale: at(scale) for scale in SCALES}, known)
+    bases = {scale: at(scale) for scale in scales.SCALES}
+    return compose(path, recipe, bases, {**VARIANTS, **(variants or {})})
 
 
 def add_arm(
@@ -140,7 +154,7 @@ def probed(config: ConfigDict) -> None:
     config.finetune.model.head = "mlp"
     # Table 1's columns first; its AUC fits thresholds of 0 to 50 cm alone (Sec. 4.2 has 0 to 5).
     config.metrics = ("epe_3d", "auc_50cm", "epe_2d", "root_aligned", "pa_epe", "pa_auc")
-    if config.recipe == "cpu":
+    if scales.is_on_cpu(config):
         # In so few steps the pose in the image is asked of the features, not the hand's distance.
         config.finetune.loss.root_depth = 0.0
         config.metrics = config.metrics[2:]
@@ -164,129 +178,3 @@ def with_equivariance(config: ConfigDict) -> None:
                 "translation_step_px": 25.0,
             }
         )
-
-
-def _base(scale: str) -> ConfigDict:
-    """Returns an experiment without arms."""
-    # Intervals are taken over seeds, not over hands.
-    held_out = EvaluateSpec(resamples=0, pictures=0 if scale == "smoke" else 4)
-    config = specs.to_config(
-        ExperimentSpec(recipe=scale, data_name=_RENDERED, evaluations={"held_out": held_out})
-    )
-    config.pretrain, config.finetune = _TRAININGS[scale]()
-    config.pretrain.recipe = config.finetune.recipe = scale
-    if scale == "paper":
-        _on_freihand(config)
-    return config
-
-
-def _smoke() -> tuple[ConfigDict, ConfigDict]:
-    small = {
-        "batch_size": 16,
-        "num_steps": 2,
-        "model.width": 4,
-        "model.stem": "small",
-        "views.size": 16,
-        "data.source_size": 24,
-        "data.labels": True,
-        "data.rendered.size": 24,
-        "data.rendered.count": 32,
-        "data.rendered.held_out": 16,
-        "data.rendered.chunk": 16,
-        "log.every_steps": 1,
-        "evaluation.images": 16,
-    }
-    return _trainings(
-        "quick",
-        small,
-        {"model.hidden": 16, "model.num_points": 8, "log.pairs": 2},
-        {"model.hidden": 8, "log.images": 2},
-    )
-
-
-def _cpu() -> tuple[ConfigDict, ConfigDict]:
-    small = {
-        "batch_size": 64,
-        "model.width": 16,
-        # A small stem would take three times as long at this size.
-        "model.stem": "imagenet",
-        "views.size": 64,
-        "data.source_size": 96,
-        "data.labels": True,  # so that all trainings share the rendered hands
-        "data.rendered.size": 96,
-        "data.rendered.count": 3072,
-        "data.rendered.held_out": 512,
-        "evaluation.images": 256,
-        "evaluation.every_steps": 100_000,  # at the end alone
-        "checkpoint.every_steps": 100,
-    }
-    return _trainings(
-        "quick",
-        small,
-        {"num_steps": 200},
-        {"num_epochs": 12.0, "optimizer.learning_rate": 4e-3},
-    )
-
-
-def _gpu() -> tuple[ConfigDict, ConfigDict]:
-    large = {
-        "model.width": 64,
-        "model.stem": "imagenet",
-        "model.dtype": "bfloat16",
-        "views.size": 128,
-        "data.source_size": 192,
-        "data.labels": True,
-        "data.rendered.size": 160,
-        "data.rendered.count": 32_768,
-        "data.rendered.held_out": 2048,
-        "data.rendered.chunk": 256,
-        "data.rendered.cache_dir": "",
-        "evaluation.images": 1024,
-        "evaluation.every_steps": 100_000,
-        "checkpoint.every_steps": 2000,
-    }
-    return _trainings(
-        "rendered_rn50",
-        large,
-        {"num_epochs": 40.0},
-        {"batch_size": 256, "num_epochs": 15.0, "optimizer.learning_rate": 1e-3},
-    )
-
-
-def _paper() -> tuple[ConfigDict, ConfigDict]:
-    return pretrain.get_config("paper_rn50"), finetune.get_config("paper_rn50")
-
-
-def _trainings(
-    base: str, both: dict[str, Any], pretraining: dict[str, Any], tuning: dict[str, Any]
-) -> tuple[ConfigDict, ConfigDict]:
-    first, second = pretrain.get_config(base), finetune.get_config("quick")
-    first.update_from_flattened_dict({**both, **pretraining})
-    second.update_from_flattened_dict({**both, **tuning})
-    second.model.architecture = "auto"
-    second.model.stem = "auto"
-    second.model.width = 0
-    return first, second
-
-
-_TRAININGS = {"smoke": _smoke, "cpu": _cpu, "gpu": _gpu, "paper": _paper}
-
-
-def _on_freihand(config: ConfigDict) -> None:
-    config.data_name = config.data_name.replace(_RENDERED, "FreiHAND")
-    for training in (config.pretrain, config.finetune):
-        training.data.source = "tfds"
-    for evaluation in config.evaluations.values():
-        if not evaluation.data.names:  # on the kind of data that was trained on
-            # Sec. 4.4: a tenth of the training set is held out.
-            evaluation.split = "validation"
-
-
-def _freihand(config: ConfigDict) -> None:
-    _on_freihand(config)
-    if "test" in config.evaluations and not config.evaluations.test.data.names:
-        del config.evaluations.test  # FreiHAND's own test set has no labels
-
-
-def _one_seed(config: ConfigDict) -> None:
-    config.seeds = config.seeds[:1]

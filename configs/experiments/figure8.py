@@ -34,4 +34,4 @@ def get_config(recipe: str = "paper") -> ConfigDict:
     Raises:
       UserError: An unknown scale or variant.
     """
-    return get_experiment("figure8", recipe, _fill)
+    return get_experiment("figure8", recipe, _fill, figure6.VARIANTS)

@@ -27,6 +27,7 @@ from ml_collections import ConfigDict
 from configs import finetune
 from configs.experiments.best import BEST
 from configs.experiments.common import add_arm, add_comparison, get_experiment
+from configs.experiments.parts.scales import is_on_cpu
 from peclr_jax.errors import UserError
 
 _DUMMY = str(Path(__file__).parents[2] / "data/freihand/dummy_data")
@@ -41,7 +42,7 @@ def _fill(config: ConfigDict) -> None:
         training.data.source = "rendered"  # at every scale
     finetune.VARIANTS["photos"](config.finetune)
     config.finetune.data.rendered.background = "clutter"
-    if config.recipe == "cpu":
+    if is_on_cpu(config):
         # Hands fill the pictures now, so that smaller ones will do.
         config.finetune.data.rendered.update(count=4096, size=80)
         config.finetune.num_steps = 2000

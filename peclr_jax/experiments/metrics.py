@@ -42,18 +42,23 @@ BASELINES = {"mean_pose": "mean pose", "mean_hand": "mean hand"}
 """Predictors that do not look at the image, and their names for people."""
 
 
-def label(name: MetricName, scaled_bone_m: float | None = None) -> str:
+def label(
+    name: MetricName, scaled_bone_m: float | None = None, labelled_by: str | None = None
+) -> str:
     """Returns a metric's name for people, with the unit.
 
     Args:
       name: Of the metric.
       scaled_bone_m: As in metrics.json: not None where labels are meshes that lie on the image by
         weak perspective and have no size, as YouTube3DHands' (Sec. 4.3).
+      labelled_by: The detector whose labels are agreed with, for the distance from them is no
+        error; None for true ones.
     """
-    text = METRICS[name].label
+    what, comma, unit = METRICS[name].label.partition(",")
+    if labelled_by is not None:
+        what = f"{what.removesuffix('EPE').rstrip(' -')} agreement with {labelled_by}"
     if scaled_bone_m is None:
-        return text
-    what, comma, unit = text.partition(",")
+        return what + comma + unit
     kind = METRICS[name].kind
     if kind.startswith("2d"):
         what += " by weak perspective"

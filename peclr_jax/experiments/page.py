@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from peclr_jax import files
+from peclr_jax.errors import UserError
 from peclr_jax.experiments.metrics import (
     BASELINES,
     METRICS,
@@ -42,13 +43,18 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
     measured = [m for m in compared if any(mean_of(arm, evaluation, m) for arm in finished)]
     if not measured or results["figure"] == "none":
         return None
-    if results["figure"] == "curves":
-        curves = {METRICS[m].label: _series(finished, evaluation, m) for m in measured}
-        return charts.curves(curves, x_label=results["x_label"])
+    by = results["labelled_by"].get(evaluation)
+    if results["figure"] in ("curves", "steps"):
+        return charts.curves(
+            {label(m, labelled_by=by): _series(finished, evaluation, m) for m in measured},
+            {label(m, labelled_by=by): _levels(results, evaluation, m) for m in measured},
+            x_label=results["x_label"],
+            doubling=results["figure"] == "steps",
+        )
     panels = {}
     for m in measured:
         means = {arm["label"]: mean_of(arm, evaluation, m) for arm in finished}
-        panels[METRICS[m].label] = (
+        panels[label(m, labelled_by=by)] = (
             {label: value for label, value in means.items() if value is not None},
             {
                 BASELINES[name]: values[m]
@@ -66,9 +72,50 @@ def _series(
     series: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
     for arm in sorted(arms, key=lambda arm: arm["x"]):
         value = mean_of(arm, evaluation, metric)
-        if value is not None:
+        if value is not None and arm["series"]:
             series.setdefault(arm["series"], []).append((arm["x"], *value))
     return series
+
+
+def _levels(results: Mapping[str, Any], evaluation: str, metric: str) -> dict[str, float]:
+    """Returns what has one value for all of a curve: arms of none, and the mean pose."""
+    arms = (arm for arm in results["arms"].values() if not arm["series"])
+    means = {arm["label"]: mean_of(arm, evaluation, metric) for arm in arms}
+    levels = {name: mean.value for name, mean in means.items() if mean is not None}
+    pose = results["nothing"].get(evaluation, {}).get("mean_pose", {}).get(metric)
+    return levels if pose is None else {**levels, BASELINES["mean_pose"]: pose}
+
+
+def over_steps(
+    experiments: Sequence[Mapping[str, Any]], evaluation: str, metric: MetricName = "epe_2d"
+) -> Figure:
+    """Draws one metric over the steps of pre-training, the arms of several experiments together.
+
+    Args:
+      experiments: What `results.json` of each holds, with arms at several steps; a series that two
+        of them have is drawn from the first.
+      evaluation: Its name.
+      metric: Its name.
+
+    Raises:
+      UserError: No arm has that metric over steps.
+    """
+    series: dict[str, Any] = {}
+    levels: dict[str, float] = {}
+    for results in experiments:
+        for name, points in _series([*results["arms"].values()], evaluation, metric).items():
+            series.setdefault(name, points)
+        for name, value in _levels(results, evaluation, metric).items():
+            levels.setdefault(name, value)
+    if not series:
+        raise UserError(
+            f"these results have no {metric} over steps on {evaluation!r}: name those of an "
+            "experiment with the variant 'course', and one of its evaluations"
+        )
+    quantity = label(metric, labelled_by=experiments[0]["labelled_by"].get(evaluation))
+    return charts.curves(
+        {quantity: series}, {quantity: levels}, x_label="steps of pre-training", doubling=True
+    )
 
 
 def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
@@ -81,6 +128,7 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f"{results['devices']}, jax {results['versions']['jax']}.",
         "",
         f"The paper: {results['claim']}",
+        *_photographs(results["photographs"]),
     ]
     for evaluation in evaluations_of(results):
         lines += ["", f"## On {evaluation.replace('_', ' ')}", "", *_table(results, evaluation)]
@@ -89,7 +137,8 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
             lines += ["", f"![{results['title']}]({pictures[evaluation]})"]
         rows = results["comparisons"].get(evaluation, {})
         if rows:
-            lines += ["", *_comparison_table(rows, results["compared"])]
+            agreed = evaluation in results["labelled_by"]
+            lines += ["", *_comparison_table(rows, results["compared"], agreed)]
     if results["equivariance"]:
         lines += ["", "## Equivariance", "", *_equivariance_table(results["equivariance"])]
     lines += [
@@ -121,7 +170,27 @@ def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
     for source, numbers in results["paper"].get(evaluation, {}).items():
         rows.append([source, *(str(numbers.get(name, "")) for name in shown)])
     scaled = results["averaged"][evaluation]["scaled_bone_m"]
-    return _markdown_table(["", *(label(name, scaled) for name in shown)], len(shown), rows)
+    by = results["labelled_by"].get(evaluation)
+    lines = _markdown_table(["", *(label(name, scaled, by) for name in shown)], len(shown), rows)
+    if by is None:
+        return lines
+    return [*lines, "", f"Not errors: mean distances from what {by} says, which may be wrong."]
+
+
+def _photographs(parts: Mapping[str, Any]) -> list[str]:
+    """Returns a table of the photographs of each part."""
+    if not parts:
+        return []
+    rows = []
+    for part, found in parts.items():
+        sets = [
+            f"{name} ({one['photographs']:,}; {one['persons']})"
+            for name, one in found["sets"].items()
+        ]
+        hands = "" if found["hands"] is None else f"{found['hands']:,}"
+        rows.append([part, f"{found['photographs']:,}", hands, ", ".join(sets)])
+    header = ["photographs of", "photographs", "hands found", "sets (photographs; persons)"]
+    return ["", *_markdown_table(header, 2, rows)]
 
 
 def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:
@@ -144,9 +213,12 @@ def _averaged(results: Mapping[str, Any], evaluation: str) -> list[str]:
     return [" ".join([*lines, *(f"**Note: {note}.**" for note in said["trained_on"])])]
 
 
-def _comparison_table(rows: Mapping[str, Any], compared: Sequence[MetricName]) -> list[str]:
+def _comparison_table(
+    rows: Mapping[str, Any], compared: Sequence[MetricName], agreed: bool
+) -> list[str]:
     names = [name for name in compared if any(name in row["metrics"] for row in rows.values())]
-    header = ["error less by", *(METRICS[name].label.split(",")[0] for name in names), "paper"]
+    labels = [METRICS[name].label.split(",")[0] for name in names]
+    header = ["distance less by" if agreed else "error less by", *labels, "paper"]
     lines = []
     for row in rows.values():
         found = [row["metrics"].get(name) for name in names]

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
+from peclr_jax.training import restoring
 
 _DIGITS = 10
 
@@ -51,7 +53,10 @@ class Run(NamedTuple):
 def plan(spec: ExperimentSpec) -> list[Run]:
     """Returns what is to be trained and evaluated, all arms of a seed before the next seed's."""
     recipes = {name: _recipe(spec, name) for name in spec.arms}
-    return [_run(spec, name, seed, *recipes[name]) for seed in spec.seeds for name in spec.arms]
+    folders = _Folders(spec.networks_dir)
+    return [
+        _run(spec, name, seed, *recipes[name], folders) for seed in spec.seeds for name in spec.arms
+    ]
 
 
 def digest(spec: Any) -> str:
@@ -74,7 +79,11 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
 
 
 def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, FinetuneSpec]:
-    """Returns the trainings of an arm; without a pre-training its encoder is given, or random."""
+    """Returns the trainings of an arm; without a pre-training its encoder is given, or random.
+
+    Raises:
+      UserError: The arm asks for a checkpoint that the pre-training would not keep.
+    """
     arm, where = spec.arms[name], f"--config.arms.{name}"
     pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
     tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
@@ -82,11 +91,24 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
     # Also where the encoder is pre-trained: days later is late to hear that views are too small.
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
     if arm.pretrained:
+        _check_step(arm.step, pretraining, where)
         return pretraining, tuning
     # The checkpoint of the experiment's own fine-tuning is a recipe's default, not a choice.
     if tuning.init.checkpoint != spec.finetune.init.checkpoint:
         return None, tuning
     return None, _starting_from(resolved, "")
+
+
+def _check_step(step: int, pretraining: PretrainSpec, where: str) -> None:
+    every, keep = pretraining.checkpoint.every_steps, pretraining.checkpoint.keep
+    total = pretraining.num_steps
+    last_dropped = total - keep * every
+    if step and (step % every or (total and not max(0, last_dropped) < step <= total)):
+        raise UserError(
+            f"{where}.step is {step}, but of {total or 'its'} steps the pre-training keeps the "
+            f"last {keep} checkpoints, one every {every}: choose one of these, or see to "
+            "--config.pretrain.checkpoint"
+        )
 
 
 def _run(
@@ -95,19 +117,22 @@ def _run(
     seed: int,
     pretraining: PretrainSpec | None,
     tuning: FinetuneSpec,
+    folders: "_Folders",
 ) -> Run:
-    trainings = []
+    trainings, arm = [], spec.arms[name]
     tuning = dataclasses.replace(tuning, seed=seed)
     if pretraining is None:
         named = tuning = initialisation.pin(tuning)
     else:
         pretraining = dataclasses.replace(pretraining, seed=seed)
         start = digest(pretraining)
-        workdir = _workdir(spec.networks_dir, f"pretrain-{name}-{seed}", start)
+        workdir = folders.of(f"pretrain-{name}-{seed}", start)
         trainings.append(Job(pretraining, workdir))
+        step = f"/{restoring.DIRECTORY}/{arm.step}" if arm.step else ""
         # By its digest, as the folder's name depends on who was first to ask for it.
-        named, tuning = _starting_from(tuning, start), _starting_from(tuning, str(workdir))
-    workdir = _workdir(spec.networks_dir, f"finetune-{name}-{seed}", digest(named))
+        named = _starting_from(tuning, start + step)
+        tuning = _starting_from(tuning, f"{workdir}{step}")
+    workdir = folders.of(f"finetune-{name}-{seed}", digest(named))
     trainings.append(Job(tuning, workdir))
     evaluations = {}
     for evaluation, wanted in spec.evaluations.items():
@@ -122,7 +147,14 @@ def _starting_from(tuning: FinetuneSpec, checkpoint: str) -> FinetuneSpec:
     return dataclasses.replace(tuning, init=dataclasses.replace(tuning.init, checkpoint=checkpoint))
 
 
-def _workdir(folder: str, name: str, digest: str) -> Path:
-    """Returns the folder of a training, whatever the arm that first asked for it is called."""
-    existing = sorted(Path(folder).glob(f"*-{digest}"))
-    return existing[0] if existing else Path(folder) / f"{name}-{digest}"
+class _Folders:
+    """The folders of trainings, each named after the arm that is first to ask for it."""
+
+    def __init__(self, root: str):
+        self._root, self._known = Path(root), dict[str, Path]()
+
+    def of(self, name: str, digest: str) -> Path:
+        if digest not in self._known:
+            existing = sorted(self._root.glob(f"*-{digest}"))
+            self._known[digest] = existing[0] if existing else self._root / f"{name}-{digest}"
+        return self._known[digest]

@@ -21,6 +21,7 @@ def collect(
     spec: ExperimentSpec,
     runs: Sequence[Run],
     equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    photographs: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns what the finished runs measured, fit for JSON.
 
@@ -33,6 +34,7 @@ def collect(
       spec: The experiment.
       runs: Those that are finished.
       equivariance: By comparison and seed, what the equivariance task measured; may be empty.
+      photographs: As `photo_parts.describe` returns them; None where there are none, or no parts.
     """
     measured = {(run.arm, run.seed): _measure(run, "prediction") for run in runs}
     # The first run's training labels stand for all.
@@ -78,6 +80,8 @@ def collect(
         "metrics": list(spec.metrics),
         "compared": list(spec.compared),
         "paper": spec.paper,
+        "labelled_by": spec.labelled_by,
+        "photographs": dict(photographs or {}),
         "arms": arms,
         "unfinished": [
             f"{name}, seed {seed}"

@@ -9,7 +9,7 @@ from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.places import Place
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.specs import Seed, Spec, check_seeds
+from peclr_jax.specs import NonNegativeInt, Seed, Spec, check_seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +21,7 @@ class ArmSpec(Spec):
       pretrained: Whether the encoder is pre-trained; otherwise its weights are random.
       series, x: The curve that it is a point of, where curves are drawn, and where it is on it.
       pretrain, finetune: Changes to the experiment's trainings, nested as their specs.
+      step: Of the pre-training, whose checkpoint is taken; 0 for its end.
     """
 
     label: str = ""
@@ -29,6 +30,7 @@ class ArmSpec(Spec):
     x: float = 0.0
     pretrain: dict[str, Any] = dataclasses.field(default_factory=dict)
     finetune: dict[str, Any] = dataclasses.field(default_factory=dict)
+    step: NonNegativeInt = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +62,8 @@ class ExperimentSpec(Spec):
       seeds: Of the trainings; the hands are the same for all.
       networks_dir: Folder of the trainings' workdirs, where experiments share networks.
       photos: Folder of labelled photographs, laid out as the recipe says; None where none are used.
+      labelled_by: By evaluation the detector whose labels it is on, with which networks agree more
+        or less; those on true labels, of which they have errors, are not named.
       pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
       equivariance: What is measured of each comparison on the data of each evaluation; None for
@@ -67,7 +71,8 @@ class ExperimentSpec(Spec):
       arms, comparisons: By name, for flags and folders.
       metrics: Columns of the table; those without labels are left out.
       compared: Those of them that are errors to compare and draw arms by.
-      figure, x_label: How a picture shows the arms, and what its curves are over.
+      figure, x_label: How a picture shows the arms, and what its curves are over; "steps" are
+        curves whose steps double.
     """
 
     task: Literal["experiment"] = "experiment"
@@ -81,6 +86,7 @@ class ExperimentSpec(Spec):
     seeds: tuple[Seed, ...] = (0, 1, 2)
     networks_dir: Place = "runs/networks"
     photos: Place | None = None
+    labelled_by: dict[str, str] = dataclasses.field(default_factory=dict)
     pretrain: PretrainSpec = PretrainSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     evaluations: dict[str, EvaluateSpec] = dataclasses.field(default_factory=dict)
@@ -89,7 +95,7 @@ class ExperimentSpec(Spec):
     comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
     metrics: tuple[MetricName, ...] = tuple(METRICS)
     compared: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
-    figure: Literal["bars", "curves", "none"] = "bars"
+    figure: Literal["bars", "curves", "steps", "none"] = "bars"
     x_label: str = ""
     paper: dict[str, dict[str, dict[str, float]]] = dataclasses.field(default_factory=dict)
 
@@ -106,9 +112,10 @@ class ExperimentSpec(Spec):
             self._check_arm(f"comparisons.{name}.against", comparison.against)
         for name in self.chosen:
             self._check_arm("only", name)
-        for name in self.paper:
-            if name not in self.evaluations:
-                raise FieldError("paper", f"has numbers of {name!r}, no evaluation of this one")
+        for field in ("paper", "labelled_by"):
+            for name in getattr(self, field):
+                if name not in self.evaluations:
+                    raise FieldError(field, f"names {name!r}, no evaluation of this one")
 
     @property
     def chosen(self) -> list[str]:

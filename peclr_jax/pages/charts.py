@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
@@ -131,23 +133,48 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
 
 def curves(
     panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float | None, float | None]]]],
+    levels: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     *,
     x_label: str,
+    doubling: bool = False,
 ) -> Figure:
-    """Draws quantities over x: name with the unit to series of (x, value, low, high) by label."""
-    figure = Figure(figsize=(0.6 + 3.6 * len(panels), 3.4), layout="constrained")
+    """Draws quantities over x.
+
+    Args:
+      panels: Name of each with the unit to series of (x, value, low, high) by label.
+      levels: By the same names what has one value at every x, by label.
+      x_label: Name of x, with its unit.
+      doubling: Whether each x is twice the one before, and so far from it on the axis.
+    """
+    names = dict.fromkeys(name for part in (panels, levels) for of in part.values() for name in of)
+    size = (0.6 + max(3.6 * len(panels), 4.8), 3.0 + 0.2 * len(names))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    drawn: dict[str, Artist] = {}
     for panel, (quantity, series) in zip(axes, panels.items(), strict=True):
         for color, (label, points) in zip(cycle(_COLORS), series.items(), strict=False):
             x, values, low, high = zip(*points, strict=True)
-            panel.plot(x, values, marker="o", markersize=4, color=color, label=label)
+            (drawn[label],) = panel.plot(
+                x, values, marker="o", markersize=4, color=color, label=label
+            )
             if None not in low and None not in high:
                 panel.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
                 # A band about a single point has no width.
                 panel.vlines(x, low, high, color=color, linewidth=1)
-        panel.set(xlabel=x_label, ylabel=quantity)
+        for (label, value), style in zip(
+            levels.get(quantity, {}).items(), cycle((":", "--", "-.")), strict=False
+        ):
+            drawn[label] = panel.axhline(
+                value, color="black", linewidth=0.9, linestyle=style, label=label
+            )
+        if doubling and series:
+            panel.set_xscale("log", base=2)
+            shown = sorted({x for points in series.values() for x, *_ in points})
+            panel.set_xticks(shown, [f"{x:,.0f}" for x in shown])
+        panel.set(xlabel=x_label, ylabel=quantity.replace(", ", ",\n"))
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+    # Beside the curves, which take all of the panels.
+    figure.legend([*drawn.values()], [*drawn], fontsize=8, loc="outside lower center")
     return figure
 
 

@@ -13,14 +13,14 @@ from ml_collections import ConfigDict
 from peclr_jax import files, outputs, specs
 from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
-from peclr_jax.experiments import page, protocol, results
+from peclr_jax.experiments import page, photo_parts, protocol, results
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
-from peclr_jax.runs.resuming import run_unless_finished
+from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 from peclr_jax.terminal import Console
 from peclr_jax.training import restoring
@@ -50,6 +50,8 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
             f"--config.photos={spec.photos} is no folder: give one of labelled photographs, in the "
             "layout that the recipe's file names"
         )
+    # Parts have a use if a detector has labelled some of them.
+    photographs = photo_parts.describe(Path(spec.photos or "")) if spec.labelled_by else None
     runs = plans.plan(spec)
     chosen = [arm for arm in runs if arm.arm in spec.chosen]
     for arm in chosen:
@@ -60,6 +62,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
         pass  # whether it can be one, before anything is trained
     open_evaluation_data(spec)
     for arm in chosen:
+        check_checkpoint(arm)
         check_held_out(arm)
     for arm in chosen:
         for training in arm.trainings:
@@ -73,7 +76,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
                     evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
-    page.write(results.collect(spec, finished, compared), workdir)
+    page.write(results.collect(spec, finished, compared, photographs), workdir)
     minutes = (time.perf_counter() - began) / 60
     say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
 
@@ -93,6 +96,22 @@ def open_evaluation_data(spec: ExperimentSpec) -> None:
         places = {name: getattr(wanted, name) for name in ("names", "manual_dir", "data_dir")}
         given = {name: place for name, place in places.items() if place}
         from_records.open_datasets(DataSpec(source="tfds", **given))
+
+
+def check_checkpoint(run: Run) -> None:
+    """Checks that a pre-training which is finished has kept the checkpoint that an arm starts from.
+
+    Raises:
+      UserError: It has kept others, for an experiment that did not ask for this one.
+    """
+    pretraining, start = run.trainings[0].workdir, Path(run.trainings[-1].spec.init.checkpoint)
+    finished = start.is_relative_to(pretraining) and (pretraining / SUMMARY).exists()
+    if finished and not start.exists():
+        raise UserError(
+            f"arm {run.arm!r} starts from step {start.name} of {pretraining}, which is finished "
+            "and has kept other checkpoints: move that folder away to pre-train again, or leave "
+            "the arm out by --config.only"
+        )
 
 
 def check_held_out(run: Run) -> None:

@@ -31,6 +31,15 @@ def test_columns_of_meshes_without_a_size_say_so():
     assert metrics.label("epe_2d_224", 0.03) == expected
 
 
+def test_columns_of_a_detectors_labels_are_no_errors():
+    labels = [metrics.label(n, labelled_by="MediaPipe") for n in ("epe_2d", "pa_epe", "pa_auc")]
+    assert labels == [
+        "2D agreement with MediaPipe, px of the view",
+        "PA agreement with MediaPipe, cm",
+        "PA-AUC agreement with MediaPipe",
+    ]
+
+
 def test_what_was_not_measured_has_no_mean():
     mean = {"value": 1.0, "low": None, "high": None}
     arms = {"a": {"mean": {"x": {"epe_2d": mean}}}, "b": {"mean": {"y": {}, "x": {}}}}

@@ -2,7 +2,9 @@
 
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.experiments import page as experiment_page
+from peclr_jax.pages import figures
 
 
 def mean(value, low=None, high=None):
@@ -35,6 +37,8 @@ def results():
         "x_label": "steps",
         "metrics": ["epe_2d", "pa_epe"],
         "compared": ["epe_2d"],
+        "labelled_by": {},
+        "photographs": {},
         "paper": {"held_out": {"the paper": {"epe_2d": 1.5}}},
         "arms": {
             "simclr": arm("SimCLR", mean(12.0, 11.0, 13.0), "SimCLR", 100.0),
@@ -119,6 +123,52 @@ def test_bars_curves_or_nothing(results):
     assert [bar.get_width() for bar in panel.patches] == [12.0, 9.0, 10.0]
     results["figure"] = "curves"
     (panel,) = experiment_page.draw(results, "held_out").axes
-    assert [line.get_label() for line in panel.lines] == ["SimCLR", "PeCLR"]
+    assert [line.get_label() for line in panel.lines] == ["SimCLR", "PeCLR", "mean pose"]
     results["figure"] = "none"
     assert experiment_page.draw(results, "held_out") is None
+
+
+def test_agreement_with_a_detector_is_not_called_an_error(results):
+    results["labelled_by"] = {"held_out": "MediaPipe"}
+    page = experiment_page.markdown(results, {})
+    for line in (
+        "|  | 2D agreement with MediaPipe, px of the view |",
+        "Not errors: mean distances from what MediaPipe says, which may be wrong.",
+        "| distance less by | 2D EPE | paper |",
+    ):
+        assert line in page.splitlines()
+    assert "error less by" not in page.replace("equivariance error", "")
+
+
+def test_photographs_are_counted_by_their_parts(results):
+    sets = {"rooms": {"photographs": 1200, "persons": "one"}}
+    results["photographs"] = {"train": {"photographs": 1200, "hands": None, "sets": sets}}
+    assert "| train | 1,200 |  | rooms (1,200; one) |" in experiment_page.markdown(results, {})
+
+
+def over_steps(*labels, level="random"):
+    """Returns toy results: what `results.json` holds of arms at 500 and 1,000 steps."""
+    arms = {level: arm(level, mean(13.5), "", 0.0)}
+    for number, label in enumerate(labels):
+        for steps in (500, 1000):
+            epe = 12.0 - number - steps / 1000
+            point = arm(
+                f"{label}, {steps} steps", mean(epe, epe - 0.2, epe + 0.2), label, 1.0 * steps
+            )
+            arms[f"{label}_{steps}"] = point
+    nothing = {"held_out": {"mean_pose": {"epe_2d": 14.0}}}
+    return {"arms": arms, "labelled_by": {"held_out": "MediaPipe"}, "nothing": nothing}
+
+
+def test_arms_of_several_experiments_over_steps(tmp_path):
+    both = [over_steps("SimCLR", "PeCLR"), over_steps("PeCLR", "ours")]
+    figure = experiment_page.over_steps(both, "held_out")
+    (panel,) = figure.axes
+    lines = {line.get_label(): line.get_ydata() for line in panel.lines}
+    assert list(lines) == ["SimCLR", "PeCLR", "ours", "random", "mean pose"]
+    assert list(lines["PeCLR"]) == [10.5, 10.0]  # of the first
+    assert panel.get_ylabel() == "2D agreement with MediaPipe,\npx of the view"
+    figures.save(figure, tmp_path / "steps.png")
+    assert (tmp_path / "steps.png").stat().st_size > 1000
+    with pytest.raises(UserError, match="have no pa_epe over steps on 'held_out'"):
+        experiment_page.over_steps(both, "held_out", "pa_epe")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.experiments import common, table1
+from configs.experiments import table1
+from configs.experiments.parts import scales
 from peclr_jax import specs
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.spec import ExperimentSpec
@@ -37,7 +38,7 @@ def of(spec, arm, seed=0):
     return run
 
 
-@pytest.mark.parametrize("scale", common.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 @pytest.mark.parametrize("file", FILES)
 def test_folders_are_named_as_ever(file, scale, parity):
     recorded = json.loads(parity.path("recorded_digests.json").read_text())[f"{file}:{scale}"]
@@ -90,6 +91,83 @@ def test_the_same_network_is_trained_once_for_several_experiments(tmp_path):
     arms = both[1].arms
     renamed = dataclasses.replace(both[1], arms={**arms, "renamed": arms["peclr_translation"]})
     assert of(renamed, "renamed").network == first.network
+
+
+def test_arms_of_one_experiment_share_a_pretraining(tmp_path):
+    spec = make("figure6", "cpu", networks_dir=str(tmp_path), seeds=(0,))
+    folders = {run.arm: run.trainings[0].workdir for run in plans.plan(spec)}
+    assert folders["peclr_20"] == folders["peclr_40"] != folders["more_20"]
+    assert folders["scratch_20"] != folders["scratch_40"]
+
+
+def test_the_course_of_a_pretraining_is_told_by_its_checkpoints():
+    spec = make("table1", "cpu_long+course", seeds=(0,))
+    runs = {run.arm: run for run in plans.plan(spec)}
+    steps = (500, 1000, 2000, 4000)
+    assert list(runs) == ["random", *(f"{n}_{s}" for n in ("simclr", "peclr") for s in steps)]
+    assert len({runs[f"peclr_{s}"].trainings[0].workdir for s in steps}) == 1
+    pretraining, probe = runs["peclr_1000"].trainings
+    assert probe.spec.init.checkpoint == f"{pretraining.workdir}/checkpoints/1000"
+    # The last is the network that the experiment has without this variant.
+    whole = of(make("table1", "cpu_long"), "peclr")
+    assert runs["peclr_4000"].trainings[0].spec == whole.trainings[0].spec
+    assert runs["peclr_4000"].network.name.split("-")[-1] == whole.network.name.split("-")[-1]
+    assert spec.arms["peclr_1000"].series == spec.arms["peclr_4000"].series
+    assert spec.comparisons["equivariance_500"].against == "simclr_500"
+    assert spec.comparisons["peclr_taught_500"].against == "random"
+
+    longer = make("table1", "cpu_long+four_times+course")
+    assert list(longer.arms)[-1] == "peclr_16000"
+    assert longer.finetune == spec.finetune
+
+
+@pytest.mark.parametrize("step", [300, 2000])
+def test_a_checkpoint_that_would_not_be_kept(step):
+    arms = {"arms__peclr__step": step, "pretrain__checkpoint__keep": 2}
+    message = rf"arms\.peclr\.step is {step}, but of 4000 steps .* the last 2 .* one every 500"
+    with pytest.raises(ValueError, match=message):
+        plans.plan(make("table1", "cpu_long", **arms))
+
+
+@pytest.mark.parametrize("recipe", ["cpu_long+photos", "gpu+photos", "smoke+photos"])
+@pytest.mark.parametrize("file", ["figure5", "figure7", "figure9_10", "table1", "best"])
+def test_photographs_take_the_place_of_rendered_hands(file, recipe):
+    spec = make(file, recipe)
+    evaluated = {name: e.data.manual_dir for name, e in spec.evaluations.items()}
+    assert evaluated == {
+        "selection_photos": f"{PHOTOS}/selection",
+        "test_photos": f"{PHOTOS}/test",
+        "labelled_photos": f"{PHOTOS}/labelled",
+    }
+    assert set(spec.labelled_by) == {"selection_photos", "test_photos"}
+    rendered = make(file, recipe.removesuffix("+photos"))
+    for run in plans.plan(spec):
+        for training in run.trainings:
+            assert training.spec.data.manual_dir == f"{PHOTOS}/train"
+            assert training.spec.data.source == "tfds"
+        assert run.trainings[0].spec.data.labels == (len(run.trainings) == 1)
+    # As many steps as on rendered hands.
+    assert spec.pretrain.num_steps == scales.steps_of(rendered.pretrain) > 0
+    assert spec.finetune.num_steps == scales.steps_of(rendered.finetune) > 0
+
+
+@pytest.mark.parametrize("file", ["figure6", "figure8"])
+def test_photographs_without_labels_beside_rendered_hands(file):
+    spec = make(file, "cpu_long+photos")
+    data = {arm: of(spec, arm).trainings[0].spec.data for arm in ("peclr_20", "more_20")}
+    assert data["peclr_20"].source == "rendered"
+    assert data["more_20"].record_names == ["image_folder"]
+    assert data["more_20"].is_mixed
+    for run in plans.plan(spec):
+        assert run.trainings[-1].spec.data.source == "rendered"
+    assert next(iter(spec.evaluations)) == "held_out"
+    assert "test_photos" in spec.evaluations
+
+
+@pytest.mark.parametrize("file", ["table2", "table3", "table4", "table5", "real_photos"])
+def test_what_has_evaluations_of_its_own_has_none_on_photographs(file):
+    with pytest.raises(ValueError, match=rf"{file}\.py evaluates on data sets of its own"):
+        make(file, "cpu+photos")
 
 
 def test_what_decides_the_result_decides_the_folder():
@@ -167,7 +245,7 @@ def test_networks_are_evaluated_where_their_data_lie():
     assert of(spec, "peclr").evaluations["held_out"].spec.data.data_dir == ""
 
 
-@pytest.mark.parametrize("scale", common.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 def test_equivariance_is_of_networks_with_all_labels(scale):
     spec = make("figure9_10", scale)
     fractions = {run.trainings[-1].spec.data.label_fraction for run in plans.plan(spec)}

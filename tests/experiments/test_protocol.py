@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from configs.experiments import common
+from configs.experiments.parts import scales
 from peclr_jax.experiments import protocol
 from peclr_jax.terminal import Console
 from tests.experiments.test_plan import FILES, make
@@ -217,7 +217,7 @@ def test_the_search_tries_all_compositions_of_four():
     assert sum(name.startswith("peclr") for name in arms) == 12
 
 
-@pytest.mark.parametrize("scale", common.SCALES)
+@pytest.mark.parametrize("scale", scales.SCALES)
 @pytest.mark.parametrize("file", FILES)
 def test_every_plan_is_printed_without_any_data(file, scale, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -27,7 +27,7 @@ def test_arms_are_chosen_by_name():
         ),
         ({"figure": "pie"}, r"--config\.figure is 'pie', none of 'bars'"),
         ({"metrics": ("epe",)}, r"--config\.metrics is 'epe', none of 'epe_2d'"),
-        ({"paper__elsewhere": {}}, r"--config\.paper has numbers of 'elsewhere', no evaluation"),
+        ({"paper__elsewhere": {}}, r"--config\.paper names 'elsewhere', no evaluation"),
         ({"pretrain__batch_size": 0}, r"--config\.pretrain\.batch_size must be at least 1"),
         (
             {"evaluations__held_out__crop": "all"},

@@ -85,6 +85,15 @@ def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
     ]
 
 
+def test_curves_over_steps_that_double_and_what_has_no_steps():
+    series = {"PeCLR": [(500.0, 4.0, 3.0, 5.0), (1000.0, 2.0, 1.0, 3.0)]}
+    levels = {"2D EPE, px": {"mean pose": 14.0}}
+    (panel,) = charts.curves({"2D EPE, px": series}, levels, x_label="steps", doubling=True).axes
+    assert panel.get_xscale() == "log"
+    assert [text.get_text() for text in panel.get_xticklabels()] == ["500", "1,000"]
+    assert [line.get_label() for line in panel.lines] == ["PeCLR", "mean pose"]
+
+
 def test_a_curve_as_an_image():
     figure = charts.curve(np.arange(3.0), np.arange(3.0), "loss")
     assert figure.axes[0].get_ylabel() == "loss"

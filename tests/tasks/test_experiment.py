@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,8 @@ def networks(tmp_path_factory):
     return tmp_path_factory.mktemp("networks")
 
 
-def smoke(file, networks):
-    config = importlib.import_module(f"configs.experiments.{file}").get_config("smoke+one_seed")
+def smoke(file, networks, recipe="smoke+one_seed"):
+    config = importlib.import_module(f"configs.experiments.{file}").get_config(recipe)
     config.networks_dir = str(networks)
     for stage in (config.pretrain, config.finetune):
         stage.data.rendered.cache_dir = str(networks / "rendered")
@@ -151,6 +152,20 @@ def test_data_to_evaluate_on_that_are_not_there_are_named_first(file, field, mes
     assert not (tmp_path / "networks").exists()
 
 
+def test_a_checkpoint_that_a_finished_pretraining_has_not_kept_is_named_first(tmp_path):
+    config = smoke("table1", tmp_path / "networks", "smoke+course+one_seed")
+    config.only = "peclr_1"
+    spec = specs.from_config(ExperimentSpec, config)
+    (run,) = [run for run in plans.plan(spec) if run.arm == "peclr_1"]
+    pretraining = run.trainings[0].workdir
+    (pretraining / "checkpoints/2").mkdir(parents=True)
+    (pretraining / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match=r"arm 'peclr_1' starts from step 1 of .* is finished"):
+        experiment.experiment(spec, tmp_path / "results")
+    (pretraining / "checkpoints/1").mkdir()
+    experiment.check_checkpoint(run)
+
+
 def test_evaluation_on_what_is_trained_on_is_refused_first(tmp_path):
     config = smoke("table1", tmp_path / "networks")
     folder = str(Path(freihand.__file__).parent / "dummy_data")
@@ -177,6 +192,54 @@ def labelled_photos(folder, count=12):
         hand = {"keypoints": keypoints, "keypoints_3d": in_space, "score": 0.9}
         labels[f"{number:02}.jpg"] = [hand | {"handedness": "right", "source": "mediapipe"}]
     (folder / "boxes.json").write_text(json.dumps(labels))
+
+
+def photographs_in_parts(folder):
+    """The layout of docs/results/real_photos.md; the true labels are those of drawings."""
+    for part in ("train", "selection", "test"):
+        (folder / part / "set").mkdir(parents=True)
+        labelled_photos(folder / part / "set", 20)
+        (folder / part / "set/boxes.json").rename(folder / part / "boxes.json")
+    shutil.copytree(Path(freihand.__file__).parent / "dummy_data", folder / "labelled")
+    (folder / "persons.json").write_text('{"labelled": "nobody"}')
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "recipe", "only"),
+    [
+        ("figure5", "smoke+5b+photos+one_seed", "simclr_rotation,peclr_rotation"),
+        ("table1", "smoke+photos+four_times+course+one_seed", "random,peclr_2,peclr_8"),
+        ("figure6", "smoke+photos+one_seed", "peclr_20,more_20"),
+        ("figure9_10", "smoke+photos+one_seed", "simclr,peclr"),
+    ],
+)
+def test_photographs_at_the_scale_of_a_test(file, recipe, only, networks, tmp_path):
+    config = smoke(file, networks, recipe)
+    config.photos = str(photographs_in_parts(tmp_path / "photos"))
+    config.only = only
+    for stage in (config.pretrain, config.finetune):
+        stage.data.data_dir = str(tmp_path / "records")
+    for evaluation in config.evaluations.values():
+        if evaluation.data.names:
+            evaluation.data.data_dir = str(tmp_path / "records")
+    experiment.run(config, tmp_path / "results")
+    results = results_in(tmp_path / "results")
+    for arm in only.split(","):
+        (of_seed,) = results["arms"][arm]["seeds"].values()
+        for evaluation in config.evaluations:
+            assert of_seed[evaluation]["epe_2d"] > 0
+            assert of_seed[evaluation]["pa_epe"] > 0
+        assert "root_aligned" not in of_seed["test_photos"]  # a detector tells no distances
+    page = (tmp_path / "results/results.md").read_text()
+    assert "| test | 20 | 20 | set (20; unknown) |" in page
+    assert "2D agreement with MediaPipe, px of the view" in page
+    assert "Data: freihand (train+validation+evaluation)" in page
+    if config.figure == "steps":
+        assert (tmp_path / "results/test_photos.png").exists()
+        steps = {arm["x"] for arm in results["arms"].values()}
+        assert steps == {0.0, 1.0, 2.0, 4.0, 8.0}
 
 
 @pytest.mark.slow
