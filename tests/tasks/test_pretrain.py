@@ -254,6 +254,77 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
+@pytest.mark.parametrize(
+    ("variant", "negatives"),
+    [("mined+weighted", "global"), ("maps+best", "micro"), ("frames+weighted", "micro")],
+)
+def test_a_run_of_what_came_after(variant, negatives, tmp_path):
+    config = recipes.get_config(f"quick+{variant}")
+    change = {"num_steps": 2, "data.rendered.cache_dir": ""}
+    if negatives == "global":
+        change |= {"negatives": "global", "micro_batches": 2}
+    config.update_from_flattened_dict(SMALL | change)
+    pretrain.run(config, tmp_path)
+    records = [*map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())]
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    assert any("maps" in record for record in records) == ("maps" in variant)
+
+
+def labelled(random):
+    """A batch of pairs with their joints in the source."""
+    image, partner = random.integers(0, 256, (2, 16, 24, 24, 3), np.uint8)
+    own, others = random.uniform(0, 24, (2, 16, 21, 2)).astype(np.float32)
+    valid = np.ones((16, 21), bool)
+    return {
+        "image": image,
+        "partner": partner,
+        "keypoints_2d": own,
+        "keypoints_2d_valid": valid,
+        "partner_keypoints_2d": others,
+        "partner_keypoints_2d_valid": valid,
+    }
+
+
+@pytest.mark.usefixtures("shallow")
+def test_weights_are_of_the_joints_in_the_views():
+    """With views that do not move, those of the joints in the sources."""
+    batch = labelled(np.random.default_rng(0))
+    still = {f"views.{name}": value for name, value in NO_TRANSFORMATION.items()}
+    spec = small_spec(**still, **{"loss.weights": "adaptive", "data.labels": True, "num_steps": 1})
+    seen = []
+
+    class Spy(type(spec.loss)):
+        def __call__(self, points, transform, **others):
+            seen.append(others["keypoints"].points)
+            return super().__call__(points, transform, **others)
+
+    object.__setattr__(spec, "loss", Spy(**{f.name: getattr(spec.loss, f.name) for f in fields(spec.loss)}))
+    model = spec.model.build()
+    variables = pretrain.initialise(spec, model, RANDOM)
+    found = pretrain.make_gradients(spec, model)(
+        variables["params"], {"batch_stats": variables["batch_stats"]}["batch_stats"],
+        batch, jax.random.key(0),
+    )
+    matrix = source_to_canonical(24, 16, spec.data.source_margin)
+    for half, name in zip(np.split(np.asarray(seen[0]), 2), ("", "partner_"), strict=True):
+        expected = affine.apply_to_points(matrix[None], batch[f"{name}keypoints_2d"])
+        np.testing.assert_allclose(half, expected, atol=1e-4)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.gradients))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [{"loss.weights": "adaptive", "data.labels": True}, {"loss.maps": 1.0}],
+)
+def test_devices_do_not_change_the_losses_of_what_came_after(change):
+    spec = small_spec(num_steps=3, **change)
+    assert_the_same_losses(spec, labelled(np.random.default_rng(0)))
+
+
 @pytest.mark.slow
 def test_it_learns_from_real_photographs(shared, tmp_path, one_device):
     """The builder, tf.data and 24 steps on two sets of photographs, one without 3D labels."""
