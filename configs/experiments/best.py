@@ -22,9 +22,9 @@ FreiHAND: one before a green screen, three before different clutter. The paper t
 pair from one image, so the background shows which views belong together without a look at the hand;
 `data.pairs=versions` takes them from two images. Probes are tested on green screens and on clutter.
 
-The variant `successors` puts what came after PeCLR beside it and beside `both`, at equal compute: as
-many steps of as many views through the same network (docs/beyond.md). Every arm of the first block
-is one change of the paper's recipe, every arm `best_...` the same change of `both`:
+The variant `successors` puts what came after PeCLR beside it and beside `both`, here `best`, at
+equal compute: as many steps of as many views through the same network (docs/beyond.md). An arm is
+one change of the paper's recipe, and the arm `best_...` the same change of `best`:
 
     mined, weighted   pairs of similar hands, and weights by how similar they are (SiMHand);
                       `simhand` is the two together

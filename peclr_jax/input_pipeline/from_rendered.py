@@ -129,9 +129,7 @@ def _open_pool(
 
 def _first_version(spec: DataSpec) -> DataSpec:
     background = spec.rendered.backgrounds[0]
-    rendered = dataclasses.replace(
-        spec.rendered, versions=1, background=background, motion_deg=0.0
-    )
+    rendered = dataclasses.replace(spec.rendered, versions=1, background=background, motion_deg=0.0)
     return dataclasses.replace(spec, rendered=rendered, pairs="image")
 
 

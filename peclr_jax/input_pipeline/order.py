@@ -11,7 +11,7 @@ which the contrastive loss would take for a negative pair.
 import dataclasses
 import functools
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
@@ -147,6 +147,7 @@ def choose_fraction(
     return np.flatnonzero(np.isin(sample_ids, kept))
 
 
+@runtime_checkable
 class Pairing(Protocol):
     """What the second view of each example's pair is of."""
 
@@ -224,7 +225,7 @@ class Neighbours(Pairing):
             free = (n for n in neighbours if n >= 0 and self._photos[n] not in taken)
             if (neighbour := next(free, None)) is not None:
                 taken.add(self._photos[neighbour])
-                version = int(drawn[place]) % self._sizes[neighbour]
+                version = int(drawn[place]) % int(self._sizes[neighbour])
                 partners[place] = self._versions[self._starts[neighbour] + version]
         return partners
 

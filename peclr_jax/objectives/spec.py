@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 from peclr_jax import specs
 from peclr_jax.errors import FieldError, UserError
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.objectives import contrastive, diagnostics, maps, weighting
+from peclr_jax.objectives import contrastive, diagnostics, weighting
 from peclr_jax.objectives.contrastive import Projections
+from peclr_jax.objectives.maps import Maps, equivariance_loss
 from peclr_jax.objectives.weighting import Keypoints
 from peclr_jax.specs import (
     ELSEWHERE,
@@ -99,7 +100,7 @@ class ContrastiveLossSpec(Spec):
         transform: Similarity,
         *,
         keypoints: Keypoints | None = None,
-        stage: tuple[maps.Maps, maps.Maps] | None = None,
+        stage: tuple[Maps, Maps] | None = None,
     ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
         """Returns the loss and its parts, in which alignment and uniformity are plain NT-Xent's.
 
@@ -122,7 +123,7 @@ class ContrastiveLossSpec(Spec):
                 jax.tree.map(lambda x, half=half: jnp.split(x, 2)[half], transform)
                 for half in (0, 1)
             )
-            parts["maps"] = maps.equivariance_loss(
+            parts["maps"] = equivariance_loss(
                 *stage, (first, second), self.view_size, self.temperature
             )
             loss += self.maps * parts["maps"]

@@ -26,7 +26,7 @@ class Keypoints(NamedTuple):
 
 
 def distances(keypoints: Keypoints) -> tuple[Square, Bool[Array, "views views"]]:
-    """Returns the mean distance of the joints of any two views, and whether they have any in common.
+    """Returns the mean distance of the joints of any two views, and whether they share any.
 
     Args:
       keypoints: Of the views.

@@ -6,6 +6,7 @@ points (models/projector.py) and compares the points (`spec.loss`, objectives/sp
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.Gradien
         transform = jax.tree.map(
             lambda *views: jnp.concatenate(views), first.transform, second.transform
         )
-        context = {"transform": transform, "keypoints": _in_views(spec, batch, transform)}
+        context = {"transform": transform, "keypoints": joints_in_views(spec, batch, transform)}
         return representations, context, updates["batch_stats"]
 
     def batch_loss(
@@ -170,10 +171,16 @@ def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.Gradien
     return accumulation.accumulate_gradients(micro_batch_loss, spec.micro_batches)
 
 
-def _in_views(
-    spec: PretrainSpec, batch: dict[str, Array], transform: Similarity
+def joints_in_views(
+    spec: PretrainSpec, batch: Mapping[str, Array], transform: Similarity
 ) -> Keypoints | None:
-    """Returns the joints of all first and then of all second views; None without labels."""
+    """Returns the joints of all first and then of all second views; None without labels.
+
+    Args:
+      spec: Of the run.
+      batch: Of images with joints in source pixels, and of partners where there are any.
+      transform: Transformations of the views.
+    """
     if "keypoints_2d" not in batch:
         return None
     points, valid = (

@@ -223,7 +223,7 @@ def test_versions_share_what_is_held_out(rendered_spec, open_source, tmp_path):
 
 def test_hands_that_do_not_move_are_kept_by_their_old_names():
     still, moved = (RenderedSpec(versions=2, motion_deg=most) for most in (0.0, 5.0))
-    (version, fields), (_, others) = map(fingerprint, (still, moved))
+    (_, fields), (_, others) = map(fingerprint, (still, moved))
     assert others == fields | {"motion_deg": 5.0}
     assert "motion_deg" not in fields
     assert fields["versions"] == 2

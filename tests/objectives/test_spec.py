@@ -47,11 +47,11 @@ def test_weights_and_maps_are_added_as_asked():
     transform = Similarity(jnp.linspace(0, 1, 8), jnp.ones(8), jnp.full((8, 2), 0.1))
     keypoints = Keypoints(jax.random.uniform(keys[1], (8, 21, 2)), jnp.ones((8, 21), bool))
     stage = tuple(jax.random.normal(key, (4, 4, 4, 3)) for key in keys[2:])
-    plain, parts = ContrastiveLossSpec()(points, transform, keypoints=keypoints, stage=stage)
+    _, parts = ContrastiveLossSpec()(points, transform, keypoints=keypoints, stage=stage)
     assert parts.keys() == {"alignment", "uniformity"}
     spec = ContrastiveLossSpec(weights="adaptive", maps=0.5, view_size=32)
     loss, found = spec(points, transform, keypoints=keypoints, stage=stage)
-    halves = [jax.tree.map(lambda x, at=at: x[at : at + 4], transform) for at in (0, 4)]
+    halves = tuple(jax.tree.map(lambda x, at=at: x[at : at + 4], transform) for at in (0, 4))
     expected = weighting.weighted_nt_xent(
         contrastive.equivariant_projections(points, transform),
         weighting.adaptive_weights(keypoints),

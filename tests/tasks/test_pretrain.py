@@ -15,11 +15,13 @@ from ml_collections import ConfigDict
 from configs import pretrain as recipes
 from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
+from peclr_jax.geometry import affine
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
 from peclr_jax.training.restoring import restore_params
+from peclr_jax.views.augment import source_to_view
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -288,31 +290,23 @@ def labelled(random):
     }
 
 
-@pytest.mark.usefixtures("shallow")
-def test_weights_are_of_the_joints_in_the_views():
-    """With views that do not move, those of the joints in the sources."""
+def test_joints_are_moved_into_the_views():
+    """A joint is where its pixel is, in views of either image of a pair."""
     batch = labelled(np.random.default_rng(0))
-    still = {f"views.{name}": value for name, value in NO_TRANSFORMATION.items()}
-    spec = small_spec(**still, **{"loss.weights": "adaptive", "data.labels": True, "num_steps": 1})
-    seen = []
-
-    class Spy(type(spec.loss)):
-        def __call__(self, points, transform, **others):
-            seen.append(others["keypoints"].points)
-            return super().__call__(points, transform, **others)
-
-    object.__setattr__(spec, "loss", Spy(**{f.name: getattr(spec.loss, f.name) for f in fields(spec.loss)}))
-    model = spec.model.build()
-    variables = pretrain.initialise(spec, model, RANDOM)
-    found = pretrain.make_gradients(spec, model)(
-        variables["params"], {"batch_stats": variables["batch_stats"]}["batch_stats"],
-        batch, jax.random.key(0),
+    spec = small_spec()
+    transform = affine.sample(
+        jax.random.key(0), 32, rotation=0.5, scale=(0.8, 1.2), translation=(-0.1, 0.1)
     )
-    matrix = source_to_canonical(24, 16, spec.data.source_margin)
-    for half, name in zip(np.split(np.asarray(seen[0]), 2), ("", "partner_"), strict=True):
-        expected = affine.apply_to_points(matrix[None], batch[f"{name}keypoints_2d"])
-        np.testing.assert_allclose(half, expected, atol=1e-4)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found.gradients))
+    points, valid = pretrain.joints_in_views(spec, batch, transform)
+    source = np.concatenate([batch["keypoints_2d"], batch["partner_keypoints_2d"]])
+    matrix = source_to_view(transform, spec.data.source_size, spec.views)
+    np.testing.assert_allclose(points, affine.apply_to_points(matrix, source), atol=1e-4)
+    assert valid.shape == (32, 21)
+    alone = {name: array for name, array in batch.items() if "partner" not in name}
+    points, _ = pretrain.joints_in_views(spec, alone, transform)
+    twice = np.concatenate(2 * [batch["keypoints_2d"]])
+    np.testing.assert_allclose(points, affine.apply_to_points(matrix, twice), atol=1e-4)
+    assert pretrain.joints_in_views(spec, {"image": batch["image"]}, transform) is None
 
 
 @pytest.mark.slow
