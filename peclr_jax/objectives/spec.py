@@ -118,7 +118,9 @@ class ContrastiveLossSpec(Spec):
         if self.weights != "equal":
             plain = contrastive.nt_xent(jax.lax.stop_gradient(projections), self.temperature)
         parts = diagnostics.alignment_and_uniformity(projections, plain, self.temperature)
-        if self.maps and stage is not None:
+        if self.maps:
+            if stage is None:
+                raise UserError(f"loss.maps={self.maps:g} compares maps, of which none were given")
             first, second = (
                 jax.tree.map(lambda x, half=half: jnp.split(x, 2)[half], transform)
                 for half in (0, 1)

@@ -101,7 +101,7 @@ def test_maps_that_follow_cost_less_than_maps_that_do_not():
     cost = maps.equivariance_loss(*following, both, SIDE, 0.05)
     staying = maps.equivariance_loss(following[0], following[0], both, SIDE, 0.05)
     constant = maps.equivariance_loss(*(jnp.ones_like(x) for x in following), both, SIDE, 0.05)
-    assert cost < 0.8 * staying
+    assert cost < 0.9 * staying
     np.testing.assert_allclose(constant, np.log((SIDE // STRIDE) ** 2), rtol=1e-4)
 
 

@@ -66,6 +66,8 @@ def test_weights_and_maps_are_added_as_asked():
         np.testing.assert_allclose(found[name], value, rtol=1e-5)
     with pytest.raises(UserError, match=r"weights='adaptive' .* set --config\.data\.labels=True"):
         spec(points, transform)
+    with pytest.raises(UserError, match=r"loss\.maps=1 compares maps, of which none were given"):
+        ContrastiveLossSpec(maps=1.0)(points, transform)
 
 
 def test_the_direct_arm_knows_the_side_of_the_views():
