@@ -292,7 +292,7 @@ def labelled(random):
 
 def test_joints_are_moved_into_the_views():
     """A joint is where its pixel is, in views of either image of a pair."""
-    batch = labelled(np.random.default_rng(0))
+    batch = jax.tree.map(jax.numpy.asarray, labelled(np.random.default_rng(0)))
     spec = small_spec()
     transform = affine.sample(
         jax.random.key(0), 32, rotation=0.5, scale=(0.8, 1.2), translation=(-0.1, 0.1)
