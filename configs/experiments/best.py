@@ -122,7 +122,7 @@ def _successors(config: ConfigDict) -> None:
     config.claim = "nothing; SiMHand says 15 % less error than PeCLR's on FreiHAND."
     config.arms = ConfigDict(sort_keys=False)
     config.comparisons = ConfigDict(sort_keys=False)
-    changes = {
+    changes: dict[str, tuple[str, dict[str, Any]]] = {
         "mined": ("mined pairs", MINED),
         "weighted": ("adaptive weights", WEIGHTED),
         "simhand": ("mined pairs and adaptive weights", {**MINED, **WEIGHTED}),
@@ -139,6 +139,10 @@ def _successors(config: ConfigDict) -> None:
     for name, (label, change) in changes.items():
         add_arm(config, f"best_{name}", f"best, {label}", pretrain={**BEST, **change})
         add_comparison(config, f"best_{name}", f"best_{name}", "best")
+    if "frames" in changes:
+        for prefix in ("", "best_"):
+            arm = f"{prefix}frames"
+            add_comparison(config, f"{arm}_of_moved", arm, f"{prefix}moved")
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:

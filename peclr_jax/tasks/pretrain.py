@@ -143,7 +143,7 @@ def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.Gradien
             train=True,
             mutable=["batch_stats", "intermediates"],
         )
-        representations = {"points": jnp.concatenate([points[0::2], points[1::2]])}
+        representations: dict[str, Any] = {"points": jnp.concatenate([points[0::2], points[1::2]])}
         if spec.loss.maps:
             (stage,) = updates["intermediates"]["encoder"]["stage3"]
             representations["stage"] = stage[0::2], stage[1::2]
