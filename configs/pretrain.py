@@ -13,6 +13,10 @@ A recipe is a base, as above, and any of its variants, joined by "+":
     all_images  also the tenth of FreiHAND that Sec. 4.4 sets aside, for Tables 2 to 5; after
                 `youtube`
     versions    not in the paper: the two views of a pair show one hand before two backgrounds
+    frames      not in the paper: before two backgrounds and moved a little, as in a film (TempCLR)
+    mined       not in the paper: two hands in a similar pose (SiMHand), found by keypoints
+    weighted    not in the paper: pairs weigh by how alike their keypoints are (SiMHand)
+    maps        not in the paper: the encoder's maps follow the views' transformations, too (SER)
     best        not in the paper: the temperature and the ranges of the augmentations that beat the
                 paper's in short runs, see configs/experiments/best.py
 
@@ -30,7 +34,7 @@ FreiHAND has each hand in four versions, which differ in the background. The pap
 of a pair from one version, so the background shows which views belong together. `+versions` takes
 them from two versions (`data.pairs`). Of rendered hands it renders four versions, one on green and
 three before clutter, so that an epoch has four times the steps. Hands with only one version give
-the paper's pairs.
+the paper's pairs. The other variants that are not in the paper are described in docs/beyond.md.
 
 Each ablation of the paper is one field:
 
@@ -59,6 +63,8 @@ Cost and result:
                     not run
     +versions       tried once in a short run on rendered hands, together with another temperature
                     (docs/results/README.md)
+    +frames, +mined, +weighted, +maps
+                    not run; `best.py:cpu+successors` in configs/experiments compares them
     +best           19.5 % less 2D error than the paper's recipe in short runs on rendered hands
                     (docs/results/best)
 
@@ -184,6 +190,31 @@ def _versions(config: ConfigDict) -> None:
         config.data.rendered.background = "green,clutter"
 
 
+def _frames(config: ConfigDict) -> None:
+    if config.data.source != "rendered":
+        raise UserError(
+            "the variant +frames moves rendered hands, not the records of this base: name another "
+            "base"
+        )
+    config.data.pairs = "versions"
+    config.data.rendered.versions = 2
+    config.data.rendered.motion_deg = MOTION_DEG
+
+
+def _mined(config: ConfigDict) -> None:
+    config.data.pairs = "mined"
+    config.data.labels = True
+
+
+def _weighted(config: ConfigDict) -> None:
+    config.loss.weights = "adaptive"
+    config.data.labels = True
+
+
+def _maps(config: ConfigDict) -> None:
+    config.loss.maps = 1.0
+
+
 BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,
     "paper_rn50": lambda: _paper("resnet50"),
@@ -196,8 +227,14 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "youtube": _youtube,
     "all_images": _all_images,
     "versions": _versions,
+    "frames": _frames,
+    "mined": _mined,
+    "weighted": _weighted,
+    "maps": _maps,
     "best": _best,
 }
+# Of a hand between neighbouring frames; a guess.
+MOTION_DEG = 10.0
 # From configs/experiments/best.py.
 BEST_TEMPERATURE = 0.1
 # The paper's augmentations in narrower ranges: no fingers cut off, and colours either way.

@@ -11,7 +11,6 @@ from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
-from peclr_jax.objectives.spec import ContrastiveLossSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec
 from peclr_jax.terminal import Console
 
@@ -54,7 +53,7 @@ def _pretraining(spec: ExperimentSpec, runs: Sequence[Run]) -> Sheet:
     for run in runs:
         training = run.trainings[0].spec
         if isinstance(training, PretrainSpec):
-            cells = _data(training.data), _network(training), _objective(training.loss)
+            cells = _data(training.data), _network(training), _objective(training)
             rows.append((spec.arms[run.arm].label, *cells, *_length(training)))
         else:
             rows.append((spec.arms[run.arm].label, "none", "", "", "", "", ""))
@@ -119,8 +118,16 @@ def _trained(training: FinetuneSpec) -> str:
     return f"{'frozen, ' if training.model.frozen else ''}{training.model.head} head"
 
 
-def _objective(loss: ContrastiveLossSpec) -> str:
-    return f"{loss.objective}, temperature {loss.temperature:g}"
+def _objective(training: PretrainSpec) -> str:
+    loss, data = training.loss, training.data
+    beyond = {
+        f"pairs: {data.pairs}": data.is_paired,
+        f"moved by {data.rendered.motion_deg:g} degrees": data.rendered.motion_deg > 0,
+        f"weights: {loss.weights}": loss.weights != "equal",
+        f"maps: {loss.maps:g}": loss.maps > 0,
+    }
+    asked = [text for text, is_asked in beyond.items() if is_asked]
+    return ", ".join([loss.objective, f"temperature {loss.temperature:g}", *asked])
 
 
 def _length(training: RunSpec) -> tuple[str, str, str]:

@@ -12,9 +12,17 @@ from jax.sharding import Mesh
 
 from peclr_jax.devices.processes import check_alike
 from peclr_jax.errors import UserError
+from peclr_jax.hands import neighbours
 from peclr_jax.input_pipeline import from_rendered
 from peclr_jax.input_pipeline.device_cache import DeviceCache
-from peclr_jax.input_pipeline.order import Identities, Order, Partners
+from peclr_jax.input_pipeline.order import (
+    Identities,
+    Neighbours,
+    Order,
+    Pairing,
+    Partners,
+    tell_apart,
+)
 from peclr_jax.input_pipeline.sources import (
     CachedSource,
     EndlessSource,
@@ -46,6 +54,8 @@ __all__ = [
 ]
 
 _DIGITS = 16
+# How many similar hands are known of each: one, and others for batches that show it already.
+_NEIGHBOURS = 4
 
 
 def make_source(
@@ -101,10 +111,11 @@ def make_source(
     order = make_order(parts)
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
-        if not spec.labels and any(copy for part in parts for copy in part.copies):
+        is_contrastive = spec.is_paired or not spec.labels
+        if is_contrastive and any(copy for part in parts for copy in part.copies):
             parts, order = _without_copies(parts, order, make_order)
     stores = [part.store for part in parts if part.store is not None]
-    partners = _pair(stores, order) if train and spec.is_paired else None
+    partners = _PAIRINGS[spec.pairs](stores, order) if train and spec.is_paired else None
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
@@ -153,15 +164,51 @@ def _without_copies(
     return parts, order
 
 
-def _pair(stores: list[IdentifiedStore], order: Order) -> Partners:
-    shown = zip(*(store.identities() for store in stores), strict=True)
-    partners = Partners(Identities(*map(np.concatenate, shown)), order.sizes, order.seed)
+def _pair_versions(stores: list[IdentifiedStore], order: Order) -> Pairing:
+    partners = Partners(_identities(stores), order.sizes, order.seed)
     if not partners.exist:
         raise UserError(
             "--config.data.pairs='versions' pairs images of one hand, but each hand of "
             f"{', '.join(order.names)} has only one: use 'image'"
         )
     return partners
+
+
+def _pair_neighbours(stores: list[IdentifiedStore], order: Order) -> Pairing:
+    shown = tell_apart(_identities(stores), order.sizes)
+    labels = [store.labels() for store in stores]
+    keypoints, valid = (
+        np.concatenate([part[name] for part in labels])[shown.first]
+        for name in ("keypoints_2d", "keypoints_2d_valid")
+    )
+    labelled = np.flatnonzero(valid.all(1))
+    missing = len(valid) - len(labelled)
+    if len(labelled) < 2:
+        raise UserError(
+            "--config.data.pairs='mined' compares the 2D keypoints of hands, but of the "
+            f"{len(valid)} hands of {', '.join(order.names)} {len(labelled)} have them: use 'image'"
+        )
+    if missing:
+        logging.warning(
+            "%d of %d hands lack keypoints, and are paired with themselves", missing, len(valid)
+        )
+    features = neighbours.pose_features(keypoints[labelled])
+    found = neighbours.nearest(features, shown.photos[shown.first][labelled], _NEIGHBOURS)
+    of_all = np.full((len(valid), _NEIGHBOURS), -1)
+    of_all[labelled] = np.where(found < 0, -1, labelled[found])
+    return Neighbours(shown, of_all, order.seed)
+
+
+def _identities(stores: list[IdentifiedStore]) -> Identities:
+    shown = zip(*(store.identities() for store in stores), strict=True)
+    return Identities(*map(np.concatenate, shown))
+
+
+# By `DataSpec.pairs`, for all but the pairs of one image.
+_PAIRINGS: Mapping[str, Callable[[list[IdentifiedStore], Order], Pairing]] = {
+    "versions": _pair_versions,
+    "mined": _pair_neighbours,
+}
 
 
 def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: bool = False) -> Split:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +95,13 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 
 def fingerprint(spec: RenderedSpec) -> list[Any]:
     """Returns what tells rendered hands from others."""
-    fields = specs.to_dict(spec)
-    del fields["cache_dir"]
-    return [RENDERER_VERSION, fields]
+    return [RENDERER_VERSION, _fields(spec, ("cache_dir",))]
+
+
+def _fields(spec: RenderedSpec, left_out: Sequence[str]) -> dict[str, Any]:
+    """Returns fields of a spec; those of hands that do not move are as before there was motion."""
+    left_out = [*left_out, *(["motion_deg"] if spec.motion_deg == 0 else [])]
+    return {name: value for name, value in specs.to_dict(spec).items() if name not in left_out}
 
 
 def _open_pool(
@@ -107,7 +111,7 @@ def _open_pool(
     fields = spec.rendered
     identity = {
         "format": _FORMAT,
-        **{k: v for k, v in specs.to_dict(fields).items() if k not in _NOT_OF_THE_HANDS},
+        **_fields(fields, _NOT_OF_THE_HANDS),
         "size_and_margin": [spec.source_size, spec.crop_margin],
         "labels": spec.labels,
         "hands": [purpose, hands.tolist()],
@@ -125,7 +129,7 @@ def _open_pool(
 
 def _first_version(spec: DataSpec) -> DataSpec:
     background = spec.rendered.backgrounds[0]
-    rendered = dataclasses.replace(spec.rendered, versions=1, background=background)
+    rendered = dataclasses.replace(spec.rendered, versions=1, background=background, motion_deg=0.0)
     return dataclasses.replace(spec, rendered=rendered, pairs="image")
 
 
@@ -145,6 +149,7 @@ def make_render(spec: RenderedSpec) -> Render:
         occluder=spec.occluder,
         sleeve=spec.sleeve,
         span=spec.span,
+        motion_deg=spec.motion_deg,
         rays_per_block=render.rays_per_block(),
     )
     return lambda key, indices: render.render_versions(key, indices, options, spec.backgrounds)

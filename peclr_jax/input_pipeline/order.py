@@ -12,7 +12,7 @@ which the contrastive loss would take for a negative pair.
 import dataclasses
 import functools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
@@ -20,7 +20,7 @@ from jaxtyping import Float, Int, UInt64
 from peclr_jax.errors import UserError
 
 # Keep the draws for different uses apart.
-_PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER = range(5)
+_PERMUTE, _SHARE, _ROWS, _SUBSET, _PARTNER, _VERSION = range(6)
 # The largest data set whose permutation is held, in 8 MiB, as it was for all in earlier versions.
 _HELD_AT_MOST = 2**20
 _ROUNDS = 8
@@ -190,7 +190,16 @@ def choose_fraction(
     return np.flatnonzero(np.isin(sample_ids, kept))
 
 
-class Partners:
+@runtime_checkable
+class Pairing(Protocol):
+    """What the second view of each example's pair is of."""
+
+    def indices(self, examples: Int[np.ndarray, " batch"], step: int) -> Int[np.ndarray, " batch"]:
+        """Returns the partners of the examples of one step's batch, over all processes."""
+        ...
+
+
+class Partners(Pairing):
     """Picks another version of the same hand, uniformly and as a pure function of seed and step.
 
     FreiHAND has every hand before four backgrounds. Two views of one image share its background,
@@ -228,6 +237,72 @@ class Partners:
         # Counted on from the end of its own version, around the versions of the hand.
         partners = self._sorted[start + (own_start - start + own_size + drawn) % size]
         return np.where(others > 0, partners, examples)
+
+
+class Neighbours(Pairing):
+    """Picks another hand in a similar pose (SiMHand, ICLR 2025), in one of its versions.
+
+    It is the most similar one that no other pair of the batch shows: no batch compares images of
+    one hand as if they were of two. A hand whose neighbours are all taken, or that has none, is its
+    own partner. Of the neighbour's versions one is drawn, a pure function of seed and step.
+
+    Args:
+      shown: Which hand each example shows.
+      neighbours: Of each hand, other hands, the most similar first; -1 for none.
+    """
+
+    def __init__(self, shown: "Shown", neighbours: Int[np.ndarray, "hands count"], seed: int):
+        self._hands, self._photos = shown.hands, shown.photos[shown.first]
+        self._neighbours, self._seed = neighbours, seed
+        self._versions = np.argsort(self._hands, kind="stable")
+        self._sizes = np.bincount(self._hands)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+
+    def indices(self, examples: Int[np.ndarray, " batch"], step: int) -> Int[np.ndarray, " batch"]:
+        """Returns the partners of the examples of one step's batch, over all processes."""
+        hands = self._hands[examples]
+        taken = set(self._photos[hands].tolist())
+        drawn = random_bits(len(examples), self._seed, _VERSION, step)
+        partners = examples.copy()
+        for place, neighbours in enumerate(self._neighbours[hands].tolist()):
+            free = (n for n in neighbours if n >= 0 and self._photos[n] not in taken)
+            if (neighbour := next(free, None)) is not None:
+                taken.add(self._photos[neighbour])
+                version = int(drawn[place]) % int(self._sizes[neighbour])
+                partners[place] = self._versions[self._starts[neighbour] + version]
+        return partners
+
+
+class Shown(NamedTuple):
+    """Which photo and which hand each example shows, numbered over all data sets.
+
+    `first` is the first example of each hand.
+    """
+
+    photos: Int[np.ndarray, " examples"]
+    hands: Int[np.ndarray, " examples"]
+    first: Int[np.ndarray, " hands"]
+
+
+def tell_apart(identities: Identities, sizes: tuple[int, ...]) -> Shown:
+    """Numbers photos and hands: versions of a hand are one photo, and several hands may be on one.
+
+    Args:
+      identities: Which hand, or photo, each example shows, and in which version.
+      sizes: Number of examples of each data set, within which numbers of hands are unique.
+    """
+    data_set = np.repeat(np.arange(len(sizes)), sizes)
+    photos = _number(data_set, identities.sample_ids)
+    versions = _number(photos, identities.versions)
+    # Hands of one photo share its number and its version, so each is one for itself.
+    several = np.bincount(photos, np.bincount(versions)[versions] > 1) > 0
+    hands = _number(photos, np.where(several[photos], np.arange(len(photos)), 0))
+    return Shown(photos, hands, np.unique(hands, return_index=True)[1])
+
+
+def _number(*keys: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " examples"]:
+    """Numbers the different columns of keys."""
+    return np.unique(np.stack(keys), axis=1, return_inverse=True)[1].reshape(-1)
 
 
 def _runs(

@@ -18,7 +18,7 @@ from peclr_jax.errors import MachineError
 from peclr_jax.geometry.crop import mirror_labels, warp_labels
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
-from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore
+from peclr_jax.input_pipeline.stores import IMAGES, Batch, IdentifiedStore
 
 # Of glibc's malloc.h, and what is set: the largest that mallopt takes, or enough for any batch.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -134,14 +134,23 @@ class RecordStore(IdentifiedStore):
 
     def identities(self) -> Identities:
         """Returns which hand each record shows, read without its image; shows progress."""
+        names = ("sample_id", "version")
+        parts = [_parse(serialized, names) for serialized in self._read()]
+        return Identities(*(np.concatenate([part[name] for part in parts]) for name in names))
+
+    def labels(self) -> Batch:
+        """Returns what all crops have beside their images, which are not decoded."""
+        parts = [self._locate(serialized) for serialized in self._read()]
+        names = parts[0].keys() - {*IMAGES, *_TO_DECODE}
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def _read(self) -> Iterator[Any]:
+        """Yields all records as they are stored, many at once; shows progress."""
+        tf = import_tensorflow()
         starts = range(0, len(self), _READ_AT_ONCE)
-        parts = []
         for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
             rows = range(start, min(start + _READ_AT_ONCE, len(self)))
-            serialized = self._records.__getitems__(list(rows))
-            example = _parse(serialized, ("sample_id", "version"))
-            parts.append([example[name].numpy() for name in ("sample_id", "version")])
-        return Identities(*np.concatenate(parts, axis=1))
+            yield tf.constant(list(self._records.__getitems__(list(rows))))
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.

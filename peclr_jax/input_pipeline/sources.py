@@ -13,7 +13,7 @@ from jaxtyping import Array, Int
 
 from peclr_jax.devices.mesh import shard_batch
 from peclr_jax.input_pipeline.device_cache import DeviceCache
-from peclr_jax.input_pipeline.order import Order, Partners
+from peclr_jax.input_pipeline.order import Order, Pairing
 from peclr_jax.input_pipeline.prefetch import prefetch
 from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
 from peclr_jax.input_pipeline.stores import Batch, Store
@@ -23,7 +23,12 @@ Value = TypeVar("Value")
 # Hands are numbered with 32-bit integers; after these many they come again.
 _INDICES = 2**31
 # What a batch holds of the partners, by the names that it has of the images themselves.
-_OF_PARTNERS = {"image": "partner", "to_source": "partner_to_source"}
+_OF_PARTNERS = {
+    "image": "partner",
+    "to_source": "partner_to_source",
+    "keypoints_2d": "partner_keypoints_2d",
+    "keypoints_2d_valid": "partner_keypoints_2d_valid",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +96,8 @@ class Source(abc.ABC):
         The batch of a step depends on data, seed and step only. `image` is (batch, size, size, 3)
         uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
         image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
-        `peclr_jax.views.augment`. `partner`, and `partner_to_source` likewise, are of another
-        version of the same hand, where the source pairs versions; labels are of `image`.
+        `peclr_jax.views.augment`. Where the source pairs images, `partner`, `partner_to_source`
+        and, if there are labels, `partner_keypoints_2d` are of the partner; labels are of `image`.
         """
 
     def sample(self, count: int) -> Batch:
@@ -105,7 +110,7 @@ class _FiniteSource(Source):
     """What sources of stored examples have in common: their order, and partners or None."""
 
     order: Order
-    partners: Partners | None
+    partners: Pairing | None
 
     @property
     def num_examples(self) -> int:

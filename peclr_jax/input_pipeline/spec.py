@@ -29,6 +29,9 @@ class RenderedSpec(Spec):
       held_out: Hands held out for monitoring.
       versions: Images of each hand, before as many backgrounds; FreiHAND has four. An epoch is all
         of them. What is held out, or gone through once, is version 0.
+      motion_deg: How far versions after the first are moved, as in a neighbouring frame of a film:
+        the wrist turns about each axis and each joint bends by up to so many degrees, and light and
+        objects follow (TempCLR). 0 leaves their pose: they differ in the background alone.
       size: Side of the rendered image, pixels.
       seed: Seed of the hands themselves (the run's seed only orders them).
       background: "green" screens as in FreiHAND's recordings, a few "shared" by all images, or
@@ -45,6 +48,7 @@ class RenderedSpec(Spec):
     count: Annotated[int, Between(0, 2**31)] = 4096
     held_out: Annotated[int, Between(1, 2**31)] = 512
     versions: Annotated[int, Between(1, 1024)] = 1
+    motion_deg: Annotated[float, Between(0, 45)] = 0.0
     size: Annotated[int, Between(16, 4096)] = 64
     seed: Seed = 0
     background: str = "shared"
@@ -72,6 +76,11 @@ class RenderedSpec(Spec):
                 "background",
                 f"is {self.background!r}, {len(named)} backgrounds for versions={self.versions}: "
                 "name one, or at most one a version",
+            )
+        if self.motion_deg and self.versions == 1:
+            raise FieldError(
+                "motion_deg",
+                f"is {self.motion_deg:g}, but versions=1 leaves nothing to move: give 2 or more",
             )
         if not self.count and self.versions > 1:
             raise FieldError(
@@ -102,9 +111,10 @@ class DataSpec(Spec):
         they are resampled once, from the JPEG into the view, and those of a cache twice.
       crop: What is cut out: the square around the "hand"'s box, or the central square of the whole
         "image", for photographs of which no box is known; the margins then mean nothing.
-      pairs: What the two views of pre-training are of: one "image", as in the paper, or two
+      pairs: What the two views of pre-training are of: one "image", as in the paper; two
         "versions" of its hand, so that the background does not tell which views belong together
-        (see `order.Partners`).
+        (`order.Partners`); or two different hands in a similar pose, "mined" by their keypoints
+        (`order.Neighbours`), which `labels` have.
       labels: Whether batches carry labels beside the image (fine-tuning).
       label_fraction: Fraction of the hands that are trained on, in (0, 1] (Sec. 4.5), with all
         versions of each. A smaller one is a part of a larger one with the same `label_seed`.
@@ -127,7 +137,7 @@ class DataSpec(Spec):
     source_margin: Annotated[float, Between(0.1, 100)] = 1.5
     cache: Literal["none", "host", "device"] = "none"
     crop: Literal["hand", "image"] = "hand"
-    pairs: Literal["image", "versions"] = "image"
+    pairs: Literal["image", "versions", "mined"] = "image"
     labels: bool = False
     label_fraction: Share = 1.0
     label_seed: Seed = 0
@@ -144,6 +154,10 @@ class DataSpec(Spec):
         """Checks the fields, also against each other."""
         super().__post_init__()
         self._check_names()
+        if self.pairs == "mined" and not self.labels:
+            raise FieldError(
+                "pairs", "is 'mined', by keypoints, which labels=False leaves out: set it to True"
+            )
         if self.source == RENDERED:
             self._check_rendered()
         else:
@@ -187,8 +201,8 @@ class DataSpec(Spec):
 
     @property
     def is_paired(self) -> bool:
-        """Whether each image comes with another version of the same hand."""
-        return self.pairs == "versions"
+        """Whether each image comes with another one, of the same hand or of a similar one."""
+        return self.pairs != "image"
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -209,6 +223,11 @@ class DataSpec(Spec):
                 "label_fraction",
                 f"is {self.label_fraction}, but rendered.count=0 renders hands without end, which "
                 "have no fractions: give a count",
+            )
+        if self.pairs == "mined" and not self.rendered.count:
+            raise FieldError(
+                "pairs",
+                "is 'mined', but rendered.count=0 renders hands without end: give a count",
             )
         if self.pairs == "versions" and self.rendered.versions == 1:
             raise FieldError(

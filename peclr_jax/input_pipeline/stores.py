@@ -18,6 +18,8 @@ Batch = dict[str, np.ndarray]
 """Examples on the host, along the leading axis of each array."""
 LARGEST_SHARE = 0.5
 """Part of the free memory that a cache may take: the model and its activations need the rest."""
+IMAGES = ("image", "to_source")
+"""What an example has that is no label."""
 _LOAD_AT_ONCE = 256
 
 
@@ -42,6 +44,10 @@ class IdentifiedStore(Store, Protocol):
     def identities(self) -> Identities:
         """Returns which hand each example shows, and in which version; may take a while."""
         ...
+
+    def labels(self) -> Batch:
+        """Returns what all examples have beside their images, if they have labels; likewise."""
+        return {name: array for name, array in load(self).arrays.items() if name not in IMAGES}
 
 
 class MemoryStore(Store):
@@ -95,6 +101,10 @@ class SubsetStore(IdentifiedStore):
     def identities(self) -> Identities:
         """Returns which hand each example shows, and in which version."""
         return self._identities
+
+    def labels(self) -> Batch:
+        """Returns what all examples have beside their images."""
+        return {name: array[self._rows] for name, array in self._store.labels().items()}
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of rows."""

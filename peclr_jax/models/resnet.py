@@ -243,6 +243,8 @@ class ResNet(nn.Module):
                     name=f"layer{stage + 1}_{index}",
                 )(x)
             stages.append(x)
+            # Kept where "intermediates" are asked for, by the name of the stage.
+            self.sow("intermediates", f"stage{stage + 1}", x)
         return tuple(stages)
 
 

@@ -39,6 +39,9 @@ _ADDED_LATER = {
     "model.channels": 64,
     "model.finest": 1,
     "init.sha256": "",
+    "loss.weights": "equal",
+    "loss.maps": 0.0,
+    "data.rendered.motion_deg": 0.0,
 }
 
 
@@ -185,11 +188,28 @@ class PretrainSpec(RunSpec):
         loss = dataclasses.replace(self.loss, view_size=self.views.size)
         object.__setattr__(self, "loss", loss)
         self._check_view_size(self.model.smallest_view)
+        self._check_pairs()
         if self.batch_size // self.micro_batches < 2:
             raise FieldError(
                 "micro_batches",
                 f"is {self.micro_batches} for batch_size={self.batch_size}, one image a "
                 "micro-batch, hence no negatives: use fewer micro-batches or a larger batch",
+            )
+
+    def _check_pairs(self) -> None:
+        if self.loss.weights == "adaptive" and not self.data.labels:
+            raise FieldError(
+                "loss.weights",
+                "is 'adaptive' to how alike hands' keypoints are, which data.labels=False leaves "
+                "out: set it to True",
+            )
+        moved = self.data.is_paired and self.data.rendered.motion_deg > 0
+        if self.loss.maps and (self.data.pairs == "mined" or moved):
+            raise FieldError(
+                "loss.maps",
+                "compares the same places of two views, but data.pairs="
+                f"{self.data.pairs!r} takes them of different poses: set it to 0, or pairs to "
+                "'image'",
             )
 
     @property

@@ -141,14 +141,37 @@ def self_penetration(shape: HandShape, skeleton: Skeleton) -> Float[Array, ""]:
     return jnp.sum(jnp.maximum(digits, 0.0)) + jnp.sum(jnp.maximum(into_palm, 0.0))
 
 
-def sample_skeleton(numbers: Float[Array, "candidates 80"], shape: HandShape) -> Skeleton:
+def sample_skeleton(
+    numbers: Float[Array, "candidates 80"], shape: HandShape
+) -> tuple[Pose, Skeleton]:
     """Draws several poses and keeps the first without penetration, or the one with the least."""
     poses = jax.vmap(sample_pose)(numbers)
     candidates = jax.vmap(forward_kinematics, (None, 0))(shape, poses)
     overlap = jax.vmap(self_penetration, (None, 0))(shape, candidates)
     # Equal overlaps resolve to the first, so that no pose is favoured for being loose.
     best = jnp.argmin(jnp.where(overlap < 3.0, 0.0, overlap))
-    return jax.tree.map(lambda leaf: leaf[best], candidates)
+    return jax.tree.map(lambda leaf: leaf[best], (poses, candidates))
+
+
+def bend(numbers: Numbers, pose: Pose, most: float) -> Pose:
+    """Bends every joint by up to `most` radians, within its limits.
+
+    Args:
+      numbers: U(0, 1) numbers.
+      pose: The pose before.
+      most: The largest angle.
+    """
+    u = named(numbers, flexion=(5, 3), abduction=(5,))
+
+    def within(
+        angles: Float[Array, "*joints"], u: Float[Array, "*joints"], limits: np.ndarray
+    ) -> Float[Array, "*joints"]:
+        return jnp.clip(angles + between(u, -most, most), *np.deg2rad(np.moveaxis(limits, -1, 0)))
+
+    return pose._replace(
+        flexion=within(pose.flexion, u["flexion"], anatomy.FLEXION_LIMITS),
+        abduction=within(pose.abduction, u["abduction"], anatomy.ABDUCTION_LIMITS),
+    )
 
 
 def _rest_frames() -> Float[Array, "5 3 3"]:

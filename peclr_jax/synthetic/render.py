@@ -16,9 +16,9 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry import camera
-from peclr_jax.specs import Between, Fraction, PositiveInt, Spec
+from peclr_jax.specs import Between, Fraction, NonNegativeFloat, PositiveInt, Spec
 from peclr_jax.synthetic import BACKGROUNDS, background
-from peclr_jax.synthetic.scene import SPAN, Probabilities, Scene, sample_scene
+from peclr_jax.synthetic.scene import SPAN, Motion, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
 
 
@@ -35,6 +35,8 @@ class RenderSpec(Spec):
       occluder: Probability of something between the camera and the hand; likewise.
       sleeve: Probability of a sleeve on the forearm.
       span: Range of the larger side of the keypoints' box, as a fraction of the image's side.
+      motion_deg: How far versions after the first are moved: the largest angle that the wrist turns
+        about each axis and each joint bends, in another light; 0 moves none.
       cone_steps: Marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
       ray_steps: Largest number of marching steps of a pixel.
       rays_per_block: Rays traced and shaded together; a few thousand keep a CPU's caches warm.
@@ -49,6 +51,7 @@ class RenderSpec(Spec):
     occluder: Fraction = 0.15
     sleeve: Fraction = 0.5
     span: tuple[float, float] = SPAN
+    motion_deg: NonNegativeFloat = 0.0
     cone_steps: PositiveInt = 28
     ray_steps: PositiveInt = 48
     rays_per_block: PositiveInt = 4096
@@ -106,8 +109,8 @@ def render_versions(
 ) -> tuple[Hands, ...]:
     """Renders images by their number, each hand before several backgrounds.
 
-    Hands are traced once; "shared" backgrounds are drawn anew, so two versions may have the same.
-    Version 0 is what `render_indices` renders.
+    Hands that do not move are traced once; "shared" backgrounds are drawn anew, so two versions may
+    have the same. Version 0 is what `render_indices` renders.
 
     Args:
       key: PRNG key of the data set.
@@ -124,11 +127,20 @@ def _render(
     specs = [dataclasses.replace(spec, background=name) for name in backgrounds]
     keys = jax.vmap(functools.partial(jax.random.fold_in, key))(indices)
     keys = jax.vmap(functools.partial(jax.random.split, num=3))(keys)
-    probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
-    scene = jax.vmap(lambda k: sample_scene(k, probabilities, spec.span), out_axes=-1)(keys[:, 0])
-    foreground = draw_foreground(
-        scene, spec.size, spec.cone_steps, spec.ray_steps, spec.rays_per_block
+    scenes = [_sample_scenes(keys[:, 0], spec)]
+    if spec.motion_deg:
+        scenes += [
+            _sample_scenes(keys[:, 0], spec, version) for version in range(1, len(backgrounds))
+        ]
+    # Traced together, by one program.
+    traced = draw_foreground(
+        jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1), *scenes),
+        *(spec.size, spec.cone_steps, spec.ray_steps, spec.rays_per_block),
     )
+    foregrounds = [
+        Foreground(*(leaf[start : start + len(indices)] for leaf in traced))
+        for start in range(0, len(traced.coverage), len(indices))
+    ]
     versions = []
     for version, spec in enumerate(specs):
         fold = functools.partial(jax.random.fold_in, data=version)
@@ -136,9 +148,21 @@ def _render(
         drawn = jax.vmap(jax.vmap(fold))(keys[:, 1:]) if version else keys[:, 1:]
         background_keys, grain_keys = drawn.T
         behind = _backgrounds(background_keys, spec)
-        images = _develop(foreground, behind, scene, grain_keys, spec)
-        versions.append(_label(scene, foreground, images))
+        pose = version % len(scenes)
+        images = _develop(foregrounds[pose], behind, scenes[pose], grain_keys, spec)
+        versions.append(_label(scenes[pose], foregrounds[pose], images))
     return tuple(versions)
+
+
+def _sample_scenes(keys: Key[Array, " n"], spec: RenderSpec, version: int = 0) -> Scene:
+    """Draws the scene of each key, moved for further versions."""
+    probabilities = Probabilities(spec.held, spec.occluder, spec.sleeve)
+
+    def sample(key: Key[Array, ""]) -> Scene:
+        motion = Motion(jax.random.fold_in(key, version), spec.motion_deg) if version else None
+        return sample_scene(key, probabilities, spec.span, motion)
+
+    return jax.vmap(sample, out_axes=-1)(keys)
 
 
 def render_dataset(

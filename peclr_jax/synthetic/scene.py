@@ -1,5 +1,6 @@
 """One picture's random foreground; camera frame: x right, y down, z forward, millimetres."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -8,7 +9,13 @@ from jaxtyping import Array, Bool, Float, Key
 from peclr_jax.synthetic import body, objects, sampling
 from peclr_jax.synthetic.appearance import Appearance, Lights, sample_appearance, sample_lights
 from peclr_jax.synthetic.distance import Geometry, prepare
-from peclr_jax.synthetic.kinematics import Skeleton, sample_shape, sample_skeleton
+from peclr_jax.synthetic.kinematics import (
+    Skeleton,
+    bend,
+    forward_kinematics,
+    sample_shape,
+    sample_skeleton,
+)
 from peclr_jax.synthetic.sampling import Numbers, between, gaussian, named, rotation
 
 _POSES = 8
@@ -49,8 +56,18 @@ class Probabilities(NamedTuple):
     sleeve: float
 
 
+class Motion(NamedTuple):
+    """Moves a scene a little: key of the motion, and the largest angle of each turn in degrees."""
+
+    key: Key[Array, ""]
+    most_deg: float
+
+
 def sample_scene(
-    key: Key[Array, ""], probabilities: Probabilities, span: tuple[float, float] = SPAN
+    key: Key[Array, ""],
+    probabilities: Probabilities,
+    span: tuple[float, float] = SPAN,
+    motion: Motion | None = None,
 ) -> Scene:
     """Draws one scene; `jax.vmap(..., out_axes=-1)` makes a batch.
 
@@ -58,14 +75,24 @@ def sample_scene(
       key: PRNG key.
       probabilities: How often a scene has each extra.
       span: Range of the larger side of the joints' box, as a fraction of the image's side.
+      motion: What becomes of the hand a moment later, in another light; the hand is the same, and
+        so are the objects, which keep to it.
     """
     rows = sampling.table(key, _POSES + 8)
+    if motion is not None:
+        bent, turned, light = sampling.table(motion.key, 3)
+        rows = rows.at[-1].set(light)
     numbers = iter(rows[_POSES:])
     shape = sample_shape(next(numbers))
-    skeleton = sample_skeleton(rows[:_POSES], shape)
+    pose, skeleton = sample_skeleton(rows[:_POSES], shape)
+    turn = None
+    if motion is not None:
+        most = math.radians(motion.most_deg)
+        skeleton = forward_kinematics(shape, bend(bent, pose, most))
+        turn = _small_turn(turned[:3], most)
     chance = named(next(numbers), held=(), occluder=(), sleeve=(), box=(), aspect=())
     arm = _sample_arm(next(numbers), chance["sleeve"] < probabilities.sleeve)
-    rotation, translation, focal = _sample_view(next(numbers), skeleton, arm, span)
+    rotation, translation, focal = _sample_view(next(numbers), skeleton, arm, span, turn)
 
     def to_camera(points: Float[Array, "*batch 3"]) -> Float[Array, "*batch 3"]:
         return points @ rotation.T + translation
@@ -93,6 +120,12 @@ def sample_scene(
     )
 
 
+def _small_turn(u: Float[Array, "3"], most: float) -> Float[Array, "3 3"]:
+    """Returns a turn by up to `most` radians about each axis of the camera."""
+    x, y, z = between(u, -most, most)
+    return rotation(2, z) @ rotation(1, y) @ rotation(0, x)
+
+
 def _sample_arm(numbers: Numbers, sleeved: Bool[Array, ""]) -> body.Arm:
     u = named(numbers, flexion=(), deviation=(), length=(), sleeve=())
     bend = rotation(0, jnp.deg2rad(between(u["flexion"], -40.0, 45.0)))
@@ -106,7 +139,11 @@ def _sample_arm(numbers: Numbers, sleeved: Bool[Array, ""]) -> body.Arm:
 
 
 def _sample_view(
-    numbers: Numbers, skeleton: Skeleton, arm: body.Arm, span_range: tuple[float, float]
+    numbers: Numbers,
+    skeleton: Skeleton,
+    arm: body.Arm,
+    span_range: tuple[float, float],
+    turn: Float[Array, "3 3"] | None,
 ) -> tuple[Float[Array, "3 3"], Float[Array, "3"], Float[Array, ""]]:
     """Rotation and translation from hand to camera, and the focal length in image sides.
 
@@ -118,6 +155,8 @@ def _sample_view(
     toward_camera = (rotations @ arm.direction)[:, 2] < -0.35
     end_on = jnp.abs(rotations[:, 2, 1]) > 0.8
     rotation = rotations[jnp.argmin(2.0 * toward_camera + 1.0 * end_on)]
+    if turn is not None:
+        rotation = turn @ rotation
 
     joints = skeleton.joints @ rotation.T
     span = between(u["span"], *span_range)

@@ -6,6 +6,7 @@ points (models/projector.py) and compares the points (`spec.loss`, objectives/sp
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ from rich.table import Table
 from peclr_jax import specs
 from peclr_jax.console import say
 from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.models.projector import Projector
+from peclr_jax.objectives.weighting import Keypoints
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.fit import Variables, announce, conclude, fit, workdir_of
 from peclr_jax.runs.initialisation import Initialisation
@@ -30,7 +33,7 @@ from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.terminal import Console, table
 from peclr_jax.training import accumulation
 from peclr_jax.training.progress import Progress
-from peclr_jax.views.augment import two_views
+from peclr_jax.views.augment import source_to_view, two_views
 
 # Uses of the run's seed beside training itself, which folds it by step.
 _INITIALISATION, _PICTURE, _EVALUATION = range(3)
@@ -126,7 +129,7 @@ def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.Gradien
 
     def encode(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
-    ) -> tuple[Float[Array, "views points 2"], Similarity, Any]:
+    ) -> tuple[dict[str, Any], dict[str, Any], Any]:
         first, second = two_views(
             key,
             batch["image"],
@@ -145,25 +148,54 @@ def make_gradients(spec: PretrainSpec, model: Projector) -> accumulation.Gradien
             {"params": params, "batch_stats": batch_stats},
             images,
             train=True,
-            mutable=["batch_stats"],
+            mutable=["batch_stats", "intermediates"],
         )
-        points = jnp.concatenate([points[0::2], points[1::2]])
+        representations: dict[str, Any] = {"points": jnp.concatenate([points[0::2], points[1::2]])}
+        if spec.loss.maps:
+            (stage,) = updates["intermediates"]["encoder"]["stage3"]
+            representations["stage"] = stage[0::2], stage[1::2]
         transform = jax.tree.map(
             lambda *views: jnp.concatenate(views), first.transform, second.transform
         )
-        return points, transform, updates["batch_stats"]
+        context = {"transform": transform, "keypoints": joints_in_views(spec, batch, transform)}
+        return representations, context, updates["batch_stats"]
+
+    def batch_loss(
+        representations: dict[str, Any], context: dict[str, Any]
+    ) -> tuple[Float[Array, ""], dict[str, Float[Array, ""]]]:
+        return spec.loss(**representations, **context)
 
     if spec.negatives == "global":
-        return accumulation.cached_gradients(encode, spec.loss, spec.micro_batches)
+        return accumulation.cached_gradients(encode, batch_loss, spec.micro_batches)
 
     def micro_batch_loss(
         params: Any, batch_stats: Any, batch: dict[str, Array], key: Key[Array, ""]
     ) -> tuple[Float[Array, ""], tuple[Any, dict[str, Any]]]:
-        points, transform, batch_stats = encode(params, batch_stats, batch, key)
-        loss, metrics = spec.loss(points, transform)
+        representations, context, batch_stats = encode(params, batch_stats, batch, key)
+        loss, metrics = batch_loss(representations, context)
         return loss, (batch_stats, metrics)
 
     return accumulation.accumulate_gradients(micro_batch_loss, spec.micro_batches)
+
+
+def joints_in_views(
+    spec: PretrainSpec, batch: Mapping[str, Array], transform: Similarity
+) -> Keypoints | None:
+    """Returns the joints of all first and then of all second views; None without labels.
+
+    Args:
+      spec: Of the run.
+      batch: Of images with joints in source pixels, and of partners where there are any.
+      transform: Transformations of the views.
+    """
+    if "keypoints_2d" not in batch:
+        return None
+    points, valid = (
+        jnp.concatenate([batch[name], batch.get(f"partner_{name}", batch[name])])
+        for name in ("keypoints_2d", "keypoints_2d_valid")
+    )
+    matrix = source_to_view(transform, spec.data.source_size, spec.views)
+    return Keypoints(affine.apply_to_points(matrix, points), valid)
 
 
 def initialise(spec: PretrainSpec, model: Projector, start: Initialisation) -> Variables:

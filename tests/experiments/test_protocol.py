@@ -160,6 +160,17 @@ def test_the_plan_is_the_papers(file):
     assert crops == evaluated_on
 
 
+def test_the_plan_of_what_came_after_tells_its_arms_apart():
+    sheet = planned("best", "cpu+successors+one_seed")["Pre-training"]
+    # At equal compute: the same number of steps and of views, and the same network.
+    for name in ("data (split)", "network", "view", "length", "batch"):
+        assert len(set(column(sheet, name)) - {"", "none"}) == 1, name
+    asked = [text for text in column(sheet, "objective") if text]
+    assert len(set(asked)) == len(asked) == 14
+    assert "peclr, temperature 0.5, pairs: mined, weights: adaptive" in asked
+    assert "peclr, temperature 0.1, maps: 1" in asked
+
+
 @pytest.mark.parametrize("file", COLUMNS)
 def test_the_papers_columns_come_first(file):
     wanted = COLUMNS[file]

@@ -5,7 +5,7 @@ import pytest
 
 from peclr_jax import specs
 from peclr_jax.input_pipeline import RenderedSpec, open_split
-from peclr_jax.input_pipeline.from_rendered import cached
+from peclr_jax.input_pipeline.from_rendered import cached, fingerprint
 from peclr_jax.input_pipeline.order import choose_fraction
 from peclr_jax.input_pipeline.stores import MemoryStore
 from tests.input_pipeline.conftest import assert_equal, join
@@ -219,3 +219,11 @@ def test_versions_share_what_is_held_out(rendered_spec, open_source, tmp_path):
         fields = {"versions": versions, "background": background, "cache_dir": str(tmp_path)}
         open_source(rendered_spec(rendered=fields)).sample(24)
     assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_hands_that_do_not_move_are_kept_by_their_old_names():
+    still, moved = (RenderedSpec(versions=2, motion_deg=most) for most in (0.0, 5.0))
+    (_, fields), (_, others) = map(fingerprint, (still, moved))
+    assert others == fields | {"motion_deg": 5.0}
+    assert "motion_deg" not in fields
+    assert fields["versions"] == 2

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from peclr_jax.hands.neighbours import pose_features
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.records import RecordStore
@@ -70,6 +71,63 @@ def test_versions_are_paired_within_records_and_within_rendered_hands(
         # The stand-in's versions are 64 grey levels apart.
         np.testing.assert_array_equal(np.abs(first - second), 64)
         assert (batch["partner"][~rendered].max((1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("cache", ["host", "device"])
+def test_mined_pairs_are_of_the_most_similar_hands(rendered_spec, open_source, take, cache):
+    fields = {"cache": cache, "labels": True}
+    plain = take(open_source(rendered_spec(**fields)), 5)
+    hands = np.concatenate([batch["sample_id"] for batch in plain])
+    keypoints = np.concatenate([batch["keypoints_2d"] for batch in plain])
+    by_hand = keypoints[np.argsort(hands)]
+    features = pose_features(by_hand)
+    away = np.linalg.norm(features[:, None] - features[None], axis=-1)
+    np.fill_diagonal(away, np.inf)
+    batches = take(open_source(rendered_spec(**fields, pairs="mined")), 5)
+    nearest = 0
+    for batch, before in zip(batches, plain, strict=True):
+        jax.tree.map(np.testing.assert_array_equal, {k: batch[k] for k in before}, before)
+        # The stand-in paints every hand with its own number.
+        own, other = batch["sample_id"], batch["partner"].max((1, 2, 3)).astype(int)
+        others = other[own != other]
+        assert len({*own, *others}) == len(own) + len(others)
+        np.testing.assert_array_equal(batch["partner_keypoints_2d"], by_hand[other])
+        ranks = (away[own] < away[own, other][:, None]).sum(1)
+        assert (ranks[own != other] < 4).all()
+        nearest += (ranks[own != other] == 0).sum()
+    assert nearest > 15
+
+
+def test_hands_are_mined_among_records_and_rendered_hands(
+    mixed_spec, record_spec, open_source, take
+):
+    for spec in (mixed_spec(pairs="mined"), record_spec(labels=True, pairs="mined")):
+        for batch in take(open_source(spec, batch_size=8), 2):
+            assert batch["partner"].shape == batch["image"].shape
+            assert np.isfinite(batch["partner_keypoints_2d"]).all()
+
+
+def test_hands_without_keypoints_are_told(record_spec, open_source, take, monkeypatch, caplog):
+    labels = RecordStore.labels
+
+    def without(count):
+        def lacking(self):
+            found = labels(self)
+            hands = np.unique(found["sample_id"])[:count]
+            found["keypoints_2d_valid"] = found["keypoints_2d_valid"].copy()
+            found["keypoints_2d_valid"][np.isin(found["sample_id"], hands), 3] = False
+            return found
+
+        return lacking
+
+    spec = record_spec(labels=True, pairs="mined")
+    monkeypatch.setattr(RecordStore, "labels", without(1))
+    with caplog.at_level("WARNING", "absl"):
+        open_source(spec)
+    assert "1 of 4 hands lack keypoints, and are paired with themselves" in caplog.text
+    monkeypatch.setattr(RecordStore, "labels", without(3))
+    with pytest.raises(ValueError, match=r"pairs='mined' .* of the 4 hands of freihand .* 1 have"):
+        open_source(spec)
 
 
 def test_a_fraction_is_of_the_records_and_of_the_rendered_hands(mixed_spec, open_source, take):

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from peclr_jax.input_pipeline.order import (
     Identities,
+    Neighbours,
     Order,
     Partners,
     choose_fraction,
     permutation,
     shuffled,
+    tell_apart,
 )
 
 
@@ -239,3 +241,63 @@ def test_the_partners_are_the_recorded_ones(recorded_draws):
     partners = Partners(tiled(np.arange(10), 4), (40,), 3)
     found = [partners.indices(np.arange(0, 40, 3), step).tolist() for step in (0, 1, 99)]
     assert found == recorded_draws["partners"]
+
+
+def test_photos_and_hands_are_told_apart():
+    """Two hands of a photo, two versions of a hand, and another data set of the same numbers."""
+    shown = tell_apart(Identities(np.array([4, 4, 7, 7, 4]), np.array([0, 0, 0, 1, 0])), (4, 1))
+    photos, hands = shown.photos.tolist(), shown.hands.tolist()
+    assert photos[0] == photos[1]
+    assert photos[2] == photos[3]
+    assert len(set(photos)) == 3
+    assert hands[2] == hands[3]
+    assert len(set(hands)) == 4
+    assert [hands[first] for first in shown.first] == list(range(4))
+
+
+@given(
+    data=st.lists(
+        st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=30),
+        min_size=1,
+        max_size=3,
+    ),
+    seed=st.integers(0, 2**31),
+    step=st.integers(0, 10**6),
+)
+def test_a_neighbour_is_of_another_photo_and_of_no_other_pair(data, seed, step):
+    sizes = tuple(map(len, data))
+    shown = tell_apart(Identities(*np.array([*itertools.chain(*data)]).T), sizes)
+    random = np.random.default_rng(seed)
+    hands = len(shown.first)
+    known = np.stack([random.permutation(hands) for _ in range(hands)])[:, :3]
+    of_photos = shown.photos[shown.first]
+    known = np.where(of_photos[known] == of_photos[:, None], -1, known)
+    neighbours = Neighbours(shown, known, seed)
+    _, batch = np.unique(shown.photos, return_index=True)
+    batch = batch[: max(1, len(batch) // 2)]
+    found = neighbours.indices(batch, step)
+    np.testing.assert_array_equal(found, neighbours.indices(batch, step))
+    others = found[found != batch]
+    photos = [*shown.photos[batch], *shown.photos[others]]
+    assert len(set(photos)) == len(photos)
+    for example, partner in zip(batch, found, strict=True):
+        nearest = known[shown.hands[example]].tolist()
+        if partner != example:
+            assert shown.hands[partner] in nearest
+        else:  # none was free
+            free = [n for n in nearest if n >= 0 and of_photos[n] not in photos]
+            assert not free
+
+
+def test_the_nearest_is_taken_in_any_of_its_versions():
+    shown = tell_apart(tiled(np.arange(4), 3), (12,))
+    neighbours = Neighbours(shown, np.array([[2, 1], [3, 0], [0, 1], [1, -1]]), seed=0)
+    drawn = np.stack([neighbours.indices(np.array([4, 1]), step) for step in range(600)])
+    # Example 4 shows hand 0, whose nearest is hand 2; example 1 shows hand 1.
+    for column, hand in ((0, 2), (1, 3)):
+        found, counts = np.unique(drawn[:, column], return_counts=True)
+        assert found.tolist() == [hand, hand + 4, hand + 8]
+        assert counts.min() > 150
+    # Where the nearest is in the batch, the next one; where there is none, the hand itself.
+    assert neighbours.indices(np.array([0, 2]), 0)[0] % 4 == 1
+    assert neighbours.indices(np.array([3, 1]), 0)[0] == 3

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from peclr_jax.errors import MachineError
 from peclr_jax.geometry import affine
-from peclr_jax.input_pipeline import from_records, records
+from peclr_jax.input_pipeline import from_records, records, stores
 
 
 def test_batches_are_the_canvases_of_their_crops(record_spec):
@@ -32,6 +32,23 @@ def test_batches_are_the_canvases_of_their_crops(record_spec):
             np.testing.assert_array_equal(laid[name], plain[name], err_msg=name)
         seen = affine.apply_to_images(jnp.array(laid["image"]), jnp.array(laid["to_source"]), 24)
         assert np.abs(np.asarray(seen) - plain["image"])[:, 2:-2, 2:-2].mean() < 4
+
+
+@pytest.mark.parametrize("canvases", [False, True])
+def test_labels_are_read_without_their_images(record_spec, monkeypatch, canvases):
+    spec = record_spec()
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.splits)
+    options = {"size": 24, "margin": 2.25, "labels": True, "canvases": canvases, "threads": 2}
+    store = records.RecordStore(parts, **options)
+    (whole,) = store.stream([np.arange(16)])
+    monkeypatch.setattr(records, "_READ_AT_ONCE", 7)
+    monkeypatch.setattr(store, "_decode", lambda example: pytest.fail("decoded"))
+    labels = store.labels()
+    assert labels.keys() == whole.keys() - {"image", "to_source"}
+    for name, array in labels.items():
+        np.testing.assert_array_equal(array, whole[name], err_msg=name)
+    rows = stores.keep_fraction(store, 0.5, 0)
+    np.testing.assert_array_equal(rows.labels()["sample_id"], rows.identities().sample_ids)
 
 
 def test_records_of_earlier_versions_have_no_score(record_spec, monkeypatch):

@@ -86,7 +86,8 @@ def test_batches_carry_another_version_beside_each_image(
             assert known[partner][1] != version
     # What was there without partners is as it was, and a run goes on with the same pairs.
     for batch, before in zip(batches, unpaired, strict=False):
-        assert batch.keys() - before.keys() <= {"partner", "partner_to_source"}
+        added = {"", "_to_source", "_keypoints_2d", "_keypoints_2d_valid"}
+        assert batch.keys() - before.keys() <= {f"partner{name}" for name in added}
         jax.tree.map(np.testing.assert_array_equal, {k: batch[k] for k in before}, before)
     jax.tree.map(np.testing.assert_array_equal, take(source, 2, start=2), batches[2:])
 

@@ -9,15 +9,12 @@ from peclr_jax.input_pipeline.stores import LazyStore, MemoryStore
 from tests.input_pipeline.conftest import assert_equal, join
 
 
-class Streamed:
+class Streamed(stores.IdentifiedStore):
     """A store that is not known to be in memory, of one version of each hand."""
 
     def __init__(self, arrays, sizes=None):
-        self._store = MemoryStore(arrays, sizes)
-        self.sizes, self.stream = self._store.sizes, self._store.stream
-
-    def __len__(self):
-        return len(self._store)
+        store = MemoryStore(arrays, sizes)
+        self.sizes, self.stream = store.sizes, store.stream
 
     def identities(self):
         ids = np.concatenate([np.arange(size) for size in self.sizes])
@@ -75,8 +72,16 @@ def test_every_data_set_gives_its_fraction():
     assert len(set(kept["id"][:2].tolist())) == 2
     np.testing.assert_array_equal(store.identities().sample_ids, kept["id"])
     np.testing.assert_array_equal(ids[store.identities().versions], kept["id"])
+    assert_equal(store.labels(), kept)
     (part,) = store.stream([np.array([9, 0])])
     np.testing.assert_array_equal(part["id"], kept["id"][[9, 0]])
+
+
+def test_labels_are_all_but_the_images(arrays):
+    placed = arrays | {"to_source": np.zeros((42, 2, 3))}
+    lazy = LazyStore(lambda: MemoryStore(placed), Streamed(arrays).identities())
+    for store in (Streamed(placed), lazy):
+        assert_equal(store.labels(), {n: a for n, a in arrays.items() if n != "image"})
 
 
 def test_a_split_is_gone_through_once(arrays):

@@ -7,10 +7,16 @@ import pytest
 
 from configs import pretrain
 from peclr_jax import specs
-from peclr_jax.errors import FieldError
+from peclr_jax.errors import FieldError, UserError
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.objectives import contrastive
-from peclr_jax.objectives.spec import OBJECTIVES, ContrastiveLossSpec, PoseLossSpec
+from peclr_jax.objectives import contrastive, maps, weighting
+from peclr_jax.objectives.spec import (
+    COMPARISONS,
+    OBJECTIVES,
+    ContrastiveLossSpec,
+    PoseLossSpec,
+)
+from peclr_jax.objectives.weighting import Keypoints
 from peclr_jax.runs.spec import PretrainSpec
 
 
@@ -28,6 +34,40 @@ def test_the_spec_computes_its_objective(name):
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
     total = np.log(7) + parts["uniformity"] - parts["alignment"]
     np.testing.assert_allclose(total, expected, rtol=1e-5)
+
+
+def test_every_comparison_can_be_named():
+    hints = typing.get_type_hints(ContrastiveLossSpec)
+    assert typing.get_args(hints["weights"]) == tuple(COMPARISONS)
+
+
+def test_weights_and_maps_are_added_as_asked():
+    keys = jax.random.split(jax.random.key(0), 4)
+    points = jax.random.normal(keys[0], (8, 5, 2))
+    transform = Similarity(jnp.linspace(0, 1, 8), jnp.ones(8), jnp.full((8, 2), 0.1))
+    keypoints = Keypoints(jax.random.uniform(keys[1], (8, 21, 2)), jnp.ones((8, 21), bool))
+    stage = tuple(jax.random.normal(key, (4, 4, 4, 3)) for key in keys[2:])
+    _, parts = ContrastiveLossSpec()(points, transform, keypoints=keypoints, stage=stage)
+    assert parts.keys() == {"alignment", "uniformity"}
+    spec = ContrastiveLossSpec(weights="adaptive", maps=0.5, view_size=32)
+    loss, found = spec(points, transform, keypoints=keypoints, stage=stage)
+    halves = tuple(jax.tree.map(lambda x, at=at: x[at : at + 4], transform) for at in (0, 4))
+    expected = weighting.weighted_nt_xent(
+        contrastive.equivariant_projections(points, transform),
+        weighting.adaptive_weights(keypoints),
+        0.5,
+    )
+    np.testing.assert_allclose(
+        found["maps"], maps.equivariance_loss(*stage, halves, 32, 0.5), rtol=1e-5
+    )
+    np.testing.assert_allclose(loss, expected + 0.5 * found["maps"], rtol=1e-5)
+    # Alignment and uniformity stay those of the projections.
+    for name, value in parts.items():
+        np.testing.assert_allclose(found[name], value, rtol=1e-5)
+    with pytest.raises(UserError, match=r"weights='adaptive' .* set --config\.data\.labels=True"):
+        spec(points, transform)
+    with pytest.raises(UserError, match=r"loss\.maps=1 compares maps, of which none were given"):
+        ContrastiveLossSpec(maps=1.0)(points, transform)
 
 
 def test_the_direct_arm_knows_the_side_of_the_views():

@@ -34,6 +34,18 @@ def test_every_pretraining_is_possible_on_one_and_on_eight_devices(name):
         assert versions.rendered.backgrounds == ("green", "clutter", "clutter", "clutter")
 
 
+@pytest.mark.parametrize("variant", ["mined", "weighted", "maps", "mined+weighted", "frames"])
+@pytest.mark.parametrize("base", ["quick", "paper_rn50", "rendered_rn50"])
+def test_what_came_after_is_possible(base, variant):
+    if (base, variant) == ("paper_rn50", "frames"):
+        with pytest.raises(UserError, match="frames moves rendered hands, not the records"):
+            spec_of("pretrain", f"{base}+{variant}")
+        return
+    spec = spec_of("pretrain", f"{base}+best+{variant}")
+    spec.check_devices(8)
+    assert identity(specs.to_dict(spec)) != identity(specs.to_dict(spec_of("pretrain", base)))
+
+
 @pytest.mark.parametrize("base", finetune.BASES)
 @pytest.mark.parametrize("variant", ["", *finetune.VARIANTS])
 def test_every_finetuning_is_possible(base, variant):
@@ -57,6 +69,27 @@ def test_every_finetuning_is_possible(base, variant):
         ("pretrain", {"num_steps": -1}, r"--config\.num_steps must be zero or more"),
         ("pretrain", {"negatives": "all"}, "negatives is 'all', none of 'micro', 'global'"),
         ("pretrain", {"data.label_fraction": 0.0}, r"--config\.data\.label_fraction must lie in"),
+        ("pretrain", {"loss.weights": "adaptive"}, r"loss\.weights is .* data\.labels=False"),
+        (
+            "pretrain",
+            {"loss.weights": "adaptive", "data.labels": True, "loss.chunk": 64},
+            r"loss\.chunk is 64, but adaptive weights compare all views at once",
+        ),
+        (
+            "pretrain",
+            {"loss.maps": 1.0, "data.pairs": "mined", "data.labels": True},
+            r"loss\.maps compares the same places .* data\.pairs='mined'",
+        ),
+        (
+            "pretrain",
+            {
+                "loss.maps": 1.0,
+                "data.pairs": "versions",
+                "data.rendered.versions": 2,
+                "data.rendered.motion_deg": 5.0,
+            },
+            r"loss\.maps compares the same places .* data\.pairs='versions'",
+        ),
         ("pretrain", {"profile": "ten"}, "profile is 'ten', which names no steps .* example 10:20"),
         ("finetune", {"optimizer.decay_mask": "-1"}, "decay_mask is '-1', none of 'kernels'"),
         ("finetune", {"model.head": "deep"}, "'linear', 'mlp'"),

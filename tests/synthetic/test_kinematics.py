@@ -85,3 +85,20 @@ def test_an_open_hand_does_not_penetrate_itself_and_a_crushed_one_does():
     assert kinematics.self_penetration(shape, open_hand) < 3.0
     crushed = open_hand._replace(joints=open_hand.joints * 0.3)
     assert kinematics.self_penetration(shape, crushed) > 50.0
+
+
+@pytest.mark.parametrize("most", [0.0, 0.2])
+def test_bent_joints_stay_close_and_within_their_limits(sampled, most):
+    _, pose, _ = sampled
+    numbers = jax.random.uniform(jax.random.key(3), (HANDS, sampling.NUMBERS))
+    bent = jax.vmap(lambda u, p: kinematics.bend(u, p, most))(numbers, pose)
+    for name, limits in (
+        ("flexion", anatomy.FLEXION_LIMITS),
+        ("abduction", anatomy.ABDUCTION_LIMITS),
+    ):
+        before, after = (np.asarray(getattr(p, name)) for p in (pose, bent))
+        assert np.abs(after - before).max() <= most + 1e-6
+        assert (np.abs(after - before).mean() > 0.25 * most) or most == 0
+        degrees = np.rad2deg(after)
+        assert np.all((degrees >= limits[..., 0] - 1e-3) & (degrees <= limits[..., 1] + 1e-3))
+    np.testing.assert_array_equal(bent.twist, pose.twist)

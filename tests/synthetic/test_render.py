@@ -86,6 +86,24 @@ def test_versions_differ_in_the_background_alone(versions):
         assert difference[inner].mean() > 1  # the noise is another
 
 
+def test_versions_that_move_have_the_labels_of_their_own_pose(hands):
+    spec = dataclasses.replace(SPEC, motion_deg=10.0)
+    first, second = render_versions(KEY, jnp.arange(CHUNK), spec, ("shared", "clutter"))
+    np.testing.assert_allclose(first.keypoints_2d, hands.keypoints_2d[:CHUNK], atol=1e-3)
+    between = np.abs(np.asarray(first.images, int) - hands.images[:CHUNK])
+    assert np.mean(between > 1) < 1e-3
+    moved = np.linalg.norm(second.keypoints_2d - first.keypoints_2d, axis=-1).mean(-1)
+    assert 0.5 < moved.mean() < 8  # pixels of 48
+    assert (moved > 0.1).all()
+    # The visible joints of each lie on the hand that is drawn in it.
+    for version in (first, second):
+        x, y = np.round(np.asarray(version.keypoints_2d)).astype(int)[version.visible.nonzero()].T
+        assert version.mask[version.visible.nonzero()[0], y, x].all()
+    both = np.asarray(first.mask) & np.asarray(second.mask)
+    shared = both.sum((1, 2)) / np.asarray(first.mask).sum((1, 2))
+    assert 0.5 < shared.mean() < 0.99
+
+
 def test_every_version_needs_a_background_we_have():
     with pytest.raises(ValueError, match="background is 'sky'; choose one of"):
         render_versions(KEY, jnp.arange(CHUNK), SPEC, ("green", "sky"))

@@ -16,11 +16,13 @@ from ml_collections import ConfigDict
 from configs import pretrain as recipes
 from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
+from peclr_jax.geometry import affine
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
 from peclr_jax.training.restoring import restore_params
+from peclr_jax.views.augment import source_to_view
 
 ROOT = Path(__file__).parents[2]
 SMALL = {
@@ -266,6 +268,69 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
         }
     pretrain.run(small(**change), tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
+
+
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
+@pytest.mark.parametrize(
+    ("variant", "negatives"),
+    [("mined+weighted", "global"), ("maps+best", "micro"), ("frames+weighted", "micro")],
+)
+def test_a_run_of_what_came_after(variant, negatives, tmp_path):
+    config = recipes.get_config(f"quick+{variant}")
+    change = {"num_steps": 2, "data.rendered.cache_dir": ""}
+    if negatives == "global":
+        change |= {"negatives": "global", "micro_batches": 2}
+    config.update_from_flattened_dict(SMALL | change)
+    pretrain.run(config, tmp_path)
+    records = [*map(json.loads, (tmp_path / "metrics.jsonl").read_text().splitlines())]
+    losses = [record["loss"] for record in records if "loss" in record]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    assert any("maps" in record for record in records) == ("maps" in variant)
+
+
+def labelled(random):
+    """A batch of pairs with their joints in the source."""
+    image, partner = random.integers(0, 256, (2, 16, 24, 24, 3), np.uint8)
+    own, others = random.uniform(0, 24, (2, 16, 21, 2)).astype(np.float32)
+    valid = np.ones((16, 21), bool)
+    return {
+        "image": image,
+        "partner": partner,
+        "keypoints_2d": own,
+        "keypoints_2d_valid": valid,
+        "partner_keypoints_2d": others,
+        "partner_keypoints_2d_valid": valid,
+    }
+
+
+def test_joints_are_moved_into_the_views():
+    """A joint is where its pixel is, in views of either image of a pair."""
+    batch = jax.tree.map(jax.numpy.asarray, labelled(np.random.default_rng(0)))
+    spec = small_spec()
+    transform = affine.sample(
+        jax.random.key(0), 32, rotation=0.5, scale=(0.8, 1.2), translation=(-0.1, 0.1)
+    )
+    points, valid = pretrain.joints_in_views(spec, batch, transform)
+    source = np.concatenate([batch["keypoints_2d"], batch["partner_keypoints_2d"]])
+    matrix = source_to_view(transform, spec.data.source_size, spec.views)
+    np.testing.assert_allclose(points, affine.apply_to_points(matrix, source), atol=1e-4)
+    assert valid.shape == (32, 21)
+    alone = {name: array for name, array in batch.items() if "partner" not in name}
+    points, _ = pretrain.joints_in_views(spec, alone, transform)
+    twice = np.concatenate(2 * [batch["keypoints_2d"]])
+    np.testing.assert_allclose(points, affine.apply_to_points(matrix, twice), atol=1e-4)
+    assert pretrain.joints_in_views(spec, {"image": batch["image"]}, transform) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "change",
+    [{"loss.weights": "adaptive", "data.labels": True}, {"loss.maps": 1.0}],
+)
+def test_devices_do_not_change_the_losses_of_what_came_after(change):
+    spec = small_spec(num_steps=3, **change)
+    assert_the_same_losses(spec, labelled(np.random.default_rng(0)))
 
 
 @pytest.mark.slow
