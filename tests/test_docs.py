@@ -39,6 +39,8 @@ def mentions(pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[str]]]:
 def configs() -> Iterator[ConfigDict]:
     """Yields the config of every recipe that is named, as the command line loads it."""
     for file, recipe in {(match[1], match[2]) for _, match in mentions(RECIPE)}:
+        if "/parts/" in file:  # of recipes, not recipes
+            continue
         path = file if "/" in file else f"configs/experiments/{file}"
         module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
         yield module.get_config(*[recipe] * bool(recipe))

@@ -12,7 +12,7 @@ which the contrastive loss would take for a negative pair.
 import dataclasses
 import functools
 import math
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt64
@@ -38,9 +38,7 @@ def permutation(size: int, *entropy: int) -> Int[np.ndarray, " size"]:
     return result
 
 
-def shuffled(
-    places: Int[np.ndarray, " places"], size: int, *entropy: int
-) -> Int[np.ndarray, " places"]:
+def shuffled(places: Int[np.ndarray, " n"], size: int, *entropy: int) -> Int[np.ndarray, " n"]:
     """Returns what stands at some places of a permutation of `range(size)`, named by numbers >= 0.
 
     Takes time and memory of the places alone: a Feistel network over pairs of digits, each of whose
@@ -190,16 +188,7 @@ def choose_fraction(
     return np.flatnonzero(np.isin(sample_ids, kept))
 
 
-@runtime_checkable
-class Pairing(Protocol):
-    """What the second view of each example's pair is of."""
-
-    def indices(self, examples: Int[np.ndarray, " batch"], step: int) -> Int[np.ndarray, " batch"]:
-        """Returns the partners of the examples of one step's batch, over all processes."""
-        ...
-
-
-class Partners(Pairing):
+class Partners:
     """Picks another version of the same hand, uniformly and as a pure function of seed and step.
 
     FreiHAND has every hand before four backgrounds. Two views of one image share its background,
@@ -239,12 +228,11 @@ class Partners(Pairing):
         return np.where(others > 0, partners, examples)
 
 
-class Neighbours(Pairing):
+class Neighbours:
     """Picks another hand in a similar pose (SiMHand, ICLR 2025), in one of its versions.
 
-    It is the most similar one that no other pair of the batch shows: no batch compares images of
-    one hand as if they were of two. A hand whose neighbours are all taken, or that has none, is its
-    own partner. Of the neighbour's versions one is drawn, a pure function of seed and step.
+    It is the most similar one that no other pair of the batch shows, in a version drawn by seed and
+    step; a hand whose neighbours are all taken, or that has none, is its own partner.
 
     Args:
       shown: Which hand each example shows.
@@ -273,11 +261,12 @@ class Neighbours(Pairing):
         return partners
 
 
-class Shown(NamedTuple):
-    """Which photo and which hand each example shows, numbered over all data sets.
+Pairing = Partners | Neighbours
+"""What the second view of each example's pair is of."""
 
-    `first` is the first example of each hand.
-    """
+
+class Shown(NamedTuple):
+    """Photo and hand of each example, numbered over all data sets; each hand's first example."""
 
     photos: Int[np.ndarray, " examples"]
     hands: Int[np.ndarray, " examples"]
@@ -291,8 +280,7 @@ def tell_apart(identities: Identities, sizes: tuple[int, ...]) -> Shown:
       identities: Which hand, or photo, each example shows, and in which version.
       sizes: Number of examples of each data set, within which numbers of hands are unique.
     """
-    data_set = np.repeat(np.arange(len(sizes)), sizes)
-    photos = _number(data_set, identities.sample_ids)
+    photos = _number(np.repeat(np.arange(len(sizes)), sizes), identities.sample_ids)
     versions = _number(photos, identities.versions)
     # Hands of one photo share its number and its version, so each is one for itself.
     several = np.bincount(photos, np.bincount(versions)[versions] > 1) > 0
@@ -301,15 +289,12 @@ def tell_apart(identities: Identities, sizes: tuple[int, ...]) -> Shown:
 
 
 def _number(*keys: Int[np.ndarray, " examples"]) -> Int[np.ndarray, " examples"]:
-    """Numbers the different columns of keys."""
     return np.unique(np.stack(keys), axis=1, return_inverse=True)[1].reshape(-1)
 
 
-def _runs(
-    keys: Int[np.ndarray, "names examples"],
-) -> tuple[Int[np.ndarray, " examples"], Int[np.ndarray, " examples"]]:
+def _runs(keys: Int[np.ndarray, "names examples"]) -> tuple[np.ndarray, np.ndarray]:
     """Returns start and length of the run of equal columns that each column lies in."""
     begins = np.append(True, (keys[:, 1:] != keys[:, :-1]).any(0))
     starts = np.flatnonzero(begins)
-    sizes = np.diff(np.append(starts, keys.shape[1]))
+    sizes = np.diff(starts, append=keys.shape[1])
     return np.repeat(starts, sizes), np.repeat(sizes, sizes)
