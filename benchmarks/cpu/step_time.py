@@ -1,10 +1,10 @@
-"""Where the time of a training step goes on a CPU: convolutions by shape, BatchNorm, pooling, rest.
+"""Where the time of a training step goes on a CPU: convolutions, BatchNorm, pooling, the rest.
 
     python -m benchmarks.cpu.step_time [--architecture resnet50]
 
 Ours alone, the step of `train_step` with its augmentation, traced by XLA. Its operations are told
-apart by the layer that they belong to, forward ("") or backward ("gradient"); "thread-ms" are of
-all threads together, which work on several operations at once.
+apart by the layer that they belong to, forward or backward ("gradient"). Convolutions go on after
+the mark that they leave in the trace: theirs is what the others leave of the cores' time.
 """
 
 import collections
@@ -22,14 +22,14 @@ from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
 from benchmarks.report import Column
 
 _TRACED = {"XLA_FLAGS": f"{ON_CPU['XLA_FLAGS']} --xla_cpu_enable_xprof_traceme=true"}
+CONVOLUTIONS = "convolutions"
 # An instruction of XLA's text: its name, and whatever follows.
 _INSTRUCTION = re.compile(r"^ *(?:ROOT )?%?([\w.-]+) = (.*)$", re.MULTILINE)
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.-]+) [^\n]*\{\n(.*?)^\}", re.MULTILINE | re.DOTALL)
 # Parts of the step by what their path contains; the first that does counts.
 _PARTS = (
-    (re.compile(r"(layer\d)_\d+/(conv\d|downsample_conv)"), r"\1, \2"),
+    (re.compile(r"(layer\d_\d+|encoder[^/]*)/(conv\d|downsample_conv)"), CONVOLUTIONS),
     (re.compile(r"(layer\d)_\d+/(?:bn\d|downsample_bn)"), r"\1, BatchNorm, ReLU and sums"),
-    (re.compile(r"encoder[^/]*/conv1"), "stem, convolution"),
     (re.compile(r"encoder[^/]*/bn1"), "stem, BatchNorm and ReLU"),
     (re.compile(r"encoder"), "pooling"),
     (re.compile(r"Projector|jvp\("), "projection and loss"),
@@ -70,14 +70,16 @@ def prepare(steps: int, **of_step: Any) -> Callable[[], Figures]:
         advance()
         with tempfile.TemporaryDirectory() as folder:
             with jax.profiler.trace(folder):
+                busy = harness.core_seconds()
                 for _ in range(steps):
                     advance()
+                busy = harness.core_seconds() - busy
             (trace,) = Path(folder).rglob("*.xplane.pb")
             times: collections.Counter[str] = collections.Counter()
             for name, milliseconds in _events(trace):
-                if name in parts:
+                if parts.get(name, CONVOLUTIONS) != CONVOLUTIONS:
                     times[parts[name]] += milliseconds / steps
-        return dict(times)
+        return {CONVOLUTIONS: 1000 * busy / steps - times.total(), **times}
 
     return measure_once
 
@@ -97,10 +99,8 @@ def parts_of(text: str) -> dict[str, str]:
         paths = re.findall(r'op_name="([^"]*)"', work)
         if name.startswith("transpose_copy"):
             found[name] = "copies in another order, for gradients of kernels"
-        elif not paths and (kernel := re.match(r"f32\[(\d+),(\d+),(\d+),(\d+)\]", rest)):
-            found[name] = "gradients of kernels, {1}x{2}, {0} to {3} channels".format(
-                *kernel.groups()
-            )
+        elif not paths and re.match(r"f32\[\d+,\d+,\d+,\d+\]", rest):  # of a kernel's gradient
+            found[name] = CONVOLUTIONS
         else:
             found[name] = _part(paths[-1]) if paths else "update and reports"
     return found
@@ -110,7 +110,7 @@ def _part(path: str) -> str:
     backward = ", gradient" if "transpose(" in path else ""
     for pattern, part in _PARTS:
         if found := pattern.search(path):
-            return found.expand(part) + backward
+            return part if part == CONVOLUTIONS else found.expand(part) + backward
     return "update and reports"
 
 
@@ -131,14 +131,14 @@ def measure(settings: Settings) -> Benchmark:
     del measured["peak_memory_mib"]
     total = sum(part["median"] for part in measured.values())
     rows = {
-        part: {"thread_ms": time, "share": harness.spread([100 * time["median"] / total])}
+        part: {"core_ms": time, "share": harness.spread([100 * time["median"] / total])}
         for part, time in sorted(measured.items(), key=lambda item: -item[1]["median"])
     }
     return harness.with_ratios(rows, [], settings)
 
 
 def table(benchmark: Benchmark) -> Table:
-    columns = [Column("thread_ms", "thread-ms a step", 1), Column("share", "%", 1)]
+    columns = [Column("core_ms", "core-ms a step", 1), Column("share", "%", 1)]
     return report.table("Where a training step's time goes", benchmark, columns)
 
 
