@@ -56,12 +56,12 @@ def check_intrinsics(
         hint = hint or f"give {_MATRIX}"
         _refuse(bad, lambda i: f"{where(i)} is {shown(i)}, {problem}", f"{hint}, or {remedy}")
 
-    refuse(~matrices.any((1, 2)), "all zero")
-    turned = last[:, :2].any(1) & ~center.any(1)
+    refuse(~np.any(matrices, (1, 2)), "all zero")
+    turned = np.any(last[:, :2], 1) & ~np.any(center, 1)
     refuse(turned, "a transposed camera matrix")
-    refuse(np.isclose(last, [0, 0, -1]).all(1), "a negated camera matrix")
-    refuse(~np.isclose(last, [0, 0, 1]).all(1), "whose last row is not 0, 0, 1")
-    refuse((focal <= 0).any(1), "with a focal length that is not positive")
+    refuse(np.all(np.isclose(last, [0, 0, -1]), 1), "a negated camera matrix")
+    refuse(~np.all(np.isclose(last, [0, 0, 1]), 1), "whose last row is not 0, 0, 1")
+    refuse(np.any(focal <= 0, 1), "with a focal length that is not positive")
     refuse(np.abs(matrices[:, 1, 0]) > 1e-3 * focal[:, 1], "whose second row does not begin with 0")
     shortest = _SHORTEST_FOCAL_PX if sizes is None else _SHORTEST_FOCAL * sizes.max(-1)
     of_size = "" if sizes is None else " for such an image"
@@ -73,7 +73,7 @@ def check_intrinsics(
     refuse(np.abs(skew) > 0.5 * focal[:, 0], "with a skew that no camera has")
     in_corner = (center >= 0) & (center <= 1)
     # A crop's principal point may lie anywhere, but not in the same row of pixels for all.
-    normalised = in_corner.all(1) | in_corner.all(0).any()
+    normalised = np.all(in_corner, 1) | np.any(np.all(in_corner, 0))
     refuse(normalised, "with a normalised principal point", "give pixels")
 
 
@@ -260,7 +260,7 @@ def _extent(
     """Returns the sides of the box around the known points, zero without any."""
     low = np.where(known[..., None], points, np.inf).min(1)
     high = np.where(known[..., None], points, -np.inf).max(1)
-    return np.where(known.any(1)[:, None], high - low, 0)
+    return np.where(np.any(known, 1)[:, None], high - low, 0)
 
 
 def _refuse_equal(

@@ -35,7 +35,8 @@ def describe(folder: Path) -> dict[str, dict[str, Any]]:
       UserError: `persons.json` is not as above, or names a set that there is not.
     """
     persons = _persons(folder / PERSONS_FILE)
-    parts, known = {}, set()
+    parts = {}
+    known: set[str] = set()
     for part in sorted(path for path in folder.iterdir() if path.is_dir()):
         paths = [path for path in layout.list_images(part) if path.parent.name != _MASKS]
         labels = part / layout.BOXES_FILE

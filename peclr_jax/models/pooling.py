@@ -33,7 +33,8 @@ def _max_pool_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array,
     for index, window in enumerate(others, start=1):
         place = jnp.where(window > y, jnp.uint8(index), place)
         y = jnp.maximum(y, window)
-    return y, linear_call(_push_forward, partial(_pull_back, x.shape[1:3]), place, x_dot)
+    sides = x.shape[1], x.shape[2]
+    return y, linear_call(_push_forward, partial(_pull_back, sides), place, x_dot)
 
 
 def _push_forward(place: Array, x_dot: Array) -> Array:
@@ -57,8 +58,8 @@ def _pull_back(sides: tuple[int, int], place: Array, gradient: Array) -> Array:
 
     def through(row: int, column: int) -> Array:
         """Returns what comes through one place of each window to a pixel of its own parity."""
-        near = (slice(None), slice(row == 0, height + (row == 0)))
-        near += (slice(column == 0, width + (column == 0)),)
+        down, right = int(row == 0), int(column == 0)
+        near = slice(None), slice(down, down + height), slice(right, right + width)
         return jnp.where(place[near] == _SIZE * row + column, gradient[near], 0)
 
     rows_of = {0: (1,), 1: (2, 0)}
