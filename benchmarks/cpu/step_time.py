@@ -128,7 +128,7 @@ def _events(trace: Path) -> Iterator[tuple[str, float]]:
 def measure(settings: Settings) -> Benchmark:
     candidate = Candidate(prepare, asdict(settings), environment={**ON_CPU, **_TRACED})
     measured = harness.measure_in_turn({"step": candidate}, 1)["step"]
-    del measured["peak_memory_mib"]
+    measured.pop("peak_memory_mib", None)
     total = sum(part["median"] for part in measured.values())
     rows = {
         part: {"core_ms": time, "share": harness.spread([100 * time["median"] / total])}

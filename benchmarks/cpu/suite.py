@@ -26,7 +26,6 @@ from peclr_jax.places import argument, expanded
 BENCHMARKS = (
     "augmentation",
     "train_step",
-    "step_time",
     "ingest",
     "inference",
     "render",

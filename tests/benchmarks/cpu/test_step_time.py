@@ -1,6 +1,9 @@
 """The parts of a step: told from the text of a compiled program."""
 
-from benchmarks.cpu.step_time import CONVOLUTIONS, parts_of
+import pytest
+
+from benchmarks import harness
+from benchmarks.cpu.step_time import CONVOLUTIONS, TOY, measure, parts_of
 
 PROGRAM = """HloModule jit_step
 
@@ -30,3 +33,11 @@ def test_operations_belong_to_their_layer():
     assert parts["transpose_copy_fusion.2"].startswith("copies")
     assert parts["ynn_fusion.3"] == CONVOLUTIONS
     assert parts["add.1"] == "update and reports"
+
+
+@pytest.mark.slow
+def test_all_parts_of_a_step_are_timed():
+    rows = harness.rows(measure(TOY))
+    assert {CONVOLUTIONS, "pooling", "projection and loss", "update and reports"} <= rows.keys()
+    assert sum(row["share"]["median"] for row in rows.values()) == pytest.approx(100)
+    assert all(row["core_ms"]["median"] >= 0 for row in rows.values())
