@@ -14,8 +14,8 @@ def restart_with_huge_pages() -> None:
     """Starts the program anew with huge pages in its allocator, unless that would change nothing.
 
     XLA takes the memory of a step from the system and gives it back after it, so that every page is
-    mapped and zeroed at every step: 3 to 16 % of a training's time on a CPU with pages of 4 KiB,
-    nothing with 2 MiB. To be called before anything is imported, threads are started or files are
+    mapped and zeroed at every step: 5 to 16 % of a training's time on a CPU with pages of 4 KiB
+    (docs/speed.md). To be called before anything is imported, threads are started or files are
     opened, as those are lost; the process keeps its number, arguments and ignored signals.
     """
     policy = _POLICY.read_text(encoding="ascii") if _POLICY.is_file() else ""
