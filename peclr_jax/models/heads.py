@@ -32,7 +32,12 @@ def _dense(
         dot_general=cast_on_devices(jax.lax.dot_general),
         name=name,
     )
-    return lambda x: layer(x).astype(dtype)
+
+    def apply(x: Array) -> Array:
+        # A matrix, for the reason that is given in resnet.py.
+        return layer(x.reshape(-1, x.shape[-1])).astype(dtype).reshape(*x.shape[:-1], features)
+
+    return apply
 
 
 class ProjectionHead(nn.Module):

@@ -189,7 +189,8 @@ def _pull_back(
     rectified = _rectified(gradient.astype(jnp.float32), saved, epsilon, relu)
     unit, slope = _unit(saved, epsilon)
     scale_bar, bias_bar = sums
-    x_bar = slope * (rectified - (unit * scale_bar + bias_bar) / values)
+    # The last operation is of two arrays, for the reason that `finish` gives.
+    x_bar = slope * rectified - (unit * scale_bar + bias_bar) * (slope / values)
     shortcut_bar = None if shortcut_dtype is None else rectified.astype(shortcut_dtype)
     return x_bar.astype(x_dtype), scale_bar, bias_bar, shortcut_bar
 
@@ -225,7 +226,12 @@ def finish(y: Array, shortcut: Array | None, relu: bool) -> Array:
       relu: Whether to rectify.
     """
     y = y if shortcut is None else y + shortcut
-    return nn.relu(y) if relu else y
+    if not relu:
+        return y
+    # XLA's CPU fusion computes a maximum with a constant anew for each reader, back to the inputs
+    # of the sum, also where one reads in an order that misses the cache. What depends on two arrays
+    # is computed once. GPUs know a convolution that ends with a maximum.
+    return jax.lax.platform_dependent(y, cpu=lambda y: jnp.where(y <= 0, 0, y), default=nn.relu)
 
 
 def fold(network: nn.Module, variables: Variables) -> tuple[nn.Module, Variables]:
