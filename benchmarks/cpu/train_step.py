@@ -5,9 +5,10 @@
 * ours, whole step: as `main.py` takes it, from uint8 sources: augmentation, forward, loss,
   backward, update; the recipe `paper_rn50` in float32 with `--batch` pairs at a time;
 * ours, views given: the same without the augmentation, from float32 views;
-* pytorch, views given: the twin in benchmarks/peers/torch_twin.py, eager, float32, NCHW.
+* pytorch, views given: the twin in benchmarks/peers/torch_twin.py, eager, float32, NCHW;
+* pytorch, channels last, views given: the same in our order of axes.
 
-The fair ratio is that of the two with given views. All have huge pages, as main.py has them.
+The fair ratios are those of given views. All have huge pages, as main.py has them.
 """
 
 from collections.abc import Callable
@@ -122,7 +123,7 @@ def _of_given_views(spec: Any, model: Any) -> Any:
 
 
 def prepare_torch(
-    architecture: str, width: int, batch: int, size: int, seconds: float
+    architecture: str, style: str, width: int, batch: int, size: int, seconds: float
 ) -> Callable[[], Figures]:
     import torch
 
@@ -130,10 +131,14 @@ def prepare_torch(
 
     data = {name: torch.from_numpy(array) for name, array in _views(batch, size).items()}
     views = data["views"].permute(0, 3, 1, 2).contiguous()
-    step = torch_twin.make_step(architecture, style="cpu", size=size, width=width)
+    step = torch_twin.make_step(architecture, style=style, size=size, width=width)
     return lambda: harness.timed(
         lambda: step(views, data["rotation"], data["translation"]).item(), seconds, units=batch
     )
+
+
+def _torch(kwargs: dict[str, Any]) -> Any:
+    return harness.missing("torch") or Candidate(prepare_torch, kwargs, environment=ON_CPU)
 
 
 def measure(settings: Settings) -> Benchmark:
@@ -153,15 +158,17 @@ def measure(settings: Settings) -> Benchmark:
             environment=ON_CPU,
         )
         whole = ours._replace(kwargs={**ours.kwargs, "augmented": True})
-        torch = harness.missing("torch") or Candidate(prepare_torch, kwargs, environment=ON_CPU)
         candidates = {
             f"{architecture}, ours, whole step": whole,
             f"{architecture}, ours, views given": ours,
-            f"{architecture}, pytorch, views given": torch,
+            f"{architecture}, pytorch, views given": _torch({**kwargs, "style": "cpu"}),
+            f"{architecture}, pytorch, channels last, views given": _torch(
+                {**kwargs, "style": "cpu_best"}
+            ),
         }
         measured |= harness.measure_in_turn(candidates, settings.rounds)
-        mine, given, theirs = candidates
-        pairs += [(given, theirs, "per_second"), (mine, theirs, "per_second")]
+        mine, given, *theirs = candidates
+        pairs += [(our, peer, "per_second") for peer in theirs for our in (given, mine)]
     return harness.with_ratios(measured, pairs, settings)
 
 

@@ -1,8 +1,9 @@
 """The pre-training step in PyTorch: the same layers, loss and update as ours, for comparison.
 
-Three styles of the one step:
+Four styles of the one step:
 
 * "cpu": float32, eager, NCHW.
+* "cpu_best": the same with channels last and LARS over all parameters at once.
 * "official": as the official PeCLR trains, eager, NCHW, float16 autocast with a loss scale, and
   LARS as a loop over the parameters.
 * "best": what PyTorch can do today, channels last, bfloat16 autocast, `torch.compile`, LARS over
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from benchmarks.peers.torch_network import ARCHITECTURES, Projector, encoder
 
-STYLES = ("cpu", "official", "best")
+STYLES = ("cpu", "cpu_best", "official", "best")
 TEMPERATURE, LEARNING_RATE = 0.5, 1e-3
 
 # images (2N, 3, S, S), rotation (2N,), translation (2N, 2) -> loss, on the device, not waited for
@@ -153,16 +154,19 @@ def make_step(
     if architecture not in ARCHITECTURES:
         raise ValueError(f"unknown network {architecture!r}; choose from {list(ARCHITECTURES)}")
     best = style == "best"
+    modern = style in ("best", "cpu_best")
     compiled = best if compiled is None else compiled
     if best:
         torch.backends.cudnn.benchmark = True
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cuda.matmul.allow_tf32 = True
-    layout = torch.channels_last if best else torch.contiguous_format
-    dtype = {"cpu": None, "official": torch.float16, "best": torch.bfloat16}[style]
+    layout = torch.channels_last if modern else torch.contiguous_format
+    dtype = {"official": torch.float16, "best": torch.bfloat16}.get(style)
     network = Projector(encoder(architecture, width), hidden, num_points)
     network = network.to(device, memory_format=layout)
-    optimizer = LarsAdam(list(network.parameters()), LEARNING_RATE, at_once=best, compiled=compiled)
+    optimizer = LarsAdam(
+        list(network.parameters()), LEARNING_RATE, at_once=modern, compiled=compiled
+    )
     scaler = torch.amp.GradScaler(device, enabled=style == "official")
 
     def forward(images: Tensor, rotation: Tensor, translation: Tensor) -> Tensor:
