@@ -11,7 +11,7 @@ from flax import linen as nn
 from peclr_jax.devices.mesh import data_sharding, make_mesh, replicated
 from peclr_jax.models import resnet
 from peclr_jax.models.heads import ProjectionHead
-from peclr_jax.models.normalization import BatchNorm, cumulative, fold, standardize
+from peclr_jax.models.normalization import BatchNorm, cumulative, finish, fold, standardize
 from peclr_jax.models.projector import Projector
 
 SHAPE = (6, 4, 4, 5)
@@ -158,3 +158,11 @@ def test_a_folded_network_is_not_trained():
     network = resnet.ResNet18(folded=True)
     with pytest.raises(ValueError, match="folded BatchNorm cannot be trained"):
         network.init(jax.random.key(0), jnp.zeros((2, 32, 32, 3)), train=True)
+
+
+def test_the_end_of_a_block_is_a_relu_of_the_sum():
+    """On CPUs it is written in another way; what is not a number must not become zero."""
+    y = jnp.array([-jnp.inf, -1.0, -0.0, 0.0, 2.0, jnp.inf, jnp.nan])
+    ends = jax.jit(lambda y, shortcut: finish(y, shortcut, relu=True))
+    np.testing.assert_array_equal(ends(y, None), nn.relu(y))
+    np.testing.assert_array_equal(ends(y, jnp.full(7, -1.5)), nn.relu(y - 1.5))
