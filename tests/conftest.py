@@ -48,6 +48,10 @@ from absl import flags
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from tests.type_checks import check_signatures
+
+check_signatures()
+
 from tests.stand_ins import fake_versions
 
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
