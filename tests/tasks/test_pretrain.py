@@ -221,7 +221,7 @@ def test_the_folder_of_the_photos_is_no_workdir(tmp_path, manual_dir):
     assert not list(photos.iterdir())
 
 
-@pytest.mark.usefixtures("shallow")
+@pytest.mark.usefixtures("three_blocks")
 def test_one_and_eight_devices_have_the_same_losses():
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
     assert_the_same_losses(small_spec(num_steps=20), {"image": image})
@@ -263,14 +263,11 @@ def test_the_second_view_is_the_partners():
 @pytest.mark.parametrize("source", ["rendered", "tfds"])
 def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     change = {"data.pairs": "versions", "num_steps": 2}
-    if source == "rendered":  # with the joints of either version
+    if source == "rendered":
         change |= {
             "data.rendered.versions": 2,
-            "data.rendered.motion_deg": recipes.MOTION_DEG,
             "data.rendered.background": "green,clutter",
             "data.rendered.cache_dir": "",
-            "data.labels": True,
-            "loss.weights": "adaptive",
         }
     else:
         change |= {
@@ -290,7 +287,7 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "three_blocks")
 @pytest.mark.parametrize(
     ("variant", "negatives"),
-    [("mined+weighted", "global"), ("maps+weighted+best", "micro")],
+    [("mined+weighted", "global"), ("maps+best", "micro"), ("frames+weighted", "micro")],
 )
 def test_a_run_of_what_came_after(variant, negatives, tmp_path):
     config = recipes.get_config(f"quick+{variant}")
