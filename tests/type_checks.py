@@ -9,20 +9,25 @@ from jaxtyping import install_import_hook
 ROOT = Path(__file__).parents[1]
 
 
-def with_shapes() -> list[str]:
-    """Returns the names of the modules whose signatures name shapes."""
-    paths = sorted((ROOT / "peclr_jax").rglob("*.py"))
-    return [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for path in paths
-        if "import jaxtyping" in (text := path.read_text("utf-8")) or "from jaxtyping" in text
-    ]
+def modules() -> dict[str, Path]:
+    """Returns the package's files by the names of their modules."""
+    names = {
+        path: ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in sorted((ROOT / "peclr_jax").rglob("*.py"))
+    }
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
 
 
 def check_signatures() -> None:
     """Has what is imported of the package from now on check its arguments and results.
 
-    Shapes cost a call much more than types: a spec that is read makes thousands, and has none.
+    Checking shapes costs a call much more than checking types alone, and reading a spec takes
+    thousands of calls: only the modules that name shapes have them checked. So do those that use
+    TensorFlow, which makes named tuples of ours of its descriptions of tensors: beartype, where it
+    is alone, checks the fields of these, too.
     """
-    install_import_hook(with_shapes(), "beartype.beartype")
+    texts = {name: path.read_text("utf-8") for name, path in modules().items()}
+    marks = "jaxtyping import", "import tensorflow"
+    shaped = [name for name, text in texts.items() if any(mark in text for mark in marks)]
+    install_import_hook(shaped, "beartype.beartype")
     beartype_package("peclr_jax", conf=BeartypeConf(claw_is_pep526=False))
