@@ -260,7 +260,7 @@ def test_the_second_view_is_the_partners():
 
 
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
-@pytest.mark.parametrize("source", ["rendered", "tfds"])
+@pytest.mark.parametrize("source", [pytest.param("rendered", marks=pytest.mark.slow), "tfds"])
 def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     change = {"data.pairs": "versions", "num_steps": 2}
     if source == "rendered":
@@ -284,12 +284,17 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
-@pytest.mark.usefixtures("one_device", "cheap_rendering", "three_blocks")
+@pytest.mark.usefixtures("one_device", "cheap_rendering")
 @pytest.mark.parametrize(
-    ("variant", "negatives"),
-    [("mined+weighted", "global"), ("maps+best", "micro"), ("frames+weighted", "micro")],
+    ("variant", "negatives", "network"),
+    [
+        ("mined+weighted", "global", "shallow"),
+        ("maps+best", "micro", "three_blocks"),
+        ("frames+weighted", "micro", "shallow"),
+    ],
 )
-def test_a_run_of_what_came_after(variant, negatives, tmp_path):
+def test_a_run_of_what_came_after(variant, negatives, network, tmp_path, request):
+    request.getfixturevalue(network)
     config = recipes.get_config(f"quick+{variant}")
     change = {"num_steps": 2, "data.rendered.cache_dir": ""}
     if negatives == "global":
