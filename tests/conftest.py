@@ -91,7 +91,7 @@ class Reference:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the longest room first: at the end one of its files would keep one process busy alone."""
+    """Puts the longest room first: last, one of its files would keep one process busy alone."""
     items.sort(key=lambda item: not item.nodeid.startswith("tests/tasks/"))
 
 

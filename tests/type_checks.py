@@ -22,12 +22,12 @@ def check_signatures() -> None:
     """Has what is imported of the package from now on check its arguments and results.
 
     Checking shapes costs a call much more than checking types alone, and reading a spec takes
-    thousands of calls: only the modules that name shapes have them checked. So do those that use
-    TensorFlow, which makes named tuples of ours of its descriptions of tensors: beartype, where it
-    is alone, checks the fields of these, too.
+    thousands of calls: only the modules that name shapes have them checked. So do those with named
+    tuples, whose fields beartype's own hook would check, though TensorFlow makes them of its
+    descriptions of tensors, and those with coroutines, which uvicorn would not know behind it.
     """
     texts = {name: path.read_text("utf-8") for name, path in modules().items()}
-    marks = "jaxtyping import", "import tensorflow"
+    marks = "jaxtyping import", "NamedTuple", "async def"
     shaped = [name for name, text in texts.items() if any(mark in text for mark in marks)]
     install_import_hook(shaped, "beartype.beartype")
     beartype_package("peclr_jax", conf=BeartypeConf(claw_is_pep526=False))
