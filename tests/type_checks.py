@@ -22,7 +22,7 @@ def check_signatures() -> None:
     """Has what is imported of the package from now on check its arguments and results.
 
     Checking shapes costs a call much more than checking types alone, and reading a spec takes
-    thousands of calls: only the modules that name shapes have them checked. So do those with named
+    thousands of calls: only the modules that name shapes have them checked. So have those with named
     tuples, whose fields beartype's own hook would check, though TensorFlow makes them of its
     descriptions of tensors, and those with coroutines, which uvicorn would not know behind it.
     """
