@@ -48,6 +48,10 @@ from absl import flags
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from tests.type_checks import check_signatures
+
+check_signatures()
+
 from tests.stand_ins import fake_versions
 
 atexit.register(shutil.rmtree, os.environ["HOME"], ignore_errors=True)
@@ -84,6 +88,11 @@ class Reference:
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest room first: last, one of its files would keep one process busy alone."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/tasks/"))
 
 
 def pytest_collection_finish() -> None:

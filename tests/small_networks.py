@@ -1,6 +1,7 @@
 """A fine-tuned network that is small enough to be made for the tests."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -26,7 +27,7 @@ from peclr_jax.runs.spec import FinetuneSpec
 from peclr_jax.tasks import finetune, pretrain
 from peclr_jax.training.checkpoints import Checkpoints
 from peclr_jax.training.restoring import restore_config, restore_params, restore_results
-from tests.stand_ins import shallow_networks
+from tests.stand_ins import SHALLOW, shallow_networks
 
 DUMMY = Path(__file__).parents[1] / "data/freihand/dummy_data"
 
@@ -77,6 +78,13 @@ def one_device(monkeypatch):
 def shallow():
     """A single block in place of eight where the network is not what is tested."""
     with shallow_networks():
+        yield
+
+
+@pytest.fixture
+def three_blocks():
+    """One in each of the stages that have a map to compare, in place of eight."""
+    with shallow_networks(partial(SHALLOW, stage_sizes=(1, 1, 1))):
         yield
 
 

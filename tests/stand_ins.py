@@ -1,6 +1,6 @@
 """Cheap stand-ins for hands and networks where these are not what is tested."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -15,10 +15,10 @@ SHALLOW = partial(resnet.ResNet, stage_sizes=(1,), block=resnet.BasicBlock)
 
 
 @contextmanager
-def shallow_networks() -> Iterator[None]:
-    """A single block in place of the eight of a ResNet-18."""
+def shallow_networks(network: Callable[..., resnet.ResNet] = SHALLOW) -> Iterator[None]:
+    """A single block in place of the eight of a ResNet-18, or another network."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(resnet.BY_NAME, "resnet18", SHALLOW)
+        patch.setitem(resnet.BY_NAME, "resnet18", network)
         yield
 
 

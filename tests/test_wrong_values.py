@@ -85,13 +85,19 @@ def leaves(config, prefix=""):
             yield from leaves(value, f"{prefix}{name}.")
 
 
+@functools.cache
+def values_of(module):
+    return base(module).to_dict()
+
+
+def replaced(values, name, value):
+    """Returns nested values with one of them replaced; the others are shared, not copied."""
+    first, _, rest = name.partition(".")
+    return values | {first: replaced(values[first], rest, value) if rest else value}
+
+
 def read(module, name, value):
-    config = base(module).to_dict()
-    *path, last = name.split(".")
-    node = config
-    for part in path:
-        node = node[part]
-    node[last] = value
+    config = replaced(values_of(module), name, value)
     spec = specs.from_mapping(SPECS[base(module).task], config, "--config")
     if name.startswith("arms."):  # whose changes are checked once they are applied
         plan(spec)

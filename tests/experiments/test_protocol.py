@@ -1,5 +1,6 @@
 """Each experiment's plan at the paper's scale, held against what the paper says of it."""
 
+import functools
 import io
 
 import pytest
@@ -123,6 +124,7 @@ SAID = {
 }
 
 
+@functools.cache
 def planned(file: str, recipe: str = "paper") -> dict[str, protocol.Sheet]:
     return {sheet.title: sheet for sheet in protocol.sheets(make(file, recipe))}
 

@@ -128,16 +128,20 @@ def test_the_stem_over_blocks_of_pixels_is_the_convolution(shape):
     """On CPUs it is another program: the same numbers, also for images of odd sides."""
     images = jax.random.normal(jax.random.key(0), (2, *shape, 3))
 
-    def features(pointwise):
-        network = resnet.ResNet((1, 1, 1, 1), resnet.BasicBlock, width=4, pointwise=pointwise)
-        return lambda variables: network.apply(variables, images), network
+    def features_and_gradient(network, variables):
+        def loss(variables):
+            features = network.apply(variables, images)
+            return jnp.sum(features**2), features
 
-    blocks, network = features("platform")
-    plain, _ = features("convolution")
-    variables = network.init(jax.random.key(1), images)
-    for function in (lambda f: f, lambda f: jax.grad(lambda v: jnp.sum(f(v) ** 2))):
-        np_close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
-        jax.tree.map(np_close, function(blocks)(variables), function(plain)(variables))
+        return jax.jit(jax.grad(loss, has_aux=True))(variables)
+
+    blocks, plain = (
+        resnet.ResNet((1,), resnet.BasicBlock, width=4, pointwise=pointwise)
+        for pointwise in ("platform", "convolution")
+    )
+    variables = jax.jit(plain.init)(jax.random.key(1), images)
+    np_close = partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-4)
+    jax.tree.map(np_close, *(features_and_gradient(n, variables) for n in (blocks, plain)))
 
 
 def test_pooled_features_are_the_mean_of_the_last_map():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives import contrastive
 
+undo_transform = jax.jit(contrastive.undo_transform)
 CASES = ["c0", "c1", "c3", "c4"]
 GEOMETRY = {"both": (1, 1), "crop": (0, 1), "rotate": (1, 0), "none": (0, 0)}
 
@@ -72,8 +73,11 @@ def test_undone_points_are_the_official_projections(parity, case):
 def test_loss_and_gradient_agree_with_optax(chunk):
     z = jax.random.normal(jax.random.key(0), (16, 8))
     labels = jnp.tile(jnp.arange(8), 2)
-    ours, gradient = jax.value_and_grad(partial(contrastive.nt_xent, chunk=chunk))(z, 0.5)
-    theirs, expected = jax.value_and_grad(optax.losses.ntxent)(z, labels, 0.5)
+    losses = (
+        partial(contrastive.nt_xent, temperature=0.5, chunk=chunk),
+        partial(optax.losses.ntxent, labels=labels, temperature=0.5),
+    )
+    (ours, gradient), (theirs, expected) = (jax.jit(jax.value_and_grad(f))(z) for f in losses)
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
     np.testing.assert_allclose(gradient, expected, atol=1e-6 * np.abs(expected).max())
 
@@ -91,7 +95,7 @@ def test_undoing_returns_a_moved_point_set(angle, shift, seed):
     turned = (points - center) @ turn.T + center
     moved = turned + jnp.array(shift) * contrastive.latent_range(turned)
     transform = Similarity(jnp.array([angle]), jnp.ones(1), jnp.array([shift]))
-    undone = jax.jit(contrastive.undo_transform)(moved, transform)
+    undone = undo_transform(moved, transform)
     np.testing.assert_allclose(undone, points, atol=2e-5)
 
 
@@ -122,6 +126,11 @@ def test_the_direct_arm_undoes_a_translation_by_as_many_units_as_pixels(size):
     )
 
 
+@jax.jit
+def centered_loss(points, transform):
+    return contrastive.nt_xent(contrastive.centered_projections(points, transform), 0.5)
+
+
 @given(
     shift=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
     scale=st.floats(0.2, 5.0),
@@ -134,25 +143,24 @@ def test_centered_points_lie_and_reach_where_they_like(shift, scale, seed):
     )
     moved = points.at[3].set(points[3] * scale + jnp.array(shift))
 
-    def loss(points, transform):
-        return contrastive.nt_xent(contrastive.centered_projections(points, transform), 0.5)
-
-    expected, actual = (loss(p, transform) for p in (points, moved))
+    expected, actual = (centered_loss(p, transform) for p in (points, moved))
     np.testing.assert_allclose(actual, expected, rtol=1e-4)
     turned = transform._replace(rotation=transform.rotation.at[3].add(0.5))
-    assert abs(loss(points, turned) - expected) > 1e-4
+    assert abs(centered_loss(points, turned) - expected) > 1e-4
 
 
 def test_an_attached_range_changes_the_gradient_alone():
     points = jax.random.normal(jax.random.key(0), (8, 16, 2))
     transform = Similarity(jnp.zeros(8), jnp.ones(8), jax.random.normal(jax.random.key(1), (8, 2)))
 
+    @partial(jax.jit, static_argnums=1)
+    @jax.value_and_grad
     def loss(points, range_of):
         undone = contrastive.equivariant_projections(points, transform, range_of=range_of)
         return contrastive.nt_xent(undone, 0.5)
 
     ranges = (contrastive.latent_range, contrastive.attached_range)
-    results = [jax.value_and_grad(loss)(points, range_of) for range_of in ranges]
+    results = [loss(points, range_of) for range_of in ranges]
     (detached, gradient), (attached, other) = results
     np.testing.assert_allclose(attached, detached, rtol=1e-6)
     assert np.abs(gradient - other).max() > 1e-3

@@ -47,19 +47,19 @@ def test_weights_and_maps_are_added_as_asked():
     transform = Similarity(jnp.linspace(0, 1, 8), jnp.ones(8), jnp.full((8, 2), 0.1))
     keypoints = Keypoints(jax.random.uniform(keys[1], (8, 21, 2)), jnp.ones((8, 21), bool))
     stage = tuple(jax.random.normal(key, (4, 4, 4, 3)) for key in keys[2:])
-    _, parts = ContrastiveLossSpec()(points, transform, keypoints=keypoints, stage=stage)
+    plain = jax.jit(ContrastiveLossSpec().__call__)
+    _, parts = plain(points, transform, keypoints=keypoints, stage=stage)
     assert parts.keys() == {"alignment", "uniformity"}
     spec = ContrastiveLossSpec(weights="adaptive", maps=0.5, view_size=32)
-    loss, found = spec(points, transform, keypoints=keypoints, stage=stage)
+    loss, found = jax.jit(spec.__call__)(points, transform, keypoints=keypoints, stage=stage)
     halves = tuple(jax.tree.map(lambda x, at=at: x[at : at + 4], transform) for at in (0, 4))
     expected = weighting.weighted_nt_xent(
         contrastive.equivariant_projections(points, transform),
         weighting.adaptive_weights(keypoints),
         0.5,
     )
-    np.testing.assert_allclose(
-        found["maps"], maps.equivariance_loss(*stage, halves, 32, 0.5), rtol=1e-5
-    )
+    of_maps = jax.jit(maps.equivariance_loss, static_argnums=(3, 4))(*stage, halves, 32, 0.5)
+    np.testing.assert_allclose(found["maps"], of_maps, rtol=1e-5)
     np.testing.assert_allclose(loss, expected + 0.5 * found["maps"], rtol=1e-5)
     # Alignment and uniformity stay those of the projections.
     for name, value in parts.items():

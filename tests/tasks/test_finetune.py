@@ -187,6 +187,7 @@ def test_mistakes_are_named(pretrained, records, tmp_path):
         open_estimator(pretrained)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device")
 def test_real_photographs(records, shared, tmp_path):
     """Trains on 32 labelled photographs, and scores the 16 others."""
@@ -234,6 +235,7 @@ def test_labelled_photos_without_a_camera(records, tmp_path):
     assert 0.01 < read_description(tmp_path).statistics.bone_length < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering")
 def test_rendered_hands_and_records_together(records, tmp_path):
     change = {
