@@ -27,11 +27,12 @@ its sections.
 
 Cost and result:
 
-    quick           after the quick start of pre-training, 6 minutes on two CPU cores: 2D EPE 4.62
-                    px of 48 [4.47, 4.78] on 512 rendered test hands (mean pose 10.51), PA-EPE 1.73
-                    cm [1.67, 1.79] (mean hand 1.78)
-    quick+probe     in the demo, six heads in 3 minutes: 2D EPE 8.92 px with the pre-trained
-                    encoder, 10.51 px with a random one (docs/results/demo.md)
+    quick           after the quick start of pre-training: 2D EPE 4.62 px of 48 [4.47, 4.78] on 512
+                    rendered test hands (mean pose 10.51), PA-EPE 1.73 cm [1.67, 1.79] (mean hand
+                    1.78). In the demo, after quick+best and with smaller ranges: 4.33 px, 1.69 cm,
+                    5 minutes on two CPU cores
+    quick+probe     in the demo, six heads in 1.4 minutes: 2D EPE 8.05 px with the pre-trained
+                    encoder, 10.76 px with a random one (docs/results/demo.md)
     quick+scratch+photos
                     8 minutes on one core with the settings of docs/results/real_photos.md: 48.7 px
                     of the photograph on 16 photographs (mean pose 61.2)

@@ -9,6 +9,7 @@ they follow from seed and step.
 
 import functools
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -28,8 +29,8 @@ if TYPE_CHECKING:  # a start does not wait for it: nothing is saved before the f
 _DAMAGED = ".damaged"
 # Of the folder that Orbax writes a checkpoint to.
 _UNFINISHED = ".orbax-checkpoint-tmp"
-# Of removing it: a thread of Orbax's may still be adding files.
-_MOST_TRIES = 3
+# Of removing it, and seconds between them: a thread of Orbax's may still be adding files.
+_MOST_TRIES, _PAUSE_S = 40, 0.05
 
 
 class Checkpoints:
@@ -180,6 +181,9 @@ class Checkpoints:
             for _ in range(_MOST_TRIES):
                 for unfinished in self._root.glob(f"*{_UNFINISHED}*"):
                     shutil.rmtree(unfinished, ignore_errors=True)
+                time.sleep(_PAUSE_S)
+                if not any(self._root.glob(f"*{_UNFINISHED}*")):
+                    break
 
 
 def _check_listed(root: epath.Path) -> None:
