@@ -24,10 +24,11 @@ def check_signatures() -> None:
     Checking shapes costs a call much more than checking types alone, and reading a spec takes
     thousands of calls: only the modules that name shapes have them checked. So have those with named
     tuples, whose fields beartype's own hook would check, though TensorFlow makes them of its
-    descriptions of tensors, and those with coroutines, which uvicorn would not know behind it.
+    descriptions of tensors, and those with coroutines or functions of TensorFlow, which uvicorn and
+    TensorFlow would not know behind it.
     """
     texts = {name: path.read_text("utf-8") for name, path in modules().items()}
-    marks = "jaxtyping import", "NamedTuple", "async def"
+    marks = "jaxtyping import", "NamedTuple", "async def", "tf.function"
     shaped = [name for name, text in texts.items() if any(mark in text for mark in marks)]
     install_import_hook(shaped, "beartype.beartype")
     beartype_package("peclr_jax", conf=BeartypeConf(claw_is_pep526=False))

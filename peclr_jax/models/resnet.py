@@ -42,7 +42,7 @@ def _as_dot(
     x = x[:, :: strides[0], :: strides[1]]
     # Arrays of more than two axes are copied in another order for the gradient of the kernel, which
     # takes a quarter of a ResNet-50's step.
-    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], -1)
+    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
 def _by_platform(
