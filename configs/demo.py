@@ -3,10 +3,10 @@
     make demo
     python main.py --config=configs/demo.py --config.photos=my_photos --workdir=runs/demo
 
-Its parts are the recipes of the other files, with changes that fit two CPU cores and a quarter of an hour.
-Each part has its flags: `--config.finetune.num_epochs=80`. The run ends with one page, report.html,
-of every picture and number. If it is interrupted, the same command resumes it. Without photos,
-rendered hands are predicted.
+Its parts are the recipes of the other files, with changes that fit two CPU cores and a quarter of
+an hour. Each part has its flags: `--config.finetune.num_epochs=80`. The run ends with one page,
+report.html, of every picture and number. If it is interrupted, the same command resumes it. Without
+photos, rendered hands are predicted.
 
 Cost and result: 11 minutes on two CPU cores. 2D EPE 4.33 px of 48 (mean pose 10.51) and PA-EPE 1.69
 cm (mean pose 3.50, mean hand 1.78) on 512 rendered test hands. docs/results/demo.md has the rest.

@@ -22,8 +22,8 @@ def check_signatures() -> None:
     """Has what is imported of the package from now on check its arguments and results.
 
     Checking shapes costs a call much more than checking types alone, and reading a spec takes
-    thousands of calls: only the modules that name shapes have them checked. So have those with named
-    tuples, whose fields beartype's own hook would check, though TensorFlow makes them of its
+    thousands of calls: only the modules that name shapes have them checked. So have those with
+    named tuples, whose fields beartype's own hook would check, though TensorFlow makes them of its
     descriptions of tensors, and those with coroutines or functions of TensorFlow, which uvicorn and
     TensorFlow would not know behind it.
     """
