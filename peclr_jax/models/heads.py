@@ -34,7 +34,7 @@ def _dense(
     )
 
     def apply(x: Array) -> Array:
-        # A matrix, for the reason that is given in resnet.py.
+        # A matrix: see `resnet._as_dot`.
         return layer(x.reshape(-1, x.shape[-1])).astype(dtype).reshape(*x.shape[:-1], features)
 
     return apply

@@ -40,8 +40,8 @@ def _as_dot(
 ) -> Float[Array, "batch h2 w2 features"]:
     """Computes a convolution of size 1 as a product of two matrices."""
     x = x[:, :: strides[0], :: strides[1]]
-    # Arrays of more than two axes are copied in another order for the gradient of the kernel, which
-    # takes a quarter of a ResNet-50's step.
+    # XLA copies arrays of more than two axes in another order for the gradient of the kernel, which
+    # took a quarter of a ResNet-50's step.
     return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
 
 
