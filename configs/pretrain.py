@@ -65,8 +65,8 @@ Cost and result:
                     (docs/results/README.md)
     +frames, +mined, +weighted, +maps
                     not run; `best.py:cpu+successors` in configs/experiments compares them
-    +best           19.5 % less 2D error than the paper's recipe in short runs on rendered hands
-                    (docs/results/best)
+    +best           19.6 % less 2D error than the paper's recipe in short runs on rendered hands
+                    that it was not chosen by (docs/results/best_test)
 
 Nothing was run on FreiHAND or on a GPU.
 """
