@@ -32,9 +32,9 @@ one change of the paper's recipe, and the arm `best_...` the same change of `bes
                       images, two views of one image a pair
     maps              the third stage's maps follow the transformations (SER)
 
-Cost and result of `cpu` on rendered hands, five seeds: on "test" (docs/results/best_test, 20 minutes
-on two cores) `both` errs 19.6 % less than the paper's recipe in 2D [15.8, 23.4], and is level with
-`simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which they were chosen
+Cost and result of `cpu` on rendered hands, five seeds: on "test" (docs/results/best_test,
+20 minutes on two cores) `both` errs 19.6 % less than the paper's recipe in 2D [15.8, 23.4], and is
+level with `simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which they were chosen
 (docs/results/best) `gentle` alone errs 15.0 % less [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0].
 Not run: these two on "test", `versions`, `successors`, a GPU, FreiHAND.
 """
