@@ -51,10 +51,10 @@ its sections.
 
 Cost and result:
 
-    quick           7 minutes on two CPU cores (ResNet-18 of a quarter of the width at 48 px, 3,072
+    quick           4 minutes on two CPU cores (ResNet-18 of a quarter of the width at 48 px, 3,072
                     rendered hands). Top-1 retrieval of the other view among 256 held-out hands
-                    rises from 1.6 % to 48.4 % (chance 0.4 %), the latent equivariance error falls
-                    from 0.298 to 0.127.
+                    rises from 1.6 % to 48.8 % (chance 0.4 %), the latent equivariance error falls
+                    from 0.298 to 0.125.
     paper_rn50, paper_rn152, official_rn50
                     not run: 100 epochs of FreiHAND's 117,216 training images (of all 130,240 for
                     official_rn50) at 128 px, batch 2,048
