@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from peclr_jax.devices.float32_sums import cast_on_devices, keep_parameters
 from peclr_jax.errors import UserError
+from peclr_jax.models.convolutions import POINTWISE, implementation
 from peclr_jax.models.normalization import BatchNorm, finish
 from peclr_jax.models.pooling import max_pool
 
@@ -31,75 +32,6 @@ REMAT_POLICIES: dict[str, Callable[..., bool] | None] = {
 }
 
 
-def _as_dot(
-    x: Float[Array, "batch h w c"],
-    kernel: Float[Array, "1 1 c features"],
-    strides: Sequence[int],
-    *_: Any,
-    **__: Any,
-) -> Float[Array, "batch h2 w2 features"]:
-    """Computes a convolution of size 1 as a product of two matrices."""
-    x = x[:, :: strides[0], :: strides[1]]
-    # XLA copies arrays of more than two axes in another order for the gradient of the kernel, which
-    # took a quarter of a ResNet-50's step.
-    return (x.reshape(-1, x.shape[-1]) @ kernel[0, 0]).reshape(*x.shape[:-1], kernel.shape[-1])
-
-
-def _by_platform(
-    x: Float[Array, "batch h w c"],
-    kernel: Float[Array, "1 1 c features"],
-    *arguments: Any,
-    **options: Any,
-) -> Float[Array, "batch h2 w2 features"]:
-    """Computes a product on CPUs, where XLA is many times faster at it, else a convolution."""
-    return jax.lax.platform_dependent(
-        x,
-        kernel,
-        cpu=lambda x, kernel: _as_dot(x, kernel, *arguments),
-        default=lambda x, kernel: jax.lax.conv_general_dilated(x, kernel, *arguments, **options),
-    )
-
-
-POINTWISE: dict[str, Callable[..., Array]] = {
-    "platform": _by_platform,
-    "dot": _as_dot,
-    "convolution": jax.lax.conv_general_dilated,
-}
-
-
-def _stem_by_platform(
-    x: Float[Array, "batch h w c"],
-    kernel: Float[Array, "7 7 c features"],
-    *arguments: Any,
-    **options: Any,
-) -> Float[Array, "batch h2 w2 features"]:
-    """Computes the 7x7 convolution of stride 2; on CPUs, as one of 4x4 over blocks of 2x2 pixels.
-
-    XLA's CPU convolutions are three times slower at 3 channels than at 12.
-    """
-
-    def convolve(x: Array, kernel: Array) -> Array:
-        return jax.lax.conv_general_dilated(x, kernel, *arguments, **options)
-
-    def by_blocks(x: Array, kernel: Array) -> Array:
-        batch, height, width, channels = x.shape
-        x = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
-        x = x.transpose(0, 1, 3, 2, 4, 5).reshape(batch, height // 2, width // 2, 4 * channels)
-        # A row and a column of zeros before, so that the taps, too, pair up in blocks.
-        kernel = jnp.pad(kernel, ((1, 0), (1, 0), (0, 0), (0, 0)))
-        kernel = kernel.reshape(4, 2, 4, 2, channels, -1).transpose(0, 2, 1, 3, 4, 5)
-        kernel = kernel.reshape(4, 4, 4 * channels, -1)
-        dimensions = options["dimension_numbers"]
-        padding = [(2, 1), (2, 1)]
-        return jax.lax.conv_general_dilated(
-            x, kernel, (1, 1), padding, dimension_numbers=dimensions
-        )
-
-    if x.shape[1] % 2 or x.shape[2] % 2:
-        return convolve(x, kernel)
-    return jax.lax.platform_dependent(x, kernel, cpu=by_blocks, default=convolve)
-
-
 def _convolution(
     features: int, size: int, strides: int, *, name: str, dtype: Any, pointwise: str, use_bias: bool
 ) -> Callable[[Array], Array]:
@@ -113,17 +45,10 @@ def _convolution(
         kernel_init=_kernel_init,
         dtype=dtype,
         promote_dtype=keep_parameters,
-        conv_general_dilated=cast_on_devices(_implementation(size, pointwise)),
+        conv_general_dilated=cast_on_devices(implementation(size, pointwise)),
         name=name,
     )
     return lambda x: checkpoint_name(convolve(x).astype(dtype), "convolution")
-
-
-def _implementation(size: int, pointwise: str) -> Callable[..., Array]:
-    if size == 1:
-        return POINTWISE[pointwise]
-    is_stem = size == 7 and pointwise == "platform"
-    return _stem_by_platform if is_stem else jax.lax.conv_general_dilated
 
 
 def _no_norm(name: str, relu: bool = False) -> Callable[..., Array]:
@@ -181,7 +106,8 @@ class ResNet(nn.Module):
         "small" (3x3 stride 2 and no pooling: 1/16), which keeps 4x4 maps at 64 px.
       dtype: Type of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
-      pointwise: 1x1 convolutions: a "dot" product, a "convolution", or as suits the "platform".
+      pointwise: 1x1 convolutions: a "dot" product, a "convolution", or as suits the "platform";
+        so are the others then, see `convolutions.py`.
       folded: Whether BatchNorm is part of the convolutions, for inference: `normalization.fold`.
     """
 
