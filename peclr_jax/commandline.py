@@ -14,6 +14,8 @@ from peclr_jax.errors import FieldError, UserError, chain
 from peclr_jax.reading import bounded
 
 _PACKAGE = Path(__file__).resolve().parent
+# What ml_collections says of a flag for a field that is None.
+_UNUSED = re.compile(r"Type <class 'NoneType'> of field config\.(\S+) is not supported")
 _CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
 
 
@@ -56,6 +58,11 @@ def explain(error: Exception, file: str) -> str | None:
         if place := _place(cause, file):
             return f"{place}: {type(cause).__name__}: {getattr(cause, 'msg', cause)}"
     if isinstance(error, flags.Error):
+        if unused := _UNUSED.search(str(error)):
+            return (
+                f"--config.{unused[1]} is without use in this recipe of {file}: leave it out, or "
+                "choose one that uses it (the file lists its variants)"
+            )
         return " ".join(str(error).split())
     if isinstance(error, OSError):
         if os.path.isfile(file):

@@ -3,6 +3,7 @@
     python main.py --config=configs/experiments/best.py:cpu
     python main.py --config=configs/experiments/best.py:cpu+versions
     python main.py --config=configs/experiments/best.py:cpu+successors
+    python main.py --config=configs/experiments/best.py:cpu+photos+successors --config.photos=DIR
     python main.py --config=configs/experiments/best.py:gpu
 
 The arms change PeCLR's recipe (Table 1's) one thing at a time, all with the same hands, steps,

@@ -31,6 +31,7 @@ def on_freihand(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
+    _check_that_no_arm_renders(config, "freihand")
     config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.source = "tfds"
@@ -81,6 +82,7 @@ def _photos(config: ConfigDict) -> None:
             f"configs/experiments/{config.name}.py evaluates on data sets of its own and has no "
             "variant 'photos'; figure5.py, table1.py and figure6.py have it"
         )
+    _check_that_no_arm_renders(config, "photos")
     for training in (config.pretrain, config.finetune):
         training.num_steps = steps_of(training)
         training.data.update(
@@ -154,6 +156,16 @@ def _known_steps(config: ConfigDict, variant: str) -> int:
             "choose another scale"
         )
     return steps
+
+
+def _check_that_no_arm_renders(config: ConfigDict, variant: str) -> None:
+    for name, arm in config.arms.items():
+        if "rendered" in arm.pretrain.get("data", {}):
+            raise UserError(
+                f"the arm {name!r} of configs/experiments/{config.name}.py is about rendered hands, "
+                f"which the variant {variant!r} replaces: put {variant!r} before the variant that "
+                "adds the arm"
+            )
 
 
 def _on_the_trainings_data(config: ConfigDict) -> list[str]:
