@@ -31,7 +31,7 @@ def on_freihand(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    _check_that_no_arm_renders(config, "freihand")
+    _check_that_no_arm_moves_hands(config, "freihand")
     config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.source = "tfds"
@@ -82,7 +82,7 @@ def _photos(config: ConfigDict) -> None:
             f"configs/experiments/{config.name}.py evaluates on data sets of its own and has no "
             "variant 'photos'; figure5.py, table1.py and figure6.py have it"
         )
-    _check_that_no_arm_renders(config, "photos")
+    _check_that_no_arm_moves_hands(config, "photos")
     for training in (config.pretrain, config.finetune):
         training.num_steps = steps_of(training)
         training.data.update(
@@ -158,13 +158,13 @@ def _known_steps(config: ConfigDict, variant: str) -> int:
     return steps
 
 
-def _check_that_no_arm_renders(config: ConfigDict, variant: str) -> None:
+def _check_that_no_arm_moves_hands(config: ConfigDict, variant: str) -> None:
     for name, arm in config.arms.items():
-        if "rendered" in arm.pretrain.get("data", {}):
+        if "motion_deg" in arm.pretrain.get("data", {}).get("rendered", {}):
             raise UserError(
-                f"the arm {name!r} of configs/experiments/{config.name}.py is about rendered hands, "
-                f"which the variant {variant!r} replaces: put {variant!r} before the variant that "
-                "adds the arm"
+                f"the arm {name!r} of configs/experiments/{config.name}.py is about rendered "
+                f"hands, which {variant!r} replaces: put {variant!r} before the variant that adds "
+                "the arm"
             )
 
 
