@@ -8,7 +8,7 @@ A recipe is a scale and variants, joined by "+". The scales:
             in docs/results
     cpu_long
             `cpu` with 4,000 steps a pre-training, 8,192 rendered hands and 1,200 steps a probe:
-            some 21 minutes a pre-training on two hyperthreads; not run (docs/results/plan.md)
+            8 minutes a pre-training on two hyperthreads (docs/results/plan.md)
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's protocol on its data sets; not run. `--config.plan=True` prints it
 
