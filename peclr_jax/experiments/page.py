@@ -147,8 +147,21 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         "pose and the mean hand are the training labels', without a look at the image.",
     ]
     if results["unfinished"]:
-        lines += ["", f"Not finished yet: {'; '.join(results['unfinished'])}."]
+        lines += ["", _unfinished(results["unfinished"], len(results["seeds"]))]
     return "\n".join(lines) + "\n"
+
+
+def _unfinished(runs: Sequence[str], seeds: int) -> str:
+    """Returns a sentence on runs, "ARM, seed N", that names each arm once."""
+    by_arm: dict[str, list[str]] = {}
+    for run in runs:
+        arm, _, seed = run.partition(", seed ")
+        by_arm.setdefault(arm, []).append(seed)
+    parts = [
+        arm if len(missing) == seeds else f"{arm} (seed {', '.join(missing)})"
+        for arm, missing in by_arm.items()
+    ]
+    return f"Not finished yet: {', '.join(parts)}."
 
 
 def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:
@@ -221,15 +234,20 @@ def _comparison_table(
     header = ["distance less by" if agreed else "error less by", *labels, "paper"]
     lines = []
     for row in rows.values():
-        found = [row["metrics"].get(name) for name in names]
-        cells = [f and _percent(f["reduction"], factor=100.0, bold=f["apart"]) for f in found]
-        missing = "" if row["shown"] else ": not shown, for both were not run"
-        lines.append([f"{row['arm']} than {row['against']}{missing}", *cells, row["paper"]])
-    return [
-        *_markdown_table(header, len(names), lines),
-        "",
-        "Reductions are taken seed by seed; **bold**: the two arms' own intervals are apart.",
-    ]
+        if row["shown"]:
+            found = [row["metrics"].get(name) for name in names]
+            cells = [f and _percent(f["reduction"], factor=100.0, bold=f["apart"]) for f in found]
+            lines.append([f"{row['arm']} than {row['against']}", *cells, row["paper"]])
+    told = []
+    if lines:
+        told = [
+            *_markdown_table(header, len(names), lines),
+            "",
+            "Reductions are taken seed by seed; **bold**: the two arms' own intervals are apart.",
+        ]
+    if missing := len(rows) - len(lines):
+        told += ["", f"Not shown, for an arm was not run: {missing} of {len(rows)} comparisons."]
+    return told
 
 
 def _equivariance_table(improvements: Mapping[str, Mapping[str, Any]]) -> list[str]:

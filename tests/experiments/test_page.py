@@ -91,9 +91,9 @@ def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
         "Data: rendered hands (held_out). Means are over all 21 joints of 512 hands.",
         "![Figure 5](held_out.png)",
         "| PeCLR than SimCLR | **25.0 % [20.0, 30.0]** | 57 % |",
-        "| PeCLR than random: not shown, for both were not run |  |  |",
+        "Not shown, for an arm was not run: 1 of 2 comparisons.",
         "| rotation | 12.5 % |  |",
-        "Not finished yet: none, seed 0.",
+        "Not finished yet: none (seed 0).",
     ):
         assert line in page.splitlines()
 
@@ -172,3 +172,8 @@ def test_arms_of_several_experiments_over_steps(tmp_path):
     assert (tmp_path / "steps.png").stat().st_size > 1000
     with pytest.raises(UserError, match="have no pa_epe over steps on 'held_out'"):
         experiment_page.over_steps(both, "held_out", "pa_epe")
+
+
+def test_an_arm_of_which_no_seed_has_run_is_named_once(results):
+    results["unfinished"] = ["none, seed 0", "none, seed 1", "SimCLR, seed 1"]
+    assert "Not finished yet: none, SimCLR (seed 1)." in experiment_page.markdown(results, {})
