@@ -14,9 +14,9 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float
 
+from peclr_jax.devices.convolutions import POINTWISE, implementation
 from peclr_jax.devices.float32_sums import cast_on_devices, keep_parameters
 from peclr_jax.errors import UserError
-from peclr_jax.models.convolutions import POINTWISE, implementation
 from peclr_jax.models.normalization import BatchNorm, finish
 from peclr_jax.models.pooling import max_pool
 
@@ -107,7 +107,7 @@ class ResNet(nn.Module):
       dtype: Type of the activations; parameters and statistics are float32.
       remat: "none", or a key of `REMAT_POLICIES`: what the backward pass recomputes.
       pointwise: 1x1 convolutions: a "dot" product, a "convolution", or as suits the "platform";
-        so are the others then, see `convolutions.py`.
+        so are the others then, see `devices/convolutions.py`.
       folded: Whether BatchNorm is part of the convolutions, for inference: `normalization.fold`.
     """
 

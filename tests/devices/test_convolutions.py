@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from peclr_jax.models.convolutions import POINTWISE, implementation
+from peclr_jax.devices.convolutions import POINTWISE, implementation
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 sides = st.integers(1, 8)
