@@ -63,8 +63,9 @@ Cost and result:
                     not run
     +versions       tried once in a short run on rendered hands, together with another temperature
                     (docs/results/README.md)
-    +frames, +mined, +weighted, +maps
-                    not run; `best.py:cpu+successors` in configs/experiments compares them
+    +mined+weighted level with the paper's recipe in short runs on rendered hands and on photographs
+                    (docs/beyond.md)
+    +frames, +maps  not run; `best.py:cpu+successors` in configs/experiments compares them
     +best           19.6 % less 2D error than the paper's recipe in short runs on rendered hands
                     that it was not chosen by (docs/results/best_test)
 
