@@ -77,6 +77,8 @@ MISTAKES = [
     ("experiments/table1.py:nonsense", "'nonsense'"),
     ("experiments/table1.py:cpu --config.photos=/", "photos is without use in this recipe"),
     ("experiments/best.py:cpu+successors+photos", "put 'photos' before the variant that adds"),
+    ("experiments/best.py:cpu+versions+photos", "the arm 'versions' of configs/experiments/best"),
+    ("experiments/best.py:cpu+photos+versions", "has no variant 'versions' on photographs"),
     ("experiments/best.py:cpu+successors+freihand", "put 'freihand' before the variant that"),
     ("nonsense.py", "cannot be read; the recipes are in "),
     ("", "cannot be read; the recipes are in "),

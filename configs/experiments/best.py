@@ -56,6 +56,7 @@ from configs.experiments.common import (
     probed,
 )
 from configs.experiments.table1 import SIMCLR
+from peclr_jax.errors import UserError
 
 TEMPERATURE = {"loss.temperature": pretrain.BEST_TEMPERATURE}
 GENTLE = {f"views.{name}": value for name, value in pretrain.GENTLE_VIEWS.items()}
@@ -95,6 +96,11 @@ def _add_arms(config: ConfigDict, arms: dict[str, tuple[str, dict[str, Any]]]) -
 
 
 def _versions(config: ConfigDict) -> None:
+    if config.photos is not None:
+        raise UserError(
+            "configs/experiments/best.py has no variant 'versions' on photographs, of which there "
+            "is one a hand: leave out 'photos' or 'versions'"
+        )
     config.title = "Beyond the paper: pairs of versions"
     if config.pretrain.data.source == "rendered":
         config.data_name = "rendered hands, each before a green screen and three cluttered ones"

@@ -31,7 +31,7 @@ def on_freihand(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    _check_that_no_arm_moves_hands(config, "freihand")
+    _check_that_no_arm_needs_rendered_hands(config, "freihand")
     config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.source = "tfds"
@@ -82,7 +82,7 @@ def _photos(config: ConfigDict) -> None:
             f"configs/experiments/{config.name}.py evaluates on data sets of its own and has no "
             "variant 'photos'; figure5.py, table1.py and figure6.py have it"
         )
-    _check_that_no_arm_moves_hands(config, "photos")
+    _check_that_no_arm_needs_rendered_hands(config, "photos")
     for training in (config.pretrain, config.finetune):
         training.num_steps = steps_of(training)
         training.data.update(
@@ -158,9 +158,12 @@ def _known_steps(config: ConfigDict, variant: str) -> int:
     return steps
 
 
-def _check_that_no_arm_moves_hands(config: ConfigDict, variant: str) -> None:
+def _check_that_no_arm_needs_rendered_hands(config: ConfigDict, variant: str) -> None:
     for name, arm in config.arms.items():
-        if "motion_deg" in arm.pretrain.get("data", {}).get("rendered", {}):
+        data = arm.pretrain.get("data", {})
+        # FreiHAND has several versions of a hand, too; a photograph is the only one of its hand.
+        of_versions = data.get("pairs") == "versions" and variant == "photos"
+        if of_versions or "motion_deg" in data.get("rendered", {}):
             raise UserError(
                 f"the arm {name!r} of configs/experiments/{config.name}.py is about rendered "
                 f"hands, which {variant!r} replaces: put {variant!r} before the variant that adds "
