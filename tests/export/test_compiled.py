@@ -1,5 +1,6 @@
 import jax
 import numpy as np
+import pytest
 
 from peclr_jax.export import compiled
 from peclr_jax.export.comparison import example_views
@@ -11,6 +12,7 @@ def written(report):
     return {path.name for path in report.folder.iterdir()} - {"check.json", "README.txt"}
 
 
+@pytest.mark.slow
 def test_saved_model_of_features(pretrained, exported):
     import tensorflow as tf
 

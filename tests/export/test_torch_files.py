@@ -28,6 +28,7 @@ def test_official_names_of_a_pretrained_network(published, exported):
     assert "peclr_to_torchvision" in report.opening
 
 
+@pytest.mark.slow
 def test_official_names_of_a_finetuned_network(published_finetuned, exported):
     report = exported(published_finetuned, "official")
     state_dict = torch_file.read(report.folder / "official.pth")

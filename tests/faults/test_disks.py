@@ -94,6 +94,7 @@ def test_records_that_may_not_grow_are_named(tmp_path):  # ArrayRecord
     assert not list(records.rglob("dataset_info.json"))
 
 
+@pytest.mark.slow
 def test_a_saved_model_that_may_not_grow_is_named(tmp_path):  # TensorFlow
     flags = ["--config=configs/export.py", "--config.checkpoint=released", "--cache_dir="]
     flags += ["--config.format=saved_model", f"--workdir={tmp_path / 'out'}"]

@@ -83,6 +83,7 @@ def test_what_is_no_file_or_too_large_is_refused_unread(tmp_path, name, kind):
     assert SAID[kind] in refused(READERS[name], path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", ["", '{"a": NaN, "images": '], ids=["json", "nan"])
 @pytest.mark.parametrize(
     "bomb", ["[" * 10**5, '{"a":' * 10**5, " " * 4_300_000, '"' + "\u00e4" * 2_150_000, "9" * 10**6]

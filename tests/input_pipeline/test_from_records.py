@@ -29,6 +29,7 @@ def assert_split(batch, mesh):
         assert array.dtype.itemsize <= 4
 
 
+@pytest.mark.slow
 def test_records_come_the_same_from_everywhere(record_spec, open_source, take, mesh):
     source = open_source(record_spec(labels=True))
     assert_split(next(source.batches()), mesh)

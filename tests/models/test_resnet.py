@@ -17,6 +17,8 @@ PARAMETERS = {
     "resnet101": 42_500_160,
     "resnet152": 58_143_808,
 }
+DEEP = ("resnet101", "resnet152")  # of the same blocks as a ResNet-50
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP)) for name in PARAMETERS]
 
 
 @pytest.fixture
@@ -32,7 +34,7 @@ def official(parity):
     return make
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_pooled_features_agree_with_torch(parity, official, name):
     """The same weights give the official network's features."""
     with np.load(FILES / "pooled.npz") as others:
@@ -44,7 +46,7 @@ def test_pooled_features_agree_with_torch(parity, official, name):
     assert sum(x.size for x in jax.tree.leaves(variables["params"])) == PARAMETERS[name]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_recorded_features_are_those_of_torch(parity, official, name):
     torch = pytest.importorskip("torch")
     with np.load(FILES / "pooled.npz") as others:

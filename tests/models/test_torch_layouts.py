@@ -39,7 +39,9 @@ def init(network, key=0):
     return jax.eval_shape(network.init, jax.random.key(key), *arguments)
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * ("152" in name)) for name in LAYOUTS]
+)
 def test_names_and_shapes_go_both_ways(parity, name):
     layout, architecture = LAYOUTS[name]
     keys = load_keys(parity, name)

@@ -68,6 +68,7 @@ def test_pretraining_takes_the_encoder(encoder_file, official_file):
         assert_equal(started["params"]["head"], random["params"]["head"])
 
 
+@pytest.mark.slow
 def test_pretraining_goes_on_with_an_official_head(official_file, encoder_file):
     path, variables = official_file
     assert_equal(start(spec_of(pretraining, path, **WIDTH, **{"init.parts": "all"})), variables)

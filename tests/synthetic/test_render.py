@@ -86,6 +86,7 @@ def test_versions_differ_in_the_background_alone(versions):
         assert difference[inner].mean() > 1  # the noise is another
 
 
+@pytest.mark.slow
 def test_versions_that_move_have_the_labels_of_their_own_pose(hands):
     spec = dataclasses.replace(SPEC, motion_deg=10.0)
     first, second = render_versions(KEY, jnp.arange(CHUNK), spec, ("shared", "clutter"))

@@ -33,15 +33,9 @@ MEASURED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "names",
-    [
-        "freihand,youtube_3d_hands",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("ho3d/v2", "dexter_object", "image_folder")
-        ),
-    ],
+    "names", ["freihand,youtube_3d_hands", "ho3d/v2", "dexter_object", "image_folder"]
 )
 @pytest.mark.usefixtures("one_device", "shallow")
 def test_pretraining(names, records, tmp_path, monkeypatch):
@@ -75,6 +69,7 @@ def test_pretraining(names, records, tmp_path, monkeypatch):
     assert all(map(math.isfinite, losses))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURED)
 def test_evaluation(name, finetuned, records, tmp_path):
     config = evaluation.get_config()

@@ -25,6 +25,7 @@ def configure(checkpoint, **fields):
     return specs.changed(spec, {"checkpoint": str(checkpoint), **fields}, "the test")
 
 
+@pytest.mark.slow
 def test_two_networks_are_compared(finetuned, finetuned_otherwise, places, tmp_path, capsys):
     config = configure(finetuned, baseline=str(finetuned_otherwise), **places)
     equivariance.run(specs.to_config(config), tmp_path)
@@ -74,6 +75,7 @@ def test_networks_are_compared_on_the_same_images(finetuned, opened, places, tmp
         equivariance.compare(spec, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "folder", "count"), [("freihand", FREIHAND, 2), ("youtube_3d_hands", YOUTUBE, 2)]
 )

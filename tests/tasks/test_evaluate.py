@@ -92,6 +92,7 @@ def test_the_numbers_are_their_definitions(evaluated, network, hands):
     assert value == pytest.approx(metrics.epe(aligned, true), abs=1e-7)
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
     _, result = evaluated
     fields = {"split": "train+validation", "batch_size": 5, "pictures": 0}
@@ -102,6 +103,7 @@ def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
         assert found["mean"]["value"] == pytest.approx(again["mean"]["value"], rel=1e-4), kind
 
 
+@pytest.mark.slow
 def test_two_passes_over_real_photographs(on, tmp_path, capsys):
     config = on("ge_realworld_fhlayout_mini", crop="two_pass", bone_length="mean")
     evaluate.run(specs.to_config(config), tmp_path)
@@ -166,6 +168,7 @@ def test_means_are_compared_over_the_same_joints():
     assert relative["pa_over_mean_pose"] is None
 
 
+@pytest.mark.slow
 def test_the_leaderboards_protocol_is_the_submissions(finetuned, places, tmp_path):
     """Two passes without a label: what is measured are the very joints that are submitted."""
     result = evaluate.evaluate(
@@ -207,6 +210,7 @@ def test_meshes_without_a_camera_are_measured_after_procrustes(finetuned, record
     ]
 
 
+@pytest.mark.slow
 def test_finger_tips_alone_have_an_aligned_auc(finetuned, records, tmp_path):
     """Dexter+Object, whose labels have no bone: Table 5's column, and no unaligned error."""
     tips = {

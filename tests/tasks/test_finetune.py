@@ -137,6 +137,7 @@ def test_probe_leaves_the_encoder_alone(pretrained, records, tmp_path):
     assert head.keys() == {"hidden1", "pose"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device")
 def test_probe_of_a_random_encoder_knows_the_statistics_of_the_images(records, tmp_path):
     config = small("quick+scratch+probe", records)
@@ -205,6 +206,7 @@ def test_real_photographs(records, shared, tmp_path):
     assert 0.03 < read_description(tmp_path).statistics.bone_length < 0.065
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device")
 def test_labelled_photos_without_a_camera(records, tmp_path):
     drawings = DATA / "image_folder/dummy_data"
@@ -253,7 +255,9 @@ def test_rendered_hands_and_records_together(records, tmp_path):
     assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in losses)
 
 
-@pytest.mark.parametrize("name", ["freihand", "dexter_object"])
+@pytest.mark.parametrize(
+    "name", ["freihand", pytest.param("dexter_object", marks=pytest.mark.slow)]
+)
 def test_canvases_and_crops_are_seen_alike(name, records):
     """Right hands and left ones: of one key, nearly the same views with the same labels."""
     seen = []

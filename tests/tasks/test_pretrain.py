@@ -221,12 +221,14 @@ def test_the_folder_of_the_photos_is_no_workdir(tmp_path, manual_dir):
     assert not list(photos.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("three_blocks")
 def test_one_and_eight_devices_have_the_same_losses():
     image = np.random.default_rng(0).integers(0, 256, (16, 24, 24, 3), np.uint8)
     assert_the_same_losses(small_spec(num_steps=20), {"image": image})
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shallow")
 def test_so_they_have_by_cached_gradients_of_canvases_and_partners():
     random = np.random.default_rng(0)
@@ -259,8 +261,9 @@ def test_the_second_view_is_the_partners():
     assert abs(another - alone) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
-@pytest.mark.parametrize("source", [pytest.param("rendered", marks=pytest.mark.slow), "tfds"])
+@pytest.mark.parametrize("source", ["rendered", "tfds"])
 def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     change = {"data.pairs": "versions", "num_steps": 2}
     if source == "rendered":
@@ -284,6 +287,7 @@ def test_a_run_on_pairs_of_versions(source, records, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["after"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering")
 @pytest.mark.parametrize(
     ("variant", "negatives", "network"),

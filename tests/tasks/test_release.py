@@ -80,6 +80,7 @@ def test_its_error_is_the_evaluation_s(released, heatmapped, places, tmp_path):
     assert result["error_image_px"] == pytest.approx(scores["2d"]["mean"]["value"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_its_file_is_calibrated_and_can_be_released_again(released, places, tmp_path):
     workdir, result = released
     calibration = open_network(workdir / release.FILE).description.calibration
@@ -88,6 +89,7 @@ def test_its_file_is_calibrated_and_can_be_released_again(released, places, tmp_
     assert again["calibration"] == pytest.approx(result["calibration"], rel=0.05, abs=0.05)
 
 
+@pytest.mark.slow
 def test_rounding_that_does_harm_is_refused(heatmapped, places, tmp_path, monkeypatch):
     monkeypatch.setattr(release, "MOST_CHANGE", -1.0)
     result = release.release(configure(heatmapped, places), tmp_path)

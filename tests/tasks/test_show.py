@@ -40,6 +40,7 @@ def test_labelled_hands(records, tmp_path, capsys):
     assert "hands.png" in printed
 
 
+@pytest.mark.slow
 def test_each_transformation_alone(records, tmp_path):
     spec = specs.from_config(
         show.ShowSpec,

@@ -151,6 +151,7 @@ def test_accumulation_averages_the_losses_of_micro_batches(compiled):
     assert_close(ours.model_state, state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiled", [jax.jit, on_cpus])
 def test_caching_takes_the_memory_of_a_micro_batch(compiled):
     encode, loss, params, state, images = task(True, rows=64, side=32, width=16, depth=3)

@@ -21,7 +21,10 @@ from tests.training import toy_run as toy
 from tests.training.toy_run import StoppedError, assert_equal, saved_steps, stop_at
 
 
-@pytest.mark.parametrize("how", ["missing", "truncated", "empty"])
+@pytest.mark.parametrize(
+    "how",
+    ["truncated", *(pytest.param(how, marks=pytest.mark.slow) for how in ("missing", "empty"))],
+)
 def test_a_damaged_file_is_no_loss(how, tmp_path, whole):
     """Each file of the newest checkpoint in turn; what was not needed must not matter either."""
     original = tmp_path / "original"

@@ -20,7 +20,11 @@ def resnet50():
 
 @pytest.mark.parametrize(
     ("architecture", "gmacs", "parameters"),
-    [("resnet18", 1.814, 11.69e6), ("resnet50", 4.089, 25.56e6), ("resnet152", 11.514, 60.19e6)],
+    [
+        ("resnet18", 1.814, 11.69e6),
+        ("resnet50", 4.089, 25.56e6),
+        pytest.param("resnet152", 11.514, 60.19e6, marks=pytest.mark.slow),
+    ],
 )
 def test_published_operations(architecture, gmacs, parameters):
     traced = network.network_of(architecture, 224)

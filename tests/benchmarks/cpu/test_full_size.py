@@ -12,6 +12,7 @@ from benchmarks.cpu import full_size
 from data.freihand import layout
 
 
+@pytest.mark.slow
 def test_the_stand_in_is_a_freihand_of_the_numbers_asked_for(tmp_path):
     full_size.make_stand_in(tmp_path, full_size.TOY)
     training, evaluation = (layout.read_folder([tmp_path], n) for n in ("training", "evaluation"))
