@@ -10,6 +10,7 @@ from peclr_jax.networks.opening import open_network
 from peclr_jax.training.restoring import restore_params
 
 
+@pytest.mark.slow
 def test_torchvision(published, exported):
     report = exported(published, "torchvision")
     assert report.check["max_abs_difference"] == {"encoder.pth": {"features": 0.0}}

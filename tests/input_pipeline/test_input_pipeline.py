@@ -42,6 +42,7 @@ def test_weights_of_a_mixture_follow_the_names(mixed_spec, open_source, take):
     assert is_rendered(batch).sum() == 2
 
 
+@pytest.mark.slow
 def test_held_out_hands_of_a_mixture(mixed_spec, open_source, take):
     spec = mixed_spec(split="train")
     source = open_source(spec)

@@ -103,12 +103,14 @@ def test_one_cell_alone_has_finite_gradients():
     """Views of the smallest side end in a single cell, whose variance is zero."""
     head = HeatmapHead(channels=4, finest=1)
     maps = [jnp.ones((2, 2, 2, 3)), jnp.ones((2, 1, 1, 3))]
-    variables = head.init(jax.random.key(0), maps)
+    variables = jax.jit(head.init)(jax.random.key(0), maps)
 
-    def spread(params):
+    @jax.jit
+    @jax.grad
+    def gradients_of(params):
         return jnp.sum(head.apply({"params": params}, maps)[1].spread)
 
-    gradients = jax.grad(spread)(variables["params"])
+    gradients = gradients_of(variables["params"])
     assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
 
 

@@ -64,6 +64,7 @@ def test_what_is_not_labelled_is_never_read():
     prediction = jax.random.normal(jax.random.key(0), (3, 21, 3))
     depth = jnp.array([10.0, 11.0, 12.0])
 
+    @jax.jit
     def values(batch):
         target, intrinsics = target_of(batch)
 

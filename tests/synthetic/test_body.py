@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 
 from peclr_jax.synthetic import body, distance
@@ -5,8 +6,11 @@ from tests.synthetic.conftest import as_points
 
 
 def test_every_keypoint_lies_inside_its_finger(scenes):
-    cones = distance.cone_distances(scenes.geometry.cones, as_points(scenes.joints))
-    depth = distance.hand_union(cones, scenes.geometry.scale)
+    @jax.jit
+    def depth_of(geometry, points):
+        return distance.hand_union(distance.cone_distances(geometry.cones, points), geometry.scale)
+
+    depth = depth_of(scenes.geometry, as_points(scenes.joints))
     assert depth.shape == scenes.joints.shape[::2]
     assert np.max(depth) < -1.0
 

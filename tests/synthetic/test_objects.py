@@ -1,5 +1,6 @@
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from peclr_jax.synthetic import body, distance
 from tests.synthetic.conftest import as_points
@@ -21,6 +22,7 @@ def test_objects_touch_but_do_not_pierce_fingers(scenes):
     assert np.min((gap - flesh)[1:]) > -3.0
 
 
+@pytest.mark.slow
 def test_objects_leave_most_of_the_hand_uncovered(scenes):
     direction = scenes.joints / jnp.linalg.norm(scenes.joints, axis=1, keepdims=True)
     reach = jnp.linalg.norm(scenes.joints, axis=1)

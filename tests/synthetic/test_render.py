@@ -60,6 +60,7 @@ def versions():
     return render_versions(KEY, jnp.arange(CHUNK), SPEC, ("shared", "clutter", "clutter"))
 
 
+@pytest.mark.slow
 def test_the_first_version_is_the_image_without_others(hands, versions):
     for mine, theirs in zip(hands, versions[0], strict=True):
         # Another program may round a grey level in ten thousand the other way.
@@ -69,6 +70,7 @@ def test_the_first_version_is_the_image_without_others(hands, versions):
         assert np.mean(np.abs(mine - theirs) > 1e-3) < 1e-4
 
 
+@pytest.mark.slow
 def test_versions_differ_in_the_background_alone(versions):
     for version in versions[1:]:
         for mine, theirs in zip(versions[0][1:], version[1:], strict=True):

@@ -48,6 +48,7 @@ def test_two_networks_are_compared(finetuned, finetuned_otherwise, places, tmp_p
     assert "improvement" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_networks_are_compared_on_the_same_images(finetuned, opened, places, tmp_path, monkeypatch):
     """By default each would be asked about the data of its own training."""
     data = dataclasses.replace(opened.description.data, names="ho3d/v2")

@@ -41,6 +41,7 @@ def results_in(folder):
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_arms_one_by_one_and_what_they_come_to(networks, tmp_path, capsys):
     config = smoke("table1", networks)
     common.with_equivariance(config)

@@ -36,6 +36,7 @@ def test_a_command_is_measured_and_one_that_fails_is_no_figure():
         full_size.run([sys.executable, "-c", "raise SystemExit('out of order')"])
 
 
+@pytest.mark.slow
 def test_all_three_are_rows(tmp_path, monkeypatch, in_process):
     def run(command):
         if "main.py" in command:
