@@ -27,7 +27,7 @@ def precious(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("leads", ["to a file", "nowhere"])
+@pytest.mark.parametrize("leads", ["to a file", pytest.param("nowhere", marks=pytest.mark.slow)])
 def test_no_training_writes_through_a_link(tmp_path, precious, name, leads):
     workdir = tmp_path / "run"
     workdir.mkdir()

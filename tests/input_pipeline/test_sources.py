@@ -92,6 +92,7 @@ def test_batches_carry_another_version_beside_each_image(
     jax.tree.map(np.testing.assert_array_equal, take(source, 2, start=2), batches[2:])
 
 
+@pytest.mark.slow
 def test_devices_and_processes_do_not_change_the_pairs(rendered_spec, open_source, take):
     fields = {"labels": True, "pairs": "versions", "rendered": {"versions": 3}}
     spec = rendered_spec(cache="host", **fields)

@@ -115,6 +115,7 @@ def test_two_passes_over_real_photographs(on, tmp_path, capsys):
     assert (result["hands"], result["crop"]) == (16, "two_pass")
 
 
+@pytest.mark.slow
 def test_labels_in_the_image_alone(on, tmp_path):
     result = evaluate.evaluate(on("freihand_mini", split="train"), tmp_path)
     assert result["prediction"]["3d"] is result["mean_hand"]["pa"] is None
@@ -188,6 +189,7 @@ def test_the_leaderboards_protocol_is_the_submissions(finetuned, places, tmp_pat
         assert found == pytest.approx(errors.mean(), rel=1e-3), kind
 
 
+@pytest.mark.slow
 def test_meshes_without_a_camera_are_measured_after_procrustes(finetuned, records, tmp_path):
     """YouTube3DHands with a regressor: PA-EPE in cm of hands of one size, 2D in px of 224."""
     meshes = {"data.names": "youtube_3d_hands", "data.data_dir": str(records / "meshes")}

@@ -255,9 +255,8 @@ def test_rendered_hands_and_records_together(records, tmp_path):
     assert all(np.isfinite(json.loads(line).get("loss", 0)) for line in losses)
 
 
-@pytest.mark.parametrize(
-    "name", ["freihand", pytest.param("dexter_object", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["freihand", "dexter_object"])
 def test_canvases_and_crops_are_seen_alike(name, records):
     """Right hands and left ones: of one key, nearly the same views with the same labels."""
     seen = []
