@@ -271,4 +271,4 @@ def check_config(config: object, file: str) -> None:
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=parse_flags)
+    PROGRAM.end(lambda: app.run(main, flags_parser=parse_flags))

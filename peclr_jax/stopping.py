@@ -121,6 +121,31 @@ class Program:
             console.tell(stop)
             return stop.exit_code
 
+    def end(self, command: Callable[[], object]) -> None:
+        """Runs a whole command that may leave XLA at work, and ends the program if it fails.
+
+        Python would wait for what is computed, and free what a compilation still uses: programs
+        that were interrupted in one crashed.
+        """
+        try:
+            command()
+        except SystemExit as end:
+            exit_code = end.code
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            exit_code = 1
+        else:
+            exit_code = 0
+        if not exit_code and self.received is None:
+            return
+        if isinstance(exit_code, str):
+            console.tell(exit_code)
+            exit_code = 1
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(exit_code or 0)
+
     def _obey(self, signum: int, frame: FrameType | None) -> None:
         del frame
         if self.received is not None and not self._lost:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from contextlib import contextmanager
 
 import pytest
 
@@ -26,10 +27,21 @@ PROGRAM = """
             print("ready", flush=True)
             sys.stdin.read()
 
+    def compute_for_ever():
+        import jax
+
+        loop = jax.jit(lambda x: jax.lax.while_loop(lambda x: x.max() < 1, lambda x: x / 2, x))
+        loop(jax.numpy.zeros((200, 200)))  # small ones are waited for
+
     def run(config, workdir):
         from peclr_jax.input_pipeline.reporting import report
 
         wait("begun")
+        if place in ("computing", "a bug"):
+            compute_for_ever()
+        wait("computing")
+        if place == "a bug":
+            raise ZeroDivisionError
         (workdir / "half").touch()
         for step in report(range(3), "Working", 3):
             if step == 2:
@@ -48,12 +60,22 @@ PROGRAM = """
 """
 
 
-def stopped(place, task, folder, signum=signal.SIGTERM):
-    """Sends a signal to `main.py` at a place; returns its exit code and what it said."""
+@contextmanager
+def started(place, task, folder):
+    """Starts `main.py`, which waits at a place."""
     command = [sys.executable, "-c", textwrap.dedent(PROGRAM), place, task, str(folder)]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def stopped(place, task, folder, signum=signal.SIGTERM):
+    """Sends a signal to `main.py` at a place; returns its exit code."""
+    with started(place, task, folder) as process:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         process.send_signal(signum)
         process.wait(timeout=120)  # with its standard input open
@@ -80,6 +102,17 @@ def test_a_stop_after_the_first_step_tells_whether_work_is_lost(tmp_path, task):
 
 def test_an_interrupt_before_the_first_step_has_its_own_code(tmp_path):
     assert stopped("begun", "evaluate", tmp_path, signal.SIGINT) == 130
+
+
+def test_an_interrupt_does_not_wait_for_what_xla_computes(tmp_path):
+    assert stopped("computing", "pretrain", tmp_path, signal.SIGINT) == 130
+
+
+def test_a_bug_does_not_wait_for_what_xla_computes(tmp_path):
+    with started("a bug", "pretrain", tmp_path) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == "ZeroDivisionError"
 
 
 @pytest.mark.parametrize("loses", [False, True])
