@@ -37,9 +37,9 @@ Cost and result of `cpu` on rendered hands, five seeds: on "test" (docs/results/
 20 minutes on two cores) `both` errs 19.6 % less than the paper's recipe in 2D [15.8, 23.4], and is
 level with `simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which they were chosen
 (docs/results/best) `gentle` alone errs 15.0 % less [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0].
-Of `cpu+successors` SiMHand's arms (docs/results/successors, 23 minutes): `simhand` is level with
-PeCLR, 0.7 % less in 2D [-2.9, 4.3], and so on photographs with true labels, -0.8 % [-3.2, 1.6]
-(docs/results/successors_photos, 13 minutes). Not run: `temperature` and `gentle` on "test",
+Of `cpu+successors` SiMHand's arms (docs/results/successors, 41 minutes): `simhand` is level with
+PeCLR, 0.7 % less in 2D [-2.9, 4.3], `best_simhand` with `best`, 2.3 % [-0.8, 5.4], and so on
+photographs with true labels, -0.8 % [-3.2, 1.6] (docs/results/successors_photos, 13 minutes). Not run: `temperature` and `gentle` on "test",
 `versions`, the other successors, a GPU, FreiHAND.
 """
 
