@@ -39,8 +39,8 @@ level with `simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which th
 (docs/results/best) `gentle` alone errs 15.0 % less [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0].
 Of `cpu+successors` SiMHand's arms (docs/results/successors, 41 minutes): `simhand` is level with
 PeCLR, 0.7 % less in 2D [-2.9, 4.3], `best_simhand` with `best`, 2.3 % [-0.8, 5.4], and so on
-photographs with true labels, -0.8 % [-3.2, 1.6] (docs/results/successors_photos, 13 minutes). Not run: `temperature` and `gentle` on "test",
-`versions`, the other successors, a GPU, FreiHAND.
+photographs with true labels, -0.8 % [-3.2, 1.6] (docs/results/successors_photos, 13 minutes). Not
+run: `temperature` and `gentle` on "test", `versions`, the other successors, a GPU, FreiHAND.
 """
 
 from typing import Any

@@ -18,8 +18,9 @@ translation and colour jitter are best for PeCLR, scale and colour jitter for Si
 Cost and result of `cpu+5b` on rendered hands (docs/results/figure5b): 2.5 hours on one core
 for three seeds under rotation and five under translation. In 2D PeCLR errs 4.7 % less than SimCLR
 under rotation [4.1, 5.4] and 6.2 % less under translation [5.4, 7.0]. `cpu_long+5b+photos` took 2.2
-hours on two hyperthreads: level under rotation, 13.2 % [-2.3, 28.7] under translation on photographs
-with true labels (docs/results/figure5b_photos). Not run: `5a`, a GPU, FreiHAND, `compositions`.
+hours on two hyperthreads: level under rotation, 13.2 % less [-2.3, 28.7] under translation on
+photographs with true labels (docs/results/figure5b_photos). Not run: `5a`, a GPU, FreiHAND,
+`compositions`.
 """
 
 from collections.abc import Iterable
