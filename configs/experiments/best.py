@@ -38,9 +38,10 @@ Cost and result of `cpu` on rendered hands, five seeds: on "test" (docs/results/
 level with `simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which they were chosen
 (docs/results/best) `gentle` alone errs 15.0 % less [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0].
 Of `cpu+successors` SiMHand's arms (docs/results/successors, 41 minutes): `simhand` is level with
-PeCLR, 0.7 % less in 2D [-2.9, 4.3], `best_simhand` with `best`, 2.3 % [-0.8, 5.4], and so on
-photographs with true labels, -0.8 % [-3.2, 1.6] (docs/results/successors_photos, 13 minutes). Not
-run: `temperature` and `gentle` on "test", `versions`, the other successors, a GPU, FreiHAND.
+PeCLR, 0.7 % less in 2D [-2.9, 4.3]; so it is on photographs with true labels, -0.8 % [-3.2, 1.6]
+(docs/results/successors_photos, 13 minutes). `best_simhand` is level with `best` in 2D, 2.3 % less
+[-0.8, 5.4], and errs 3.7 % more in PA-EPE [1.7, 5.7]. Not run: `temperature` and `gentle` on
+"test", `versions`, the other successors, a GPU, FreiHAND.
 """
 
 from typing import Any
