@@ -264,4 +264,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(PROGRAM.run(main))
+    PROGRAM.end(lambda: sys.exit(PROGRAM.run(main)))
