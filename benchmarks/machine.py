@@ -12,7 +12,7 @@ from typing import Any
 
 from peclr_jax.versions import ask_git, version_of
 
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "tensorflow", "torch", "cv2")
 
 
 def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def environment(packages: Sequence[str] = PACKAGES, device: str | None = None) -
     return {
         "machine": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
+        "vectors": _widest_vectors(),
         "cores": cores(),
         "memory_gib": round(memory_gib(), 1),
         "device": device or _ask_for_device(),
@@ -58,6 +59,14 @@ def _processor() -> str:
     return platform.processor()
 
 
+def _widest_vectors() -> str | None:
+    """Returns the widest vector instructions, which processors of one name do not share."""
+    with contextlib.suppress(OSError):
+        words = set(Path("/proc/cpuinfo").read_text().split())
+        return next((name for name in ("avx512f", "avx2", "sve", "asimd") if name in words), None)
+    return None
+
+
 def _ask_for_device() -> str:
     code = "import jax; print(jax.devices()[0].device_kind)"
     asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -66,4 +75,5 @@ def _ask_for_device() -> str:
 
 def same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two results' environments say that their times may be compared."""
-    return all(one.get(key) == other.get(key) for key in ("processor", "cores", "device"))
+    keys = ("processor", "vectors", "cores", "device")
+    return all(one.get(key) == other.get(key) for key in keys)

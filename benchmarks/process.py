@@ -1,16 +1,20 @@
-"""Runs a candidate in a process of its own, and reads the most memory that it held."""
+"""Runs a candidate or a command in a process of its own; reads the most memory that it held."""
 
 import contextlib
 import multiprocessing
 import os
 import resource
+import subprocess
 import sys
 import tempfile
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Self
+
+from peclr_jax import versions
 
 Figures = dict[str, float]
 """Figures of one candidate in one round: {"per_second": 100.0, ...}."""
@@ -33,6 +37,48 @@ def peak_memory_mib() -> float:
                 return int(line.split()[1]) / 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
+
+
+def run(
+    command: Sequence[str],
+    *,
+    folder: Path = versions.ROOT,
+    environment: Mapping[str, str] | None = None,
+) -> Figures:
+    """Runs a command to its end.
+
+    Args:
+      command: The program and its arguments.
+      folder: Where it runs.
+      environment: All of its variables; `None` for this process's.
+
+    Returns:
+      "seconds", and "peak_memory_mib" of its process.
+
+    Raises:
+      CandidateError: If it failed.
+    """
+    start = time.perf_counter()
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        # Of this child alone, which getrusage does not tell.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            output.seek(0)
+            tail = "".join(output.readlines()[-_LINES_SHOWN:])
+            raise CandidateError(f"{' '.join(command)} failed:\n{tail}")
+    unit = 2**20 if sys.platform == "darwin" else 1024
+    return {
+        "seconds": time.perf_counter() - start,
+        "peak_memory_mib": usage.ru_maxrss / unit,
+    }
 
 
 class Process:

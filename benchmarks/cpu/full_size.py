@@ -16,22 +16,19 @@ import contextlib
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from benchmarks import harness, machine, report
+from benchmarks import harness, machine, process, report
 from benchmarks.harness import ON_CPU, Benchmark, Candidate, Figures
-from benchmarks.process import CandidateError
 from benchmarks.report import Column
-from peclr_jax import versions
 
 VERSIONS = 4
 QUALITY = 90
@@ -105,38 +102,6 @@ def make_stand_in(root: Path, settings: Settings) -> None:
             (root / f"{split}_{name}.json").write_text(json.dumps(values[shown[:samples]].tolist()))
 
 
-def run(command: Sequence[str]) -> Figures:
-    """Runs a command of ours to its end.
-
-    Returns:
-      "seconds", and "peak_memory_mib" of its process.
-
-    Raises:
-      CandidateError: If it failed.
-    """
-    start = time.perf_counter()
-    with tempfile.TemporaryFile("w+", errors="replace") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=versions.ROOT,
-            env={**os.environ, **ON_CPU},
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        # Of this child alone, which getrusage does not tell.
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            tail = "".join(output.readlines()[-20:])
-            raise CandidateError(f"{' '.join(command)} failed:\n{tail}")
-    unit = 2**20 if sys.platform == "darwin" else 1024
-    return {
-        "seconds": time.perf_counter() - start,
-        "peak_memory_mib": usage.ru_maxrss / unit,
-    }
-
-
 def prepare_epoch(data_dir: str, source_size: int, batch: int) -> Callable[[], Figures]:
     """Reads every training image once."""
     import numpy as np
@@ -174,7 +139,9 @@ def measure(settings: Settings) -> Benchmark:
         make_stand_in(raw, settings)
         images = VERSIONS * settings.training + settings.evaluation
         places = (f"--manual_dir={raw}", f"--data_dir={records}")
-        figures = {BUILT: run([sys.executable, "-m", "data.build", "freihand", *places])}
+        on_cpu = {**os.environ, **ON_CPU}
+        build = [sys.executable, "-m", "data.build", "freihand", *places]
+        figures = {BUILT: process.run(build, environment=on_cpu)}
         figures[BUILT] |= {
             "per_second": images / figures[BUILT]["seconds"],
             "kb_a_file": _kilobytes(raw / "originals") / settings.hands,
@@ -191,7 +158,7 @@ def measure(settings: Settings) -> Benchmark:
             *("--config.log.every_steps=1", f"--config.data.data_dir={records}"),
             *(f"--workdir={workdir}/run", *settings.flags.split()),
         ]
-        figures[TRAINED] = run(command)
+        figures[TRAINED] = process.run(command, environment=on_cpu)
         figures[TRAINED] |= _images_per_second(Path(workdir) / "run")
         measured |= {
             name: {figure: harness.spread([value]) for figure, value in one.items()}

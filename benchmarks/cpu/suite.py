@@ -32,7 +32,6 @@ BENCHMARKS = (
     "startup",
     "nt_xent",
 )
-PACKAGES = (*machine.PACKAGES, "tensorflow", "torch", "cv2")
 OUTPUT = report.RESULTS / "cpu.json"
 
 
@@ -78,7 +77,8 @@ def as_markdown(result: Mapping[str, Any]) -> str:
     commits = {one["measured"]["commit"] for one in result["results"].values()}
     heading = "Benchmarks of the CPU"
     return report.markdown(tables, heading) + (
-        f"\n{place['processor']}, {place['cores']} cores, {place['memory_gib']} GiB; {versions}; "
+        f"\n{place['processor']}, {place['vectors']}, {place['cores']} cores, "
+        f"{place['memory_gib']} GiB; {versions}; "
         f"commit {', '.join(sorted(map(str, commits)))}"
         f"{'' if place['clean'] else ' with changes'}; {place['date']}. "
         "Medians, ± half the range over the rounds.\n"
@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = {name: value for name, value in given.items() if value}
     console = Console()
 
-    place = machine.environment(PACKAGES, device="cpu")
+    place = machine.environment(device="cpu")
     result: dict[str, Any] = {"environment": place, "results": {}}
     if output:
         merge(result, output)  # refuses before the work what could not be written after it

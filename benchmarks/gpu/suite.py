@@ -36,7 +36,7 @@ from benchmarks.harness import Benchmark
 from peclr_jax import files
 from peclr_jax.places import argument
 
-PACKAGES = (*machine.PACKAGES, "jax-cuda13-plugin", "nvidia-cudnn-cu13", "torch", "cv2")
+PACKAGES = (*machine.PACKAGES, "jax-cuda13-plugin", "nvidia-cudnn-cu13")
 REQUIRED = ("jax", "flax", "optax", "orbax", "jaxtyping", "ml_collections")
 TUNING = "gpu_tuning"
 # Seconds kept for tables and files.

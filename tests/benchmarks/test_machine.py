@@ -13,3 +13,5 @@ def test_environment_names_machine_and_versions():
     assert place["cores"] >= 1
     assert place["device"] == "cpu"
     assert machine.same_machine(place, place | {"commit": "another"})
+    # Processors of one name may differ in it, and so in speed.
+    assert not machine.same_machine(place, place | {"vectors": "another"})

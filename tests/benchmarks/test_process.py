@@ -1,11 +1,12 @@
-"""Candidates in processes of their own."""
+"""Candidates and commands in processes of their own."""
 
 import os
+import sys
 from itertools import count
 
 import pytest
 
-from benchmarks.process import CandidateError, Process
+from benchmarks.process import CandidateError, Process, run
 
 
 def prepare_counting(start):
@@ -41,3 +42,16 @@ def test_process_says_why_it_could_not_be_prepared():
 def test_process_that_ended_says_how():
     with Process(prepare_dying) as candidate, pytest.raises(CandidateError, match="exit code 7"):
         candidate()
+
+
+def test_a_command_is_measured_and_one_that_fails_is_no_figure():
+    figures = run([sys.executable, "-c", "x = bytearray(2**26)"])
+    assert figures["seconds"] > 0
+    assert figures["peak_memory_mib"] > 64
+    with pytest.raises(CandidateError, match="out of order"):
+        run([sys.executable, "-c", "raise SystemExit('out of order')"])
+
+
+def test_a_command_runs_where_and_with_what_is_said(tmp_path):
+    run(["/bin/sh", "-c", "echo $WORD > here"], folder=tmp_path, environment={"WORD": "said"})
+    assert (tmp_path / "here").read_text() == "said\n"
