@@ -60,10 +60,28 @@ PROGRAM = """
 """
 
 
+# Takes the place of the renderer of data.build: XLA computes for ever, and it waits.
+BUILD = """
+    import runpy, sys
+    import jax
+    from peclr_jax.synthetic import render
+
+    def render_dataset(*_, **__):
+        loop = jax.jit(lambda x: jax.lax.while_loop(lambda x: x.max() < 1, lambda x: x / 2, x))
+        loop(jax.numpy.zeros((200, 200)))
+        print("ready", flush=True)
+        sys.stdin.read()
+
+    render.render_dataset = render_dataset
+    sys.argv = ["data.build", "synthetic_hands", f"--data_dir={sys.argv[1]}"]
+    runpy.run_module("data.build", run_name="__main__")
+"""
+
+
 @contextmanager
-def started(place, task, folder):
-    """Starts `main.py`, which waits at a place."""
-    command = [sys.executable, "-c", textwrap.dedent(PROGRAM), place, task, str(folder)]
+def started(program, *arguments):
+    """Starts a program, which waits at a place."""
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, arguments)]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:
@@ -73,10 +91,11 @@ def started(place, task, folder):
             process.kill()
 
 
-def stopped(place, task, folder, signum=signal.SIGTERM):
-    """Sends a signal to `main.py` at a place; returns its exit code."""
-    with started(place, task, folder) as process:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
+def stopped(*arguments, signum=signal.SIGTERM, program=PROGRAM):
+    """Sends a signal to a program, by default `main.py`, at a place; returns its exit code."""
+    with started(program, *arguments) as process:
+        if "ready\n" not in process.stdout:  # reads up to it
+            pytest.fail(process.stderr.read())
         process.send_signal(signum)
         process.wait(timeout=120)  # with its standard input open
         said = process.stderr.read()
@@ -92,7 +111,7 @@ def test_a_stop_before_the_first_step_ends_with_0(tmp_path, task):
 
 
 def test_a_stop_while_the_config_is_read_ends_with_0(tmp_path):
-    assert stopped("config", "export", tmp_path, signal.SIGUSR1) == 0
+    assert stopped("config", "export", tmp_path, signum=signal.SIGUSR1) == 0
 
 
 @pytest.mark.parametrize("task", ["demo", "evaluate"])
@@ -101,15 +120,21 @@ def test_a_stop_after_the_first_step_tells_whether_work_is_lost(tmp_path, task):
 
 
 def test_an_interrupt_before_the_first_step_has_its_own_code(tmp_path):
-    assert stopped("begun", "evaluate", tmp_path, signal.SIGINT) == 130
+    assert stopped("begun", "evaluate", tmp_path, signum=signal.SIGINT) == 130
 
 
 def test_an_interrupt_does_not_wait_for_what_xla_computes(tmp_path):
-    assert stopped("computing", "pretrain", tmp_path, signal.SIGINT) == 130
+    assert stopped("computing", "pretrain", tmp_path, signum=signal.SIGINT) == 130
+
+
+@pytest.mark.slow
+def test_an_interrupt_does_not_wait_for_what_the_renderer_computes(tmp_path):
+    assert stopped(tmp_path, signum=signal.SIGINT, program=BUILD) == 130
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]  # no half of a record
 
 
 def test_a_bug_does_not_wait_for_what_xla_computes(tmp_path):
-    with started("a bug", "pretrain", tmp_path) as process:
+    with started(PROGRAM, "a bug", "pretrain", tmp_path) as process:
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 1
     assert said.splitlines()[-1] == "ZeroDivisionError"
