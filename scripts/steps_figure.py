@@ -8,28 +8,34 @@ them have is drawn from the first.
 """
 
 import argparse
+import sys
+from collections.abc import Mapping
+from typing import Any
 
-from peclr_jax.errors import MissingFileError
 from peclr_jax.experiments import page
 from peclr_jax.experiments.metrics import METRICS
-from peclr_jax.files import read_json
 from peclr_jax.pages import figures
 from peclr_jax.places import argument
+from scripts import on_results
 
 
-def main() -> None:
-    """Reads the results and writes the picture."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    """Reads the results and writes the picture; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("results", type=argument, nargs="+", help="results.json of experiments")
     parser.add_argument("--evaluation", required=True, help="its name in the results")
     parser.add_argument("--metric", choices=METRICS, default="epe_2d")
     parser.add_argument("--out", type=argument, required=True, help="the PNG to write")
     flags = parser.parse_args()
-    if missing := [str(path) for path in flags.results if not path.is_file()]:
-        raise MissingFileError(f"{', '.join(missing)} not there: name results.json of experiments")
-    found = [read_json(path) for path in flags.results]
-    figures.save(page.over_steps(found, flags.evaluation, flags.metric), flags.out)
+
+    def write(found: Mapping[str, dict[str, Any]]) -> None:
+        figure = page.over_steps([*found.values()], flags.evaluation, flags.metric)
+        figures.save(figure, flags.out)
+
+    return on_results.run(flags.results, flags.out, write)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from peclr_jax.experiments import seeds
+from peclr_jax.experiments import seeds, summary
 from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
@@ -61,11 +61,10 @@ def collect(
                 }
                 for run in of_arm
             },
-            "mean": _over_seeds([measured[name, run.seed] for run in of_arm]),
         }
     model = spec.pretrain.model
     width = "" if model.width == 64 else f" of width {model.width}"
-    return {
+    found = {
         "experiment": spec.name,
         "title": spec.title,
         "claim": spec.claim,
@@ -83,17 +82,11 @@ def collect(
         "labelled_by": spec.labelled_by,
         "photographs": dict(photographs or {}),
         "arms": arms,
-        "unfinished": [
-            f"{name}, seed {seed}"
-            for seed in spec.seeds
-            for name in spec.arms
-            if (name, seed) not in measured
-        ],
         "nothing": nothing,
         "averaged": _averaged(runs),
-        "comparisons": _compare(spec, measured),
         "equivariance": _improvements(equivariance),
     }
+    return summary.summarize(found, spec.comparisons, list(spec.evaluations))
 
 
 def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:
@@ -124,45 +117,6 @@ def _averaged(runs: Sequence[Run]) -> dict[str, dict[str, Any]]:
             for metric, over in averages(measured["prediction"]).items():
                 words = {str(over): over.is_complete}
                 said["over"][metric] = said["over"].get(metric, {}) | words
-    return found
-
-
-def _over_seeds(
-    of_seeds: Sequence[Mapping[str, Mapping[str, float]]],
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Returns evaluation, then metric, to its mean over the seeds with an interval."""
-    if not of_seeds:
-        return {}
-    return {
-        evaluation: {
-            metric: seeds.mean([values[evaluation][metric] for values in of_seeds])._asdict()
-            for metric in metrics
-        }
-        for evaluation, metrics in of_seeds[0].items()
-    }
-
-
-def _compare(
-    spec: ExperimentSpec, measured: Mapping[tuple[str, int], Mapping[str, Mapping[str, float]]]
-) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
-    for name, comparison in spec.comparisons.items():
-        pair = comparison.arm, comparison.against
-        both = [seed for seed in spec.seeds if all((arm, seed) in measured for arm in pair)]
-        for evaluation in spec.evaluations:
-            metrics = measured[pair[0], both[0]][evaluation] if both else {}
-            compared = {}
-            for metric in (metric for metric in spec.compared if metric in metrics):
-                errors = ([measured[arm, s][evaluation][metric] for s in both] for arm in pair)
-                reduction, apart = seeds.compare(*errors)
-                compared[metric] = {"reduction": reduction._asdict(), "apart": apart}
-            found.setdefault(evaluation, {})[name] = {
-                "arm": spec.arms[comparison.arm].label,
-                "against": spec.arms[comparison.against].label,
-                "paper": comparison.paper,
-                "shown": bool(both),
-                "metrics": compared,
-            }
     return found
 
 
