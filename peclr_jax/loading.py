@@ -24,7 +24,7 @@ from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Box, as_request
 from peclr_jax.photos.prepare import Prepared, Skipped, prepare
-from peclr_jax.prediction.photographs import predict_photos
+from peclr_jax.prediction.photographs import predict_photos, rows_for
 from peclr_jax.prediction.spec import PredictSpec, bone_length_of, largest_error_of, options_of
 from peclr_jax.weights import RELEASED
 
@@ -93,14 +93,12 @@ class Hands:
         photo = prepare(path, request, options_of(self.spec, self.estimator), content)
         if isinstance(photo, Prepared) and photo.left_out:
             raise UserError(f"{path}: {'; '.join(photo.left_out)}")
-        # Powers of two, so that few programs are compiled for images of any number of hands.
-        rows = min(1 << max(len(hands) - 1, 0).bit_length(), self.spec.batch_size)
         (result,) = predict_photos(
             self.estimator,
             [photo],
             self.bone_length,
             passes=self.spec.passes,
-            rows=self.spec.batch_size if boxes is None else rows,
+            rows=rows_for(self.estimator, request.hands, self.spec.search, self.spec.batch_size),
             hands=self.spec.hands,
             worst=largest_error_of(self.spec, self.estimator),
         )

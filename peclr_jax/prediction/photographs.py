@@ -49,6 +49,27 @@ Wanted = tuple[Prepared | Skipped, list[Candidate]]
 Seen = tuple[Prepared | Skipped, list[Found]]
 
 
+def rows_for(
+    estimator: Estimator, hands: Iterable[Hand], search_in: search.Search, largest: int
+) -> int:
+    """Returns how many views the network should see at once.
+
+    As many as these hands have in a first look, but a power of two, so that few programs are
+    compiled for any number of hands.
+
+    Args:
+      estimator: The network.
+      hands: All that are asked for.
+      search_in: Where a hand without a box is looked for.
+      largest: Most views.
+    """
+    views = sum(
+        len(_sides(hand, estimator)) * (1 if hand.box or search_in == "center" else 16)
+        for hand in hands
+    )
+    return min(1 << max(views - 1, 0).bit_length(), largest)
+
+
 def predict_photos(
     estimator: Estimator,
     photos: Iterable[Prepared | Skipped],

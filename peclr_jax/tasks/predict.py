@@ -14,14 +14,12 @@ from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.labels.requests import requests
 from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.pages.gallery import JSON, PAGE, Gallery
-from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import Pictures, find_film, find_pictures
 from peclr_jax.photos.prepare import Skipped, prepare_all
-from peclr_jax.photos.search import Search
 from peclr_jax.prediction.film_outputs import predict_film
 from peclr_jax.prediction.formats import convert, read_formats
-from peclr_jax.prediction.photographs import predict_photos
+from peclr_jax.prediction.photographs import predict_photos, rows_for
 from peclr_jax.prediction.spec import (
     PredictSpec,
     Summary,
@@ -71,8 +69,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     bone_length = bone_length_of(spec, estimator)
     options = options_of(spec, estimator)
     hands = [hand for request in wanted for hand in request.hands]
-    views = sum(_views(hand, options.search, estimator.tells_error) for hand in hands)
-    rows = max(1, min(spec.batch_size, views))
+    rows = rows_for(estimator, hands, spec.search, spec.batch_size)
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
@@ -123,9 +120,3 @@ def tell_remarks(remarks: Mapping[str, Sequence[Path]]) -> None:
         say(f"{printable(paths[0])}{more}: {remark}")
     if len(remarks) > _REMARKS:
         say(f"{len(remarks) - _REMARKS} more remarks of this kind are on the pages.")
-
-
-def _views(hand: Hand, search: Search, tells_error: bool) -> int:
-    """Returns how many views of a hand are looked at together, about."""
-    places = 1 if hand.box or search == "center" else 16
-    return places * (2 if hand.handedness == "auto" and tells_error else 1)

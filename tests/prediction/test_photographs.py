@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.prepare import Options, Prepared, Skipped, prepare_all
-from peclr_jax.prediction.photographs import predict_photos
+from peclr_jax.prediction.photographs import predict_photos, rows_for
 from tests.marked_photos import BONE, SIZE, TRUTH, mark_finder, marked
 
 
@@ -29,6 +29,23 @@ def test_every_hand_returns_with_its_photo(counts, tmp_path):
         for prediction in predictions:
             np.testing.assert_allclose(prediction.keypoints_2d, TRUTH, atol=1.5)
     assert all(len(views) == 3 for views in network.seen)
+
+
+@pytest.mark.parametrize(
+    ("sides", "box", "search", "unsure", "rows"),
+    [
+        ((), None, "auto", True, 1),
+        (("right",), (0.0, 0.0, 9.0, 9.0), "auto", True, 1),
+        (("auto",), (0.0, 0.0, 9.0, 9.0), "auto", True, 2),
+        (("auto",), (0.0, 0.0, 9.0, 9.0), "auto", False, 1),
+        (("auto", "left"), None, "center", True, 4),
+        (("right",), None, "windows", True, 16),
+        (("auto",), None, "windows", True, 20),
+    ],
+)
+def test_as_many_views_at_once_as_there_are(sides, box, search, unsure, rows):
+    hands = [Hand(side, box) for side in sides]
+    assert rows_for(mark_finder(unsure=unsure), hands, search, 20) == rows
 
 
 def found_in(tmp_path, photo, *, network=None, search="windows", wanted=None, **change):
