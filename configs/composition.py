@@ -1,6 +1,6 @@
 """Composition of recipes: BASE+VARIANT+..."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
 
 from ml_collections import ConfigDict
@@ -13,17 +13,21 @@ def compose(
     recipe: str,
     bases: Mapping[str, Callable[[], ConfigDict]],
     variants: Mapping[str, Callable[[ConfigDict], None]] = MappingProxyType({}),
+    alternatives: Iterable[Collection[str]] = (),
 ) -> ConfigDict:
-    """Returns the base of a recipe, changed by its variants in turn.
+    """Returns the base of a recipe, changed by its variants.
+
+    They are applied in the order of `variants`, whatever the order they are named in.
 
     Args:
       file: File of the recipe, for the message.
       recipe: BASE, or BASE+VARIANT+...
       bases: Makes each base.
       variants: Changes a config, for each variant.
+      alternatives: Sets of variants of which a recipe may have one, because another would undo it.
 
     Raises:
-      UserError: An unknown base or variant.
+      UserError: An unknown base or variant, or two alternatives.
     """
     base, *changes = recipe.split("+")
     if base not in bases:
@@ -32,6 +36,11 @@ def compose(
     for change in changes:
         if change not in variants:
             raise UserError(f"{file} has no variant {change!r}; it has {list(variants)}")
-        variants[change](config)
+    for those in alternatives:
+        if len(named := [name for name in variants if name in changes and name in those]) > 1:
+            raise UserError(f"{file}: {' and '.join(map(repr, named))} are alternatives: name one")
+    for name, apply in variants.items():
+        if name in changes:
+            apply(config)
     config.recipe = recipe
     return config

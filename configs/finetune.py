@@ -173,6 +173,7 @@ def _labels(fraction: float) -> Callable[[ConfigDict], None]:
     return change
 
 
+_SHARES = {f"labels_{percent}": _labels(percent / 100) for percent in (10, 20, 40, 80)}
 BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,
     "paper_rn50": lambda: _paper("resnet50"),
@@ -181,10 +182,7 @@ BASES: dict[str, Callable[[], ConfigDict]] = {
 VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "scratch": _scratch,
     "probe": _probe,
-    "labels_10": _labels(0.1),
-    "labels_20": _labels(0.2),
-    "labels_40": _labels(0.4),
-    "labels_80": _labels(0.8),
+    **_SHARES,
     "all_labels": _all_labels,
     "224px": _224px,
     "photos": _photos,
@@ -200,4 +198,4 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     Raises:
       UserError: An unknown base or variant.
     """
-    return compose("configs/finetune.py", recipe, BASES, VARIANTS)
+    return compose("configs/finetune.py", recipe, BASES, VARIANTS, [_SHARES])

@@ -262,4 +262,6 @@ def get_config(recipe: str = "quick") -> ConfigDict:
     Raises:
       UserError: An unknown base or variant.
     """
-    return compose("configs/pretrain.py", recipe, BASES, VARIANTS)
+    return compose(
+        "configs/pretrain.py", recipe, BASES, VARIANTS, [("versions", "frames", "mined")]
+    )

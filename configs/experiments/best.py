@@ -165,4 +165,5 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
     Raises:
       UserError: An unknown scale or variant.
     """
-    return get_experiment("best", recipe, _fill, {"versions": _versions, "successors": _successors})
+    variants = {"versions": _versions, "successors": _successors}
+    return get_experiment("best", recipe, _fill, variants, [variants])

@@ -12,7 +12,7 @@ A recipe is a scale and variants, joined by "+". The scales:
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's protocol on its data sets; not run. `--config.plan=True` prints it
 
-and the variants that all experiments have:
+and the variants that all experiments have; in which order they are named makes no difference:
 
     freihand     the scale's networks, on FreiHAND (`python -m data.build freihand` makes its
                  records)
@@ -23,12 +23,11 @@ and the variants that all experiments have:
                  are of data sets of their own
     four_times   pre-training takes four times as many steps
     course       each encoder is probed after an eighth, a quarter, a half and all of the steps of
-                 its one pre-training, at the learning rate of that time; after `four_times`, which
-                 decides how many these are
+                 its one pre-training, at the learning rate of that time
     one_seed     the first seed alone
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from flax.traverse_util import unflatten_dict
@@ -37,7 +36,7 @@ from ml_collections import ConfigDict
 from configs import equivariance
 from configs.composition import compose
 from configs.experiments.parts import scales
-from configs.experiments.parts.variants import VARIANTS, on_freihand
+from configs.experiments.parts.variants import DATA, RUNS, on_freihand
 from peclr_jax import specs
 from peclr_jax.experiments.spec import ArmSpec, ComparisonSpec
 from peclr_jax.views.spec import NO_TRANSFORMATION
@@ -51,6 +50,7 @@ def get_experiment(
     recipe: str,
     fill: Callable[[ConfigDict], None],
     variants: Mapping[str, Callable[[ConfigDict], None]] | None = None,
+    alternatives: Iterable[Collection[str]] = (),
 ) -> ConfigDict:
     """Makes the config of an experiment at some scale.
 
@@ -58,10 +58,11 @@ def get_experiment(
       file: Its name, without folder and ending.
       recipe: SCALE+VARIANT+...
       fill: Sets what is the experiment's own.
-      variants: Those that it has beside `VARIANTS`, or in their place.
+      variants: Those that it has beside the common ones, or in their place.
+      alternatives: Sets of these of which a recipe may have one.
 
     Raises:
-      UserError: An unknown scale or variant.
+      UserError: An unknown scale or variant, or two alternatives.
     """
 
     def at(scale: str) -> Callable[[], ConfigDict]:
@@ -77,7 +78,7 @@ def get_experiment(
 
     path = f"configs/experiments/{file}.py"
     bases = {scale: at(scale) for scale in scales.SCALES}
-    return compose(path, recipe, bases, {**VARIANTS, **(variants or {})})
+    return compose(path, recipe, bases, {**DATA, **(variants or {}), **RUNS}, [DATA, *alternatives])
 
 
 def add_arm(

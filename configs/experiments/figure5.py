@@ -166,6 +166,5 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
     Raises:
       UserError: An unknown scale or variant.
     """
-    return get_experiment(
-        "figure5", recipe, _fill, {"5a": _5a, "5b": _5b, "compositions": _compositions}
-    )
+    variants = {"5a": _5a, "5b": _5b, "compositions": _compositions}
+    return get_experiment("figure5", recipe, _fill, variants, [variants])

@@ -93,4 +93,6 @@ def get_config(recipe: str = "cpu") -> ConfigDict:
     Raises:
       UserError: An unknown scale or variant.
     """
-    return get_experiment("table1", recipe, _fill, {"length": _length})
+    # It has lengths of its own.
+    alternatives = [("length", "four_times"), ("length", "course")]
+    return get_experiment("table1", recipe, _fill, {"length": _length}, alternatives)

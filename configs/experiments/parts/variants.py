@@ -31,7 +31,6 @@ def on_freihand(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    _check_that_no_arm_needs_rendered_hands(config, "freihand")
     config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.source = "tfds"
@@ -82,7 +81,6 @@ def _photos(config: ConfigDict) -> None:
             f"configs/experiments/{config.name}.py evaluates on data sets of its own and has no "
             "variant 'photos'; figure5.py, table1.py and figure6.py have it"
         )
-    _check_that_no_arm_needs_rendered_hands(config, "photos")
     for training in (config.pretrain, config.finetune):
         training.num_steps = steps_of(training)
         training.data.update(
@@ -152,23 +150,9 @@ def _known_steps(config: ConfigDict, variant: str) -> int:
     if not steps:
         raise UserError(
             f"configs/experiments/{config.name}.py has no variant {variant!r} where the length of "
-            "a pre-training follows from its data: put it before those that change the data, or "
-            "choose another scale"
+            "a pre-training follows from its data: choose another scale"
         )
     return steps
-
-
-def _check_that_no_arm_needs_rendered_hands(config: ConfigDict, variant: str) -> None:
-    for name, arm in config.arms.items():
-        data = arm.pretrain.get("data", {})
-        # FreiHAND has several versions of a hand, too; a photograph is the only one of its hand.
-        of_versions = data.get("pairs") == "versions" and variant == "photos"
-        if of_versions or "motion_deg" in data.get("rendered", {}):
-            raise UserError(
-                f"the arm {name!r} of configs/experiments/{config.name}.py is about rendered "
-                f"hands, which {variant!r} replaces: put {variant!r} before the variant that adds "
-                "the arm"
-            )
 
 
 def _on_the_trainings_data(config: ConfigDict) -> list[str]:
@@ -176,10 +160,11 @@ def _on_the_trainings_data(config: ConfigDict) -> list[str]:
     return [name for name, wanted in config.evaluations.items() if not wanted.data.names]
 
 
-VARIANTS: Mapping[str, Callable[[ConfigDict], Any]] = {
-    "freihand": _freihand,
-    "photos": _photos,
+DATA: Mapping[str, Callable[[ConfigDict], Any]] = {"freihand": _freihand, "photos": _photos}
+"""Those that an experiment's own variants follow, which ask what the data are."""
+RUNS: Mapping[str, Callable[[ConfigDict], Any]] = {
     "four_times": _four_times,
     "course": _course,
     "one_seed": _one_seed,
 }
+"""Those that follow its own ones, whose arms they change."""
