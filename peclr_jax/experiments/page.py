@@ -67,13 +67,19 @@ def draw(results: Mapping[str, Any], evaluation: str) -> Figure | None:
 
 def _series(
     arms: Sequence[Mapping[str, Any]], evaluation: str, metric: str
-) -> dict[str, list[tuple[float, float, float | None, float | None]]]:
-    """Returns the points of each curve: x, value, low and high."""
-    series: dict[str, list[tuple[float, float, float | None, float | None]]] = {}
+) -> dict[str, list[charts.CurvePoint]]:
+    """Returns the points of each curve."""
+    series: dict[str, list[charts.CurvePoint]] = {}
     for arm in sorted(arms, key=lambda arm: arm["x"]):
-        value = mean_of(arm, evaluation, metric)
-        if value is not None and arm["series"]:
-            series.setdefault(arm["series"], []).append((arm["x"], *value))
+        mean = mean_of(arm, evaluation, metric)
+        if mean is not None and arm["series"]:
+            of_seeds = {
+                seed: scores[evaluation][metric]
+                for seed, scores in arm["seeds"].items()
+                if metric in scores.get(evaluation, {})
+            }
+            point = charts.CurvePoint(arm["x"], mean.value, of_seeds if len(of_seeds) > 1 else {})
+            series.setdefault(arm["series"], []).append(point)
     return series
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -105,6 +105,14 @@ def equivariance_map(translations_px: Points, grid: Float[np.ndarray, "_ _"], la
     return figure
 
 
+class CurvePoint(NamedTuple):
+    """Of a curve: a mean over seeds, and what each of them has there."""
+
+    x: float
+    mean: float
+    seeds: Mapping[str, float] = MappingProxyType({})
+
+
 def bars(panels: Mapping[str, Panel]) -> Figure:
     """Draws arms beside each other: quantity with its unit to values of arms and lines by label."""
     rows = max(len(arms) for arms, _ in panels.values())
@@ -132,16 +140,16 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
 
 
 def curves(
-    panels: Mapping[str, Mapping[str, Sequence[tuple[float, float, float | None, float | None]]]],
+    panels: Mapping[str, Mapping[str, Sequence[CurvePoint]]],
     levels: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     *,
     x_label: str,
     doubling: bool = False,
 ) -> Figure:
-    """Draws quantities over x.
+    """Draws quantities over x: the means as a thick line, and a thin one for each seed.
 
     Args:
-      panels: Name of each with the unit to series of (x, value, low, high) by label.
+      panels: Name of each with the unit to series of points by label.
       levels: By the same names what has one value at every x, by label.
       x_label: Name of x, with its unit.
       doubling: Whether each x is twice the one before, and so far from it on the axis.
@@ -151,16 +159,19 @@ def curves(
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)[0]
     drawn: dict[str, Artist] = {}
+    thin: dict[str, Artist] = {}
     for panel, (quantity, series) in zip(axes, panels.items(), strict=True):
         for color, (label, points) in zip(cycle(_COLORS), series.items(), strict=False):
-            x, values, low, high = zip(*points, strict=True)
+            x, means = zip(*((point.x, point.mean) for point in points), strict=True)
             (drawn[label],) = panel.plot(
-                x, values, marker="o", markersize=4, color=color, label=label
+                x, means, marker="o", markersize=4, color=color, label=label
             )
-            if None not in low and None not in high:
-                panel.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
-                # A band about a single point has no width.
-                panel.vlines(x, low, high, color=color, linewidth=1)
+            for seed in dict.fromkeys(seed for point in points for seed in point.seeds):
+                of_seed = [(point.x, point.seeds.get(seed, np.nan)) for point in points]
+                (line,) = panel.plot(
+                    *zip(*of_seed, strict=True), ".-", color=color, linewidth=0.7, alpha=0.5
+                )
+                thin.setdefault("seeds", line)
         for (label, value), style in zip(
             levels.get(quantity, {}).items(), cycle((":", "--", "-.")), strict=False
         ):
@@ -174,6 +185,7 @@ def curves(
         panel.set(xlabel=x_label, ylabel=quantity.replace(", ", ",\n"))
         panel.grid(alpha=0.3)
     # Beside the curves, which take all of the panels.
+    drawn |= thin
     figure.legend([*drawn.values()], [*drawn], fontsize=8, loc="outside lower center")
     return figure
 

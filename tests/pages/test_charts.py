@@ -27,7 +27,7 @@ def test_many_networks_can_be_told_apart():
     curves = {str(i): (metrics.THRESHOLDS, np.ones(100), 1.0) for i in range(21)}
     lines = charts.pck(curves).axes[0].lines
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 21
-    series = {str(i): [(1.0, 2.0, None, None)] for i in range(9)}
+    series = {str(i): [charts.CurvePoint(1.0, 2.0)] for i in range(9)}
     assert len(charts.curves({"EPE": series}, x_label="%").axes[0].lines) == 9
 
 
@@ -69,24 +69,21 @@ def test_bars_have_a_panel_a_quantity_and_a_bar_an_arm():
     assert second.get_legend() is None
 
 
-def test_curves_have_a_line_a_series_and_a_band_where_there_are_intervals():
+def test_curves_have_a_line_a_series_and_one_a_seed():
+    point = charts.CurvePoint
     series = {
-        "PeCLR": [(100.0, 4.0, 3.0, 5.0), (200.0, 2.0, 1.0, 3.0)],
-        "SimCLR": [(100.0, 4.0, None, None), (200.0, 3.0, None, None)],
+        "PeCLR": [point(100, 4, {"0": 3, "1": 5}), point(200, 2, {"0": 2})],
+        "SimCLR": [point(100, 4), point(200, 3)],
     }
     (panel,) = charts.curves({"2D EPE, px": series}, x_label="steps").axes
     assert panel.get_xlabel() == "steps"
-    assert [list(line.get_ydata()) for line in panel.lines] == [[4.0, 2.0], [4.0, 3.0]]
-    # The band, and a line at each point, which shows the interval of a single one.
-    _, lines = panel.collections
-    assert np.array(lines.get_segments()).tolist() == [
-        [[100.0, 3.0], [100.0, 5.0]],
-        [[200.0, 1.0], [200.0, 3.0]],
-    ]
+    lines = [list(line.get_ydata()) for line in panel.lines]
+    np.testing.assert_array_equal(lines, [[4, 2], [3, 2], [5, np.nan], [4, 3]])
+    assert panel.lines[0].get_color() == panel.lines[1].get_color() != panel.lines[3].get_color()
 
 
 def test_curves_over_steps_that_double_and_what_has_no_steps():
-    series = {"PeCLR": [(500.0, 4.0, 3.0, 5.0), (1000.0, 2.0, 1.0, 3.0)]}
+    series = {"PeCLR": [charts.CurvePoint(500, 4), charts.CurvePoint(1000, 2)]}
     levels = {"2D EPE, px": {"mean pose": 14.0}}
     (panel,) = charts.curves({"2D EPE, px": series}, levels, x_label="steps", doubling=True).axes
     assert panel.get_xscale() == "log"
