@@ -90,7 +90,8 @@ class Hands:
         path, content = _open(image)
         hands = _entries(boxes, handedness)
         request = as_request(hands, path.as_posix(), self.spec.handedness)
-        photo = prepare(path, request, options_of(self.spec, self.estimator), content)
+        options = options_of(self.spec, self.estimator)
+        photo = prepare(path, request, options, content)
         if isinstance(photo, Prepared) and photo.left_out:
             raise UserError(f"{path}: {'; '.join(photo.left_out)}")
         (result,) = predict_photos(
@@ -98,7 +99,7 @@ class Hands:
             [photo],
             self.bone_length,
             passes=self.spec.passes,
-            rows=rows_for(self.estimator, request.hands, self.spec.search, self.spec.batch_size),
+            rows=rows_for(self.estimator, request.hands, options.search, self.spec.batch_size),
             hands=self.spec.hands,
             worst=largest_error_of(self.spec, self.estimator),
         )

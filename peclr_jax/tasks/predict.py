@@ -69,7 +69,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     bone_length = bone_length_of(spec, estimator)
     options = options_of(spec, estimator)
     hands = [hand for request in wanted for hand in request.hands]
-    rows = rows_for(estimator, hands, spec.search, spec.batch_size)
+    rows = rows_for(estimator, hands, options.search, spec.batch_size)
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
