@@ -123,9 +123,10 @@ def bars(panels: Mapping[str, Panel]) -> Figure:
         below = [arm.value - (arm.value if arm.low is None else arm.low) for arm in arms.values()]
         above = [(arm.value if arm.high is None else arm.high) - arm.value for arm in arms.values()]
         colors = [_COLORS[i % len(_COLORS)] for i in range(len(arms))]
-        panel.barh(
-            list(arms), values, xerr=[below, above], color=colors, capsize=3, ecolor="#444444"
-        )
+        known = any(arm.low is not None for arm in arms.values())
+        errors = [below, above] if known else None
+        panel.barh(list(arms), values, xerr=errors, color=colors, capsize=3, ecolor="#444444")
+        panel.margins(y=0.4 / rows)
         for (label, value), style in zip(lines.items(), (":", "--"), strict=False):
             panel.axvline(value, color="black", linewidth=0.9, linestyle=style, label=label)
         panel.set_xlabel(quantity)

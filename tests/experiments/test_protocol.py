@@ -224,10 +224,17 @@ def test_the_objectives_are_those_of_the_arms():
 
 
 def test_the_search_tries_all_compositions_of_four():
-    arms = make("figure5", "paper+compositions").arms
+    spec = make("figure5", "paper+compositions")
+    arms = spec.arms
     # 2^4 - 1 for SimCLR; PeCLR differs with rotation or translation: 2^4 - 2^2.
     assert sum(name.startswith("simclr") for name in arms) == 15
     assert sum(name.startswith("peclr") for name in arms) == 12
+    # Each of these with SimCLR under the same augmentations, and the best of both.
+    pairs = [
+        (c.arm.partition("_")[2], c.against.partition("_")[2]) for c in spec.comparisons.values()
+    ]
+    assert sum(one == other for one, other in pairs) == 12
+    assert len(pairs) == 13
 
 
 @pytest.mark.parametrize("scale", scales.SCALES)
