@@ -59,7 +59,9 @@ def _check_same(
     name: str, one: Mapping[str, Any], other_name: str, other: Mapping[str, Any]
 ) -> None:
     differ = [field for field in _SAME if one[field] != other[field]]
-    if _without_seeds(one["recipe"]) != _without_seeds(other["recipe"]):
+    # In which order variants are named makes no difference.
+    recipes = [sorted(_without_seeds(part["recipe"]).split("+")) for part in (one, other)]
+    if recipes[0] != recipes[1]:
         differ.append("recipe")
     for evaluation in one["nothing"].keys() | other["nothing"].keys():
         errors = [part["nothing"].get(evaluation, {}).get("mean_pose") for part in (one, other)]

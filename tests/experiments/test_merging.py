@@ -72,6 +72,14 @@ def test_seeds_of_two_machines_are_those_of_one():
     assert compared["apart"]
 
 
+def test_variants_may_have_been_named_in_another_order():
+    parts = {
+        "a": results((0,), recipe="cpu_long+course+photos"),
+        "b": results((1, 2), recipe="cpu_long+photos+course"),
+    }
+    assert merging.merge(parts) == {**WHOLE, "recipe": "cpu_long+course+photos"}
+
+
 def test_arms_of_two_machines_are_those_of_one():
     parts = {
         "a": results((0, 1, 2), arms=("random", "peclr")),
