@@ -9,7 +9,7 @@
 A recipe is a base, as above, and any of its variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
-    youtube     FreiHAND and YouTube3DHands in equal shares (Sec. 8): Secs. 4.5 to 4.7, 10 and 11
+    youtube     FreiHAND and YouTube3DHands in equal shares (Sec. 8): Secs. 4.5 to 4.7, 9 to 11
     all_images  also the tenth of FreiHAND that Sec. 4.4 sets aside, for Tables 2 to 5; after
                 `youtube`
     versions    not in the paper: the two views of a pair show one hand before two backgrounds
@@ -18,7 +18,7 @@ A recipe is a base, as above, and any of its variants, joined by "+":
     weighted    not in the paper: pairs weigh by how alike their keypoints are (SiMHand)
     maps        not in the paper: the encoder's maps follow the views' transformations, too (SER)
     best        not in the paper: the temperature and the ranges of the augmentations that beat the
-                paper's in short runs, see configs/experiments/best.py
+                paper's in short runs on rendered hands, see configs/experiments/best.py
 
     python main.py --config=configs/pretrain.py:paper_rn152+youtube+all_images
 
@@ -67,7 +67,8 @@ Cost and result:
                     (docs/beyond.md)
     +frames, +maps  not run; `best.py:cpu+successors` in configs/experiments compares them
     +best           19.6 % less 2D error than the paper's recipe in short runs on rendered hands
-                    that it was not chosen by (docs/results/best_test)
+                    that it was not chosen by (docs/results/best_test); after 4,000 steps on
+                    photographs level with it (docs/results/best_photos_course)
 
 Nothing was run on FreiHAND or on a GPU.
 """

@@ -10,14 +10,13 @@ where it stopped.
 1. Pre-training (Sec. 3) by PeCLR, on photographs and rendered hands in equal shares, with the
    temperature and the ranges of `configs/pretrain.py:...+best`. The two views of a rendered hand
    are of two images of it, before different backgrounds.
-2. Fine-tuning (Sec. 3.3) to 2.5D heatmaps, three images of five a photograph, with the domain
+2. Fine-tuning (Sec. 3.3) to 2.5D heatmaps, three of every five images being photographs, with the domain
    randomisation of `configs/finetune.py:...+photos` and rotations of up to 90 degrees either way.
    The labels of photographs are a detector's: joints in the image and depths relative to the wrist.
 
 A recipe is a base and variants, joined by "+":
 
-    full       the recipe of the next release; docs/results/released.md has that of the network in
-               the package
+    full       the recipe of the network in the package
     trials     what it was chosen by: small networks (width 16, 64 px), each of its choices against
                another one, at equal time where they cost differently
     scratch    of `full`: without pre-training

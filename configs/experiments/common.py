@@ -4,8 +4,8 @@ A recipe is a scale and variants, joined by "+". The scales:
 
     smoke   two steps a training, for the tests: its numbers mean nothing
     cpu     ResNet-18 of a quarter of the width at 64 px, 3,072 rendered hands; a pre-training takes
-            3 to 4 minutes on one core, a probe 1.5, an experiment 0.6 to 2.5 hours; the results are
-            in docs/results
+            2 minutes on one core, a probe 0.8, an experiment 0.2 to 2.5 hours; the results are in
+            docs/results
     cpu_long
             `cpu` with 4,000 steps a pre-training, 8,192 rendered hands and 1,200 steps a probe:
             8 minutes a pre-training on two hyperthreads (docs/results/plan.md)

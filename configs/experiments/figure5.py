@@ -18,12 +18,13 @@ translation and colour jitter are best for PeCLR, scale and colour jitter for Si
 Cost and result of `cpu+5b` on rendered hands (docs/results/figure5b): 2.5 hours on one core
 for three seeds under rotation and five under translation. In 2D PeCLR errs 4.7 % less than SimCLR
 under rotation [4.1, 5.4] and 6.2 % less under translation [5.4, 7.0]. `cpu_long+5b+photos` took 2.2
-hours on two hyperthreads: level under rotation, 13.2 % less [-2.3, 28.7] under translation on
-photographs with true labels (docs/results/figure5b_photos). `cpu+5a+one_seed` (docs/results/
+hours on two hyperthreads: on photographs with true labels level under rotation and 13.2 % less
+[-2.3, 28.7] under translation, 6.0 % [3.8, 8.1] and 1.5 % [-1.3, 4.3] farther from a detector's
+(docs/results/figure5b_photos). `cpu+5a+one_seed` (docs/results/
 figure5a, 36 minutes on one core): all are better than random in 2D, by 18.8 % with cut-out and by
 1.7 % with rotation, the least. `cpu+compositions+one_seed` (docs/results/compositions, 37 minutes
 on two cores, 13 more for two more seeds of the five best): with the same augmentations PeCLR errs
-less than SimCLR in 9 of 12; three seeds do not tell the best apart. Not run: a GPU, FreiHAND.
+less than SimCLR in 9 of 12 and is level in one; three seeds do not tell the best apart. Not run: a GPU, FreiHAND.
 """
 
 from collections.abc import Iterable

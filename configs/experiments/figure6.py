@@ -5,8 +5,8 @@
 
 Networks are trained on a share of FreiHAND's labels: M_b from random weights, M_FH from an encoder
 that PeCLR has pre-trained on FreiHAND's images, M_FH+YT3D from one that was pre-trained on
-YouTube3DHands' too. Smaller shares are subsets of larger ones. Which images the paper evaluates on
-Sec. 4.5 does not say: here it is the tenth that Sec. 4.4 holds out. The variant
+YouTube3DHands' too. Smaller shares are subsets of larger ones. Sec. 4.5 does not say which images
+the paper evaluates on: here it is the tenth that Sec. 4.4 holds out. The variants:
 
     best     adds a series that is not in the paper, pre-trained by best.py's recipe
     photos   below the scale `paper`: what the paper pre-trains on is rendered hands (M_FH), and

@@ -5,8 +5,9 @@
     python main.py --config=configs/experiments/table1.py:gpu
     python main.py --config=configs/experiments/table1.py:cpu_long+photos --config.photos=DIR
 
-SimCLR with scale and colour jitter, which Figure 5a finds to suit it, against PeCLR with scale,
-rotation, translation and colour jitter; encoders are frozen and probed by a two-layer perceptron.
+SimCLR with scale and colour jitter against PeCLR with scale, rotation, translation and colour
+jitter, which Sec. 4.4's search finds best for each; encoders are frozen and probed by a two-layer
+perceptron.
 
 PeCLR's task is harder and takes longer to learn: the variant `length` shows the probe's error after
 pre-trainings of several lengths, and `course`, which all experiments have, over the steps of one.

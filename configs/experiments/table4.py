@@ -7,7 +7,8 @@
 ResNet-50, trained on HO-3D alone, and pre-trained on FreiHAND and YouTube3DHands, then fine-tuned
 on HO-3D, as Sec. 10's text has it; the table's caption has PeCLR fine-tuned on FreiHAND. Joints of
 the evaluation split are in our records where `evaluation_xyz.json` was fetched; without it only the
-root is labelled, and configs/submission.py:ho3d writes what its challenge evaluates.
+root is labelled, and `configs/submission.py` with `--config.data.names=ho3d/v2` writes what the
+data set's challenge evaluates.
 
 Cost and result: not run; it needs the data sets and a GPU. The tests train each network for two
 steps on rendered hands and evaluate it on drawings in the data set's layout.
