@@ -24,7 +24,8 @@ hours on two hyperthreads: on photographs with true labels level under rotation 
 figure5a, 36 minutes on one core): all are better than random in 2D, by 18.8 % with cut-out and by
 1.7 % with rotation, the least. `cpu+compositions+one_seed` (docs/results/compositions, 37 minutes
 on two cores, 13 more for two more seeds of the five best): with the same augmentations PeCLR errs
-less than SimCLR in 9 of 12 and is level in one; three seeds do not tell the best apart. Not run: a GPU, FreiHAND.
+less than SimCLR in 9 of 12 and is level in one; three seeds do not tell the best apart. Not run:
+a GPU, FreiHAND.
 """
 
 from collections.abc import Iterable
