@@ -12,7 +12,8 @@ where it stopped.
    are of two images of it, before different backgrounds.
 2. Fine-tuning (Sec. 3.3) to 2.5D heatmaps, three of every five images being photographs, with the
    domain randomisation of `configs/finetune.py:...+photos` and rotations of up to 90 degrees either
-   way. The labels of photographs are a detector's: joints in the image and depths relative to the wrist.
+   way. The labels of photographs are a detector's: joints in the image and depths relative to the
+   wrist.
 
 A recipe is a base and variants, joined by "+":
 

@@ -239,21 +239,26 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
     return Split(store, batch_size)
 
 
-def overlapping(spec: DataSpec, splits: Mapping[str, str], other: str) -> list[str]:
-    """Returns the names of the data sets of records whose two splits have images in common.
+def overlapping(spec: DataSpec, trained: DataSpec) -> list[tuple[int, int]]:
+    """Returns which data sets of records have images in common with those of a training.
 
     Args:
-      spec: Names the data sets.
-      splits: A TFDS split by the name of its data set; others are left out.
-      other: Name of another split.
+      spec: Names the data sets and their splits.
+      trained: Those of the training; they are told by their names alone.
+
+    Returns:
+      Their places in the `record_names` of both.
     """
     from peclr_jax.input_pipeline import from_records
 
-    builders = zip(spec.record_names, from_records.open_datasets(spec), strict=True)
+    asked = zip(from_records.open_datasets(spec), spec.splits, strict=True)
+    known = list(zip(trained.record_names, trained.splits, strict=True))
     return [
-        name
-        for name, builder in builders
-        if name in splits and from_records.overlaps(builder, splits[name], other)
+        (place, other)
+        for place, (builder, split) in enumerate(asked)
+        for other, (name, of_training) in enumerate(known)
+        if from_records.is_named(builder, name)
+        and from_records.overlaps(builder, of_training, split)
     ]
 
 

@@ -17,6 +17,9 @@ from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
 
 BuilderSplit = tuple[Any, str]
 
+# Data sets whose configurations hold the same images, in other sizes.
+_ALL_ALIKE = ("image_folder",)
+
 
 def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
     """Opens the records to train on, or those that are held out.
@@ -170,6 +173,20 @@ def choose_splits(builders: list[Any], splits: list[str]) -> list[BuilderSplit]:
                 f"{', '.join(builder.info.splits)}"
             )
     return chosen
+
+
+def is_named(builder: Any, name: str) -> bool:
+    """Returns whether a name means the images of a data set.
+
+    Args:
+      builder: Of the data set.
+      name: Its own, or that of another data set; without a configuration it means the first.
+    """
+    folder, _, config = name.partition("/")
+    if folder != builder.name or folder in _ALL_ALIKE:
+        return folder == builder.name
+    configs = [known.name for known in builder.BUILDER_CONFIGS]
+    return not configs or (config or configs[0]) == builder.builder_config.name
 
 
 def overlaps(builder: Any, split: str, other: str) -> bool:

@@ -1,5 +1,6 @@
 """The data that a network is measured on: named, or as in its training."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,13 +73,15 @@ def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
         same = trained.has_rendered and split_name == "train"
         names = ["rendered hands"] if same else []
     else:
-        places = [_places(trained), _places(data)]
-        own = trained.source != RENDERED
-        splits = dict(zip(trained.record_names, trained.splits, strict=True)) if own else {}
+        places = _places(data), _places(trained)
+        common = []
+        if trained.source != RENDERED:
+            asked = dataclasses.replace(data, split=split_name)
+            common = input_pipeline.overlapping(asked, trained)
         names = [
-            name
-            for name in input_pipeline.overlapping(data, splits, split_name)
-            if len({places[0][name], places[1][name]} - {""}) < 2
+            data.record_names[own]
+            for own, other in common
+            if len({places[0][own], places[1][other]} - {""}) < 2
         ]
     if not names:
         return ""
@@ -88,12 +91,10 @@ def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
     )
 
 
-def _places(data: DataSpec) -> dict[str, str]:
+def _places(data: DataSpec) -> list[str]:
     """Returns the folder of raw files of each data set, "" where it is not said."""
-    names = data.record_names
-    given = as_list(data.manual_dir) or [""] * len(names)
-    resolved = [place and str(Path(place).expanduser().resolve()) for place in given]
-    return dict(zip(names, resolved, strict=True))
+    given = as_list(data.manual_dir) or [""] * len(data.record_names)
+    return [place and str(Path(place).expanduser().resolve()) for place in given]
 
 
 def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, crop: str) -> DataSpec:

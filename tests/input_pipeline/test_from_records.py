@@ -331,6 +331,23 @@ def test_data_are_opened_once(photos, open_source, take, monkeypatch, tmp_path):
     assert len(list(folder.rglob("dataset_info.json"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("opened", "name", "same"),
+    [
+        ("freihand", "freihand", True),
+        ("freihand", "ho3d", False),
+        ("ho3d/v2", "ho3d", True),
+        ("ho3d", "ho3d/v2", True),
+        ("ho3d/v3", "ho3d", False),
+        ("ho3d/v3", "ho3d/v2", False),
+        ("image_folder/1024px", "image_folder", True),
+        ("image_folder", "image_folder/1024px", True),
+    ],
+)
+def test_a_data_set_has_several_names(tmp_path, opened, name, same):
+    assert from_records.is_named(build.make_builder(opened, tmp_path), name) == same
+
+
 def test_records_without_random_access_are_refused(record_spec, tmp_path, open_source):
     builder = build.make_builder("freihand", tmp_path)
     tfrecord = type(builder)(data_dir=tmp_path, file_format="tfrecord")

@@ -93,6 +93,18 @@ def test_images_that_were_trained_on_are_known(
         assert f"({split}), whose errors are not those of new images" in said
 
 
+@pytest.mark.parametrize(
+    ("splits", "found"), [("evaluation,train", True), ("evaluation,evaluation", False)]
+)
+def test_each_data_set_has_its_own_split(description, given_data, splits, found):
+    data = resolve_data(given_data, description, "box")
+    twice = {
+        name: f"{getattr(data, name)},{getattr(data, name)}" for name in ("names", "manual_dir")
+    }
+    said = find_trained_on(description.data, dataclasses.replace(data, **twice), splits)
+    assert bool(said) == found
+
+
 @pytest.mark.parametrize("background", ["", "clutter"])
 def test_versions_are_evaluated_one_by_one(description, background):
     hands = RenderedSpec(versions=4, background="green,clutter")
