@@ -94,16 +94,20 @@ def _whole(path: Path | str) -> Parts:
 
 
 def _index(photos: Sequence[Path], same: Callable[[str], str]) -> dict[Parts, list[Path]]:
-    """Returns the photos by their whole paths, which begin with "/", and by all ends of them."""
-    index: dict[Parts, list[Path]] = collections.defaultdict(list)
-    for photo in photos:
-        keys: dict[Parts, None] = {}
-        for path in (photo, os.path.realpath(photo)):
-            parts = tuple(map(same, _whole(path)))
-            keys |= dict.fromkeys(parts[start:] for start in range(len(parts)))
-        for key in keys:
-            index[key].append(photo)
-    return index
+    """Returns the photos by their whole paths, which begin with "/", and by all ends of them.
+
+    What a link leads to is another name of it only where no photo lies under that name itself.
+    """
+
+    def by_ends(resolve: Callable[[Path], Path | str]) -> dict[Parts, list[Path]]:
+        index: dict[Parts, list[Path]] = collections.defaultdict(list)
+        for photo in photos:
+            parts = tuple(map(same, _whole(resolve(photo))))
+            for start in range(len(parts)):
+                index[parts[start:]].append(photo)
+        return index
+
+    return by_ends(os.path.realpath) | by_ends(Path)
 
 
 def _paths(folder: Path, same: Callable[[str], str]) -> Callable[[str], list[Parts]]:

@@ -19,8 +19,8 @@ ORDERS = {
     "mano": skeleton.FROM_MANO,
     "ait": skeleton.FROM_AIT,
 }
-# A box that is smaller tells of no hand.
-_SMALLEST_BOX = 1.0  # px
+# A box of a smaller side tells of no hand.
+_SMALLEST_SIDE = 1.0  # px
 # A hand that is partly outside of its photo may have joints at 1.2.
 _LARGEST_FRACTION = 2.0
 
@@ -68,9 +68,13 @@ def make_hand(
     known = [point for point in keypoints or () if point is not None]
     if len(known) == skeleton.NUM_JOINTS or (box is None and known):
         box = bounding_box(np.array(known, np.float64)).tolist()
-    if box is None or min(box[2] - box[0], box[3] - box[1]) < _SMALLEST_BOX:
+    if box is None:
         return None
     x0, y0, x1, y1 = map(float, box)
+    is_thin = min(x1 - x0, y1 - y0) < _SMALLEST_SIDE or max(x1 - x0, y1 - y0) < boxes.SMALLEST_BOX
+    spans = np.ptp(np.array(known or [(0, 0)], np.float64), axis=0)
+    if is_thin or (len(known) > 2 and spans.max() < boxes.SMALLEST_BOX):
+        return None
     return boxes.Hand(
         handedness,
         (x0, y0, x1, y1),

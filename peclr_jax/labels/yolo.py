@@ -8,7 +8,7 @@ it.
 """
 
 import collections
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from peclr_jax.reading import bounded
 _BEFORE = 5  # class, x, y, width, height
 # Numbers on a line, without a score, to numbers of a joint.
 _LENGTHS = {_BEFORE: 0} | {_BEFORE + axes * NUM_JOINTS: axes for axes in (2, 3)}
-# Text files that tools write beside labels.
+# Text files that tools write beside labels, unless photos have these names.
 _NO_LABELS = ("classes", "obj_names", "train", "val", "test")
 # Of a box's fractions: what rounding may add to 1.
 _TOLERANCE = 0.01
@@ -50,10 +50,7 @@ def from_folder(
       (the hands of every photo, how many entries were left out by what they are, what a person must
       know of the text files' names).
     """
-    files = {p.relative_to(folder).with_suffix("").as_posix(): p for p in folder.rglob("*.txt")}
-    files = {name: path for name, path in files.items() if Path(name).name not in _NO_LABELS}
-    if not files:
-        raise MissingFileError(f"{folder} holds no .txt file, nor do the folders in it: check it")
+    files = _text_files(folder, sizes)
     stems = {photo.with_suffix(""): photo for photo in sizes}
     if len(stems) < len(sizes):
         (first, second), *_ = [
@@ -84,6 +81,22 @@ def from_folder(
     if len(sides) == 1 and len(classes) > 1:
         notes.append(f"{folder} has {len(classes)} classes, all of which were taken for hands")
     return hands, left_out, notes
+
+
+def _text_files(folder: Path, photos: Iterable[Path]) -> dict[str, Path]:
+    """Returns the text files that may be labels, by their paths in the folder without endings."""
+    not_labels = {*_NO_LABELS} - {photo.stem for photo in photos}
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() != ".txt" or path.stem in not_labels:
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name in files:
+            raise UserError(f"{files[name]} and {path} would be of one photo: delete one")
+        files[name] = path
+    if not files:
+        raise MissingFileError(f"{folder} holds no .txt file, nor do the folders in it: check it")
+    return files
 
 
 def _lines(path: Path) -> list[str]:

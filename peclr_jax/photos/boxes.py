@@ -46,8 +46,8 @@ LONGEST_NAME = 4096
 _FARTHEST = 1e9  # px
 # The longest hands have some 25 cm; what is larger is in another unit.
 _LONGEST_HAND = 0.5  # m
-# A hand of fewer pixels cannot be told from a hand in fractions of the image.
-_SMALLEST_BOX = 2.0  # px, of the larger side
+SMALLEST_BOX = 2.0
+"""px, of the larger side: a smaller hand cannot be told from one in fractions of the image."""
 _TO_PIXELS = "give pixels (x * width - 0.5, y * height - 0.5)"
 _FIELDS = ("box", "handedness", "keypoints", "keypoints_3d", "score", "source")
 _LONGEST_SOURCE = 100
@@ -172,7 +172,7 @@ def _box(box: Any, where: str) -> Box | None:
             f'{where}: "box" must have x0 < x1 and y0 < y1, got {shown(box)}; is it '
             "x, y, width, height?"
         )
-    if max(x1 - x0, y1 - y0) < _SMALLEST_BOX:
+    if max(x1 - x0, y1 - y0) < SMALLEST_BOX:
         raise UserError(
             f'{where}: "box" is {x1 - x0:.3g} x {y1 - y0:.3g} px, too small for a hand: if '
             f"{shown(box)} are fractions of the image, {_TO_PIXELS}"
@@ -184,7 +184,7 @@ def _check_together(box: Box, keypoints: Keypoints, where: str) -> None:
     """Checks that keypoints are in pixels as well, and that the box is one of corners."""
     known = [point for point in keypoints if point]
     spans = [max(p[axis] for p in known) - min(p[axis] for p in known) for axis in (0, 1)]
-    if len(known) > 2 and max(spans) < _SMALLEST_BOX:
+    if len(known) > 2 and max(spans) < SMALLEST_BOX:
         raise UserError(
             f'{where}: "keypoints" are up to {max(spans):.3g} px apart, too close for a hand: if '
             f"they are fractions of the image, {_TO_PIXELS}"

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, shown
 from peclr_jax.reading import bounded
 
 REMEDY = "check the file"
@@ -46,10 +46,18 @@ def stream(path: Path, prefix: str, remedy: str = REMEDY) -> Iterator[Any]:
 
 
 def fields(path: Path, remedy: str = REMEDY) -> Iterator[tuple[str, Any]]:
-    """Yields the names and the values of the object that a file is, as `stream` does."""
+    """Yields the names and the values of the object that a file is, as `stream` does.
+
+    A name that is there twice, of which other readers keep the last, is refused.
+    """
     import ijson
 
-    yield from _parts(path, 1, remedy, lambda f: ijson.kvitems(f, "", use_float=True))
+    names: set[str] = set()
+    for name, value in _parts(path, 1, remedy, lambda f: ijson.kvitems(f, "", use_float=True)):
+        if name in names:
+            raise UserError(f"{path} has {shown(name)} more than once: put all of it in one entry")
+        names.add(name)
+        yield name, value
 
 
 def begins_with(path: Path, character: str, remedy: str = REMEDY) -> bool:

@@ -111,6 +111,19 @@ FILES = st.lists(
 )
 
 
+def test_a_link_is_a_name_of_its_own(tmp_path):
+    photo, link, alone = (tmp_path / name for name in ("a.jpg", "b.jpg", "below/c.jpg"))
+    alone.parent.mkdir()
+    photo.touch()
+    for path in (link, alone):
+        path.symlink_to(photo)
+    source = tmp_path / "boxes.json"
+    for keys in (["a.jpg"], ["b.jpg"], ["a.jpg", "b.jpg"], [str(photo), "./b.jpg"]):
+        found = names.match(keys, [photo, link], source)
+        assert found.names == {tmp_path / Path(key).name: key for key in keys}
+    assert names.match(["a.jpg"], [alone], source).names == {alone: "a.jpg"}
+
+
 @given(FILES, FILES)
 def test_no_photo_and_no_name_is_used_twice(keys, photos):
     try:

@@ -6,6 +6,7 @@ import pytest
 
 from peclr_jax.errors import UserError
 from peclr_jax.labels import values
+from peclr_jax.photos import boxes
 
 
 def test_numbers_are_of_a_shape():
@@ -27,3 +28,24 @@ def test_sizes_must_be_those_of_the_photos():
 
 def test_what_is_counted_is_told():
     assert values.counted({"apples": 2, "pears": 0}) == ["2 apples"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "taken"),
+    [
+        ({"box": (1, 1, 3, 2.5)}, True),
+        ({"box": (1, 1, 2.5, 2.4)}, False),
+        ({"box": (1, 1, 9, 1.5)}, False),
+        ({"box": (0, 0, 9, 9), "keypoints": [(1, 1), (2, 2), (2.5, 1)] + [None] * 18}, False),
+        ({"box": (0, 0, 9, 9), "keypoints": [(1, 1), (2, 2)] + [None] * 19}, True),
+        ({"keypoints": [(1, 1), (9, 1.5)] + [None] * 19}, False),
+        ({}, False),
+    ],
+)
+def test_hands_that_boxes_would_refuse_are_left_out(labels, taken):
+    """One of them in a file of thousands must not end the conversion when it is read back."""
+    hand = values.make_hand(**labels)
+    assert (hand is not None) == taken
+    if taken:
+        points = hand.keypoints and [point and list(point) for point in hand.keypoints]
+        boxes.as_request([{"box": list(hand.box), "keypoints": points}], "it", "right")

@@ -33,3 +33,18 @@ def test_two_photos_of_one_text_file(labels, tmp_path):
     paths = [tmp_path / "a.jpg", tmp_path / "a.png"]
     with pytest.raises(UserError, match="would have one text file: rename one"):
         yolo.from_folder(labels, dict.fromkeys(paths, (40, 20)))
+
+
+def test_photos_may_have_the_names_of_lists(labels, tmp_path):
+    (labels / "test.txt").write_text(LINE)
+    (labels / "val.txt").write_text("images/a.jpg\n")
+    (labels / "c.TXT").write_text(LINE)
+    paths = [tmp_path / "images" / name for name in ("test.jpg", "c.jpg", "train/a.jpg")]
+    hands, _, _ = yolo.from_folder(labels, dict.fromkeys(paths, (40, 20)))
+    assert [len(hands[path]) for path in paths] == [1, 1, 1]
+
+
+def test_two_text_files_of_one_photo(labels, tmp_path):
+    (labels / "train/a.TXT").write_text(LINE)
+    with pytest.raises(UserError, match="would be of one photo: delete one"):
+        yolo.from_folder(labels, {tmp_path / "images/train/a.jpg": (40, 20)})

@@ -35,6 +35,12 @@ def test_parts_of_an_object_in_any_order(written):
     assert fields == {"b": [{"x": "Infinity"}, {"x": 1}], "a": [1, 2], "c": {"a": 5}}
 
 
+@pytest.mark.parametrize("text", ['{"a": [1], "b": [], "a": [2]}', '{"a": [NaN], "a": []}'])
+def test_a_name_is_given_once(written, text):
+    with pytest.raises(UserError, match="has 'a' more than once: put all of it in one entry"):
+        list(json_parts.fields(written(text)))
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_texts_stay_wherever_the_chunks_end(written, monkeypatch, size):
     monkeypatch.setattr(json_parts, "_CHUNK_BYTES", size)
