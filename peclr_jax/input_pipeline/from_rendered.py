@@ -25,6 +25,8 @@ from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore, LazyStore, M
 from peclr_jax.reading import bounded
 from peclr_jax.synthetic import RENDERER_VERSION
 
+# Of how hands without end follow from a run's seed; 2: whatever it is, they are in no split.
+_ENDLESS_VERSION = 2
 # Fields of a `RenderedSpec` that no hand depends on.
 _NOT_OF_THE_HANDS = ("count", "held_out", "chunk", "cache_dir")
 # What stands for the names of TFDS splits where hands are rendered.
@@ -95,7 +97,13 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 
 def fingerprint(spec: RenderedSpec) -> list[Any]:
     """Returns what tells rendered hands from others."""
-    return [RENDERER_VERSION, _fields(spec, ("cache_dir",))]
+    own = [] if spec.count else [_ENDLESS_VERSION]
+    return [RENDERER_VERSION, _fields(spec, ("cache_dir",)), *own]
+
+
+def first_hands(spec: DataSpec) -> dict[str, Any]:
+    """Returns what decides each hand of a single pass, whatever their number."""
+    return _fields(_first_version(spec).rendered, _NOT_OF_THE_HANDS)
 
 
 def _fields(spec: RenderedSpec, left_out: Sequence[str]) -> dict[str, Any]:

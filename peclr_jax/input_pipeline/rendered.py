@@ -28,7 +28,7 @@ from peclr_jax.input_pipeline.stores import (
 
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
-# What hands are for, which keeps their keys apart; `ENDLESS` and above, hands of a run's own seed.
+# What hands are for, which keeps their keys apart; `ENDLESS` with a run's own seed.
 TRAIN, HELD_OUT, ENDLESS, TEST = range(4)
 _RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlow
 # The joints whose distance stands for the hand's size, as in data.schema.
@@ -43,9 +43,11 @@ class Renderer:
         self._spec = spec
 
         def make(
-            purpose: UInt32[Array, ""], indices: Int[Array, " batch"]
+            purpose: UInt32[Array, " numbers"], indices: Int[Array, " batch"]
         ) -> list[dict[str, Array]]:
-            key = jax.random.fold_in(jax.random.key(spec.rendered.seed), purpose)
+            key = jax.random.key(spec.rendered.seed)
+            for number in purpose:
+                key = jax.random.fold_in(key, number)
             return [
                 _example(spec, hands, indices, version)
                 for version, hands in enumerate(render(key, indices))
@@ -62,9 +64,15 @@ class Renderer:
         self._make_split = jax.jit(on_each)
         self._make_whole = jax.jit(on_each, out_shardings=replicated(mesh))
 
-    def batch(self, indices: Int[np.ndarray, " batch"], purpose: int) -> dict[str, Array]:
-        """Returns version 0 of hands for a purpose, split over the devices."""
-        return self._make_split(np.uint32(purpose % 2**32), self._place(indices))[0]
+    def endless(self, indices: Int[np.ndarray, " batch"], seed: int) -> dict[str, Array]:
+        """Returns version 0 of a run's own hands, which are in no split, over the devices.
+
+        Args:
+          indices: Numbers of the hands.
+          seed: Of the run, modulo 2^32.
+        """
+        purpose = np.array([ENDLESS, seed % 2**32], np.uint32)
+        return self._make_split(purpose, self._place(indices))[0]
 
     def pool(
         self, indices: Int[np.ndarray, " hands"], purpose: int, chunk: int, description: str
@@ -99,7 +107,7 @@ class Renderer:
         size = -(-size // self.mesh.size) * self.mesh.size
         # More hands than wanted are rendered, so that one program serves all, and dropped.
         padded = np.pad(indices, (0, size - len(indices)), mode="edge")
-        hands = self._make_whole(np.uint32(purpose % 2**32), self._place(padded))
+        hands = self._make_whole(np.array([purpose], np.uint32), self._place(padded))
         return jax.tree.map(lambda array: np.asarray(array)[: len(indices)], hands)
 
     def _place(self, indices: Int[np.ndarray, " batch"]) -> Int[Array, " batch"]:

@@ -15,7 +15,7 @@ from peclr_jax.devices.mesh import shard_batch
 from peclr_jax.input_pipeline.device_cache import DeviceCache
 from peclr_jax.input_pipeline.order import Order, Pairing
 from peclr_jax.input_pipeline.prefetch import prefetch
-from peclr_jax.input_pipeline.rendered import ENDLESS, Renderer
+from peclr_jax.input_pipeline.rendered import Renderer
 from peclr_jax.input_pipeline.stores import Batch, Store
 
 DeviceBatch = dict[str, Array]
@@ -183,7 +183,7 @@ class EndlessSource(Source):
         for step in itertools.count(start_step):
             first = step * self.batch_size % _INDICES
             indices = np.arange(first, first + self.batch_size) % _INDICES
-            yield self.renderer.batch(indices, ENDLESS + self.seed)
+            yield self.renderer.endless(indices, self.seed)
 
 
 def _split_pairs(batch: Batch) -> Batch:

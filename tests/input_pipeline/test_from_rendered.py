@@ -55,6 +55,16 @@ def test_endless_hands_never_repeat(rendered_spec, open_source, take):
     assert not np.array_equal(other["keypoints_3d"], batches[0]["keypoints_3d"])
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 2, 2**32 - 1])
+def test_endless_hands_are_in_no_split(rendered_spec, open_source, take, seed):
+    spec = rendered_spec(labels=True, rendered={"count": 0})
+    (batch,) = take(open_source(spec, seed=seed), 1)
+    pool = rendered_spec(labels=True)
+    splits = [open_split(pool, name, batch_size=24) for name in ("train", "held_out", "test")]
+    seen = np.concatenate([next(split.batches())["keypoints_3d"] for split in splits])
+    assert not {hand.tobytes() for hand in batch["keypoints_3d"]} & {h.tobytes() for h in seen}
+
+
 def test_held_out_hands_are_others(rendered_spec, open_source, take):
     spec = rendered_spec(labels=True)
     source = open_source(spec)
