@@ -52,6 +52,7 @@ from ml_collections import ConfigDict
 
 from configs.composition import compose
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.runs.spec import FinetuneSpec, InitSpec
 from peclr_jax.training.spec import OptimizerSpec
@@ -163,7 +164,12 @@ def _photos(config: ConfigDict) -> None:
 
 
 def _all_labels(config: ConfigDict) -> None:
-    config.data.split = "train+validation"
+    if config.data.source == "rendered":
+        raise UserError(
+            "the variant +all_labels is of FreiHAND, and the hands of this base are rendered: name "
+            "another base"
+        )
+    config.data.split = ALL_LABELS
 
 
 def _labels(fraction: float) -> Callable[[ConfigDict], None]:
@@ -173,6 +179,8 @@ def _labels(fraction: float) -> Callable[[ConfigDict], None]:
     return change
 
 
+ALL_LABELS = "train+validation"
+"""The split of FreiHAND that Tables 2 to 5 fine-tune on."""
 _SHARES = {f"labels_{percent}": _labels(percent / 100) for percent in (10, 20, 40, 80)}
 BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,

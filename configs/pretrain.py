@@ -33,8 +33,9 @@ translation, its colours and its weight decay. docs/paper_and_official_code.md l
 FreiHAND has each hand in four versions, which differ in the background. The paper takes both views
 of a pair from one version, so the background shows which views belong together. `+versions` takes
 them from two versions (`data.pairs`). Of rendered hands it renders four versions, one on green and
-three before clutter, so that an epoch has four times the steps. Hands with only one version give
-the paper's pairs. The other variants that are not in the paper are described in docs/beyond.md.
+three before clutter, in a quarter of the epochs, which are as many steps. Hands with only one
+version give the paper's pairs. The other variants that are not in the paper are described in
+docs/beyond.md.
 
 Each ablation of the paper is one field:
 
@@ -170,14 +171,23 @@ def _imagenet(config: ConfigDict) -> None:
 
 
 def _youtube(config: ConfigDict) -> None:
-    config.data.names = "freihand,youtube_3d_hands"
+    _check_records(config, "youtube")
+    config.data.names = FREIHAND_AND_YOUTUBE
+    if config.data.split != "train":  # that of official_rn50, which is of FreiHAND alone
+        _all_images(config)
 
 
 def _all_images(config: ConfigDict) -> None:
-    # YouTube3DHands' 47,125 frames (Sec. 4.3) are its training split alone.
-    names = config.data.names.split(",")
-    splits = ("train+validation" if name == "freihand" else "train" for name in names)
-    config.data.split = ",".join(splits)
+    _check_records(config, "all_images")
+    config.data.split = ALL_IMAGES[config.data.names]
+
+
+def _check_records(config: ConfigDict, variant: str) -> None:
+    if config.data.source == "rendered":
+        raise UserError(
+            f"the variant +{variant} is of FreiHAND, and the hands of this base are rendered: name "
+            "another base"
+        )
 
 
 def _best(config: ConfigDict) -> None:
@@ -188,7 +198,7 @@ def _best(config: ConfigDict) -> None:
 def _versions(config: ConfigDict) -> None:
     config.data.pairs = "versions"
     if config.data.source == "rendered":
-        config.data.rendered.versions = 4
+        _render_versions(config, 4)
         config.data.rendered.background = "green,clutter"
 
 
@@ -199,8 +209,15 @@ def _frames(config: ConfigDict) -> None:
             "base"
         )
     config.data.pairs = "versions"
-    config.data.rendered.versions = 2
+    _render_versions(config, 2)
     config.data.rendered.motion_deg = MOTION_DEG
+
+
+def _render_versions(config: ConfigDict, versions: int) -> None:
+    """Renders several images of each hand, of which the run takes as many steps as of one."""
+    config.data.rendered.versions = versions
+    config.num_epochs /= versions
+    config.optimizer.warmup_epochs /= versions
 
 
 def _mined(config: ConfigDict) -> None:
@@ -235,6 +252,10 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
     "maps": _maps,
     "best": _best,
 }
+FREIHAND_AND_YOUTUBE = "freihand,youtube_3d_hands"
+# YouTube3DHands' 47,125 frames (Sec. 4.3) are its training split alone.
+ALL_IMAGES = {"freihand": "train+validation", FREIHAND_AND_YOUTUBE: "train+validation,train"}
+"""By the data sets: the splits that Tables 2 to 5 pre-train on."""
 # Of a hand between neighbouring frames; a guess.
 MOTION_DEG = 10.0
 # From configs/experiments/best.py.

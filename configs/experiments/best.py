@@ -57,6 +57,7 @@ from configs.experiments.common import (
     get_experiment,
     probed,
 )
+from configs.experiments.parts.scales import steps_of
 from configs.experiments.table1 import SIMCLR
 from peclr_jax.errors import UserError
 
@@ -104,18 +105,8 @@ def _versions(config: ConfigDict) -> None:
             "is one a hand: leave out 'photos' or 'versions'"
         )
     config.title = "Beyond the paper: pairs of versions"
-    if config.pretrain.data.source == "rendered":
-        config.data_name = "rendered hands, each before a green screen and three cluttered ones"
-    for training in (config.pretrain, config.finetune):
-        training.data.rendered.update(versions=4, background="green,clutter")
-        # As many steps as on one version of each hand.
-        training.num_epochs /= 4
-        training.optimizer.warmup_epochs /= 4
-    # By which nothing was chosen, where there are any.
-    on_green = config.evaluations.get("test", config.evaluations.held_out)
-    on_clutter = ConfigDict(on_green.to_dict())
-    on_clutter.data.rendered.background = "clutter"
-    config.evaluations = ConfigDict({"green_screens": on_green, "clutter": on_clutter})
+    if config.pretrain.data.source == "rendered":  # FreiHAND has its four versions anyway
+        _render_versions(config)
     config.arms = ConfigDict(sort_keys=False)
     config.comparisons = ConfigDict(sort_keys=False)
     _add_arms(
@@ -129,9 +120,25 @@ def _versions(config: ConfigDict) -> None:
     add_comparison(config, "versions_of_best", "best_versions", "best")
 
 
+def _render_versions(config: ConfigDict) -> None:
+    config.data_name = "rendered hands, each before a green screen and three cluttered ones"
+    for training in (config.pretrain, config.finetune):
+        training.data.rendered.update(versions=4, background="green,clutter")
+        # As many steps as on one version of each hand.
+        training.num_epochs /= 4
+        training.optimizer.warmup_epochs /= 4
+    # By which nothing was chosen.
+    on_green = config.evaluations.test
+    on_clutter = ConfigDict(on_green.to_dict())
+    on_clutter.data.rendered.background = "clutter"
+    config.evaluations = ConfigDict({"green_screens": on_green, "clutter": on_clutter})
+
+
 def _successors(config: ConfigDict) -> None:
     config.title = "Beyond the paper: what came after PeCLR, at equal compute"
     config.claim = "nothing; SiMHand says 15 % less error than PeCLR's on FreiHAND."
+    # Of arms with two versions of each hand an epoch has twice the steps.
+    config.pretrain.num_steps = steps_of(config.pretrain)
     config.arms = ConfigDict(sort_keys=False)
     config.comparisons = ConfigDict(sort_keys=False)
     changes: dict[str, tuple[str, dict[str, Any]]] = {

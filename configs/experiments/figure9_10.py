@@ -37,8 +37,7 @@ def _fill(config: ConfigDict) -> None:
     config.figure = "none"
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
     on_both(config)
-    finetune.VARIANTS["all_labels"](config.finetune)
-    config.finetune.data.held_out_split = "evaluation"
+    config.finetune.data.update(split=finetune.ALL_LABELS, held_out_split="evaluation")
     if config.recipe == "cpu":
         config.finetune.num_steps = 300
     add_arm(config, "simclr", "SimCLR (scale, colour)", pretrain=SIMCLR)

@@ -23,9 +23,12 @@ def on_both(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    for variant in ("youtube", "all_images"):
-        pretrain.VARIANTS[variant](config.pretrain)
-    config.pretrain.data.held_out_split = "test"  # of YouTube3DHands
+    names = pretrain.FREIHAND_AND_YOUTUBE
+    config.pretrain.data.update(
+        names=names,
+        split=pretrain.ALL_IMAGES[names],
+        held_out_split="test",  # of YouTube3DHands
+    )
 
 
 def fully_supervised(config: ConfigDict) -> None:
@@ -37,8 +40,7 @@ def fully_supervised(config: ConfigDict) -> None:
     config.figure = "none"
     if config.recipe == "paper":
         finetune.VARIANTS["224px"](config.finetune)
-    finetune.VARIANTS["all_labels"](config.finetune)
-    config.finetune.data.held_out_split = "evaluation"
+    config.finetune.data.update(split=finetune.ALL_LABELS, held_out_split="evaluation")
     if config.recipe == "cpu":
         config.finetune.num_epochs = 20.0
     on_both(config)

@@ -65,6 +65,7 @@ def make_source(
     batch_size: int,
     seed: int,
     mesh: Mesh,
+    contrastive: bool = False,
 ) -> Source:
     """Opens the data that a spec describes; slow work is done here and shows progress.
 
@@ -74,6 +75,7 @@ def make_source(
       batch_size: Rows of a batch, over all processes.
       seed: Seed of the images' order.
       mesh: The devices; batches are split over its `data` axis.
+      contrastive: Whether images are compared with one another, so that none may be there twice.
     """
     process = jax.process_index(), jax.process_count()
     if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
@@ -111,8 +113,7 @@ def make_source(
     order = make_order(parts)
     if train:  # before anything slow; held-out images may be few, for they are sampled
         order.check()
-        is_contrastive = spec.is_paired or not spec.labels
-        if is_contrastive and any(copy for part in parts for copy in part.copies):
+        if contrastive and any(copy for part in parts for copy in part.copies):
             parts, order = _without_copies(parts, order, make_order)
     stores = [part.store for part in parts if part.store is not None]
     partners = _PAIRINGS[spec.pairs](stores, order) if train and spec.is_paired else None

@@ -2,11 +2,11 @@
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline import Split
+from peclr_jax.input_pipeline import Split, from_rendered
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list
 from peclr_jax.networks.description import NetworkDescription
 from peclr_jax.networks.spec import EvaluationDataSpec
@@ -27,12 +27,14 @@ class EvaluationData(NamedTuple):
       name: For people.
       trained_on: In words that, and where, it holds images that the network was fine-tuned on; ""
         if it does not, as far as names tell.
+      hands: What decides each hand, if they are rendered.
     """
 
     name: str
     split_name: str
     split: Split
     trained_on: str = ""
+    hands: dict[str, Any] | None = None
 
 
 def open_data(
@@ -55,7 +57,8 @@ def open_data(
     split_name = split_name or default_split(data)
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
     trained_on = find_trained_on(description.data, data, split_name)
-    return EvaluationData(describe_data(data, split_name), split_name, split, trained_on)
+    hands = from_rendered.first_hands(data) if data.source == RENDERED else None
+    return EvaluationData(describe_data(data, split_name), split_name, split, trained_on, hands)
 
 
 def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:

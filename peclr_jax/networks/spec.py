@@ -1,6 +1,7 @@
 """Specs of what is asked of a trained network: configs/evaluate.py and configs/equivariance.py."""
 
 import dataclasses
+import math
 from typing import Annotated, Literal
 
 from peclr_jax.errors import FieldError
@@ -128,7 +129,8 @@ class EquivarianceSpec(QuestionSpec):
                 raise FieldError(
                     step, f"is {getattr(self, step)}, more than {_MOST_STEPS} steps: choose fewer"
                 )
-            if getattr(self, largest) % getattr(self, step):
+            steps = getattr(self, largest) / getattr(self, step)
+            if not math.isclose(steps, round(steps), abs_tol=1e-6):
                 raise FieldError(
                     largest,
                     f"is {getattr(self, largest)}, no multiple of {step}={getattr(self, step)}, so "

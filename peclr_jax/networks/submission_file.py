@@ -38,6 +38,11 @@ def _content(hands: Iterator[Float[np.ndarray, "21 3"]]) -> Iterator[str]:
     """Yields the JSON in parts: all joints, then as many empty meshes."""
     count = 0
     for joints in hands:
+        if not np.isfinite(joints).all():
+            raise UserError(
+                f"the network's joints of image {count} are not finite numbers: choose another "
+                "checkpoint of the run"
+            )
         rounded = np.round(joints, _DIGITS).tolist()
         yield (", " if count else "[[") + json.dumps(rounded, allow_nan=False)
         count += 1

@@ -9,15 +9,14 @@ from peclr_jax.objectives.contrastive import latent_range, undo_transform, unit
 
 
 def retrieval_top1(
-    queries: Float[Array, "images points 2"], keys: Float[Array, "images points 2"]
+    queries: Float[Array, "images dim"], keys: Float[Array, "images dim"]
 ) -> Float[Array, ""]:
     """Returns the fraction of the queries whose nearest key, by cosine similarity, is their own.
 
-    Queries and keys are the points of two views of the same images, in the same order and with
-    transformations undone. Chance is one over the number of images.
+    Queries and keys are the projections of two views of the same images, in the same order, as the
+    objective compares them. Chance is one over the number of images.
     """
-    queries, keys = (unit(points.reshape(len(points), -1)) for points in (queries, keys))
-    similarity = queries @ keys.T
+    similarity = unit(queries) @ unit(keys).T
     return jnp.mean(jnp.argmax(similarity, axis=1) == jnp.arange(len(queries)))
 
 

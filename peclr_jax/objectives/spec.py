@@ -94,6 +94,18 @@ class ContrastiveLossSpec(Spec):
                 "chunk", f"is {self.chunk}, but adaptive weights compare all views at once: give 0"
             )
 
+    def project(
+        self, points: Float[Array, "views points 2"], transform: Similarity
+    ) -> Float[Array, "views dim"]:
+        """Returns what NT-Xent compares.
+
+        Args:
+          points: Latent points of views.
+          transform: Transformations of the images, source to view.
+        """
+        options = {"side": self.view_size} if self.objective == "direct_translation" else {}
+        return OBJECTIVES[self.objective](points, transform, **options)
+
     def __call__(
         self,
         points: Float[Array, "views points 2"],
@@ -110,8 +122,7 @@ class ContrastiveLossSpec(Spec):
           keypoints: Joints in the views, needed for adaptive weights.
           stage: Third stage's maps of all first and of all second views, needed for `maps`.
         """
-        options = {"side": self.view_size} if self.objective == "direct_translation" else {}
-        projections = OBJECTIVES[self.objective](points, transform, **options)
+        projections = self.project(points, transform)
         chunk = self.chunk or None
         loss = COMPARISONS[self.weights](projections, keypoints, self.temperature, chunk)
         plain = loss

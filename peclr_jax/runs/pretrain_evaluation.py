@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key, UInt8
 
 from peclr_jax.models.projector import Projector
-from peclr_jax.objectives import contrastive, diagnostics
+from peclr_jax.objectives import diagnostics
+from peclr_jax.objectives.spec import ContrastiveLossSpec
 from peclr_jax.views.augment import View, augment, denormalize, two_views, warp_onto
 from peclr_jax.views.spec import ViewSpec
 
@@ -44,12 +45,13 @@ def _pairs(key: Array, images: Array, spec: ViewSpec) -> tuple[Array, Array, Arr
     return denormalize(first.images), denormalize(second.images), onto_first
 
 
-def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
+def make_evaluation(model: Projector, spec: ViewSpec, loss: ContrastiveLossSpec) -> Evaluate:
     """Returns what measures on held-out images what the objective asks for.
 
     The key draws the views, the same before and after training. "retrieval_top1" is of one training
-    view of an image among the other views of all images, "equivariance_error" of images rotated and
-    translated as in training, otherwise untouched: see `diagnostics`.
+    view of an image among the other views of all images, as the objective compares them,
+    "equivariance_error" of images rotated and translated as in training, otherwise untouched, the
+    transformation being undone whatever the objective: see `diagnostics`.
 
     BatchNorm always takes the statistics of these images: running ones are empty before training,
     which would make all images' points nearly the same, and their error small for no merit.
@@ -76,7 +78,7 @@ def make_evaluation(model: Projector, spec: ViewSpec) -> Evaluate:
         views_key, plain_key = jax.random.split(key)
         views = two_views(views_key, images, spec)
         queries, keys = (
-            contrastive.undo_transform(points, view.transform)
+            loss.project(points, view.transform)
             for points, view in zip(project(variables, *views), views, strict=True)
         )
         unmoved, moved = augment(plain_key, images, still), augment(plain_key, images, plain)

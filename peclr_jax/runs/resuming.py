@@ -15,6 +15,8 @@ from peclr_jax.training import restoring
 
 SUMMARY = "summary.json"
 """The last file that a training writes."""
+# Fields that are part of a run's name, but that may be others on the machine it goes on with.
+_OF_THE_MACHINE = {"data.decode_threads"}
 
 
 def check_resumable(spec: RunSpec, workdir: Path) -> None:
@@ -25,7 +27,7 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
     here, there = identity(specs.to_dict(spec)), identity(saved)
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
-        for name in sorted(here.keys() | there.keys())
+        for name in sorted((here.keys() | there.keys()) - _OF_THE_MACHINE)
         if here.get(name) != there.get(name)
     ]
     if changed:

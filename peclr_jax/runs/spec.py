@@ -228,6 +228,7 @@ class FinetuneSpec(RunSpec):
 
     task: Literal["finetune"] = "finetune"
     init: InitSpec = InitSpec()
+    data: DataSpec = DataSpec(labels=True)
     model: PoseModelSpec = PoseModelSpec()
     loss: PoseLossSpec = PoseLossSpec()
     log: training.FinetuneLogSpec = training.FinetuneLogSpec()
@@ -241,6 +242,16 @@ class FinetuneSpec(RunSpec):
                 "data.pairs",
                 f"is {self.data.pairs!r}, which is for pre-training: fine-tuning looks at one view "
                 "at a time; leave it at 'image'",
+            )
+        if not self.data.labels:
+            raise FieldError(
+                "data.labels", "is False, which leaves nothing to fine-tune on: set it to True"
+            )
+        if self.refine_root_depth and self.batch_size < 2:
+            raise FieldError(
+                "batch_size",
+                "is 1, of which the BatchNorm that refines the root's depth knows no variance: "
+                "give 2 or more, or set loss.root_depth to 0",
             )
 
     @property

@@ -154,6 +154,12 @@ def _check_same(opened: list[EvaluationData]) -> None:
             f"the network would be asked about {said[0]}, the baseline about {said[1]}: name the "
             "data of both by --config.data.names, or --config.data.source=rendered"
         )
+    if any(data.hands != opened[0].hands for data in opened):
+        raise UserError(
+            f"{opened[0].name}: network and baseline were trained on hands that were rendered "
+            "otherwise, and would be asked about different ones: name the data of both by "
+            "--config.data.names, or --config.data.rendered.background if that is all"
+        )
 
 
 def _steps(largest: float, step: float) -> Float[np.ndarray, " steps"]:

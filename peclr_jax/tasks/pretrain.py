@@ -20,6 +20,7 @@ from rich.table import Table
 from peclr_jax import specs
 from peclr_jax.console import say
 from peclr_jax.devices.mesh import make_mesh
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.input_pipeline import make_source
@@ -62,17 +63,24 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         console = Console(quiet=jax.process_index() > 0)
         mesh = make_mesh()
         source = make_source(
-            spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
+            spec.data,
+            train=True,
+            batch_size=spec.batch_size,
+            seed=spec.seed,
+            mesh=mesh,
+            contrastive=True,
         )
         schedule = spec.schedule(source.steps_per_epoch, spec.peak_learning_rate)
         what = f"{spec.model.architecture} at {spec.views.size} px, objective {spec.loss.objective}"
         announce(console, spec, what, source, schedule.total_steps, start, workdir)
-        held_out = source.sample(spec.evaluation.images)["image"]
+        sampled = source.sample(spec.evaluation.images)
+        check_keypoints(spec, sampled)
+        held_out = sampled["image"]
         shown = held_out[: spec.log.pairs]
         monitored = source.held_out.describe(spec.evaluation.images)
         say(f"monitored on {monitored}", console=console)
         model = spec.model.build()
-        evaluate = make_evaluation(model, spec.views)
+        evaluate = make_evaluation(model, spec.views, spec.loss)
 
         def show() -> None:
             from peclr_jax.pages import figures
@@ -121,6 +129,23 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
             _table(before, after, len(held_out), monitored),
             f"Look at {workdir / 'views.png'} and {workdir / 'loss.png'}; the encoder is in "
             f"{workdir / 'checkpoints'}.",
+        )
+
+
+def check_keypoints(spec: PretrainSpec, held_out: Mapping[str, Any]) -> None:
+    """Refuses to weigh pairs by keypoints that the data do not have.
+
+    Args:
+      spec: Of the run.
+      held_out: Examples of its data.
+
+    Raises:
+      UserError: No keypoint of any is known.
+    """
+    if spec.loss.weights == "adaptive" and not held_out["keypoints_2d_valid"].any():
+        raise UserError(
+            "--config.loss.weights='adaptive' weighs pairs by their 2D keypoints, but none of "
+            f"{len(held_out['image'])} held-out images has any: use 'equal'"
         )
 
 

@@ -93,10 +93,10 @@ class Watch:
         )
         raise NonFiniteLossError(
             f"the loss {what} {loss:.4g}, with gradients of norm {gradient:.4g} and parameters of "
-            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since: try a "
-            "lower --config.optimizer.learning_rate, a longer --config.optimizer.warmup_epochs or "
-            "--config.model.dtype=float32 in a new --workdir, or skip a few such steps by "
-            "--config.optimizer.skip_nonfinite=10 if the data are to blame"
+            f"norm {parameters:.4g}, at step {step}; {saved}, and nothing was saved since: in a "
+            "new --workdir try a lower --config.optimizer.learning_rate, a longer "
+            "--config.optimizer.warmup_epochs or --config.model.dtype=float32, or, if the data are "
+            "to blame, skip a few such steps by --config.optimizer.skip_nonfinite=10"
         )
 
     def _count_skipped(self, step: int) -> None:

@@ -290,12 +290,12 @@ def greys(batch):
 @pytest.mark.parametrize("cache", ["host", "device"])
 def test_copies_are_no_negatives_of_each_other(photos, open_source, take, cache):
     spec = specs.changed(DataSpec(), photos | {"cache": cache}, "--config.data")
-    source = open_source(spec)
-    assert source.num_examples == 10  # and two are held out
-    for batch in take(source, 4):
-        assert len(set(greys(batch))) == 8
-    labelled = open_source(replace(spec, labels=True))
-    assert labelled.num_examples == 17
+    for with_labels in (False, True):
+        source = open_source(replace(spec, labels=with_labels), contrastive=True)
+        assert source.num_examples == 10  # and two are held out
+        for batch in take(source, 4):
+            assert len(set(greys(batch))) == 8
+    assert open_source(replace(spec, labels=True)).num_examples == 17
 
 
 def test_copies_fill_a_batch_that_needs_them(photos, open_source, monkeypatch):
@@ -303,9 +303,9 @@ def test_copies_fill_a_batch_that_needs_them(photos, open_source, monkeypatch):
     said = []
     monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
     spec = specs.changed(DataSpec(), photos | {"cache": "host"}, "--config.data")
-    assert open_source(spec).num_examples == 10
+    assert open_source(spec, contrastive=True).num_examples == 10
     assert said == ["7 images are copies of others and left out of pre-training"]
-    assert open_source(spec, batch_size=16).num_examples == 17
+    assert open_source(spec, batch_size=16, contrastive=True).num_examples == 17
     _, warning = said
     assert warning.startswith("A batch of 16 takes more images than the 10 different ones")
 

@@ -41,3 +41,8 @@ def test_recipes_are_specs(file, cls):
 def test_impossible_questions(cls, field, value, message):
     with pytest.raises(UserError, match=message):
         specs.changed(cls(), {field: value}, "--config")
+
+
+@pytest.mark.parametrize("step", [0.1, 0.8, 1.6, 80.0])
+def test_multiples_need_not_be_exact_in_binary(step):
+    assert EquivarianceSpec(rotation_step_deg=step).rotation_step_deg == step

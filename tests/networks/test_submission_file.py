@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.networks import submission_file
 
 
@@ -29,7 +30,7 @@ def test_what_is_written_is_accepted(tmp_path):
 def test_a_prediction_that_is_not_finite_leaves_no_file(tmp_path):
     broken = hands(2)
     broken[1, 3, 0] = np.nan
-    with pytest.raises(ValueError, match="not JSON compliant"):
+    with pytest.raises(UserError, match="joints of image 1 are not finite numbers"):
         submission_file.write(tmp_path / "pred.zip", iter(broken))
     assert not list(tmp_path.iterdir())
 

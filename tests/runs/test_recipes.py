@@ -3,9 +3,10 @@
 import pytest
 from ml_collections import ConfigDict
 
-from configs import pretrain
+from configs import finetune, pretrain
 from configs.composition import compose
 from configs.experiments import best, figure6, table1
+from configs.experiments.parts.scales import steps_of
 from peclr_jax.errors import UserError
 
 
@@ -49,6 +50,40 @@ def test_all_images_are_of_the_training_split_of_frames():
     config = pretrain.get_config("paper_rn50+all_images+youtube")
     assert config.data.names == "freihand,youtube_3d_hands"
     assert config.data.split == "train+validation,train"
+
+
+def test_the_official_recipe_leaves_the_frames_their_training_split():
+    config = pretrain.get_config("official_rn50+youtube")
+    assert config.data.split == pretrain.get_config("official_rn50+youtube+all_images").data.split
+    assert config.data.split == "train+validation,train"
+
+
+@pytest.mark.parametrize(
+    ("file", "recipe"),
+    [
+        (pretrain, "quick+youtube"),
+        (pretrain, "rendered_rn50+all_images"),
+        (finetune, "quick+all_labels"),
+    ],
+)
+def test_rendered_hands_have_no_splits_of_freihand(file, recipe):
+    with pytest.raises(UserError, match="is of FreiHAND, and the hands of this base are rendered"):
+        file.get_config(recipe)
+
+
+@pytest.mark.parametrize("variant", ["versions", "frames"])
+def test_versions_of_hands_take_no_more_steps(variant):
+    one, several = (pretrain.get_config(name) for name in ("quick", f"quick+{variant}"))
+    assert several.data.rendered.versions > 1
+    assert steps_of(several) == steps_of(one)
+    assert best.get_config("gpu+successors").pretrain.num_steps == 2560
+
+
+def test_versions_of_records_are_those_of_the_recipe():
+    config = best.get_config("paper+versions")
+    assert list(config.evaluations) == ["held_out"]
+    assert config.pretrain.num_epochs == best.get_config("paper").pretrain.num_epochs
+    assert set(best.get_config("cpu+versions").evaluations) == {"green_screens", "clutter"}
 
 
 def test_no_arm_moves_hands_of_records():

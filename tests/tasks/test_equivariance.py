@@ -10,6 +10,7 @@ import pytest
 from data.ho3d import layout
 from peclr_jax import specs
 from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline.spec import RenderedSpec
 from peclr_jax.networks import evaluation_data
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.tasks import equivariance
@@ -73,6 +74,21 @@ def test_networks_are_compared_on_the_same_images(finetuned, opened, places, tmp
     changes = {"baseline": "another", "split": "evaluation", "images": 2}
     spec = configure("one", **changes)
     with pytest.raises(UserError, match=r"about freihand .*, the baseline about ho3d/v2 .*names"):
+        equivariance.compare(spec, tmp_path)
+
+
+def test_hands_must_have_been_rendered_alike(opened, tmp_path, monkeypatch):
+    """Eq. 12 divides image by image."""
+    found = {}
+    for name, background in (("one", "green"), ("another", "clutter")):
+        hands = RenderedSpec(background=background)
+        data = dataclasses.replace(opened.description.data, source="rendered", rendered=hands)
+        changed = dataclasses.replace(opened.description, data=data)
+        found[name] = dataclasses.replace(opened, description=changed)
+    monkeypatch.setattr(equivariance, "open_network", lambda name, *_: found[name])
+    monkeypatch.setattr(equivariance, "measure_equivariance", lambda *_: None)
+    spec = configure("one", baseline="another", split="held_out", images=2)
+    with pytest.raises(UserError, match=r"hands that were rendered otherwise.*background if that"):
         equivariance.compare(spec, tmp_path)
 
 

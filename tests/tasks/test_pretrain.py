@@ -16,7 +16,10 @@ from ml_collections import ConfigDict
 from configs import pretrain as recipes
 from peclr_jax import specs
 from peclr_jax.devices.mesh import make_mesh, replicate, shard_batch
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.objectives.spec import ContrastiveLossSpec
 from peclr_jax.runs.initialisation import RANDOM
 from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
@@ -122,6 +125,18 @@ def test_a_run_leaves_what_it_promises(finished):
     assert "top-1 retrieval" in printed
     assert "images/s" in printed
     assert not list(workdir.glob("*.partial"))
+
+
+def test_weights_need_keypoints():
+    weighted = PretrainSpec(
+        loss=ContrastiveLossSpec(weights="adaptive"), data=DataSpec(labels=True)
+    )
+    examples = {"image": np.zeros((2, 8, 8, 3)), "keypoints_2d_valid": np.zeros((2, 21), bool)}
+    pretrain.check_keypoints(PretrainSpec(), {"image": examples["image"]})
+    with pytest.raises(UserError, match="but none of 2 held-out images has any: use 'equal'"):
+        pretrain.check_keypoints(weighted, examples)
+    examples["keypoints_2d_valid"][1, 3] = True
+    pretrain.check_keypoints(weighted, examples)
 
 
 def test_rendered_hands_do_without_tensorflow(finished):
