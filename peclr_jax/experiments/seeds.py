@@ -14,7 +14,7 @@ class Comparison(NamedTuple):
 
     Attributes:
       reduction: Mean of 1 - error / error of the other arm over the seeds, and its interval.
-      apart: Whether the arm's own interval lies below the other's; False with a single seed.
+      apart: Whether the two arms' own intervals are apart; False with a single seed.
     """
 
     reduction: Interval
@@ -36,5 +36,7 @@ def mean(values: Sequence[float]) -> Interval:
 def compare(errors: Sequence[float], others: Sequence[float]) -> Comparison:
     """Compares the errors of two arms, one a seed, of the same seeds in the same order."""
     reduction = mean([1 - error / other for error, other in zip(errors, others, strict=True)])
-    high, low = mean(errors).high, mean(others).low
-    return Comparison(reduction, high is not None and low is not None and high < low)
+    own, other = mean(errors), mean(others)
+    if own.low is None or own.high is None or other.low is None or other.high is None:
+        return Comparison(reduction, apart=False)
+    return Comparison(reduction, own.high < other.low or other.high < own.low)

@@ -24,10 +24,11 @@ def test_reductions_are_taken_seed_by_seed():
     assert not compared.apart
 
 
-def test_intervals_are_apart_only_in_favour_of_the_arm():
+def test_intervals_are_apart_for_better_and_for_worse():
     small, large = [1.0, 1.01, 0.99], [2.0, 2.02, 1.98]
     assert seeds.compare(small, large).apart
-    assert not seeds.compare(large, small).apart
+    assert seeds.compare(large, small).apart
+    assert not seeds.compare(small, small).apart
     assert not seeds.compare([1.0], [2.0]).apart  # a single seed says nothing of others
 
 
