@@ -174,7 +174,11 @@ def check(builder: Any, manual_dir: str | Path | None = None) -> list[str]:
       A line for each split, and one about records that exist.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
-    with explaining(builder._data_dir_root, _AGAIN), tempfile.TemporaryDirectory() as unpacked:
+    # Where records would be written there is room, other than in many a /tmp.
+    root = Path(builder._data_dir_root)
+    nearest_folder = next(folder for folder in (root, *root.parents) if folder.is_dir())
+    place = nearest_folder if os.access(nearest_folder, os.W_OK) else None
+    with explaining(root, _AGAIN), tempfile.TemporaryDirectory(dir=place) as unpacked:
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             raise UserError(f"{builder.name} is made of no raw files: there is nothing to check")
         check_manual_dir(builder, manual_dir)

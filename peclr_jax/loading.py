@@ -30,6 +30,11 @@ from peclr_jax.weights import RELEASED
 
 # Name of an image that is no file, for messages.
 _IMAGE = "the image"
+# Fields of the command's input and output.
+_OF_THE_COMMAND = (
+    *("images", "boxes", "decode_threads", "formats", "smooth", "min_cutoff", "beta"),
+    *("overlay_side", "thumbnail_side"),
+)
 
 
 class HandPrediction(NamedTuple):
@@ -116,7 +121,8 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
     Args:
       checkpoint: "released", the network in the package; else a fine-tuning run's folder, that of
         one of its steps, or a file of configs/release.py.
-      **options: Other fields of `PredictSpec`, such as `bone_length_m`, `focal_px` or `passes`.
+      **options: Other fields of `PredictSpec`, such as `bone_length_m`, `focal_px` or `passes`; not
+        those of its input and output.
 
     Example:
       >>> hands = peclr_jax.load()
@@ -124,6 +130,11 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
       >>> hand.keypoints_3d.shape
       (21, 3)
     """
+    if unused := [name for name in _OF_THE_COMMAND if name in options]:
+        raise UserError(
+            f"load was given {', '.join(unused)}, which configs/predict.py alone has a use for: "
+            "leave it out; images, boxes and sides are given to predict"
+        )
     spec = specs.from_mapping(PredictSpec, options, "load")
     estimator = open_estimator(checkpoint, spec.init.torch_checkpoint)
     return Hands(estimator, spec, bone_length_of(spec, estimator))
@@ -162,7 +173,10 @@ def _entries(boxes: Any, handedness: str | Sequence[str] | None) -> list[dict[st
     hands = [{"box": _as_list(box)} for box in given]
     if handedness is None:
         return hands
-    sides = [handedness] * len(hands) if isinstance(handedness, str) else list(handedness)
+    is_list = isinstance(handedness, Sequence | np.ndarray) and not isinstance(
+        handedness, str | bytes
+    )
+    sides = list(handedness) if is_list else [handedness] * len(hands)
     if len(sides) != len(hands):
         raise UserError(
             f"handedness has {len(sides)} entries for {len(hands)} hand(s): give one each, or one "
@@ -182,9 +196,10 @@ def _as_public(found: Prediction) -> HandPrediction:
     left, top, right, bottom = map(float, found.square.edges)
     return HandPrediction(
         found.hand.handedness,
-        np.asarray(found.keypoints_2d),
-        np.asarray(found.keypoints_3d),
+        # Copies, because the buffers of devices cannot be written to.
+        np.array(found.keypoints_2d),
+        np.array(found.keypoints_3d),
         found.hand.box,
         (left, top, right, bottom),
-        found.expected_error,
+        None if found.expected_error is None else np.array(found.expected_error),
     )

@@ -27,7 +27,7 @@ def check(
     Args:
       paths: The frames.
       meta: Returns the label file of a frame.
-      points: The joints in metres, OpenCV's axes.
+      points: The joints in metres, FreiHAND's order, OpenCV's axes; or the wrists alone.
       intrinsics: Camera matrices in pixels.
       hand_box: Boxes in pixels, if there are any.
       joints_from: What holds the joints, for messages.

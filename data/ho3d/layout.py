@@ -275,16 +275,17 @@ def _convert(
     joints_from: str = "handJoints3D",
 ) -> Frames:
     """Turns all joints, or the roots alone, into our axes and order, and projects them."""
-    count = joints.shape[1]
     points = joints * FROM_OPENGL
+    count = points.shape[1]
+    if count == schema.NUM_JOINTS:  # else the wrist, which is the first in both orders
+        points = skeleton.reorder(points, skeleton.FROM_MANO)
     keypoints_2d = labels.check(images, _meta, points, intrinsics, hand_box, joints_from)
-    labelled = np.arange(schema.NUM_JOINTS) < count
     padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
     return Frames(
         images=images,
         intrinsics=intrinsics,
-        keypoints_3d=skeleton.reorder(np.pad(points, padding), skeleton.FROM_MANO),
-        keypoints_2d=skeleton.reorder(np.pad(keypoints_2d, padding), skeleton.FROM_MANO),
-        valid=labelled[skeleton.FROM_MANO],
+        keypoints_3d=np.pad(points, padding),
+        keypoints_2d=np.pad(keypoints_2d, padding),
+        valid=np.arange(schema.NUM_JOINTS) < count,
         hand_box=hand_box,
     )

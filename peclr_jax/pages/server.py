@@ -44,6 +44,8 @@ MOST_WAITING = 8
 """Photos that are kept in memory until their turn comes."""
 # Of a larger photo this many times as much is read, for browsers listen only when they have spoken.
 _PATIENCE = 10
+# Seconds in which photos may still be answered when the program is to end.
+_AT_THE_END_S = 3
 _LONGEST_NAME = 200
 
 _HEADERS = {
@@ -107,7 +109,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_graceful_shutdown=3,
+        timeout_graceful_shutdown=_AT_THE_END_S,
     )
     server = uvicorn.Server(config)
     with _ended_by_hangup(server):
@@ -181,6 +183,8 @@ class _Predictions:
         self._waiting += 1
         try:
             return await self._answer(request)
+        except asyncio.CancelledError:  # what waits at the end, which would be logged as a fault
+            raise HTTPException(503, "the program has ended") from None
         finally:
             self._waiting -= 1
 

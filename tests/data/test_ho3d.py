@@ -214,6 +214,9 @@ def labels(name=META, **changes):
 
 
 NO_LABEL = "has no handJoints3D"
+# In MANO's order the middle finger's MCP and PIP, which coincide here, are joints 4 and 5.
+FOLDED = np.array([[0.004 * joint, 0.003 * (joint % 5), -0.5] for joint in range(21)])
+FOLDED[5] = FOLDED[4]
 BREAKAGES = [
     (labels(handJoints3D=None), rf"SM2/meta/0001\.pkl {NO_LABEL}, which every listed frame has"),
     (written("train.txt", "SM2/0003\n"), rf"SM2/meta/0003\.pkl {NO_LABEL}"),
@@ -226,6 +229,10 @@ BREAKAGES = [
     (
         labels(handJoints3D=np.ones((21, 3))),
         r"SM2/meta/0001\.pkl: handJoints3D: joint 0 lies behind the camera \(z = -1\.0 m",
+    ),
+    (
+        labels(handJoints3D=FOLDED),
+        r"SM2/meta/0001\.pkl: handJoints3D: joints 9 and 10 lie 0 m apart",
     ),
     (
         labels(ROOT, handBoundingBox=[5, 5, 5, 9]),

@@ -23,6 +23,7 @@ class StandIn:
 
     def __init__(self):
         self.asked, self.at_a_time, self.most = [], 0, 0
+        self.was_asked = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
 
@@ -30,6 +31,7 @@ class StandIn:
         self.at_a_time += 1
         self.most = max(self.most, self.at_a_time)
         self.asked.append((content, name, handedness))
+        self.was_asked.set()
         self.goes_on.wait()
         self.at_a_time -= 1
         if content == b"fault":
@@ -214,6 +216,19 @@ def test_not_too_many_wait(ask, network):
     assert refused.result()[0] == 429
     assert "waiting already" in refused.result()[2]["error"]
     assert sorted(f.result()[0] for f in asked) == [200] * server.MOST_WAITING + [429]
+
+
+def test_what_waits_at_the_end_is_no_fault(network, monkeypatch, caplog):
+    monkeypatch.setattr(server, "_AT_THE_END_S", 0)
+    network.goes_on.clear()
+    with serving(network, monkeypatch) as port:
+        connection = http.client.HTTPConnection(server.HOST, port, timeout=60)
+        connection.request("POST", "/predict", b"a photo")
+        network.was_asked.wait()
+    network.goes_on.set()
+    answer = connection.getresponse()
+    assert (answer.status, json.load(answer)) == (503, {"error": "the program has ended"})
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_a_photo_that_is_cut_off_leaves_the_server_alive(ask, network):
