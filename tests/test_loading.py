@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from peclr_jax import loading
 from peclr_jax.errors import MissingFileError, UserError
@@ -98,6 +98,16 @@ def test_options_are_those_of_the_command(one_file):
     np.testing.assert_allclose(far.keypoints_3d, 2 * near.keypoints_3d, rtol=1e-4)
     with pytest.raises(UserError, match=r"load\.pases.*did you mean 'passes'"):
         loading.load(one_file, pases=1)
+    with pytest.raises(
+        UserError, match=r"load was given boxes, formats, which .* given to predict"
+    ):
+        loading.load(one_file, boxes="boxes.json", formats="csv", passes=1)
+
+
+def test_answers_may_be_written_to(finder):
+    (hand,) = finder.predict(marked(), [BOX])
+    for array in (hand.keypoints_2d, hand.keypoints_3d):
+        array += 1
 
 
 @pytest.mark.parametrize(
@@ -131,3 +141,20 @@ def test_nothing_of_the_image_is_changed(finder):
     before = np.array(image)
     finder.predict(image, [BOX])
     np.testing.assert_array_equal(np.array(image), before)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_large_photo_is_seen_alike_twice(finder, tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    upright = marked(zoom=6)
+    stored = upright if orientation == 1 else upright.transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "photo.jpg", exif=exif)
+    box = [6 * edge for edge in BOX]
+    with Image.open(tmp_path / "photo.jpg") as image:
+        for _ in range(2):
+            (hand,) = finder.predict(image, [box])
+            np.testing.assert_allclose(hand.keypoints_2d, 6 * TRUTH + 2.5, atol=4.0)
+            assert image.size == stored.size
+    (hand,) = finder.predict(tmp_path / "photo.jpg", [box])
+    np.testing.assert_allclose(hand.keypoints_2d, 6 * TRUTH + 2.5, atol=4.0)

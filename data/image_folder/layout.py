@@ -126,10 +126,11 @@ def as_jpeg(photo: Photo, longest: int | None) -> bytes:
         raise UserError(f"{photo.path} cannot be read any more ({error}): start again") from error
     seen = pixels.image
     if seen.size != size:
-        # Decoded at a fraction of its size, its last pixels may reach over the border.
-        right = min(photo.width * pixels.scale[0], seen.width)
-        bottom = min(photo.height * pixels.scale[1], seen.height)
-        inside = (0, 0, right, bottom)
+        # Decoded at a fraction of its size, its pixels may reach over the border.
+        left, top = (-0.5 - pixels.left) * pixels.scale[0], (-0.5 - pixels.top) * pixels.scale[1]
+        right = min(left + photo.width * pixels.scale[0], seen.width)
+        bottom = min(top + photo.height * pixels.scale[1], seen.height)
+        inside = (left, top, right, bottom)
         seen = seen.resize(size, Image.Resampling.LANCZOS, inside, reducing_gap=3.0)
     return images.encode(seen)
 

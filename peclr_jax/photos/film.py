@@ -89,7 +89,7 @@ def describe_film(path: Path) -> Film:
         remarks, is_timed = [], not said or rate == said[0]
         if not is_timed:
             remarks.append(f"its rate, {said[0]} frames a second, is of no camera: {rate} is taken")
-        frames = stream.frames or None
+        frames = _counted(container, stream) or None
         if frames is None and container.duration:
             frames = round(container.duration / 1_000_000 * rate) or None
         if frames is not None and not 0 < frames <= path.stat().st_size:
@@ -112,10 +112,17 @@ def read_frames(film: Film) -> Iterator[Frame | Fault]:
     import av
 
     with _opened(film.path) as (container, stream):
-        number, packets, time, first, shape = 0, 0, 0.0, None, None
+        counted = _counted(container, stream)
+        number, packets, end, first, shape = 0, 0, 0.0, None, None
         try:
-            for packet in container.demux(stream):
-                packets += packet.size > 0
+            for packet in container.demux():
+                end = max(end, _end(packet, film.rate))
+                if packet.stream.index != stream.index:
+                    continue
+                packets = _count(packet, packets, is_avi=_is(container, "avi"))
+                # Empty frames, which no decoder takes; the end, which has no time, is none.
+                if not packet.size and packet.dts is not None:
+                    continue
                 for picture in packet.decode():
                     if picture.is_corrupt:
                         yield Fault(number, "a frame is damaged")
@@ -132,11 +139,41 @@ def read_frames(film: Film) -> Iterator[Frame | Fault]:
         except av.error.FFmpegError as error:
             yield Fault(number, str(error.strerror))
             return
-        if packets < stream.frames:
-            yield Fault(number, f"{stream.frames - packets} of {stream.frames} frames are missing")
-        missing = film.frames / film.rate - time if film.frames and not stream.frames else 0
+        if film.frames is None:
+            return
+        if packets < counted:
+            yield Fault(number, f"{counted - packets} of {counted} frames are missing")
+        missing = 0 if counted else container.duration / 1_000_000 - end
         if missing > _MOST_MISSING:
             yield Fault(number, f"it ends {missing:.1f} s early")
+
+
+def _counted(container: Any, stream: Any) -> int:
+    """Returns the number of frames that a file says are to be seen; 0 if it does not count them."""
+    if not stream.frames or not _is(container, "mp4"):
+        return stream.frames
+    # Those that an edit list cuts off are counted in the file, but not read or not shown.
+    return sum(entry.size > 0 and not entry.is_discard for entry in stream.index_entries)
+
+
+def _count(packet: Any, before: int, *, is_avi: bool) -> int:
+    """Returns the number of frames up to a packet of the film, as `_counted` counts them."""
+    count = before + (packet.size > 0 and not packet.is_discard)
+    # Frames that repeat the last one have no packet in AVI, whose clock ticks once a frame.
+    return max(count, packet.dts + 1) if is_avi and packet.dts is not None else count
+
+
+def _end(packet: Any, rate: Fraction) -> float:
+    """Returns when what is in a packet of any stream ends, seconds; 0 if it is not known."""
+    start = packet.dts if packet.pts is None else packet.pts
+    if start is None:
+        return 0.0
+    # Some files do not say how long their last frame lasts.
+    return float(start * packet.time_base + max(packet.duration * packet.time_base, 1 / rate))
+
+
+def _is(container: Any, name: str) -> bool:
+    return name in container.format.name.split(",")
 
 
 @contextmanager

@@ -41,6 +41,8 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# Orientations after whose turn x, or y, runs against an axis of the pixels as they are stored.
+_REVERSED_X, _REVERSED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 
 
 class UnreadableImageError(UserError):
@@ -52,6 +54,7 @@ class Photo(NamedTuple):
 
     Attributes:
       width, height: At full size, pixels.
+      pixels: They may reach over the photo's edges, by less than one of them.
       focal_35mm: Focal length of an equivalent camera for 35 mm film, mm, from EXIF if known.
       remarks: What its notes say that cannot be, and was ignored.
     """
@@ -72,7 +75,8 @@ def read(
     """Reads JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP or GIF, by what it holds; of several the first.
 
     Args:
-      source: The file, or its bytes as one in memory; or an image, taken as a file's content.
+      source: The file, or its bytes as one in memory; or an image, taken as a file's content and
+        left at its size.
       smallest: Pixels that the shorter side keeps at least: a JPEG may be decoded at 1/2, 1/4 or
         1/8 of its size, which saves most of the time and memory of a large one.
       reduction: Largest factor by which the file's size is reduced, but for photos of more than
@@ -80,7 +84,7 @@ def read(
     """
     if isinstance(source, Image.Image):
         with _explained():
-            return _decode(source, smallest, reduction)
+            return _decode(source, smallest, reduction, is_ours=False)
     with opened(source) as image:
         return _decode(image, smallest, reduction)
 
@@ -153,7 +157,9 @@ def largest_fraction(width: int, height: int) -> float:
     return 0.5 ** max(0, math.ceil(math.log2(max(width * height, 1) / MOST_PIXELS) / 2))
 
 
-def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
+def _decode(
+    image: Image.Image, smallest: float, reduction: float, *, is_ours: bool = True
+) -> Photo:
     full = image.size
     if min(full) < SMALLEST_SIDE:
         raise UnreadableImageError(
@@ -161,25 +167,36 @@ def _decode(image: Image.Image, smallest: float, reduction: float) -> Photo:
         )
     most = largest_fraction(*full)
     fraction = min(max(smallest / min(full), 1 / reduction), most)
-    if fraction < 1 and isinstance(image, JpegImageFile):
+    # A caller's own image would keep the smaller size, and the next answer be for that one.
+    if is_ours and fraction < 1 and isinstance(image, JpegImageFile):
         factor = 2 ** math.floor(-math.log2(max(fraction, 1 / 8)) + 1e-9)
         image.draft(image.mode, (full[0] // factor, full[1] // factor))
     image.load()  # TIFFs are turned here, and their note of it is gone.
     # The decoded size is rounded up, so that its ratio to the full size is not the scale.
     scale = 1 / 2 ** round(math.log2(max(full) / max(image.size)))
     orientation, focal, remarks = _notes(image)
-    turn = _TURNS.get(orientation)
-    upright = image if image.mode == "RGB" and turn else to_rgb(image)
+    pixels = image if image.mode == "RGB" and orientation > 1 else to_rgb(image)
     if scale > most:
-        upright = upright.reduce(round(scale / most))
+        pixels = pixels.reduce(round(scale / most))
         scale = most
-    if turn is not None:
-        upright = upright.transpose(turn)
     width, height = full[::-1] if orientation >= 5 else full
     if focal is not None and max(full) > _WIDEST * min(full):
         focal = None
         remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)
-    return Photo(width, height, Window(upright, -0.5, -0.5, (scale, scale)), focal, remarks)
+    return Photo(width, height, _turned(pixels, orientation, scale, full), focal, remarks)
+
+
+def _turned(image: Image.Image, orientation: int, scale: float, full: tuple[int, int]) -> Window:
+    """Turns pixels upright, of a photo of the size `full` before; their number is rounded up."""
+    beyond_x, beyond_y = image.width / scale - full[0], image.height / scale - full[1]
+    if orientation >= 5:
+        beyond_x, beyond_y = beyond_y, beyond_x
+    if (turn := _TURNS.get(orientation)) is not None:
+        image = image.transpose(turn)
+    # The surplus lies at the right and at the bottom, until the photo is turned.
+    left = -0.5 - beyond_x * (orientation in _REVERSED_X)
+    top = -0.5 - beyond_y * (orientation in _REVERSED_Y)
+    return Window(image, left, top, (scale, scale))
 
 
 def seen_size(path: Path) -> tuple[int, int] | None:

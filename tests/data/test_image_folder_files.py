@@ -55,6 +55,27 @@ def test_large_jpegs_are_shrunk_whole(photos, prepared):
     assert np.abs(record["image"].astype(int) - expected)[..., :2].max() <= 6
 
 
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_turned_jpegs_are_shrunk_without_a_shift(tmp_path, orientation):
+    width, height, side = 401, 309, 50
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[100 - side : 100 + side, 120 - side : 120 + side] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(pixels).convert("RGB").save(tmp_path / "a.jpg", exif=exif, quality=95)
+    size = (width, height) if orientation < 5 else (height, width)
+    photo = layout.Photo(tmp_path / "a.jpg", *size, ())
+    stored = Image.open(io.BytesIO(layout.as_jpeg(photo, 60))).convert("L")
+    light = np.asarray(stored, float) - 20
+    light = np.where(light > 0, light, 0)
+    y, x = np.indices(light.shape)
+    centre = np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
+    # From the edges of the pixels.
+    places = {1: (120, 100), 3: (281, 209), 6: (209, 120), 8: (100, 281)}
+    expected = np.array(places[orientation]) * np.array(stored.size) / size
+    np.testing.assert_allclose(centre + 0.5, expected, atol=0.15)
+
+
 def test_photos_of_other_kinds(photos, prepared):
     files = {
         "grey.jpg": gradient(30, 20).convert("L"),

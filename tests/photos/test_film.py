@@ -145,6 +145,7 @@ def test_a_number_of_frames_that_cannot_be_is_unknown(tmp_path):
     path.write_bytes(content)
     film = describe_film(path)
     assert film.frames is None or film.frames <= len(content)
+    assert [frame.number for frame in read_frames(film)] == list(range(20))
 
 
 def test_pixels_that_are_no_squares_are_said(tmp_path):
@@ -167,15 +168,22 @@ def test_too_large_films_are_refused(tmp_path, monkeypatch):
         describe_film(save(tmp_path / "film.mp4"))
 
 
-def noise(path, count=20, **settings):
+def noise(path, ticks=range(20), *, rate=Fraction(10), b_frames=0, sound=0.0, **settings):
+    """Writes a film of noise, a frame at each tick of a clock, and seconds of silence."""
     generator = np.random.default_rng(0)
     with av.open(str(path), "w", **settings) as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream("mpeg4", rate=rate)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for _ in range(count):
+        stream.codec_context.max_b_frames = b_frames
+        silence = container.add_stream("aac", rate=44100) if sound else None
+        for tick in ticks:
             image = generator.integers(0, 256, (48, 64, 3), np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            picture.pts, picture.time_base = tick, 1 / rate
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
+        if silence:
+            write_silence(container, silence, sound)
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
@@ -190,13 +198,84 @@ def test_the_frames_before_a_fault_are_kept(tmp_path, suffix):
     assert 2 < len(frames) == fault.frames < 15
 
 
+def frames_of(path):
+    """Returns the frames, of which the last may be a fault, and their number as it is said."""
+    film = describe_film(path)
+    return list(read_frames(film)), film.frames
+
+
+def is_damaged_if_cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    return isinstance(frames_of(path)[0][-1], Fault)
+
+
+@pytest.mark.parametrize("rate", [Fraction(2), Fraction(1), Fraction(1, 5)])
+def test_the_last_frame_of_a_slow_film_lasts_long(tmp_path, rate):
+    noise(tmp_path / "film.mkv", rate=rate)
+    frames, _ = frames_of(tmp_path / "film.mkv")
+    assert [frame.time for frame in frames] == [number / rate for number in range(20)]
+    assert is_damaged_if_cut(tmp_path / "film.mkv")
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi"])
+def test_sound_may_last_longer(tmp_path, suffix):
+    noise(tmp_path / f"film.{suffix}", sound=4.0)
+    frames, _ = frames_of(tmp_path / f"film.{suffix}")
+    assert [frame.number for frame in frames] == list(range(20))
+
+
+def test_films_with_sound_are_damaged_if_they_are_cut(tmp_path):
+    noise(tmp_path / "film.mkv", sound=4.0)
+    assert is_damaged_if_cut(tmp_path / "film.mkv")
+
+
+@pytest.mark.parametrize("b_frames", [0, 2])
+def test_what_an_edit_list_cuts_off_is_not_missing(tmp_path, b_frames):
+    path = tmp_path / "film.mp4"
+    noise(path, b_frames=b_frames, options={"movflags": "faststart"})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"elst") + 12
+    (duration,) = struct.unpack(">I", content[at : at + 4])
+    content[at : at + 4] = struct.pack(">I", duration // 2)
+    path.write_bytes(content)
+    frames, said = frames_of(path)
+    assert [frame.number for frame in frames] == list(range(10))
+    assert said == 10
+    path.write_bytes(content[: len(content) // 3])
+    assert isinstance(frames_of(path)[0][-1], Fault)
+
+
+def test_frames_that_repeat_the_last_one_are_not_missing(tmp_path):
+    ticks = [0, 1, 2, 5, 6, 7, 12, 13, 14, 15]
+    noise(tmp_path / "film.avi", ticks)
+    frames, _ = frames_of(tmp_path / "film.avi")
+    np.testing.assert_allclose([frame.time for frame in frames], np.array(ticks) / 10)
+    assert is_damaged_if_cut(tmp_path / "film.avi")
+
+
+def test_empty_frames_are_not_missing(tmp_path):
+    path = tmp_path / "film.mp4"
+    noise(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"stsz") + 16
+    *before, second_last, last = struct.unpack(">20I", content[at : at + 80])
+    content[at : at + 80] = struct.pack(">20I", *before, 0, second_last + last)
+    path.write_bytes(content)
+    frames, _ = frames_of(path)
+    assert [frame.number for frame in frames] == list(range(19))
+
+
+def write_silence(container, stream, seconds):
+    for start in range(0, round(44100 * seconds), 1024):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts = 44100, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
 def sound(path):
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
-        frame.sample_rate = 44100
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+        write_silence(container, container.add_stream("aac", rate=44100), 0.02)
 
 
 def test_sound_alone_is_no_film(tmp_path):

@@ -80,6 +80,70 @@ def test_photos_are_turned_upright(tmp_path, orientation, suffix):
     assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
 
 
+def seen_at(point, size, orientation):
+    """Returns where a pixel of a file is in the upright photo."""
+    (x, y), (right, bottom) = point, (size[0] - 1, size[1] - 1)
+    return {
+        1: (x, y),
+        2: (right - x, y),
+        3: (right - x, bottom - y),
+        4: (x, bottom - y),
+        5: (y, x),
+        6: (bottom - y, x),
+        7: (bottom - y, right - x),
+        8: (y, right - x),
+    }[orientation]
+
+
+def centre_of_light(window):
+    light = np.asarray(window.image.convert("L"), float)
+    y, x = np.indices(light.shape)
+    left_top = np.array([window.left, window.top])
+    centre = np.array([(light * x).sum(), (light * y).sum()]) / light.sum()
+    return left_top + (centre + 0.5) / window.scale
+
+
+@pytest.mark.parametrize(
+    ("suffix", "most", "scale"),
+    [
+        ("jpg", 1.0, 1 / 8),
+        # Reduced further than JPEGs can be decoded, and all others.
+        ("jpg", 1 / 250, 1 / 16),
+        ("png", 1 / 50, 1 / 8),
+        ("tif", 1 / 50, 1 / 8),
+    ],
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_what_is_rounded_up_shifts_nothing(tmp_path, monkeypatch, orientation, suffix, most, scale):
+    size, point = (401, 309), (150, 110)
+    pixels = np.zeros(size[::-1], np.uint8)
+    pixels[point[1] - 40 : point[1] + 41, point[0] - 40 : point[0] + 41] = 255
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"photo.{suffix}"
+    Image.fromarray(pixels).convert("RGB").save(path, exif=exif, quality=95)
+    monkeypatch.setattr(reading, "MOST_PIXELS", most * size[0] * size[1])
+    photo = read(path, smallest=16.0)
+    assert photo.pixels.scale == (scale, scale)
+    expected = seen_at(point, size, orientation)
+    np.testing.assert_allclose(centre_of_light(photo.pixels), expected, atol=0.3)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_image_that_is_given_stays_as_it_is(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    corner_photo().save(tmp_path / "photo.jpg", exif=exif)
+    with Image.open(tmp_path / "photo.jpg") as image:
+        first, second = (read(image, smallest=16.0) for _ in range(2))
+        assert image.size == (96, 64)
+        assert image.getexif()[ExifTags.Base.Orientation] == orientation
+    size = (96, 64) if orientation < 5 else (64, 96)
+    assert (first.width, first.height) == (second.width, second.height) == size
+    assert first.pixels == second.pixels
+    np.testing.assert_array_equal(first.pixels.image, read(tmp_path / "photo.jpg").pixels.image)
+
+
 @pytest.mark.parametrize(
     ("side", "limits", "factor"),
     [(96, {}, 1), (96, {"smallest": 30.0}, 2), (576, {"smallest": 16.0, "reduction": 3.0}, 2)],
