@@ -133,6 +133,8 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
     left_out = tuple(problem for problem in problems if problem)
     if left_out and len(left_out) == len(problems):
         raise UnreadableImageError("; ".join(left_out))
+    if options.search == "auto" and sum(hand.box is None for hand in request.hands) > 1:
+        options = options._replace(search="windows")  # not all of them are in the middle
     subjects, kept = [], 0
     for hand, problem in zip(request.hands, problems, strict=True):
         if not problem:

@@ -5,6 +5,7 @@ answers with the smallest expected error, relative to the hand's size, are kept.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float
 
 from peclr_jax.geometry import crop
 from peclr_jax.geometry.crop import Square
+from peclr_jax.photos.boxes import Hand
 
 Search = Literal["auto", "center", "windows"]
 
@@ -89,15 +91,59 @@ def best(
       most: Largest number to keep.
       worst: Largest error of those after the first.
     """
+    kept = assign(keypoints, errors, ["auto"] * len(errors), ["auto"] * most, worst=worst)
+    return [hand for hand, _ in kept]
+
+
+def assign(
+    keypoints: Float[np.ndarray, "hands 21 2"],
+    errors: Float[np.ndarray, " hands"],
+    sides: Sequence[str],
+    wanted: Sequence[str],
+    *,
+    given: Sequence[Float[np.ndarray, "4"]] = (),
+    worst: float = np.inf,
+) -> list[tuple[int, int]]:
+    """Returns which hands to keep, as `best`, and as which of the wanted ones; indices of both.
+
+    Args:
+      keypoints: Pixels.
+      errors: Of each hand, by which they are ordered.
+      sides: Of each hand.
+      wanted: Side of each that is wanted; "auto" for either.
+      given: Boxes of hands that are kept in any case, before the first.
+      worst: Largest error of those after the first.
+    """
     boxes = crop.bounding_box(keypoints)
-    kept: list[int] = []
+    taken, free = [*given], list(range(len(wanted)))
+    kept: list[tuple[int, int]] = []
     for hand in np.argsort(errors, kind="stable").tolist():
         good = errors[hand] <= worst and np.isfinite(errors[hand])
-        if len(kept) >= most or (kept and not good):
+        if not free or (taken and not good):
             break
-        if all(differ(boxes[hand], boxes[other]) for other in kept):
-            kept.append(hand)
+        places = [place for place in free if wanted[place] in (sides[hand], "auto")]
+        if places and all(differ(boxes[hand], other) for other in taken):
+            # A place for either side may still be needed by a hand of the other one.
+            place = min(places, key=lambda place: wanted[place] == "auto")
+            free.remove(place)
+            taken.append(boxes[hand])
+            kept.append((hand, place))
     return kept
+
+
+def wanted_hands(listed: Sequence[Hand], most: int) -> list[Hand]:
+    """Returns the hands to search: all that are listed, and others like them up to `most`.
+
+    Args:
+      listed: Without boxes. If there are none, nothing is searched.
+      most: Largest number, where no more are listed.
+    """
+    if not listed:
+        return []
+    other = listed[0]
+    if any(hand.handedness != other.handedness for hand in listed):
+        other = other._replace(handedness="auto", handedness_from="config")
+    return [*listed, *[other] * (most - len(listed))]
 
 
 def differ(one: Float[np.ndarray, "4"], other: Float[np.ndarray, "4"]) -> bool:

@@ -43,11 +43,10 @@ def predict_film(
         estimator,
         request,
         options_of(spec, estimator),
-        _side(spec, request),
         bone_length_of(spec, estimator),
         spec.passes,
         spec.batch_size,
-        max(spec.hands, len(request.hands)),
+        spec.hands,
         largest_error_of(spec, estimator),
     )
     meta = describe(spec, estimator, tracker.bone_length) | {"overlay": OVERLAY}
@@ -59,7 +58,7 @@ def predict_film(
             + "".join(f" ({fault.reason})" for fault in skipped)
         )
     size = first.image.shape[1], first.image.shape[0]
-    began, count, hands = time.perf_counter(), 0, 0
+    began, count, hands, left_out = time.perf_counter(), 0, 0, 0
     followed = follow_hands(tracker, film, itertools.chain([first], frames))
     if spec.smooth:
         followed = smooth(followed, OneEuro(spec.min_cutoff, spec.beta))
@@ -67,18 +66,14 @@ def predict_film(
     say(*(f"{name}: {remark}" for remark in film.remarks))
     with film_page(workdir, f"Hands in {name}", meta, skipped, size=size, rate=film.rate) as add:
         for frame, photo, found in report(followed, f"Predicting {name}", film.frames):
+            say(*(f"left out of {name}: {reason}" for reason in photo.left_out))
+            left_out += len(photo.left_out)
             add(frame.number, frame.time, photo, found)
             count, hands = count + 1, hands + len(found)
     convert(workdir, read_formats(spec.formats))
-    summary = Summary(count, hands, len(skipped), time.perf_counter() - began)
+    summary = Summary(count, hands, len(skipped), time.perf_counter() - began, left_out)
     _tell(summary, skipped, name, workdir)
     return summary
-
-
-def _side(spec: PredictSpec, request: Request) -> str:
-    """Returns the side of hands that are searched again: of those given, if it is one."""
-    sides = {hand.handedness for hand in request.hands}
-    return sides.pop() if len(sides) == 1 else spec.handedness
 
 
 def _whole(frames: Iterable[Frame | Fault], film: Film, skipped: list[Skipped]) -> Iterator[Frame]:
@@ -99,3 +94,5 @@ def _tell(summary: Summary, skipped: list[Skipped], name: str, workdir: Path) ->
     )
     for fault in skipped:
         say(f"{name} is damaged {fault.reason}; what comes before is predicted.")
+    if summary.boxes_left_out:
+        say(f"{summary.boxes_left_out} box(es) could not be used and were left out, see above.")

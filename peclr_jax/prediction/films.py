@@ -1,7 +1,7 @@
 """Hands of a film: searched once, then followed from frame to frame."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.crop import Window
 from peclr_jax.photos.film import Film, Frame
 from peclr_jax.photos.prepare import Options, Prepared, Skipped
-from peclr_jax.photos.read import Photo
+from peclr_jax.photos.read import Photo, UnreadableImageError
 from peclr_jax.prediction.photographs import look_at, predict_photos
 
 # A search costs as much as many frames: how many pass before a lost hand is searched again, and
@@ -36,17 +36,15 @@ class Tracker(NamedTuple):
 
     Attributes:
       request: The hands and the camera of the first frame.
-      handedness: Of hands that are searched again.
       bone_length: Of the reference bone of all hands, metres.
       passes, rows: As of photos, in a search; a hand that is followed is looked at once a frame.
-      most: Largest number of hands.
+      most: Largest number of hands, unless more are listed.
       largest_error: Expected error over the side of the hand's box, beyond which a hand is lost.
     """
 
     estimator: Estimator
     request: Request
     options: Options
-    handedness: str
     bone_length: float
     passes: int
     rows: int
@@ -63,27 +61,33 @@ def follow_hands(
       tracker: The network, and what is known.
       film: Where the frames are from.
       frames: The frames, of which one at a time is in memory.
+
+    Yields:
+      Also the boxes that are left out, with the first frame.
     """
     hands: dict[int, Prediction] = {}
+    again, wanted = Request(()), list[Hand]()
     numbers, searched, camera = itertools.count(), 0, None
     for frame in frames:
         image = Image.fromarray(frame.image)
         if camera is None:
             given = _reduced(film, image, tracker.request, tracker)
             camera = given._replace(subjects=[])
-            hands = dict(zip(numbers, _searched(given, tracker), strict=False))
+            again = Request(tuple(subject.hand._replace(box=None) for subject in given.subjects))
+            wanted = search.wanted_hands(again.hands, tracker.most)
+            hands = dict(zip(numbers, _searched(given, tracker, len(wanted)), strict=False))
         else:
-            hands = _followed(hands, image, camera, tracker) if hands else {}
+            hands = _followed(hands, image, camera, tracker, len(wanted)) if hands else {}
             waited = frame.number - searched
             errors = [_error(hand, image) for hand in hands.values()]
             lost = not hands or max(errors) > tracker.largest_error or np.isinf(errors).any()
-            is_due = waited >= _LOST if lost else (waited >= _MORE and len(hands) < tracker.most)
-            if is_due and tracker.request.hands:
+            is_due = waited >= _LOST if lost else (waited >= _MORE and len(hands) < len(wanted))
+            if is_due and wanted:
                 searched = frame.number
-                again = Request((Hand(tracker.handedness),))
-                found = _searched(_reduced(film, image, again, tracker), tracker)
-                hands = _merged(hands, found, image, tracker, numbers)
+                found = _searched(_reduced(film, image, again, tracker), tracker, len(wanted))
+                hands = _merged(hands, found, image, tracker, wanted, numbers)
         yield frame, camera._replace(preview=image), hands
+        camera = camera._replace(left_out=())
 
 
 def smooth(
@@ -125,31 +129,31 @@ def _side(points: Float[np.ndarray, "21 dims"]) -> float:
 def _reduced(film: Film, image: Image.Image, request: Request, tracker: Tracker) -> Prepared:
     photo = Photo(*image.size, Window(image, -0.5, -0.5, (1.0, 1.0)), None)
     again = request._replace(focal_px=tracker.request.focal_px)
-    reduced = prepare.reduce(film.path, photo, again, tracker.options)
-    if reduced.left_out:
-        raise UserError(f"{film.path}: {'; '.join(reduced.left_out)}")
-    return reduced
+    try:
+        return prepare.reduce(film.path, photo, again, tracker.options)
+    except UnreadableImageError as error:
+        raise UserError(f"{film.path}: {error}") from error
 
 
-def _searched(photo: Prepared, tracker: Tracker) -> list[Prediction]:
+def _searched(photo: Prepared, tracker: Tracker, most: int) -> list[Prediction]:
+    boxed = sum(subject.hand.box is not None for subject in photo.subjects)
     (result,) = predict_photos(
         tracker.estimator,
         [photo],
         tracker.bone_length,
         passes=tracker.passes,
         rows=tracker.rows,
-        hands=tracker.most,
+        hands=most - boxed,
         worst=tracker.largest_error,
     )
     return [] if isinstance(result, Skipped) else result[1]
 
 
 def _followed(
-    hands: Hands, image: Image.Image, camera: Prepared, tracker: Tracker
+    hands: Hands, image: Image.Image, camera: Prepared, tracker: Tracker, rows: int
 ) -> dict[int, Prediction]:
     """Looks at each hand once, around where it was in the frame before."""
     estimator, window = tracker.estimator, Window(image, -0.5, -0.5, (1.0, 1.0))
-    rows = max(tracker.most, len(tracker.request.hands))
     sights = [
         Sight(
             window,
@@ -188,18 +192,26 @@ def _merged(
     found: list[Prediction],
     image: Image.Image,
     tracker: Tracker,
+    wanted: Sequence[Hand],
     numbers: Iterator[int],
 ) -> dict[int, Prediction]:
     """Returns the best of what was followed and of what was found; who is the same keeps a number.
 
-    Two are the same if they are of the same side and `search.best` would not keep both.
+    Two are the same if they are of the same side and `search.assign` would not keep both.
     """
     everything = [*hands.items(), *((None, one) for one in found)]
     if not everything:
         return {}
     keypoints = np.stack([one.keypoints_2d for _, one in everything])
     errors = np.array([_error(one, image) for _, one in everything])
-    kept = search.best(keypoints, errors, most=tracker.most, worst=tracker.largest_error)
+    assigned = search.assign(
+        keypoints,
+        errors,
+        [one.hand.handedness for _, one in everything],
+        [hand.handedness for hand in wanted],
+        worst=tracker.largest_error,
+    )
+    kept = [index for index, _ in assigned]
     free = dict(hands)
     for number in (everything[index][0] for index in kept):
         if number is not None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from peclr_jax.geometry import crop
 from peclr_jax.geometry.crop import Square
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.looking import Sight, look_once
@@ -36,10 +37,11 @@ class Candidate(NamedTuple):
     """A hand that may be where it is looked for, and of the side that it is supposed to be of.
 
     Attributes:
-      subject: Index of the photo's hand that it was looked for as.
+      subject: Index of the photo's hand whose box it is looked for in; None where the hands without
+        a box are searched, all at once.
     """
 
-    subject: int
+    subject: int | None
     hand: Hand
     sight: Sight
 
@@ -88,20 +90,20 @@ def predict_photos(
       bone_length: Of the reference bone of all hands, metres.
       passes: How often to look at each hand.
       rows: Views that the network sees at once.
-      hands: Most hands to keep for each that has no box.
-      worst: Largest expected error of the second and later ones, over the side of their box.
+      hands: Most hands to find in a photo, beside those with boxes, where one without a box is
+        listed; if more are, as many.
+      worst: Largest expected error of a photo's second and later hands, over the side of their box;
+        of those without a box.
     """
     wanted = ((photo, _first(photo, estimator)) for photo in photos)
     seen = _look(wanted, estimator, bone_length, rows)
     for number in range(1, passes):
         # Which answers are worth another look is clear after the first.
-        most = hands + 1 if number == 1 else None
+        most = hands if number == 1 else None
         seen = _look(_follow(seen, estimator, most), estimator, bone_length, rows)
     for photo, found in seen:
         yield (
-            photo
-            if isinstance(photo, Skipped)
-            else _finish(photo, found, hands, worst, calibrated=estimator.is_calibrated)
+            photo if isinstance(photo, Skipped) else _finish(photo, found, estimator, hands, worst)
         )
 
 
@@ -129,14 +131,19 @@ def _first(photo: Prepared | Skipped, estimator: Estimator) -> list[Candidate]:
     """Returns what to look at in a photo: all places where each hand may be, and both sides."""
     if isinstance(photo, Skipped):
         return []
+    # Hands without a box may all be in the same places.
+    wanted: dict[tuple[int | None, str], tuple[Subject, Hand]] = {}
+    for number, subject in enumerate(photo.subjects):
+        index = None if subject.hand.box is None else number
+        for hand in _sides(subject.hand, estimator):
+            wanted.setdefault((index, hand.handedness), (subject, hand))
     return [
         Candidate(
-            number,
+            index,
             hand,
-            Sight(subject.window, square, photo.intrinsics, mirrored=hand.handedness == "left"),
+            Sight(subject.window, square, photo.intrinsics, mirrored=side == "left"),
         )
-        for number, subject in enumerate(photo.subjects)
-        for hand in _sides(subject.hand, estimator)
+        for (index, side), (subject, hand) in wanted.items()
         for square in _places(subject, estimator)
     ]
 
@@ -144,9 +151,15 @@ def _first(photo: Prepared | Skipped, estimator: Estimator) -> list[Candidate]:
 def _sides(hand: Hand, estimator: Estimator) -> list[Hand]:
     if hand.handedness != "auto":
         return [hand]
-    if not estimator.tells_error:
-        return [hand._replace(handedness="right", handedness_from="guess")]
-    return [hand._replace(handedness=side, handedness_from="network") for side in HANDEDNESS]
+    sides = HANDEDNESS if estimator.tells_error else ("right",)
+    return [_of_side(hand, side, estimator) for side in sides]
+
+
+def _of_side(hand: Hand, side: str, estimator: Estimator) -> Hand:
+    if hand.handedness == side:
+        return hand
+    told_by = "network" if estimator.tells_error else "guess"
+    return hand._replace(handedness=side, handedness_from=told_by)
 
 
 def _places(subject: Subject, estimator: Estimator) -> tuple[Square, ...]:
@@ -174,11 +187,16 @@ def _look(
             yield photo, [(candidate, answers.popleft()) for candidate in candidates]
 
 
-def _follow(seen: Iterable[Seen], estimator: Estimator, most: int | None) -> Iterator[Wanted]:
-    """Yields what to look at again, around what was found; at most so many a hand and side."""
+def _follow(seen: Iterable[Seen], estimator: Estimator, hands: int | None) -> Iterator[Wanted]:
+    """Yields what to look at again, around what was found; all if no number of hands is given."""
     for photo, found in seen:
-        groups = _groups(found, lambda candidate: (candidate.subject, candidate.hand.handedness))
-        kept = [one for group in groups for one in (group if most is None else _best(group, most))]
+        kept = found
+        if hands is not None and not isinstance(photo, Skipped):
+            groups = _groups(found, lambda one: (one.subject, one.hand.handedness)).values()
+            boxed = sum(subject.hand.box is not None for subject in photo.subjects)
+            # Of a side; what turns out to have a box takes nobody's place.
+            most = max(hands, len(photo.subjects) - boxed) + boxed + 1
+            kept = [one for group in groups for one in _best(group, most)]
         yield photo, [_closer(candidate, answer, estimator) for candidate, answer in kept]
 
 
@@ -188,12 +206,15 @@ def _closer(candidate: Candidate, answer: Answer, estimator: Estimator) -> Candi
 
 
 def _finish(
-    photo: Prepared, found: Sequence[Found], hands: int, worst: float, *, calibrated: bool
+    photo: Prepared, found: Sequence[Found], estimator: Estimator, hands: int, worst: float
 ) -> tuple[Prepared, list[Prediction]] | Skipped:
-    kept = []
-    for group in _groups(found, lambda candidate: candidate.subject):
-        kept += _best(group, hands if group[0][0].hand.box is None else 1, worst)
-    if not all(np.isfinite(answer.joints).all() for _, answer in kept):
+    groups = _groups(found, lambda candidate: candidate.subject)
+    searched = groups.pop(None, [])
+    kept = [(number, one) for number, group in groups.items() for one in _best(group, 1)]
+    boxes = [crop.bounding_box(answer.keypoints) for _, (_, answer) in kept]
+    kept += _searched(photo, searched, boxes, estimator, hands, worst)
+    kept.sort(key=lambda one: one[0])
+    if not all(np.isfinite(answer.joints).all() for _, (_, answer) in kept):
         return Skipped(photo.path, "the network's answer is not a finite number")
     return photo, [
         Prediction(
@@ -201,24 +222,55 @@ def _finish(
             candidate.sight.square,
             answer.keypoints,
             answer.joints,
-            answer.error if calibrated else None,
+            answer.error if estimator.is_calibrated else None,
         )
-        for candidate, answer in kept
+        for _, (candidate, answer) in kept
     ]
 
 
-def _groups(found: Iterable[Found], key: Callable[[Candidate], Any]) -> list[list[Found]]:
+def _searched(
+    photo: Prepared,
+    found: list[Found],
+    boxes: Sequence[Float[np.ndarray, "4"]],
+    estimator: Estimator,
+    hands: int,
+    worst: float,
+) -> list[tuple[int, Found]]:
+    """Returns what to keep of a search, the best first, each with its index in the photo's list."""
+    if not found:
+        return []
+    numbers = [i for i, subject in enumerate(photo.subjects) if subject.hand.box is None]
+    wanted = search.wanted_hands([photo.subjects[number].hand for number in numbers], hands)
+    sides = [candidate.hand.handedness for candidate, _ in found]
+    kept = []
+    for index, place in search.assign(
+        *_measured(found), sides, [hand.handedness for hand in wanted], given=boxes, worst=worst
+    ):
+        candidate, answer = found[index]
+        hand = _of_side(wanted[place], candidate.hand.handedness, estimator)
+        # Those that are not listed follow the last that is.
+        number = numbers[min(place, len(numbers) - 1)]
+        kept.append((number, (candidate._replace(hand=hand), answer)))
+    return kept
+
+
+def _groups(found: Iterable[Found], key: Callable[[Candidate], Any]) -> dict[Any, list[Found]]:
     groups: dict[Any, list[Found]] = {}
     for candidate, answer in found:
         groups.setdefault(key(candidate), []).append((candidate, answer))
-    return list(groups.values())
+    return groups
 
 
-def _best(group: list[Found], most: int, worst: float = np.inf) -> list[Found]:
+def _best(group: list[Found], most: int) -> list[Found]:
     """Returns what to keep of what may be the same hand or hands, the best first."""
-    errors = [answer.error for _, answer in group if answer.error is not None]
-    if len(group) == 1 or not errors:
-        return group
-    keypoints = np.stack([answer.keypoints for _, answer in group])
-    relative = search.relative_errors(keypoints, np.stack(errors))
-    return [group[index] for index in search.best(keypoints, relative, most=most, worst=worst)]
+    return [group[index] for index in search.best(*_measured(group), most=most)]
+
+
+def _measured(
+    found: Sequence[Found],
+) -> tuple[Float[np.ndarray, "hands 21 2"], Float[np.ndarray, " hands"]]:
+    """Returns keypoints and relative errors, all 0 of networks that tell none."""
+    keypoints = np.stack([answer.keypoints for _, answer in found])
+    none = np.zeros(keypoints.shape[1])
+    errors = [none if answer.error is None else answer.error for _, answer in found]
+    return keypoints, search.relative_errors(keypoints, np.stack(errors))

@@ -54,7 +54,8 @@ class PredictSpec(Spec):
       handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
         the paper; crops and answers of left ones are mirrored. "auto": both ways are looked at,
         and that with the smaller expected error is kept; "right" for networks that tell none.
-      hands: Most hands to find, each time that one is searched because it has no box.
+      hands: Most hands to find in a photo that is searched, beside those with boxes; more if the
+        boxes file lists more without one.
       search: Where: "center", the middle alone; "windows", also in overlapping squares of 1 and 1/2
         of the photo's shorter side; "auto", these in photos beyond an aspect of 1.3 and for several
         hands. Networks that tell no expected error look at the middle alone.

@@ -46,6 +46,14 @@ def test_a_photo_to_search_is_kept_whole(path):
     assert height >= 4 * 32
 
 
+@pytest.mark.parametrize(("hands", "places"), [(1, 1), (2, 12)])
+def test_several_hands_are_not_all_in_the_middle(tmp_path, hands, places):
+    Image.new("RGB", (1600, 1500)).save(tmp_path / "photo.jpg")
+    request = Request(SOMEWHERE.hands * hands + IN_A_SMALL_BOX.hands)
+    found = prepare(tmp_path / "photo.jpg", request, OPTIONS._replace(search="auto")).subjects
+    assert [len(subject.squares) for subject in found] == [places] * hands + [1]
+
+
 @pytest.mark.parametrize(("width", "is_said"), [(640, False), (720, True), (6400, True)])
 def test_what_is_not_searched_of_a_long_photo_is_said(tmp_path, width, is_said):
     Image.new("RGB", (width, 64)).save(tmp_path / "long.png")

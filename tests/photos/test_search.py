@@ -4,7 +4,16 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from peclr_jax.geometry.crop import central
-from peclr_jax.photos.search import MOST_ASPECT, best, differ, relative_errors, windows
+from peclr_jax.photos.boxes import Hand
+from peclr_jax.photos.search import (
+    MOST_ASPECT,
+    assign,
+    best,
+    differ,
+    relative_errors,
+    wanted_hands,
+    windows,
+)
 
 SIDES = st.integers(16, 4000)
 
@@ -75,6 +84,44 @@ def test_the_best_are_kept_and_none_twice():
     assert best(keypoints, errors, most=9, worst=0.12) == [1]
     assert best(keypoints, errors, most=9, worst=0.01) == [1]
     assert best(keypoints, np.full(4, np.inf), most=1) == [0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ([], []),
+        (["auto", "auto", "auto"], [(1, 0), (2, 1), (3, 2)]),
+        (["right", "right"], [(3, 0)]),
+        # The left one leaves the place for either side to the right one.
+        (["auto", "left"], [(1, 1), (2, 0)]),
+        (["right", "left", "auto"], [(1, 1), (2, 2), (3, 0)]),
+        (["right", "left"], [(1, 1), (3, 0)]),
+    ],
+)
+def test_hands_are_of_the_sides_that_are_wanted(wanted, kept):
+    keypoints = np.stack([hand(50, 50, 20), hand(52, 49, 24), hand(90, 50, 20), hand(10, 10, 9)])
+    errors, sides = np.array([0.12, 0.1, 0.15, 0.2]), ["left", "left", "left", "right"]
+    assert assign(keypoints, errors, sides, wanted) == kept
+    assert assign(keypoints, errors, sides, wanted, worst=0.15) == [
+        (answer, place) for answer, place in kept if errors[answer] <= 0.15 or len(kept) == 1
+    ]
+
+
+def test_hands_that_are_given_are_not_found_and_come_first():
+    keypoints = np.stack([hand(50, 50, 20), hand(90, 50, 20)])
+    given, sides = [np.array([38.0, 38.0, 61.0, 60.0])], ["right", "right"]
+    errors = np.array([0.1, 0.2])
+    assert assign(keypoints, errors, sides, ["auto"] * 2, given=given) == [(1, 0)]
+    assert assign(keypoints, errors, sides, ["auto"] * 2, given=given, worst=0.15) == []
+    assert assign(keypoints, np.full(2, np.inf), sides, ["auto"], given=given) == []
+
+
+def test_others_are_of_the_only_side_that_is_listed():
+    left, right = (Hand(side, handedness_from="boxes") for side in ("left", "right"))
+    assert wanted_hands([], 3) == []
+    assert wanted_hands([left, right], 1) == [left, right]
+    assert wanted_hands([left], 3) == [left] * 3
+    assert wanted_hands([left, right], 3) == [left, right, Hand("auto")]
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,20 @@ def test_a_damaged_film_is_predicted_up_to_its_fault(unsure, tmp_path, capsys):
     )
 
 
+def test_boxes_beside_a_film_are_left_out_and_listed(film, unsure, tmp_path, capsys):
+    boxes = [900, 20, 990, 90], [240, 220, 390, 320]
+    (tmp_path / "boxes.json").write_text(json.dumps({film.name: [{"box": box} for box in boxes]}))
+    code, written = run(film, tmp_path / "out", boxes=str(tmp_path / "boxes.json"))
+    assert code == predict.SOME_SKIPPED
+    assert [[hand["track"] for hand in entry["hands"]] for entry in written["images"]] == [[0]] * 5
+    assert written["images"][0]["hands"][0]["box"] == boxes[1]
+    assert "lies outside of the image" in written["images"][0]["boxes_left_out"][0]
+    assert not any("boxes_left_out" in entry for entry in written["images"][1:])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("lies outside of the image") == 1
+    assert "1 box(es) could not be used" in said
+
+
 def test_what_is_no_film_is_said_before_the_network_is_opened(tmp_path):
     (tmp_path / "film.mp4").write_text("no film")
     with pytest.raises(UserError, match="cannot be opened as a film"):

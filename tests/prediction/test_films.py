@@ -18,6 +18,7 @@ from peclr_jax.prediction import films
 from peclr_jax.prediction.films import Tracker, follow_hands, smooth
 from peclr_jax.prediction.photographs import look_at
 from tests.marked_photos import BONE, SIZE, TIP, TRUTH, WRIST, mark_finder, marked
+from tests.prediction.test_photographs import beside
 
 FILM = Film(Path("film.mp4"), Fraction(10), None)
 EMPTY = Image.new("RGB", (640, 480), (60, 60, 60))
@@ -27,7 +28,7 @@ def tracker_for(network=None, *, request=None, most=1, search="center"):
     network = network or mark_finder(unsure=True)
     options = Options(SIZE, network.looking, 64, 0.0, 40.0, search)
     request = request or Request((Hand("auto"),))
-    return Tracker(network, request, options, "auto", BONE, 2, 4, most, 0.15)
+    return Tracker(network, request, options, BONE, 2, 4, most, 0.15)
 
 
 def frames_of(*pictures):
@@ -90,8 +91,59 @@ def test_boxes_are_those_of_the_first_frame():
 
 def test_a_box_beside_the_film_is_said():
     request = Request((Hand("right", (900.0, 20.0, 990.0, 90.0)),))
-    with pytest.raises(UserError, match="outside of the image of 640x480"):
+    with pytest.raises(UserError, match=r"film\.mp4: .* outside of the image of 640x480"):
         next(follow_hands(tracker_for(request=request), FILM, frames_of(marked())))
+
+
+def test_one_box_beside_the_film_is_left_out_and_said_once():
+    boxes = (900.0, 20.0, 990.0, 90.0), (240.0, 220.0, 390.0, 320.0)
+    request = Request(tuple(Hand("right", box) for box in boxes))
+    followed = list(follow_hands(tracker_for(request=request), FILM, frames_of(*[marked()] * 62)))
+    np.testing.assert_allclose(keypoints(followed), [TRUTH] * 62, atol=1.5)
+    (said,) = followed[0][1].left_out
+    assert "outside of the image of 640x480" in said
+    assert not any(photo.left_out for _, photo, _ in followed[1:])
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("sides", [("left", "right"), ("auto", "auto")])
+def test_hands_listed_without_boxes_are_followed(sides, most):
+    photo, right, left = beside()
+    request = Request(tuple(Hand(side, handedness_from="boxes") for side in sides))
+    tracker = tracker_for(request=request, most=most, search="windows")
+    followed = list(follow_hands(tracker, FILM, frames_of(*[photo] * 3)))
+    for _, _, hands in followed:
+        assert sorted(hands) == [0, 1]
+        by_side = {hand.hand.handedness: hand.keypoints_2d for hand in hands.values()}
+        np.testing.assert_allclose(by_side["right"], right, atol=1.5)
+        np.testing.assert_allclose(by_side["left"], left, atol=1.5)
+
+
+def test_what_is_found_beside_a_box_is_counted_with_it():
+    photo, right, left = beside()
+    box = *(right.min(0) - 9).tolist(), *(right.max(0) + 9).tolist()
+    request = Request((Hand("right", box, handedness_from="boxes"), Hand("auto")))
+    tracker = tracker_for(request=request, most=2, search="windows")
+    *_, (_, _, hands) = follow_hands(tracker, FILM, frames_of(*[photo] * 3))
+    np.testing.assert_allclose(hands[0].keypoints_2d, right, atol=1.5)
+    np.testing.assert_allclose(hands[1].keypoints_2d, left, atol=1.5)
+    assert len(hands) == 2
+
+
+@pytest.mark.parametrize("sides", [("right",), ("right", "left")])
+def test_the_side_of_a_hand_that_is_searched_again_is_told_by_the_boxes_file(sides):
+    photo, right, left = beside()
+    request = Request(tuple(Hand(side, handedness_from="boxes") for side in sides))
+    tracker = tracker_for(request=request, most=len(sides), search="windows")
+    empty = Image.new("RGB", photo.size, (60, 60, 60))
+    pictures = [photo, *[empty] * 10, *[photo] * 10]
+    *_, (_, _, hands) = follow_hands(tracker, FILM, frames_of(*pictures))
+    assert {(one.hand.handedness, one.hand.handedness_from) for one in hands.values()} == {
+        (side, "boxes") for side in sides
+    }
+    for one in hands.values():
+        truth = right if one.hand.handedness == "right" else left
+        np.testing.assert_allclose(one.keypoints_2d, truth, atol=1.5)
 
 
 def test_a_film_without_hands_is_not_searched():

@@ -108,3 +108,70 @@ def test_a_side_that_is_given_is_kept(tmp_path):
     (found,) = found_in(tmp_path, photo, wanted=Request((Hand("left"),)))
     assert (found.hand.handedness, found.hand.handedness_from) == ("left", "config")
     np.testing.assert_allclose(found.keypoints_2d, left, atol=1.5)
+
+
+def boxed(keypoints, side="auto"):
+    """A hand with the box of its keypoints."""
+    box = *(keypoints.min(0) - 9).tolist(), *(keypoints.max(0) + 9).tolist()
+    return Hand(side, box, handedness_from="config" if side == "auto" else "boxes")
+
+
+LEFT, RIGHT = (Hand(side, handedness_from="boxes") for side in ("left", "right"))
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        lambda right, left: (Hand("auto"), Hand("auto")),
+        lambda right, left: (RIGHT, LEFT),
+        lambda right, left: (RIGHT, Hand("auto")),
+        lambda right, left: (Hand("auto"), LEFT),
+        lambda right, left: (boxed(right), Hand("auto")),
+        lambda right, left: (boxed(right), LEFT),
+        lambda right, left: (Hand("auto"), boxed(left)),
+        lambda right, left: (RIGHT, boxed(left, "left")),
+    ],
+)
+@pytest.mark.parametrize("most", [1, 2])
+def test_hands_listed_without_boxes_are_different_ones(tmp_path, listed, most):
+    photo, *truth = beside()
+    hands = listed(*truth)
+    network = mark_finder(unsure=True)
+    found = found_in(tmp_path, photo, network=network, wanted=Request(hands), hands=most, worst=0.2)
+    assert len(found) == 2
+    assert [one.hand.box for one in found if one.hand.box] == [h.box for h in hands if h.box]
+    assert {one.hand.handedness for one in found} == {"left", "right"}
+    for one in found:
+        np.testing.assert_allclose(one.keypoints_2d, truth[one.hand.handedness == "left"], atol=1.5)
+    # Those of two autos may be in either order.
+    for hand, one in zip(hands, found, strict=True):
+        if hand.handedness != "auto":
+            assert (one.hand.handedness, one.hand.handedness_from) == (hand.handedness, "boxes")
+        else:
+            assert one.hand.handedness_from == "network"
+
+
+def test_the_same_places_are_looked_at_once(tmp_path):
+    seen = []
+    for count in (2, 3):
+        network = mark_finder(unsure=True)
+        wanted = Request((Hand("auto"),) * count)
+        found_in(tmp_path, beside()[0], network=network, wanted=wanted, hands=3, worst=0.2)
+        seen.append(len(network.seen))
+    assert seen[0] == seen[1]
+
+
+def test_what_is_listed_but_not_there_is_not_found(tmp_path):
+    wanted = Request((boxed(TRUTH), *[Hand("auto")] * 3))
+    (found,) = found_in(tmp_path, marked(), wanted=wanted, worst=0.2)
+    assert found.hand.box is not None
+    (found,) = found_in(tmp_path, marked(), wanted=Request((Hand("auto"),) * 3), worst=0.2)
+    np.testing.assert_allclose(found.keypoints_2d, TRUTH, atol=1.5)
+
+
+def test_a_network_that_tells_no_error_finds_the_first_that_is_listed(tmp_path):
+    (found,) = found_in(tmp_path, marked(), network=mark_finder(), wanted=Request((LEFT, RIGHT)))
+    assert (found.hand.handedness, found.hand.handedness_from) == ("left", "boxes")
+    wanted = Request((boxed(TRUTH), Hand("auto")))
+    (found,) = found_in(tmp_path, marked(), network=mark_finder(), wanted=wanted)
+    assert found.hand.box is not None
