@@ -17,9 +17,9 @@ Cost and result on rendered hands. `cpu` (docs/results/table1): 35 minutes on on
 seeds; level, PeCLR errs 0.9 % more in 2D [-5.9, 7.6] and 0.7 % less in PA-EPE [-2.2, 3.6].
 `cpu+length+one_seed` (docs/results/table1_length): 52 minutes; SimCLR is ahead in 2D after 100 and
 200 steps, PeCLR after 400, 12.54 against 12.61 px. On photographs, `cpu_long+photos+four_times+
-course --config.seeds=0,1` (docs/results/table1_photos_four_times): 105 minutes a seed on two cores;
-PeCLR is ahead from 8,000 steps on, at the end by 12.9 and 16.2 % in 2D on true labels. Not run: its
-third seed, a GPU, FreiHAND.
+course` (docs/results/table1_photos_four_times): 105 minutes a seed on two cores; after 16,000 steps
+PeCLR errs 12.9 % less in 2D [4.6, 21.2] and 7.5 % less in PA-EPE [5.2, 9.8] by true labels, and is
+2.2 % nearer in 2D [-11.3, 15.7] to a detector's. Not run: a GPU, FreiHAND.
 """
 
 from ml_collections import ConfigDict
