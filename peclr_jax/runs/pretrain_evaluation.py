@@ -55,6 +55,11 @@ def make_evaluation(model: Projector, spec: ViewSpec, loss: ContrastiveLossSpec)
 
     BatchNorm always takes the statistics of these images: running ones are empty before training,
     which would make all images' points nearly the same, and their error small for no merit.
+
+    Args:
+      model: The network.
+      spec: The training's views.
+      loss: The objective.
     """
     plain = dataclasses.replace(
         spec,

@@ -118,7 +118,7 @@ def test_endless_hands_of_a_photo_are_refused_in_other_layouts(tmp_path):
     content = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [hand] * 2000}
     (tmp_path / "labels.json").write_text(json.dumps(content))
     assert "hands in one photo" in refused(coco.from_file, tmp_path / "labels.json")
-    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.2 0.2\n" * 2000)
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 0.9 0.9\n" * 2000)
     assert "hands in one photo" in refused(OTHERS["yolo"], tmp_path / "a.txt")
 
 
