@@ -198,7 +198,7 @@ def _best(config: ConfigDict) -> None:
 def _versions(config: ConfigDict) -> None:
     config.data.pairs = "versions"
     if config.data.source == "rendered":
-        _render_versions(config, 4)
+        render_versions(config, 4)
         config.data.rendered.background = "green,clutter"
 
 
@@ -209,15 +209,20 @@ def _frames(config: ConfigDict) -> None:
             "base"
         )
     config.data.pairs = "versions"
-    _render_versions(config, 2)
+    render_versions(config, 2)
     config.data.rendered.motion_deg = MOTION_DEG
 
 
-def _render_versions(config: ConfigDict, versions: int) -> None:
-    """Renders several images of each hand, of which the run takes as many steps as of one."""
-    config.data.rendered.versions = versions
-    config.num_epochs /= versions
-    config.optimizer.warmup_epochs /= versions
+def render_versions(training: ConfigDict, versions: int) -> None:
+    """Renders several images of each hand, of which a run takes as many steps as of one.
+
+    Args:
+      training: Config of a pre-training or a fine-tuning.
+      versions: Images of each hand.
+    """
+    training.data.rendered.versions = versions
+    training.num_epochs /= versions
+    training.optimizer.warmup_epochs /= versions
 
 
 def _mined(config: ConfigDict) -> None:

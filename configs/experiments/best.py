@@ -123,10 +123,8 @@ def _versions(config: ConfigDict) -> None:
 def _render_versions(config: ConfigDict) -> None:
     config.data_name = "rendered hands, each before a green screen and three cluttered ones"
     for training in (config.pretrain, config.finetune):
-        training.data.rendered.update(versions=4, background="green,clutter")
-        # As many steps as on one version of each hand.
-        training.num_epochs /= 4
-        training.optimizer.warmup_epochs /= 4
+        pretrain.render_versions(training, 4)
+        training.data.rendered.background = "green,clutter"
     # By which nothing was chosen.
     on_green = config.evaluations.test
     on_clutter = ConfigDict(on_green.to_dict())

@@ -13,10 +13,10 @@ of results.
 Below the scale `paper` hands are rendered, also those that are measured on.
 
 Cost and result: `cpu_long+photos+four_times` (docs/results/figure9_10_photos), from Table 1's
-encoders: 45 minutes on two hyperthreads, three seeds. PeCLR is not shown to be more equivariant, by
-Eq. 12 -9.7 % [-24.1, 4.8] under rotation and -1.6 % [-11.9, 8.7] under translation on 681
-photographs, to whose labels its network is 5.2 % nearer in 2D [3.8, 6.5]. Not run: rendered hands,
-a GPU, FreiHAND.
+encoders: 45 minutes on two hyperthreads beside other work, three seeds. PeCLR is not shown to be
+more equivariant, by Eq. 12 -9.7 % [-24.1, 4.8] under rotation and -1.6 % [-11.9, 8.7] under
+translation on 681 photographs, to whose labels its network is 5.2 % nearer in 2D [3.8, 6.5]. Not
+run: rendered hands, a GPU, FreiHAND.
 """
 
 from ml_collections import ConfigDict
