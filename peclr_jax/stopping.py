@@ -25,6 +25,8 @@ AGAIN_SECONDS = 1.0
 
 # What a program may take to end after a signal: longer, and it is ended from outside.
 _GRACE_SECONDS = 10.0
+# What the main thread may take to notice one, before it is woken.
+_NOTICE_SECONDS = 0.3
 _BY_SCHEDULERS = ("SIGTERM", "SIGUSR1")
 
 
@@ -158,14 +160,23 @@ class Program:
     def _watch(self, reader: socket.socket, writer: socket.socket) -> None:
         """Ends the program if a signal has not; `writer` is only kept open."""
         began: float | None = None
-        first = 0
+        first, own = 0, False
+        wakes = [_GRACE_SECONDS, _NOTICE_SECONDS]
         while True:
-            left = None if began is None else _GRACE_SECONDS + began - time.monotonic()
+            left = None if began is None else wakes[-1] + began - time.monotonic()
             reader.settimeout(left if left is None else max(left, 0.001))
             try:
                 signum = reader.recv(1)[0]
             except TimeoutError:
-                self._end(first)
+                if wakes.pop() == _GRACE_SECONDS:
+                    self._end(first)
+                if self.received is None:
+                    own = True
+                    self._wake(first)
+                continue
+            if own:
+                own = False
+                continue
             now = time.monotonic()
             # Others handle the rest: training, between two steps, and the server of the page.
             if began is None and signal.getsignal(signum) == self._obey:
@@ -181,9 +192,16 @@ class Program:
                 sys.__unraisablehook__(unraisable)
             return
         self._lost = True
-        # To the main thread, which may wait for the system: no other's signal would wake it.
-        again = threading.main_thread().ident, unraisable.exc_value.signum
-        threading.Timer(0.05, signal.pthread_kill, again).start()
+        threading.Timer(0.05, self._wake, [unraisable.exc_value.signum]).start()
+
+    @staticmethod
+    def _wake(signum: int) -> None:
+        """Sends a signal to the main thread, which a call to the system may keep from the first.
+
+        That one came to another thread, or between Python's last look for signals and the call.
+        """
+        if (thread := threading.main_thread().ident) is not None:
+            signal.pthread_kill(thread, signum)
 
     def _end(self, signum: int) -> NoReturn:
         stopped = Stopped(signum, resumes=self.resumes)

@@ -78,6 +78,24 @@ BUILD = """
 """
 
 
+# A signal comes to another thread, and the main one waits for the system.
+ELSEWHERE = """
+    import signal, sys, threading
+    from peclr_jax import stopping
+
+    def main():
+        interrupt = lambda: signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        threading.Timer(0.2, interrupt).start()
+        try:
+            sys.stdin.read()
+        finally:
+            print("cleared up", flush=True)
+
+    program = stopping.start("__main__")
+    sys.exit(program.run(main))
+"""
+
+
 @contextmanager
 def started(program, *arguments):
     """Starts a program, which waits at a place."""
@@ -125,6 +143,13 @@ def test_an_interrupt_before_the_first_step_has_its_own_code(tmp_path):
 
 def test_an_interrupt_does_not_wait_for_what_xla_computes(tmp_path):
     assert stopped("computing", "pretrain", tmp_path, signum=signal.SIGINT) == 130
+
+
+def test_an_interrupt_that_another_thread_got_wakes_the_main_one():
+    with started(ELSEWHERE) as process:
+        assert process.stdout.read() == "cleared up\n"
+        assert process.wait() == 130
+        assert "stopped by SIGINT" in process.stderr.read()
 
 
 @pytest.mark.slow
