@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, UInt8
 from peclr_jax.models.projector import Projector
 from peclr_jax.models.resnet import ResNet
 from peclr_jax.networks.opening import Network
+from peclr_jax.networks.proportions import in_proportion, known_bones
 from peclr_jax.views.augment import normalize
 
 Variables = dict[str, Any]
@@ -60,10 +61,17 @@ def project(projector: Projector, variables: Variables) -> ViewFunction:
     return ViewFunction(("images",), jax.jit(call))
 
 
-def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
+def estimate(
+    network: nn.Module, variables: Variables, bones: Float[Array, " bones"] | None = None
+) -> ViewFunction:
     """Returns the function to {"keypoints_25d": (B, 21, 3), "root_depth": (B,)}.
 
     The pose is x px, y px in the view and depth relative to the wrist; depths are in bone lengths.
+
+    Args:
+      network: Of 2.5D poses.
+      variables: Its own.
+      bones: What relative depths are to be in proportion to, as `known_bones` returns it.
     """
 
     def call(
@@ -71,7 +79,10 @@ def estimate(network: nn.Module, variables: Variables) -> ViewFunction:
         intrinsics: Float[Array | np.ndarray, "batch 3 3"],
     ) -> dict[str, Any]:
         output: Any = network.apply(variables, _standardised(images), intrinsics)
-        return {"keypoints_25d": output.pose, "root_depth": output.root_depth}
+        pose, depth = output.pose, output.root_depth
+        if bones is not None:
+            pose = in_proportion(pose, depth, jnp.asarray(intrinsics), bones)
+        return {"keypoints_25d": pose, "root_depth": depth}
 
     return ViewFunction(("images", "intrinsics"), jax.jit(call))
 
@@ -83,16 +94,19 @@ def encoder_of(network: Network) -> ViewFunction:
 
 def features_or_poses(network: Network) -> ViewFunction:
     """Returns the function to features of a pre-trained network, to poses of a fine-tuned one."""
-    if network.estimates_poses:
-        return estimate(network.module, network.variables)
-    return encoder_of(network)
+    return _poses_of(network) if network.estimates_poses else encoder_of(network)
 
 
 def projection_or_poses(network: Network) -> ViewFunction:
     """Returns the function to all that a network says: projections, or poses."""
     if isinstance(network.module, Projector):
         return project(network.module, network.variables)
-    return estimate(network.module, network.variables)
+    return _poses_of(network)
+
+
+def _poses_of(network: Network) -> ViewFunction:
+    bones = known_bones(network.module, network.description.statistics)
+    return estimate(network.module, network.variables, bones)
 
 
 def _standardised(

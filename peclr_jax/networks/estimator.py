@@ -14,13 +14,13 @@ from jaxtyping import Array, Float, UInt8
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine, camera
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.hands.skeleton import BONES
-from peclr_jax.models.heads import HeatmapHead, Localisation
+from peclr_jax.models.heads import Localisation
 from peclr_jax.models.normalization import fold
-from peclr_jax.models.pose_network import PoseNetwork, to_pixels
+from peclr_jax.models.pose_network import to_pixels
 from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.opening import Network, open_network
+from peclr_jax.networks.proportions import has_heatmaps, in_proportion, known_bones
 from peclr_jax.photos.looking import LookingRule
 from peclr_jax.views.augment import normalize
 
@@ -88,7 +88,7 @@ class Estimator:
     @property
     def tells_error(self) -> bool:
         """Whether estimates have an expected error, which comes of heatmaps."""
-        return isinstance(self.module, PoseNetwork) and isinstance(self.module.head, HeatmapHead)
+        return has_heatmaps(self.module)
 
     @property
     def is_calibrated(self) -> bool:
@@ -107,20 +107,14 @@ class Estimator:
         estimate = _estimate(network, variables, settings, images, matrix, intrinsics)
         if self._bones is None:
             return estimate
-        return estimate._replace(pose=_in_proportion(estimate, intrinsics, self._bones))
+        pose = in_proportion(
+            estimate.pose, estimate.root_depth, jnp.asarray(intrinsics), self._bones
+        )
+        return estimate._replace(pose=pose)
 
     @functools.cached_property
     def _bones(self) -> Float[Array, " bones"] | None:
-        """Lengths of the mean hand's bones over that of the reference bone.
-
-        None leaves depths as they are estimated: of networks that have learned them where the
-        camera is known, as the paper's, and of those whose training labels have no mean hand.
-        """
-        if not (self.tells_error and self.statistics.mean_hand):
-            return None
-        hand = jnp.asarray(self.statistics.mean_hand)
-        first, second = np.array(BONES).T
-        return jnp.linalg.norm(hand[first] - hand[second], axis=-1) / camera.bone_length(hand)
+        return known_bones(self.module, self.statistics)
 
     @functools.cached_property
     def _folded(self) -> tuple[nn.Module, dict[str, Any]]:
@@ -168,22 +162,6 @@ def _estimate(
     error = calibration(localisation) * (view_size / 2) / affine.zoom(matrix)[:, None]
     pose = (pose * weight[..., None]).sum(0)
     return Estimate(pose, root_depth.mean(0), error, localisation)
-
-
-@jax.jit
-def _in_proportion(
-    estimate: Estimate,
-    intrinsics: Float[Array, "batch 3 3"],
-    lengths: Float[Array, " bones"],
-) -> Float[Array, "batch 21 3"]:
-    """Scales relative depths so that at the estimated distance bones are in the known proportions.
-
-    Photographs without a camera teach relative depths, but no distance, and a distance that is off
-    stretches the hand in the image plane alone. It should stretch all of it.
-    """
-    depth = camera.root_depth_of_bones(estimate.pose, intrinsics, lengths)
-    factor = (estimate.root_depth / depth)[:, None]
-    return estimate.pose * jnp.stack([jnp.ones_like(factor)] * 2 + [factor], axis=-1)
 
 
 def _turn(

@@ -1,10 +1,14 @@
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from peclr_jax.export.comparison import example_views
 from peclr_jax.export.functions import encoder_of, features_or_poses, projection_or_poses
+from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.opening import open_network
+from peclr_jax.photos.looking import LookingRule
 
 SHAPES = {
     "features": (3, 32),
@@ -34,3 +38,17 @@ def test_what_a_network_says_of_views(function_of, task, outputs, request):
     found = function.call(*(views[name] for name in function.inputs))
     assert {name: SHAPES[name] for name in outputs} == {n: a.shape for n, a in found.items()}
     assert all(array.dtype == np.float32 for array in found.values())
+
+
+def test_depths_of_heatmaps_are_in_proportion_as_those_of_a_prediction():
+    network = open_network("released", in_float32=True)
+    side = network.view_size
+    views = example_views(side, 3)
+    looks_once = dataclasses.replace(Estimator.of(network), looking=LookingRule(turns_deg=(0.0,)))
+    same = np.tile(np.eye(2, 3, dtype=np.float32), (3, 1, 1))
+    expected = looks_once(views["images"], same, views["intrinsics"])
+    found = features_or_poses(network).call(views["images"], views["intrinsics"])
+    np.testing.assert_allclose(found["keypoints_25d"], expected.pose, atol=1e-3 * side)
+    np.testing.assert_allclose(
+        found["keypoints_25d"][..., 2], expected.pose[..., 2], rtol=1e-3, atol=1e-3
+    )

@@ -194,4 +194,4 @@ def test_the_depth_of_all_bones_is_the_true_one(seed):
         true = joints[number, skeleton.WRIST, 2] / scale[number]
         if 3 < true < 66:
             found = camera.root_depth_of_bones(pose[number], INTRINSICS, lengths)
-            np.testing.assert_allclose(found, true, rtol=0.006)
+            np.testing.assert_allclose(found, true, rtol=1e-3)

@@ -10,8 +10,9 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera, crop
 from peclr_jax.hands.skeleton import BONES
 from peclr_jax.models.spec import PoseNetworkSpec
-from peclr_jax.networks.estimator import Estimate, Estimator, _in_proportion, open_estimator
+from peclr_jax.networks.estimator import Estimate, Estimator, open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
+from peclr_jax.networks.proportions import in_proportion, known_bones
 from tests.conftest import REFERENCE
 
 BEFORE = REFERENCE / "before_specs"
@@ -59,19 +60,19 @@ def test_depths_are_scaled_with_a_distance_that_is_off():
     pose, scale = camera.to_25d(jnp.asarray(joints, jnp.float32), cameras)
     ends = (joints[0, [bone[end] for bone in BONES]] for end in (0, 1))
     lengths = np.linalg.norm(np.subtract(*ends), axis=-1) / np.asarray(scale)
-    estimate = Estimate(pose, 1.3 * jnp.asarray(joints[:, 0, 2]) / scale)
-    corrected = estimate._replace(pose=_in_proportion(estimate, cameras, jnp.asarray(lengths)))
-    np.testing.assert_array_equal(corrected.pose[..., :2], pose[..., :2])
-    lifted = corrected.lift(cameras, scale)
-    np.testing.assert_allclose(lifted, 1.3 * joints, rtol=0.02, atol=1e-3)
+    depth = 1.3 * jnp.asarray(joints[:, 0, 2], jnp.float32) / scale
+    corrected = in_proportion(pose, depth, cameras, jnp.asarray(lengths, jnp.float32))
+    np.testing.assert_array_equal(corrected[..., :2], pose[..., :2])
+    lifted = Estimate(corrected, depth).lift(cameras, scale)
+    np.testing.assert_allclose(lifted, 1.3 * joints, rtol=1e-3, atol=1e-4)
 
 
 def test_only_heatmaps_with_a_mean_hand_are_corrected(network):
-    assert network._bones is None  # a linear layer, as the paper's
+    assert known_bones(network.module, network.statistics) is None  # a linear layer, as the paper's
     joints = tuple(map(tuple, np.random.default_rng(0).uniform(-0.1, 0.1, (21, 3)).tolist()))
     model = PoseNetworkSpec("resnet18", width=4, stem="small", head="heatmap", channels=8)
     module = model.build(refine_root_depth=False)
-    assert Estimator(module, {}, 16, 1.5)._bones is None
-    known = Estimator(module, {}, 16, 1.5, statistics=LabelStatistics(mean_hand=joints))
-    assert known._bones.shape == (20,)
-    assert known._bones[BONES.index((9, 10))] == pytest.approx(1)
+    assert known_bones(module, LabelStatistics()) is None
+    known = known_bones(module, LabelStatistics(mean_hand=joints))
+    assert known.shape == (20,)
+    assert known[BONES.index((9, 10))] == pytest.approx(1)
