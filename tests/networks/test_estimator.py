@@ -10,7 +10,7 @@ from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera, crop
 from peclr_jax.hands.skeleton import BONES
 from peclr_jax.models.spec import PoseNetworkSpec
-from peclr_jax.networks.estimator import Estimate, Estimator, open_estimator
+from peclr_jax.networks.estimator import Estimate, open_estimator
 from peclr_jax.networks.label_statistics import LabelStatistics
 from peclr_jax.networks.proportions import in_proportion, known_bones
 from tests.conftest import REFERENCE
