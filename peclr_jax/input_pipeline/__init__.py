@@ -30,7 +30,7 @@ from peclr_jax.input_pipeline.sources import (
     Source,
     StreamSource,
 )
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec, check_read
 from peclr_jax.input_pipeline.stores import (
     Batch,
     IdentifiedStore,
@@ -77,6 +77,7 @@ def make_source(
       mesh: The devices; batches are split over its `data` axis.
       contrastive: Whether images are compared with one another, so that none may be there twice.
     """
+    check_read(spec.source, spec)
     process = jax.process_index(), jax.process_count()
     if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
         raise UserError(

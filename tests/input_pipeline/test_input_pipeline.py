@@ -8,10 +8,13 @@ import jax
 import numpy as np
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.hands.neighbours import pose_features
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.records import RecordStore
+from peclr_jax.input_pipeline.spec import check_read
+from peclr_jax.networks.spec import EvaluationDataSpec
 
 
 def is_rendered(batch):
@@ -156,6 +159,15 @@ def test_impossible_batches(rendered_spec, mixed_spec, open_source):
         open_source(mixed_spec(rendered={"count": 3}))
     with pytest.raises(ValueError, match=r"by themselves: set --config\.data\.source='rendered'"):
         open_split(mixed_spec(), "train", batch_size=2)
+
+
+@pytest.mark.parametrize("field", ["names", "manual_dir", "data_dir"])
+def test_records_beside_rendered_hands_alone_are_refused(field, rendered_spec, open_source):
+    given = {field: "image_folder"}
+    with pytest.raises(UserError, match=rf"\.{field}=image_folder is of records, but .*=tfds"):
+        open_source(rendered_spec(**given))
+    with pytest.raises(UserError, match=rf"\.{field}=image_folder is of records, but .*=tfds"):
+        check_read("rendered", EvaluationDataSpec(**given))
 
 
 def test_rendered_hands_leave_tensorflow_alone():
