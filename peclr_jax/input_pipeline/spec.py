@@ -252,10 +252,11 @@ class DataSpec(Spec):
         for field, of in (("weights", names), ("manual_dir", self.record_names)):
             given = as_list(getattr(self, field))
             if given and len(given) != len(of):
+                renamed = " (rename a folder that has a comma in its name)"
                 raise FieldError(
                     field,
                     f"has {len(given)} entries for {len(of)} data sets ({', '.join(of)}); give one "
-                    "each, or leave it empty",
+                    f"each, or leave it empty{renamed if field == 'manual_dir' else ''}",
                 )
         if len(self.splits) != len(self.record_names):
             raise FieldError(

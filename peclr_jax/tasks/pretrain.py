@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import logging
 from jaxtyping import Array, Float, Key
 from ml_collections import ConfigDict
 from rich.table import Table
@@ -133,7 +134,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
 
 
 def check_keypoints(spec: PretrainSpec, held_out: Mapping[str, Any]) -> None:
-    """Refuses to weigh pairs by keypoints that the data do not have.
+    """Refuses to weigh pairs by keypoints that the data do not have; says how many lack some.
 
     Args:
       spec: Of the run.
@@ -142,10 +143,18 @@ def check_keypoints(spec: PretrainSpec, held_out: Mapping[str, Any]) -> None:
     Raises:
       UserError: No keypoint of any is known.
     """
-    if spec.loss.weights == "adaptive" and not held_out["keypoints_2d_valid"].any():
+    if spec.loss.weights != "adaptive":
+        return
+    labelled = np.asarray(held_out["keypoints_2d_valid"]).any(-1)
+    if not labelled.any():
         raise UserError(
             "--config.loss.weights='adaptive' weighs pairs by their 2D keypoints, but none of "
-            f"{len(held_out['image'])} held-out images has any: use 'equal'"
+            f"{len(labelled)} held-out images has any: use 'equal'"
+        )
+    if missing := np.count_nonzero(~labelled):
+        logging.warning(
+            "%d of %d held-out images lack keypoints: pairs with such images weigh 1",
+            *(missing, len(labelled)),
         )
 
 

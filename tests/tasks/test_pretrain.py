@@ -127,7 +127,7 @@ def test_a_run_leaves_what_it_promises(finished):
     assert not list(workdir.glob("*.partial"))
 
 
-def test_weights_need_keypoints():
+def test_weights_need_keypoints(caplog):
     weighted = PretrainSpec(
         loss=ContrastiveLossSpec(weights="adaptive"), data=DataSpec(labels=True)
     )
@@ -136,7 +136,9 @@ def test_weights_need_keypoints():
     with pytest.raises(UserError, match="but none of 2 held-out images has any: use 'equal'"):
         pretrain.check_keypoints(weighted, examples)
     examples["keypoints_2d_valid"][1, 3] = True
-    pretrain.check_keypoints(weighted, examples)
+    with caplog.at_level("WARNING", "absl"):
+        pretrain.check_keypoints(weighted, examples)
+    assert "1 of 2 held-out images lack keypoints" in caplog.text
 
 
 def test_rendered_hands_do_without_tensorflow(finished):
