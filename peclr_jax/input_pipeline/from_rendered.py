@@ -98,7 +98,9 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
 def fingerprint(spec: RenderedSpec) -> list[Any]:
     """Returns what tells rendered hands from others."""
     own = [] if spec.count else [_ENDLESS_VERSION]
-    return [RENDERER_VERSION, _fields(spec, ("cache_dir",)), *own]
+    # At its default where no hand depends on it, as in fingerprints from when it was told.
+    alike = dataclasses.replace(spec, chunk=RenderedSpec.chunk)
+    return [RENDERER_VERSION, _fields(alike, ("cache_dir",)), *own]
 
 
 def first_hands(spec: DataSpec) -> dict[str, Any]:

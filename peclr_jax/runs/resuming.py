@@ -16,7 +16,7 @@ from peclr_jax.training import restoring
 SUMMARY = "summary.json"
 """The last file that a training writes."""
 # Fields that are part of a run's name, but that may be others on the machine it goes on with.
-_OF_THE_MACHINE = {"data.decode_threads"}
+_OF_THE_MACHINE = {"data.decode_threads", "data.rendered.chunk"}
 
 
 def check_resumable(spec: RunSpec, workdir: Path) -> None:

@@ -145,7 +145,7 @@ def check_keypoints(spec: PretrainSpec, held_out: Mapping[str, Any]) -> None:
     """
     if spec.loss.weights != "adaptive":
         return
-    labelled = np.asarray(held_out["keypoints_2d_valid"]).any(-1)
+    labelled = np.asarray(held_out["keypoints_2d_valid"]).max(axis=-1)
     if not labelled.any():
         raise UserError(
             "--config.loss.weights='adaptive' weighs pairs by their 2D keypoints, but none of "

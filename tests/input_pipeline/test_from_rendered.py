@@ -237,3 +237,7 @@ def test_hands_that_do_not_move_are_kept_by_their_old_names():
     assert others == fields | {"motion_deg": 5.0}
     assert "motion_deg" not in fields
     assert fields["versions"] == 2
+
+
+def test_hands_that_are_rendered_in_smaller_parts_are_the_same():
+    assert fingerprint(RenderedSpec(chunk=8)) == fingerprint(RenderedSpec())

@@ -3,7 +3,7 @@ from rich.console import Console
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.runs.resuming import SUMMARY, check_resumable, run_unless_finished
 from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.training.checkpoints import Checkpoints
@@ -19,7 +19,8 @@ def workdir(tmp_path):
 
 
 def test_another_config_is_not_resumed(workdir, tmp_path):
-    check_resumable(PretrainSpec(seed=1, profile="1:2", data=DataSpec(decode_threads=3)), workdir)
+    data = DataSpec(decode_threads=3, rendered=RenderedSpec(chunk=8))
+    check_resumable(PretrainSpec(seed=1, profile="1:2", data=data), workdir)
     check_resumable(PretrainSpec(), tmp_path / "new")
     with pytest.raises(
         UserError, match=r"another config .batch_size 64 -> 8; seed 1 -> 0.: resume"
