@@ -1,9 +1,10 @@
 """Writes `boxes.json` from COCO's labels: `python -m data.from_coco ANNOTATIONS.json FOLDER`.
 
 An annotation is a hand if it has 21 "keypoints" x, y, visibility, those of visibility 0 being
-unknown; or no keypoints but a "bbox", and a category of hands by its name. Its side is that of its
-category, if that one's name has "left" or "right" in it, else --handedness. One of COCO-WholeBody
-is two hands, its "lefthand_kpts" and "righthand_kpts".
+unknown; or no keypoints but a "bbox", and a category of hands by its name. Joints are taken in the
+order in which the category's "keypoints" name them, if these names are understood, else in that of
+--order. A hand's side is that of its category, if that one's name has "left" or "right" in it, else
+--handedness. One of COCO-WholeBody is two hands, its "lefthand_kpts" and "righthand_kpts".
 
 COCO's pixels have their origin at the corner of the first pixel, ours at its centre: 0.5 is
 subtracted. The photos must have the size that the file says, as they are seen (after their EXIF

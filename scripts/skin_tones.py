@@ -9,6 +9,7 @@ render on two cores.
 """
 
 import argparse
+import sys
 from functools import partial
 
 import jax
@@ -16,6 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from peclr_jax import console
+from peclr_jax.errors import UserError
 from peclr_jax.hands import scores
 from peclr_jax.hands.averages import average_of
 from peclr_jax.input_pipeline.rendered import HELD_OUT
@@ -43,12 +46,27 @@ def lightness(seed: int, samples: np.ndarray) -> np.ndarray:
     return np.asarray(draw(of_scene))
 
 
-def main() -> None:
-    """Measures and prints."""
+def main() -> int:
+    """Measures and prints; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--checkpoint", type=argument, default="released")
     flags = parser.parse_args()
-    network = open_network(str(flags.checkpoint), in_float32=True)
+    try:
+        table = measure(str(flags.checkpoint))
+    except UserError as error:
+        console.tell(f"error: {error}")
+        return 2
+    Console().print(table)
+    return 0
+
+
+def measure(checkpoint: str) -> Table:
+    """Returns the errors of a network by skin tone.
+
+    Args:
+      checkpoint: As for `open_network`.
+    """
+    network = open_network(checkpoint, in_float32=True)
     given = EvaluationDataSpec(source="rendered")
     data = open_data(given, "held_out", network.description, "box", ROWS)
     estimator = Estimator.of(network)
@@ -63,7 +81,7 @@ def main() -> None:
     samples, in_view, aligned, *valid = map(np.concatenate, zip(*parts, strict=True))
     tone = lightness(network.description.data.rendered.seed, samples)
     over = " and ".join(dict.fromkeys(str(average_of(counts)) for counts in valid))
-    title = f"{flags.checkpoint}, means over {over}"
+    title = f"{checkpoint}, means over {over}"
     table = Table("skin tone", "hands", "2D EPE, view px", "PA-EPE, cm", title=title)
     for number in range(TONES):
         chosen = np.minimum((tone * TONES).astype(int), TONES - 1) == number
@@ -74,8 +92,8 @@ def main() -> None:
             value, low, high = (factor * mean[name] for name in ("value", "low", "high"))
             cells.append(f"{value:.2f} [{low:.2f}, {high:.2f}]")
         table.add_row(f"{number + 1} of {TONES}", str(chosen.sum()), *cells)
-    Console().print(table)
+    return table
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

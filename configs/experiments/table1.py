@@ -32,6 +32,7 @@ from configs.experiments.common import (
     get_experiment,
     probed,
 )
+from peclr_jax.experiments.spec import STEPS
 from peclr_jax.views.spec import ViewSpec
 
 SIMCLR = {
@@ -83,7 +84,7 @@ def _length(config: ConfigDict) -> None:
             )
         add_comparison(config, f"after_{steps}", f"peclr_{steps}", f"simclr_{steps}")
     config.figure = "curves"
-    config.x_label = "steps of pre-training"
+    config.x_label = STEPS
 
 
 def get_config(recipe: str = "cpu") -> ConfigDict:

@@ -72,7 +72,13 @@ def find_root(manual_dir: Path, version: str) -> Path | None:
     of_version = [root for root in roots if _version(root) == version]
     named = [root for root in roots if root.name.lower() == f"ho3d_{version}"]
     both = [root for root in named if root in of_version]
-    unsure = [root for root in roots if _version(root) is None]
+    # Other data sets have folders of these names, but not these lists beside them.
+    lists = [f"{part}.txt" for part in PARTS]
+    unsure = [
+        root
+        for root in roots
+        if _version(root) is None and any((root / name).is_file() for name in lists)
+    ]
     return next(iter([*both, *of_version, *named, *unsure]), None)
 
 

@@ -21,7 +21,7 @@ from peclr_jax.errors import (
     explaining,
     is_machine_fault,
 )
-from peclr_jax.labels.values import ORDERS, UNKNOWN, Labels, counted
+from peclr_jax.labels.values import FREIHAND, ORDERS, UNKNOWN, Labels, counted
 from peclr_jax.photos import boxes
 from peclr_jax.places import argument
 
@@ -45,7 +45,7 @@ def make_parser(description: str | None) -> argparse.ArgumentParser:
 def add_order_and_source(parser: argparse.ArgumentParser) -> None:
     """Adds what the converters of formats, which anyone's labels may have, take."""
     parser.add_argument(
-        "--order", choices=ORDERS, default="freihand", help="of the joints: freihand by default"
+        "--order", choices=ORDERS, default=FREIHAND, help="of the joints: freihand by default"
     )
     parser.add_argument("--source", default="", help='whose labels they are, such as "human"')
 

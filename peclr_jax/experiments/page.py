@@ -17,6 +17,7 @@ from peclr_jax.experiments.metrics import (
     label,
     mean_of,
 )
+from peclr_jax.experiments.spec import STEPS
 from peclr_jax.hands.averages import COMPARE
 from peclr_jax.hands.scores import CONFIDENCE, Interval
 from peclr_jax.pages import charts, figures
@@ -109,6 +110,8 @@ def over_steps(
     series: dict[str, Any] = {}
     levels: dict[str, float] = {}
     for results in experiments:
+        if results["x_label"] != STEPS:
+            continue
         for name, points in _series([*results["arms"].values()], evaluation, metric).items():
             series.setdefault(name, points)
         for name, value in _levels(results, evaluation, metric).items():
@@ -119,9 +122,7 @@ def over_steps(
             "experiment with the variant 'course', and one of its evaluations"
         )
     quantity = label(metric, labelled_by=experiments[0]["labelled_by"].get(evaluation))
-    return charts.curves(
-        {quantity: series}, {quantity: levels}, x_label="steps of pre-training", doubling=True
-    )
+    return charts.curves({quantity: series}, {quantity: levels}, x_label=STEPS, doubling=True)
 
 
 def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:

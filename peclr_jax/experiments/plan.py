@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.experiments.spec import ExperimentSpec
-from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs import initialisation
@@ -73,9 +73,26 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
     """
     rendered = dataclasses.replace(data.rendered, cache_dir=trained_on.rendered.cache_dir)
     data = dataclasses.replace(data, rendered=rendered)
-    if data.names or data.manual_dir or data.data_dir:
+    if data.source == RENDERED or data.names or data.manual_dir or data.data_dir:
         return data
     return dataclasses.replace(data, manual_dir=trained_on.manual_dir, data_dir=trained_on.data_dir)
+
+
+def evaluated_on(given: EvaluationDataSpec, trained: DataSpec) -> DataSpec:
+    """Returns which data a network is evaluated on, by their names and places alone.
+
+    Args:
+      given: Of the evaluation.
+      trained: What the network was fine-tuned on.
+    """
+    named = given.names or given.manual_dir
+    if (given.source or ("tfds" if named else trained.source)) == RENDERED:
+        return DataSpec(source=RENDERED)
+    names = given.names or (DataSpec if trained.source == RENDERED else trained).names
+    records = ",".join(name for name in as_list(names) if name != RENDERED)
+    return DataSpec(
+        source="tfds", names=records, manual_dir=given.manual_dir, data_dir=given.data_dir
+    )
 
 
 def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, FinetuneSpec]:
@@ -86,11 +103,17 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
     """
     arm, where = spec.arms[name], f"--config.arms.{name}"
     pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
+    pretraining = initialisation.pin(pretraining)
     tuning = specs.changed(spec.finetune, arm.finetune, f"{where}.finetune")
     encoder = {field: getattr(pretraining.model, field) for field in ENCODER_FIELDS}
     # Also where the encoder is pre-trained: days later is late to hear that views are too small.
     resolved = specs.changed(tuning, {"model": encoder}, f"{where}.finetune")
     if arm.pretrained:
+        if tuning.init.torch_checkpoint:
+            raise UserError(
+                f"{where}.finetune.init.torch_checkpoint would take the place of the encoder that "
+                f"is pre-trained: leave it out, or set {where}.pretrained=False"
+            )
         _check_step(arm.step, pretraining, where)
         return pretraining, tuning
     # The checkpoint of the experiment's own fine-tuning is a recipe's default, not a choice.
@@ -102,8 +125,9 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
 def _check_step(step: int, pretraining: PretrainSpec, where: str) -> None:
     every, keep = pretraining.checkpoint.every_steps, pretraining.checkpoint.keep
     total = pretraining.num_steps
-    last_dropped = total - keep * every
-    if step and (step % every or (total and not max(0, last_dropped) < step <= total)):
+    # The last state is a checkpoint, too.
+    saved = sorted({*range(every, total + 1, every), total})
+    if step and (step not in saved[-keep:] if total else step % every):
         raise UserError(
             f"{where}.step is {step}, but of {total or 'its'} steps the pre-training keeps the "
             f"last {keep} checkpoints, one every {every}: choose one of these, or see to "

@@ -10,7 +10,8 @@ from peclr_jax.experiments.metrics import METRICS
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
+from peclr_jax.networks.evaluation_data import default_split, describe_data
+from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec
 from peclr_jax.terminal import Console
 
@@ -28,7 +29,8 @@ class Sheet(NamedTuple):
 
 def sheets(spec: ExperimentSpec) -> list[Sheet]:
     """Returns what is trained, what it is evaluated on, and what the paper has in its place."""
-    runs = [run for run in plans.plan(spec) if run.seed == spec.seeds[0]]
+    first = [run for run in plans.plan(spec) if run.seed == spec.seeds[0]]
+    runs = [run for run in first if run.arm in spec.chosen]
     return [_pretraining(spec, runs), _finetuning(spec, runs), _evaluation(spec), *_paper(spec)]
 
 
@@ -138,8 +140,5 @@ def _length(training: RunSpec) -> tuple[str, str, str]:
 
 
 def _evaluated_on(spec: ExperimentSpec, wanted: EvaluateSpec) -> str:
-    data: EvaluationDataSpec = wanted.data
-    trained = spec.finetune.data
-    if data.names or data.source == "tfds" or trained.source == "tfds":
-        return f"{data.names or trained.names} ({wanted.split or 'evaluation'})"
-    return f"rendered ({wanted.split or 'held_out'})"
+    data = plans.evaluated_on(wanted.data, spec.finetune.data)
+    return describe_data(data, wanted.split or default_split(data))

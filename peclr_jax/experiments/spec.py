@@ -11,6 +11,9 @@ from peclr_jax.places import Place
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import NonNegativeInt, Seed, Spec, check_seeds
 
+STEPS = "steps of pre-training"
+"""The `x_label` of experiments whose curves are over these."""
+
 
 @dataclasses.dataclass(frozen=True)
 class ArmSpec(Spec):
@@ -107,6 +110,7 @@ class ExperimentSpec(Spec):
                 "photos",
                 "is empty: give a folder of labelled photographs, as the recipe's file says",
             )
+        self._check_own()
         for name, comparison in self.comparisons.items():
             self._check_arm(f"comparisons.{name}.arm", comparison.arm)
             self._check_arm(f"comparisons.{name}.against", comparison.against)
@@ -121,6 +125,32 @@ class ExperimentSpec(Spec):
     def chosen(self) -> list[str]:
         """The arms to run."""
         return as_list(self.only) or list(self.arms)
+
+    def _check_own(self) -> None:
+        """Refuses what arms and seeds decide, and would be passed over or be the same for all."""
+        for field in ("pretrain", "finetune"):
+            if seed := getattr(self, field).seed:
+                raise FieldError(
+                    f"{field}.seed",
+                    f"is {seed}, but runs take `seeds`: give --config.seeds={seed},",
+                )
+        if self.finetune.init.torch_checkpoint:
+            raise FieldError(
+                "finetune.init.torch_checkpoint",
+                "would take the place of every arm's own encoder: give it to an arm without "
+                "pre-training, in arms.NAME.finetune",
+            )
+        asked: dict[str, EvaluateSpec | EquivarianceSpec] = {
+            f"evaluations.{name}": evaluation for name, evaluation in self.evaluations.items()
+        }
+        if self.equivariance is not None:
+            asked["equivariance"] = self.equivariance
+        for name, spec in asked.items():
+            if spec.checkpoint != type(spec).checkpoint or spec.init.torch_checkpoint:
+                raise FieldError(
+                    name,
+                    "names a checkpoint, but the networks of the arms are measured: leave it out",
+                )
 
     def _check_arm(self, field: str, name: str) -> None:
         if name not in self.arms:

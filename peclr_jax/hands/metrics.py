@@ -101,8 +101,8 @@ def procrustes_align(
 def root_align(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints dim"]:
-    """Moves each predicted hand so that its wrist lies on the true one."""
-    return predicted + (target - predicted)[..., WRIST, None, :]
+    """Moves each predicted hand so that its wrist lies on the true one, to the last bit."""
+    return (predicted - predicted[..., WRIST, None, :]) + target[..., WRIST, None, :]
 
 
 def scale_align(

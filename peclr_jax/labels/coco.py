@@ -1,7 +1,8 @@
 """Hands from COCO's files: joints, or boxes alone.
 
 An annotation is a hand if it has 21 "keypoints" x, y, visibility, those of visibility 0 being
-unknown; or no keypoints but a "bbox", and a category of hands by its name: "hand", "left",
+unknown, in the order that the category's "keypoints" name, if these names are understood; or no
+keypoints but a "bbox", and a category of hands by its name: "hand", "left",
 "right_hand". Its side is that of its category, if that one's name has "left" or "right" in it. One
 of COCO-WholeBody is two hands, its "lefthand_kpts" and "righthand_kpts".
 
@@ -15,12 +16,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int
+
 from peclr_jax.errors import UserError, shown
 from peclr_jax.hands.skeleton import NUM_JOINTS
 from peclr_jax.labels import values
+from peclr_jax.labels.joint_names import find_order
 from peclr_jax.labels.values import Labels
 from peclr_jax.photos import boxes
 from peclr_jax.reading import json_parts
+
+Order = Int[np.ndarray, "21"]
 
 _VALUES = 3 * NUM_JOINTS
 _NO_HAND = f"annotations without {NUM_JOINTS} joints of a hand"
@@ -30,7 +37,7 @@ _SIDES = {"left", "right"}
 # The lists that tell a file of COCO, with what their entries have.
 _KEYS = {"images": "file_name", "annotations": "image_id"}
 # Of images and categories.
-_USED = ("file_name", "width", "height", "name")
+_USED = ("file_name", "width", "height", "name", "keypoints")
 
 
 def is_coco(path: Path) -> bool:
@@ -46,17 +53,18 @@ def is_coco(path: Path) -> bool:
 
 
 def from_file(
-    path: Path, *, handedness: str = values.UNKNOWN, order: str = "freihand", source: str = ""
+    path: Path, *, handedness: str = values.UNKNOWN, order: str = values.FREIHAND, source: str = ""
 ) -> tuple[Labels, dict[str, tuple[int, int]]]:
     """Returns the hands of a COCO file, and the width and height that it says of its images.
 
     Args:
       path: The JSON file.
       handedness: Side of the hands whose category does not say it.
-      order: That of the joints, one of `values.ORDERS`.
+      order: That of joints without names, one of `values.ORDERS`.
       source: Whose labels they are.
     """
     images, categories = _by_id("images", path), _by_id("categories", path)
+    orders, notes = _orders(categories, order, path)
     for field in _KEYS:
         if not json_parts.mentions(path, field):
             raise UserError(f'{path} must have a list of objects "{field}", as COCO\'s files')
@@ -81,17 +89,41 @@ def from_file(
             raise UserError(f'{where}: no category has its "category_id", {shown(category_id)}')
         name = str(category.get("name", ""))
         is_hand = not categories or _is_of_hands(name)
-        for hand in _hands(entry, _side_of(name, handedness), is_hand, order, source, where):
+        joints = orders.get(category_id or 0, values.ORDERS[order])
+        for hand in _hands(entry, _side_of(name, handedness), is_hand, joints, source, where):
             if isinstance(hand, str):
                 labels.left_out[hand] += 1
             else:
                 labels.hands[named[image_id]].append(hand)
         boxes.check_count(labels.hands[named[image_id]], where)
-    return labels, sizes
+    return labels._replace(notes=notes), sizes
+
+
+def _orders(
+    categories: Mapping[int, Mapping[str, Any]], order: str, path: Path
+) -> tuple[dict[int, Order], tuple[str, ...]]:
+    """Returns the order of the joints of each category that names them, and what to say of it."""
+    orders, notes = {}, []
+    for key, category in categories.items():
+        names = category.get("keypoints")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            continue
+        if (found := find_order(names)) is None:
+            continue
+        where = f"{path}, category {shown(category.get('name'))}"
+        if not np.array_equal(found, values.ORDERS[order]):
+            if order != values.FREIHAND:
+                raise UserError(
+                    f"{where}: its joints are named in another order than {order}: leave "
+                    "--order out"
+                )
+            notes.append(f"{where}: joints are taken in the order of their names")
+        orders[key] = found
+    return orders, tuple(notes)
 
 
 def _hands(
-    entry: Mapping[str, Any], side: str, is_hand: bool, order: str, source: str, where: str
+    entry: Mapping[str, Any], side: str, is_hand: bool, order: Order, source: str, where: str
 ) -> Iterator[boxes.Hand | str]:
     """Yields the hands of an annotation, or why there is none."""
     of_body = [name for name in boxes.HANDEDNESS if f"{name}hand_kpts" in entry]
@@ -116,7 +148,7 @@ def _hand(
     entry: Mapping[str, Any],
     fields: tuple[str, str],
     side: str,
-    order: str,
+    order: Order,
     source: str,
     where: str,
 ) -> boxes.Hand | str:
@@ -124,7 +156,7 @@ def _hand(
     keypoints = None
     if fields[0]:
         points = values.as_numbers(joints, (_VALUES,), f'{where}: "{fields[0]}"')
-        points = points.reshape(NUM_JOINTS, 3)[values.ORDERS[order]]
+        points = points.reshape(NUM_JOINTS, 3)[order]
         values.check_unit(points[points[:, 2] > 0, :2], True, f'{where}: "{fields[0]}"')
         keypoints = [(x - 0.5, y - 0.5) if seen > 0 else None for x, y, seen in points.tolist()]
     if box is not None:

@@ -66,10 +66,11 @@ def _of_json(
     if not os.path.exists(file):
         raise MissingFileError(f"--config.boxes={file} is not there: check the path")
     left_out: collections.Counter[str] = collections.Counter()
+    notes: tuple[str, ...] = ()
     sizes: dict[str, tuple[int, int]] = {}
     if coco.is_coco(file):
         labels, sizes = coco.from_file(file)
-        left_out = labels.left_out
+        left_out, notes = labels.left_out, labels.notes
         known = {name: _as_request(hands, handedness) for name, hands in labels.hands.items()}
     else:
         known = boxes.read_boxes(file, handedness)
@@ -83,7 +84,7 @@ def _of_json(
     values.check_sizes(file, said, {photo: read.seen_size(photo) for photo in said})
     found = {photo: known[name] for photo, name in match.names.items()}
     _check_any(file, found, left_out)
-    return found, match.describe(file) + _describe(file, left_out)
+    return found, [*notes, *match.describe(file), *_describe(file, left_out)]
 
 
 def _of_yolo(

@@ -14,8 +14,9 @@ from peclr_jax.hands import skeleton
 from peclr_jax.photos import boxes
 
 UNKNOWN = "unknown"
+FREIHAND = "freihand"
 ORDERS = {
-    "freihand": np.arange(skeleton.NUM_JOINTS),
+    FREIHAND: np.arange(skeleton.NUM_JOINTS),
     "mano": skeleton.FROM_MANO,
     "ait": skeleton.FROM_AIT,
 }
@@ -125,8 +126,8 @@ def as_numbers(values: Any, shape: tuple[int, ...], where: str) -> Float[np.ndar
                 return numbers
     except OverflowError:  # an integer that no float holds
         pass
-    size = " x ".join(map(str, shape)) or "one"
-    raise UserError(f"{where} must be {size} finite numbers, got {shown(values)}")
+    size = f"{' x '.join(map(str, shape))} finite numbers" if shape else "a finite number"
+    raise UserError(f"{where} must be {size}, got {shown(values)}")
 
 
 def as_score(value: Any, where: str) -> float:

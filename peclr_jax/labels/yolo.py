@@ -34,7 +34,7 @@ def from_folder(
     sizes: Mapping[Path, tuple[int, int]],
     *,
     sides: Sequence[str] = (values.UNKNOWN,),
-    order: str = "freihand",
+    order: str = values.FREIHAND,
     source: str = "",
 ) -> tuple[dict[Path, list[boxes.Hand]], collections.Counter[str], list[str]]:
     """Returns the hands that a folder of text files says of photos.

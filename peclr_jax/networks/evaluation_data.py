@@ -130,6 +130,7 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
         "labels": True,
         "label_fraction": 1.0,
         "weights": "",
+        "split": DataSpec.split,  # the one that is asked for is given when it is opened
         "names": given.names or names,
         # A checkpoint may be anybody's: nothing is read or written at places that it names.
         "manual_dir": given.manual_dir,

@@ -65,8 +65,9 @@ class QuestionSpec(Spec):
     Attributes:
       checkpoint: A fine-tuning run's folder, or one of its steps; a file of configs/release.py; or
         "released", the network in the package.
-      split: "" for "held_out" of rendered hands (those of "test" are others), "test" of
-        synthetic_hands, else "evaluation".
+      split: One for all data sets, or one each, separated by commas; "" for "held_out" of rendered
+        hands (those of "test" are others), "validation" of image_folder, "test" of synthetic_hands,
+        youtube_3d_hands and dexter_object, else "evaluation".
       batch_size: Images at a time; nothing but speed and memory depends on it.
     """
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -60,13 +61,17 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
     return spec, RANDOM
 
 
-def pin(spec: FinetuneSpec) -> FinetuneSpec:
+def pin(spec: Run) -> Run:
     """Notes the content of the file that a run starts from, which may change under its name.
 
-    Folders are left alone: a run's own files say what it is.
+    Folders are left alone: a run's own files say what it is. So is a file that is not there.
     """
-    path = weights.find(spec.init.checkpoint)
-    if path is None:
+    path: Path | None = None
+    if spec.init.torch_checkpoint:
+        path = Path(spec.init.torch_checkpoint)
+    elif isinstance(spec, FinetuneSpec):
+        path = weights.find(spec.init.checkpoint)
+    if path is None or not path.is_file():
         return spec
     found = weights_file.digest(path)
     if spec.init.sha256 not in ("", found):
@@ -74,7 +79,8 @@ def pin(spec: FinetuneSpec) -> FinetuneSpec:
             f"{path} has the SHA-256 {found}, not that of --config.init.sha256: name the file that "
             "it is of, or leave the field empty"
         )
-    return dataclasses.replace(spec, init=dataclasses.replace(spec.init, sha256=found))
+    init: Any = dataclasses.replace(spec.init, sha256=found)
+    return dataclasses.replace(spec, init=init)
 
 
 def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
@@ -82,6 +88,7 @@ def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
 
     path = spec.init.torch_checkpoint
     weights = torch_weights.read_weights(path)
+    spec = pin(spec)
     spec = _match_encoder(spec, weights._asdict(), path)
     source = f"{path} ({weights.layout})"
     if spec.init.parts == "encoder":

@@ -1,5 +1,6 @@
 """Whether a folder holds a run that may go on, and trainings that are done only once."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from peclr_jax.training import restoring
 
 SUMMARY = "summary.json"
 """The last file that a training writes."""
+_START, _CONTENT = "init.checkpoint", "init.sha256"
 # Fields that are part of a run's name, but that may be others on the machine it goes on with.
 _OF_THE_MACHINE = {"data.decode_threads", "data.rendered.chunk"}
 
@@ -25,6 +27,10 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
     if saved is None:
         return
     here, there = identity(specs.to_dict(spec)), identity(saved)
+    if _CONTENT not in there:  # of a run from before it was noted
+        here.pop(_CONTENT, None)
+    if _is_the_same(there.get(_START), here.get(_START)):
+        there[_START] = here[_START]
     changed = [
         f"{name} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted((here.keys() | there.keys()) - _OF_THE_MACHINE)
@@ -35,6 +41,21 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
             f"{workdir} holds a run of another config ({'; '.join(changed)}): resume it with its "
             "own config, or choose another --workdir"
         )
+
+
+def _is_the_same(before: str | None, now: str | None) -> bool:
+    """Returns whether a checkpoint is where it was, by whatever path, or seems to have been moved.
+
+    A run that goes on has no need of it: it begins with its own last checkpoint.
+    """
+    if not (before and now):
+        return False
+    if os.path.realpath(before) == os.path.realpath(now):
+        return True
+    names = [path.partition(f"/{restoring.DIRECTORY}/") for path in (before, now)]
+    folders, _, steps = zip(*names, strict=True)
+    is_named_alike = len({Path(folder).name for folder in folders}) == len(set(steps)) == 1
+    return is_named_alike and not os.path.exists(before)
 
 
 def run_unless_finished(

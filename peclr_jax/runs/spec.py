@@ -53,10 +53,12 @@ class TorchInitSpec(Spec):
       torch_checkpoint: Weights of PyTorch: torchvision's, timm's or the official releases'
         (docs/weights.md says where to get them); "" for random ones.
       parts: "encoder", or "all" with an official projection head, to go on with it.
+      sha256: Of the file that is named, noted when a run starts; "" takes any.
     """
 
     torch_checkpoint: Place = ""
     parts: Literal["encoder", "all"] = "encoder"
+    sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,11 +68,9 @@ class InitSpec(TorchInitSpec):
     Attributes:
       checkpoint: A run, one of its steps, a file of configs/release.py, or "released", the network
         in the package, in place of `torch_checkpoint`; "" for none.
-      sha256: Of the file that `checkpoint` names, noted when a run starts; "" takes any.
     """
 
     checkpoint: Place = ""
-    sha256: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

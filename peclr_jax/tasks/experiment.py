@@ -18,7 +18,7 @@ from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.hands import scores
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.evaluation_data import default_split, find_trained_on
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
@@ -122,16 +122,8 @@ def check_held_out(run: Run) -> None:
     """
     trained = run.trainings[-1].spec.data
     for name, evaluation in run.evaluations.items():
-        wanted = evaluation.spec
-        given = wanted.data
-        named = given.names or given.manual_dir
-        data = DataSpec(source="rendered")
-        if (given.source or ("tfds" if named else trained.source)) != RENDERED:
-            names = given.names or ",".join(trained.record_names)
-            data = DataSpec(
-                source="tfds", names=names, manual_dir=given.manual_dir, data_dir=given.data_dir
-            )
-        split = wanted.split or default_split(data)
+        data = plans.evaluated_on(evaluation.spec.data, trained)
+        split = evaluation.spec.split or default_split(data)
         if found := find_trained_on(trained, data, split):
             raise UserError(
                 f"arm {run.arm!r}, evaluation {name!r}: {found}: choose another "

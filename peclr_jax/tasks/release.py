@@ -51,7 +51,9 @@ class ReleaseSpec(Spec):
     Attributes:
       checkpoint: A fine-tuning run's folder, that of one of its steps, or a file of an earlier
         release, which is calibrated anew.
-      split: "" for "held_out" of rendered hands, "test" of synthetic_hands, else "evaluation".
+      split: One for all data sets, or one each, separated by commas; "" for "held_out" of rendered
+        hands, "validation" of image_folder, "test" of synthetic_hands, youtube_3d_hands and
+        dexter_object, else "evaluation".
       batch_size: Images at a time; nothing but speed and memory depends on it.
     """
 

@@ -15,7 +15,12 @@ from peclr_jax.devices.mesh import data_sharding, replicated
 from peclr_jax.errors import UserError
 from peclr_jax.training.accumulation import GradientFn
 from peclr_jax.training.checkpoints import Checkpoints
-from peclr_jax.training.failures import BUGS, explaining_memory, lost_data
+from peclr_jax.training.failures import (
+    BUGS,
+    OutOfDeviceMemoryError,
+    explaining_memory,
+    lost_data,
+)
 from peclr_jax.training.preemption import Preempted, stop_signals
 from peclr_jax.training.profiling import Profiler
 from peclr_jax.training.progress import Progress
@@ -110,7 +115,7 @@ def make_train_step(
             metrics["skipped"] = 1.0 - finite
         metrics["parameter_norm"] = optax.tree.norm(new_state.params)
         if learning_rate is not None:
-            metrics["learning_rate"] = learning_rate(state.step)
+            metrics["learning_rate"] = learning_rate(_updates(state))
         return new_state, metrics
 
     return jax.jit(
@@ -119,6 +124,12 @@ def make_train_step(
         in_shardings=(replicated(mesh), data_sharding(mesh), replicated(mesh)),
         out_shardings=replicated(mesh),
     )
+
+
+def _updates(state: TrainState) -> Any:
+    """Returns how often the parameters were changed: in all steps but those that were skipped."""
+    counts = optax.tree.get_all_with_path(state.opt_state, "count")
+    return counts[0][1] if counts else state.step
 
 
 def fit(
@@ -151,7 +162,7 @@ def fit(
       after_first: Called once, when the first step from here is complete and reported.
       hooks: Functions to call at intervals.
       profile: First and last step of a trace for XProf, written beside TensorBoard's events.
-      most_skipped: Steps that `train_step` may skip from here to the end of the run.
+      most_skipped: Steps that `train_step` may skip in the whole run.
 
     Raises:
       Preempted: If a signal asked to stop; the state is saved.
@@ -163,9 +174,19 @@ def fit(
     state = state if restored is None else restored
     checkpoints.check_space(state)
     step = start = int(state.step)
+    if start > total_steps:
+        raise UserError(
+            f"the newest checkpoint is of step {start}, but the run has {total_steps} steps now, "
+            "as if images were gone: put them back, or choose another --workdir"
+        )
     if restored is not None:
         progress.note(f"resuming after step {start} of {total_steps}")
-    watch = Watch(progress, checkpoints, most_skipped)
+    if profile and not start < profile[0] <= total_steps:
+        progress.note(
+            f"no trace is written: step {profile[0]} is none of the steps from {start + 1} to "
+            f"{total_steps} that are left"
+        )
+    watch = Watch(progress, checkpoints, most_skipped, skipped=start - int(_updates(state)))
     source = iter(batches(start))
     metrics: Metrics = {}
 
@@ -176,9 +197,9 @@ def fit(
     ):
         while step < total_steps:
             try:
-                with progress.waiting():
+                with progress.waiting(), explaining_memory(step + 1):
                     batch = next(source, None)
-            except BUGS:
+            except (*BUGS, OutOfDeviceMemoryError):
                 raise
             except Exception as error:
                 # Other processes do not know of it, and would not save.

@@ -22,12 +22,15 @@ class Watch:
     """The steps in flight, in order; no state is saved after a loss that is not as it should be.
 
     A `NonFiniteLossError` ends the run if the loss, its gradient or the parameters are not finite,
-    if the loss has exploded, or if more than `most_skipped` steps were skipped for that.
+    if the loss has exploded, or if more than `most_skipped` steps were skipped for that, of which
+    `skipped` were before these.
     """
 
-    def __init__(self, progress: Progress, checkpoints: Checkpoints, most_skipped: int) -> None:
+    def __init__(
+        self, progress: Progress, checkpoints: Checkpoints, most_skipped: int, *, skipped: int = 0
+    ) -> None:
         self._progress, self._checkpoints = progress, checkpoints
-        self._most_skipped, self._skipped = most_skipped, 0
+        self._most_skipped, self._skipped = most_skipped, skipped
         self._first_loss: float | None = None
         self._in_flight: deque[tuple[int, bool, Metrics]] = deque()
 

@@ -63,6 +63,13 @@ def zipped_around(first, second):
     return [first.parent, first]
 
 
+def zipped_beside_ho3d(first, second):
+    zipped(first, second)
+    (first.parent / "HO3D_v3" / "evaluation" / "SM1").mkdir(parents=True)
+    (first.parent / "HO3D_v3" / GROUND_TRUTH).write_text("[]")
+    return [first.parent]
+
+
 def both_zipped(first, second):
     zipped(first, second)
     releases.packed(first, first.with_suffix(".zip"))
@@ -112,6 +119,7 @@ LAYOUTS = (
     twice,
     zipped,
     zipped_around,
+    zipped_beside_ho3d,
     both_zipped,
     labels_alone,
     own_names,
@@ -254,6 +262,15 @@ def test_ho3ds_archive_beside_the_other_version(around, versions, built, tmp_pat
     extracted = tmp_path / "records/downloads/extracted"
     assert {path.name for path in extracted.rglob("*") if path.is_dir()} >= {"rgb", "meta"}
     assert not list(extracted.rglob("depth"))
+
+
+@pytest.mark.parametrize("other", ["coco8/images/train/0", "FreiHAND_pub_v2/evaluation/rgb"])
+def test_ho3ds_archive_beside_other_data_sets(other, versions, built):
+    folder, _ = versions
+    (folder / other).mkdir(parents=True)
+    for version in ("v2", "v3"):
+        releases.packed(folder / f"HO3D_{version}", folder / f"HO3D_{version}.zip")
+        assert built(f"ho3d/{version}", folder)[0] == said_of_ho3d(version, False)
 
 
 @pytest.mark.parametrize("given", [".", "youtube", "around"])

@@ -126,3 +126,11 @@ def changed(path, value):
 def test_what_does_not_belong_together_is_refused(other, named):
     with pytest.raises(UserError, match=named):
         merging.merge({"a.json": results((0,)), "b.json": other})
+
+
+def test_an_arm_that_two_machines_have_run_may_have_taken_another_time():
+    slower = results((0, 1, 2), arms=("random", "simclr"))
+    for numbers in slower["arms"]["random"]["seeds"].values():
+        numbers |= {"seconds": [2.0], "workdirs": ["elsewhere"]}
+    parts = {"a": results((0, 1, 2), arms=("random", "peclr")), "b": slower}
+    assert merging.merge(parts) == WHOLE

@@ -4,6 +4,7 @@ import pytest
 
 from peclr_jax.errors import UserError
 from peclr_jax.experiments import page as experiment_page
+from peclr_jax.experiments.spec import STEPS
 from peclr_jax.pages import figures
 
 
@@ -164,7 +165,12 @@ def over_steps(*labels, level="random"):
             )
             arms[f"{label}_{steps}"] = point
     nothing = {"held_out": {"mean_pose": {"epe_2d": 14.0}}}
-    return {"arms": arms, "labelled_by": {"held_out": "MediaPipe"}, "nothing": nothing}
+    return {
+        "arms": arms,
+        "labelled_by": {"held_out": "MediaPipe"},
+        "nothing": nothing,
+        "x_label": STEPS,
+    }
 
 
 def test_arms_of_several_experiments_over_steps(tmp_path):
@@ -179,6 +185,9 @@ def test_arms_of_several_experiments_over_steps(tmp_path):
     assert (tmp_path / "steps.png").stat().st_size > 1000
     with pytest.raises(UserError, match="have no pa_epe over steps on 'held_out'"):
         experiment_page.over_steps(both, "held_out", "pa_epe")
+    of_labels = over_steps("PeCLR") | {"x_label": "labelled hands used (%)"}
+    with pytest.raises(UserError, match="have no epe_2d over steps"):
+        experiment_page.over_steps([of_labels], "held_out")
 
 
 def test_an_arm_of_which_no_seed_has_run_is_named_once(results):

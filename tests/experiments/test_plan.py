@@ -12,6 +12,9 @@ from configs.experiments.parts import scales
 from peclr_jax import specs
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.networks.evaluation_data import describe_data
+from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs.spec import identity
 
 FILES = sorted(
@@ -121,6 +124,15 @@ def test_the_course_of_a_pretraining_is_told_by_its_checkpoints():
     assert longer.finetune == spec.finetune
 
 
+def test_the_end_of_a_pretraining_is_one_of_the_checkpoints_that_are_kept():
+    fields = {"pretrain__num_steps": 1000, "pretrain__checkpoint__every_steps": 300}
+    fields["pretrain__checkpoint__keep"] = 2
+    for step in (900, 1000):
+        plans.plan(make("table1", "cpu_long", arms__peclr__step=step, **fields))
+    with pytest.raises(ValueError, match=r"step is 600, but of 1000 steps .* the last 2"):
+        plans.plan(make("table1", "cpu_long", arms__peclr__step=600, **fields))
+
+
 @pytest.mark.parametrize("step", [300, 2000])
 def test_a_checkpoint_that_would_not_be_kept(step):
     arms = {"arms__peclr__step": step, "pretrain__checkpoint__keep": 2}
@@ -202,6 +214,10 @@ def test_a_random_encoder_is_of_the_same_kind():
             r"--config\.arms\.peclr\.pretrain\.loss\.objective is 'pecl', none of 'peclr'",
         ),
         (
+            {"arms__peclr__finetune": {"init": {"torch_checkpoint": "a.pth"}}},
+            r"--config\.arms\.peclr\.finetune\.init\.torch_checkpoint would .* pretrained=False",
+        ),
+        (
             {"finetune__views__size": 16},
             r"--config\.arms\.random\.finetune\.views\.size is 16, too small for the encoder's",
         ),
@@ -243,6 +259,9 @@ def test_networks_are_evaluated_where_their_data_lie():
     assert data.rendered.cache_dir == ""
     spec = make("table1", "cpu+freihand", **fields, evaluations__held_out__data__names="ho3d")
     assert of(spec, "peclr").evaluations["held_out"].spec.data.data_dir == ""
+    on_rendered = {"evaluations__held_out__data__source": "rendered"}
+    spec = make("table1", "cpu+freihand", **fields, **on_rendered)
+    assert of(spec, "peclr").evaluations["held_out"].spec.data.data_dir == ""
 
 
 @pytest.mark.parametrize("scale", scales.SCALES)
@@ -265,6 +284,33 @@ def test_photographs_are_evaluated_on_and_mixed_in():
     assert spec.evaluations["photos"].data.manual_dir == "DIR"
     assert of(spec, "peclr_mixed").trainings[-1].spec.data.manual_dir == "DIR"
     assert of(spec, "peclr_rendered").trainings[-1].spec.data.manual_dir == ""
+
+
+def test_the_content_of_pytorchs_file_decides_the_folder(tmp_path):
+    path = tmp_path / "imagenet.pth"
+    folders = []
+    for content in (None, b"one", b"another", b"one"):
+        if content:
+            path.write_bytes(content)
+        run = of(make("table1", "cpu", pretrain__init__torch_checkpoint=str(path)), "peclr")
+        folders.append([training.workdir.name for training in run.trainings])
+    assert folders[1] == folders[3]
+    assert len({name for names in folders for name in names}) == 6
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "expected"),
+    [
+        ({}, {}, "rendered hands"),
+        ({}, {"manual_dir": "DIR"}, "freihand"),
+        ({"source": "tfds", "names": "rendered,ho3d/v2"}, {}, "ho3d/v2"),
+        ({"source": "tfds"}, {"source": "rendered"}, "rendered hands"),
+        ({"source": "tfds"}, {"names": "dexter_object"}, "dexter_object"),
+    ],
+)
+def test_what_networks_are_evaluated_on(trained, given, expected):
+    data = plans.evaluated_on(EvaluationDataSpec(**given), DataSpec(**trained))
+    assert describe_data(data, "test") == f"{expected} (test)"
 
 
 def test_an_arm_may_start_from_a_file_whose_content_decides_its_folder(tmp_path):

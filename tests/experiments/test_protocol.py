@@ -248,3 +248,8 @@ def test_every_plan_is_printed_without_any_data(file, scale, monkeypatch, tmp_pa
     assert all(arm.label.split(",")[0] in printed for arm in spec.arms.values())
     assert spec.claim in printed
     assert not list(tmp_path.iterdir())
+
+
+def test_the_plan_is_of_the_arms_that_are_chosen():
+    training = protocol.sheets(make("table1", "cpu", only="random"))[0]
+    assert len(training.rows) == 1

@@ -25,6 +25,19 @@ def test_arms_are_chosen_by_name():
             {"comparisons__equivariance__against": "nobody"},
             r"--config\.comparisons\.equivariance\.against names 'nobody', no arm",
         ),
+        ({"pretrain__seed": 3}, r"--config\.pretrain\.seed is 3, .* give --config\.seeds=3,"),
+        (
+            {"finetune__init__torch_checkpoint": "a.pth"},
+            r"--config\.finetune\.init\.torch_checkpoint would take the place of every arm's own",
+        ),
+        (
+            {"evaluations__held_out__init__torch_checkpoint": "a.pth"},
+            r"--config\.evaluations\.held_out names a checkpoint, but the networks of the arms",
+        ),
+        (
+            {"evaluations__held_out__checkpoint": "released"},
+            r"--config\.evaluations\.held_out names a checkpoint, but the networks of the arms",
+        ),
         ({"figure": "pie"}, r"--config\.figure is 'pie', none of 'bars'"),
         ({"metrics": ("epe",)}, r"--config\.metrics is 'epe', none of 'epe_2d'"),
         ({"paper__elsewhere": {}}, r"--config\.paper names 'elsewhere', no evaluation"),

@@ -82,8 +82,7 @@ def test_other_data_do_not_inherit_raw_files(description):
 def test_images_that_were_trained_on_are_known(
     description, given_data, trained, asked, split, found
 ):
-    given = dataclasses.replace(given_data, **asked)
-    data = resolve_data(given, description, "box")
+    data = resolve_data(EvaluationDataSpec(**asked) if asked else given_data, description, "box")
     if asked:
         data = dataclasses.replace(data, names="freihand", manual_dir="", data_dir="")
     of_training = dataclasses.replace(description.data, **trained)
@@ -121,6 +120,12 @@ def test_of_a_mixture_the_records_are_evaluated_on(description, places):
         data = resolve_data(EvaluationDataSpec(**fields), mixed, "box")
         assert (data.names, data.manual_dir) == ("freihand", fields.get("manual_dir", ""))
     assert describe_data(data, "evaluation") == "freihand (evaluation)"
+
+
+def test_one_of_the_data_sets_of_a_training_is_evaluated_on(description):
+    changes = {"names": "freihand,ho3d/v2", "split": "train+validation,train", "manual_dir": ""}
+    both = with_data(description, **changes)
+    assert resolve_data(EvaluationDataSpec(names="freihand"), both, "box").names == "freihand"
 
 
 def test_whole_images_are_read_at_the_resolution_of_the_closest_look(description, given_data):

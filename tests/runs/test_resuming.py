@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from rich.console import Console
 
@@ -5,7 +7,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.runs.resuming import SUMMARY, check_resumable, run_unless_finished
-from peclr_jax.runs.spec import PretrainSpec
+from peclr_jax.runs.spec import FinetuneSpec, InitSpec, PretrainSpec
 from peclr_jax.training.checkpoints import Checkpoints
 from tests.training import toy_run as toy
 
@@ -26,6 +28,37 @@ def test_another_config_is_not_resumed(workdir, tmp_path):
         UserError, match=r"another config .batch_size 64 -> 8; seed 1 -> 0.: resume"
     ):
         check_resumable(PretrainSpec(batch_size=8), workdir)
+
+
+@pytest.fixture
+def tuned(tmp_path):
+    """A run from a pre-training, with one checkpoint; returns how it goes on from another place."""
+    encoder = tmp_path / "networks" / "pretrain-peclr" / "checkpoints" / "500"
+    encoder.mkdir(parents=True)
+    spec = FinetuneSpec(init=InitSpec(checkpoint=str(encoder)))
+    with Checkpoints(tmp_path / "run", specs.to_dict(spec), save_every=1) as checkpoints:
+        checkpoints.save(1, toy.compiled(6)[1](toy.jax.random.key(0)))
+
+    def goes_on(place, **fields):
+        init = InitSpec(checkpoint=str(tmp_path / place), **fields)
+        check_resumable(dataclasses.replace(spec, init=init), tmp_path / "run")
+
+    return goes_on
+
+
+def test_a_pretraining_may_be_named_otherwise(tuned):
+    tuned("networks/../networks/pretrain-peclr/checkpoints/500", sha256="noted by now")
+    for other in ("elsewhere/pretrain-peclr/checkpoints/500", "networks/pretrain-peclr"):
+        with pytest.raises(UserError, match=r"another config .init\.checkpoint"):
+            tuned(other)
+
+
+def test_a_pretraining_may_be_moved(tuned, tmp_path):
+    (tmp_path / "networks").rename(tmp_path / "moved")
+    tuned("moved/pretrain-peclr/checkpoints/500")
+    for other in ("moved/pretrain-peclr/checkpoints/1000", "moved/other/checkpoints/500"):
+        with pytest.raises(UserError, match=r"another config .init\.checkpoint"):
+            tuned(other)
 
 
 def test_what_is_finished_is_not_run_again(workdir, capsys):

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from peclr_jax.training.failures import NonFiniteLossError
+from peclr_jax.errors import UserError
+from peclr_jax.training.failures import NonFiniteLossError, OutOfDeviceMemoryError
 from peclr_jax.training.restoring import restore_params, restore_state
 from peclr_jax.training.trainer import Hook
 from tests.training import toy_run as toy
@@ -81,6 +82,45 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
     with pytest.raises(NonFiniteLossError, match=message):
         toy.train(tmp_path, 6, images=images)
     assert saved_steps(tmp_path) == [3]
+
+
+def test_skipped_steps_are_counted_over_all_starts(tmp_path):
+    def images(step):
+        return toy.images_of_step(step) * (np.nan if step in (1, 4, 5) else 1.0)
+
+    options = {"images": images, "skip_nonfinite": True, "most_skipped": 2}
+    with pytest.raises(NonFiniteLossError, match=r"^3 steps have been skipped, the last .* step 6"):
+        toy.train(tmp_path, 9, **options)
+    assert saved_steps(tmp_path) == [3]
+    with pytest.raises(NonFiniteLossError, match=r"^3 steps have been skipped, the last .* step 6"):
+        toy.train(tmp_path, 9, **options)
+    toy.train(tmp_path, 9, **options | {"most_skipped": 3})
+    rates = {record["step"]: record["learning_rate"] for record in records(tmp_path)}
+    assert rates[2] == rates[3]  # the optimizer has not moved between them
+    assert "no trace is written" not in (tmp_path / "train.log").read_text()
+
+
+def test_a_lack_of_memory_for_a_batch_is_no_loss_of_data(tmp_path):
+    def images(step):
+        if step == 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory")
+        return toy.images_of_step(step)
+
+    with pytest.raises(OutOfDeviceMemoryError, match="does not hold training step 3"):
+        toy.train(tmp_path, 6, images=images)
+
+
+def test_fewer_steps_than_were_taken_are_refused(tmp_path):
+    toy.train(tmp_path, 6)
+    with pytest.raises(UserError, match="checkpoint is of step 6, but the run has 4 steps now"):
+        toy.train(tmp_path, 4)
+
+
+def test_a_trace_of_steps_that_are_not_taken_is_said(tmp_path):
+    toy.train(tmp_path, 6, profile=(10, 20))
+    assert "no trace is written: step 10 is none of the steps from 1 to 6" in (
+        (tmp_path / "train.log").read_text()
+    )
 
 
 def test_one_and_eight_devices_follow_the_same_loss_curve(tmp_path):

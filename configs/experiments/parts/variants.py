@@ -7,6 +7,7 @@ from ml_collections import ConfigDict, FieldReference
 
 from configs.experiments.parts.scales import EIGHTHS, RENDERED, keep_course, steps_of
 from peclr_jax.errors import UserError
+from peclr_jax.experiments.spec import STEPS
 
 # What hands fill of their photographs, see configs/finetune.py:...+photos.
 HAND_MARGIN = 1.25
@@ -119,7 +120,7 @@ def _course(config: ConfigDict) -> None:
     steps = sorted({max(1, total * part // EIGHTHS // every) * every for part in _COURSE})
     config.title += ", over the steps of pre-training"
     config.figure = "steps"
-    config.x_label = "steps of pre-training"
+    config.x_label = STEPS
     pretrained = [name for name, arm in config.arms.items() if arm.pretrained]
     arms = config.arms.to_dict(preserve_field_references=True)
     comparisons = config.comparisons.to_dict()
