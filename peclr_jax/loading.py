@@ -173,10 +173,9 @@ def _entries(boxes: Any, handedness: str | Sequence[str] | None) -> list[dict[st
     hands = [{"box": _as_list(box)} for box in given]
     if handedness is None:
         return hands
-    is_list = isinstance(handedness, Sequence | np.ndarray) and not isinstance(
-        handedness, str | bytes
-    )
-    sides = list(handedness) if is_list else [handedness] * len(hands)
+    sides = _as_list(handedness)
+    if not isinstance(sides, list):
+        sides = [sides] * len(hands)
     if len(sides) != len(hands):
         raise UserError(
             f"handedness has {len(sides)} entries for {len(hands)} hand(s): give one each, or one "
@@ -186,8 +185,10 @@ def _entries(boxes: Any, handedness: str | Sequence[str] | None) -> list[dict[st
 
 
 def _as_list(values: Any) -> Any:
-    """Returns a sequence as a list of Python's own numbers; what is none is left to the checks."""
-    if not isinstance(values, Sequence | np.ndarray) or isinstance(values, str):
+    """Returns a sequence as a list of Python's own values; what is none is left to the checks."""
+    if isinstance(values, np.ndarray):
+        return values.tolist()
+    if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         return values
     return [v.item() if isinstance(v, np.generic) else v for v in values]
 

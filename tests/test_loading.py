@@ -121,6 +121,8 @@ def test_answers_may_be_written_to(finder):
         (marked(), [(0, 0, 5)], None, 'hand 1: "box" must be four numbers'),
         (marked(), [(0, 0, 5, np.nan)], None, "must be four numbers"),
         (marked(), [(9, 9, 5, 5)], None, "must have x0 < x1"),
+        (marked(), np.array(5), None, "boxes must be a list of"),
+        (marked(), np.array(None), None, "boxes must be a list of"),
         (marked(), [(9000, 9, 9500, 500)], None, "lies outside of the image"),
         (marked(), [BOX], "both", 'must be "right" or "left", got \'both\''),
         (marked(), [BOX], ["left", "left"], r"2 entries for 1 hand\(s\)"),

@@ -7,6 +7,7 @@
   const at = (id) => document.getElementById(id);
   const results = new Map(); // card -> what the server has said
   let working = 0;
+  let waiting = 0; // photos in line, which the page will hold
   let line = Promise.resolve(); // one photo after the other
   let stream = null;
 
@@ -58,8 +59,11 @@
 
   function queue(files) {
     at("errors").replaceChildren();
-    const taken = [...files].slice(0, Math.max(0, MOST_PHOTOS - results.size));
-    for (const file of taken) line = line.then(() => predict(file, file.name || "pasted"));
+    const taken = [...files].slice(0, Math.max(0, MOST_PHOTOS - results.size - waiting));
+    waiting += taken.length;
+    for (const file of taken) {
+      line = line.then(() => predict(file, file.name || "pasted")).finally(() => (waiting -= 1));
+    }
     if (taken.length < files.length) {
       const sentence =
         `${files.length - taken.length} of ${plural(files.length, "photo")} left out, as the page holds ` +
@@ -187,8 +191,8 @@
 
   function download() {
     const said = [...results.values()].reverse(); // as on the page, the last one first
-    const { meta } = said[0];
-    const all = { meta, images: said.flatMap((r) => r.images), skipped: said.flatMap((r) => r.skipped) };
+    const notes = [...new Set(said.flatMap((r) => r.meta.notes))];
+    const all = { meta: { ...said[0].meta, notes }, images: said.flatMap((r) => r.images), skipped: said.flatMap((r) => r.skipped) };
     const url = URL.createObjectURL(new Blob([JSON.stringify(all, null, 1)], { type: "application/json" }));
     element("a", { href: url, download: "predictions.json" }).click();
     setTimeout(() => URL.revokeObjectURL(url), 0);

@@ -194,17 +194,17 @@ def writing_film(
     """
     import av
 
+    if "libx264" not in av.codecs_available:
+        raise UserError("films are written by libx264, which this PyAV lacks: pip install av")
     width, height = size
     padding = [(0, height % 2), (0, width % 2), (0, 0)]
     # By its name: what FFmpeg writes itself fails with one error, not with one in each callback.
     with writing_bytes(path.absolute()) as file, av.open(file.name, "w", format="mp4") as container:
-        codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-        stream: Any = container.add_stream(codec, rate=rate)
+        stream: Any = container.add_stream("libx264", rate=rate)
         stream.width, stream.height = width + width % 2, height + height % 2
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, _CLOCK)
-        if codec == "libx264":
-            stream.options = {"crf": "20", "preset": "veryfast"}
+        stream.options = {"crf": "20", "preset": "veryfast"}
         last = -1
 
         def add(image: UInt8[np.ndarray, "height width 3"], time: float) -> None:

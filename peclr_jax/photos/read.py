@@ -136,6 +136,10 @@ def _explained() -> Iterator[None]:
         raise UnreadableImageError(str(error)) from error
     except Image.DecompressionBombError:
         raise _too_large(2) from None
+    except MemoryError:
+        raise UnreadableImageError(
+            "does not fit into the memory that is left: shrink it, or end other programs"
+        ) from None
     except Exception as error:
         # Decoders raise errors of every type on broken files, and the other images must go on.
         raise UnreadableImageError(f"cannot be decoded ({error}): copy it again") from error

@@ -132,7 +132,9 @@ def assign(
 
 
 def wanted_hands(listed: Sequence[Hand], most: int) -> list[Hand]:
-    """Returns the hands to search: all that are listed, and others like them up to `most`.
+    """Returns the hands to search: all that are listed, and others up to `most`.
+
+    The others are of the side that the user says all hands are of, else of either.
 
     Args:
       listed: Without boxes. If there are none, nothing is searched.
@@ -141,7 +143,7 @@ def wanted_hands(listed: Sequence[Hand], most: int) -> list[Hand]:
     if not listed:
         return []
     other = listed[0]
-    if any(hand.handedness != other.handedness for hand in listed):
+    if other.handedness_from == "boxes" or len({hand.handedness for hand in listed}) > 1:
         other = other._replace(handedness="auto", handedness_from="config")
     return [*listed, *[other] * (most - len(listed))]
 

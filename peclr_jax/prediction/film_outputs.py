@@ -50,6 +50,7 @@ def predict_film(
         largest_error_of(spec, estimator),
     )
     meta = describe(spec, estimator, tracker.bone_length) | {"overlay": OVERLAY}
+    meta["notes"] = [*meta["notes"], *film.remarks]
     skipped: list[Skipped] = []
     frames = _whole(read_frames(film), film, skipped)
     if (first := next(frames, None)) is None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import crop
+from peclr_jax.geometry.crop import Square
 from peclr_jax.hands import smoothing
 from peclr_jax.hands.smoothing import OneEuro, Smoothed
 from peclr_jax.networks.estimator import Estimator
@@ -26,6 +27,8 @@ from peclr_jax.prediction.photographs import look_at, predict_photos
 # A search costs as much as many frames: how many pass before a lost hand is searched again, and
 # before another one is, where fewer are found than may be there.
 _LOST, _MORE = 10, 60
+# Sides of the square around a hand, over the frame's longer side: beyond them it is none any more.
+_SMALLEST, _LARGEST = 0.01, 2.0
 
 Hands = Mapping[int, Prediction]
 """The hands of a frame, by numbers that they keep throughout the film."""
@@ -75,7 +78,7 @@ def follow_hands(
             camera = given._replace(subjects=[])
             again = Request(tuple(subject.hand._replace(box=None) for subject in given.subjects))
             wanted = search.wanted_hands(again.hands, tracker.most)
-            hands = dict(zip(numbers, _searched(given, tracker, len(wanted)), strict=False))
+            hands = {next(numbers): hand for hand in _searched(given, tracker, len(wanted))}
         else:
             hands = _followed(hands, image, camera, tracker, len(wanted)) if hands else {}
             waited = frame.number - searched
@@ -157,7 +160,7 @@ def _followed(
     sights = [
         Sight(
             window,
-            estimator.looking.following(hand.square, hand.keypoints_2d),
+            _bounded(estimator.looking.following(hand.square, hand.keypoints_2d), image),
             camera.intrinsics,
             mirrored=hand.hand.handedness == "left",
         )
@@ -177,8 +180,20 @@ def _followed(
     }
 
 
+def _bounded(square: Square, image: Image.Image) -> Square:
+    """Returns a square that is neither a speck nor far larger than the frame."""
+    longer = max(image.size)
+    return square._replace(side=np.clip(square.side, _SMALLEST * longer, _LARGEST * longer))
+
+
 def _error(hand: Prediction, image: Image.Image) -> float:
-    """Returns the expected error over the side of the hand's box; infinite outside of the frame."""
+    """Returns the expected error over the side of the hand's box.
+
+    Infinite outside of the frame, and where the square around the hand has come to its bounds, as
+    step by step it does where a network says the same of all that it sees.
+    """
+    if not _SMALLEST < hand.square.side / max(image.size) < _LARGEST:
+        return float("inf")
     x0, y0, x1, y1 = crop.bounding_box(hand.keypoints_2d)
     if not (0 <= (x0 + x1) / 2 < image.width and 0 <= (y0 + y1) / 2 < image.height):
         return float("inf")

@@ -76,7 +76,8 @@ class PredictSpec(Spec):
       smooth: Of films, whether keypoints and joints go through a one-euro filter.
       min_cutoff, beta: Of that filter: cutoff at rest, Hz (lower is smoother), and by how much it
         rises with the speed, Hz per side of the hand's box a second (higher lags less).
-      overlay_side, thumbnail_side: Longer side of the overlays and of the page's images, pixels.
+      overlay_side, thumbnail_side: Of photos: longer side of the overlays and of the page's images,
+        pixels. A film is drawn on in its own size.
     """
 
     task: Literal["predict"] = "predict"

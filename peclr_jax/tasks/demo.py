@@ -12,13 +12,13 @@ from PIL import Image
 
 from peclr_jax import files, outputs, specs
 from peclr_jax.console import say
-from peclr_jax.errors import MissingFileError
+from peclr_jax.errors import FieldError, MissingFileError, UserError
 from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
-from peclr_jax.photos.find import find_images
+from peclr_jax.photos.find import find_film, find_images
 from peclr_jax.photos.kinds import NAMES
 from peclr_jax.places import Place
 from peclr_jax.prediction.spec import PredictSpec
@@ -117,10 +117,17 @@ def check_photos(photos: str) -> None:
             f"--config.photos={photos} names no photos: give a file, a folder or a glob of images "
             f"({NAMES}), or leave it out for rendered hands"
         ) from None
+    if photos and find_film(photos):
+        raise UserError(
+            f"--config.photos={photos} is a film, which the report does not show: give photos "
+            "here, and the film to configs/predict.py"
+        )
 
 
 def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
     """Returns a spec whose parts use each other's networks and the same hands."""
+    if spec.predict.images:
+        raise FieldError("predict.images", "is given by --config.photos: name your photos there")
     hands = {"data.rendered.cache_dir": str(workdir / "rendered")}
     start = {"init.checkpoint": str(workdir / "pretrain")}
     network = {"checkpoint": str(workdir / "finetune")}

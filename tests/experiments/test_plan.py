@@ -215,7 +215,7 @@ def test_a_random_encoder_is_of_the_same_kind():
         ),
         (
             {"arms__peclr__finetune": {"init": {"torch_checkpoint": "a.pth"}}},
-            r"--config\.arms\.peclr\.finetune\.init\.torch_checkpoint would .* pretrained=False",
+            r"--config\.arms\.peclr\.finetune\.init\.torch_checkpoint would .*\.pretrained=False",
         ),
         (
             {"finetune__views__size": 16},

@@ -188,6 +188,16 @@ def test_what_cannot_be_read_is_said(tmp_path):
     assert seen_size(tmp_path / "text.jpg") is seen_size(tmp_path / "empty.jpg") is None
 
 
+def test_a_lack_of_memory_is_no_fault_of_the_file(tmp_path, monkeypatch):
+    def lacks(*_):
+        raise MemoryError
+
+    corner_photo().save(tmp_path / "photo.png")
+    monkeypatch.setattr(reading, "to_rgb", lacks)
+    with pytest.raises(UnreadableImageError, match="does not fit into the memory that is left"):
+        read(tmp_path / "photo.png")
+
+
 def test_too_many_pixels_are_refused(tmp_path, monkeypatch):
     corner_photo().save(tmp_path / "photo.jpg")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)

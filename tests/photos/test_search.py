@@ -116,11 +116,12 @@ def test_hands_that_are_given_are_not_found_and_come_first():
     assert assign(keypoints, np.full(2, np.inf), sides, ["auto"], given=given) == []
 
 
-def test_others_are_of_the_only_side_that_is_listed():
+def test_others_are_of_either_side_unless_the_user_says_it():
     left, right = (Hand(side, handedness_from="boxes") for side in ("left", "right"))
     assert wanted_hands([], 3) == []
     assert wanted_hands([left, right], 1) == [left, right]
-    assert wanted_hands([left], 3) == [left] * 3
+    assert wanted_hands([left], 3) == [left, Hand("auto"), Hand("auto")]
+    assert wanted_hands([Hand("left")], 3) == [Hand("left")] * 3
     assert wanted_hands([left, right], 3) == [left, right, Hand("auto")]
 
 

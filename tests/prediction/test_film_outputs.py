@@ -58,6 +58,8 @@ def test_what_a_film_says_that_cannot_be_is_said(film, unsure, tmp_path, capsys)
     assert (written["images"][0]["width"], written["images"][0]["height"]) == (640, 480)
     said = capsys.readouterr().out
     assert "film.mp4: its turn is by no right angle, and was ignored" in " ".join(said.split())
+    assert any("its turn is by no right angle" in note for note in written["meta"]["notes"])
+    assert "its turn is by no right angle" in (tmp_path / "out" / "index.html").read_text()
 
 
 @pytest.mark.parametrize("smooth", [False, True])

@@ -189,3 +189,26 @@ def test_a_new_hand_is_not_smoothed_with_the_last():
     followed = list(follow_hands(tracker_for(), FILM, frames_of(*pictures)))
     smoothed = list(smooth(iter(followed), OneEuro(0.1, 0.0)))
     np.testing.assert_allclose(keypoints(smoothed)[-1], TRUTH - [90, 60], atol=1.5)
+
+
+@pytest.mark.parametrize("span", [0.4, 0.75])
+def test_a_network_that_always_says_the_same_is_lost_not_followed(span, monkeypatch):
+    """The square would grow, or shrink, with each frame."""
+    pose = span * np.linspace(-0.5, 0.5, 21)[:, None] * np.ones(2)
+
+    def says(estimator, sights, bone_length, rows):
+        return [
+            look._replace(keypoints=pose * sight.square.side + [sight.square.x, sight.square.y])
+            for look, sight in zip(
+                look_at(estimator, sights, bone_length, rows), sights, strict=True
+            )
+        ]
+
+    monkeypatch.setattr(films, "look_at", says)
+    tracker = tracker_for(mark_finder())
+    followed = list(follow_hands(tracker, FILM, frames_of(*[marked()] * 24)))
+    sides = [hand.square.side for _, _, hands in followed for hand in hands.values()]
+    assert len(sides) == 24
+    assert 0.01 * 640 <= min(sides) < max(sides) <= 2 * 640
+    # It is searched again, and begins anew.
+    assert np.isin(sides[0], sides[1:])

@@ -7,6 +7,7 @@ import pytest
 
 from configs import demo as recipes
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.tasks import demo
 
 TRAINING = {
@@ -74,6 +75,17 @@ def test_photos_that_are_not_there_are_named_before_anything_is_trained(config, 
     with pytest.raises(FileNotFoundError, match=r"--config\.photos=.*misspelt names no photos"):
         demo.run(config, tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
+
+
+def test_what_the_report_cannot_show_is_refused(config, tmp_path):
+    film = tmp_path / "hands.mp4"
+    film.touch()
+    config.photos = str(film)
+    with pytest.raises(UserError, match=r"hands\.mp4 is a film, .* give photos here"):
+        demo.run(config, tmp_path / "demo")
+    config.photos, config.predict.images = "", "photos"
+    with pytest.raises(UserError, match=r"predict\.images is given by --config\.photos"):
+        demo.run(config, tmp_path / "demo")
 
 
 @pytest.mark.slow
