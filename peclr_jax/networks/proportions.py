@@ -14,7 +14,7 @@ from peclr_jax.networks.label_statistics import LabelStatistics
 
 
 def has_heatmaps(module: nn.Module) -> bool:
-    """Whether a network localises joints by heatmaps."""
+    """Returns whether a network localises joints by heatmaps."""
     return isinstance(module, PoseNetwork) and isinstance(module.head, HeatmapHead)
 
 
@@ -25,6 +25,10 @@ def known_bones(
 
     None leaves depths as they are estimated: of networks that have learned them where the camera
     is known, as the paper's, and of those whose training labels have no mean hand.
+
+    Args:
+      module: The network.
+      statistics: Of its training labels.
     """
     if not (has_heatmaps(module) and statistics and statistics.mean_hand):
         return None
