@@ -30,7 +30,7 @@ from peclr_jax.input_pipeline.sources import (
     Source,
     StreamSource,
 )
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec, check_read
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, RenderedSpec
 from peclr_jax.input_pipeline.stores import (
     Batch,
     IdentifiedStore,
@@ -48,6 +48,7 @@ __all__ = [
     "RenderedSpec",
     "Source",
     "Split",
+    "check_read",
     "make_source",
     "open_split",
     "overlapping",
@@ -125,6 +126,23 @@ def make_source(
     if spec.kept_on == "host":
         examples = load(examples)
     return StreamSource(held_out, order, partners, examples, mesh, process, fingerprint=fingerprint)
+
+
+def check_read(source: str, given: Any) -> None:
+    """Refuses names and places of records where hands are rendered, which reads none of them.
+
+    Args:
+      source: Of `DataSpec`.
+      given: A spec of what the user names, with `names`, `manual_dir` and `data_dir`.
+    """
+    if source != RENDERED:
+        return
+    for field in ("names", "manual_dir", "data_dir"):
+        if (value := getattr(given, field)) != getattr(type(given), field):
+            raise UserError(
+                f"--config.data.{field}={value} is of records, but data.source='rendered' renders "
+                f"hands: set --config.data.source=tfds, or leave {field} out"
+            )
 
 
 def _open_records(spec: DataSpec) -> list[Any]:

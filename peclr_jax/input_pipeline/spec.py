@@ -4,7 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from data.build import DATA_SETS
-from peclr_jax.errors import FieldError, UserError, nearest
+from peclr_jax.errors import FieldError, nearest
 from peclr_jax.places import CachePlace, Place, Places
 from peclr_jax.specs import Between, Fraction, Seed, Spec
 from peclr_jax.synthetic import BACKGROUNDS
@@ -288,21 +288,4 @@ class DataSpec(Spec):
             raise FieldError(
                 "rendered.count",
                 "is 0, hands without end, which cannot be mixed with records: give a count",
-            )
-
-
-def check_read(source: str, given: Spec) -> None:
-    """Refuses names and places of records where hands are rendered, which reads none of them.
-
-    Args:
-      source: Of `DataSpec`.
-      given: What the user names: fields `names`, `manual_dir` and `data_dir`.
-    """
-    if source != RENDERED:
-        return
-    for field in ("names", "manual_dir", "data_dir"):
-        if (value := getattr(given, field)) != getattr(type(given), field):
-            raise UserError(
-                f"--config.data.{field}={value} is of records, but data.source='rendered' renders "
-                f"hands: set --config.data.source=tfds, or leave {field} out"
             )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline import Split, from_rendered
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list, check_read
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list
 from peclr_jax.networks.description import NetworkDescription
 from peclr_jax.networks.spec import EvaluationDataSpec
 
@@ -113,7 +113,7 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
     names = ",".join(trained.record_names) if trained.is_mixed else trained.names
     others = given.names or given.manual_dir
     source = given.source or ("tfds" if others else trained.source)
-    check_read(source, given)
+    input_pipeline.check_read(source, given)
     if others and trained.source != "tfds":
         names = "freihand"
     if source == "tfds" and not (others or given.data_dir):

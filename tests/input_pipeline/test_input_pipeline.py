@@ -10,10 +10,9 @@ import pytest
 
 from peclr_jax.errors import UserError
 from peclr_jax.hands.neighbours import pose_features
-from peclr_jax.input_pipeline import open_split
+from peclr_jax.input_pipeline import check_read, open_split
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.records import RecordStore
-from peclr_jax.input_pipeline.spec import check_read
 from peclr_jax.networks.spec import EvaluationDataSpec
 
 
