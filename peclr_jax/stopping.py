@@ -160,16 +160,17 @@ class Program:
     def _watch(self, reader: socket.socket, writer: socket.socket) -> None:
         """Ends the program if a signal has not; `writer` is only kept open."""
         began: float | None = None
-        first, own = 0, False
-        wakes = [_GRACE_SECONDS, _NOTICE_SECONDS]
+        first, is_woken, own = 0, False, False
         while True:
-            left = None if began is None else wakes[-1] + began - time.monotonic()
+            most = _GRACE_SECONDS if is_woken else _NOTICE_SECONDS
+            left = None if began is None else most + began - time.monotonic()
             reader.settimeout(left if left is None else max(left, 0.001))
             try:
                 signum = reader.recv(1)[0]
             except TimeoutError:
-                if wakes.pop() == _GRACE_SECONDS:
+                if is_woken:
                     self._end(first)
+                is_woken = True
                 if self.received is None:
                     own = True
                     self._wake(first)
