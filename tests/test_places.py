@@ -25,7 +25,7 @@ NO_PLACES = {
     *("DataSpec.weights", "EvaluationDataSpec.names", "EvaluationRenderedSpec.background"),
     *("ExperimentSpec.claim", "ExperimentSpec.data_name", "ExperimentSpec.name"),
     *("ExperimentSpec.only", "ExperimentSpec.title", "ExperimentSpec.x_label"),
-    *("InitSpec.sha256", "PredictSpec.formats", "QuestionSpec.split", "QuestionSpec.task"),
+    *("TorchInitSpec.sha256", "PredictSpec.formats", "QuestionSpec.split", "QuestionSpec.task"),
     *("ReleaseSpec.split", "RenderSpec.background", "RenderedSpec.background"),
     *("RunSpec.profile", "ShowSpec.split"),
 }

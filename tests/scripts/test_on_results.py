@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from peclr_jax.experiments.spec import STEPS
 from scripts import merge_results, steps_figure
 from tests.experiments.test_merging import WHOLE, results
 
@@ -62,7 +63,7 @@ def test_results_without_steps_are_told_in_a_sentence(call, files):
 
 
 def test_errors_over_steps_are_drawn(call, files):
-    found = results((0, 1, 2))
+    found = results((0, 1, 2)) | {"x_label": STEPS}
     for x, (name, arm) in enumerate(found["arms"].items()):
         arm.update(series=name, x=2.0**x)
     (files / "course.json").write_text(json.dumps(found))
