@@ -38,7 +38,6 @@ from configs.composition import compose
 from configs.experiments.common import add_arm, add_comparison
 from peclr_jax import specs
 from peclr_jax.experiments.spec import ExperimentSpec
-from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
 
 _BOTH = {
@@ -80,11 +79,6 @@ _FINETUNE = {
 # At 64 px and half of the width: what costs as much time as 800 steps of it.
 _SMALL = {"model.width": 16, "views.size": 64, "data.rendered.count": 6000}
 _EQUAL_SHARES = {"data.weights": ""}
-_RENDERED_ALONE = {
-    "data.source": "rendered",
-    "data.names": DataSpec.names,
-    "data.manual_dir": "",
-}
 _TRIAL_STEPS = 800
 _AT_96PX = {"views.size": 96, "num_steps": 400}
 _AT_WIDTH_32 = {"model.width": 32, "num_steps": 330}
@@ -125,7 +119,7 @@ def _trials() -> ConfigDict:
     others = {
         "linear": ("linear head", {"model.head": "linear"}),
         "stride4": ("heatmaps of twice the side", {"model.finest": 1}),
-        "photos_0": ("rendered hands alone", _RENDERED_ALONE),
+        "photos_0": ("rendered hands alone", {"data.source": "rendered", "data.manual_dir": ""}),
         "photos_25": ("a quarter of photographs", {"data.weights": "3,1"}),
         "photos_75": ("three quarters of photographs", {"data.weights": "1,3"}),
         "longer": ("twice the steps", {"num_steps": 2 * _TRIAL_STEPS}),

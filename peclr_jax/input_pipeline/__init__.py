@@ -78,7 +78,6 @@ def make_source(
       mesh: The devices; batches are split over its `data` axis.
       contrastive: Whether images are compared with one another, so that none may be there twice.
     """
-    check_read(spec.source, spec)
     process = jax.process_index(), jax.process_count()
     if batch_size < 1 or batch_size % mesh.size or batch_size % process[1]:
         raise UserError(

@@ -23,7 +23,7 @@ from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, make_mesh, replicate, replicated
 from peclr_jax.geometry import camera
 from peclr_jax.hands.averages import COMPARE, Average
-from peclr_jax.input_pipeline import Source, make_source
+from peclr_jax.input_pipeline import Source, check_read, make_source
 from peclr_jax.models.normalization import cumulative
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
@@ -47,7 +47,9 @@ _STATISTICS_BATCHES = 20
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Fine-tunes an encoder, see `finetune`."""
-    finetune(specs.from_config(FinetuneSpec, config), workdir)
+    spec = specs.from_config(FinetuneSpec, config)
+    check_read(spec.data.source, spec.data)
+    finetune(spec, workdir)
 
 
 def finetune(spec: FinetuneSpec, workdir: Path) -> None:

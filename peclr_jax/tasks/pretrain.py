@@ -24,7 +24,7 @@ from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.input_pipeline import make_source
+from peclr_jax.input_pipeline import check_read, make_source
 from peclr_jax.models.projector import Projector
 from peclr_jax.objectives.weighting import Keypoints
 from peclr_jax.runs import initialisation
@@ -43,7 +43,9 @@ _INITIALISATION, _PICTURE, _EVALUATION = range(3)
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Pre-trains an encoder, see `pretrain`."""
-    pretrain(specs.from_config(PretrainSpec, config), workdir)
+    spec = specs.from_config(PretrainSpec, config)
+    check_read(spec.data.source, spec.data)
+    pretrain(spec, workdir)
 
 
 def pretrain(spec: PretrainSpec, workdir: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from peclr_jax.errors import UserError
 from peclr_jax.hands.neighbours import pose_features
-from peclr_jax.input_pipeline import check_read, open_split
+from peclr_jax.input_pipeline import DataSpec, check_read, open_split
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.networks.spec import EvaluationDataSpec
@@ -161,12 +161,13 @@ def test_impossible_batches(rendered_spec, mixed_spec, open_source):
 
 
 @pytest.mark.parametrize("field", ["names", "manual_dir", "data_dir"])
-def test_records_beside_rendered_hands_alone_are_refused(field, rendered_spec, open_source):
-    given = {field: "image_folder"}
+@pytest.mark.parametrize("kind", [DataSpec, EvaluationDataSpec])
+def test_records_beside_rendered_hands_alone_are_refused(field, kind):
+    given = kind(**{field: "image_folder"})
     with pytest.raises(UserError, match=rf"\.{field}=image_folder is of records, but .*=tfds"):
-        open_source(rendered_spec(**given))
-    with pytest.raises(UserError, match=rf"\.{field}=image_folder is of records, but .*=tfds"):
-        check_read("rendered", EvaluationDataSpec(**given))
+        check_read("rendered", given)
+    check_read("tfds", given)
+    check_read("rendered", kind())
 
 
 def test_rendered_hands_leave_tensorflow_alone():
