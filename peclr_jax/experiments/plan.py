@@ -73,7 +73,8 @@ def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> Evaluatio
     """
     rendered = dataclasses.replace(data.rendered, cache_dir=trained_on.rendered.cache_dir)
     data = dataclasses.replace(data, rendered=rendered)
-    if data.source == RENDERED or data.names or data.manual_dir or data.data_dir:
+    is_rendered = (data.source or trained_on.source) == RENDERED
+    if is_rendered or data.names or data.manual_dir or data.data_dir:
         return data
     return dataclasses.replace(data, manual_dir=trained_on.manual_dir, data_dir=trained_on.data_dir)
 
