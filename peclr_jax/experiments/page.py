@@ -110,13 +110,11 @@ def over_steps(
     series: dict[str, Any] = {}
     levels: dict[str, float] = {}
     for results in experiments:
-        if results["x_label"] != STEPS:
-            continue
         for name, points in _series([*results["arms"].values()], evaluation, metric).items():
             series.setdefault(name, points)
         for name, value in _levels(results, evaluation, metric).items():
             levels.setdefault(name, value)
-    if not series:
+    if not series or any(results["x_label"] != STEPS for results in experiments):
         raise UserError(
             f"these results have no {metric} over steps on {evaluation!r}: name those of an "
             "experiment with the variant 'course', and one of its evaluations"

@@ -89,7 +89,9 @@ def from_file(
             raise UserError(f'{where}: no category has its "category_id", {shown(category_id)}')
         name = str(category.get("name", ""))
         is_hand = not categories or _is_of_hands(name)
-        joints = orders.get(category_id or 0, values.ORDERS[order])
+        joints = values.ORDERS[order]
+        if category:
+            joints = orders.get(category_id, joints)
         for hand in _hands(entry, _side_of(name, handedness), is_hand, joints, source, where):
             if isinstance(hand, str):
                 labels.left_out[hand] += 1
@@ -101,9 +103,10 @@ def from_file(
 
 def _orders(
     categories: Mapping[int, Mapping[str, Any]], order: str, path: Path
-) -> tuple[dict[int, Order], tuple[str, ...]]:
+) -> tuple[dict[Any, Order], tuple[str, ...]]:
     """Returns the order of the joints of each category that names them, and what to say of it."""
-    orders, notes = {}, []
+    orders: dict[Any, Order] = {}
+    notes = []
     for key, category in categories.items():
         names = category.get("keypoints")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

@@ -182,8 +182,12 @@ def _followed(
 
 def _bounded(square: Square, image: Image.Image) -> Square:
     """Returns a square that is neither a speck nor far larger than the frame."""
+    return square._replace(side=np.clip(square.side, *_bounds(image)))
+
+
+def _bounds(image: Image.Image) -> tuple[float, float]:
     longer = max(image.size)
-    return square._replace(side=np.clip(square.side, _SMALLEST * longer, _LARGEST * longer))
+    return _SMALLEST * longer, _LARGEST * longer
 
 
 def _error(hand: Prediction, image: Image.Image) -> float:
@@ -192,7 +196,8 @@ def _error(hand: Prediction, image: Image.Image) -> float:
     Infinite outside of the frame, and where the square around the hand has come to its bounds, as
     step by step it does where a network says the same of all that it sees.
     """
-    if not _SMALLEST < hand.square.side / max(image.size) < _LARGEST:
+    smallest, largest = _bounds(image)
+    if not smallest < hand.square.side < largest:
         return float("inf")
     x0, y0, x1, y1 = crop.bounding_box(hand.keypoints_2d)
     if not (0 <= (x0 + x1) / 2 < image.width and 0 <= (y0 + y1) / 2 < image.height):

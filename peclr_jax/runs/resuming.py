@@ -1,6 +1,7 @@
 """Whether a folder holds a run that may go on, and trainings that are done only once."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from peclr_jax.training import restoring
 SUMMARY = "summary.json"
 """The last file that a training writes."""
 _START, _CONTENT = "init.checkpoint", "init.sha256"
+# Of all that decides a training, as experiments name folders, with the step that is taken of it.
+_DIGEST = re.compile(rf"-([0-9a-f]{{10}}(?:/{restoring.DIRECTORY}/\d+)?)/?$")
 # Fields that are part of a run's name, but that may be others on the machine it goes on with.
 _OF_THE_MACHINE = {"data.decode_threads", "data.rendered.chunk"}
 
@@ -44,18 +47,16 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
 
 
 def _is_the_same(before: str | None, now: str | None) -> bool:
-    """Returns whether a checkpoint is where it was, by whatever path, or seems to have been moved.
+    """Returns whether a checkpoint is the same, by whatever path.
 
-    A run that goes on has no need of it: it begins with its own last checkpoint.
+    An experiment's pre-training is told by the digest in its folder's name, wherever it was moved.
     """
     if not (before and now):
         return False
-    if os.path.realpath(before) == os.path.realpath(now):
-        return True
-    names = [path.partition(f"/{restoring.DIRECTORY}/") for path in (before, now)]
-    folders, _, steps = zip(*names, strict=True)
-    is_named_alike = len({Path(folder).name for folder in folders}) == len(set(steps)) == 1
-    return is_named_alike and not os.path.exists(before)
+    digests = [_DIGEST.search(path) for path in (before, now)]
+    if digests[0] and digests[1]:
+        return digests[0][1] == digests[1][1]
+    return os.path.realpath(before) == os.path.realpath(now)
 
 
 def run_unless_finished(

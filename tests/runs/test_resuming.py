@@ -30,10 +30,13 @@ def test_another_config_is_not_resumed(workdir, tmp_path):
         check_resumable(PretrainSpec(batch_size=8), workdir)
 
 
+FOLDER = "pretrain-peclr-0-0123456789"
+
+
 @pytest.fixture
 def tuned(tmp_path):
     """A run from a pre-training, with one checkpoint; returns how it goes on from another place."""
-    encoder = tmp_path / "networks" / "pretrain-peclr" / "checkpoints" / "500"
+    encoder = tmp_path / "networks" / FOLDER / "checkpoints" / "500"
     encoder.mkdir(parents=True)
     spec = FinetuneSpec(init=InitSpec(checkpoint=str(encoder)))
     with Checkpoints(tmp_path / "run", specs.to_dict(spec), save_every=1) as checkpoints:
@@ -47,16 +50,16 @@ def tuned(tmp_path):
 
 
 def test_a_pretraining_may_be_named_otherwise(tuned):
-    tuned("networks/../networks/pretrain-peclr/checkpoints/500", sha256="noted by now")
-    for other in ("elsewhere/pretrain-peclr/checkpoints/500", "networks/pretrain-peclr"):
+    tuned(f"networks/../networks/{FOLDER}/checkpoints/500", sha256="noted by now")
+    for other in ("elsewhere/pretrain-peclr/checkpoints/500", f"networks/{FOLDER}"):
         with pytest.raises(UserError, match=r"another config .init\.checkpoint"):
             tuned(other)
 
 
-def test_a_pretraining_may_be_moved(tuned, tmp_path):
-    (tmp_path / "networks").rename(tmp_path / "moved")
-    tuned("moved/pretrain-peclr/checkpoints/500")
-    for other in ("moved/pretrain-peclr/checkpoints/1000", "moved/other/checkpoints/500"):
+def test_an_experiments_pretraining_may_be_moved(tuned):
+    tuned(f"moved/{FOLDER}/checkpoints/500")
+    tuned("moved/pretrain-renamed-0-0123456789/checkpoints/500")
+    for other in (f"moved/{FOLDER}/checkpoints/1000", f"{FOLDER[:-1]}8/checkpoints/500"):
         with pytest.raises(UserError, match=r"another config .init\.checkpoint"):
             tuned(other)
 
