@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.experiments.spec import ExperimentSpec
-from peclr_jax.input_pipeline.spec import RENDERED, DataSpec, as_list
+from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
+from peclr_jax.networks.evaluation_data import named_data
 from peclr_jax.networks.spec import EvaluationDataSpec
 from peclr_jax.runs import initialisation
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
@@ -86,13 +87,11 @@ def evaluated_on(given: EvaluationDataSpec, trained: DataSpec) -> DataSpec:
       given: Of the evaluation.
       trained: What the network was fine-tuned on.
     """
-    named = given.names or given.manual_dir
-    if (given.source or ("tfds" if named else trained.source)) == RENDERED:
-        return DataSpec(source=RENDERED)
-    names = given.names or (DataSpec if trained.source == RENDERED else trained).names
-    records = ",".join(name for name in as_list(names) if name != RENDERED)
+    source, names = named_data(given, trained)
+    if source == RENDERED:
+        return DataSpec(source="rendered")
     return DataSpec(
-        source="tfds", names=records, manual_dir=given.manual_dir, data_dir=given.data_dir
+        source="tfds", names=names, manual_dir=given.manual_dir, data_dir=given.data_dir
     )
 
 

@@ -100,6 +100,22 @@ def _places(data: DataSpec) -> list[str]:
     return [place and str(Path(place).expanduser().resolve()) for place in given]
 
 
+def named_data(given: EvaluationDataSpec, trained: DataSpec) -> tuple[str, str]:
+    """Returns the source and the names of the data that a network is to be shown.
+
+    Args:
+      given: What the user names.
+      trained: What the network was fine-tuned on.
+    """
+    others = given.names or given.manual_dir
+    source = given.source or ("tfds" if others else trained.source)
+    if others and trained.source == RENDERED:
+        return source, given.names or DataSpec.names
+    # Of a mixture the records, which the rendered hands were to help with.
+    names = ",".join(trained.record_names) if trained.is_mixed else trained.names
+    return source, given.names or names
+
+
 def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, crop: str) -> DataSpec:
     """Completes what the user names by what the network was trained on.
 
@@ -109,13 +125,9 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
       crop: "box" or "two_pass", as in `EvaluateSpec`.
     """
     trained = description.data
-    # Of a mixture the records, which the rendered hands were to help with.
-    names = ",".join(trained.record_names) if trained.is_mixed else trained.names
+    source, names = named_data(given, trained)
     others = given.names or given.manual_dir
-    source = given.source or ("tfds" if others else trained.source)
     input_pipeline.check_read(source, given)
-    if others and trained.source != "tfds":
-        names = "freihand"
     if source == "tfds" and not (others or given.data_dir):
         _check_usual_place(trained, names)
     rule, source_size = description.looking, given.source_size or trained.source_size
@@ -131,7 +143,7 @@ def resolve_data(given: EvaluationDataSpec, description: NetworkDescription, cro
         "label_fraction": 1.0,
         "weights": "",
         "split": DataSpec.split,  # the one that is asked for is given when it is opened
-        "names": given.names or names,
+        "names": names,
         # A checkpoint may be anybody's: nothing is read or written at places that it names.
         "manual_dir": given.manual_dir,
         "data_dir": given.data_dir,

@@ -71,3 +71,16 @@ def test_joints_whose_names_tell_nothing_else_keep_their_order(written, names):
     (hand,) = labels.hands["a.jpg"]
     assert hand.keypoints[1] == (9.5, 5.5)
     assert not labels.notes
+
+
+@pytest.mark.parametrize("categories", [True, False])
+def test_a_hand_without_a_category_takes_the_order_of_none(written, categories):
+    content = named(list(skeleton.JOINT_NAMES[::-1]))
+    content["categories"][0]["id"] = 0
+    content["annotations"][0]["category_id"] = None
+    if not categories:
+        del content["categories"]
+        content["annotations"][0]["category_id"] = [0]
+    labels, _ = coco.from_file(written(content))
+    (hand,) = labels.hands["a.jpg"]
+    assert hand.keypoints[1] == (9.5, 5.5)
