@@ -43,6 +43,7 @@ def _quick() -> ConfigDict:
         part.data.labels = True
         part.data.rendered.held_out = 512
     for part in (config.finetune, config.probe):
+        part.init.checkpoint = ""  # the demo's own pre-training
         part.evaluation.images = 512
         part.evaluation.every_steps = 500
     return config

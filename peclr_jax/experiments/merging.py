@@ -16,8 +16,6 @@ _ONE_SEED = "one_seed"
 # Predictions of nothing depend on the training labels, and by a camera's absence a little on the
 # network.
 _TOLERANCE = 0.01
-# Of a run beside its numbers: how long it took, and where it lies.
-_OF_THE_MACHINE = ("seconds", "workdirs")
 
 
 def merge(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -94,7 +92,7 @@ def _arms(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for arm, found in part["arms"].items():
             known = arms.setdefault(arm, {**found, "seeds": {}})
             for seed, numbers in found["seeds"].items():
-                if _numbers(known["seeds"].setdefault(seed, numbers)) != _numbers(numbers):
+                if known["seeds"].setdefault(seed, numbers) != numbers:
                     raise UserError(
                         f"{name} has other numbers for the arm {arm!r} and seed {seed} than a file "
                         "before it: leave one of them out"
@@ -102,10 +100,6 @@ def _arms(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for arm in arms.values():
         arm["seeds"] = {seed: arm["seeds"][seed] for seed in sorted(arm["seeds"], key=int)}
     return arms
-
-
-def _numbers(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in found.items() if name not in _OF_THE_MACHINE}
 
 
 def _averaged(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -6,9 +6,8 @@ from typing import Any, Literal, NamedTuple
 from peclr_jax.hands.averages import Average, average_in
 from peclr_jax.hands.scores import Interval
 
-MetricName = Literal[
-    "epe_2d", "epe_2d_224", "epe_3d", "root_aligned", "pa_epe", "auc", "auc_50cm", "pa_auc"
-]
+ErrorName = Literal["epe_2d", "epe_2d_224", "epe_3d", "root_aligned", "pa_epe"]
+MetricName = Literal[ErrorName, "auc", "auc_50cm", "pa_auc"]
 
 
 class Metric(NamedTuple):

@@ -11,7 +11,6 @@ from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.files import read_json
-from peclr_jax.runs.resuming import SUMMARY
 
 METRICS_FILE = "metrics.json"
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
@@ -46,21 +45,11 @@ def collect(
     }
     arms: dict[str, Any] = {}
     for name, arm in spec.arms.items():
-        of_arm = [run for run in runs if run.arm == name]
         arms[name] = {
             "label": arm.label,
             "series": arm.series,
             "x": arm.x,
-            "seeds": {
-                str(run.seed): {
-                    **measured[name, run.seed],
-                    "seconds": [
-                        read_json(job.workdir / SUMMARY)["seconds"] for job in run.trainings
-                    ],
-                    "workdirs": [str(job.workdir) for job in run.trainings],
-                }
-                for run in of_arm
-            },
+            "seeds": {str(run.seed): measured[name, run.seed] for run in runs if run.arm == name},
         }
     model = spec.pretrain.model
     width = "" if model.width == 64 else f" of width {model.width}"

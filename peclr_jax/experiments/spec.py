@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any, Literal
 
 from peclr_jax.errors import FieldError, nearest
-from peclr_jax.experiments.metrics import METRICS, MetricName
+from peclr_jax.experiments.metrics import METRICS, ErrorName, MetricName
 from peclr_jax.input_pipeline.spec import as_list
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.places import Place
@@ -73,7 +73,7 @@ class ExperimentSpec(Spec):
         nothing.
       arms, comparisons: By name, for flags and folders.
       metrics: Columns of the table; those without labels are left out.
-      compared: Those of them that are errors to compare and draw arms by.
+      compared: Errors among them, to compare and draw arms by.
       figure, x_label: How a picture shows the arms, and what its curves are over; "steps" are
         curves whose steps double.
     """
@@ -97,7 +97,7 @@ class ExperimentSpec(Spec):
     arms: dict[str, ArmSpec] = dataclasses.field(default_factory=dict)
     comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
     metrics: tuple[MetricName, ...] = tuple(METRICS)
-    compared: tuple[MetricName, ...] = ("epe_2d", "root_aligned", "pa_epe")
+    compared: tuple[ErrorName, ...] = ("epe_2d", "root_aligned", "pa_epe")
     figure: Literal["bars", "curves", "steps", "none"] = "bars"
     x_label: str = ""
     paper: dict[str, dict[str, dict[str, float]]] = dataclasses.field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Everything once, from nothing to a report: each part is one of the other tasks."""
 
 import dataclasses
+import operator
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ from peclr_jax.tasks import equivariance, evaluate, finetune, predict, pretrain
 from peclr_jax.terminal import Console
 
 _PROBED = ("pretrained", "random")
+_MEASURED = ("evaluate", "equivariance", "predict")
+_ON_HANDS = ("pretrain", "finetune", "probe", "evaluate", "equivariance")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,21 +128,28 @@ def check_photos(photos: str) -> None:
 
 
 def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
-    """Returns a spec whose parts use each other's networks and the same hands."""
-    if spec.predict.images:
-        raise FieldError("predict.images", "is given by --config.photos: name your photos there")
-    hands = {"data.rendered.cache_dir": str(workdir / "rendered")}
-    start = {"init.checkpoint": str(workdir / "pretrain")}
-    network = {"checkpoint": str(workdir / "finetune")}
-    changes = {
-        "pretrain": hands,
-        "finetune": {**hands, **start},
-        "probe": {**hands, **start},
-        "evaluate": {**hands, **network},
-        "equivariance": {**hands, **network},
-        "predict": {**network, "images": spec.photos or str(workdir / "hands")},
+    """Returns a spec whose parts use each other's networks and the same hands.
+
+    Raises:
+      FieldError: One of them was given others, which would be passed over.
+    """
+    start = {"init.checkpoint": str(workdir / "pretrain"), "init.torch_checkpoint": ""}
+    network = {"checkpoint": str(workdir / "finetune"), "init.torch_checkpoint": ""}
+    given = {
+        **{f"{part}.{name}": start[name] for part in ("finetune", "probe") for name in start},
+        **{f"{part}.{name}": network[name] for part in _MEASURED for name in network},
+        "predict.images": spec.photos or str(workdir / "hands"),
     }
-    return specs.changed(spec, changes, "--config")
+    for field in given:
+        of_field = operator.attrgetter(field)
+        if of_field(spec) != of_field(DemoSpec()):
+            remedy = "name your photos by --config.photos"
+            if field != "predict.images":
+                remedy = "leave it out, for the parts use each other's networks"
+            raise FieldError(field, f"is {of_field(spec)!r}, which the demo chooses: {remedy}")
+    hands = str(workdir / "rendered")
+    rendered = {f"{part}.data.rendered.cache_dir": hands for part in _ON_HANDS}
+    return specs.changed(spec, given | rendered, "--config")
 
 
 def probes(spec: DemoSpec) -> list[tuple[str, int, FinetuneSpec]]:

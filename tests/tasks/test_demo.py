@@ -83,9 +83,22 @@ def test_what_the_report_cannot_show_is_refused(config, tmp_path):
     config.photos = str(film)
     with pytest.raises(UserError, match=r"hands\.mp4 is a film, .* give photos here"):
         demo.run(config, tmp_path / "demo")
-    config.photos, config.predict.images = "", "photos"
-    with pytest.raises(UserError, match=r"predict\.images is given by --config\.photos"):
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "remedy"),
+    [
+        ("predict.images", "photos", r"'photos', .* by --config\.photos"),
+        ("finetune.init.checkpoint", "runs/mine", "leave it out"),
+        ("evaluate.checkpoint", "runs/mine", "leave it out"),
+        ("predict.init.torch_checkpoint", "rn50.pth", "leave it out"),
+    ],
+)
+def test_what_the_parts_give_each_other_is_not_given(config, tmp_path, field, value, remedy):
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(UserError, match=f"{field.replace('.', r'.')} is .*{remedy}"):
         demo.run(config, tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
 
 
 @pytest.mark.slow
