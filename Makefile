@@ -22,7 +22,7 @@ test: $(VENV)/installed-test
 # Runs of several processes, the demo, every data set, objective and experiment from end to end, the
 # largest networks, versions of rendered hands, benchmarks at toy size, the fuzz, ResNet-18 on eight
 # devices, learning from photographs: `pytest -m slow --collect-only` lists them. Exit code 5 of
-# pytest: there are none.
+# pytest means that no test was selected.
 test-slow: $(VENV)/installed-test
 	$(BIN)/python -m pytest $(WORKERS) -m slow || [ $$? -eq 5 ]
 

@@ -22,7 +22,8 @@ no error: they look at the middle of the photo and know right hands alone. docs/
 all of it.
 
 Exit codes: 0; 4 if some images could not be read, or some boxes lie outside of theirs (they are
-listed, all others are done), or a film is damaged (the frames before are done); 2 if there is none.
+listed, all others are done), or a film is damaged (the frames before are done); 2 if no image could
+be read.
 
 Fields: `PredictSpec` in peclr_jax/prediction/spec.py. Cost: part of the last minute of
 the demo, on two CPU cores (docs/results/demo.md). Not run on a GPU.

@@ -23,7 +23,8 @@ and the variants that all experiments have; in which order they are named makes 
                  are of data sets of their own
     four_times   pre-training takes four times as many steps
     course       each encoder is probed after an eighth, a quarter, a half and all of the steps of
-                 its one pre-training, at the learning rate of that time
+                 its one pre-training, at the learning rate of that time. Neither this nor
+                 `four_times` where the data decide the number of steps, as at the scale `paper`
     one_seed     the first seed alone
 """
 
