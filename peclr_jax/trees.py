@@ -1,9 +1,11 @@
-"""Trees of arrays compared by names, shapes and types."""
+"""Trees of arrays compared by names, shapes and types, or by all of their content."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Difference(NamedTuple):
@@ -31,6 +33,15 @@ def first_difference(found: Any, wanted: Any) -> Difference | None:
         if ours.get(name) != theirs.get(name):
             return Difference(name, ours.get(name), theirs.get(name))
     return None
+
+
+def digest(tree: Any) -> str:
+    """Returns the SHA-256 of a tree of arrays: of their names, shapes and numbers."""
+    found = hashlib.sha256()
+    for name, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        found.update(f"{jax.tree_util.keystr(name)} {_describe_leaf(leaf)}".encode())
+        found.update(np.asarray(leaf).tobytes())
+    return found.hexdigest()
 
 
 def _describe(tree: Any) -> dict[str, str]:

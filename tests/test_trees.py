@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from peclr_jax.trees import Difference, first_difference
+from peclr_jax.trees import Difference, digest, first_difference
 
 TREE = {"params": {"a": np.ones((2, 3)), "b": np.ones(2)}, "batch_stats": {"c": np.ones(1)}}
 
@@ -29,3 +29,10 @@ def changed(**leaves):
 )
 def test_the_first_difference_is_named_with_both_shapes(found, expected):
     assert first_difference(found, TREE) == (expected and Difference(*expected))
+
+
+def test_digests_tell_names_shapes_and_numbers():
+    others = [changed(b=np.zeros(2)), changed(b=np.ones((2, 1))), changed(c=np.ones(2)), {}]
+    assert len({digest(tree) for tree in (TREE, *others)}) == 5
+    single = jax.tree.map(np.float32, TREE)
+    assert digest(single) == digest(jax.tree.map(jnp.asarray, single)) != digest(TREE)

@@ -6,6 +6,7 @@ from typing import Any
 
 from peclr_jax.errors import UserError
 from peclr_jax.export.functions import ViewFunction, Written, encode, estimate, project
+from peclr_jax.export.own_file import without_places
 from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
@@ -88,7 +89,7 @@ def write_official(network: Network, folder: Path) -> Written:
     content: dict[str, Any] = {"state_dict": torch_weights.to_state_dict(variables)}
     if network.estimates_poses:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
-        content[NOTE] = json.dumps(network.description.to_json())
+        content[NOTE] = json.dumps(without_places(network.description).to_json())
     torch_writing.write(file, content)
     explanation = f"""\
 network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by

@@ -128,16 +128,16 @@ def make_source(
 
 
 def check_read(source: str, given: Any) -> None:
-    """Refuses names and places of records where hands are rendered, which reads none of them.
+    """Refuses what is of records where hands are rendered, which reads none of them.
 
     Args:
       source: Of `DataSpec`.
-      given: A spec of what the user names, with `names`, `manual_dir` and `data_dir`.
+      given: A spec of what the user names, with some of the same fields.
     """
     if source != RENDERED:
         return
-    for field in ("names", "manual_dir", "data_dir"):
-        if (value := getattr(given, field)) != getattr(type(given), field):
+    for field in ("names", "weights", "split", "held_out_split", "manual_dir", "data_dir"):
+        if (value := getattr(given, field, None)) != getattr(type(given), field, None):
             raise UserError(
                 f"--config.data.{field}={value} is of records, but data.source='rendered' renders "
                 f"hands: set --config.data.source=tfds, or leave {field} out"

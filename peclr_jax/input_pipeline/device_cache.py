@@ -11,10 +11,10 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Int
 
-from peclr_jax.devices.memory import free_device_memory
+from peclr_jax.devices.memory import free_device_memory, free_host_memory
 from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.errors import OutOfMemoryError
-from peclr_jax.input_pipeline.stores import LARGEST_SHARE, Batch, as_gib, free_host_memory
+from peclr_jax.input_pipeline.stores import LARGEST_SHARE, Batch, as_gib
 
 
 def choose_placement(needed: int, mesh: Mesh, free: int | None = None) -> str:

@@ -1,6 +1,7 @@
 """Opens data sets of records; imported only where they are read, for it brings in TensorFlow."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
       train: Whether to serve the records to train on.
     """
     trained = choose_splits(builders, spec.splits)
+    _check_once(trained)
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
     trained_on = ""
     if both := [b.name for b, split in trained if overlaps(b, split, spec.held_out_split)]:
@@ -68,6 +70,22 @@ def _open_records(
         canvases=canvases,
         threads=spec.decode_threads,
     )
+
+
+def _check_once(parts: list[BuilderSplit]) -> None:
+    """Checks that no image is named twice: a batch would compare it with itself as with another."""
+    pieces = [
+        ((piece.filename, piece.skip), piece.skip + piece.take, f"{builder.name} ({split})")
+        for builder, split in parts
+        for piece in builder.info.splits[split].file_instructions
+    ]
+    for (place, end, name), ((file, begin), _, other) in itertools.pairwise(sorted(pieces)):
+        if place[0] == file and begin < end:
+            raise UserError(
+                f"--config.data.names and --config.data.split name images of {name} twice (again "
+                f"in {other}): name each data set, or part of it, once; --config.data.weights "
+                "says how often it is drawn"
+            )
 
 
 def _check_margin(spec: DataSpec, builder: Any) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,15 @@ from peclr_jax import files, outputs, specs
 from peclr_jax.devices.mesh import make_mesh
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
-from peclr_jax.input_pipeline.rendered import HELD_OUT, TEST, TRAIN, Render, RenderedStore, Renderer
+from peclr_jax.input_pipeline.rendered import (
+    HELD_OUT,
+    TEST,
+    TRAIN,
+    Render,
+    RenderedStore,
+    Renderer,
+    check_pool,
+)
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore, LazyStore, MemoryStore, Part
 from peclr_jax.reading import bounded
@@ -39,6 +48,8 @@ _LARGEST_FILE = _LARGEST_KEPT + 2**20
 # Of the fields of kept hands; 2 added "score", 3 the digest.
 _FORMAT = 3
 _DIGEST = "sha256"
+# Times that a rendered image may be enlarged without a word.
+_MOST_ENLARGED = 2
 
 
 def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
@@ -50,6 +61,13 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
       mesh: The devices.
     """
     renderer = make_renderer(spec, mesh)
+    if spec.source_size > _MOST_ENLARGED * spec.rendered.size:
+        logging.warning(
+            "Rendered hands of %d px are enlarged to crops of %d: set --config.data.rendered.size",
+            *(spec.rendered.size, spec.source_size),
+        )
+    if train:
+        check_pool(spec, math.ceil(spec.rendered.count * spec.label_fraction))
     held_out = open_held_out(spec, renderer)
     if not train:
         return Part(held_out, held_out, ("--config.data.rendered.held_out",), HELD_OUT_NAMES)
@@ -66,6 +84,7 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
 def open_held_out(spec: DataSpec, renderer: Renderer) -> LazyStore:
     """Opens version 0 of the hands that are not trained on, given the renderer of all versions."""
     single = _first_version(spec)
+    check_pool(single, spec.rendered.held_out)
     # One program for both, where that is possible.
     alone = renderer if spec.rendered.versions == 1 else make_renderer(single, renderer.mesh)
     return _open_pool(single, alone, HELD_OUT, np.arange(spec.rendered.held_out))
@@ -91,6 +110,7 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
     single = _first_version(spec)
     renderer = make_renderer(single, make_mesh())
     if fields.cache_dir:
+        check_pool(single, count)
         return _open_pool(single, renderer, purpose, np.arange(count))
     return RenderedStore(renderer, count, purpose, min(fields.chunk, batch_size))
 

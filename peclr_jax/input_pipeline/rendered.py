@@ -35,6 +35,11 @@ _RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlo
 _REFERENCE_BONE = (9, 10)
 
 
+def check_pool(spec: DataSpec, hands: int) -> None:
+    """Checks that the host's memory holds all versions of so many hands."""
+    check_host_memory(hands * spec.rendered.versions * 3 * spec.source_size**2)
+
+
 class Renderer:
     """Renders batches of hands by `render`, cropped, each device its share."""
 
@@ -86,7 +91,7 @@ class Renderer:
           description: Text of the progress bar.
         """
         spec = self._spec
-        check_host_memory(len(indices) * spec.rendered.versions * 3 * spec.source_size**2)
+        check_pool(spec, len(indices))
         chunk = min(chunk, len(indices))
         starts = range(0, len(indices), chunk)
         parts = [

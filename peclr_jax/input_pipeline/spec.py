@@ -13,6 +13,8 @@ RENDERED = "rendered"
 """The source of rendered hands alone, and what stands for them among the names of data sets."""
 
 Share = Annotated[float, Between(0, 1, above=True)]
+# Of all data sets together; what is drawn less often than this is never drawn.
+_SMALLEST_SHARE = 1e-6
 
 
 def as_list(text: str) -> list[str]:
@@ -110,7 +112,8 @@ class DataSpec(Spec):
         are always held, where "none" means "device". Records alone are slightly sharper by "none":
         they are resampled once, from the JPEG into the view, and those of a cache twice.
       crop: What is cut out: the square around the "hand"'s box, or the central square of the whole
-        "image", for photographs of which no box is known; the margins then mean nothing.
+        "image", for photographs of which no box is known: `hand_margin` then means nothing, and a
+        canonical view shows the middle 1 / `source_margin` of the square's side.
       pairs: What the two views of pre-training are of: one "image", as in the paper; two
         "versions" of its hand, so that the background does not tell which views belong together
         (`order.Partners`); or two different hands in a similar pose, "mined" by their keypoints
@@ -268,9 +271,11 @@ class DataSpec(Spec):
             shares = self.shares
         except ValueError:
             shares = (0.0,)
-        if not all(0 < share < float("inf") for share in shares):
+        if not all(share > _SMALLEST_SHARE * sum(shares) for share in shares):
             raise FieldError(
-                "weights", f"must be positive numbers separated by commas, got {self.weights!r}"
+                "weights",
+                "must be positive numbers separated by commas, none less than a millionth of their "
+                f"sum, got {self.weights!r}",
             )
         if self.is_mixed:
             self._check_mixed()

@@ -3,13 +3,13 @@
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int
 
+from peclr_jax.devices.memory import free_host_memory
 from peclr_jax.errors import OutOfMemoryError
 from peclr_jax.input_pipeline.order import Identities, choose_fraction
 from peclr_jax.input_pipeline.reporting import report
@@ -222,14 +222,6 @@ def check_host_memory(needed: int) -> None:
             "alone), a smaller --config.data.source_size or, if hands are rendered, a smaller "
             "--config.data.rendered.count"
         )
-
-
-def free_host_memory() -> int | None:
-    """Returns the free bytes of the host's memory, None where the system does not tell."""
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return None
 
 
 def as_gib(count: int | float) -> str:

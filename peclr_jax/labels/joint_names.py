@@ -20,7 +20,7 @@ _FINGERS = {
     "ring": ("ring",),
     "little": ("little", "pinky", "pinkie", "small"),
 }
-_ROOTS = ("wrist", "carpus", "palm", "root")
+_ROOTS = ("wrist", "carpus", "root")
 # From the palm on; a thumb has the first, second, fourth and fifth.
 _ANATOMY = ("cmc", "mcp", "pip", "ip", "dip", "tip")
 _JOINTS_A_FINGER = 4

@@ -41,6 +41,9 @@ _KINDS = frozenset(
     ("BOOL", "U8", "I8", "U16", "I16", "F16", "BF16", "U32", "I32", "F32", "U64", "I64", "F64")
 )
 
+# What DataParallel and torch.compile put before every name, perhaps several times.
+_WRAPPERS, _MOST_WRAPPERS = ("module.", "_orig_mod."), 4
+
 Fetch = Callable[[Storage], bytes]
 
 
@@ -48,13 +51,16 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads the tensors of a PyTorch or safetensors file; nothing in the file is executed.
 
     The content tells the format. Of `{"state_dict": ...}` and `{"model": ...}` only that entry is
-    read, and nothing else of such a checkpoint, such as the optimiser's state. The prefix "module."
-    of every name, which data-parallel training adds, is dropped. Arrays are read-only; bfloat16 and
-    float16 become float32. A file that is a single tensor gives it the empty name.
+    read, and nothing else of such a checkpoint, such as the optimiser's state. What PyTorch's
+    wrappers add, prefixes of every name ("module.", "_orig_mod.") and a counter, is dropped. Arrays
+    are read-only; bfloat16 and float16 become float32. A file that is a single tensor gives it the
+    empty name.
     """
     with _opened(path) as file:
         tensors = _read(file)
-    for prefix in ("module.", "_orig_mod."):
+    if len(tensors) > 1:
+        tensors.pop("n_averaged", None)  # of AveragedModel
+    for prefix in _WRAPPERS * _MOST_WRAPPERS:
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return {name: _widened(tensor) for name, tensor in tensors.items()}
@@ -63,10 +69,14 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def read_text(path: str | os.PathLike[str], name: str) -> str | None:
     """Reads a string that our files hold beside the tensors; None from other people's files."""
     with _opened(path) as file:
-        if not file.read(len(_ZIP)).startswith(_ZIP):
-            return None
-        with _zip(file) as (archive, folder):
-            content = unpickle(_record(archive, f"{folder}data.pkl"), {})
+        start = file.read(len(_STREAM))
+        file.seek(0)
+        content: Any = None
+        if start == _STREAM:
+            content, _ = _stream_content(io.BytesIO(file.read(MOST_BYTES)), {})
+        elif start.startswith(_ZIP):
+            with _zip(file) as (archive, folder):
+                content = unpickle(_record(archive, f"{folder}data.pkl"), {})
     text = content.get(name) if isinstance(content, dict) else None
     return text if isinstance(text, str) else None
 
@@ -192,13 +202,8 @@ def _fetch_zipped(archive: zipfile.ZipFile, folder: str, storage: Storage) -> by
 def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
     """Reads the format before PyTorch 1.6: pickles, then the storages one after the other."""
     pickles = io.BytesIO(file.read(MOST_BYTES))
-    unpickle(pickles, {})  # the number of the format
-    unpickle(pickles, {})  # its version
-    system = unpickle(pickles, {})
-    _check_order(not isinstance(system, dict) or system.get("little_endian", True) is True)
     storages: dict[str, Storage] = {}
-    content = unpickle(pickles, storages)
-    keys = unpickle(pickles, {})
+    content, keys = _stream_content(pickles, storages)
     file.seek(pickles.tell())
     places = _places(file, keys, storages)
 
@@ -209,6 +214,15 @@ def _read_stream(file: io.BufferedIOBase) -> dict[str, np.ndarray]:
         return file.read(storage.size * storage.dtype.itemsize)
 
     return _tensors(content, fetch, os.fstat(file.fileno()).st_size)
+
+
+def _stream_content(pickles: io.BytesIO, storages: dict[str, Storage]) -> tuple[Any, Any]:
+    """Returns what a file of the earlier format holds, and the keys of its storages, in order."""
+    unpickle(pickles, {})  # the number of the format
+    unpickle(pickles, {})  # its version
+    system = unpickle(pickles, {})
+    _check_order(not isinstance(system, dict) or system.get("little_endian", True) is True)
+    return unpickle(pickles, storages), unpickle(pickles, {})
 
 
 def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage]) -> dict[str, int]:

@@ -18,6 +18,8 @@ _SPLITS = {
     "synthetic_hands": "test",
     "image_folder": "validation",
 }
+# The data set that is whatever lies in a folder.
+_OF_A_FOLDER = "image_folder"
 
 
 class EvaluationData(NamedTuple):
@@ -64,7 +66,8 @@ def open_data(
 def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
     """Returns in words whether a split holds images that a network was trained on; "" if not.
 
-    Data sets are told apart by their names, and by the folders of their raw files if both are said.
+    Data sets are told apart by their names; photographs of the user's also by their folders, if
+    both are said.
 
     Args:
       trained: What the network was trained on.
@@ -84,7 +87,8 @@ def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
         names = [
             data.record_names[own]
             for own, other in common
-            if len({places[0][own], places[1][other]} - {""}) < 2
+            if not data.record_names[own].startswith(_OF_A_FOLDER)
+            or len({places[0][own], places[1][other]} - {""}) < 2
         ]
     if not names:
         return ""
@@ -170,10 +174,11 @@ def _check_usual_place(trained: DataSpec, names: str) -> None:
 
 
 def default_split(data: DataSpec) -> str:
-    """Returns the split that is meant to be evaluated on."""
+    """Returns the split that is meant to be evaluated on, or one each, separated by commas."""
     if data.source == RENDERED:
         return "held_out"
-    return _SPLITS.get(data.all_names[0].partition("/")[0], "evaluation")
+    splits = [_SPLITS.get(name.partition("/")[0], "evaluation") for name in data.record_names]
+    return splits[0] if len(set(splits)) == 1 else ",".join(splits)
 
 
 def describe_data(data: DataSpec, split_name: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from peclr_jax.errors import UserError
-from peclr_jax.geometry import affine, camera
+from peclr_jax.geometry import camera
 from peclr_jax.hands import scores
 from peclr_jax.hands.skeleton import WRIST
 from peclr_jax.input_pipeline import Batch
@@ -33,7 +33,7 @@ class HandErrors(NamedTuple):
     Attributes:
       errors: (predictor, kind) to errors of every joint, metres or pixels of the original image.
       valid: (predictor, kind) to which of them count.
-      to_view: Pixels of the view over pixels of the original image.
+      to_view: Pixels of a view of the labelled hand over pixels of the original image.
       joints: The prediction in camera space, metres; relative to the wrist without intrinsics, and
         in bone lengths without the bone's.
     """
@@ -73,9 +73,10 @@ def measure_errors(
     # The mean pose is lifted at the wrist's true depth: joints that are averaged over all
     # directions nearly coincide, so that its reference bone has its length far behind any hand.
     pictured, labelled = batch["intrinsics_valid"], batch["keypoints_3d_valid"]
-    depth_known = sized & pictured & labelled[:, WRIST]
+    depth_known = bone_known & pictured & labelled[:, WRIST]
     estimated = np.asarray(inference.estimate.root_depth)
-    true_depth = np.where(depth_known, batch["keypoints_3d"][:, WRIST, 2] / true_bone, estimated)
+    true_depth = batch["keypoints_3d"][:, WRIST, 2] / np.asarray(bone)
+    true_depth = np.where(depth_known, true_depth, estimated)
     mean_pose = estimator.mean_estimate(inference.first_matrix)
 
     def lift(pose: Array, depth: np.ndarray) -> np.ndarray:
@@ -117,5 +118,4 @@ def measure_errors(
                 known = (shaped if kind in _PROCRUSTES else placed)[predictor]
             measured, valid[predictor, kind] = scores.errors_of(predicted, target, known, kind=kind)
             errors[predictor, kind] = measured.astype(np.float32)
-    zoom = affine.zoom(np.asarray(inference.matrix))
-    return HandErrors(errors, valid, zoom * batch["crop_scale"], joints)
+    return HandErrors(errors, valid, inference.zoom * batch["crop_scale"], joints)

@@ -44,12 +44,15 @@ class Inference(NamedTuple):
       matrix: Source pixels to the view of the last pass.
       first_matrix: To the view of the first pass, which knows nothing of the network.
       intrinsics: Of the source crops; supposed where the data have none.
+      zoom: Pixels of a view of the labelled box over source pixels, whatever was looked at; of the
+        first view where there is no box.
     """
 
     estimate: Estimate
     matrix: Float[Array, "batch 2 3"]
     first_matrix: Float[Array, "batch 2 3"]
     intrinsics: Float[Array, "batch 3 3"]
+    zoom: Float[np.ndarray, " batch"]
 
 
 def look(
@@ -131,7 +134,14 @@ def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int)
         for image, matrix in zip(batch["image"], np.asarray(intrinsics, np.float64), strict=True)
     ]
     estimate, squares = look(estimator, sights, passes=1 if boxed else 2, rows=rows)
-    return Inference(estimate, _matrices(squares, estimator.view_size), first, intrinsics)
+    zoom = np.asarray(affine.zoom(np.asarray(first)))
+    if not boxed:
+        box = batch["hand_box"]
+        side_of_hand = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
+        known = batch["hand_box_valid"] & (side_of_hand > 0)
+        square_side = estimator.looking.hand_margin * np.where(known, side_of_hand, 1)
+        zoom = np.where(known, estimator.view_size / square_side, zoom)
+    return Inference(estimate, _matrices(squares, estimator.view_size), first, intrinsics, zoom)
 
 
 def intrinsics_of(

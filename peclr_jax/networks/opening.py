@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from peclr_jax import places, weights
@@ -110,6 +111,12 @@ def _open_torch(path: str) -> Network:
             f"--config.init.torch_checkpoint={path})"
         )
     note = torch_file.read_text(path, weights_file.NOTE)
+    if note is None and not np.any(weights.variables["params"]["head"]["fc"]["kernel"][:, -1]):
+        raise UserError(
+            f"{path} holds a pose network that this package wrote, but without its description, as "
+            "if another program had saved its tensors again: export it once more by "
+            "configs/export.py, or name the run itself by --config.checkpoint"
+        )
     description = _describe_release(weights) if note is None else from_note(note, path)
     if description.task != "finetune":
         raise UserError(

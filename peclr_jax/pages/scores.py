@@ -29,7 +29,7 @@ def describe_averages(scored: dict[str, Any]) -> list[str]:
     kinds: dict[Average, list[str]] = {}
     for kind, (label, _) in ROWS.items():
         if scored[kind] is not None:
-            kinds.setdefault(average_in(scored[kind]), []).append(label.partition(",")[0])
+            kinds.setdefault(average_in(scored[kind]), []).append(label.removesuffix(", cm"))
     notes = []
     for over, labels in kinds.items():
         what = "Means are" if len(kinds) == 1 else f"{', '.join(labels)}:"

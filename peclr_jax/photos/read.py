@@ -261,8 +261,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
     """Converts any mode to 8-bit RGB; transparent pixels become white."""
     if image.mode == "F":
         raise UnreadableImageError("its pixels are fractions: save it with 8 bits a colour")
-    if image.mode == "I" and np.asarray(image).max() > 65535:
-        raise UnreadableImageError("its pixels have 32 bits: save it with 8 bits a colour")
+    if image.mode == "I":
+        if (most := np.asarray(image).max()) > 65535:
+            raise UnreadableImageError("its pixels have 32 bits: save it with 8 bits a colour")
+        if most < 256:
+            return Image.fromarray(np.asarray(image).clip(0).astype(np.uint8)).convert("RGB")
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         grey = np.asarray(image, np.float32) * (255 / 65535)
         return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")

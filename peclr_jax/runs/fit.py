@@ -1,6 +1,5 @@
 """A training run from its first line to its last checkpoint, whatever it trains."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +14,7 @@ from jax.sharding import Mesh
 from rich.console import Console
 from rich.table import Table
 
-from peclr_jax import files, specs
+from peclr_jax import files, specs, trees
 from peclr_jax.console import say
 from peclr_jax.devices.mesh import local_copy, replicate
 from peclr_jax.devices.processes import check_alike
@@ -84,7 +83,7 @@ def fit(
       results: What the run has found out, kept inside of each checkpoint; fit for JSON.
     """
     if jax.process_count() > 1:
-        check_alike({"the weights to start from": _digest(variables)})
+        check_alike({"the weights to start from": trees.digest(variables)})
     with Checkpoints(
         workdir,
         specs.to_dict(spec),
@@ -100,6 +99,8 @@ def fit(
             console=console,
         )
         if jax.process_index() == 0:
+            # Of an earlier training here; the run is finished once it has one.
+            (workdir / SUMMARY).unlink(missing_ok=True)
             described = provenance.describe(specs.to_dict(spec), source.fingerprint)
             lines, change = provenance.keep(workdir, described, progress.note)
             progress.log(lines)
@@ -189,13 +190,6 @@ def conclude(
         json.dump({**summary, "seconds": round(seconds, 1)}, file, indent=2)
     console.print(table)
     say(f"{seconds / 60:.1f} minutes. {look}", console=console)
-
-
-def _digest(tree: Any) -> str:
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(tree):
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _variables(state: trainer.TrainState) -> Variables:

@@ -64,7 +64,7 @@ def resolve(spec: Run) -> tuple[Run, Initialisation]:
 def pin(spec: Run) -> Run:
     """Notes the content of the file that a run starts from, which may change under its name.
 
-    Folders are left alone: a run's own files say what it is. So is a file that is not there.
+    Folders are left alone, for they may be yet to be written. So is a file that is not there.
     """
     path: Path | None = None
     if spec.init.torch_checkpoint:
@@ -73,11 +73,15 @@ def pin(spec: Run) -> Run:
         path = weights.find(spec.init.checkpoint)
     if path is None or not path.is_file():
         return spec
-    found = weights_file.digest(path)
-    if spec.init.sha256 not in ("", found):
+    return _noting(spec, weights_file.digest(path), path)
+
+
+def _noting(spec: Run, found: str, path: object) -> Run:
+    """Returns the spec with the digest of what it starts from, if that is the one it asks for."""
+    if spec.init.sha256.lower() not in ("", found):
         raise UserError(
-            f"{path} has the SHA-256 {found}, not that of --config.init.sha256: name the file that "
-            "it is of, or leave the field empty"
+            f"{path} has the SHA-256 {found}, not that of --config.init.sha256: name what it is "
+            "of, or leave the field empty"
         )
     init: Any = dataclasses.replace(spec.init, sha256=found)
     return dataclasses.replace(spec, init=init)
@@ -90,7 +94,9 @@ def _from_torch(spec: Any) -> tuple[Any, Initialisation]:
     weights = torch_weights.read_weights(path)
     spec = pin(spec)
     spec = _match_encoder(spec, weights._asdict(), path)
-    source = f"{path} ({weights.layout})"
+    # Others have such a stem with stride 1, which the tensors do not tell.
+    small = ", its 3x3 stem taken with stride 2" if weights.stem == "small" else ""
+    source = f"{path} ({weights.layout}{small})"
     if spec.init.parts == "encoder":
         is_encoder = weights.layout == "torchvision"
         parts = {
@@ -113,6 +119,8 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     trained = read_description(path)
     spec = _match_encoder(spec, specs.to_dict(trained.model), f"the checkpoint {path}")
     restored, source = read_variables(path, trained)
+    if weights.find(path) is None:
+        spec = _noting(spec, trees.digest(restored), source)
     if spec.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
             raise UserError(

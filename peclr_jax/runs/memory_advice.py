@@ -51,8 +51,10 @@ def advise(spec: PretrainSpec | FinetuneSpec, excess: float, num_devices: int) -
             "--config.negatives=global)"
         )
         return f"Set --config.micro_batches={parts}{negatives}{remat}."
-    smaller = max(int(spec.batch_size / excess) // num_devices, 1) * num_devices
-    if smaller >= spec.batch_size:  # an image a device already
+    # Every device takes a share of every micro-batch, none of which may be of a single image.
+    unit = num_devices * spec.parts
+    smaller = max(int(spec.batch_size / excess) // unit, 1 + (num_devices == 1)) * unit
+    if smaller >= spec.batch_size:
         return f"Set a smaller --config.views.size or --config.model.width{remat}."
     return f"Set --config.batch_size={smaller}{remat}."
 

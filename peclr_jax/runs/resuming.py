@@ -18,6 +18,7 @@ from peclr_jax.training import restoring
 SUMMARY = "summary.json"
 """The last file that a training writes."""
 _START, _CONTENT = "init.checkpoint", "init.sha256"
+_WORDS = {_CONTENT: "digest of the weights that it starts from,"}
 # Of all that decides a training, as experiments name folders, with the step that is taken of it.
 _DIGEST = re.compile(rf"-([0-9a-f]{{10}}(?:/{restoring.DIRECTORY}/\d+)?)/?$")
 # Fields that are part of a run's name, but that may be others on the machine it goes on with.
@@ -32,10 +33,13 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
     here, there = identity(specs.to_dict(spec)), identity(saved)
     if _CONTENT not in there:  # of a run from before it was noted
         here.pop(_CONTENT, None)
-    if _is_the_same(there.get(_START), here.get(_START)):
-        there[_START] = here[_START]
+    before, now = there.get(_START), here.get(_START)
+    if _are_one_training(before, now):
+        there |= {name: here[name] for name in (_START, _CONTENT) if name in here}
+    elif before and now and os.path.realpath(before) == os.path.realpath(now):
+        there[_START] = now
     changed = [
-        f"{name} {there.get(name)!r} -> {here.get(name)!r}"
+        f"{_WORDS.get(name, name)} {there.get(name)!r} -> {here.get(name)!r}"
         for name in sorted((here.keys() | there.keys()) - _OF_THE_MACHINE)
         if here.get(name) != there.get(name)
     ]
@@ -46,17 +50,10 @@ def check_resumable(spec: RunSpec, workdir: Path) -> None:
         )
 
 
-def _is_the_same(before: str | None, now: str | None) -> bool:
-    """Returns whether a checkpoint is the same, by whatever path.
-
-    An experiment's pre-training is told by the digest in its folder's name, wherever it was moved.
-    """
-    if not (before and now):
-        return False
-    digests = [_DIGEST.search(path) for path in (before, now)]
-    if digests[0] and digests[1]:
-        return digests[0][1] == digests[1][1]
-    return os.path.realpath(before) == os.path.realpath(now)
+def _are_one_training(*checkpoints: str | None) -> bool:
+    """Returns whether checkpoints are of one experiment's pre-training, wherever it was moved."""
+    digests = {found[1] if (found := _DIGEST.search(path or "")) else None for path in checkpoints}
+    return len(digests) == 1 and None not in digests
 
 
 def run_unless_finished(

@@ -53,12 +53,20 @@ class TorchInitSpec(Spec):
       torch_checkpoint: Weights of PyTorch: torchvision's, timm's or the official releases'
         (docs/weights.md says where to get them); "" for random ones.
       parts: "encoder", or "all" with an official projection head, to go on with it.
-      sha256: Of the file that is named, noted when a run starts; "" takes any.
+      sha256: Of the file that is named, or of a run's parameters; noted when a run starts; "" takes
+        any.
     """
 
     torch_checkpoint: Place = ""
     parts: Literal["encoder", "all"] = "encoder"
     sha256: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sha256 and not (self.torch_checkpoint or getattr(self, "checkpoint", "")):
+            raise FieldError(
+                "sha256", "is of weights to start from, but none are named: leave it empty"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,12 +154,12 @@ class RunSpec(Spec):
           where: What holds the spec, for messages.
         """
         try:
-            mesh.check_batch_size(self.batch_size, num_devices, self._parts)
+            mesh.check_batch_size(self.batch_size, num_devices, self.parts)
         except FieldError as error:
             raise UserError(f"{where}.{error.field} {error.problem}") from None
 
     @property
-    def _parts(self) -> int:
+    def parts(self) -> int:
         """Micro-batches of a step."""
         return 1
 
@@ -169,8 +177,7 @@ class PretrainSpec(RunSpec):
     """Contrastive pre-training (Sec. 3 and 4.1).
 
     Attributes:
-      micro_batches: Parts that an optimizer step is computed in, to save memory. Meant for
-        accelerators: inside the loop over them XLA's CPU convolutions are some 15 times slower.
+      micro_batches: Parts that an optimizer step is computed in, to save memory.
       negatives: "micro", within the micro-batch (the paper's recipe), or "global", of all of the
         batch, at the same memory and one more forward pass (gradient caching, Gao et al. 2021).
     """
@@ -218,7 +225,8 @@ class PretrainSpec(RunSpec):
         return self.optimizer.learning_rate * math.sqrt(self.batch_size)
 
     @property
-    def _parts(self) -> int:
+    def parts(self) -> int:
+        """Micro-batches of a step."""
         return self.micro_batches
 
 
@@ -242,6 +250,12 @@ class FinetuneSpec(RunSpec):
                 "data.pairs",
                 f"is {self.data.pairs!r}, which is for pre-training: fine-tuning looks at one view "
                 "at a time; leave it at 'image'",
+            )
+        if self.data.crop != "hand":
+            raise FieldError(
+                "data.crop",
+                f"is {self.data.crop!r}, which is for pre-training: a fine-tuned network is shown "
+                "the square around the hand; leave it at 'hand'",
             )
         if not self.data.labels:
             raise FieldError(

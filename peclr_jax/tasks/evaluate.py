@@ -39,6 +39,7 @@ _CURVES = {
     "mean pose, root-aligned": ("mean_pose", "root_aligned"),
     "mean hand, PA": ("mean_hand", "pa"),
 }
+_PICTURES = ("worst.png", "best.png", "pck.png")
 _CURVES_2D = {"2D": ("prediction", "2d"), "mean pose, 2D": ("mean_pose", "2d")}
 # Side of the crops whose pixels the paper's Tables 2 and 3 are told in (Sec. 4.1).
 _PAPERS_CROP = 224
@@ -80,11 +81,9 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def tell(result: dict[str, Any], workdir: Path) -> None:
     """Prints what `evaluate` returned, and where it lies."""
     Console().print(scores_table(result))
-    say(
-        *result["notes"],
-        f"Look at {workdir / 'worst.png'} and {workdir / 'pck.png'}; every number is in "
-        f"{workdir / 'metrics.json'}.",
-    )
+    drawn = " and ".join(str(path) for name in _PICTURES if (path := workdir / name).exists())
+    look = f"Look at {drawn}; e" if drawn else "E"
+    say(*result["notes"], f"{look}very number is in {workdir / 'metrics.json'}.")
 
 
 def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
@@ -120,6 +119,8 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
         "trained_on": data.trained_on,
         "notes": _notes(spec, estimator, data, measured, found),
     }
+    for picture in _PICTURES:  # of an earlier evaluation
+        (workdir / picture).unlink(missing_ok=True)
     with files.writing(workdir / "metrics.json") as file:
         json.dump(result, file, indent=2, allow_nan=False)
     _draw(found, extremes, workdir)

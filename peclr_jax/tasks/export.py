@@ -87,7 +87,8 @@ def export(spec: ExportSpec, workdir: Path) -> Report:
     network = open_network(spec.checkpoint, in_float32=True)
     with files.writing_folder(folder) as unfinished:
         written = kind.write(network, unfinished)
-        batch = max(_VIEWS, spec.batch_size)
+        # Whole batches of the program's size.
+        batch = -(-_VIEWS // (spec.batch_size or 1)) * (spec.batch_size or 1)
         views = example_views(network.view_size, batch)
         found = compare(kind.ours(network), written.reopened, views)
         check = {

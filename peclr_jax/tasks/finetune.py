@@ -69,6 +69,8 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         began = time.perf_counter()
         console = Console(quiet=jax.process_index() > 0)
         mesh = make_mesh()
+        network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
+        variables = initialise(spec, network, start)  # weights that do not fit cost no data
         source = make_source(
             spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
         )
@@ -84,8 +86,6 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         held_out = source.sample(spec.evaluation.images)
         monitored = source.held_out.describe(spec.evaluation.images)
         say(f"monitored on {monitored}", console=console)
-        network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
-        variables = initialise(spec, network, start)
         if spec.model.frozen and not start.variables:
             variables = _measure_batch_statistics(spec, network, variables, source, mesh)
 

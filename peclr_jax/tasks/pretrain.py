@@ -60,11 +60,13 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
       NonFiniteLossError, Preempted, LostDataError, MachineError: See `trainer.fit`.
     """
     spec.check_devices(jax.device_count())
+    spec, start = initialisation.resolve(spec)
     with workdir_of(spec, workdir):
-        _, start = initialisation.resolve(spec)
         began = time.perf_counter()
         console = Console(quiet=jax.process_index() > 0)
         mesh = make_mesh()
+        model = spec.model.build()
+        variables = initialise(spec, model, start)  # weights that do not fit cost no data
         source = make_source(
             spec.data,
             train=True,
@@ -82,7 +84,6 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         shown = held_out[: spec.log.pairs]
         monitored = source.held_out.describe(spec.evaluation.images)
         say(f"monitored on {monitored}", console=console)
-        model = spec.model.build()
         evaluate = make_evaluation(model, spec.views, spec.loss)
 
         def show() -> None:
@@ -106,7 +107,7 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
             mesh=mesh,
             source=source,
             schedule=schedule,
-            variables=initialise(spec, model, start),
+            variables=variables,
             optimizer=spec.optimizer.build(schedule.learning_rate),
             compute_gradients=make_gradients(spec, model),
             show=show,

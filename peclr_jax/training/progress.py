@@ -34,12 +34,14 @@ class MetricsWriter:
 
     Attributes:
       broken: How many.
+      measured: Whether anything beside the report of training itself is of `start_step`.
     """
 
     def __init__(self, workdir: str | Path, start_step: int = 0) -> None:
         folder, path = Path(workdir) / TENSORBOARD, Path(workdir) / METRICS
         folder.mkdir(parents=True, exist_ok=True)
         records, self.broken = read_metrics(path)
+        self.measured = any(r["step"] == start_step and "loss" not in r for r in records)
         with files.writing(path) as file:
             file.writelines(
                 json.dumps(record) + "\n" for record in records if record["step"] <= start_step
@@ -139,6 +141,11 @@ class Progress:
     def tensorboard(self) -> Path:
         """Folder of TensorBoard's events."""
         return self._workdir / TENSORBOARD
+
+    @property
+    def is_unmeasured(self) -> bool:
+        """Whether no hook has written numbers of the step that `running` began with."""
+        return self._writer is not None and not self._writer.measured
 
     @contextmanager
     def running(self, start_step: int) -> Iterator[None]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import struct
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 from jaxtyping import Array, Key
 
@@ -45,7 +46,8 @@ class Hook(NamedTuple):
     """A function that is called with the state at an interval, and after the last step.
 
     Its numbers are written among the metrics. The state's buffers are donated to the next step:
-    keep no reference.
+    keep no reference. A run that was stopped before it was called makes up for that when it is
+    resumed.
     """
 
     every: int
@@ -190,11 +192,21 @@ def fit(
     source = iter(batches(start))
     metrics: Metrics = {}
 
+    def due_hooks(step: int) -> list[Hook]:
+        return [hook for hook in hooks if step % hook.every == 0 or step == total_steps]
+
+    def run_hooks(step: int) -> None:
+        for hook in due_hooks(step):
+            with progress.paused():
+                progress.scalars(step, hook.run(step, state))
+
     with (
         progress.running(start),
         stop_signals() as stop,
         Profiler(progress.tensorboard, profile) as profiler,
     ):
+        if restored is not None and multihost_utils.broadcast_one_to_all(progress.is_unmeasured):
+            run_hooks(start)
         while step < total_steps:
             try:
                 with progress.waiting(), explaining_memory(step + 1):
@@ -221,8 +233,7 @@ def fit(
                     after_first()
             is_last = step == total_steps
             is_saved = checkpoints.is_due(step) or stop_signal or is_last
-            due_hooks = [hook for hook in hooks if step % hook.every == 0 or is_last]
-            if is_saved or due_hooks or profiler.ends_after(step):
+            if is_saved or due_hooks(step) or profiler.ends_after(step):
                 watch.settle_all()
             if profiler.ends_after(step):
                 profiler.stop()
@@ -230,9 +241,7 @@ def fit(
                 watch.save(step, state, metrics, wait=bool(stop_signal))
             if stop_signal and not is_last:
                 raise Preempted(step, stop_signal)
-            for hook in due_hooks:
-                with progress.paused():
-                    progress.scalars(step, hook.run(step, state))
+            run_hooks(step)
 
     if step != total_steps:
         raise UserError(

@@ -24,3 +24,18 @@ def test_the_fullest_device_counts(monkeypatch):
     used = memory.memory_in_use()
     assert used["device_memory_gib"] == 2
     assert 0.01 < used["host_memory_gib"] < 100
+
+
+def test_the_least_limit_of_all_groups_counts(tmp_path, monkeypatch):
+    for place, (limit, used, files) in {"": ("max", 90, 10), "job": (100, 80, 30)}.items():
+        group = tmp_path / place
+        group.mkdir(exist_ok=True)
+        (group / "memory.max").write_text(f"{limit}\n")
+        (group / "memory.current").write_text(f"{used}\n")
+        (group / "memory.stat").write_text(f"anon 9\nactive_file 0\ninactive_file {files}\n")
+    (tmp_path / "job/step").mkdir()
+    assert list(memory._left_of_limits("job/step", tmp_path)) == [50]
+    assert list(memory._left_of_limits("", tmp_path)) == []
+    free = memory.free_host_memory()
+    monkeypatch.setattr(memory, "_left_of_limits", lambda *_: iter([7]))
+    assert free > memory.free_host_memory() == 7

@@ -16,6 +16,7 @@ from PIL import Image
 from data import build, schema
 from peclr_jax import outputs, specs
 from peclr_jax.devices.mesh import data_sharding, make_mesh
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import DataSpec, from_records, make_source, open_split
 from peclr_jax.input_pipeline.records import RecordStore
@@ -370,5 +371,8 @@ def test_missing_splits_and_too_few_images(record_spec, open_source):
         open_source(record_spec(split="training"))
     with pytest.raises(ValueError, match=r"no split 'test'; it has: .*evaluation"):
         open_split(record_spec(), "test", batch_size=2)
+    for twice in ({"names": "freihand,freihand"}, {"split": "train+train[:1]"}):
+        with pytest.raises(UserError, match=r"images of freihand \(train.*\) twice"):
+            open_source(record_spec(**{"manual_dir": "", **twice}))
     with pytest.raises(ValueError, match=r"freihand \(train\+validation\) has 16 images.*takes 32"):
         open_source(record_spec(), batch_size=32)

@@ -90,6 +90,12 @@ def test_a_fraction_keeps_whole_hands_as_they_are(rendered_spec, open_source, ta
     assert len(source.sample(100)["image"]) == 24
 
 
+def test_more_hands_than_memory_are_refused_before_they_are_counted(rendered_spec, open_source):
+    for fields in ({"count": 2**31}, {"held_out": 2**31}):
+        with pytest.raises(MemoryError, match=r"host memory are free.*data\.rendered\.count"):
+            open_source(rendered_spec(rendered=fields))
+
+
 def read(spec, split, batch_size):
     return join(list(open_split(spec, split, batch_size=batch_size).batches()))
 

@@ -40,6 +40,8 @@ def make(**fields):
         (RECORDS | {"weights": "1,2"}, "weights has 2 entries for 1 data sets"),
         (RECORDS | {"weights": "half"}, "weights must be positive numbers"),
         (RECORDS | {"weights": "nan"}, "weights must be positive numbers"),
+        (MIXED | {"weights": "1,1e-7"}, "weights must be .* none less than a millionth"),
+        (MIXED | {"weights": "1e308,1e308"}, "weights must be positive numbers"),
         (RECORDS | {"names": "rendered"}, "names .* names no records .*source='rendered'"),
         (MIXED | {"names": "rendered,freihand,rendered"}, "names has 'rendered' more than once"),
         (MIXED | {"weights": "1"}, r"weights has 1 entries for 2 .* \(rendered, freihand\)"),

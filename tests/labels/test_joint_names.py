@@ -16,7 +16,7 @@ SPELLINGS = {
     "ours": list(skeleton.JOINT_NAMES),
     "MediaPipe": MEDIAPIPE,
     "numbers": ["right_wrist", *(f"r_{f}{n}" for f in FINGERS for n in range(1, 5))],
-    "from 0, joined": ["palm", *(f"{f.replace('_', '')}{n}" for f in FINGERS for n in range(4))],
+    "from 0, joined": ["carpus", *(f"{f.replace('_', '')}{n}" for f in FINGERS for n in range(4))],
     "numbers and tips": [
         "Hand Root",
         *(f"{f} {n}" for f in FINGERS for n in ("1", "2", "3", "tip L")),
@@ -41,6 +41,7 @@ def test_joints_are_found_by_their_names(names, order):
         [*MEDIAPIPE[:20], "wrist"],
         [*MEDIAPIPE[:20], "thumb_5"],
         [*MEDIAPIPE, "elbow"],
+        ["palm", *MEDIAPIPE[1:]],
         [*MEDIAPIPE[:20], "ring and thumb tip"],
     ],
 )

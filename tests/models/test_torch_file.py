@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import pickle
 import zipfile
 from collections import OrderedDict
 
@@ -41,12 +42,26 @@ def test_lightning_checkpoint_gives_its_state_dict_alone(monkeypatch):
     assert len(fetched) == 2
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
-def test_a_prefix_of_every_name_is_dropped(tmp_path, prefix):
-    torch_writing.write(tmp_path / "a.pth", {"model": {f"{prefix}a": BASE, f"{prefix}b": BASE}})
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module.module.", "_orig_mod.module.", "module._orig_mod."]
+)
+def test_prefixes_of_every_name_are_dropped(tmp_path, prefix):
+    tensors = {f"{prefix}a": BASE, f"{prefix}b": BASE, "n_averaged": np.zeros(1, np.int64)}
+    torch_writing.write(tmp_path / "a.pth", {"model": tensors})
     assert list(torch_file.read(tmp_path / "a.pth")) == ["a", "b"]
     torch_writing.write(tmp_path / "b.pth", {f"{prefix}a": BASE, "b": BASE})
     assert list(torch_file.read(tmp_path / "b.pth")) == [f"{prefix}a", "b"]
+
+
+def test_strings_beside_the_tensors_are_read_from_both_formats(tmp_path):
+    path, content = tmp_path / "a.pth", {"note": "text", "state_dict": {}}
+    torch_writing.write(path, content | {"state_dict": {"a": BASE}})
+    assert torch_file.read_text(path, "note") == "text"
+    magic = 0x1950A86A20F9469CFC6C
+    parts = (magic, 1001, {"little_endian": True}, content, [])
+    path.write_bytes(b"".join(pickle.dumps(part, protocol=2) for part in parts))
+    assert torch_file.read_text(path, "note") == "text"
+    assert torch_file.read_text(path, "other") is None
 
 
 def test_crafted_file_is_a_file(torch_save, tensor):

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from peclr_jax.input_pipeline.spec import RenderedSpec
+from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.networks.evaluation_data import (
     default_split,
     describe_data,
@@ -69,7 +69,7 @@ def test_other_data_do_not_inherit_raw_files(description):
         ({"split": "train"}, {}, "validation", False),
         ({"split": "train"}, {}, "train+validation", True),
         ({"split": "train[:3]"}, {}, "train[3:]", False),
-        ({"manual_dir": "elsewhere"}, {}, "train", False),
+        ({"manual_dir": "elsewhere"}, {}, "train", True),
         ({"manual_dir": ""}, {}, "train", True),
         ({"names": "ho3d/v2"}, {}, "train", False),
         ({"names": "rendered,freihand", "manual_dir": ""}, {}, "train", True),
@@ -134,6 +134,18 @@ def test_whole_images_are_read_at_the_resolution_of_the_closest_look(description
     rule = description.looking
     first = rule.first(None, data.source_size, data.source_size)
     assert rule.closest * first.side == pytest.approx(description.view_size, rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        ("freihand,ho3d/v2", "evaluation"),
+        ("image_folder,freihand", "validation,evaluation"),
+        ("rendered,dexter_object", "test"),
+    ],
+)
+def test_each_data_set_has_its_own_default_split(names, split):
+    assert default_split(DataSpec(source="tfds", names=names)) == split
 
 
 def test_impossible_data_are_told_by_their_flag(description):

@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from peclr_jax.hands.skeleton import FINGERTIPS
 from peclr_jax.networks import hand_errors
@@ -95,12 +96,15 @@ def test_without_intrinsics_a_hand_in_weak_perspective_has_no_error(network, han
         assert not measured.valid["prediction", "root_aligned"].any()
 
 
-def test_the_mean_pose_lies_at_the_true_depth(network, hands, exact):
+@pytest.mark.parametrize("size", ["given", "mean"])
+def test_the_mean_pose_lies_at_the_true_depth(network, hands, exact, size):
     """Where its joints are is the mean's, how far away they are the hand's own wrist's."""
-    measured = hand_errors.measure_errors(network, hands, exact, "given")
+    measured = hand_errors.measure_errors(network, hands, exact, size)
+    given = hands["bone_length"]
+    bone = given if size == "given" else np.full_like(given, network.statistics.bone_length)
     mean = np.asarray(network.mean_estimate(exact.first_matrix))
     true = hands["keypoints_3d"]
-    depths = true[:, :1, 2] + mean[..., 2] * hands["bone_length"][:, None]
+    depths = true[:, :1, 2] + mean[..., 2] * bone[:, None]
     pixels = np.concatenate([mean[..., :2], np.ones((*mean.shape[:2], 1))], -1)
     lifted = np.einsum("nij,nkj->nki", np.linalg.inv(hands["intrinsics"]), pixels)
     lifted = lifted * depths[..., None]

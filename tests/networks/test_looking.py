@@ -26,6 +26,8 @@ from peclr_jax.photos.prepare import Options, prepare_all
 from peclr_jax.prediction.photographs import predict_photos
 from tests.marked_photos import BONE, SIZE, TRUTH, WRIST, mark_finder, marked
 
+CROPS = ("box", "two_pass")
+
 
 def first_batch(opened, given, split, kind, size):
     """The only batch of a split."""
@@ -56,6 +58,20 @@ def test_the_second_pass_looks_at_the_estimate_of_the_first(opened, network, giv
         np.testing.assert_allclose(inferred.matrix[row], crop.to_matrix(second, 16), rtol=1e-3)
 
 
+def test_pixels_of_the_view_are_those_of_the_labelled_hand(opened, network, given_data):
+    batches = {name: first_batch(opened, given_data, "train", name, 12) for name in CROPS}
+    zooms = {
+        name: look_at_batch(network, batch, name, 16).zoom * batch["crop_scale"]
+        for name, batch in batches.items()
+    }
+    # Crops have whole pixels of the image.
+    np.testing.assert_allclose(zooms["two_pass"], zooms["box"], rtol=0.03)
+    unboxed = batches["two_pass"] | {"hand_box_valid": np.zeros(12, bool)}
+    first = network.looking.first(None, *unboxed["image"].shape[1:3])
+    zoom = look_at_batch(network, unboxed, "two_pass", 16).zoom
+    np.testing.assert_allclose(zoom, 16 / first.side, rtol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     """A folder with a right hand and a left one, and records of it."""
@@ -68,7 +84,7 @@ def photos(tmp_path_factory):
     return folder, tmp_path_factory.mktemp("photo_records")
 
 
-@pytest.mark.parametrize("kind", ["box", "two_pass"])
+@pytest.mark.parametrize("kind", CROPS)
 def test_what_evaluation_measures_is_what_prediction_does(photos, opened, kind):
     """The same photos by way of records and of files, with boxes and without."""
     folder, records = photos

@@ -46,10 +46,19 @@ def ours(opened, weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def official(weights, tmp_path_factory):
-    """The same weights as if they were official: nothing but tensors."""
+    """The same weights as if they were official: nothing but tensors, the 64th output not zero."""
     path = tmp_path_factory.mktemp("torch") / "official.pth"
-    torch_writing.write(path, weights)
+    tensors = weights["state_dict"]
+    last = tensors["backend_model.fc.weight"].copy()
+    last[-1] = 1e-3
+    torch_writing.write(path, {"state_dict": tensors | {"backend_model.fc.weight": last}})
     return path
+
+
+def test_ours_without_its_description_is_not_taken_for_official(weights, tmp_path):
+    torch_writing.write(tmp_path / "again.pth", weights)
+    with pytest.raises(UserError, match=r"again\.pth .* this package wrote, but without its desc"):
+        open_network("", tmp_path / "again.pth")
 
 
 def test_what_we_wrote_for_pytorch_answers_as_before(network, hands, ours):

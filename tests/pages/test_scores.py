@@ -43,7 +43,7 @@ def test_what_means_are_over(result):
     assert describe_averages(result["prediction"]) == [
         "3D EPE: over 5 of 21 joints (the fingertips) of 4 hands. Compare it only with means over "
         "the same joints.",
-        "2D EPE: over all 21 joints of 4 hands.",
+        "2D EPE, image px: over all 21 joints of 4 hands.",
     ]
     result["prediction"]["3d"] = None
     assert describe_averages(result["prediction"]) == ["Means are over all 21 joints of 4 hands."]

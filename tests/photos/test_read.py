@@ -56,7 +56,9 @@ def test_sixteen_bits_are_scaled_and_transparent_is_white(tmp_path):
     grey, nothing = tmp_path / "grey.png", tmp_path / "nothing.png"
     Image.fromarray(np.full((20, 20), GREY * 257, np.uint16)).save(grey)
     Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(nothing)
-    for path, level in ((grey, GREY), (nothing, 255)):
+    wide = tmp_path / "wide.tif"  # 32-bit integers, of which 8 bits are used
+    Image.new("I", (20, 20), GREY).save(wide)
+    for path, level in ((grey, GREY), (nothing, 255), (wide, GREY)):
         assert read(path).pixels.image.getpixel((3, 3)) == (level,) * 3
 
 

@@ -1,5 +1,7 @@
 """What runs start from: PyTorch's files in every layout, and what does not fit."""
 
+import hashlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from configs import finetune as finetuning
 from configs import pretrain as pretraining
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.models import resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
@@ -77,6 +80,25 @@ def test_pretraining_goes_on_with_an_official_head(official_file, encoder_file):
     other = WIDTH | {"model.hidden": 16, "init.parts": "all"}
     with pytest.raises(ValueError, match=r"the head in .* has not the tensors"):
         start(spec_of(pretraining, path, **other))
+
+
+def test_weights_that_do_not_fit_cost_no_data(official_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "make_source", None)
+    other = WIDTH | {"model.hidden": 16, "init.parts": "all"}
+    with pytest.raises(UserError, match=r"the head in .* has not the tensors"):
+        pretrain.pretrain(spec_of(pretraining, official_file[0], **other), tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipes", [pretraining, finetuning])
+def test_the_content_of_a_file_is_noted(encoder_file, recipes):
+    path, _ = encoder_file
+    noted = hashlib.sha256(path.read_bytes()).hexdigest()
+    fields = WIDTH if recipes is pretraining else {}
+    for given in ("", noted.upper()):
+        spec, _ = resolve(spec_of(recipes, path, **fields, **{"init.sha256": given}))
+        assert spec.init.sha256 == noted
+    with pytest.raises(UserError, match=rf"has the SHA-256 {noted}, not that of"):
+        resolve(spec_of(recipes, path, **fields, **{"init.sha256": "0" * 64}))
 
 
 def test_finetuning_takes_encoder_and_architecture(official_file):

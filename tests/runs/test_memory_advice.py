@@ -48,6 +48,19 @@ def test_advice_is_made_of_options_that_work(change, excess, expected):
     assert expected in memory_advice.advise(spec, excess, num_devices=8)
 
 
+@pytest.mark.parametrize(
+    ("spec", "excess", "expected"),
+    [
+        (PretrainSpec(batch_size=64, micro_batches=16), 3.0, "Set --config.batch_size=32"),
+        (PretrainSpec(batch_size=3), 3.0, "Set --config.batch_size=2"),
+        (PretrainSpec(batch_size=2), 2.0, "Set a smaller --config.views.size"),
+        (FinetuneSpec(batch_size=2), 2.0, "Set a smaller --config.views.size"),
+    ],
+)
+def test_advised_batches_have_two_images_a_micro_batch(spec, excess, expected):
+    assert memory_advice.advise(spec, excess, num_devices=1).startswith(expected)
+
+
 def test_advice_for_fine_tuning_is_a_smaller_batch():
     advice = memory_advice.advise(FinetuneSpec(batch_size=100), 2.4, 1)
     assert advice.startswith("Set --config.batch_size=41, or --con")

@@ -64,6 +64,21 @@ def test_an_experiments_pretraining_may_be_moved(tuned):
             tuned(other)
 
 
+def test_other_weights_of_the_same_name_are_told(tmp_path):
+    def of(sha256, folder="pretrain"):
+        checkpoint = str(tmp_path / folder / "checkpoints/500")
+        return FinetuneSpec(init=InitSpec(checkpoint=checkpoint, sha256=sha256))
+
+    for folder in ("pretrain", FOLDER):
+        with Checkpoints(tmp_path / folder, specs.to_dict(of("a", folder)), save_every=1) as saving:
+            saving.save(1, toy.compiled(6)[1](toy.jax.random.key(0)))
+        check_resumable(of("a", folder), tmp_path / folder)
+    with pytest.raises(UserError, match=r"config .digest of the weights .*, 'a' -> 'b'.: resume"):
+        check_resumable(of("b"), tmp_path / "pretrain")
+    # An experiment trains what is gone again, perhaps on another machine.
+    check_resumable(of("b", FOLDER), tmp_path / FOLDER)
+
+
 def test_what_is_finished_is_not_run_again(workdir, capsys):
     trained = []
 

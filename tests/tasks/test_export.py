@@ -21,16 +21,16 @@ def configure(checkpoint="", **fields):
 
 
 def test_what_is_written_and_printed(finetuned, tmp_path, capsys):
-    export.run(configure(finetuned, batch_size=5), tmp_path)
+    export.run(configure(finetuned, batch_size=3), tmp_path)
     folder = tmp_path / "safetensors"
     printed = capsys.readouterr().out
-    assert "gives our outputs on 5 views" in printed
+    assert "gives our outputs on 6 views" in printed
     assert printed.rstrip().endswith((folder / "README.txt").read_text().rstrip()[-80:])
     check = json.loads((folder / "check.json").read_text())
     assert check["format"] == "safetensors"
     assert check["max_abs_difference"] == {"encoder.safetensors": {"features": 0.0}}
     assert 0 < check["tolerance"]["features"] < 1e-4 * check["peak"]["features"]
-    assert (check["batch"], check["view_size"]) == (5, 16)
+    assert (check["batch"], check["view_size"]) == (6, 16)
     assert check["versions"]["jax"] == jax.__version__
     assert [path.name for path in tmp_path.iterdir()] == ["safetensors"]
 

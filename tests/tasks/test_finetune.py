@@ -14,8 +14,9 @@ from flax.traverse_util import flatten_dict
 
 from configs import finetune as recipes
 from configs import pretrain as pretraining
-from peclr_jax import specs
+from peclr_jax import specs, trees
 from peclr_jax.devices.mesh import data_sharding, make_mesh, shard_batch
+from peclr_jax.errors import UserError
 from peclr_jax.geometry import camera
 from peclr_jax.input_pipeline import make_source
 from peclr_jax.networks.description import read_description
@@ -173,6 +174,9 @@ def test_starts_from_the_checkpoints_encoder(pretrained, records):
     assert (spec.model.architecture, spec.model.width, spec.model.stem) == ("resnet18", 4, "small")
     found = {name: variables[name]["encoder"] for name in ("params", "batch_stats")}
     assert same(found, encoder_of(pretrained))
+    assert spec.init.sha256 == trees.digest(restore_params(pretrained))
+    with pytest.raises(UserError, match=rf"{pretrained}/checkpoints/1 has the SHA-256 "):
+        resolve(spec_of("quick", records, pretrained, **{"init.sha256": "0" * 64}))
 
 
 def test_mistakes_are_named(pretrained, records, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.objectives.spec import ContrastiveLossSpec
 from peclr_jax.runs.initialisation import RANDOM
+from peclr_jax.runs.resuming import SUMMARY
 from peclr_jax.runs.spec import PretrainSpec
 from peclr_jax.tasks import pretrain
 from peclr_jax.training import trainer
@@ -139,6 +141,15 @@ def test_weights_need_keypoints(caplog):
     with caplog.at_level("WARNING", "absl"):
         pretrain.check_keypoints(weighted, examples)
     assert "1 of 2 held-out images lack keypoints" in caplog.text
+
+
+@pytest.mark.usefixtures("cheap_rendering", "shallow")
+def test_what_trains_again_is_not_finished(tmp_path, monkeypatch):
+    (tmp_path / SUMMARY).write_text("{}")
+    monkeypatch.setattr(trainer, "fit", mock.Mock(side_effect=InterruptedError))
+    with pytest.raises(InterruptedError):
+        pretrain.pretrain(small_spec(), tmp_path)
+    assert not (tmp_path / SUMMARY).exists()
 
 
 def test_rendered_hands_do_without_tensorflow(finished):

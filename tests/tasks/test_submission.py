@@ -175,7 +175,7 @@ def test_a_network_that_knows_everything_submits_the_ground_truth(opened, record
         # The depth is not the network's to know.
         estimate = Estimate(pose, jnp.full(1, jnp.nan))
         matrix = jnp.zeros((1, 2, 3))
-        inferred = Inference(estimate, matrix, matrix, intrinsics)
+        inferred = Inference(estimate, matrix, matrix, intrinsics, np.ones(1))
         joints = np.asarray(challenge.lift(inferred, batch, float(bone[0])))
         submitted = (joints * challenge.axes)[0, challenge.order]
         np.testing.assert_allclose(submitted, expected, atol=1e-5)
@@ -188,7 +188,8 @@ def test_the_true_size_is_not_used_where_the_challenge_does_not_give_it(scale):
     intrinsics = jnp.tile(jnp.array([[500.0, 0, 100], [0, 500, 100], [0, 0, 1]]), (2, 1, 1))
     pose, bone = camera.to_25d(jnp.asarray(truth), intrinsics)
     matrix = jnp.zeros((2, 2, 3))
-    inferred = Inference(Estimate(pose, jnp.full(2, 20.0)), matrix, matrix, intrinsics)
+    estimate = Estimate(pose, jnp.full(2, 20.0))
+    inferred = Inference(estimate, matrix, matrix, intrinsics, np.ones(2))
     batch = {"bone_length": np.asarray(bone), "keypoints_3d": truth}
     changed = {"freihand": "keypoints_3d", "ho3d/v2": "bone_length"}
     for name, field in changed.items():

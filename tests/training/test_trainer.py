@@ -74,6 +74,26 @@ def test_metrics_and_hooks_are_written(tmp_path, capsys):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+@pytest.mark.parametrize("every", [3, 6])
+def test_a_measurement_that_was_not_made_is_made_up_for(tmp_path, every):
+    seen = []
+
+    def measure(step, state):
+        seen.append(step)
+        if len(seen) < 3:
+            raise toy.StoppedError
+        return {"evaluation": float(state.step)}
+
+    for _ in range(2):
+        with pytest.raises(toy.StoppedError):
+            toy.train(tmp_path, 6, hooks=[Hook(every, measure)])
+    for _ in range(2):
+        toy.train(tmp_path, 6, hooks=[Hook(every, measure)])
+    expected = {3: [3.0, 6.0], 6: [6.0]}[every]
+    assert seen == [every, every, *expected]
+    assert [r["evaluation"] for r in records(tmp_path) if "evaluation" in r] == expected
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path):
     def images(step):
         return toy.images_of_step(step) * (np.nan if step == 4 else 1.0)
