@@ -12,15 +12,15 @@ A recipe is a scale and variants, joined by "+". The scales:
     gpu     ResNet-50 at 128 px, 32,768 rendered hands, one data centre GPU, no TensorFlow; not run
     paper   the paper's protocol on its data sets; not run. `--config.plan=True` prints it
 
-and the variants that all experiments have; in which order they are named makes no difference:
+and the variants, which may be named in any order:
 
     freihand     the scale's networks, on FreiHAND (`python -m data.build freihand` makes its
-                 records)
+                 records); not of experiments that are of other data sets
     photos       the scale's networks and steps, on the photographs in --config.photos=DIR:
                  pre-trained on them without labels, probed or fine-tuned on a detector's labels,
                  and evaluated on sets that no training has seen, by a detector's labels and by true
-                 ones. docs/results/real_photos.md has the layout. Not of tables and figures that
-                 are of data sets of their own
+                 ones. docs/results/real_photos.md has the layout. Not of experiments that are of
+                 other data sets, nor of some at `paper`
     four_times   pre-training takes four times as many steps
     course       each encoder is probed after an eighth, a quarter, a half and all of the steps of
                  its one pre-training, at the learning rate of that time. Neither this nor
