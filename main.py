@@ -182,7 +182,8 @@ def run(config: ConfigDict, workdir: Path) -> int:
     try:
         backend.check_devices()
         # Tasks that several processes share claim it together.
-        claims = config.task not in TASKS_WITHOUT_OUTPUT and jax.process_count() == 1
+        writes = config.task not in TASKS_WITHOUT_OUTPUT and not config.get("plan")
+        claims = writes and jax.process_count() == 1
         with (
             PROGRAM.running(),
             outputs.owned(workdir) if claims else contextlib.nullcontext(),

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from peclr_jax.reading import bounded
 _PACKAGE = Path(__file__).resolve().parent
 # What ml_collections says of a flag for a field that is None.
 _UNUSED = re.compile(r"Type <class 'NoneType'> of field config\.(\S+) is not supported")
+_OF_CONFIG = re.compile(r"--?(?:no)?config\.([^=]*)")
+_FIELD = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
 
 
@@ -69,6 +72,13 @@ def explain(error: Exception, file: str) -> str | None:
             return f"{file}: {str(error).splitlines()[-1].strip()}"
         recipes = _PACKAGE.parent / "configs"
         return f"--config={file} cannot be read; the recipes are in {recipes}"
+    if isinstance(error, ValueError | IndexError | TypeError) and _is_of_a_path(error):
+        given = [found[1] for flag in sys.argv[1:] if (found := _OF_CONFIG.match(flag))]
+        odd = [name for name in given if not _FIELD.fullmatch(name)] or given
+        return (
+            f"--config.{odd[0] if odd else ''} names no field: a name is of letters, digits and _, "
+            "and dots lead into a section, as in --config.optimizer.learning_rate"
+        )
     if isinstance(error, AttributeError | KeyError):
         if "get_config" in str(error):
             return f"{file} has no function get_config(), which returns the config of a recipe"
@@ -76,6 +86,12 @@ def explain(error: Exception, file: str) -> str | None:
         sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
         return f"--config has no field {sentence.strip(chr(34))}"
     return None
+
+
+def _is_of_a_path(error: BaseException) -> bool:
+    """Returns whether ml_collections has failed at the name of a field."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(Path(frame.filename).name == "config_path.py" for frame in frames)
 
 
 def _place(error: BaseException, file: str) -> str | None:

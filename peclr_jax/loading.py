@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from peclr_jax import specs
+from peclr_jax import places, specs
 from peclr_jax.errors import MissingFileError, UserError, printable
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.pages.gallery import Prediction
@@ -143,7 +143,7 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
 def _open(image: Any) -> tuple[Path, Image.Image | None]:
     """Returns the path of a file, or a name and the content of an image that is none."""
     if isinstance(image, str | os.PathLike):
-        path = Path(image).expanduser()
+        path = Path(places.named("the image", os.fspath(image)))
         if os.path.isdir(path):
             raise UserError(
                 f"{path} is a folder: give one of its photos, or use configs/predict.py"

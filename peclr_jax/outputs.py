@@ -146,7 +146,10 @@ def _acquire(lock: FileLock, folder: Path, flag: str, wanted: str) -> None:
         holder = f"process {os.getpid()} on {socket.gethostname()} since {now}"
         files.write_bytes(folder / _HOLDER, holder.encode(errors="replace"), synced=False)
         if lock.is_locked:
-            files.remove_unfinished(folder, *(folder / name for name in _WITHIN))
+            within = (folder / name for name in _WITHIN)
+            # What lies behind a link is another's.
+            own = (path for path in within if not path.is_symlink())
+            files.remove_unfinished(folder, *own)
     except Timeout:
         raise UserError(
             f"{folder} is being used by another run ({_named(folder)}): wait until it ends, or "

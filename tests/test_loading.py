@@ -114,6 +114,7 @@ def test_answers_may_be_written_to(finder):
     ("image", "boxes", "handedness", "message"),
     [
         ("no such.jpg", None, None, r"there is no image no such\.jpg"),
+        ("~nobody-here/x.jpg", None, None, "the image is '~nobody-here/x.jpg', but the user"),
         (__file__, None, None, "not a JPEG, PNG or WebP image"),
         (np.zeros((9, 9), np.uint8), None, None, r"must be uint8 \(height, width, 3\), .*\(9, 9\)"),
         (np.zeros((64, 64, 3)), None, None, "RGB, got float64"),

@@ -88,6 +88,9 @@ MISTAKES = [
     ("predict.py --wrkdir=x", "'wrkdir'. Did you mean: workdir"),
     ("predict.py photo.jpg", "the argument 'photo.jpg' belongs to no flag"),
     ("predict.py --config.hands=many", "--config.hands=many"),
+    ("pretrain.py --config.batch-size=64", "--config.batch-size names no field: a name is of"),
+    ("predict.py --config.images.x=1", "--config.images.x names no field"),
+    ("experiments/figure7.py:cpu --config.seeds[0]=1", "--config.seeds[0] names no field"),
     ("predict.py --num_processes=0", "--num_processes=0"),
     ("predict.py --workdir=~nobody-here/x", "--workdir is '~nobody-here/x', but the user"),
 ]

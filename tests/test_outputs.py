@@ -80,6 +80,17 @@ def test_a_folder_in_which_nothing_was_written_goes(tmp_path):
     assert is_own_output(tmp_path / "a")
 
 
+def test_what_lies_behind_a_link_is_left_alone(tmp_path):
+    other, folder = tmp_path / "other", tmp_path / "run"
+    for place in (other, folder):
+        place.mkdir()
+    (other / f".{'0' * 16}.partial").touch()
+    (folder / "overlays").symlink_to(other)
+    with pytest.raises(MachineError, match="is a link"), outputs.owned(folder):
+        pass
+    assert len(list(other.iterdir())) == 1
+
+
 def test_training_marks_its_workdir(tmp_path):
     with locked(tmp_path / "run"):
         assert is_own_output(tmp_path / "run")

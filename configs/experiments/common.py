@@ -15,7 +15,7 @@ A recipe is a scale and variants, joined by "+". The scales:
 and the variants, which may be named in any order:
 
     freihand     the scale's networks, on FreiHAND (`python -m data.build freihand` makes its
-                 records); not of experiments that are of other data sets
+                 records); not of real_photos.py
     photos       the scale's networks and steps, on the photographs in --config.photos=DIR:
                  pre-trained on them without labels, probed or fine-tuned on a detector's labels,
                  and evaluated on sets that no training has seen, by a detector's labels and by true

@@ -83,6 +83,7 @@ def _fill(config: ConfigDict) -> None:
         wanted.data.names = "freihand"
         wanted.data.manual_dir = config.get_ref("photos")
         config.evaluations[name] = wanted
+    config.on_training = ("training_photos",)
 
 
 def _freihand(config: ConfigDict) -> None:

@@ -25,7 +25,8 @@ def free_host_memory() -> int | None:
     """Returns the bytes that this process may still take, None where the system does not tell.
 
     What the system keeps of files is free, too: it is given up for programs. In a container or a
-    job of a cluster less may be left of its own limit than of the host's memory.
+    job of a cluster less may be left of its own limit (control groups, version 2) than of the
+    host's memory.
     """
     try:
         text = Path("/proc/meminfo").read_text()

@@ -16,6 +16,8 @@ _ONE_SEED = "one_seed"
 # Predictions of nothing depend on the training labels, and by a camera's absence a little on the
 # network.
 _TOLERANCE = 0.01
+# What earlier versions kept beside the numbers of a seed.
+_NO_NUMBERS = ("seconds", "workdirs")
 
 
 def merge(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -91,7 +93,8 @@ def _arms(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, part in parts.items():
         for arm, found in part["arms"].items():
             known = arms.setdefault(arm, {**found, "seeds": {}})
-            for seed, numbers in found["seeds"].items():
+            for seed, kept in found["seeds"].items():
+                numbers = {key: kept[key] for key in kept if key not in _NO_NUMBERS}
                 if known["seeds"].setdefault(seed, numbers) != numbers:
                     raise UserError(
                         f"{name} has other numbers for the arm {arm!r} and seed {seed} than a file "

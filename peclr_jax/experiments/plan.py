@@ -168,7 +168,9 @@ def _run(
 
 
 def _starting_from(tuning: FinetuneSpec, checkpoint: str) -> FinetuneSpec:
-    return dataclasses.replace(tuning, init=dataclasses.replace(tuning.init, checkpoint=checkpoint))
+    # A digest that was given is of another start.
+    init = dataclasses.replace(tuning.init, checkpoint=checkpoint, sha256="")
+    return dataclasses.replace(tuning, init=init)
 
 
 class _Folders:

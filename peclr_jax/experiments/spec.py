@@ -69,6 +69,8 @@ class ExperimentSpec(Spec):
         or less; those on true labels, of which they have errors, are not named.
       pretrain, finetune: The trainings that arms change.
       evaluations: By name, what every network is evaluated on.
+      on_training: Names of those that may hold images which some arms are fine-tuned on, which the
+        page of results says.
       equivariance: What is measured of each comparison on the data of each evaluation; None for
         nothing.
       arms, comparisons: By name, for flags and folders.
@@ -93,6 +95,7 @@ class ExperimentSpec(Spec):
     pretrain: PretrainSpec = PretrainSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     evaluations: dict[str, EvaluateSpec] = dataclasses.field(default_factory=dict)
+    on_training: tuple[str, ...] = ()
     equivariance: EquivarianceSpec | None = None
     arms: dict[str, ArmSpec] = dataclasses.field(default_factory=dict)
     comparisons: dict[str, ComparisonSpec] = dataclasses.field(default_factory=dict)
@@ -116,7 +119,9 @@ class ExperimentSpec(Spec):
             self._check_arm(f"comparisons.{name}.against", comparison.against)
         for name in self.chosen:
             self._check_arm("only", name)
-        for field in ("paper", "labelled_by"):
+        if self.only and not as_list(self.only):
+            raise FieldError("only", f"is {self.only!r}, which names no arm: leave it out for all")
+        for field in ("paper", "labelled_by", "on_training"):
             for name in getattr(self, field):
                 if name not in self.evaluations:
                     raise FieldError(field, f"names {name!r}, no evaluation of this one")

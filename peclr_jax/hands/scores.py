@@ -23,10 +23,11 @@ from peclr_jax.hands.averages import average_of
 from peclr_jax.hands.bootstrap import CONFIDENCE, Interval
 from peclr_jax.hands.skeleton import FINGERS, JOINT_NAMES, MIDDLE_MCP, WRIST
 
-VERSION = 2
+VERSION = 3
 """Of what metrics.json holds and means: experiments measure again what an earlier one has measured.
 
-2: errors after Procrustes of all hands with joints in space; `2d_224`; `auc_50cm`.
+2: errors after Procrustes of all hands with joints in space; `2d_224`; `auc_50cm`. 3: pixels of the
+labelled hand's view with two passes, too; the mean pose at its true depth whatever the bone length.
 """
 
 

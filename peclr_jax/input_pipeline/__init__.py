@@ -136,7 +136,7 @@ def check_read(source: str, given: Any) -> None:
     """
     if source != RENDERED:
         return
-    for field in ("names", "weights", "split", "held_out_split", "manual_dir", "data_dir"):
+    for field in ("names", "weights", "manual_dir", "data_dir"):
         if (value := getattr(given, field, None)) != getattr(type(given), field, None):
             raise UserError(
                 f"--config.data.{field}={value} is of records, but data.source='rendered' renders "

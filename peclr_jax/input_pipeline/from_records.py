@@ -73,7 +73,10 @@ def _open_records(
 
 
 def _check_once(parts: list[BuilderSplit]) -> None:
-    """Checks that no image is named twice: a batch would compare it with itself as with another."""
+    """Checks that no record is named twice: a batch would compare it with itself as with another.
+
+    The same photographs in records of two sizes are not told.
+    """
     pieces = [
         ((piece.filename, piece.skip), piece.skip + piece.take, f"{builder.name} ({split})")
         for builder, split in parts

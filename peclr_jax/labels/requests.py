@@ -9,7 +9,7 @@ from typing import NamedTuple
 from peclr_jax.errors import MissingFileError, UserError, shown
 from peclr_jax.labels import coco, names, values, yolo
 from peclr_jax.labels.values import counted
-from peclr_jax.photos import boxes, read
+from peclr_jax.photos import boxes, film, read
 from peclr_jax.photos.boxes import Hand, Request
 
 
@@ -81,7 +81,7 @@ def _of_json(
             f"them by their file names, such as {paths[0].name!r}"
         )
     said = {photo: sizes[name] for photo, name in match.names.items() if name in sizes}
-    values.check_sizes(file, said, {photo: read.seen_size(photo) for photo in said})
+    values.check_sizes(file, said, {photo: _seen_size(photo) for photo in said})
     found = {photo: known[name] for photo, name in match.names.items()}
     _check_any(file, found, left_out)
     return found, [*notes, *match.describe(file), *_describe(file, left_out)]
@@ -90,7 +90,7 @@ def _of_json(
 def _of_yolo(
     paths: Sequence[Path], folder: Path, handedness: str
 ) -> tuple[dict[Path, Request], list[str]]:
-    sizes = {path: size for path in paths if (size := read.seen_size(path))}
+    sizes = {path: size for path in paths if (size := _seen_size(path))}
     if not sizes:
         raise UserError(f"{folder} has fractions of photos, but none of the photos can be read")
     hands, left_out, notes = yolo.from_folder(folder, sizes)
@@ -102,6 +102,14 @@ def _of_yolo(
             f"{folder} has no hand for {empty} of {len(paths)} photos, which are not searched"
         )
     return found, notes + _describe(folder, left_out)
+
+
+def _seen_size(path: Path) -> tuple[int, int] | None:
+    """Returns the size of a photo, or of a film's first frame, as it is seen; None if broken."""
+    if not path.name.lower().endswith(film.SUFFIXES):
+        return read.seen_size(path)
+    frame = next(film.read_frames(film.describe_film(path)), None)
+    return frame.image.shape[1::-1] if isinstance(frame, film.Frame) else None
 
 
 def _as_request(hands: Sequence[Hand], handedness: str) -> Request:

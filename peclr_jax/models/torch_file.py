@@ -58,9 +58,9 @@ def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     with _opened(path) as file:
         tensors = _read(file)
-    if len(tensors) > 1:
-        tensors.pop("n_averaged", None)  # of AveragedModel
     for prefix in _WRAPPERS * _MOST_WRAPPERS:
+        if len(tensors) > 1:
+            tensors.pop("n_averaged", None)  # of AveragedModel
         if all(name.startswith(prefix) for name in tensors):
             tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
     return {name: _widened(tensor) for name, tensor in tensors.items()}

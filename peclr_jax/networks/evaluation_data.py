@@ -18,8 +18,6 @@ _SPLITS = {
     "synthetic_hands": "test",
     "image_folder": "validation",
 }
-# The data set that is whatever lies in a folder.
-_OF_A_FOLDER = "image_folder"
 
 
 class EvaluationData(NamedTuple):
@@ -66,8 +64,8 @@ def open_data(
 def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
     """Returns in words whether a split holds images that a network was trained on; "" if not.
 
-    Data sets are told apart by their names; photographs of the user's also by their folders, if
-    both are said.
+    Data sets are told apart by their names, and by the folders of their raw files if both are said:
+    photographs of one's own may have the layout, and the name, of a published data set.
 
     Args:
       trained: What the network was trained on.
@@ -87,8 +85,7 @@ def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
         names = [
             data.record_names[own]
             for own, other in common
-            if not data.record_names[own].startswith(_OF_A_FOLDER)
-            or len({places[0][own], places[1][other]} - {""}) < 2
+            if len({places[0][own], places[1][other]} - {""}) < 2
         ]
     if not names:
         return ""

@@ -9,13 +9,19 @@ from typing import Any
 import numpy as np
 
 from peclr_jax import outputs
-from peclr_jax.pages.gallery import JSON, PAGE, Prediction, entries_file, json_entry
+from peclr_jax.pages.gallery import (
+    FILM,
+    JSON,
+    PAGE,
+    Prediction,
+    entries_file,
+    json_entry,
+    remove_pictures,
+)
 from peclr_jax.pages.html import page, paragraph
 from peclr_jax.pages.skeleton import draw_on_image, legend
 from peclr_jax.photos.film import writing_film
 from peclr_jax.photos.prepare import Prepared, Skipped
-
-OVERLAY = "overlay.mp4"
 
 
 @contextmanager
@@ -44,7 +50,7 @@ def film_page(
     with (
         page(folder / PAGE, title) as add_html,
         entries_file(folder / JSON, meta, skipped) as add_entry,
-        writing_film(folder / OVERLAY, size, rate) as add_picture,
+        writing_film(folder / FILM, size, rate) as add_picture,
     ):
 
         def add(number: int, time: float, photo: Prepared, hands: Mapping[int, Prediction]) -> None:
@@ -64,5 +70,6 @@ def film_page(
         for fault in skipped:
             add_html(paragraph(f"The film is damaged: {fault.reason}"))
         add_html(legend().partition("\n")[0])
-        add_html(f'<video src="{OVERLAY}" controls loop muted style="max-width: 100%"></video>')
+        add_html(f'<video src="{FILM}" controls loop muted style="max-width: 100%"></video>')
         outputs.mark(folder)
+        remove_pictures(folder)

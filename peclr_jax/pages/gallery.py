@@ -29,6 +29,7 @@ JSON = "predictions.json"
 PAGE = "index.html"
 OVERLAYS = "overlays"
 THUMBNAILS = "thumbnails"
+FILM = "overlay.mp4"
 THUMBNAIL_BYTES = 40_000
 PER_PAGE = 200
 """Photos of a page, and files that are listed as skipped."""
@@ -49,6 +50,18 @@ class Prediction(NamedTuple):
     keypoints_2d: Float[np.ndarray, "21 2"]
     keypoints_3d: Float[np.ndarray, "21 3"]
     expected_error: Float[np.ndarray, "21"] | None = None
+
+
+def remove_pictures(folder: Path) -> None:
+    """Removes pictures of photos, and pages after the first, that an earlier prediction left."""
+    for number in itertools.count(2):
+        if not (left := folder / page_name(number)).exists():
+            break
+        left.unlink()
+    for pictures in (folder / OVERLAYS, folder / THUMBNAILS):
+        for name in os.listdir(pictures) if pictures.exists() else ():
+            if name.endswith(".jpg"):
+                (pictures / name).unlink()
 
 
 class Gallery:
@@ -80,6 +93,9 @@ class Gallery:
         """Writes one image, its overlay, its thumbnail and its card."""
         if not self._names:
             outputs.mark(self._folder)
+            remove_pictures(self._folder)
+            for left in (PAGE, JSON, FILM):
+                (self._folder / left).unlink(missing_ok=True)
         name = self._unused_name(photo.path.stem) + ".jpg"
         picture = photo.preview.copy()
         scale = np.array(picture.size) / (photo.width, photo.height)
@@ -112,10 +128,6 @@ class Gallery:
             sync_folder(self._folder)
         self._end_page(is_last=True)
         self._write_page(1, self._first, is_last=self._page == 1)
-        for number in itertools.count(self._page + 1):  # of an earlier, larger prediction
-            if not (left := self._folder / page_name(number)).exists():
-                break
-            left.unlink()
 
     def _end_page(self, *, is_last: bool) -> None:
         # The first page is written last: it tells of all others, and of what was skipped.

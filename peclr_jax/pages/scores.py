@@ -32,7 +32,7 @@ def describe_averages(scored: dict[str, Any]) -> list[str]:
             kinds.setdefault(average_in(scored[kind]), []).append(label.removesuffix(", cm"))
     notes = []
     for over, labels in kinds.items():
-        what = "Means are" if len(kinds) == 1 else f"{', '.join(labels)}:"
+        what = "Means are" if len(kinds) == 1 else f"{'; '.join(labels)}:"
         compare = "" if over.is_complete else f" {COMPARE}"
         notes.append(f"{what} over {over}.{compare}")
     return notes

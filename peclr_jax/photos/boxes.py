@@ -183,6 +183,8 @@ def _box(box: Any, where: str) -> Box | None:
 def _check_together(box: Box, keypoints: Keypoints, where: str) -> None:
     """Checks that keypoints are in pixels as well, and that the box is one of corners."""
     known = [point for point in keypoints if point]
+    if not known:
+        return
     spans = [max(p[axis] for p in known) - min(p[axis] for p in known) for axis in (0, 1)]
     if len(known) > 2 and max(spans) < SMALLEST_BOX:
         raise UserError(

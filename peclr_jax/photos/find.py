@@ -90,7 +90,8 @@ def find_film(pattern: str) -> Path | None:
         return path
     if os.path.isdir(path):
         return None
-    if len(found := sorted(_matching(path, {}))) > 1:
+    found = sorted(name for name in _matching(path, {}) if not name.name.startswith("."))
+    if len(found) > 1:
         raise UserError(f"--config.images={pattern} matches {len(found)} films: give one at a time")
     if not found:
         raise MissingFileError(f"--config.images={pattern} is not there; check the path")

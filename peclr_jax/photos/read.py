@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -108,7 +109,9 @@ def opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
             _check_size(jpeg)
         else:
             try:
-                image = stack.enter_context(Image.open(file, formats=_formats(head)))
+                with warnings.catch_warnings():  # half of what is refused is not worth a warning
+                    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                    image = stack.enter_context(Image.open(file, formats=_formats(head)))
             except UnidentifiedImageError:
                 raise UnreadableImageError(kinds.why_unreadable(head)) from None
         yield image

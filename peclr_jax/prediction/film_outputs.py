@@ -10,8 +10,8 @@ from peclr_jax.errors import UserError, printable
 from peclr_jax.hands.smoothing import OneEuro
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.networks.estimator import Estimator
-from peclr_jax.pages.film import OVERLAY, film_page
-from peclr_jax.pages.gallery import PAGE
+from peclr_jax.pages.film import film_page
+from peclr_jax.pages.gallery import FILM, PAGE
 from peclr_jax.photos.boxes import Request
 from peclr_jax.photos.film import Fault, Film, Frame, read_frames
 from peclr_jax.photos.prepare import Skipped
@@ -49,7 +49,7 @@ def predict_film(
         spec.hands,
         largest_error_of(spec, estimator),
     )
-    meta = describe(spec, estimator, tracker.bone_length) | {"overlay": OVERLAY}
+    meta = describe(spec, estimator, tracker.bone_length) | {"overlay": FILM}
     meta["notes"] = [*meta["notes"], *film.remarks]
     skipped: list[Skipped] = []
     frames = _whole(read_frames(film), film, skipped)
@@ -91,7 +91,7 @@ def _tell(summary: Summary, skipped: list[Skipped], name: str, workdir: Path) ->
     rate = summary.images / summary.seconds
     say(
         f"{summary.images} frame(s), {summary.hands} hand(s), {rate:.1f} frames a second. The film "
-        f"with its hands is {workdir / OVERLAY}; {workdir / PAGE} shows it."
+        f"with its hands is {workdir / FILM}; {workdir / PAGE} shows it."
     )
     for fault in skipped:
         say(f"{name} is damaged {fault.reason}; what comes before is predicted.")

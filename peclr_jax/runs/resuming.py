@@ -20,7 +20,9 @@ SUMMARY = "summary.json"
 _START, _CONTENT = "init.checkpoint", "init.sha256"
 _WORDS = {_CONTENT: "digest of the weights that it starts from,"}
 # Of all that decides a training, as experiments name folders, with the step that is taken of it.
-_DIGEST = re.compile(rf"-([0-9a-f]{{10}}(?:/{restoring.DIRECTORY}/\d+)?)/?$")
+_DIGEST = re.compile(
+    rf"(?:^|/)pretrain-[^/]+-\d+-([0-9a-f]{{10}}(?:/{restoring.DIRECTORY}/\d+)?)/?$"
+)
 # Fields that are part of a run's name, but that may be others on the machine it goes on with.
 _OF_THE_MACHINE = {"data.decode_threads", "data.rendered.chunk"}
 

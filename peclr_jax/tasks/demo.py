@@ -13,12 +13,13 @@ from PIL import Image
 
 from peclr_jax import files, outputs, specs
 from peclr_jax.console import say
-from peclr_jax.errors import FieldError, MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import seeds
 from peclr_jax.input_pipeline import open_split
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.spec import EquivarianceSpec, EvaluateSpec
 from peclr_jax.pages import demo as demo_report
+from peclr_jax.photos import read
 from peclr_jax.photos.find import find_film, find_images
 from peclr_jax.photos.kinds import NAMES
 from peclr_jax.places import Place
@@ -113,8 +114,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
 def check_photos(photos: str) -> None:
     """Checks that photos are there, before anything is trained."""
     try:
-        if photos:
-            find_images(photos)
+        found = find_images(photos) if photos else []
     except MissingFileError:
         raise MissingFileError(
             f"--config.photos={photos} names no photos: give a file, a folder or a glob of images "
@@ -125,20 +125,25 @@ def check_photos(photos: str) -> None:
             f"--config.photos={photos} is a film, which the report does not show: give photos "
             "here, and the film to configs/predict.py"
         )
+    if photos and not any(map(read.seen_size, found)):
+        raise UserError(
+            f"none of the {len(found)} image(s) of --config.photos={photos} can be read: give "
+            f"others ({NAMES}), or leave it out for rendered hands"
+        )
 
 
 def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
     """Returns a spec whose parts use each other's networks and the same hands.
 
     Raises:
-      FieldError: One of them was given others, which would be passed over.
+      UserError: One of them was given others, which would be passed over.
     """
     start = {"init.checkpoint": str(workdir / "pretrain"), "init.torch_checkpoint": ""}
     network = {"checkpoint": str(workdir / "finetune"), "init.torch_checkpoint": ""}
     given = {
         **{f"{part}.{name}": start[name] for part in ("finetune", "probe") for name in start},
         **{f"{part}.{name}": network[name] for part in _MEASURED for name in network},
-        "predict.images": spec.photos or str(workdir / "hands"),
+        "predict.images": spec.photos or str(workdir / f"hands_{spec.photos_stand_in}"),
     }
     for field in given:
         of_field = operator.attrgetter(field)
@@ -146,7 +151,9 @@ def connect(spec: DemoSpec, workdir: Path) -> DemoSpec:
             remedy = "name your photos by --config.photos"
             if field != "predict.images":
                 remedy = "leave it out, for the parts use each other's networks"
-            raise FieldError(field, f"is {of_field(spec)!r}, which the demo chooses: {remedy}")
+            raise UserError(
+                f"--config.{field} is {of_field(spec)!r}, which the demo chooses: {remedy}"
+            )
     hands = str(workdir / "rendered")
     rendered = {f"{part}.data.rendered.cache_dir": hands for part in _ON_HANDS}
     return specs.changed(spec, given | rendered, "--config")

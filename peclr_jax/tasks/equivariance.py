@@ -233,10 +233,13 @@ def _draw(
         label = "improvement over the baseline (%)"
         turned, shifted = (gains[kind].percent for kind in _KINDS)
         known = ~np.isnan(turned)
-        curves = {"network": turned[known]}
-        drawn |= {
-            "rotation_improvement": charts.equivariance_curve(angles[known], curves, label=label),
-            "translation_improvement": charts.equivariance_map(shifts, shifted, label),
-        }
+        if known.any():  # nothing is improved where nothing was moved
+            curves = {"network": turned[known]}
+            curve = charts.equivariance_curve(angles[known], curves, label=label)
+            drawn["rotation_improvement"] = curve
+        if not np.isnan(shifted).all():
+            drawn["translation_improvement"] = charts.equivariance_map(shifts, shifted, label)
+    for kind in _KINDS:  # of an earlier comparison
+        (workdir / f"{kind}_improvement.png").unlink(missing_ok=True)
     for name, figure in drawn.items():
         figures.save(figure, workdir / f"{name}.png")

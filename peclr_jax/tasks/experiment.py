@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import time
+from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
     open_evaluation_data(spec)
     for arm in chosen:
         check_checkpoint(arm)
-        check_held_out(arm)
+        check_held_out(arm, spec.on_training)
     for arm in chosen:
         for training in arm.trainings:
             train = _TASKS[training.spec.task]
@@ -114,8 +115,12 @@ def check_checkpoint(run: Run) -> None:
         )
 
 
-def check_held_out(run: Run) -> None:
+def check_held_out(run: Run, on_training: Collection[str] = ()) -> None:
     """Checks that a network is not evaluated on what it is fine-tuned on, before days of training.
+
+    Args:
+      run: Of an arm.
+      on_training: Names of the evaluations that may be, on purpose.
 
     Raises:
       UserError: It would be: only errors of new images are worth a comparison of arms.
@@ -124,7 +129,7 @@ def check_held_out(run: Run) -> None:
     for name, evaluation in run.evaluations.items():
         data = plans.evaluated_on(evaluation.spec.data, trained)
         split = evaluation.spec.split or default_split(data)
-        if found := find_trained_on(trained, data, split):
+        if name not in on_training and (found := find_trained_on(trained, data, split)):
             raise UserError(
                 f"arm {run.arm!r}, evaluation {name!r}: {found}: choose another "
                 f"--config.evaluations.{name}.split, or --config.finetune.data.split"

@@ -131,4 +131,6 @@ def test_what_does_not_belong_together_is_refused(other, named):
 def test_an_arm_may_have_been_run_on_two_machines():
     arms = (("random", "peclr"), ("random", "simclr"))
     parts = {name: results((0, 1, 2), arms=ran) for name, ran in zip("ab", arms, strict=True)}
+    for numbers in parts["b"]["arms"]["random"]["seeds"].values():
+        numbers |= {"seconds": [2.0], "workdirs": ["elsewhere"]}  # of an earlier version
     assert merging.merge(parts) == WHOLE

@@ -38,6 +38,7 @@ def test_arms_are_chosen_by_name():
             {"evaluations__held_out__checkpoint": "released"},
             r"--config\.evaluations\.held_out names a checkpoint, but the networks of the arms",
         ),
+        ({"only": ","}, r"--config\.only is ',', which names no arm"),
         ({"figure": "pie"}, r"--config\.figure is 'pie', none of 'bars'"),
         ({"metrics": ("epe",)}, r"--config\.metrics is 'epe', none of 'epe_2d'"),
         ({"paper__elsewhere": {}}, r"--config\.paper names 'elsewhere', no evaluation"),

@@ -69,7 +69,7 @@ def test_other_data_do_not_inherit_raw_files(description):
         ({"split": "train"}, {}, "validation", False),
         ({"split": "train"}, {}, "train+validation", True),
         ({"split": "train[:3]"}, {}, "train[3:]", False),
-        ({"manual_dir": "elsewhere"}, {}, "train", True),
+        ({"manual_dir": "elsewhere"}, {}, "train", False),
         ({"manual_dir": ""}, {}, "train", True),
         ({"names": "ho3d/v2"}, {}, "train", False),
         ({"names": "rendered,freihand", "manual_dir": ""}, {}, "train", True),

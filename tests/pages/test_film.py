@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from peclr_jax.outputs import is_own_output
-from peclr_jax.pages.film import OVERLAY, film_page
-from peclr_jax.pages.gallery import JSON, PAGE
+from peclr_jax.pages.film import film_page
+from peclr_jax.pages.gallery import FILM, JSON, PAGE
 from peclr_jax.photos.film import describe_film, read_frames
 from peclr_jax.photos.prepare import Skipped
 from tests.pages.test_gallery import META, photo, prediction
@@ -28,9 +28,9 @@ def test_a_film_is_drawn_on_and_written_frame_by_frame(tmp_path):
     assert written["skipped"] == [{"file": "film.mov", "reason": "a < fault"}]
     assert is_own_output(tmp_path)
     page = (tmp_path / PAGE).read_text()
-    assert f'<video src="{OVERLAY}"' in page
+    assert f'<video src="{FILM}"' in page
     assert "a &lt; fault" in page
-    frames = list(read_frames(describe_film(tmp_path / OVERLAY)))
+    frames = list(read_frames(describe_film(tmp_path / FILM)))
     assert [np.ptp(frame.image) > 100 for frame in frames] == [False, True]
 
 

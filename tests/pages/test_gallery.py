@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, unquote_to_bytes
@@ -13,7 +14,7 @@ from PIL import Image
 
 from peclr_jax.outputs import is_own_output
 from peclr_jax.pages import gallery
-from peclr_jax.pages.gallery import JSON, PAGE, Gallery, Prediction, jpeg
+from peclr_jax.pages.gallery import FILM, JSON, PAGE, Gallery, Prediction, jpeg
 from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.prepare import Prepared, Skipped
 
@@ -96,6 +97,19 @@ def test_pages_of_an_earlier_prediction_are_gone(many):
     many(7)
     out = many(4)
     assert {path.name for path in out.glob("*.html")} == {"index.html", "index_2.html"}
+
+
+def test_pictures_of_an_earlier_prediction_are_gone(many, tmp_path):
+    out = many(2)
+    (out / FILM).touch()
+    (out / "overlays/mine.txt").touch()
+    with suppress(InterruptedError), Gallery(out, "Hands", META, thumbnail_side=20) as pages:
+        pages.add(photo("b.jpg"), [])
+        raise InterruptedError
+    # What is left is of one run: no page shows pictures of another one.
+    assert not any((out / name).exists() for name in (PAGE, JSON, FILM))
+    assert sorted(os.listdir(out / "overlays")) == ["b.jpg", "mine.txt"]
+    assert os.listdir(out / "thumbnails") == ["b.jpg"]
 
 
 def test_many_skipped_files_are_counted(many):

@@ -38,6 +38,12 @@ def test_keypoints_stand_in_for_a_box(tmp_path):
     ]
 
 
+def test_a_box_may_come_with_unknown_keypoints(tmp_path):
+    hand = {"box": [0, 1, 80, 90], "keypoints": [None] * 21}
+    (request,) = ask(tmp_path, {"a.jpg": [hand]})
+    assert request.hands[0].box == (0, 1, 80, 90)
+
+
 def test_a_byte_order_mark_is_passed_over(tmp_path):
     (tmp_path / "boxes.json").write_bytes(b'\xef\xbb\xbf{"a.jpg": []}')
     assert read_boxes(tmp_path / "boxes.json", "right") == {"a.jpg": Request(())}

@@ -162,6 +162,8 @@ def test_a_film_is_told_from_images(folder):
     assert find_film(str(folder / "a.MOV")) == folder / "a.MOV"
     assert find_film(str(folder / "b*.mp4")) == folder / "b.mp4"
     assert find_film(str(folder)) is find_film(str(folder / "a.png")) is find_film("") is None
+    (folder / "._b.mp4").touch()  # macOS's notes beside it
+    assert find_film(str(folder / "*b.mp4")) == folder / "b.mp4"
     (folder / "c.mp4").touch()
     with pytest.raises(UserError, match="matches 2 films"):
         find_film(str(folder / "*.mp4"))

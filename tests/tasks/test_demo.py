@@ -61,7 +61,7 @@ def test_the_parts_use_each_others_networks_and_the_same_hands(config, tmp_path)
         assert part.data.rendered.cache_dir == str(tmp_path / "rendered")
     assert spec.finetune.init.checkpoint == str(tmp_path / "pretrain")
     assert spec.evaluate.checkpoint == spec.predict.checkpoint == str(tmp_path / "finetune")
-    assert spec.predict.images == str(tmp_path / "hands")
+    assert spec.predict.images == str(tmp_path / "hands_3")
     pretrained, random = demo.probes(spec)
     assert (pretrained[:2], random[:2]) == (("pretrained", 0), ("random", 0))
     assert pretrained[2].init.checkpoint == str(tmp_path / "pretrain")
@@ -73,6 +73,14 @@ def test_the_parts_use_each_others_networks_and_the_same_hands(config, tmp_path)
 def test_photos_that_are_not_there_are_named_before_anything_is_trained(config, tmp_path):
     config.photos = str(tmp_path / "misspelt")
     with pytest.raises(FileNotFoundError, match=r"--config\.photos=.*misspelt names no photos"):
+        demo.run(config, tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def test_photos_that_cannot_be_read_are_named_before_anything_is_trained(config, tmp_path):
+    (tmp_path / "photo.jpg").write_text("no picture")
+    config.photos = str(tmp_path / "photo.jpg")
+    with pytest.raises(UserError, match=r"none of the 1 image.* of --config\.photos=.* be read"):
         demo.run(config, tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 

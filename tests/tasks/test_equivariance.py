@@ -12,6 +12,7 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import RenderedSpec
 from peclr_jax.networks import evaluation_data
+from peclr_jax.networks.equivariance import Equivariance, Improvement
 from peclr_jax.networks.spec import EquivarianceSpec
 from peclr_jax.tasks import equivariance
 from tests.data.records import DATA
@@ -113,3 +114,13 @@ def test_one_network_alone(finetuned, places, tmp_path):
     assert result["baseline"] is result["improvement_percent"] is result["left_out"] is None
     assert result["images"] == 2
     assert not (tmp_path / "rotation_improvement.png").exists()
+
+
+def test_nothing_is_improved_where_nothing_is_moved(tmp_path):
+    nothing = np.full((1, 1), np.nan)
+    measured = Equivariance(*(np.zeros((1, *shape)) for shape in ((1,), (1, 1))))
+    gains = {"rotation": Improvement(nothing[0], np.ones(1, int))}
+    gains["translation"] = Improvement(nothing, np.ones((1, 1), int))
+    (tmp_path / "rotation_improvement.png").touch()
+    equivariance._draw({"network": measured}, gains, np.zeros(1), np.zeros(1), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["rotation.png", "translation.png"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from configs import released
-from configs.experiments import common, table1
+from configs.experiments import common, real_photos, table1
 from data import freihand
 from peclr_jax import specs
 from peclr_jax.errors import UserError
@@ -179,6 +179,18 @@ def test_evaluation_on_what_is_trained_on_is_refused_first(tmp_path):
     ):
         experiment.run(config, tmp_path / "results")
     assert not (tmp_path / "networks").exists()
+
+
+def test_some_evaluations_are_of_training_images_on_purpose(tmp_path):
+    config = real_photos.get_config("smoke")
+    config.photos = str(Path(freihand.__file__).parent / "dummy_data")
+    config.networks_dir = str(tmp_path)
+    spec = specs.from_config(ExperimentSpec, config)
+    runs = plans.plan(spec)
+    for run in runs:
+        experiment.check_held_out(run, spec.on_training)
+    with pytest.raises(UserError, match="evaluation 'training_photos': the network was trained"):
+        experiment.check_held_out(next(run for run in runs if run.arm.endswith("mixed")))
 
 
 def labelled_photos(folder, count=12):
