@@ -237,14 +237,18 @@
     queue([new File([blob], `camera ${time}.jpg`)]);
   }
 
+  let loops = 0;
+
   async function live() {
+    const own = ++loops; // ends an earlier loop, whose answer may still be awaited
     at("snap").disabled = at("live").checked;
     at("viewfinder").classList.toggle("live", at("live").checked);
     let card = null;
-    while (at("live").checked) {
+    while (at("live").checked && own === loops) {
       card = await predict(await frame(), "camera.jpg", card?.isConnected ? card : null);
-      if (!card) at("live").checked = false; // the reason is told
+      if (!card && own === loops) at("live").checked = false; // the reason is told
     }
+    if (own !== loops) return;
     at("snap").disabled = false;
     at("viewfinder").classList.remove("live");
     tell();
