@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from peclr_jax import outputs
-from peclr_jax.errors import printable
-from peclr_jax.files import sync_folder, write_bytes, writing
+from peclr_jax.errors import UserError, printable
+from peclr_jax.files import read_json, sync_folder, write_bytes, writing
 from peclr_jax.geometry.crop import Square
 from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
@@ -53,15 +53,21 @@ class Prediction(NamedTuple):
 
 
 def remove_pictures(folder: Path) -> None:
-    """Removes pictures of photos, and pages after the first, that an earlier prediction left."""
+    """Removes pages after the first, and what an earlier prediction's JSON file names.
+
+    Other pictures beside them may be the user's.
+    """
     for number in itertools.count(2):
         if not (left := folder / page_name(number)).exists():
             break
         left.unlink()
-    for pictures in (folder / OVERLAYS, folder / THUMBNAILS):
-        for name in os.listdir(pictures) if pictures.exists() else ():
-            if name.endswith(".jpg"):
-                (pictures / name).unlink()
+    with suppress(FileNotFoundError, UserError, AttributeError, KeyError, TypeError):
+        found = read_json(folder / JSON)
+        if found.get("overlay") == FILM:
+            (folder / FILM).unlink(missing_ok=True)
+        for name in [Path(entry["overlay"]).name for entry in found["images"]]:
+            for pictures in (OVERLAYS, THUMBNAILS):
+                (folder / pictures / name).unlink(missing_ok=True)
 
 
 class Gallery:
@@ -94,7 +100,7 @@ class Gallery:
         if not self._names:
             outputs.mark(self._folder)
             remove_pictures(self._folder)
-            for left in (PAGE, JSON, FILM):
+            for left in (PAGE, JSON):
                 (self._folder / left).unlink(missing_ok=True)
         name = self._unused_name(photo.path.stem) + ".jpg"
         picture = photo.preview.copy()

@@ -102,13 +102,14 @@ def test_pages_of_an_earlier_prediction_are_gone(many):
 def test_pictures_of_an_earlier_prediction_are_gone(many, tmp_path):
     out = many(2)
     (out / FILM).touch()
-    (out / "overlays/mine.txt").touch()
+    (out / "overlays/mine.jpg").touch()  # as the film, perhaps the user's
     with suppress(InterruptedError), Gallery(out, "Hands", META, thumbnail_side=20) as pages:
         pages.add(photo("b.jpg"), [])
         raise InterruptedError
     # What is left is of one run: no page shows pictures of another one.
-    assert not any((out / name).exists() for name in (PAGE, JSON, FILM))
-    assert sorted(os.listdir(out / "overlays")) == ["b.jpg", "mine.txt"]
+    assert not any((out / name).exists() for name in (PAGE, JSON))
+    assert (out / FILM).exists()
+    assert sorted(os.listdir(out / "overlays")) == ["b.jpg", "mine.jpg"]
     assert os.listdir(out / "thumbnails") == ["b.jpg"]
 
 
