@@ -136,11 +136,8 @@ def look_at_batch(estimator: Estimator, batch: Batch, crop_name: str, rows: int)
     estimate, squares = look(estimator, sights, passes=1 if boxed else 2, rows=rows)
     zoom = np.asarray(affine.zoom(np.asarray(first)))
     if not boxed:
-        box = batch["hand_box"]
-        side_of_hand = np.maximum(box[:, 2] - box[:, 0], box[:, 3] - box[:, 1])
-        known = batch["hand_box_valid"] & (side_of_hand > 0)
-        square_side = estimator.looking.hand_margin * np.where(known, side_of_hand, 1)
-        zoom = np.where(known, estimator.view_size / square_side, zoom)
+        of_hand = crop.around(batch["hand_box"], estimator.looking.hand_margin)
+        zoom = np.where(batch["hand_box_valid"], estimator.view_size / of_hand.side, zoom)
     return Inference(estimate, _matrices(squares, estimator.view_size), first, intrinsics, zoom)
 
 

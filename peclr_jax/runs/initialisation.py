@@ -73,10 +73,10 @@ def pin(spec: Run) -> Run:
         path = weights.find(spec.init.checkpoint)
     if path is None or not path.is_file():
         return spec
-    return _noting(spec, weights_file.digest(path), path)
+    return _with_digest(spec, weights_file.digest(path), path)
 
 
-def _noting(spec: Run, found: str, path: object) -> Run:
+def _with_digest(spec: Run, found: str, path: object) -> Run:
     """Returns the spec with the digest of what it starts from, if that is the one it asks for."""
     if spec.init.sha256.lower() not in ("", found):
         raise UserError(
@@ -120,7 +120,7 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
     spec = _match_encoder(spec, specs.to_dict(trained.model), f"the checkpoint {path}")
     restored, source = read_variables(path, trained)
     if weights.find(path) is None:
-        spec = _noting(spec, trees.digest(restored), source)
+        spec = _with_digest(spec, trees.digest(restored), source)
     if spec.init.parts == "encoder":
         if not all("encoder" in parts for parts in restored.values()):
             raise UserError(

@@ -81,9 +81,10 @@ def run(config: ConfigDict, workdir: Path) -> None:
 def tell(result: dict[str, Any], workdir: Path) -> None:
     """Prints what `evaluate` returned, and where it lies."""
     Console().print(scores_table(result))
-    drawn = " and ".join(str(path) for name in _PICTURES if (path := workdir / name).exists())
-    look = f"Look at {drawn}; e" if drawn else "E"
-    say(*result["notes"], f"{look}very number is in {workdir / 'metrics.json'}.")
+    drawn = [str(path) for name in _PICTURES if (path := workdir / name).exists()]
+    say(*result["notes"], f"Every number is in {workdir / 'metrics.json'}.")
+    if drawn:
+        say(f"Look at {', '.join(drawn)}.")
 
 
 def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:

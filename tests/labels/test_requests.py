@@ -1,6 +1,7 @@
 """Labels of photos in any format, as prediction and the folder of one's own photos read them."""
 
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import ExifTags, Image
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.labels.requests import requests
 from peclr_jax.photos.boxes import Hand, Request
+from peclr_jax.photos.film import writing_film
 
 SOMEWHERE = Request((Hand("auto"),))
 
@@ -79,6 +81,19 @@ def test_a_file_of_coco(paths):
     assert found[1:] == [SOMEWHERE, Request(())]
     assert "1 boxes of categories that are no hands by their names" in " ".join(notes)
     assert "images/a.jpg" in " ".join(notes)  # of another folder
+
+
+def test_labels_of_a_film_are_of_its_first_frame(tmp_path):
+    path = tmp_path / "a.mp4"
+    with writing_film(path, (80, 64), Fraction(10)) as add:
+        add(np.zeros((64, 80, 3), np.uint8), 0.0)
+    boxes = coco([[10, 20, 30, 25]], file_name="a.mp4", width=160, height=128)
+    with pytest.raises(UserError, match="of 160x128 px, but that photo has 80x64"):
+        ask([path], boxes)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.txt").write_text("0 0.5 0.5 0.25 0.5")
+    found, _ = requests([path], str(tmp_path / "labels"), "auto")
+    assert found[0].hands[0].box == (29.5, 15.5, 49.5, 47.5)
 
 
 @pytest.mark.parametrize(
