@@ -96,7 +96,9 @@ def test_the_numbers_are_their_definitions(evaluated, network, hands):
 def test_the_batch_size_does_not_matter(evaluated, finetuned, places, tmp_path):
     _, result = evaluated
     fields = {"split": "train+validation", "batch_size": 5, "pictures": 0}
+    (tmp_path / "worst.png").touch()  # of an earlier evaluation
     other = evaluate.evaluate(configure(finetuned, **fields, **places), tmp_path)
+    assert not (tmp_path / "worst.png").exists()
     assert not (tmp_path / "best.png").exists()
     for kind, found in result["prediction"].items():
         again = other["prediction"][kind]
