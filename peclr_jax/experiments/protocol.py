@@ -14,17 +14,32 @@ from peclr_jax.networks.evaluation_data import default_split, describe_data
 from peclr_jax.networks.spec import EvaluateSpec
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec
 from peclr_jax.terminal import Console
+from peclr_jax.views.spec import ViewSpec
 
 _WIDTH = 240  # of what is no terminal, where lines that are cut could not be searched
+_TRAINING = ("view", "augmentation", "optimizer", "length", "batch")
+_APPEARANCE = {
+    "color_drop": "colour drop",
+    "cutout": "cut-out",
+    "blur": "blur",
+    "noise": "noise",
+    "sobel": "Sobel filter",
+}
 _CROPS = {"box": "labelled box", "two_pass": "two passes, no label"}
 
 
 class Sheet(NamedTuple):
-    """A table: its title, the names of its columns, and its cells."""
+    """A table.
+
+    Attributes:
+      title, columns, rows: Its title, the names of its columns, and its cells.
+      is_of_arms: Whether its rows are arms, of which only what differs is worth a column.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
+    is_of_arms: bool = False
 
 
 def sheets(spec: ExperimentSpec) -> list[Sheet]:
@@ -41,13 +56,31 @@ def show(spec: ExperimentSpec, console: Console) -> None:
     seeds = ", ".join(map(str, spec.seeds))
     console.print(f"{spec.title}; seeds {seeds}", highlight=False, markup=False, soft_wrap=True)
     for sheet in sheets(spec):
-        table = Table(title=sheet.title, title_justify="left")
-        for column in sheet.columns:
-            table.add_column(column, overflow="fold")
-        for row in sheet.rows:
-            table.add_row(*row)
-        console.print(table, markup=False)
+        _show(sheet, console)
     console.print(f"The paper: {spec.claim}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _show(sheet: Sheet, console: Console) -> None:
+    """Prints a table, and below it what is the same for all arms."""
+    columns = dict(zip(sheet.columns, zip(*sheet.rows, strict=True), strict=True))
+    # "" where there is nothing to tell, as of a pre-training that an arm does not have.
+    shared = {
+        name: max(cells)
+        for name, cells in columns.items()
+        if sheet.is_of_arms and len(sheet.rows) > 1 and len(set(cells) - {""}) == 1
+    }
+    differing = {name: cells for name, cells in columns.items() if name not in shared}
+    table = Table(title=sheet.title, title_justify="left")
+    for name in differing:
+        table.add_column(name, overflow="fold")
+    for row in zip(*differing.values(), strict=True):
+        table.add_row(*row)
+    console.print(table, markup=False)
+    if shared:
+        told = "; ".join(f"{name}: {cell}" for name, cell in shared.items())
+        console.print(
+            f"The same for all arms: {told}\n", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _pretraining(spec: ExperimentSpec, runs: Sequence[Run]) -> Sheet:
@@ -56,11 +89,11 @@ def _pretraining(spec: ExperimentSpec, runs: Sequence[Run]) -> Sheet:
         training = run.trainings[0].spec
         if isinstance(training, PretrainSpec):
             cells = _data(training.data), _network(training), _objective(training)
-            rows.append((spec.arms[run.arm].label, *cells, *_length(training)))
+            rows.append((spec.arms[run.arm].label, *cells, *_training(training)))
         else:
-            rows.append((spec.arms[run.arm].label, "none", "", "", "", "", ""))
-    columns = ("arm", "data (split)", "network", "objective", "view", "length", "batch")
-    return Sheet("Pre-training", columns, rows)
+            rows.append((spec.arms[run.arm].label, "none", *[""] * (2 + len(_TRAINING))))
+    columns = ("arm", "data (split)", "network", "objective", *_TRAINING)
+    return Sheet("Pre-training", columns, rows, is_of_arms=True)
 
 
 def _finetuning(spec: ExperimentSpec, runs: Sequence[Run]) -> Sheet:
@@ -71,9 +104,9 @@ def _finetuning(spec: ExperimentSpec, runs: Sequence[Run]) -> Sheet:
         network = f"{_network(encoder)}, {_trained(training)}"
         labels = f"{100 * training.data.label_fraction:g} %"
         cells = _data(training.data), labels, network
-        rows.append((spec.arms[run.arm].label, *cells, *_length(training)))
-    columns = ("arm", "data (split)", "labels", "network", "view", "length", "batch")
-    return Sheet("Fine-tuning", columns, rows)
+        rows.append((spec.arms[run.arm].label, *cells, *_training(training)))
+    columns = ("arm", "data (split)", "labels", "network", *_TRAINING)
+    return Sheet("Fine-tuning", columns, rows, is_of_arms=True)
 
 
 def _evaluation(spec: ExperimentSpec) -> Sheet:
@@ -97,6 +130,7 @@ def _paper(spec: ExperimentSpec) -> list[Sheet]:
     compared = [
         (f"{spec.arms[one.arm].label} than {spec.arms[one.against].label}", one.paper)
         for one in spec.comparisons.values()
+        if {one.arm, one.against} <= set(spec.chosen)
     ]
     if compared:
         found.append(Sheet("Comparisons: errors of", ("", "the paper"), compared))
@@ -132,11 +166,45 @@ def _objective(training: PretrainSpec) -> str:
     return ", ".join([loss.objective, f"temperature {loss.temperature:g}", *asked])
 
 
-def _length(training: RunSpec) -> tuple[str, str, str]:
+def _training(training: RunSpec) -> tuple[str, ...]:
+    """Returns the cells of `_TRAINING`."""
     length = (
         f"{training.num_steps} steps" if training.num_steps else f"{training.num_epochs:g} epochs"
     )
-    return f"{training.views.size} px", length, str(training.batch_size)
+    views, batch = training.views, str(training.batch_size)
+    return f"{views.size} px", _augmentation(views), _optimizer(training), length, batch
+
+
+def _augmentation(views: ViewSpec) -> str:
+    least, most = (views.size * share for share in views.translation)
+    asked = {
+        f"scale {_range(views.scale)}": views.scale != (1, 1),
+        f"rotation {_range((-views.rotation_deg, views.rotation_deg))} deg": views.rotation_deg > 0,
+        f"translation {_range((least, most))} px": views.translation != (0, 0),
+        _jitter(views): views.color_jitter,
+        **{label: getattr(views, name) for name, label in _APPEARANCE.items()},
+    }
+    return ", ".join(text for text, is_asked in asked.items() if is_asked) or "none"
+
+
+def _jitter(views: ViewSpec) -> str:
+    factors = {"hue": views.hue, "saturation": views.saturation, "value": views.value_gain}
+    told = ", ".join(f"{name} x {_range(factor)}" for name, factor in factors.items())
+    return f"colour jitter ({told} + {_range(views.value_offset)})"
+
+
+def _range(ends: tuple[float, float]) -> str:
+    return "{:g} to {:g}".format(*ends)
+
+
+def _optimizer(training: RunSpec) -> str:
+    optimizer = training.optimizer
+    rate = optimizer.learning_rate
+    if isinstance(training, PretrainSpec):
+        rate = training.peak_learning_rate
+    warmup = 100 * optimizer.warmup_epochs / training.num_epochs
+    told = f", warm-up {warmup:.2g} %" if warmup else ""
+    return f"{optimizer.name} {rate:.2g}{told}"
 
 
 def _evaluated_on(spec: ExperimentSpec, wanted: EvaluateSpec) -> str:

@@ -1,5 +1,6 @@
 """Each experiment's plan at the paper's scale, held against what the paper says of it."""
 
+import dataclasses
 import functools
 import io
 
@@ -17,6 +18,13 @@ NINE_TENTHS = "freihand (train)"  # Sec. 4.4: "90% as training and 10% as valida
 ALL = "freihand (train+validation)"  # Sec. 4.6: "fine-tuned supervised on the FH dataset"
 RN50 = {"resnet50"}
 RN152 = {"resnet152"}
+
+# Sec. 8; Sec. 4.4: PeCLR is best with all four, SimCLR with scale and colour jitter.
+SCALE = "scale 0.6 to 2"
+ROTATION = "rotation -45 to 45 deg"
+TRANSLATION = "translation -15 to 15 px"
+JITTER = "colour jitter (hue x 0.01 to 1, saturation x 0.01 to 1, value x 0.5 to 1 + 5 to 20)"
+PECLRS = ", ".join((SCALE, ROTATION, TRANSLATION, JITTER))
 
 # Of each experiment: the sets to pre-train on, the encoders, the set to fine-tune on, the view's
 # side in fine-tuning, and what is evaluated, with the crop.
@@ -155,11 +163,64 @@ def test_the_plan_is_the_papers(file):
     assert set(column(pretraining, "batch")) - {""} == {"2048"}
     assert set(column(finetuning, "length")) == {"100 epochs"}
     assert set(column(finetuning, "batch")) == {"128"}
+    assert set(column(pretraining, "optimizer")) - {""} == {"lars_adam 0.0045, warm-up 10 %"}
+    assert set(column(finetuning, "optimizer")) == {"adam 0.0005"}
+    shift = 20 * side / 128  # "t in [-20, 20]^2", of views of 128 pixels
+    assert set(column(finetuning, "augmentation")) == {
+        f"scale 0.7 to 1.3, rotation -90 to 90 deg, translation -{shift:g} to {shift:g} px"
+    }
     crops: dict[str, str] = {}
     pairs = zip(*(column(evaluation, name) for name in ("data (split)", "crop")), strict=True)
     for data, crop in pairs:
         crops[data] = f"{crops[data]}; {crop}" if data in crops else crop
     assert crops == evaluated_on
+
+
+@pytest.mark.parametrize("file", sorted(set(FACTS) - {"figure5", "figure7", "table1"}))
+def test_peclr_is_pre_trained_with_its_best_composition(file):
+    sheet = planned(file)["Pre-training"]
+    pairs = zip(column(sheet, "objective"), column(sheet, "augmentation"), strict=True)
+    assert {views for objective, views in pairs if objective.startswith("peclr")} == {PECLRS}
+
+
+def test_table_1_takes_the_best_composition_of_each():
+    assert column(planned("table1")["Pre-training"], "augmentation") == [
+        "",
+        f"{SCALE}, {JITTER}",
+        PECLRS,
+    ]
+
+
+@pytest.mark.parametrize("part", ["5a", "5b"])
+def test_figure_5_takes_one_transformation_at_a_time(part):
+    one = {SCALE, ROTATION, TRANSLATION, JITTER}
+    one |= {"colour drop", "cut-out", "blur", "noise", "Sobel filter"}
+    found = column(planned("figure5", f"paper+{part}")["Pre-training"], "augmentation")
+    assert set(found) - {""} == (one if part == "5a" else {ROTATION, TRANSLATION})
+
+
+def test_figure_7_takes_translation_alone():
+    found = column(planned("figure7")["Pre-training"], "augmentation")
+    assert set(found) - {""} == {TRANSLATION}
+
+
+def test_the_plan_shows_what_differs_and_then_what_is_the_same():
+    stream = io.StringIO()
+    protocol.show(make("table1", "paper"), Console(file=stream))
+    text = stream.getvalue()
+    pretraining = text[text.index("Pre-training") : text.index("Fine-tuning")]
+    head, _, same = pretraining.partition("The same for all arms:")
+    assert "augmentation" in head
+    assert "optimizer" not in head
+    assert "optimizer: lars_adam 0.0045, warm-up 10 %; length: 100 epochs" in same
+
+
+def test_the_plan_compares_the_arms_that_are_chosen():
+    chosen = dataclasses.replace(make("table1", "paper"), only="random,peclr")
+    (sheet,) = (one for one in protocol.sheets(chosen) if one.title.startswith("Comparisons"))
+    assert [label for label, _ in sheet.rows] == [
+        "PeCLR (scale, rotation, translation, colour) than random encoder"
+    ]
 
 
 def test_the_plan_of_what_came_after_tells_its_arms_apart():
