@@ -23,7 +23,7 @@ from peclr_jax.photos import read
 from peclr_jax.photos.find import find_film, find_images
 from peclr_jax.photos.kinds import NAMES
 from peclr_jax.places import Place
-from peclr_jax.prediction.spec import PredictSpec
+from peclr_jax.prediction.spec import PredictSpec, Summary
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
 from peclr_jax.specs import Between, Seed, Spec, check_seeds
@@ -63,15 +63,16 @@ class DemoSpec(Spec):
         check_seeds("probe_seeds", self.probe_seeds)
 
 
-def run(config: ConfigDict, workdir: Path) -> None:
-    """Runs the demo."""
-    demo(specs.from_config(DemoSpec, config), workdir)
+def run(config: ConfigDict, workdir: Path) -> int:
+    """Runs the demo; returns what the prediction of its photos would."""
+    return predict.exit_code(demo(specs.from_config(DemoSpec, config), workdir))
 
 
-def demo(spec: DemoSpec, workdir: Path) -> None:
+def demo(spec: DemoSpec, workdir: Path) -> Summary:
     """Pre-trains, fine-tunes, probes, evaluates and predicts, and writes report.html.
 
-    Each part has a folder in `workdir`. Trainings that are finished are not done again.
+    Each part has a folder in `workdir`. Trainings that are finished are not done again. Returns
+    what was predicted.
     """
     began = time.perf_counter()
     console = Console()
@@ -96,7 +97,8 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
         draw_hands(spec, Path(spec.predict.images))
     folder = workdir / "predict"
     with outputs.held(folder):
-        predict.tell(predict.predict(spec.predict, folder), folder)
+        predicted = predict.predict(spec.predict, folder)
+        predict.tell(predicted, folder)
     rendered = spec.finetune.data.rendered
     report = demo_report.Demo(
         workdir,
@@ -109,6 +111,7 @@ def demo(spec: DemoSpec, workdir: Path) -> None:
     demo_report.write(report, probe_scores(spec.probe_seeds, workdir))
     minutes = (time.perf_counter() - began) / 60
     say("", f"{minutes:.1f} minutes. Open {(workdir / 'report.html').resolve()}", console=console)
+    return predicted
 
 
 def check_photos(photos: str) -> None:

@@ -40,6 +40,11 @@ def run(config: ConfigDict, workdir: Path) -> int:
     summary = predict(spec, workdir)
     if not find_film(spec.images):
         tell(summary, workdir)
+    return exit_code(summary)
+
+
+def exit_code(summary: Summary) -> int:
+    """Returns 0, or `SOME_SKIPPED` if something given was not predicted."""
     return SOME_SKIPPED if summary.skipped or summary.boxes_left_out else 0
 
 

@@ -4,11 +4,12 @@ import json
 import re
 
 import pytest
+from PIL import Image
 
 from configs import demo as recipes
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.tasks import demo
+from peclr_jax.tasks import demo, predict
 
 TRAINING = {
     "batch_size": 16,
@@ -112,7 +113,7 @@ def test_what_the_parts_give_each_other_is_not_given(config, tmp_path, field, va
 @pytest.mark.slow
 @pytest.mark.usefixtures("one_device", "cheap_rendering", "shallow")
 def test_from_nothing_to_a_report(config, tmp_path, capsys):
-    demo.run(config, tmp_path)
+    assert demo.run(config, tmp_path) == 0
     report = (tmp_path / "report.html").read_text()
     assert len(re.findall("<h2", report)) == 7
     assert report.count("data:image/") >= 10
@@ -130,6 +131,13 @@ def test_from_nothing_to_a_report(config, tmp_path, capsys):
     demo.run(config, tmp_path)
     assert capsys.readouterr().out.count("finished before") == 4
     assert (tmp_path / "finetune/train.log").stat().st_mtime_ns == trained
+
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (64, 64)).save(photos / "black.png")
+    (photos / "damaged.jpg").write_bytes(b"no picture")
+    config.photos = str(photos)
+    assert demo.run(config, tmp_path) == predict.SOME_SKIPPED
 
     config.finetune.num_steps = 4
     with pytest.raises(ValueError, match="holds a run of another config"):
