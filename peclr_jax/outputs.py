@@ -16,6 +16,9 @@ from peclr_jax.errors import MachineError, UserError
 MARK = ".peclr_jax"
 """The file by which a folder of ours is known."""
 
+FILM = "overlay.mp4"
+"""The file of a film with its hands, which `configs/predict.py` writes."""
+
 _TEXT = (
     "peclr_jax wrote this folder: pictures in it are no photos to train on or to predict. Delete "
     "this file to have them taken for photos.\n"
@@ -192,6 +195,11 @@ def is_own_output(folder: Path) -> bool:
       folder: An absent folder, or a file, is none of ours.
     """
     return _is_marked(folder) or (folder.name in _WITHIN and _is_marked(folder.parent))
+
+
+def is_own_film(path: Path) -> bool:
+    """Returns whether a file is a film with its hands, which a prediction of ours has written."""
+    return path.name == FILM and _is_marked(path.parent)
 
 
 def _is_marked(folder: Path) -> bool:

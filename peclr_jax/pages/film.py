@@ -8,16 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from peclr_jax import outputs
-from peclr_jax.pages.gallery import (
-    FILM,
-    JSON,
-    PAGE,
-    Prediction,
-    entries_file,
-    json_entry,
-    remove_pictures,
-)
+from peclr_jax.pages.gallery import FILM, JSON, PAGE, Prediction, entries_file, json_entry
 from peclr_jax.pages.html import page, paragraph
 from peclr_jax.pages.skeleton import draw_on_image, legend
 from peclr_jax.photos.film import writing_film
@@ -71,5 +62,3 @@ def film_page(
             add_html(paragraph(f"The film is damaged: {fault.reason}"))
         add_html(legend().partition("\n")[0])
         add_html(f'<video src="{FILM}" controls loop muted style="max-width: 100%"></video>')
-        outputs.mark(folder)
-        remove_pictures(folder)

@@ -7,8 +7,8 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from peclr_jax import outputs
-from peclr_jax.errors import UserError, printable
-from peclr_jax.files import read_json, sync_folder, write_bytes, writing
+from peclr_jax.errors import printable
+from peclr_jax.files import write_bytes, writing
 from peclr_jax.geometry.crop import Square
+from peclr_jax.outputs import FILM as FILM
 from peclr_jax.pages.html import image_file_tag, image_tag, page, paragraph, table
 from peclr_jax.pages.skeleton import draw_on_image, legend, skeleton_widget
 from peclr_jax.photos.boxes import Hand
@@ -29,7 +29,6 @@ JSON = "predictions.json"
 PAGE = "index.html"
 OVERLAYS = "overlays"
 THUMBNAILS = "thumbnails"
-FILM = "overlay.mp4"
 THUMBNAIL_BYTES = 40_000
 PER_PAGE = 200
 """Photos of a page, and files that are listed as skipped."""
@@ -52,39 +51,34 @@ class Prediction(NamedTuple):
     expected_error: Float[np.ndarray, "21"] | None = None
 
 
-def remove_pictures(folder: Path) -> None:
-    """Removes pages after the first, and what an earlier prediction's JSON file names.
-
-    Other pictures beside them may be the user's.
-    """
-    for number in itertools.count(2):
-        if not (left := folder / page_name(number)).exists():
-            break
-        left.unlink()
-    with suppress(FileNotFoundError, UserError, AttributeError, KeyError, TypeError):
-        found = read_json(folder / JSON)
-        if found.get("overlay") == FILM:
-            (folder / FILM).unlink(missing_ok=True)
-        for name in [Path(entry["overlay"]).name for entry in found["images"]]:
-            for pictures in (OVERLAYS, THUMBNAILS):
-                (folder / pictures / name).unlink(missing_ok=True)
-
-
 class Gallery:
     """Context manager that writes predictions as they come, `PER_PAGE` photos a page.
 
-    The first page and the JSON file appear if no error occurs; the workdir is marked as ours before
-    the first picture is written.
+    The first page and the JSON file appear if no error occurs.
     """
 
     def __init__(
-        self, folder: Path, title: str, meta: Mapping[str, Any], *, thumbnail_side: int
+        self,
+        folder: Path,
+        title: str,
+        meta: Mapping[str, Any],
+        *,
+        thumbnail_side: int,
+        taken: Collection[str] = (),
     ) -> None:
-        """Prepares the files."""
+        """Prepares the files.
+
+        Args:
+          folder: Where to; an empty one, or one that is not there.
+          title: Of the pages.
+          meta: Head of `predictions.json`; its notes are on the pages.
+          thumbnail_side: Longer side of the pages' images, pixels.
+          taken: Names of pictures, without endings, that are not to be given.
+        """
         self._folder, self._title, self._meta = folder, title, meta
         self._thumbnail_side = thumbnail_side
         self._skipped: list[Skipped] = []
-        self._names: set[str] = set()
+        self._names = {name.casefold() for name in taken}
         self._stack = ExitStack()
         self._first: list[str] = []
         self._cards: list[str] = []
@@ -97,11 +91,6 @@ class Gallery:
 
     def add(self, photo: Prepared, predictions: Sequence[Prediction]) -> None:
         """Writes one image, its overlay, its thumbnail and its card."""
-        if not self._names:
-            outputs.mark(self._folder)
-            remove_pictures(self._folder)
-            for left in (PAGE, JSON):
-                (self._folder / left).unlink(missing_ok=True)
         name = self._unused_name(photo.path.stem) + ".jpg"
         picture = photo.preview.copy()
         scale = np.array(picture.size) / (photo.width, photo.height)
@@ -130,8 +119,6 @@ class Gallery:
         self._stack.__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
-        if self._names:
-            sync_folder(self._folder)
         self._end_page(is_last=True)
         self._write_page(1, self._first, is_last=self._page == 1)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from peclr_jax.errors import MachineError, MissingFileError, UserError
-from peclr_jax.outputs import is_own_output
+from peclr_jax.outputs import is_own_film, is_own_output
 from peclr_jax.photos import film, kinds
 from peclr_jax.photos.kinds import Kind, LeftOut
 
@@ -90,7 +90,8 @@ def find_film(pattern: str) -> Path | None:
         return path
     if os.path.isdir(path):
         return None
-    found = sorted(name for name in _matching(path, {}) if not name.name.startswith("."))
+    matching = (name for name in _matching(path, {}) if not name.name.startswith("."))
+    found = sorted(name for name in matching if not is_own_film(name))
     if len(found) > 1:
         raise UserError(f"--config.images={pattern} matches {len(found)} films: give one at a time")
     if not found:

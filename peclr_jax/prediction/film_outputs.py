@@ -17,6 +17,7 @@ from peclr_jax.photos.film import Fault, Film, Frame, read_frames
 from peclr_jax.photos.prepare import Skipped
 from peclr_jax.prediction.films import Tracker, follow_hands, smooth
 from peclr_jax.prediction.formats import convert, read_formats
+from peclr_jax.prediction.replacing import replacing
 from peclr_jax.prediction.spec import (
     PredictSpec,
     Summary,
@@ -65,14 +66,16 @@ def predict_film(
         followed = smooth(followed, OneEuro(spec.min_cutoff, spec.beta))
     name = printable(film.path)
     say(*(f"{name}: {remark}" for remark in film.remarks))
-    with film_page(workdir, f"Hands in {name}", meta, skipped, size=size, rate=film.rate) as add:
-        for frame, photo, found in report(followed, f"Predicting {name}", film.frames):
-            say(*(f"left out of {name}: {reason}" for reason in photo.left_out))
-            left_out += len(photo.left_out)
-            add(frame.number, frame.time, photo, found)
-            count, hands = count + 1, hands + len(found)
-    convert(workdir, read_formats(spec.formats))
-    summary = Summary(count, hands, len(skipped), time.perf_counter() - began, left_out)
+    with replacing(workdir) as new:
+        with film_page(new, f"Hands in {name}", meta, skipped, size=size, rate=film.rate) as add:
+            for frame, photo, found in report(followed, f"Predicting {name}", film.frames):
+                say(*(f"left out of {name}: {reason}" for reason in photo.left_out))
+                left_out += len(photo.left_out)
+                add(frame.number, frame.time, photo, found)
+                count, hands = count + 1, hands + len(found)
+        convert(new, read_formats(spec.formats))
+    seconds = time.perf_counter() - began
+    summary = Summary(count, hands, len(skipped), seconds, left_out, is_of_film=True)
     _tell(summary, skipped, name, workdir)
     return summary
 

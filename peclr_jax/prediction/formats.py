@@ -39,16 +39,11 @@ def read_formats(text: str) -> tuple[str, ...]:
 def convert(folder: Path, formats: tuple[str, ...]) -> list[Path]:
     """Writes the files beside a folder's `predictions.json`; returns their paths.
 
-    Files of the other formats, which an earlier prediction has left there, are deleted.
-
     Args:
-      folder: Workdir of the prediction.
+      folder: Of the prediction.
       formats: Names in `FORMATS`.
     """
     found = json.loads((folder / JSON).read_text(encoding="utf-8"))
-    for name, (file, write) in FORMATS.items():
-        if write is not None and name not in formats:
-            (folder / file).unlink(missing_ok=True)
     written = []
     for name in formats:
         file, write = FORMATS[name]

@@ -117,6 +117,7 @@ class Summary(NamedTuple):
       skipped: Images that could not be read, or faults of a film.
       seconds: Of the prediction.
       boxes_left_out: Boxes outside of their images.
+      is_of_film: Whether the images are a film's frames.
     """
 
     images: int
@@ -124,6 +125,7 @@ class Summary(NamedTuple):
     skipped: int
     seconds: float
     boxes_left_out: int = 0
+    is_of_film: bool = False
 
 
 def bone_length_of(spec: PredictSpec, estimator: Estimator) -> float:

@@ -1,8 +1,9 @@
 """3D hands in anyone's photos and films, from a fine-tuned network."""
 
+import dataclasses
 import itertools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -13,13 +14,14 @@ from peclr_jax.errors import UserError, printable
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.labels.requests import requests
 from peclr_jax.networks.estimator import open_estimator
-from peclr_jax.pages.gallery import JSON, PAGE, Gallery
+from peclr_jax.pages.gallery import JSON, PAGE, Gallery, Prediction
 from peclr_jax.photos.film import describe_film
 from peclr_jax.photos.find import Pictures, find_film, find_pictures
-from peclr_jax.photos.prepare import Skipped, prepare_all
+from peclr_jax.photos.prepare import Prepared, Skipped, prepare_all
 from peclr_jax.prediction.film_outputs import predict_film
 from peclr_jax.prediction.formats import convert, read_formats
 from peclr_jax.prediction.photographs import predict_photos, rows_for
+from peclr_jax.prediction.replacing import check_workdir, replacing, taken_names
 from peclr_jax.prediction.spec import (
     PredictSpec,
     Summary,
@@ -38,7 +40,7 @@ def run(config: ConfigDict, workdir: Path) -> int:
     """Predicts the hands of photos or of a film; returns 0, or `SOME_SKIPPED` if not all of it."""
     spec = specs.from_config(PredictSpec, config)
     summary = predict(spec, workdir)
-    if not find_film(spec.images):
+    if not summary.is_of_film:
         tell(summary, workdir)
     return exit_code(summary)
 
@@ -65,6 +67,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     film = find_film(spec.images)
     pictures = Pictures([film], []) if film else find_pictures(spec.images)
     paths = pictures.paths
+    check_workdir(workdir, paths)
     wanted, notes = requests(paths, spec.boxes, spec.handedness)
     say(*(f"left out {left_out}" for left_out in pictures.left_out), *notes)
     opened = film and describe_film(film)
@@ -78,41 +81,64 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
     title = f"Hands in {len(paths)} image{'s'[: len(paths) != 1]}"
     meta = describe(spec, estimator, bone_length)
     began = time.perf_counter()
-    images, found, left_out, skipped = 0, 0, 0, []
-    remarks: dict[str, list[Path]] = {}
-    with Gallery(workdir, title, meta, thumbnail_side=spec.thumbnail_side) as gallery:
-        photos = prepare_all(paths, wanted, options, spec.decode_threads)
-        results = predict_photos(
-            estimator,
-            photos,
-            bone_length,
-            passes=spec.passes,
-            rows=rows,
-            hands=spec.hands,
-            worst=largest_error_of(spec, estimator),
-        )
-        for result in report(results, f"Predicting {len(paths)} images", len(paths)):
-            if isinstance(result, Skipped):
-                gallery.skip(result)
-                skipped.append(result)
-                say(f"skipped {printable(result.path)}: {result.reason}")
-            else:
-                for reason in result[0].left_out:
-                    say(f"left out of {printable(result[0].path)}: {reason}")
-                left_out += len(result[0].left_out)
-                gallery.add(*result)
-                for remark in result[0].remarks:
-                    remarks.setdefault(remark, []).append(result[0].path)
-                images += 1
-                found += len(result[1])
-        if not images:
-            raise UserError(
-                f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
-                f"read; {printable(skipped[0].path)}: {skipped[0].reason}"
-            )
-    tell_remarks(remarks)
-    convert(workdir, read_formats(spec.formats))
-    return Summary(images, found, len(skipped), time.perf_counter() - began, left_out)
+    photos = prepare_all(paths, wanted, options, spec.decode_threads)
+    results = predict_photos(
+        estimator,
+        photos,
+        bone_length,
+        passes=spec.passes,
+        rows=rows,
+        hands=spec.hands,
+        worst=largest_error_of(spec, estimator),
+    )
+    taken = taken_names(workdir)
+    with replacing(workdir) as new:
+        with Gallery(new, title, meta, thumbnail_side=spec.thumbnail_side, taken=taken) as gallery:
+            told = report(results, f"Predicting {len(paths)} images", len(paths))
+            count = _show(told, gallery)
+            if not count.images:
+                raise UserError(
+                    f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
+                    f"read; {printable(count.skipped[0].path)}: {count.skipped[0].reason}"
+                )
+        convert(new, read_formats(spec.formats))
+    tell_remarks(count.remarks)
+    seconds = time.perf_counter() - began
+    return Summary(count.images, count.hands, len(count.skipped), seconds, count.boxes_left_out)
+
+
+@dataclasses.dataclass
+class _Count:
+    """What was predicted so far, and what was not."""
+
+    images: int = 0
+    hands: int = 0
+    boxes_left_out: int = 0
+    skipped: list[Skipped] = dataclasses.field(default_factory=list)
+    remarks: dict[str, list[Path]] = dataclasses.field(default_factory=dict)
+
+
+def _show(
+    results: Iterable[tuple[Prepared, list[Prediction]] | Skipped], gallery: Gallery
+) -> _Count:
+    """Adds results to a gallery as they come; prints what was skipped or left out."""
+    count = _Count()
+    for result in results:
+        if isinstance(result, Skipped):
+            gallery.skip(result)
+            count.skipped.append(result)
+            say(f"skipped {printable(result.path)}: {result.reason}")
+            continue
+        photo, hands = result
+        for reason in photo.left_out:
+            say(f"left out of {printable(photo.path)}: {reason}")
+        gallery.add(photo, hands)
+        for remark in photo.remarks:
+            count.remarks.setdefault(remark, []).append(photo.path)
+        count.images += 1
+        count.hands += len(hands)
+        count.boxes_left_out += len(photo.left_out)
+    return count
 
 
 def tell_remarks(remarks: Mapping[str, Sequence[Path]]) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import unquote, unquote_to_bytes
@@ -12,9 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from peclr_jax.outputs import is_own_output
 from peclr_jax.pages import gallery
-from peclr_jax.pages.gallery import FILM, JSON, PAGE, Gallery, Prediction, jpeg
+from peclr_jax.pages.gallery import JSON, PAGE, Gallery, Prediction, jpeg
 from peclr_jax.photos.boxes import Hand
 from peclr_jax.photos.prepare import Prepared, Skipped
 
@@ -93,24 +91,10 @@ def test_a_full_page_has_no_next_one(many):
     assert "next page" not in (out / PAGE).read_text()
 
 
-def test_pages_of_an_earlier_prediction_are_gone(many):
-    many(7)
-    out = many(4)
-    assert {path.name for path in out.glob("*.html")} == {"index.html", "index_2.html"}
-
-
-def test_pictures_of_an_earlier_prediction_are_gone(many, tmp_path):
-    out = many(2)
-    (out / FILM).touch()
-    (out / "overlays/mine.jpg").touch()  # as the film, perhaps the user's
-    with suppress(InterruptedError), Gallery(out, "Hands", META, thumbnail_side=20) as pages:
-        pages.add(photo("b.jpg"), [])
-        raise InterruptedError
-    # What is left is of one run: no page shows pictures of another one.
-    assert not any((out / name).exists() for name in (PAGE, JSON))
-    assert (out / FILM).exists()
-    assert sorted(os.listdir(out / "overlays")) == ["b.jpg", "mine.jpg"]
-    assert os.listdir(out / "thumbnails") == ["b.jpg"]
+def test_names_that_are_taken_are_not_given(tmp_path):
+    with Gallery(tmp_path, "Hands", META, thumbnail_side=20, taken=["A"]) as pages:
+        pages.add(photo("a.jpg"), [])
+    assert os.listdir(tmp_path / "overlays") == ["a-2.jpg"]
 
 
 def test_many_skipped_files_are_counted(many):
@@ -139,12 +123,6 @@ def test_remarks_are_on_the_card(tmp_path):
     with Gallery(tmp_path, "Hands", META, thumbnail_side=20) as pages:
         pages.add(photo("a.jpg")._replace(remarks=("odd <note>",)), [])
     assert "odd &lt;note&gt;" in (tmp_path / PAGE).read_text()
-
-
-def test_what_is_written_is_no_photo_to_predict(tmp_path):
-    with Gallery(tmp_path / "out", "Hands", META, thumbnail_side=20) as pages:
-        pages.add(photo("a.jpg"), [])
-        assert is_own_output(tmp_path / "out")  # also of a run that is killed
 
 
 def test_a_prediction_that_fails_leaves_no_files(tmp_path):

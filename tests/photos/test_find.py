@@ -171,6 +171,16 @@ def test_a_film_is_told_from_images(folder):
         find_film(str(folder / "d.mp4"))
 
 
+def test_a_film_that_a_prediction_has_drawn_on_is_not_the_film(tmp_path):
+    for name in ("a.mp4", "overlay.mp4"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="matches 2 films"):
+        find_film(str(tmp_path / "*.mp4"))
+    outputs.mark(tmp_path)
+    assert find_film(str(tmp_path / "*.mp4")) == tmp_path / "a.mp4"
+    assert find_film(str(tmp_path / "overlay.mp4")) == tmp_path / "overlay.mp4"
+
+
 @pytest.mark.parametrize("name", ["album [2]", "a*", "what?", "[!a]"])
 def test_folders_that_exist_are_no_patterns(tmp_path, name):
     folder = tmp_path / name

@@ -118,13 +118,6 @@ def test_nothing_found_is_written_too(tmp_path):
         assert arrays["keypoints_3d"].shape == (0, 21, 3)
 
 
-def test_files_of_an_earlier_prediction_do_not_stay(folder):
-    assert all(path.is_file() for path in convert(folder, tuple(FORMATS)))
-    (kept,) = convert(folder, ("npz",))
-    files = [folder / file for file, write in FORMATS.values() if write is not None]
-    assert [file for file in files if file.exists()] == [kept]
-
-
 def test_formats_are_named():
     assert read_formats("json, csv,coco") == ("json", "csv", "coco")
     assert read_formats("") == ()
