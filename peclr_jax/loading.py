@@ -136,6 +136,8 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
             "leave it out; images, boxes and sides are given to predict"
         )
     spec = specs.from_mapping(PredictSpec, options, "load")
+    if not os.fspath(checkpoint) and not spec.init.torch_checkpoint:
+        raise UserError(f"the checkpoint is empty: give a folder, a file or {RELEASED!r}")
     estimator = open_estimator(checkpoint, spec.init.torch_checkpoint)
     return Hands(estimator, spec, bone_length_of(spec, estimator))
 
@@ -143,7 +145,9 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
 def _open(image: Any) -> tuple[Path, Image.Image | None]:
     """Returns the path of a file, or a name and the content of an image that is none."""
     if isinstance(image, str | os.PathLike):
-        path = Path(places.named("the image", os.fspath(image)))
+        path = Path(places.named("the image", os.fsdecode(image)))
+        if not os.fsdecode(image):
+            raise UserError("the image's path is empty: give the path of a photo")
         if os.path.isdir(path):
             raise UserError(
                 f"{path} is a folder: give one of its photos, or use configs/predict.py"

@@ -39,6 +39,8 @@ def named(name: str, text: str) -> str:
 
 def argument(text: str) -> Path:
     """Returns the path that an argument of a command names; for `argparse`, as `type`."""
+    if not text.strip():  # as of a variable of the shell that is not set, and no "." is meant
+        raise argparse.ArgumentTypeError("is empty: name a file or a folder")
     try:
         return Path(expanded(text))
     except UserError as error:

@@ -20,6 +20,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, Union
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from peclr_jax.errors import FieldError, UserError, nearest
@@ -237,6 +238,8 @@ _CALLED = {bool: "True or False", int: "a whole number", float: "a number", str:
 
 
 def _read_scalar(value: Any, kind: Any, name: str) -> Any:
+    if isinstance(value, np.generic):  # whose comparisons may overflow
+        value = value.item()
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     fits = {
         bool: isinstance(value, bool),

@@ -1,6 +1,8 @@
 """A network in two lines of Python: the same answers as from the command."""
 
 import json
+import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,20 @@ def test_options_are_those_of_the_command(one_file):
         loading.load(one_file, boxes="boxes.json", formats="csv", passes=1)
 
 
+def test_an_empty_checkpoint_is_said_in_one_sentence():
+    with pytest.raises(UserError, match="the checkpoint is empty: give a folder"):
+        loading.load("")
+
+
+def test_paths_and_numbers_may_be_of_other_types(one_file, tmp_path):
+    as_path(tmp_path)
+    (entry,) = os.scandir(os.fsencode(tmp_path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        finder = loading.load(one_file, bone_length_m=np.float32(BONE))
+    assert len(finder.predict(entry, [BOX])) == 1
+
+
 def test_answers_may_be_written_to(finder):
     (hand,) = finder.predict(marked(), [BOX])
     for array in (hand.keypoints_2d, hand.keypoints_3d):
@@ -115,6 +131,7 @@ def test_answers_may_be_written_to(finder):
     [
         ("no such.jpg", None, None, r"there is no image no such\.jpg"),
         ("~nobody-here/x.jpg", None, None, "the image is '~nobody-here/x.jpg', but the user"),
+        ("", None, None, "the image's path is empty"),
         (__file__, None, None, "not a JPEG, PNG or WebP image"),
         (np.zeros((9, 9), np.uint8), None, None, r"must be uint8 \(height, width, 3\), .*\(9, 9\)"),
         (np.zeros((64, 64, 3)), None, None, "RGB, got float64"),

@@ -117,3 +117,9 @@ def test_every_argument_that_names_a_path_is_a_place(path):
     for call in re.findall(r"add_argument\((?:[^()]|\([^()]*\))*\)", path.read_text("utf-8")):
         if _PATH.search(call) and "action=" not in call:
             assert re.search(r"type=(argument|expanded)", call), call
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_argument_that_is_empty_is_not_the_current_folder(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is empty: name a file or a folder"):
+        places.argument(text)

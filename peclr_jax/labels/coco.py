@@ -78,7 +78,8 @@ def from_file(
         if "width" in image and "height" in image:
             size = [image["width"], image["height"]]
             width, height = values.as_numbers(size, (2,), f"{path}: the size of {shown(name)}")
-            sizes[name] = int(width), int(height)
+            if min(width, height) > 0:  # some programs write zeros where they do not know
+                sizes[name] = int(width), int(height)
     for entry in _list("annotations", path):
         where = f"{path}, annotation {shown(entry.get('id'))}"
         image_id, category_id = entry.get("image_id"), entry.get("category_id")

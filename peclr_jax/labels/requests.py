@@ -9,7 +9,7 @@ from typing import NamedTuple
 from peclr_jax.errors import MissingFileError, UserError, shown
 from peclr_jax.labels import coco, names, values, yolo
 from peclr_jax.labels.values import counted
-from peclr_jax.photos import boxes, film, read
+from peclr_jax.photos import boxes, film, kinds, read
 from peclr_jax.photos.boxes import Hand, Request
 
 
@@ -106,7 +106,7 @@ def _of_yolo(
 
 def _seen_size(path: Path) -> tuple[int, int] | None:
     """Returns the size of a photo, or of a film's first frame, as it is seen; None if broken."""
-    if not path.name.lower().endswith(film.SUFFIXES):
+    if not path.name.lower().endswith(kinds.FILMS):
         return read.seen_size(path)
     frame = next(film.read_frames(film.describe_film(path)), None)
     return frame.image.shape[1::-1] if isinstance(frame, film.Frame) else None

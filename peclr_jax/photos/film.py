@@ -1,6 +1,7 @@
 """Films read frame by frame as upright RGB pictures, and written, with FFmpeg by way of PyAV."""
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -15,7 +16,6 @@ from peclr_jax.files import writing_bytes
 from peclr_jax.photos import read
 from peclr_jax.reading import bounded
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm")
 # A file may be called a film and be a list of other files, also of some on the network.
 _SAFE = {"protocol_whitelist": "file", "format_whitelist": "mov,matroska,webm,avi"}
 _SUPPOSED_RATE = Fraction(25)
@@ -113,16 +113,21 @@ def read_frames(film: Film) -> Iterator[Frame | Fault]:
 
     with _opened(film.path) as (container, stream):
         counted = _counted(container, stream)
+        is_avi = _is(container, "avi")
+        # AVI has no presentation times: frames are shown, in their order, as packets come.
+        ticks: deque[int] = deque()
         number, packets, end, first, shape = 0, 0, 0.0, None, None
         try:
             for packet in container.demux():
                 end = max(end, _end(packet, film.rate))
                 if packet.stream.index != stream.index:
                     continue
-                packets = _count(packet, packets, is_avi=_is(container, "avi"))
+                packets = _count(packet, packets, is_avi=is_avi)
                 # Empty frames, which no decoder takes; the end, which has no time, is none.
                 if not packet.size and packet.dts is not None:
                     continue
+                if is_avi and packet.dts is not None:
+                    ticks.append(packet.dts)
                 for picture in packet.decode():
                     if picture.is_corrupt:
                         yield Fault(number, "a frame is damaged")
@@ -131,8 +136,11 @@ def read_frames(film: Film) -> Iterator[Frame | Fault]:
                     if image.shape != (shape := shape or image.shape):
                         yield Fault(number, "its pictures change their size")
                         return
-                    is_timed = film.is_timed and picture.time is not None
-                    time = picture.time if is_timed else float(number / film.rate)
+                    seen = picture.time
+                    if is_avi:
+                        seen = float(ticks.popleft() * stream.time_base) if ticks else None
+                    is_timed = film.is_timed and seen is not None
+                    time = seen if is_timed else float(number / film.rate)
                     first = time if first is None else first
                     yield Frame(number, time - first, image)
                     number += 1

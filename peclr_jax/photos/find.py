@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from peclr_jax.errors import MachineError, MissingFileError, UserError
 from peclr_jax.outputs import is_own_film, is_own_output
-from peclr_jax.photos import film, kinds
+from peclr_jax.photos import kinds
 from peclr_jax.photos.kinds import Kind, LeftOut
 
 _OWN = Kind("folders that peclr_jax wrote", "name one itself to take its pictures for photos")
@@ -81,11 +81,15 @@ def find_film(pattern: str) -> Path | None:
     """Returns the film that `--config.images` names, None if it names images.
 
     Raises:
-      UserError: Several films, or one that is not there.
+      UserError: Several films, one that is not there, or of a kind that is not read.
     """
-    if not pattern.lower().endswith(film.SUFFIXES):
-        return None
     path = Path(os.path.expanduser(pattern))
+    if os.path.isfile(path) and kinds.kind_of(path) == kinds.OTHER_FILM:
+        raise UserError(
+            f"{path} is a film of a kind that is not read: convert it by `ffmpeg -i FILM FILM.mp4`"
+        )
+    if not pattern.lower().endswith(kinds.FILMS):
+        return None
     if os.path.isfile(path):
         return path
     if os.path.isdir(path):

@@ -33,6 +33,7 @@ class Kind(NamedTuple):
 
 _FRAMES = "take photos of it by `ffmpeg -i FILM -vf fps=2 -q:v 2 FILM_%05d.jpg`"
 _FILM = Kind("films", f"predict one by --config.images=FILM, or {_FRAMES}")
+OTHER_FILM = Kind("films of a kind that is not read", "convert each by `ffmpeg -i FILM FILM.mp4`")
 _CONVERTED = "convert them by `magick mogrify -format png '*{suffix}'`"
 _RAW = Kind("raw photos", "develop them by `magick mogrify -format jpg '*{suffix}'`")
 _OTHER = Kind("pictures of a kind that is not read", _CONVERTED)
@@ -40,7 +41,8 @@ _ARCHIVE = Kind("archives", "unpack them")
 _MISNAMED = Kind("pictures whose names do not say so", "rename each, as by `mv NAME NAME.jpg`")
 NO_PICTURES = Kind("files that are no pictures", "")
 _KINDS = {
-    _FILM: "mp4 m4v mov qt avi mkv webm 3gp 3g2 mts m2ts mpg mpeg wmv flv ogv vob insv lrv mjpeg",
+    _FILM: "mp4 m4v mov qt 3gp 3g2 insv lrv avi mkv webm",
+    OTHER_FILM: "mts m2ts mpg mpeg wmv flv ogv vob mjpeg",
     _RAW: "dng cr2 cr3 crw nef nrw arw sr2 raf rw2 orf pef srw gpr 3fr iiq x3f",
     _OTHER: "jp2 j2k jpx jpf jxl jxr wdp psd xcf tga ppm pgm pbm pnm exr hdr ico icns pcx svg eps",
     _ARCHIVE: "zip tar gz tgz bz2 xz zst 7z rar",
@@ -48,6 +50,8 @@ _KINDS = {
     NO_PICTURES: "txt json jsonl csv tsv xml yaml yml html md aae xmp npy npz pkl py log ini db",
 }
 _BY_SUFFIX = {f".{suffix}": kind for kind, text in _KINDS.items() for suffix in text.split()}
+FILMS = tuple(suffix for suffix, kind in _BY_SUFFIX.items() if kind == _FILM)
+"""Endings of the files that are read as films, in small letters."""
 
 # The brands of HEIC and AVIF in the box that both begin with; films have others.
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -87,7 +91,7 @@ def why_unreadable(head: bytes) -> str:
     if not head.strip(b"\0"):
         what = "but an empty file: copy it again from where it came"
     elif _is_film(head):
-        what = f"but a film: {_FRAMES}"
+        what = f"but a film: give it one of the names of films ({', '.join(FILMS)}), or {_FRAMES}"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         what = "but a web page or drawing: download the photo again"
     elif head.startswith(b"version https://git-lfs"):

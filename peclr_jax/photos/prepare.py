@@ -27,6 +27,8 @@ from peclr_jax.photos.search import Search
 # unknown and where a box gives it. The second view may lie beside the first: how many times as wide
 # the region kept is.
 _CLOSER_UNKNOWN, _CLOSER_BOX, _BESIDE = 4, 2, 2
+# Across the diagonal, of a piece that a telephoto lens has seen, and of a fisheye.
+_ANGLES_DEG = 0.1, 150.0
 # Small photos are enlarged for the pages: lines drawn on them would hide the hand.
 _SMALLEST_PREVIEW = 480
 # Largest side of a box over the photo's longer one, and smallest side of a box in pixels.
@@ -127,7 +129,7 @@ def reduce(path: Path, photo: Photo, request: Request, options: Options) -> Prep
       options: How photos are prepared.
 
     Raises:
-      UnreadableImageError: None of the boxes is in the photo.
+      UnreadableImageError: None of the boxes is in the photo, or no camera has the focal length.
     """
     problems = [_problem(photo, hand.box) for hand in request.hands]
     left_out = tuple(problem for problem in problems if problem)
@@ -225,12 +227,23 @@ def _subject(photo: Photo, hand: Hand, options: Options, *, share: bool) -> Subj
 def _focal(photo: Photo, request: Request, options: Options) -> tuple[float, str]:
     size = photo.width, photo.height
     if request.focal_px is not None:
-        return float(request.focal_px), "boxes"
+        return _seen(request.focal_px, size), "boxes"
     if options.focal_px > 0:
-        return float(options.focal_px), "config"
+        return _seen(options.focal_px, size), "config"
     if photo.focal_35mm is not None:
         return read.focal_from_35mm(photo.focal_35mm, size), "exif"
     return read.focal_from_field_of_view(options.field_of_view_deg, size), "guess"
+
+
+def _seen(focal_px: float, size: tuple[int, int]) -> float:
+    """Returns a focal length that was given, unless no camera has it."""
+    angle = math.degrees(2 * math.atan2(math.hypot(*size) / 2, focal_px))
+    if not _ANGLES_DEG[0] <= angle <= _ANGLES_DEG[1]:
+        raise UnreadableImageError(
+            f"focal_px={focal_px:g} sees {angle:.3g} degrees of an image of {size[0]}x{size[1]} "
+            "px, as no camera does: give pixels of the image, not millimetres"
+        )
+    return float(focal_px)
 
 
 def _preview(image: Image.Image, most: int) -> Image.Image:

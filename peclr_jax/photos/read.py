@@ -29,6 +29,8 @@ MOST_PIXELS = 64_000_000
 _LARGER_JPEGS = 3
 # Angles of view across the diagonal that lenses have, from the longest to a fisheye.
 _ANGLES_DEG = 1.0, 150.0
+# Cameras put previews, or the other eye's picture, behind a photo.
+_WITH_PREVIEWS = ("JPEG", "MPO", "HEIF")
 # Aspect of the widest sensors and screens: what is longer was stitched, or cut out.
 _WIDEST = 2.5
 _ANOTHER = "see to the file and its rights"
@@ -178,15 +180,19 @@ def _decode(
     if is_ours and fraction < 1 and isinstance(image, JpegImageFile):
         factor = 2 ** math.floor(-math.log2(max(fraction, 1 / 8)) + 1e-9)
         image.draft(image.mode, (full[0] // factor, full[1] // factor))
+    count = 1 if image.format in _WITH_PREVIEWS else getattr(image, "n_frames", 1)
     image.load()  # TIFFs are turned here, and their note of it is gone.
     # The decoded size is rounded up, so that its ratio to the full size is not the scale.
     scale = 1 / 2 ** round(math.log2(max(full) / max(image.size)))
     orientation, focal, remarks = _notes(image)
-    pixels = image if image.mode == "RGB" and orientation > 1 else to_rgb(image)
+    is_plain = image.mode == "RGB" and not image.has_transparency_data
+    pixels = image if is_plain and orientation > 1 else to_rgb(image)
     if scale > most:
         pixels = pixels.reduce(round(scale / most))
         scale = most
     width, height = full[::-1] if orientation >= 5 else full
+    if count > 1:
+        remarks += (f"it holds {count} pictures, of which the first was looked at",)
     if focal is not None and max(full) > _WIDEST * min(full):
         focal = None
         remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)

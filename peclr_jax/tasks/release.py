@@ -118,7 +118,6 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
     notes = ["Its head has no heatmaps, so that it tells no errors to expect."]
     if measured.localisation is not None:
         network, found, notes = _calibrate(network, measured, measured.localisation)
-        figures.save(_chart(found["reliability"]["bins"]), workdir / CHART)
     with files.scratch(workdir) as folder:
         file = folder / FILE
         errors, precision, more = _write(spec, network, data, measured, file)
@@ -144,6 +143,9 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
         with files.writing(workdir / NUMBERS) as out:
             json.dump(result, out, indent=2, allow_nan=False)
         files.move(file, workdir / FILE)
+        (workdir / CHART).unlink(missing_ok=True)
+        if found["reliability"] is not None:
+            figures.save(_chart(found["reliability"]["bins"]), workdir / CHART)
     return result
 
 

@@ -253,6 +253,24 @@ def test_frames_that_repeat_the_last_one_are_not_missing(tmp_path):
     assert is_damaged_if_cut(tmp_path / "film.avi")
 
 
+def test_times_of_avi_grow_whatever_the_order_of_its_packets(tmp_path):
+    path = tmp_path / "film.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"x264-params": "bframes=3:b-adapt=0"}
+        for number, image in enumerate(pictures(count=12)):
+            picture = av.VideoFrame.from_ndarray(image, format="rgb24")
+            picture.pts = number
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    frames, said = frames_of(path)
+    assert len(frames) == said == 12
+    np.testing.assert_allclose([frame.time for frame in frames], np.arange(12) / 10, atol=1e-6)
+    levels = [frame.image[-5, -5, 0].astype(int) for frame in frames]
+    assert levels == sorted(levels)
+
+
 def test_empty_frames_are_not_missing(tmp_path):
     path = tmp_path / "film.mp4"
     noise(path)

@@ -171,6 +171,14 @@ def test_a_film_is_told_from_images(folder):
         find_film(str(folder / "d.mp4"))
 
 
+def test_films_of_every_ending_are_predicted_or_refused_with_what_to_do(tmp_path):
+    for name in ("a.3gp", "b.MTS"):
+        (tmp_path / name).touch()
+    assert find_film(str(tmp_path / "a.3gp")) == tmp_path / "a.3gp"
+    with pytest.raises(UserError, match="convert it by `ffmpeg"):
+        find_film(str(tmp_path / "b.MTS"))
+
+
 def test_a_film_that_a_prediction_has_drawn_on_is_not_the_film(tmp_path):
     for name in ("a.mp4", "overlay.mp4"):
         (tmp_path / name).touch()

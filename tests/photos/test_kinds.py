@@ -17,7 +17,8 @@ def test_pictures_are_told_by_their_endings(name):
     ("name", "kind", "remedy"),
     [
         ("a.MOV", "films", "ffmpeg"),
-        ("a.3gp", "films", "ffmpeg"),
+        ("a.3gp", "films", "predict one by"),
+        ("a.MTS", "films of a kind that is not read", "ffmpeg -i FILM FILM.mp4"),
         ("a.DNG", "raw photos", "magick mogrify -format jpg '*.DNG'"),
         ("a.jxl", "pictures of a kind that is not read", "magick mogrify -format png '*.jxl'"),
         ("a.zip", "archives", "unpack"),

@@ -87,6 +87,17 @@ def test_the_best_known_focal_length_is_used(path, request_, options, focal):
     np.testing.assert_allclose(prepared.intrinsics[:2, 2], (799.5, 599.5))
 
 
+@pytest.mark.parametrize("focal", [4.25, 26.0, 1e6])
+@pytest.mark.parametrize("source", ["boxes", "config"])
+def test_a_focal_length_of_no_camera_is_said(path, source, focal):
+    request, options = SOMEWHERE._replace(focal_px=focal), OPTIONS
+    if source == "config":
+        request, options = SOMEWHERE, OPTIONS._replace(focal_px=focal)
+    skipped = prepare(path, request, options)
+    assert isinstance(skipped, Skipped)
+    assert "give pixels of the image, not millimetres" in skipped.reason
+
+
 @pytest.mark.parametrize(
     ("box", "said"),
     [

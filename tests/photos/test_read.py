@@ -62,6 +62,25 @@ def test_sixteen_bits_are_scaled_and_transparent_is_white(tmp_path):
         assert read(path).pixels.image.getpixel((3, 3)) == (level,) * 3
 
 
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_a_colour_that_is_transparent_becomes_white(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (20, 20)).save(path, transparency=(0, 0, 0), exif=exif)
+    assert read(path).pixels.image.getpixel((3, 3)) == (255,) * 3
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_of_several_pictures_the_first_is_read_and_the_others_are_told(tmp_path, suffix):
+    pictures = [Image.new("RGB", (20, 20), (level, 0, 0)) for level in (250, 120, 10)]
+    path = tmp_path / f"photo.{suffix}"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:])
+    photo = read(path)
+    assert photo.remarks == ("it holds 3 pictures, of which the first was looked at",)
+    assert photo.pixels.image.getpixel((3, 3))[0] > 200
+
+
 @pytest.mark.parametrize(
     "suffix", ["jpg", "png", "webp", "tif", pytest.param("avif", marks=needs_avif)]
 )

@@ -105,6 +105,7 @@ def test_rounding_that_does_harm_is_refused(heatmapped, places, tmp_path, monkey
 
 
 def test_a_head_without_heatmaps_is_not_calibrated(finetuned, places, tmp_path):
+    (tmp_path / release.CHART).touch()  # of an earlier network
     result = release.release(configure(finetuned, places), tmp_path)
     assert (result["calibration"], result["reliability"]) == (None, None)
     assert "has no heatmaps" in result["notes"][0]
