@@ -28,7 +28,7 @@ from peclr_jax.photos.search import Search
 # the region kept is.
 _CLOSER_UNKNOWN, _CLOSER_BOX, _BESIDE = 4, 2, 2
 # Across the diagonal, of a piece that a telephoto lens has seen, and of a fisheye.
-_ANGLES_DEG = 0.1, 150.0
+_ANGLES_DEG = 0.2, 150.0
 # Small photos are enlarged for the pages: lines drawn on them would hide the hand.
 _SMALLEST_PREVIEW = 480
 # Largest side of a box over the photo's longer one, and smallest side of a box in pixels.
