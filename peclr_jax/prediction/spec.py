@@ -187,9 +187,11 @@ def describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> dic
         "joints": JOINT_NAMES,
         "bones": BONES,
         "notes": [
-            f"Metric only up to the hand's size, which an image cannot show: every hand is taken "
-            f"to have {size}, {1000 * bone_length:.1f} mm from middle_mcp to middle_pip. All of a "
-            "hand's 3D coordinates scale with it.",
+            "Metric only up to the hand's size, which an image cannot show: the unit of length is "
+            f"the bone from middle_mcp to middle_pip, taken for {1000 * bone_length:.1f} mm "
+            f"({size}). All of a hand's 3D coordinates scale with it. A hand that is estimated too "
+            "far away comes out too large, one too near too small: its own bone may have half or "
+            "twice that length where the camera is not known.",
             "Where the camera is not known (focal_from: guess), its field of view along the "
             f"image's longer side is taken to be {spec.field_of_view_deg:g} degrees; the "
             "distance to the camera scales with the focal length.",
