@@ -29,6 +29,8 @@ from peclr_jax.prediction.photographs import look_at, predict_photos
 _LOST, _MORE = 10, 60
 # Sides of the square around a hand, over the frame's longer side: beyond them it is none any more.
 _SMALLEST, _LARGEST = 0.01, 2.0
+# Mean distance of the keypoints of two tracks, over a hand's side, below which they follow one.
+_ONE_HAND = 0.2
 
 Hands = Mapping[int, Prediction]
 """The hands of a frame, by numbers that they keep throughout the film."""
@@ -81,6 +83,7 @@ def follow_hands(
             hands = {next(numbers): hand for hand in _searched(given, tracker, len(wanted))}
         else:
             hands = _followed(hands, image, camera, tracker, len(wanted)) if hands else {}
+            hands = _distinct(hands, image)
             waited = frame.number - searched
             errors = [_error(hand, image) for hand in hands.values()]
             lost = not hands or max(errors) > tracker.largest_error or np.isinf(errors).any()
@@ -178,6 +181,24 @@ def _followed(
         for (number, hand), sight, answer in zip(hands.items(), sights, answers, strict=True)
         if np.isfinite(answer.joints).all()
     }
+
+
+def _distinct(hands: Hands, image: Image.Image) -> dict[int, Prediction]:
+    """Returns hands without those that have come to lie on another one, which the network follows.
+
+    Boxes do not tell: hands that cross share them for a while.
+    """
+    kept: dict[int, Prediction] = {}
+    for number in sorted(hands, key=lambda number: _error(hands[number], image)):
+        points = hands[number].keypoints_2d
+        near = _ONE_HAND * _side(points)
+        if all(_distance(points, other.keypoints_2d) > near for other in kept.values()):
+            kept[number] = hands[number]
+    return {number: hand for number, hand in hands.items() if number in kept}
+
+
+def _distance(one: Float[np.ndarray, "21 2"], other: Float[np.ndarray, "21 2"]) -> float:
+    return float(np.linalg.norm(one - other, axis=-1).mean())
 
 
 def _bounded(square: Square, image: Image.Image) -> Square:

@@ -130,6 +130,14 @@ def test_what_is_found_beside_a_box_is_counted_with_it():
     assert len(hands) == 2
 
 
+def test_two_tracks_do_not_stay_on_one_hand():
+    low, high = TRUTH.min(0), TRUTH.max(0)
+    boxes = [(*(low - edge).tolist(), *(high + edge).tolist()) for edge in (9, 12)]
+    request = Request(tuple(Hand("right", box) for box in boxes))
+    followed = list(follow_hands(tracker_for(request=request), FILM, frames_of(*[marked()] * 3)))
+    assert [sorted(hands) for _, _, hands in followed] == [[0, 1], [0], [0]]
+
+
 @pytest.mark.parametrize("sides", [("right",), ("right", "left")])
 def test_the_side_of_a_hand_that_is_searched_again_is_told_by_the_boxes_file(sides):
     photo, right, left = beside()
