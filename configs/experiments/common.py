@@ -160,6 +160,8 @@ def probed(config: ConfigDict) -> None:
         # In so few steps the pose in the image is asked of the features, not the hand's distance.
         config.finetune.loss.root_depth = 0.0
         config.metrics = config.metrics[2:]
+    else:
+        config.compared = ("epe_3d", *config.compared)
     # On the images of the pre-training, with labels.
     config.finetune.data.rendered.background = config.pretrain.data.rendered.background
 

@@ -5,10 +5,10 @@
 
 A network that was pre-trained by PeCLR and one that was pre-trained by SimCLR, both on FreiHAND and
 YouTube3DHands and fine-tuned on all of FreiHAND, are shown images that are rotated (Fig. 9, a
-curve) and translated (Fig. 10, a map) of both data sets, whole: peclr_jax/tasks/equivariance.py
-says what is measured. Each has its best augmentations (Sec. 4.4); Sec. 11 names neither these nor
-the depth, which is ResNet-50 here. Each measurement has a folder with its pictures beside the page
-of results.
+curve) and translated (Fig. 10, a map): all of both data sets' test splits, where Sec. 11 has "the
+whole dataset". peclr_jax/tasks/equivariance.py says what is measured. Each has its best
+augmentations (Sec. 4.4); Sec. 11 names neither these nor the depth, which is ResNet-50 here. Each
+measurement has a folder with its pictures beside the page of results.
 
 Below the scale `paper` hands are rendered, also those that are measured on.
 
@@ -46,7 +46,7 @@ def _fill(config: ConfigDict) -> None:
         config.finetune.num_steps = 300
     add_arm(config, "simclr", "SimCLR (scale, colour)", pretrain=SIMCLR)
     add_arm(config, "peclr", "PeCLR (scale, rotation, translation, colour)")
-    add_comparison(config, "equivariance", "peclr", "simclr", "less at every angle and shift")
+    add_comparison(config, "equivariance", "peclr", "simclr")
     if config.recipe == "paper":
         evaluate_on(
             config,

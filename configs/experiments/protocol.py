@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from configs import finetune, pretrain
 from configs.experiments.common import add_arm, add_comparison
+from configs.experiments.parts.naming import evaluated_on_others
 
 _DATA = Path(__file__).parents[2] / "data"
 
@@ -56,8 +57,10 @@ def add_networks(
       depths: Architectures at the paper's scale; below it there is one, the scale's.
       tuning: Changes to the fine-tuning of all, by dotted names.
     """
-    for depth in depths if config.recipe == "paper" else ("",):
-        suffix, named = (f"_{depth}", f"{depth}, ") if len(depths) > 1 and depth else ("", "")
+    if config.recipe == "paper":
+        config.pretrain.model.architecture = depths[0]
+    for depth in depths if config.recipe == "paper" and len(depths) > 1 else ("",):
+        suffix, named = (f"_{depth}", f"{depth}, ") if depth else ("", "")
         encoder = {"model.architecture": depth} if depth else {}
         for name, label in (("scratch", "supervised alone"), ("peclr", "PeCLR")):
             add_arm(
@@ -90,5 +93,4 @@ def evaluate_on(config: ConfigDict, **evaluations: Mapping[str, Any]) -> None:
             meshes = folder / "youtube"  # with a regressor of their joints
             wanted.data.manual_dir = str(meshes if meshes.is_dir() else folder)
         config.evaluations[name] = wanted
-    sets = dict.fromkeys(wanted.data.names for wanted in config.evaluations.values())
-    config.data_name = f"{' and '.join(sets)}, by networks trained on {config.data_name}"
+    config.data_name = evaluated_on_others(config)

@@ -93,6 +93,13 @@ def _arms(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     for name, part in parts.items():
         for arm, found in part["arms"].items():
             known = arms.setdefault(arm, {**found, "seeds": {}})
+            # Which earlier versions did not keep.
+            digests = {one["trainings"] for one in (known, found) if "trainings" in one}
+            if len(digests) > 1:
+                raise UserError(
+                    f"{name} has the arm {arm!r} trained with other fields than a file before it, "
+                    "as flags may change them: only seeds of one recipe can be merged"
+                )
             for seed, kept in found["seeds"].items():
                 numbers = {key: kept[key] for key in kept if key not in _NO_NUMBERS}
                 if known["seeds"].setdefault(seed, numbers) != numbers:

@@ -7,12 +7,12 @@ the same network share it.
 import dataclasses
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from peclr_jax import specs
 from peclr_jax.errors import UserError
-from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.experiments.spec import STEPS, ExperimentSpec
 from peclr_jax.input_pipeline.spec import RENDERED, DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.evaluation_data import named_data
@@ -67,6 +67,17 @@ def digest(spec: Any) -> str:
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 
+def recipe_digest(run: Run) -> str:
+    """Returns a short name for the trainings of an arm, wherever its files are and of any seed."""
+    start = PurePath(run.trainings[-1].spec.init.checkpoint)
+    decisive: list[Any] = [start.name if start.parent.name == restoring.DIRECTORY else ""]
+    for training in run.trainings:
+        fields = identity(specs.to_dict(dataclasses.replace(training.spec, seed=0)))
+        places = ("recipe", "init.checkpoint", "data.manual_dir", "data.data_dir")
+        decisive.append({name: value for name, value in fields.items() if name not in places})
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+
+
 def beside_training(data: EvaluationDataSpec, trained_on: DataSpec) -> EvaluationDataSpec:
     """Returns data to evaluate on, at the places of the training's unless others are named.
 
@@ -115,9 +126,15 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
                 f"is pre-trained: leave it out, or set {where}.pretrained=False"
             )
         _check_step(arm.step, pretraining, where)
+        # The end of a run, drawn over steps that its recipe supposed.
+        if spec.x_label == STEPS and not arm.step and arm.x != (total := pretraining.num_steps):
+            raise UserError(
+                f"{where} is to be shown after {arm.x:g} steps, but its pre-training takes "
+                f"{total or 'as many as its data have'}: the recipe sets the steps, so leave out "
+                "--config.pretrain.num_steps and num_epochs"
+            )
         return pretraining, tuning
-    # The checkpoint of the experiment's own fine-tuning is a recipe's default, not a choice.
-    if tuning.init.checkpoint != spec.finetune.init.checkpoint:
+    if tuning.init.checkpoint:
         return None, tuning
     return None, _starting_from(resolved, "")
 

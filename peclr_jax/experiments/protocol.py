@@ -46,7 +46,8 @@ def sheets(spec: ExperimentSpec) -> list[Sheet]:
     """Returns what is trained, what it is evaluated on, and what the paper has in its place."""
     first = [run for run in plans.plan(spec) if run.seed == spec.seeds[0]]
     runs = [run for run in first if run.arm in spec.chosen]
-    return [_pretraining(spec, runs), _finetuning(spec, runs), _evaluation(spec), *_paper(spec)]
+    trained = [_pretraining(spec, runs), _finetuning(spec, runs)]
+    return [*trained, _evaluation(spec), *_equivariance(spec), *_paper(spec)]
 
 
 def show(spec: ExperimentSpec, console: Console) -> None:
@@ -116,6 +117,23 @@ def _evaluation(spec: ExperimentSpec) -> Sheet:
         for name, wanted in spec.evaluations.items()
     ]
     return Sheet("Evaluation", ("name", "data (split)", "crop", "columns"), rows)
+
+
+def _equivariance(spec: ExperimentSpec) -> list[Sheet]:
+    if (wanted := spec.equivariance) is None:
+        return []
+    images = f"the first {wanted.images} of each" if wanted.images else "all of each"
+    turned = _range((-wanted.rotation_deg, wanted.rotation_deg))
+    moved = _range((-wanted.translation_px, wanted.translation_px))
+    rows = [
+        ("rotation", f"{turned} deg, every {wanted.rotation_step_deg:g}", images),
+        (
+            "translation",
+            f"{moved} px of 128 along both axes, every {wanted.translation_step_px:g}",
+            images,
+        ),
+    ]
+    return [Sheet("Equivariance, of every comparison", ("", "range", "evaluation's images"), rows)]
 
 
 def _paper(spec: ExperimentSpec) -> list[Sheet]:

@@ -1,11 +1,13 @@
 """The results of an experiment: every number of its finished runs, means and comparisons."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
 import jax
 
+from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments import seeds, summary
 from peclr_jax.experiments.metrics import BASELINES, averages, in_units
 from peclr_jax.experiments.plan import Run
@@ -43,23 +45,23 @@ def collect(
         for run in runs[:1]
         for evaluation in run.evaluations
     }
+    planned = plans.plan(dataclasses.replace(spec, seeds=spec.seeds[:1]))
     arms: dict[str, Any] = {}
     for name, arm in spec.arms.items():
         arms[name] = {
             "label": arm.label,
             "series": arm.series,
             "x": arm.x,
+            "trainings": plans.recipe_digest(next(run for run in planned if run.arm == name)),
             "seeds": {str(run.seed): measured[name, run.seed] for run in runs if run.arm == name},
         }
-    model = spec.pretrain.model
-    width = "" if model.width == 64 else f" of width {model.width}"
     found = {
         "experiment": spec.name,
         "title": spec.title,
         "claim": spec.claim,
         "recipe": spec.recipe,
         "data": spec.data_name,
-        "network": f"{model.architecture}{width} at {spec.pretrain.views.size} px",
+        "network": _networks(planned),
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "versions": {name: metadata.version(name) for name in _PACKAGES},
         "seeds": list(spec.seeds),
@@ -76,6 +78,23 @@ def collect(
         "equivariance": _improvements(equivariance),
     }
     return summary.summarize(found, spec.comparisons, list(spec.evaluations))
+
+
+def _networks(planned: Sequence[Run]) -> str:
+    """Returns the encoders of all arms, and the sizes of views: "resnet18 of width 16 at 64 px"."""
+    encoders = [run.trainings[0].spec.model for run in planned]
+    names = dict.fromkeys(
+        model.architecture + ("" if model.width == 64 else f" of width {model.width}")
+        for model in encoders
+    )
+    first, last = (
+        dict.fromkeys(run.trainings[end].spec.views.size for run in planned) for end in (0, -1)
+    )
+    sizes = " and ".join(f"{size} px" for size in last)
+    if first.keys() - last.keys():
+        before = " and ".join(f"{size} px" for size in first if size not in last)
+        sizes = f"{sizes} (pre-training: {before})"
+    return f"{' and '.join(names)} at {sizes}"
 
 
 def _measure(run: Run, predictor: str) -> dict[str, dict[str, float]]:

@@ -139,6 +139,12 @@ class ExperimentSpec(Spec):
                     f"{field}.seed",
                     f"is {seed}, but runs take `seeds`: give --config.seeds={seed},",
                 )
+        if checkpoint := self.finetune.init.checkpoint:
+            raise FieldError(
+                "finetune.init.checkpoint",
+                f"is {checkpoint}, but arms start from their own pre-training: leave it out, or "
+                "give it to an arm without one, in arms.NAME.finetune",
+            )
         if self.finetune.init.torch_checkpoint:
             raise FieldError(
                 "finetune.init.torch_checkpoint",

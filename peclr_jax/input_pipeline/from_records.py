@@ -196,6 +196,17 @@ def choose_splits(builders: list[Any], splits: list[str]) -> list[BuilderSplit]:
     return chosen
 
 
+def may_be_labelled(builder: Any, split: str) -> bool:
+    """Returns whether any joint of a split has a label, as was counted when it was written.
+
+    Args:
+      builder: Of the data set.
+      split: Name of a split; of those that were not counted, True is returned.
+    """
+    counts = (builder.info.metadata or {}).get("found", {}).get(split)
+    return not counts or any(name in counts["labels"] for name in ("keypoints_2d", "keypoints_3d"))
+
+
 def is_named(builder: Any, name: str) -> bool:
     """Returns whether a name means the images of a data set.
 

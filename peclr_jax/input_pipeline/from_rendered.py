@@ -90,6 +90,16 @@ def open_held_out(spec: DataSpec, renderer: Renderer) -> LazyStore:
     return _open_pool(single, alone, HELD_OUT, np.arange(spec.rendered.held_out))
 
 
+def check_split(name: str) -> None:
+    """Checks that a name is of a split of rendered hands.
+
+    Raises:
+      UserError: It is not.
+    """
+    if name not in _SPLITS:
+        raise UserError(f"rendered hands have no split {name!r}; they have: {', '.join(_SPLITS)}")
+
+
 def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
     """Opens version 0 of hands for a single pass.
 
@@ -98,8 +108,7 @@ def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
       split: "train"; "held_out", which training monitors; or "test", which nothing was chosen by.
       batch_size: Rows of a batch.
     """
-    if split not in _SPLITS:
-        raise UserError(f"rendered hands have no split {split!r}; they have: {', '.join(_SPLITS)}")
+    check_split(split)
     purpose, fields = _SPLITS[split], spec.rendered
     count = fields.count if purpose == TRAIN else fields.held_out
     if not count:

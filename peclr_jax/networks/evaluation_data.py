@@ -61,6 +61,32 @@ def open_data(
     return EvaluationData(describe_data(data, split_name), split_name, split, trained_on, hands)
 
 
+def check_split(data: DataSpec, split_name: str) -> None:
+    """Checks that data have a split, and that its records have labels, without reading them.
+
+    Args:
+      data: What is to be evaluated on.
+      split_name: One name, or one for each data set with commas between.
+
+    Raises:
+      UserError: No such split, or none of its images has a label.
+    """
+    if data.source == RENDERED:
+        from_rendered.check_split(split_name)
+        return
+    # Imported here because this is what brings TensorFlow in.
+    from peclr_jax.input_pipeline import from_records
+
+    asked = dataclasses.replace(data, split=split_name)
+    parts = from_records.choose_splits(from_records.open_datasets(asked), asked.splits)
+    if not any(from_records.may_be_labelled(*part) for part in parts):
+        raise UserError(
+            f"none of the images of {describe_data(data, split_name)} has a label to compare with: "
+            "write the records again with the labels' files beside the images, or name another "
+            "split"
+        )
+
+
 def find_trained_on(trained: DataSpec, data: DataSpec, split_name: str) -> str:
     """Returns in words whether a split holds images that a network was trained on; "" if not.
 

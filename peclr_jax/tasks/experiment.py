@@ -20,7 +20,7 @@ from peclr_jax.experiments.plan import Job, Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.networks.evaluation_data import default_split, find_trained_on
+from peclr_jax.networks.evaluation_data import check_split, default_split, find_trained_on
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 from peclr_jax.terminal import Console
@@ -116,19 +116,21 @@ def check_checkpoint(run: Run) -> None:
 
 
 def check_held_out(run: Run, on_training: Collection[str] = ()) -> None:
-    """Checks that a network is not evaluated on what it is fine-tuned on, before days of training.
+    """Checks before days of training what a network is evaluated on.
 
     Args:
       run: Of an arm.
       on_training: Names of the evaluations that may be, on purpose.
 
     Raises:
-      UserError: It would be: only errors of new images are worth a comparison of arms.
+      UserError: There is no such split or it has no labels; or the network is fine-tuned on it:
+        only errors of new images are worth a comparison of arms.
     """
     trained = run.trainings[-1].spec.data
     for name, evaluation in run.evaluations.items():
         data = plans.evaluated_on(evaluation.spec.data, trained)
         split = evaluation.spec.split or default_split(data)
+        check_split(data, split)
         if name not in on_training and (found := find_trained_on(trained, data, split)):
             raise UserError(
                 f"arm {run.arm!r}, evaluation {name!r}: {found}: choose another "

@@ -134,3 +134,12 @@ def test_an_arm_may_have_been_run_on_two_machines():
     for numbers in parts["b"]["arms"]["random"]["seeds"].values():
         numbers |= {"seconds": [2.0], "workdirs": ["elsewhere"]}  # of an earlier version
     assert merging.merge(parts) == WHOLE
+
+
+def test_arms_that_flags_have_changed_are_not_merged():
+    parts = {"a": results((0,)), "b": results((1,))}
+    parts["a"]["arms"]["peclr"]["trainings"] = "1"
+    merging.merge(parts)  # earlier versions did not say it
+    parts["b"]["arms"]["peclr"]["trainings"] = "2"
+    with pytest.raises(UserError, match="b has the arm 'peclr' trained with other fields"):
+        merging.merge(parts)

@@ -215,6 +215,17 @@ def test_the_plan_shows_what_differs_and_then_what_is_the_same():
     assert "optimizer: lars_adam 0.0045, warm-up 10 %; length: 100 epochs" in same
 
 
+def test_the_plan_has_what_equivariance_is_measured_of():
+    # Sec. 11: "in the range [-80, 80] degrees", "[-25, 25]^2".
+    sheet = planned("figure9_10")["Equivariance, of every comparison"]
+    assert column(sheet, "range") == [
+        "-80 to 80 deg, every 10",
+        "-25 to 25 px of 128 along both axes, every 5",
+    ]
+    assert set(column(sheet, "evaluation's images")) == {"all of each"}
+    assert "Equivariance, of every comparison" not in planned("table1")
+
+
 def test_the_plan_compares_the_arms_that_are_chosen():
     chosen = dataclasses.replace(make("table1", "paper"), only="random,peclr")
     (sheet,) = (one for one in protocol.sheets(chosen) if one.title.startswith("Comparisons"))

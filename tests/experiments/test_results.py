@@ -10,6 +10,7 @@ from peclr_jax import specs
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments import results
 from peclr_jax.experiments.spec import ExperimentSpec
+from tests.experiments.test_plan import make
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ def test_means_comparisons_and_what_is_missing(spec):
         "label": "random encoder",
         "series": "",
         "x": 0.0,
+        "trainings": plans.recipe_digest(runs["random", 0]),
         "seeds": {},
         "mean": {},
     }
@@ -81,3 +83,16 @@ def test_nothing_is_finished(spec):
     assert len(found["unfinished"]) == 3
     assert found["nothing"] == {}
     assert not any(row["shown"] for row in found["comparisons"]["held_out"].values())
+
+
+@pytest.mark.parametrize(
+    ("file", "recipe", "network"),
+    [
+        ("table1", "paper", "resnet50 at 128 px"),
+        ("table2", "paper", "resnet50 and resnet152 at 224 px (pre-training: 128 px)"),
+        ("table5", "paper", "resnet152 at 224 px (pre-training: 128 px)"),
+        ("table1", "cpu", "resnet18 of width 16 at 64 px"),
+    ],
+)
+def test_the_networks_of_all_arms_are_named(file, recipe, network):
+    assert results.collect(make(file, recipe), [], {})["network"] == network

@@ -31,6 +31,10 @@ def test_arms_are_chosen_by_name():
             r"--config\.finetune\.init\.torch_checkpoint would take the place of every arm's own",
         ),
         (
+            {"finetune__init__checkpoint": "runs/pretrain"},
+            r"--config\.finetune\.init\.checkpoint is runs/pretrain, but arms start from their",
+        ),
+        (
             {"evaluations__held_out__init__torch_checkpoint": "a.pth"},
             r"--config\.evaluations\.held_out names a checkpoint, but the networks of the arms",
         ),

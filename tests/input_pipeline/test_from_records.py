@@ -4,6 +4,7 @@ import itertools
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -376,3 +377,11 @@ def test_missing_splits_and_too_few_images(record_spec, open_source):
             open_source(record_spec(**{"manual_dir": "", **twice}))
     with pytest.raises(ValueError, match=r"freihand \(train\+validation\) has 16 images.*takes 32"):
         open_source(record_spec(), batch_size=32)
+
+
+def test_what_was_counted_tells_whether_a_split_has_labels():
+    counts = {"evaluation": {"labels": {"intrinsics": 3}}, "train": {"labels": {"keypoints_2d": 3}}}
+    builder = SimpleNamespace(info=SimpleNamespace(metadata={"found": counts}))
+    known = ("evaluation", "train", "of an earlier version")
+    found = [from_records.may_be_labelled(builder, split) for split in known]
+    assert found == [False, True, True]

@@ -5,8 +5,11 @@ import os
 
 import pytest
 
+from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline import from_records
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
 from peclr_jax.networks.evaluation_data import (
+    check_split,
     default_split,
     describe_data,
     find_trained_on,
@@ -152,3 +155,19 @@ def test_impossible_data_are_told_by_their_flag(description):
     given = EvaluationDataSpec(names="freihand,ho3d/v2", manual_dir="one")
     with pytest.raises(ValueError, match=r"--config\.data\.manual_dir has 1 entries for 2"):
         resolve_data(given, description, "box")
+
+
+def test_a_split_that_is_not_there_is_named(description, given_data):
+    rendered = EvaluationDataSpec(source="rendered")
+    for given, known in ((given_data, "it has: "), (rendered, "they have: ")):
+        data = resolve_data(given, description, "box")
+        check_split(data, default_split(data))
+        with pytest.raises(UserError, match=f"no split 'evaluatoin'; {known}"):
+            check_split(data, "evaluatoin")
+
+
+def test_a_split_without_labels_is_named(description, given_data, monkeypatch):
+    data = resolve_data(given_data, description, "box")
+    monkeypatch.setattr(from_records, "may_be_labelled", lambda builder, split: False)
+    with pytest.raises(UserError, match=r"none of the images of freihand .* has a label"):
+        check_split(data, "evaluation")

@@ -1,18 +1,16 @@
 """The trainings of each scale of experiments, see configs/experiments/common.py."""
 
-import math
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from configs import finetune, pretrain
+from configs.experiments.parts.naming import RENDERED
 from peclr_jax import specs
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.networks.spec import EvaluateSpec
 
 SCALES = ("smoke", "cpu", "cpu_long", "gpu", "paper")
-RENDERED = "rendered hands before green screens"
-"""What is trained and evaluated on below the scale `paper`, for people."""
 # Parts of a pre-training, in whose multiples its encoder is probed; and steps between checkpoints.
 EIGHTHS = 8
 _MOST_APART = 500
@@ -63,7 +61,7 @@ def keep_course(config: ConfigDict) -> None:
     """
     total = steps_of(config.pretrain)
     eighth = max(1, total // EIGHTHS)
-    every = max(1, eighth // math.ceil(eighth / _MOST_APART))
+    every = next(n for n in range(min(eighth, _MOST_APART), 0, -1) if eighth % n == 0)
     keep = total // every + _MOST_INTERRUPTIONS
     config.pretrain.checkpoint.update(every_steps=every, keep=keep)
 
@@ -151,7 +149,7 @@ def _gpu() -> tuple[ConfigDict, ConfigDict]:
 
 
 def _paper() -> tuple[ConfigDict, ConfigDict]:
-    return pretrain.get_config("paper_rn50"), finetune.get_config("paper_rn50")
+    return pretrain.get_config("paper_rn50"), _without_start(finetune.get_config("paper_rn50"))
 
 
 def _trainings(
@@ -163,7 +161,12 @@ def _trainings(
     second.model.architecture = "auto"
     second.model.stem = "auto"
     second.model.width = 0
-    return first, second
+    return first, _without_start(second)
+
+
+def _without_start(tuning: ConfigDict) -> ConfigDict:
+    tuning.init.checkpoint = ""  # arms say what they start from
+    return tuning
 
 
 _TRAININGS = {"smoke": _smoke, "cpu": _cpu, "cpu_long": _cpu_long, "gpu": _gpu, "paper": _paper}

@@ -5,7 +5,8 @@ from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
-from configs.experiments.parts.scales import EIGHTHS, RENDERED, keep_course, steps_of
+from configs.experiments.parts.naming import RENDERED, evaluated_on_others
+from configs.experiments.parts.scales import EIGHTHS, keep_course, steps_of
 from peclr_jax.errors import UserError
 from peclr_jax.experiments.spec import STEPS
 
@@ -32,12 +33,17 @@ def on_freihand(config: ConfigDict) -> None:
     Args:
       config: Of the experiment.
     """
-    config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
     for training in (config.pretrain, config.finetune):
         training.data.source = "tfds"
-    for name in _on_the_trainings_data(config):
+    own = _on_the_trainings_data(config)
+    for name in own:
         # Sec. 4.4: a tenth of the training set is held out.
-        config.evaluations[name].split = "validation"
+        held_out = "validation" not in config.finetune.data.split
+        config.evaluations[name].split = "validation" if held_out else "evaluation"
+    if own:
+        config.data_name = config.data_name.replace(RENDERED, "FreiHAND")
+    else:
+        config.data_name = evaluated_on_others(config)
 
 
 def in_photos(config: ConfigDict, part: str) -> FieldReference:
@@ -114,10 +120,11 @@ def _four_times(config: ConfigDict) -> None:
 
 def _course(config: ConfigDict) -> None:
     """Probes every pre-training at several of its steps, in place of its end alone."""
-    total = _known_steps(config, "course")
+    total = config.pretrain.num_steps = _known_steps(config, "course")
     keep_course(config)
     every = config.pretrain.checkpoint.every_steps
-    steps = sorted({max(1, total * part // EIGHTHS // every) * every for part in _COURSE})
+    parts = (max(1, total * part // EIGHTHS // every) * every for part in _COURSE)
+    steps = sorted({*parts, total})
     config.title += ", over the steps of pre-training"
     config.figure = "steps"
     config.x_label = STEPS
@@ -128,7 +135,8 @@ def _course(config: ConfigDict) -> None:
     config.comparisons = ConfigDict(sort_keys=False)
     for name, arm in arms.items():
         if name not in pretrained:
-            config.arms[name] = ConfigDict(arm)
+            # A level beside the curves: the steps of a pre-training say nothing of it.
+            config.arms[name] = ConfigDict({**arm, "series": "", "x": 0.0})
     for name in pretrained:
         label = arms[name]["label"]
         for step in steps:
@@ -147,13 +155,20 @@ def _course(config: ConfigDict) -> None:
 
 
 def _known_steps(config: ConfigDict, variant: str) -> int:
-    steps = steps_of(config.pretrain)
-    if not steps:
+    changes = [arm.pretrain for arm in config.arms.values() if arm.pretrained]
+    steps = {steps_of(_changed(config.pretrain, change)) for change in changes}
+    if len(steps) > 1 or 0 in steps:
         raise UserError(
             f"configs/experiments/{config.name}.py has no variant {variant!r} where the length of "
             "a pre-training follows from its data: choose another scale"
         )
-    return steps
+    return steps_of(config.pretrain)
+
+
+def _changed(training: ConfigDict, change: ConfigDict) -> ConfigDict:
+    changed = ConfigDict(training.to_dict())
+    changed.update(change.to_dict())
+    return changed
 
 
 def _on_the_trainings_data(config: ConfigDict) -> list[str]:
