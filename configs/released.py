@@ -158,6 +158,7 @@ def _experiment(recipe: str, title: str) -> ConfigDict:
     config.finetune = finetune.get_config("quick+photos")
     config.pretrain.update_from_flattened_dict({**_BOTH, **_PRETRAIN})
     config.finetune.update_from_flattened_dict({**_BOTH, **_FINETUNE})
+    config.finetune.init.checkpoint = ""  # arms say what they start from
     for part in (config.pretrain, config.finetune, config.evaluations.photos):
         part.data.manual_dir = config.get_ref("photos")
     return config
