@@ -126,8 +126,10 @@ def prepare(
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
             of = f": records of {written}" if written else ""
+            builder.check_shards()
             return Prepared(builder, f"Kept{of}" + (stale(builder) or ""))
         if not (changes := compare(builder, manual_dir)):
+            builder.check_shards()
             return Prepared(builder, f"Kept: the files in {manual_dir} are the same")
         written = builder.info.metadata.get("manual_dir")
         if written and written != str(Path(manual_dir).resolve()):

@@ -160,6 +160,7 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
             "which cannot be read in random order: delete them and write them again with "
             f"`python -m data.build {name}`"
         )
+    builder.check_shards()
     return builder
 
 

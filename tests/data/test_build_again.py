@@ -44,6 +44,33 @@ def test_records_that_exist_are_listed(records, raw, capsys):
     assert f"are of other files, {FREIHAND}: pass --overwrite" in capsys.readouterr().err
 
 
+BROKEN_SHARDS = {
+    "gone": (Path.unlink, "is missing"),
+    "empty": (lambda path: path.write_bytes(b""), "is damaged or cut off"),
+    "cut off": (lambda path: os.truncate(path, path.stat().st_size // 2), "is damaged or cut off"),
+    "of others": (
+        lambda path: shutil.copy(path.with_name(path.name.replace("train", "evaluation")), path),
+        "holds 2 records, not 12",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_SHARDS)
+def test_broken_records_are_not_kept(case, records, capsys):
+    break_it, problem = BROKEN_SHARDS[case]
+    (shard,) = records.glob("*train.array_record*")
+    break_it(shard)
+    where = f"--data_dir={records.parents[1]}"
+    for files in ([], [f"--manual_dir={FREIHAND}"]):
+        assert build.main(["freihand", where, *files]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"error: {shard} {problem}: write the records again with `python -m data.build freihand"
+            f" --overwrite {where} --manual_dir={FREIHAND}`"
+        )
+    assert build.main(["freihand", where, "--overwrite", f"--manual_dir={FREIHAND}"]) == 0
+    assert build.main(["freihand", where]) == 0
+
+
 def build_all(raw, name, folder, capsys, *flags):
     """Returns what is said about splits, about records that were there, and where they are."""
     assert build.main([name, f"--manual_dir={raw}", f"--data_dir={folder}", *flags]) == 0
