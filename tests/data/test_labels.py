@@ -66,11 +66,13 @@ def test_photos_by_name(photos):
 def test_what_no_photo_shows_is_left_out_and_counted(photos):
     hand = values.make_hand("left", keypoints=POINTS)
     outside = values.make_hand("left", box=(70, 1, 90, 9))
-    named = {"a.png": [hand, outside], "c.jpg": [], "x.jpg": [hand], "broken.jpg": [hand]}
+    huge = values.make_hand("left", box=(1, 1, 9e8, 9))
+    named = {"a.png": [hand, outside, huge], "c.jpg": [], "x.jpg": [hand], "broken.jpg": [hand]}
     labels = place(of(named), photos)
     assert labels.hands == {"a.png": [hand], "one/c.jpg": []}
     assert labels.left_out == {
         "hands outside of their photo": 1,
+        "hands far larger than their photo": 1,
         "photos that are not in the folder": 1,
         "photos that cannot be read": 1,
     }

@@ -160,7 +160,17 @@ CASES = [
     (
         "image_folder",
         hand(keypoints=[[5000 + j, 9000] for j in range(21)]),
-        "hand 1: nearly all joints lie outside of the picture",
+        r'hand 1: most of the 21 keypoints lie far from "box", .* such as \[5000\.0, 9000\.0\]',
+    ),
+    (
+        "image_folder",
+        hand(box=[1, 1, 9e8, 9e8]),
+        r"boxes\.json, 'table\.jpg', hand 1: \"box\" is 9e\+08 x .* photo of 320x240 px",
+    ),
+    (
+        "image_folder",
+        hand(keypoints=[[100 + j, 90 + j] for j in range(20)] + [[1e6, 90]]),
+        r"hand 1: joint 20 of \"keypoints\", \[1000000\.0, 90\.0\], lies far outside of a photo",
     ),
     ("image_folder", hand(handedness="both"), '"handedness" must be "right" or "left"'),
 ]
