@@ -46,13 +46,22 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
             self.info.set_file_format("array_record", override=True)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
+        info = self.dataset_info_from_configs(
             features=schema.features(),
             homepage=self.HOMEPAGE or None,
             # Records lie in the order in which they are generated: training draws its own.
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
+        # Nobody publishes records of these: TFDS would leave an empty folder in /tmp at each start.
+        info.initialize_from_bucket = lambda: None
+        return info
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing of sizes that TFDS does not know."""
+
+    def _log_download_done(self) -> None:
+        """Says nothing of a folder that is moved when it is complete."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:

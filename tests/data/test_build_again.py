@@ -74,13 +74,7 @@ def test_broken_records_are_not_kept(case, records, capsys):
 def build_all(raw, name, folder, capsys, *flags):
     """Returns what is said about splits, about records that were there, and where they are."""
     assert build.main([name, f"--manual_dir={raw}", f"--data_dir={folder}", *flags]) == 0
-    # TFDS talks before.
-    return (
-        capsys.readouterr()
-        .out.rpartition("will reuse this data.")[-1]
-        .strip("\x1b[0m\n")
-        .splitlines()
-    )
+    return capsys.readouterr().out.splitlines()
 
 
 def edited(path, change):
@@ -256,6 +250,14 @@ def test_a_check_needs_raw_files(capsys, tmp_path):
     assert "made of no raw files" in capsys.readouterr().err
     assert build.main([NAME, "--check", f"--data_dir={tmp_path}"]) == 2
     assert "no manual_dir is given" in capsys.readouterr().err
+
+
+def test_a_data_set_of_no_raw_files_takes_none(raw, capsys, tmp_path):
+    flags = ["synthetic_hands/64px_4k", f"--manual_dir={raw}", f"--data_dir={tmp_path / 'no'}"]
+    assert build.main(flags) == 2
+    told = f"synthetic_hands is made of no raw files: leave out the manual_dir, {raw}"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_an_archive_is_checked_and_nothing_stays(raw, tmp_path, capsys):
