@@ -4,19 +4,22 @@ import dataclasses
 import math
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import tensorflow_datasets as tfds
 from absl import logging
+from array_record.python.array_record_module import ArrayRecordReader
 
 from data import found, schema
 from data.raw import origin
 from peclr_jax import outputs
-from peclr_jax.errors import MachineError
+from peclr_jax.errors import MachineError, UserError, is_machine_fault
 
 # TFDS's own 64 MiB would put most of our data sets into one file.
 _SHARD_BYTES = 16 << 20
@@ -43,13 +46,22 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
             self.info.set_file_format("array_record", override=True)
 
     def _info(self) -> tfds.core.DatasetInfo:
-        return self.dataset_info_from_configs(
+        info = self.dataset_info_from_configs(
             features=schema.features(),
             homepage=self.HOMEPAGE or None,
             # Records lie in the order in which they are generated: training draws its own.
             disable_shuffling=True,
             metadata=tfds.core.MetadataDict(),
         )
+        # Nobody publishes records of these: TFDS would leave an empty folder in /tmp at each start.
+        info.initialize_from_bucket = lambda: None
+        return info
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing of sizes that TFDS does not know."""
+
+    def _log_download_done(self) -> None:
+        """Says nothing of a folder that is moved when it is complete."""
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -92,6 +104,35 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         counts = self.info.metadata["found"] = {split: {} for split in splits}
         return {split: apart(found.counted(ones, counts[split])) for split, ones in splits.items()}
 
+    @property
+    def how_to_write_again(self) -> str:
+        """What to do about broken records, to follow a colon."""
+        name = f"{self.name}/{self.builder_config.name}" if self.BUILDER_CONFIGS else self.name
+        flags = {"data_dir": self._data_dir_root}
+        if self.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            flags["manual_dir"] = (self.info.metadata or {}).get("manual_dir", "DIR")
+        given = " ".join(f"--{flag}={shlex.quote(str(value))}" for flag, value in flags.items())
+        return f"write the records again with `python -m data.build {name} --overwrite {given}`"
+
+    def check_shards(self) -> None:
+        """Checks that the files of the records are there, whole as far as their ends tell.
+
+        Raises:
+          UserError: A file is missing, cut off, or holds another number of records.
+        """
+        shards = [
+            (os.fspath(path), length)
+            for split in self.info.splits.values()
+            for path, length in zip(split.filepaths, split.shard_lengths, strict=True)
+        ]
+        is_array_record = self.info.file_format.value == "array_record"
+        check = _shard_problem if is_array_record else _absence
+        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            problems = pool.map(lambda shard: check(*shard), shards)
+            for (path, _), problem in zip(shards, problems, strict=True):
+                if problem:
+                    raise UserError(f"{path} {problem}: {self.how_to_write_again}")
+
     def leave_out(self, what: str) -> None:
         """Notes in the metadata which raw files are left out, to be said with what was found."""
         self.info.metadata.setdefault("left_out", []).append(what)
@@ -122,3 +163,25 @@ def apart(examples: Iterable[found.Example]) -> Iterator[tuple[int, dict[str, An
         number = key if isinstance(key, int) else position
         bucket = min(math.isqrt(number // 100), _BUCKETS - 1)
         yield (2 * bucket + 1) * _KEYS // (2 * _BUCKETS) + number, record
+
+
+def _absence(path: str, _: int) -> str | None:
+    return None if os.path.isfile(path) else "is missing"
+
+
+def _shard_problem(path: str, length: int) -> str | None:
+    """Returns what is wrong with a file of so many records, to follow its name."""
+    if problem := _absence(path, length):
+        return problem
+    reader = ArrayRecordReader(
+        path, options="readahead_buffer_size:0", file_reader_buffer_size=32768
+    )
+    found = reader.num_records() if reader.ok() else None
+    try:
+        reader.close()
+    except RuntimeError as error:  # what opening it failed of
+        if is_machine_fault(error):
+            raise
+    if found is None:
+        return "is damaged or cut off"
+    return None if found == length else f"holds {found:,} records, not {length:,}"

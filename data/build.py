@@ -112,6 +112,10 @@ def prepare(
       overwrite: Whether to write records anew that are of the same files, or of another folder's.
     """
     manual_dir = os.path.expanduser(manual_dir or "")
+    if manual_dir and not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        raise UserError(
+            f"{builder.name} is made of no raw files: leave out the manual_dir, {manual_dir}"
+        )
     with explaining(builder._data_dir_root, _AGAIN), builder.alone():
         if not builder.info.splits:  # unless another process has written them meanwhile
             written = _like(builder, builder._data_dir_root)
@@ -126,8 +130,10 @@ def prepare(
         if not (manual_dir and builder.MANUAL_DOWNLOAD_INSTRUCTIONS):
             written = builder.info.metadata.get("manual_dir")
             of = f": records of {written}" if written else ""
+            builder.check_shards()
             return Prepared(builder, f"Kept{of}" + (stale(builder) or ""))
         if not (changes := compare(builder, manual_dir)):
+            builder.check_shards()
             return Prepared(builder, f"Kept: the files in {manual_dir} are the same")
         written = builder.info.metadata.get("manual_dir")
         if written and written != str(Path(manual_dir).resolve()):

@@ -71,13 +71,18 @@ def from_file(path: Path) -> Labels:
 def look(folder: Path) -> tuple[Labels, Photos]:
     """Returns what MediaPipe finds in a folder's photos; shows progress."""
     labels = Labels({}, collections.Counter())
+    broken: dict[str, str] = {}
     with _open_detector() as detector:
         photos = open_photos(folder)
         names = tqdm.tqdm(photos.sizes, desc="Looking for hands", unit=" photos", leave=False)
         for name in names:
-            pixels = np.asarray(read.read(photos.root / name).pixels.image)
+            try:
+                pixels = np.asarray(read.read(photos.root / name).pixels.image)
+            except read.UnreadableImageError as error:  # which a smaller copy of it did not show
+                broken[name] = f"{photos.root / name} cannot be read: {error}"
+                continue
             _add(labels, name, _found(detector.process(pixels), *photos.sizes[name]))
-    return labels, photos
+    return labels._replace(notes=tuple(broken.values())), photos.without(broken)
 
 
 def _hand(entry: Any, where: str) -> boxes.Hand | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.geometry import crop
@@ -105,7 +105,10 @@ def opened(path: Path, remedy: str) -> Iterator[Image.Image]:
         # Decoders raise errors of every kind over broken files.
         if is_machine_fault(error):
             raise
-        raise UserError(f"{path} is not an image, corrupt or truncated ({error}): {remedy}") from (
+        reason = str(error)
+        if isinstance(error, UnidentifiedImageError):
+            reason = "of no known kind" if os.path.getsize(path) else "it is empty"
+        raise UserError(f"{path} is not an image, corrupt or truncated ({reason}): {remedy}") from (
             error
         )
 

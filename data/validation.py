@@ -1,8 +1,9 @@
 """Checks of raw files, before anything is written: each failure names the file and the remedy."""
 
 import array
+import collections
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent import futures
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def _as_array(entry: object) -> tuple[Float[np.ndarray, "..."], tuple[int, ...] 
     except (ValueError, TypeError, OverflowError):
         return np.empty(0), "ragged or not numeric"
     return values, values.shape
+
+
+def describe_endings(names: Iterable[str]) -> str:
+    """Returns how many files with numbers have which endings, to follow a sentence.
+
+    Args:
+      names: Of the files that are not read.
+    """
+    others = collections.Counter(
+        ending
+        for stem, ending in map(os.path.splitext, names)
+        if stem[-1:].isdecimal() and not stem.startswith(".")
+    )
+    return "".join(f"; {n} files end in {ending or 'nothing'!r}" for ending, n in others.items())
 
 
 def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:

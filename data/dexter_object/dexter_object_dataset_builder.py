@@ -33,6 +33,10 @@ class Builder(base.HandDatasetBuilder):
         frames = layout.read_frames(layout.find_roots(self.manual_dir(dl_manager)))
         if frames.absent:
             self.leave_out(f"the sequences {', '.join(frames.absent)}, which are not there")
+        for text in frames.left_out:
+            self.leave_out(text)
+        for text in frames.notes:
+            self.note(text)
         return self.counted({"test": self._generate_examples(frames)})
 
     def raw_files(self, manual_dir: Path) -> Iterable[Path]:

@@ -1,11 +1,12 @@
 """Checks what the labels of Dexter+Object mean, some of which are known to be wrong."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from absl import logging
 from jaxtyping import Bool, Float
 
+from data.found import number_of
 from peclr_jax.errors import UserError
 
 _REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
@@ -16,14 +17,21 @@ _WRONG_AT_MOST = 0.25
 _UNITS = "give millimetres, x left, y up, z forward"
 
 
+class Wrong(NamedTuple):
+    """Frames whose tips are no hand's, and what is said of them, None without any."""
+
+    frames: Bool[np.ndarray, " frames"]
+    told: str | None
+
+
 def find_wrong(
     tips: Float[np.ndarray, "frames 5 3"],
     labelled: Bool[np.ndarray, "frames 5"],
     pixels: Float[np.ndarray, "frames 5 2"],
     size: tuple[int, int],
     path: Path,
-) -> Bool[np.ndarray, " frames"]:
-    """Returns which frames' tips are no hand's before the camera; refuses a file of many such.
+) -> Wrong:
+    """Finds the frames whose tips are no hand's before the camera; refuses a file of many such.
 
     Args:
       tips: Millimetres in the label file's axes.
@@ -60,7 +68,7 @@ def find_wrong(
     ]
     found = np.any(wrong, axis=0)
     if not found.any():
-        return found
+        return Wrong(found, None)
     frame = int(found.argmax())
     problem = next(text for bad, text in zip(wrong, named, strict=True) if bad[frame])
     told = f"{path}: line {frame + 1}: the hand {problem}, {tips[frame].tolist()}"
@@ -68,8 +76,7 @@ def find_wrong(
         raise UserError(
             f"{told}, and so are {found.sum()} of {len(found)} lines wrong: {_UNITS}, or {_REMEDY}"
         )
-    logging.warning("%s: the labels of %d such frames are left out", told, found.sum())
-    return found
+    return Wrong(found, f"the labels of {number_of(int(found.sum()), 'frame')}, such as {told}")
 
 
 def _largest(points: Float[np.ndarray, "frames 5 3"]) -> Float[np.ndarray, " frames"]:

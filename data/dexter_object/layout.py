@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data import places, schema
+from data import places, schema, validation
 from data.dexter_object import labels
-from data.images import size
+from data.images import ahead, size
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
@@ -25,6 +25,7 @@ REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_o
 SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
 INVALID = 32001.0  # what the depth camera says where it sees no depth
 
+SIZE = (640, 480)
 # The colour camera: pixels, and where the depth camera's points (mm) lie for it.
 INTRINSICS = np.array([[587.45209, 0.0, 325.0], [0.0, 600.67456, 249.0], [0.0, 0.0, 1.0]])
 ROTATION = np.array([[0.9999, 0.0034, 0.0161], [-0.0033, 1.0, -0.0079], [-0.0162, 0.0079, 0.9998]])
@@ -50,6 +51,8 @@ class Frames:
       valid: Joints that are labelled: fingertips at most.
       hand_box: Boxes (x0, y0, x1, y1) in pixels; NaN where no tip is labelled.
       absent: The sequences that are not there.
+      left_out: What else is left out, a text for each sequence.
+      notes: Which labels are those of other authors.
     """
 
     images: tuple[Path, ...]
@@ -58,6 +61,8 @@ class Frames:
     valid: Bool[np.ndarray, "frames 21"]
     hand_box: Float[np.ndarray, "frames 4"]
     absent: tuple[str, ...]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def find_roots(manual_dir: Path) -> list[Path]:
@@ -85,23 +90,27 @@ def read_frames(roots: Sequence[Path]) -> Frames:
     """
     images: list[Path] = []
     tips: list[np.ndarray] = []
-    absent = []
+    absent, left_out, notes = [], [], []
     for sequence in SEQUENCES:
         color = next((c for root in roots if (c := _color(root, sequence)).is_dir()), None)
         if color is None:
             absent.append(sequence)
             continue
         path = _find_labels(color, sequence)
+        if path.name != _labels_name(sequence):
+            notes.append(f"{path} has corrected labels, which are taken")
         tips.append(_read_tips(path))
-        images += _list_images(color, len(tips[-1]), path)
+        images += (listed := _list_images(color, len(tips[-1]), path))
+        _check_sizes(listed)
         wrong = labels.find_wrong(
             tips[-1],
             tips[-1][..., 2] != INVALID,
             camera.project(to_color_camera(tips[-1])[0], INTRINSICS),
-            size(images[-1], REMEDY),
+            SIZE,
             path,
         )
-        tips[-1][wrong, :, 2] = INVALID
+        tips[-1][wrong.frames, :, 2] = INVALID
+        left_out += [wrong.told] if wrong.told else []
     points, valid = to_color_camera(np.concatenate(tips))
     keypoints_2d = camera.project(points, INTRINSICS)
     shape = (len(images), schema.NUM_JOINTS)
@@ -112,6 +121,8 @@ def read_frames(roots: Sequence[Path]) -> Frames:
         valid=np.zeros(shape, bool),
         hand_box=around(points, valid),
         absent=tuple(absent),
+        left_out=tuple(left_out),
+        notes=tuple(notes),
     )
     frames.keypoints_3d[:, _TIPS] = np.where(valid[..., None], points, 0)
     frames.keypoints_2d[:, _TIPS] = np.where(valid[..., None], keypoints_2d, 0)
@@ -161,12 +172,16 @@ def _color(root: Path, sequence: str) -> Path:
     return places.child(places.child(root, sequence), "color")
 
 
+def _labels_name(sequence: str) -> str:
+    return f"{sequence}3D.txt"
+
+
 def _find_labels(color: Path, sequence: str) -> Path:
     """Returns the label file of a sequence, preferring the corrected one of other authors.
 
     In some copies it lies in a folder of annotations beside the sequences.
     """
-    name = f"{sequence}3D.txt"
+    name = _labels_name(sequence)
     folders = [places.child(around, "annotations") for around in color.parents[:3]]
     for wanted in (f"my_{name}", name):
         for folder in folders:
@@ -205,17 +220,32 @@ def _list_images(color: Path, count: int, labels: Path) -> list[Path]:
     for path in sorted(color.iterdir(), key=lambda path: (path.suffix.lower() != ".bmp", path)):
         if match := _IMAGE.fullmatch(path.name):
             numbered.setdefault(int(match[1]), path)
+    first = 0 if 0 in numbered else 1
+    wanted = range(first, first + count)
+    missing = next((number for number in wanted if number not in numbered), None)
+    ending = next((path.suffix for path in numbered.values()), ".bmp")
+    absent = f"Color_{missing or 0:04d}{ending}"
     if len(numbered) != count or not count:
+        beyond = min(numbered.keys() - set(wanted), default=first)
+        problem = f"image {beyond} has no line" if missing is None else f"{absent} is missing"
+        others = [path.name for path in color.iterdir() if not _IMAGE.fullmatch(path.name)]
         raise UserError(
             f"{color} holds {len(numbered)} images, but {labels.name} has {count} lines, expected "
-            f"one an image: {REMEDY}"
+            f"one an image; {problem}{validation.describe_endings(others)}: {REMEDY}"
         )
-    first = 0 if 0 in numbered else 1
-    for number in range(first, first + count):
-        if number not in numbered:
-            name = f"Color_{number:04d}{next(iter(numbered.values())).suffix}"
-            raise MissingFileError(
-                f"{color / name} is missing; images must be numbered {first} to "
-                f"{first + count - 1} without a gap: {REMEDY}"
-            )
+    if missing is not None:
+        raise MissingFileError(
+            f"{color / absent} is missing; images must be numbered {first} to {wanted[-1]} without "
+            f"a gap: {REMEDY}"
+        )
     return [numbered[number] for number in sorted(numbered)]
+
+
+def _check_sizes(images: Sequence[Path]) -> None:
+    """Refuses images that the camera's matrix is not of."""
+    for path, found in zip(images, ahead(lambda path: size(path, REMEDY), images), strict=True):
+        if found != SIZE:
+            raise UserError(
+                f"{path} has {found[0]}x{found[1]} px, but the camera's images have "
+                f"{SIZE[0]}x{SIZE[1]}: {REMEDY}"
+            )

@@ -50,6 +50,9 @@ class Builder(base.HandDatasetBuilder):
                 f"{layout.ARCHIVES[0]} there, or pass the directory it was unpacked to as "
                 "manual_dir"
             )
+        for part in filter(None, (training, evaluation)):
+            for text in part.left_out:
+                self.leave_out(text)
         splits = {}
         if training is not None:
             held_out = split.validation_samples(training.num_samples)

@@ -7,6 +7,7 @@ evaluation images come without joints in one archive, and with them in another o
 """
 
 import dataclasses
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from absl import logging
 from jaxtyping import Float
 
 from data import places, validation
-from data.raw import meaning
+from data.freihand import labels as checks
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 
@@ -40,6 +41,7 @@ class Folder:
       keypoints_3d: Joints in metres, or `None`.
       keypoints_2d: Joints in pixels, projected from 3D or read from `*_uv.json`, or `None`.
       bone_length: Length of the reference bone in metres, or `None`.
+      left_out: What is left out and why.
     """
 
     images: tuple[Path, ...]
@@ -49,6 +51,7 @@ class Folder:
     keypoints_3d: Float[np.ndarray, "samples 21 3"] | None
     keypoints_2d: Float[np.ndarray, "samples 21 2"] | None
     bone_length: Float[np.ndarray, " samples"] | None
+    left_out: tuple[str, ...]
 
 
 def find_roots(manual_dir: Path) -> list[Path]:
@@ -97,6 +100,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
     rgb = root / name / "rgb"
     paths = _label_files(root, name)
     labels = {key: _read_labels(path, key) for key, path in paths.items()}
+    left_out = []
     for other in roots:
         more = {k: p for k, p in _label_files(other, name).items() if k not in paths or k == "K"}
         if other == root or not more.keys() - paths.keys():
@@ -107,10 +111,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
                 raise UserError(
                     f"the labels in {other} are not those of {rgb} ({difference}): {REMEDY}"
                 )
-            logging.warning(
-                "The labels in %s are not those of %s (%s) and are left out.",
-                *(other, rgb, difference),
-            )
+            left_out.append(f"the labels in {other}, which are not those of {rgb} ({difference})")
             continue
         logging.warning("The labels of %s are completed from %s.", rgb, other)
         paths, labels = more | paths, read | labels
@@ -122,12 +123,14 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
         )
     by_path = {paths[key]: array for key, array in labels.items()}
     num_samples = validation.check_equal_lengths(by_path, REMEDY)
-    _check_meaning(labels, paths, None)
+    checks.check(labels, paths, None, REMEDY)
     images = _list_images(rgb, num_samples, repeated=name == "training")
     masks = _list_masks(root / name / "mask", num_samples)
-    sizes = validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)[:num_samples]
-    validation.check_jpegs(masks, f"Checking {name}/mask", REMEDY)
-    _check_meaning(labels, paths, sizes)
+    sizes = validation.check_jpegs(images, f"Checking {name}/rgb", REMEDY)
+    checks.check_sizes(images, sizes, images[:num_samples], sizes[:num_samples], REMEDY)
+    of_masks = validation.check_jpegs(masks, f"Checking {name}/mask", REMEDY)
+    checks.check_sizes(masks, of_masks, images[:num_samples], sizes[:num_samples], REMEDY)
+    checks.check(labels, paths, sizes[:num_samples], REMEDY)
     keypoints_2d = labels.get("uv")
     if "K" in labels and "xyz" in labels:
         keypoints_2d = camera.project(labels["xyz"], labels["K"])
@@ -142,6 +145,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
         keypoints_3d=labels.get("xyz"),
         keypoints_2d=keypoints_2d,
         bone_length=bone_length,
+        left_out=tuple(left_out),
     )
 
 
@@ -188,21 +192,25 @@ def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> s
 
 
 def _list_images(rgb: Path, num_samples: int, *, repeated: bool) -> tuple[Path, ...]:
+    names = os.listdir(rgb)  # which tells of a folder that may not be read
     # macOS leaves files of notes called "._00000000.jpg".
-    count = sum(1 for path in rgb.glob("*.jpg") if not path.name.startswith("."))
-    expected = f"a multiple of {num_samples}" if repeated else str(num_samples)
-    if count == 0 or (count % num_samples if repeated else count != num_samples):
+    found = {name for name in names if name.endswith(".jpg") and not name.startswith(".")}
+    versions = max(1, round(len(found) / num_samples)) if repeated else 1
+    images = tuple(rgb / f"{index:08d}.jpg" for index in range(versions * num_samples))
+    missing = next((path.name for path in images if path.name not in found), None)
+    if len(found) != len(images):
+        expected = f"a multiple of {num_samples}" if repeated else str(num_samples)
+        beyond = min(found - {path.name for path in images}, default="")
         raise UserError(
-            f"{rgb} holds {count} images, expected {expected}, the number of entries in the "
-            f"label files: {REMEDY}"
+            f"{rgb} holds {len(found)} images, expected {expected}, the number of entries in the "
+            f"label files; {f'{missing} is missing' if missing else f'{beyond} is too many'}"
+            f"{validation.describe_endings(set(names) - found)}: {REMEDY}"
         )
-    images = tuple(rgb / f"{index:08d}.jpg" for index in range(count))
-    for index, path in enumerate(images):
-        if not path.is_file():
-            raise MissingFileError(
-                f"{path} is missing; images must be numbered 0 to {count - 1} without a gap, and "
-                f"index {index} is absent: {REMEDY}"
-            )
+    if missing:
+        raise MissingFileError(
+            f"{rgb / missing} is missing; images must be numbered 0 to {len(images) - 1} without a "
+            f"gap, and index {int(missing.split('.')[0])} is absent: {REMEDY}"
+        )
     return images
 
 
@@ -217,28 +225,3 @@ def _list_masks(folder: Path, num_samples: int) -> tuple[Path, ...]:
                 f"{REMEDY}, or remove the whole folder, as masks are optional"
             )
     return masks
-
-
-def _check_meaning(
-    labels: dict[str, np.ndarray],
-    paths: dict[str, Path],
-    sizes: Float[np.ndarray, "samples 2"] | None,
-) -> None:
-    """Refuses labels that no hand or camera can have; those in pixels if sizes are given."""
-
-    def entry(key: str) -> meaning.Where:
-        return lambda number: f"{paths[key]}: entry {number}"
-
-    matrices, joints = labels.get("K"), labels.get("xyz")
-    if matrices is not None:
-        meaning.check_intrinsics(matrices, sizes, entry("K"), REMEDY)
-    if joints is not None:
-        meaning.check_joints(joints, None, entry("xyz"), REMEDY)
-    if "scale" in labels:
-        meaning.check_bone_lengths(labels["scale"], joints, entry("scale"), REMEDY)
-    if sizes is not None:
-        if "uv" in labels:
-            meaning.check_pixels(labels["uv"], None, sizes, entry("uv"), REMEDY)
-        if matrices is not None and joints is not None:
-            pixels = camera.project(joints, matrices)
-            meaning.check_pixels(pixels, None, sizes, entry("xyz"), REMEDY)

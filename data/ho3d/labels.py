@@ -1,16 +1,21 @@
 """Checks what the labels of HO-3D mean."""
 
+import collections
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
+from tqdm import auto as tqdm
 
 from data import images
 from data.raw import meaning
+from peclr_jax.errors import UserError, printable
 from peclr_jax.geometry import camera
 
 _REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
+# The two files that give the same root were rounded differently.
+_ROOT_TOLERANCE_M = 1e-3
 _AXES = "x right, y up, z backward"
 
 
@@ -47,10 +52,42 @@ def check(
     return pixels
 
 
+def misfit(
+    joints: Float[np.ndarray, "entries 21 3"], roots: Float[np.ndarray, "frames 1 3"]
+) -> str | None:
+    """Returns in what joints contradict the wrists of the frames, to follow the file's name.
+
+    Args:
+      joints: Metres, as in `evaluation_xyz.json`.
+      roots: The wrists in the same axes, as the frames' own files have them.
+    """
+    if len(joints) != len(roots):
+        return f" has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames"
+    apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
+    worst = int(apart.argmax())
+    if apart[worst] > _ROOT_TOLERANCE_M:
+        return (
+            f": the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root that "
+            "the frame's own file gives"
+        )
+    return None
+
+
 def _sizes(paths: Sequence[Path]) -> Float[np.ndarray, "frames 2"]:
-    """Returns width and height of the frames, which are those of the first in each sequence."""
-    firsts: dict[Path, Path] = {}
-    for path in paths:
-        firsts.setdefault(path.parent, path)
-    sizes = {folder: images.size(path, _REMEDY) for folder, path in firsts.items()}
-    return np.array([sizes[path.parent] for path in paths], np.float64)
+    """Returns width and height of the frames, which must be the same for all."""
+    found = tqdm.tqdm(
+        images.ahead(lambda path: images.size(path, _REMEDY), paths),
+        total=len(paths),
+        desc=f"Measuring {printable(paths[0].parents[2].name)}/*/rgb",
+        unit=" frames",
+        leave=False,
+    )
+    sizes = list(found)
+    ((width, height), _) = collections.Counter(sizes).most_common(1)[0]
+    for path, size in zip(paths, sizes, strict=True):
+        if size != (width, height):
+            raise UserError(
+                f"{path} has {size[0]}x{size[1]} px, other frames {width}x{height}, but all are of "
+                f"the same kind of camera: {_REMEDY}"
+            )
+    return np.array(sizes, np.float64)

@@ -37,8 +37,6 @@ NAMES = tuple(f"HO3D_{version}" for version in SUFFIXES)
 # "Si" and "BF1" of "SiBF10": a person with an object, seen by the first of several cameras.
 _PERSON = re.compile(r"[A-Z][a-z]*")
 _CAMERA = re.compile(r"(?<=\d)\d$")
-# The two files that give the same root were rounded differently.
-_ROOT_TOLERANCE_M = 1e-3
 _MOST_NUMBERS = 1000  # in a label
 
 
@@ -164,7 +162,7 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
     if not lines:
         raise UserError(f"{listed} lists no frame: {REMEDY}")
     suffix = SUFFIXES[version]
-    images = []
+    images: dict[Path, int] = {}
     for number, line in enumerate(lines):
         if not (frame := _FRAME.fullmatch(line)):
             raise UserError(
@@ -178,7 +176,8 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
                 if kind != suffix and image.with_suffix(kind).exists():
                     remedy = f"there is one of HO-3D {other}, so choose ho3d/{other}"
             raise MissingFileError(f"{image} is missing, entry {number} of {listed}: {remedy}")
-        images.append(image)
+        if (first := images.setdefault(image, number)) != number:
+            raise UserError(f"{listed}: entries {first} and {number} are both {line}: {REMEDY}")
     return tuple(images)
 
 
@@ -236,7 +235,7 @@ def _find_ground_truth(
     folders = dict.fromkeys([root, *found])
     for path in [path for folder in folders if (path := folder / GROUND_TRUTH).is_file()]:
         joints = validation.read_label_file(path, (21, 3), REMEDY)
-        if not (misfit := _misfit(joints, roots)):
+        if not (misfit := labels.misfit(joints, roots)):
             logging.warning("%s has the joints of the evaluation frames in %s.", path, root)
             return joints
         is_meant = path.parent in (root, *root.parents, Path(os.path.abspath(manual_dir)))
@@ -247,22 +246,6 @@ def _find_ground_truth(
     return None
 
 
-def _misfit(
-    joints: Float[np.ndarray, "entries 21 3"], roots: Float[np.ndarray, "frames 1 3"]
-) -> str | None:
-    """Returns in what joints contradict the wrists of the frames, to follow the file's name."""
-    if len(joints) != len(roots):
-        return f" has {len(joints)} entries, but evaluation.txt lists {len(roots)} frames"
-    apart = np.linalg.norm(joints[:, :1] - roots, axis=-1)[:, 0]
-    worst = int(apart.argmax())
-    if apart[worst] > _ROOT_TOLERANCE_M:
-        return (
-            f": the wrist of entry {worst} lies {1000 * apart[worst]:.1f} mm from the root that "
-            "the frame's own file gives"
-        )
-    return None
-
-
 def _fits(joints: Float[np.ndarray, "entries 21 3"], other: Path) -> bool:
     """Returns whether joints are those of the evaluation frames of another version."""
     try:
@@ -270,7 +253,7 @@ def _fits(joints: Float[np.ndarray, "entries 21 3"], other: Path) -> bool:
         wrists = _read_meta(images, {"handJoints3D": (3,)})["handJoints3D"] if images else []
     except UserError:
         return False
-    return len(images) == len(joints) and _misfit(joints, wrists[:, None]) is None
+    return len(images) == len(joints) and labels.misfit(joints, wrists[:, None]) is None
 
 
 def _convert(

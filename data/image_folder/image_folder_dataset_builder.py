@@ -61,6 +61,8 @@ class Builder(base.HandDatasetBuilder):
         self.info.metadata["unreadable_files"] = folder.unreadable
         if folder.unreadable:
             self.leave_out(f"{found.number_of(folder.unreadable, 'photo')} that cannot be read")
+        for text in folder.left_out:
+            self.leave_out(text)
         self.info.metadata["copies"] = folder.copies
         if folder.copies:
             self.note(

@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,10 +39,11 @@ class Photo(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """The photos that show a hand, or may do so, and how many files are broken."""
+    """The photos that show a hand, or may do so, how many files are broken, what is left out."""
 
     photos: tuple[Photo, ...]
     unreadable: int
+    left_out: tuple[str, ...]
 
     @property
     def copies(self) -> int:
@@ -58,7 +59,7 @@ def read_folder(root: Path) -> Folder:
     paths = list_images(root, say=True)
     hands = _read_hands(root, paths)
     sizes = readable(paths)
-    hands = _inside(hands, sizes, root / BOXES_FILE)
+    hands, outside = labels.inside(hands, sizes)
     photos = _with_copies([(path, hands.get(path), sizes[path]) for path in sizes])
     if not photos:
         raise UserError(
@@ -67,7 +68,8 @@ def read_folder(root: Path) -> Folder:
         )
     for photo in photos:
         labels.check(photo.path, (photo.width, photo.height), photo.hands, root / BOXES_FILE)
-    return Folder(tuple(photos), len(paths) - len(sizes))
+    left_out = (f"{root / BOXES_FILE}: {outside}",) if outside else ()
+    return Folder(tuple(photos), len(paths) - len(sizes), left_out)
 
 
 def held_out(paths: Sequence[Path], samples: Sequence[int] | None = None) -> set[int]:
@@ -274,27 +276,3 @@ def _decode(path: Path) -> _Size | str:
 def _some(names: Sequence[str]) -> tuple[int, str]:
     more = ", ..." if len(names) > _NAMED_AT_MOST else ""
     return len(names), ", ".join(itertools.islice(names, _NAMED_AT_MOST)) + more
-
-
-def _inside(
-    hands: Mapping[Path, tuple[boxes.Hand, ...]], sizes: Mapping[Path, tuple[int, int]], file: Path
-) -> dict[Path, tuple[boxes.Hand, ...]]:
-    """Returns the hands of the readable photos without those whose box lies outside of its photo.
-
-    A photo whose hands all do so has none.
-    """
-    outside = [
-        f"{list(hand.box)} of {path} ({size[0]}x{size[1]} px as it is seen)"
-        for path, size in sizes.items()
-        for hand in hands.get(path, ())
-        if hand.box and not boxes.is_inside(hand.box, size)
-    ]
-    if outside:
-        logging.warning(
-            "%s: %d boxes lie outside of their photos and are left out: %s", file, *_some(outside)
-        )
-    return {
-        path: tuple(hand for hand in hands[path] if boxes.is_inside(hand.box, size))
-        for path, size in sizes.items()
-        if path in hands
-    }

@@ -5,6 +5,7 @@
 
 import argparse
 import collections
+import contextlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +20,6 @@ from peclr_jax.errors import (
     MissingFileError,
     UserError,
     explaining,
-    is_machine_fault,
 )
 from peclr_jax.labels.values import FREIHAND, ORDERS, UNKNOWN, Labels, counted
 from peclr_jax.photos import boxes
@@ -90,11 +90,7 @@ def write(out: Path, hands: Mapping[str, Sequence[boxes.Hand]]) -> None:
                 told = str(error).replace(file.name, "the labels")
                 raise UserError(told) from None
     except OSError as error:
-        if is_machine_fault(error):
-            raise
-        raise MachineError(
-            f"{out} cannot be written ({error.strerror}): choose another --out"
-        ) from error
+        raise _unwritable(out, error) from error
 
 
 def _check_places(root: Path, out: Path, overwrite: bool) -> None:
@@ -105,6 +101,18 @@ def _check_places(root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(f"--out={out} is a folder: name a file")
     if os.path.exists(out) and not overwrite:
         raise UserError(f"{out} exists: pass --overwrite to replace it, or another --out")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            os.lstat(out)  # which knows of names that are too long
+        # Looking at all photos takes long, and in vain if their labels cannot be kept.
+        with files.scratch(next(p for p in out.absolute().parents if os.path.lexists(p))):
+            pass
+    except OSError as error:
+        raise _unwritable(out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> MachineError:
+    return MachineError(f"{out} cannot be written ({error.strerror}): choose another --out")
 
 
 def _to_json(hand: boxes.Hand) -> dict[str, Any]:

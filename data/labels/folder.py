@@ -1,7 +1,7 @@
 """A folder of photos, and the labels of those that are in it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from data.image_folder import layout
@@ -25,6 +25,11 @@ class Photos:
     root: Path
     sizes: dict[str, tuple[int, int]]
     unreadable: frozenset[str]
+
+    def without(self, broken: Collection[str]) -> "Photos":
+        """Returns the same with these photos, by their paths, among the unreadable ones."""
+        sizes = {name: size for name, size in self.sizes.items() if name not in broken}
+        return dataclasses.replace(self, sizes=sizes, unreadable=self.unreadable | {*broken})
 
     def check_sizes(self, path: Path, said: Mapping[str, tuple[int, int]]) -> None:
         """Checks that the photos are those that a label file has the sizes of."""
@@ -60,8 +65,11 @@ def place(labels: Labels, photos: Photos) -> Labels:
             left_out["photos that cannot be read"] += 1
             continue
         found = labels.hands[match.names[path]]
-        hands[place] = [hand for hand in found if boxes.is_inside(hand.box, photos.sizes[place])]
-        left_out["hands outside of their photo"] += len(found) - len(hands[place])
+        size = photos.sizes[place]
+        inside = [hand for hand in found if boxes.is_inside(hand.box, size)]
+        left_out["hands outside of their photo"] += len(found) - len(inside)
+        hands[place] = [hand for hand in inside if not boxes.extent_problem(hand, size)]
+        left_out["hands far larger than their photo"] += len(inside) - len(hands[place])
     if not any(hands.values()):
         first = next(iter(labels.hands), None)
         reasons = ", ".join(counted(left_out)) or "no hand at all"

@@ -29,6 +29,8 @@ _SHORTEST_FOCAL = 0.1
 _SHORTEST_FOCAL_PX = 10.0
 # Share of the joints that must lie no farther outside than the picture is large.
 _NEAR_SHARE = 0.1
+# From so many hands on most of them lie in their pictures.
+_SEVERAL = 4
 _METRES = "give metres"
 _MATRIX = "[[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels"
 
@@ -190,7 +192,7 @@ def check_pixels(
     where: Where,
     remedy: str,
 ) -> None:
-    """Refuses joints that are not in pixels of their picture.
+    """Refuses joints that are not in pixels of their picture, or mostly not, in most pictures.
 
     Args:
       points: Pixels (x, y).
@@ -212,18 +214,21 @@ def check_pixels(
     sizes = np.broadcast_to(sizes, (len(points), 2))
     outside = np.maximum(-points, points - sizes[:, None] + 1)
     near = ((outside <= sizes[:, None]).all(-1) & known).sum(1)
-    inside = ((outside <= 0.5).all(-1) & known).any(1)
+    is_outside = (outside > 0.5).any(-1) & known
+    inside = count - is_outside.sum(1)
     far = near < _NEAR_SHARE * count
-    # A hand may lie just outside, but not that of nearly every picture.
-    hidden = (count > 0) & ~inside
-    far |= hidden & (2 * hidden.sum() > (count > 0).sum()) & (hidden.sum() > 1)
+    # A hand may lie just outside, or half, but not that of nearly every picture.
+    for hidden, several in ((inside == 0, 2), (2 * inside < count, _SEVERAL)):
+        hidden &= count > 0
+        far |= hidden & (2 * hidden.sum() > (count > 0).sum()) & (hidden.sum() >= several)
 
     def tell(entry: int) -> str:
-        joint = int(known[entry].argmax())
+        joint = int(is_outside[entry].argmax())
+        share = "nearly all" if inside[entry] <= _NEAR_SHARE * count[entry] else "most"
         x, y = points[entry, joint]
         width, height = sizes[entry].astype(int)
         return (
-            f"{where(entry)}: nearly all joints lie outside of the picture of {width}x{height} px, "
+            f"{where(entry)}: {share} joints lie outside of the picture of {width}x{height} px, "
             f"such as joint {joint} at ({x:.4g}, {y:.4g})"
         )
 

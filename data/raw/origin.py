@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from peclr_jax.errors import MissingFileError
 from peclr_jax.outputs import is_own_output
 
 # Of these, each is named; all others are counted, by folder and kind.
@@ -33,7 +34,12 @@ def describe(folder: Path, files: Iterable[Path]) -> Origin:
     groups: dict[str, list[tuple[str, int, int]]] = collections.defaultdict(list)
     places: dict[str, str] = {}
     for path in files:
-        status = os.stat(path)
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            if os.path.islink(path):
+                raise MissingFileError(f"{path} is a broken link: mend it or remove it") from None
+            raise
         parent, name = os.path.split(path)
         if parent not in places:
             place = os.path.relpath(os.path.abspath(parent), start)

@@ -7,9 +7,7 @@ pixels of one of those images. A file has up to two gigabytes and is never in me
 
 import collections
 import dataclasses
-import os
 from collections.abc import Sequence
-from concurrent import futures
 from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
@@ -18,8 +16,9 @@ from absl import logging
 from jaxtyping import Bool, Float, Int
 from tqdm import auto as tqdm
 
-from data import found, images, places
+from data import found, places
 from data.raw import meaning
+from data.youtube_3d_hands import frames as frame_files
 from data.youtube_3d_hands import mano
 from peclr_jax.errors import UserError, printable, shown
 from peclr_jax.hands import skeleton
@@ -32,8 +31,6 @@ PART = "youtube"
 NAMES = ("youtube_3d_hands",)
 _NAMED_AT_MOST = 5
 _LONGEST_NAME = 200
-# Frames are PNGs by name, but those that people have extracted from videos are often JPEGs.
-_SUFFIXES = (".jpg", ".png", ".jpeg", ".JPG", ".PNG")
 
 
 class Frame(NamedTuple):
@@ -100,12 +97,19 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
     frames = _read_frames(path)
     hands = _read_hands(path, frames, regressor)
     shown = collections.Counter(hand.image_id for hand in hands)
-    files = {i: file for i in shown if (file := _find(roots, frames[i].name)) is not None}
-    sizes = _read_sizes(list(files.values()))
-    scales = {i: _scale(frames[i], size) for i, size in zip(files, sizes, strict=True)}
+    files = {
+        i: file for i in shown if (file := frame_files.find(roots, frames[i].name)) is not None
+    }
+    sizes = frame_files.read_sizes(list(files.values()))
+    broken = {i for i, size in zip(files, sizes, strict=True) if size is None}
+    whole = {i: size for i, size in zip(files, sizes, strict=True) if size is not None}
+    scales = {i: _scale(frames[i], size) for i, size in whole.items()}
     missing = [i for i in shown if i not in files]
-    misshapen = {i: size for i, size in zip(files, sizes, strict=True) if scales[i] is None}
+    misshapen = {i: size for i, size in whole.items() if scales[i] is None}
     left_out = []
+    if broken:
+        of_hands = [files[hand.image_id] for hand in hands if hand.image_id in broken]
+        left_out.append(f"{name}: {frame_files.describe_broken(of_hands)}")
     if missing:
         left_out.append(f"{name}: {_missing(missing, frames, shown)}")
     if misshapen:
@@ -168,6 +172,7 @@ def _read_hands(
     path: Path, frames: dict[Any, Frame], regressor: mano.Regressor | None
 ) -> list[_Hand]:
     hands = []
+    ids: dict[Any, int] = {}
     unknown = np.full((skeleton.NUM_JOINTS, 3), np.nan, np.float32)
     entries = json_parts.stream(path, "annotations.item", REMEDY)
     progress = tqdm.tqdm(
@@ -180,6 +185,9 @@ def _read_hands(
             raise UserError(
                 f"{where} is of image_id {shown(image_id)}, which no image has: {REMEDY}"
             )
+        own = entry.get("id")
+        if isinstance(own, int | str) and (first := ids.setdefault(own, index)) != index:
+            raise UserError(f"{where} has the id {shown(own)} of annotation {first}: {REMEDY}")
         vertices = _vertices(entry, where)
         pixels, in_space = vertices[:, :2], mano.joints_in_space(vertices, regressor)
         frame = frames[image_id]
@@ -224,20 +232,6 @@ def _vertices(entry: dict[str, Any], where: str) -> Float[np.ndarray, "778 3"]:
         value = vertices[tuple(bad[0])]
         raise UserError(f"{where}, vertex {bad[0][0]} is {value}, not a finite number: {REMEDY}")
     return vertices
-
-
-def _find(roots: Sequence[Path], name: str) -> Path | None:
-    candidates = (
-        path
-        for root in roots
-        for path in (root / name, *((root / name).with_suffix(suffix) for suffix in _SUFFIXES))
-    )
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _read_sizes(files: list[Path]) -> list[tuple[int, int]]:
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda file: images.size(file, "extract the frame again"), files))
 
 
 def _scale(frame: Frame, size: tuple[int, int]) -> tuple[float, float] | None:

@@ -17,8 +17,8 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     sys.path.append(str(Path(__file__).resolve().parents[2]))
     from data import base, found, images, places, schema
 
-from data.youtube_3d_hands import layout, mano
-from peclr_jax.errors import MissingFileError
+from data.youtube_3d_hands import frames, layout, mano
+from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import crop
 
 # Side of the stored crops over the larger side of the hand's box: views take 2.25 unless told
@@ -73,7 +73,7 @@ class Builder(base.HandDatasetBuilder):
         self.info.metadata["crop_margin"] = _MARGIN
         return self.counted(
             {
-                name: self._generate_examples(split, has_all_joints=regressor is not None)
+                name: self._generate_examples(name, split, has_all_joints=regressor is not None)
                 for name, split in splits.items()
                 if split.images
             }
@@ -87,14 +87,19 @@ class Builder(base.HandDatasetBuilder):
         return places.files(manual_dir, layout.NAMES, [layout.PART], pattern)
 
     def _generate_examples(
-        self, split: layout.Split, has_all_joints: bool
+        self, name: str, split: layout.Split, has_all_joints: bool
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         boxes = crop.bounding_box(split.keypoints_2d) if has_all_joints else split.hand_boxes
 
-        def cut_out(row: int) -> images.Crop:
-            return images.cut_out(split.images[row], boxes[row], _MARGIN, layout.REMEDY)
+        def cut_out(row: int) -> images.Crop | None:
+            given = split.images[row], boxes[row], _MARGIN, frames.EXTRACT
+            return frames.unless_broken(images.cut_out, *given)
 
+        broken = []
         for row, part in enumerate(images.ahead(cut_out, range(len(split.images)))):
+            if part is None:
+                broken.append(split.images[row])
+                continue
             sample, in_space = int(split.sample_ids[row]), split.keypoints_3d[row]
             record = schema.Record(
                 image=part.image,
@@ -108,3 +113,9 @@ class Builder(base.HandDatasetBuilder):
                 handedness="left" if split.is_left[row] else "right",
             )
             yield sample, record.encode()
+        if len(broken) == len(split.images):
+            raise UserError(
+                f"no frame of {name} is whole, the first being {broken[0]}: {frames.EXTRACT}"
+            )
+        if broken:  # which is known only of frames that were decoded to their ends
+            self.leave_out(f"{name}: {frames.describe_broken(broken)}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ BuilderSplit = tuple[Any, str]
 
 # Data sets whose configurations hold the same images, in other sizes.
 _ALL_ALIKE = ("image_folder",)
+_LONGEST_NAME = 255  # bytes
 
 
 def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
@@ -160,6 +162,7 @@ def _open_dataset(name: str, data_dir: str, manual_dir: str) -> Any:
             "which cannot be read in random order: delete them and write them again with "
             f"`python -m data.build {name}`"
         )
+    builder.check_shards()
     return builder
 
 
@@ -176,12 +179,19 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     changes = origin.difference(metadata.get("raw_files"), wanted)
     if not changes:
         return builder
-    root = Path(builder._data_dir_root) / f"{place.name}-{origin.digest(wanted)}"
+    root = Path(builder._data_dir_root) / _own_name(place.name, origin.digest(wanted))
     logging.warning(
         "The records in %s are not of the files in %s, which get their own in %s: %s",
         *(builder.data_dir, manual_dir, root, changes),
     )
     return build.make_builder(name, root)
+
+
+def _own_name(folder: str, digest: str) -> str:
+    """Returns a name after that of a folder, which libraries take for no pattern."""
+    readable = re.sub(r"[*?\ud800-\udfff]", "_", folder)  # the latter are bytes of no text
+    short = readable.encode()[: _LONGEST_NAME - len(digest) - 1].decode(errors="ignore")
+    return f"{short}-{digest}"
 
 
 def choose_splits(builders: list[Any], splits: list[str]) -> list[BuilderSplit]:

@@ -14,7 +14,7 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from jaxtyping import Int
 
 from data import schema
-from peclr_jax.errors import MachineError
+from peclr_jax.errors import MachineError, UserError, is_machine_fault
 from peclr_jax.geometry.crop import mirror_labels, warp_labels
 from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
@@ -120,13 +120,14 @@ class RecordStore(IdentifiedStore):
         threads: int = 0,
     ):
         self.sizes = tuple(builder.info.splits[split].num_examples for builder, split in parts)
-        files = [
-            instruction
+        self._failure: UserError | None = None
+        self._files = [
+            (instruction, builder)
             for builder, split in parts
             for instruction in builder.info.splits[split].file_instructions
         ]
-        allow_open_files(len(files))
-        self._records = ArrayRecordDataSource(files)
+        allow_open_files(len(self._files))
+        self._records = ArrayRecordDataSource([instruction for instruction, _ in self._files])
         self._size, self._margin = size, margin
         self._labels, self._canvases = labels, canvases
         self._threads = threads or os.cpu_count() or 1
@@ -150,7 +151,28 @@ class RecordStore(IdentifiedStore):
         starts = range(0, len(self), _READ_AT_ONCE)
         for start in report(starts, f"Reading the labels of {len(self)} images", len(starts)):
             rows = range(start, min(start + _READ_AT_ONCE, len(self)))
-            yield tf.constant(list(self._records.__getitems__(list(rows))))
+            yield tf.constant(self._fetch(list(rows)))
+
+    def _fetch(self, rows: Sequence[int]) -> list[bytes]:
+        """Returns records as they are stored; names the file of one that is damaged."""
+        try:
+            return list(self._records.__getitems__(rows))
+        except RuntimeError as error:
+            if is_machine_fault(error):
+                raise
+            damaged = next(filter(self._is_damaged, rows), rows[0])
+            ends = np.cumsum([instruction.take for instruction, _ in self._files])
+            file, builder = self._files[int(np.searchsorted(ends, damaged, side="right"))]
+            told = f"{file.filename} is damaged ({error}): {builder.how_to_write_again}"
+            self._failure = UserError(told)
+            raise self._failure from error
+
+    def _is_damaged(self, row: int) -> bool:
+        try:
+            self._records[row]
+        except RuntimeError:
+            return True
+        return False
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the records of each array of indices, decoding ahead in parallel.
@@ -175,7 +197,7 @@ class RecordStore(IdentifiedStore):
 
         def read() -> Iterator[tuple[Sequence[bytes], int]]:
             for group in itertools.chain([first_group], groups):
-                records = list(self._records.__getitems__(np.concatenate(group).tolist()))
+                records = self._fetch(np.concatenate(group).tolist())
                 count = len(records)
                 # One graph for all groups: the last one is filled up.
                 yield records + records[-1:] * (group_size - count), count
@@ -198,7 +220,12 @@ class RecordStore(IdentifiedStore):
         # One core an image; the images are what runs in parallel.
         options.threading.max_intra_op_parallelism = 1
         options.deterministic = True
-        yield from dataset.prefetch(1).with_options(options).as_numpy_iterator()
+        try:
+            yield from dataset.prefetch(1).with_options(options).as_numpy_iterator()
+        except tf.errors.OpError as error:
+            if self._failure:  # of which TensorFlow has made another error
+                raise self._failure from error
+            raise
 
     def _locate(self, serialized: Any) -> dict[str, Any]:
         """Parses records, and does all that is not about pixels: many at once, for speed."""

@@ -22,6 +22,8 @@ ORDERS = {
 }
 # A box of a smaller side tells of no hand.
 _SMALLEST_SIDE = 1.0  # px
+# Networks' scores in half or single precision may be a little larger than 1.
+_ROUNDING = 1e-4
 # A hand that is partly outside of its photo may have joints at 1.2.
 _LARGEST_FRACTION = 2.0
 
@@ -127,15 +129,17 @@ def as_numbers(values: Any, shape: tuple[int, ...], where: str) -> Float[np.ndar
     except OverflowError:  # an integer that no float holds
         pass
     size = f"{' x '.join(map(str, shape))} finite numbers" if shape else "a finite number"
-    raise UserError(f"{where} must be {size}, got {shown(values)}")
+    is_other = len(array.shape) == len(shape) and array.shape != shape
+    found = f"{' x '.join(map(str, array.shape))}: " if is_other else ""
+    raise UserError(f"{where} must be {size}, got {found}{shown(values)}")
 
 
 def as_score(value: Any, where: str) -> float:
     """Returns a score in (0, 1], `where` naming it in the error."""
     score = float(as_numbers(value, (), where))
-    if not 0 < score <= 1:
-        raise UserError(f"{where} must be in (0, 1], got {score:g}")
-    return score
+    if not 0 < score <= 1 + _ROUNDING:
+        raise UserError(f"{where} must be in (0, 1], got {score!r}")
+    return min(score, 1.0)
 
 
 def check_sizes(

@@ -48,6 +48,7 @@ _FARTHEST = 1e9  # px
 _LONGEST_HAND = 0.5  # m
 SMALLEST_BOX = 2.0
 """px, of the larger side: a smaller hand cannot be told from one in fractions of the image."""
+_LARGEST_BOX = 3.0  # of the photo's larger side
 _TO_PIXELS = "give pixels (x * width - 0.5, y * height - 0.5)"
 _FIELDS = ("box", "handedness", "keypoints", "keypoints_3d", "score", "source")
 _LONGEST_SOURCE = 100
@@ -112,6 +113,24 @@ def check_count(hands: Sequence[Any], where: str) -> None:
 def is_inside(box: Box | None, size: tuple[int, int]) -> bool:
     """Returns whether any of a box lies in a photo of this width and height; a missing one may."""
     return box is None or not (min(box[2:]) < 0 or box[0] > size[0] - 1 or box[1] > size[1] - 1)
+
+
+def extent_problem(hand: Hand, size: tuple[int, int]) -> str | None:
+    """Returns why no hand in a photo can reach so far, to follow what names it; None if one can.
+
+    Args:
+      hand: With a box, joints or both, in pixels.
+      size: Width and height of the photo in pixels.
+    """
+    longer, of_photo = max(size), f"a photo of {size[0]}x{size[1]} px"
+    if hand.box is not None:
+        width, height = hand.box[2] - hand.box[0], hand.box[3] - hand.box[1]
+        if max(width, height) > _LARGEST_BOX * longer:
+            return f'"box" is {width:.6g} x {height:.6g} px, too large for {of_photo}'
+    for joint, point in enumerate(hand.keypoints or ()):
+        if point and max(-min(point), point[0] - size[0], point[1] - size[1]) > longer:
+            return f'joint {joint} of "keypoints", {list(point)}, lies far outside of {of_photo}'
+    return None
 
 
 def as_request(entry: Any, where: str, handedness: str) -> Request:
@@ -197,6 +216,14 @@ def _check_together(box: Box, keypoints: Keypoints, where: str) -> None:
         raise UserError(
             f'{where}: {outside} of {len(known)} keypoints lie outside of "box", {list(box)}, if '
             "it is [x0, y0, x1, y1], and none if it is [x, y, width, height]: give the corners"
+        )
+    # A box of the palm is smaller than the hand.
+    across, down = max(width - x, spans[0]), max(height - y, spans[1])
+    around = x - across, y - down, width + across, height + down
+    if 2 * sum(_holds(around, point) for point in known) < len(known):
+        raise UserError(
+            f'{where}: most of the {len(known)} keypoints lie far from "box", {list(box)}, such as '
+            f"{list(next(p for p in known if not _holds(around, p)))}: give the same hand's"
         )
 
 

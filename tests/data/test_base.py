@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import pytest
 import tensorflow_datasets as tfds
@@ -63,6 +64,15 @@ def test_records_may_be_read_in_any_order_and_name_their_raw_files(dummy):
     assert dummy.info.file_format.value == "array_record"
     assert dummy.as_data_source("train")[7]["version"] == 2
     assert dummy.info.metadata["manual_dir"] == str(DATA / NAME / "dummy_data")
+
+
+def test_tfds_leaves_no_folders_and_names_none_that_is_gone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    capsys.readouterr()
+    write(NAME, DATA / NAME / "dummy_data", tmp_path / "records")
+    assert capsys.readouterr().out == ""
+    assert not list((tmp_path / "tmp").iterdir())
 
 
 PARTS = [

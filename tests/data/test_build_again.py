@@ -44,16 +44,37 @@ def test_records_that_exist_are_listed(records, raw, capsys):
     assert f"are of other files, {FREIHAND}: pass --overwrite" in capsys.readouterr().err
 
 
+BROKEN_SHARDS = {
+    "gone": (Path.unlink, "is missing"),
+    "empty": (lambda path: path.write_bytes(b""), "is damaged or cut off"),
+    "cut off": (lambda path: os.truncate(path, path.stat().st_size // 2), "is damaged or cut off"),
+    "of others": (
+        lambda path: shutil.copy(path.with_name(path.name.replace("train", "evaluation")), path),
+        "holds 2 records, not 12",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_SHARDS)
+def test_broken_records_are_not_kept(case, records, capsys):
+    break_it, problem = BROKEN_SHARDS[case]
+    (shard,) = records.glob("*train.array_record*")
+    break_it(shard)
+    where = f"--data_dir={records.parents[1]}"
+    for files in ([], [f"--manual_dir={FREIHAND}"]):
+        assert build.main(["freihand", where, *files]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == (
+            f"error: {shard} {problem}: write the records again with `python -m data.build freihand"
+            f" --overwrite {where} --manual_dir={FREIHAND}`"
+        )
+    assert build.main(["freihand", where, "--overwrite", f"--manual_dir={FREIHAND}"]) == 0
+    assert build.main(["freihand", where]) == 0
+
+
 def build_all(raw, name, folder, capsys, *flags):
     """Returns what is said about splits, about records that were there, and where they are."""
     assert build.main([name, f"--manual_dir={raw}", f"--data_dir={folder}", *flags]) == 0
-    # TFDS talks before.
-    return (
-        capsys.readouterr()
-        .out.rpartition("will reuse this data.")[-1]
-        .strip("\x1b[0m\n")
-        .splitlines()
-    )
+    return capsys.readouterr().out.splitlines()
 
 
 def edited(path, change):
@@ -229,6 +250,14 @@ def test_a_check_needs_raw_files(capsys, tmp_path):
     assert "made of no raw files" in capsys.readouterr().err
     assert build.main([NAME, "--check", f"--data_dir={tmp_path}"]) == 2
     assert "no manual_dir is given" in capsys.readouterr().err
+
+
+def test_a_data_set_of_no_raw_files_takes_none(raw, capsys, tmp_path):
+    flags = ["synthetic_hands/64px_4k", f"--manual_dir={raw}", f"--data_dir={tmp_path / 'no'}"]
+    assert build.main(flags) == 2
+    told = f"synthetic_hands is made of no raw files: leave out the manual_dir, {raw}"
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()
 
 
 def test_an_archive_is_checked_and_nothing_stays(raw, tmp_path, capsys):

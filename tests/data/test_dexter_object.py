@@ -1,5 +1,8 @@
 """The Dexter+Object layout: calibration, tips that are not labelled, and what may be broken."""
 
+import re
+import shutil
+
 import numpy as np
 import pytest
 
@@ -97,6 +100,23 @@ def test_corrected_labels_are_preferred(records, raw):
     np.testing.assert_allclose(np.linalg.norm(moved, axis=-1), 0.04, rtol=1e-3)
 
 
+def test_what_became_of_labels_is_noted(raw, prepared):
+    path = raw / "data/Rotate/annotations/Rotate3D.txt"
+    (line,) = path.read_text().splitlines()
+    near = "".join(f"{n}, {n}, {20 + n};" for n in range(5))
+    path.write_text("\n".join([line] * 4 + [near]))
+    color = raw / "data/Rotate/color"
+    for number in range(2, 6):
+        shutil.copy(color / "Color_0001.bmp", color / f"Color_{number:04d}.bmp")
+    metadata = prepared(raw).info.metadata
+    (left_out,), (note,) = metadata["left_out"], metadata["notes"]
+    assert left_out.startswith(
+        f"the labels of 1 frame, such as {path}: line 5: the hand lies nearer"
+    )
+    corrected = raw / "data/Pinch/annotations/my_Pinch3D.txt"
+    assert note == f"{corrected} has corrected labels, which are taken"
+
+
 def test_a_byte_order_mark_is_no_number(raw):
     before = layout.read_frames([raw / "data"]).keypoints_3d
     for path in raw.rglob("*3D.txt"):
@@ -144,7 +164,10 @@ def test_a_few_wrong_labels_are_left_out_and_many_refused(wrong, tmp_path):
     pixels = layout.camera.project(points, layout.INTRINSICS)
     given = (tips, np.ones_like(valid), pixels, (640, 480), tmp_path / "Rotate3D.txt")
     if wrong == 5:
-        np.testing.assert_array_equal(labels.find_wrong(*given), np.arange(40) < wrong)
+        found = labels.find_wrong(*given)
+        np.testing.assert_array_equal(found.frames, np.arange(40) < wrong)
+        told = r"the labels of 5 frames, such as .*Rotate3D\.txt: line 1: the hand lies nearer"
+        assert re.match(told, found.told)
     else:
         with pytest.raises(ValueError, match=r"Rotate3D\.txt: line 1: .*15 of 40 lines wrong"):
             labels.find_wrong(*given)
@@ -153,7 +176,14 @@ def test_a_few_wrong_labels_are_left_out_and_many_refused(wrong, tmp_path):
 LABELS, COLOR = "Grasp1/annotations/Grasp13D.txt", "Rigid/color"
 FIRST, SECOND = (DUMMY / "data" / LABELS).read_text().splitlines()
 BREAKAGES = [
-    (written(LABELS, FIRST), r"Grasp1/color holds 2 images, but Grasp13D\.txt has 1 lines"),
+    (
+        written(LABELS, FIRST),
+        r"Grasp1/color holds 2 images, but Grasp13D\.txt has 1 lines, .*; image 2 has no line",
+    ),
+    (
+        moved("Grasp1/color/Color_0001.bmp", "Color_0001.tif"),
+        r"holds 1 images, .* 2 lines, .*; Color_0001\.bmp is missing; 1 files end in '\.tif'",
+    ),
     (written(LABELS, ""), r"Grasp1/color holds 2 images, but Grasp13D\.txt has 0 lines"),
     (
         moved(f"{COLOR}/Color_0001.bmp", "Color_0003.bmp"),

@@ -1,6 +1,8 @@
 """The FreiHAND layout: splits, partial labels, and a clear sentence for each way to be broken."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -64,7 +66,22 @@ BREAKAGES = [
     (written(f"{IMAGES}/00000003.jpg"), r"00000003\.jpg is corrupt or truncated \(not a JPEG\)"),
     (cut("training/mask/00000002.jpg", -20), r"mask/00000002\.jpg is corrupt"),
     (moved(f"{IMAGES}/00000006.jpg", "00000016.jpg"), r"00000006\.jpg is missing.*index 6"),
-    (removed(f"{IMAGES}/00000015.jpg"), "training/rgb holds 15 images, expected a multiple of 4"),
+    (
+        removed(f"{IMAGES}/00000009.jpg"),
+        r"training/rgb holds 15 images, expected a multiple of 4, .*; 00000009\.jpg is missing:",
+    ),
+    (
+        moved(f"{IMAGES}/00000002.jpg", "00000002.JPG"),
+        r"training/rgb holds 15 images, .*00000002\.jpg is missing; 1 files end in '\.JPG': fetch",
+    ),
+    (
+        written(f"{IMAGES}/00000016.jpg"),
+        r"training/rgb holds 17 images, .* label files; 00000016\.jpg is too many: fetch",
+    ),
+    (
+        removed("evaluation/rgb/00000000.jpg"),
+        r"evaluation/rgb holds 1 images, expected 2, .*; 00000000\.jpg is missing: fetch",
+    ),
     (
         edited("training_scale.json", lambda labels: labels[:-1]),
         r"training_K\.json has 4, training_xyz\.json has 4, training_scale\.json has 3",
@@ -83,6 +100,17 @@ BREAKAGES = [
 def test_broken_files_are_named_before_anything_is_written(raw, refused, break_it, message):
     break_it(raw)
     refused(raw, message)
+
+
+def test_a_folder_that_may_not_be_read_is_told(raw, refused, monkeypatch):
+    def refuse(path):
+        if os.fspath(path).endswith("training/rgb"):
+            raise PermissionError(errno.EACCES, "Permission denied", os.fspath(path))
+        return listdir(path)
+
+    listdir = os.listdir
+    monkeypatch.setattr(os, "listdir", refuse)
+    refused(raw, r"training/rgb may not be opened \(EACCES\): see to its rights")
 
 
 def test_real_images_with_partial_labels(shared, prepared):

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from data import from_mediapipe
 from data.image_folder import layout
-from peclr_jax.photos import boxes
+from peclr_jax.photos import boxes, read
 
 UV = [[10.25 + joint, 40.5 - joint] for joint in range(21)]
 WORLD = [[0.004 * joint, 0.001, -0.002] for joint in range(21)]
@@ -80,10 +80,10 @@ def test_labels_without_joints_in_space(convert, folder):
         ({"a.png": [UV]}, "hand 1 must be an object with right, score, uv"),
         ({"a.png": [{"right": True}]}, "hand 1 must be an object with right, score, uv"),
         ({"a.png": [HAND, HAND | {"right": "yes"}]}, 'hand 2: "right" must be true or false'),
-        ({"a.png": [HAND | {"uv": UV[1:]}]}, '"uv" must be 21 x 2 finite numbers'),
+        ({"a.png": [HAND | {"uv": UV[1:]}]}, '"uv" must be 21 x 2 finite numbers, got 20 x 2'),
         ({"a.png": [HAND | {"uv": [[1, float("nan")]] * 21}]}, '"uv" must be 21 x 2 finite'),
         ({"a.png": [HAND | {"world": UV}]}, '"world" must be 21 x 3 finite numbers'),
-        ({"a.png": [HAND | {"score": 0}]}, '"score" must be in (0, 1], got 0'),
+        ({"a.png": [HAND | {"score": 0}]}, '"score" must be in (0, 1], got 0.0'),
         (
             {"a.png": [HAND | {"world": [[1000 * v for v in p] for p in WORLD]}]},
             'hand 1: "world": the hand is 80 m large, no hand more than 0.3: give metres',
@@ -158,6 +158,24 @@ def test_what_mediapipe_finds(convert, folder, monkeypatch):
         assert hand.keypoints[0] == (-0.5, height - 0.5)
         assert hand.keypoints_3d[-1] == (0.1, 0, -0.1)
         assert (hand.handedness, hand.score, hand.source) == ("right", 1, "mediapipe")
+
+
+def test_a_photo_that_fails_at_its_full_size_is_named_and_left_out(convert, folder, monkeypatch):
+    def refuse(path, **size):
+        if path.name == "a.png" and not size:
+            raise read.UnreadableImageError("cut off")
+        return whole(path, **size)
+
+    whole = read.read
+    monkeypatch.setattr(read, "read", refuse)
+    module = types.ModuleType("mediapipe")
+    module.solutions = types.SimpleNamespace(hands=types.SimpleNamespace(Hands=StandIn))
+    monkeypatch.setitem(sys.modules, "mediapipe", module)
+    code, said = convert()
+    assert code == 0
+    assert f"{folder / 'a.png'} cannot be read: cut off" in said.splitlines()
+    assert "1 photos cannot be read" in said.splitlines()
+    assert list(boxes.read_boxes(folder / "boxes.json", "unknown")) == ["b.jpg"]
 
 
 def test_nothing_found_anywhere(convert, monkeypatch):

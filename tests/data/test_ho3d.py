@@ -253,6 +253,10 @@ BREAKAGES = [
     (removed("train.txt"), r"train\.txt is missing, which says which frames"),
     (written("train.txt", "\n"), r"train\.txt lists no frame"),
     (
+        written("train.txt", "SM2/0001\nABF10/0002\nSM2/0001\n"),
+        r"train\.txt: entries 0 and 2 are both SM2/0001: fetch",
+    ),
+    (
         written("train.txt", "SM2/0001\n../../etc/0000\n"),
         r"train\.txt: entry 1 is '\.\./\.\./etc/0000', expected SEQUENCE/FRAME",
     ),

@@ -1,6 +1,7 @@
 """Any folder of photos: found, turned upright, shrunk with their labels, and skipped if broken."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -265,7 +266,7 @@ def test_keys_that_fit_nothing_are_said(raw, said):
     )
 
 
-def test_boxes_outside_of_their_photos_are_left_out_and_said(raw, said):
+def test_boxes_outside_of_their_photos_are_left_out_and_counted(raw, prepared):
     inside = {"box": [10, 20, 90, 110]}
     with_boxes(
         {
@@ -273,12 +274,14 @@ def test_boxes_outside_of_their_photos_are_left_out_and_said(raw, said):
             "table.jpg": [{"box": [-30, -30, -1, -1]}],
         }
     )(raw)
-    photos = {photo.path.name: photo for photo in layout.read_folder(raw).photos}
+    folder = layout.read_folder(raw)
+    photos = {photo.path.name: photo for photo in folder.photos}
     assert [hand.box for hand in photos["telephone.jpg"].hands] == [(10, 20, 90, 110)]
     assert "table.jpg" not in photos
-    (warning,) = [line for line in said if "left out" in line]
-    assert "2 boxes lie outside of their photos and are left out: " in warning
-    assert "telephone.jpg (240x320 px as it is seen)" in warning
+    (text,) = folder.left_out
+    assert "boxes.json: hands whose box lies outside of its photo: 2, and with them 1 photo" in text
+    assert re.search(r"such as \[.*\] of .*/\w+\.jpg \(\d+x\d+ px as it is seen\)$", text), text
+    assert text in prepared(raw).info.metadata["left_out"]
 
 
 def test_names_may_be_of_another_system(photos, prepared):

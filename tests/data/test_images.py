@@ -42,6 +42,10 @@ def test_what_is_no_image_is_named(tmp_path):
     (tmp_path / "a.gif").write_bytes(b"GIF89a")
     with pytest.raises(UserError, match=r"a\.gif is not an image, corrupt .*: fetch it"):
         images.as_jpeg(tmp_path / "a.gif", "fetch it")
+    for content, reason in ((b"", "it is empty"), (b"<html>", "of no known kind")):
+        (tmp_path / "c.png").write_bytes(content)
+        with pytest.raises(UserError, match=rf"c\.png is not an image, .* \({reason}\): fetch it$"):
+            images.as_jpeg(tmp_path / "c.png", "fetch it")
     with pytest.raises(MissingFileError, match=r"b\.png is not there: fetch it"):
         images.as_jpeg(tmp_path / "b.png", "fetch it")
 

@@ -1,6 +1,7 @@
 """What the converters share: photos found by name, values checked, and one file or none."""
 
 import collections
+import errno
 import json
 import os
 
@@ -65,11 +66,13 @@ def test_photos_by_name(photos):
 def test_what_no_photo_shows_is_left_out_and_counted(photos):
     hand = values.make_hand("left", keypoints=POINTS)
     outside = values.make_hand("left", box=(70, 1, 90, 9))
-    named = {"a.png": [hand, outside], "c.jpg": [], "x.jpg": [hand], "broken.jpg": [hand]}
+    huge = values.make_hand("left", box=(1, 1, 9e8, 9))
+    named = {"a.png": [hand, outside, huge], "c.jpg": [], "x.jpg": [hand], "broken.jpg": [hand]}
     labels = place(of(named), photos)
     assert labels.hands == {"a.png": [hand], "one/c.jpg": []}
     assert labels.left_out == {
         "hands outside of their photo": 1,
+        "hands far larger than their photo": 1,
         "photos that are not in the folder": 1,
         "photos that cannot be read": 1,
     }
@@ -158,6 +161,39 @@ def test_a_place_that_cannot_be_written_to_is_said(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(MachineError, match=r"cannot be written .*choose another --out"):
         command.write(tmp_path / "file/boxes.json", {"a.jpg": [values.make_hand(box=(1, 1, 9, 9))]})
+
+
+@pytest.mark.parametrize("out", ["file/boxes.json", "read-only/new/boxes.json", "x" * 300])
+def test_a_place_that_cannot_be_written_to_is_said_first(
+    photos, tmp_path, monkeypatch, capsys, out
+):
+    def refuse(path, *mode, **flags):
+        if "read-only" in str(path):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return make(path, *mode, **flags)
+
+    (tmp_path / "file").write_text("")
+    (tmp_path / "read-only").mkdir()
+    make = os.mkdir
+    monkeypatch.setattr(os, "mkdir", refuse)
+    flags = [f"--out={tmp_path / out}", str(photos.root)]
+    parser = command.make_parser("")
+    parser.add_argument("folder", type=argument)
+    assert command.run(parser.parse_args(flags), lambda flags: pytest.fail("looked")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / out} cannot be written (")
+    assert said.endswith("): choose another --out\n")
+    assert sorted(os.listdir(tmp_path)) == ["file", "photos", "read-only"]
+
+
+def test_what_goes_wrong_while_it_is_written_is_of_the_file_itself(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "Read-only file system", ".x.partial")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    message = rf"^{tmp_path}/boxes.json cannot be written \(Read-only file system\): choose another"
+    with pytest.raises(MachineError, match=message):
+        command.write(tmp_path / "boxes.json", {"a.jpg": [values.make_hand(box=(1, 1, 9, 9))]})
 
 
 @pytest.fixture

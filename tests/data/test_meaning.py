@@ -7,8 +7,11 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data import build, from_coco, from_mediapipe, from_yolo
+from data.raw import meaning
+from peclr_jax.errors import UserError
 from tests.data.breakages import edit_json
 from tests.data.records import DATA
 
@@ -157,7 +160,17 @@ CASES = [
     (
         "image_folder",
         hand(keypoints=[[5000 + j, 9000] for j in range(21)]),
-        "hand 1: nearly all joints lie outside of the picture",
+        r'hand 1: most of the 21 keypoints lie far from "box", .* such as \[5000\.0, 9000\.0\]',
+    ),
+    (
+        "image_folder",
+        hand(box=[1, 1, 9e8, 9e8]),
+        r"boxes\.json, 'table\.jpg', hand 1: \"box\" is 9e\+08 x .* photo of 320x240 px",
+    ),
+    (
+        "image_folder",
+        hand(keypoints=[[100 + j, 90 + j] for j in range(20)] + [[1e6, 90]]),
+        r"hand 1: joint 20 of \"keypoints\", \[1000000\.0, 90\.0\], lies far outside of a photo",
     ),
     ("image_folder", hand(handedness="both"), '"handedness" must be "right" or "left"'),
 ]
@@ -190,6 +203,74 @@ POSSIBLE = [
 def test_possible_labels_are_taken(check, name, change):
     code, told = check(name, change)
     assert (code, told) == (0, "Nothing was written"), told
+
+
+def resized(pattern, factor):
+    def change(raw):
+        for path in raw.glob(pattern):
+            with Image.open(path) as image:
+                shrunk = image.resize((int(factor * image.width), int(factor * image.height)))
+            shrunk.save(path)
+
+    return change
+
+
+RESIZED = [
+    (
+        "freihand",
+        resized("training/rgb/0000000[4-7].jpg", 0.5),
+        r"rgb/00000004\.jpg has 32x32 px, but .*rgb/00000000\.jpg of the same hand has 64x64",
+    ),
+    (
+        "freihand",
+        resized("training/mask/00000002.jpg", 2),
+        r"mask/00000002\.jpg has 128x128 px, but .*rgb/00000002\.jpg of the same hand has 64x64",
+    ),
+    (
+        "freihand",
+        resized("training/*/*.jpg", 0.5),
+        r"training_xyz\.json: entry 0: most joints lie outside of the picture of 32x32 px, such as",
+    ),
+    (
+        "freihand",
+        resized("training/*/*.jpg", 2),
+        r"training_xyz\.json: nearly all joints of the 4 hands lie in the upper left quarter",
+    ),
+    (
+        "ho3d/v2",
+        resized("HO3D_v2/train/SM2/rgb/0001.png", 0.5),
+        r"SM2/rgb/0001\.png has 320x240 px, other frames 640x480, but",
+    ),
+    (
+        "dexter_object",
+        resized("data/Rigid/color/Color_0001.bmp", 0.5),
+        r"Color_0001\.bmp has 320x240 px, but the camera's images have 640x480: fetch",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "message"), RESIZED)
+def test_images_that_the_labels_are_not_of_are_refused(check, name, change, message):
+    code, told = check(name, change)
+    assert code == 2
+    assert re.search(message, told), told
+
+
+@pytest.mark.parametrize("given", [3, 4])
+def test_some_hands_may_lie_mostly_outside(given):
+    """Of a few photographs any may be cut off, of a set not most."""
+    points = np.stack([np.linspace(60, 140, 21), np.full(21, 50.0)], axis=-1)
+    points = np.tile(points, (given, 1, 1))
+    shown = np.array([[99.0, 99.0]])
+    meaning.check_pixels(np.subtract(points, [40, 0]), None, shown, str, "look")
+    if given == 3:
+        meaning.check_pixels(np.add(points, [5, 0]), None, shown, str, "look")
+        return
+    meaning.check_pixels(
+        points + np.array([[5], [5], [-40], [-40]])[..., None], None, shown, str, ""
+    )
+    with pytest.raises(UserError, match=r"0: most joints lie .*99x99 px.*and 3 other entries"):
+        meaning.check_pixels(np.add(points, [5, 0]), None, shown, str, "look")
 
 
 @pytest.mark.parametrize("name", ["freihand_mini", "ge_realworld_fhlayout_mini"])

@@ -216,6 +216,12 @@ def touch(path):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
 
 
+def test_a_broken_link_is_named(folder):
+    (folder / "a/3.jpg").symlink_to(folder / "gone.jpg")
+    with pytest.raises(UserError, match=r"a/3\.jpg is a broken link: mend it or remove it$"):
+        now(folder)
+
+
 CHANGES = {
     "a photo more": (lambda f: (f / "a/3.jpg").write_text("x"), "a/*.jpg were 2 files and are 3"),
     "a photo fewer": (lambda f: (f / "a/2.jpg").unlink(), "a/*.jpg were 2 files and are 1"),

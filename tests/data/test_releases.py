@@ -32,8 +32,7 @@ def built(tmp_path, capsys):
         where = tmp_path / "records"
         shutil.rmtree(where, ignore_errors=True)
         assert build.main([name, f"--manual_dir={manual_dir}", f"--data_dir={where}"]) == 0
-        # TFDS says two things of its own.
-        _, _, *said, _ = capsys.readouterr().out.splitlines()
+        *said, _ = capsys.readouterr().out.splitlines()
         return said, build.make_builder(name, where)
 
     return run
@@ -166,6 +165,8 @@ def test_labels_of_other_images_are_not_taken(photographs, built, tmp_path, caps
     second.rename(second.with_name("others"))
     said, _ = built("freihand", first.parent)
     assert said[2] == "evaluation: 16 images, 0 labelled (intrinsics, bone length)"
+    others = second.with_name("others")
+    assert said[3].startswith(f"left out: the labels in {others}, which are not those of {first}/")
 
 
 def test_two_data_sets_are_not_mixed(photographs, tmp_path, capsys):

@@ -288,6 +288,19 @@ def test_missing_frames_are_counted(raw, prepared):
     ]
 
 
+@pytest.mark.parametrize(
+    "break_it", [written(f"{FIRST_FRAME}.jpg"), cut(f"{FIRST_FRAME}.jpg", 5000)]
+)
+def test_broken_frames_are_left_out_and_counted(raw, prepared, break_it):
+    break_it(raw)
+    builder = prepared(raw)
+    assert [record["sample_id"] for record in read(builder)] == [1, 2, 3, 4]
+    assert builder.info.metadata["left_out"] == [
+        "train: 1 hand, whose frames are broken (1 frame, the first being "
+        f"{raw / FIRST_FRAME}.jpg): extract them again"
+    ]
+
+
 def test_videos_on_both_sides_are_said(raw, prepared, caplog):
     def rename(content):
         for frame in content["images"]:
@@ -314,7 +327,11 @@ def test_lists_may_come_in_any_order(raw, prepared, dummy):
 
 
 def test_vertices_do_not_stay_in_memory(raw):
-    edit_json(raw / TRAIN, lambda content: content | {"annotations": 30 * content["annotations"]})
+    def repeat(content):
+        entries = enumerate(30 * content["annotations"])
+        return content | {"annotations": [entry | {"id": number} for number, entry in entries]}
+
+    edit_json(raw / TRAIN, repeat)
     tracemalloc.start()
     split = layout.read_split([raw], "train", None)
     _, peak = tracemalloc.get_traced_memory()
@@ -363,8 +380,13 @@ BREAKAGES = [
     (image(1, id=100), "image 1 has the id 100 of an earlier one"),
     (image(1, name=5), 'image 1 must have a field "name" of type str'),
     (image(0, width=0), "image 0 has a size of 0x270 px"),
-    (written(f"{FIRST_FRAME}.jpg"), r"frames/1\.jpg is not an image"),
-    (cut(f"{FIRST_FRAME}.jpg", 5000), r"frames/1\.jpg is not an image, corrupt or truncated"),
+    (annotation(3, id=1), "annotation 3 has the id 1 of annotation 1: fetch"),
+    (
+        lambda folder: [
+            path.write_bytes(path.read_bytes()[:5000]) for path in folder.rglob("*.jpg")
+        ],
+        r"no frame of train is whole, the first being .*frames/1\.jpg: extract",
+    ),
     (removed("youtube/*/video/frames/*"), "holds no video frame of"),
 ]
 

@@ -2,8 +2,10 @@
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -258,6 +260,30 @@ def test_records_of_files_that_have_changed_are_not_taken(record_spec, tmp_path,
     assert from_records.fingerprints([second]) != from_records.fingerprints([first])
     # The name alone takes the records as they are.
     assert opened(manual_dir="").data_dir == first.data_dir
+
+
+@pytest.mark.parametrize("name", ["who?", "a*b", "caf\udce9", 127 * "ü" + "x", "try [1] b"])
+def test_records_of_other_files_lie_in_a_folder_of_any_name(record_spec, tmp_path, name):
+    spec = record_spec(data_dir=str(tmp_path / "records"))
+    from_records.open_datasets(spec)
+    raw = tmp_path / name
+    shutil.copytree(spec.manual_dir, raw)
+    (raw / "evaluation_xyz.json").unlink()
+    first, again = (
+        from_records.open_datasets(replace(spec, manual_dir=str(raw)))[0] for _ in range(2)
+    )
+    assert first.data_dir == again.data_dir
+    own = Path(first.data_dir).parents[1].name
+    assert (
+        re.fullmatch(r"(.+)-[0-9a-f]{8}", own)[1]
+        == {
+            "who?": "who_",
+            "a*b": "a_b",
+            "caf\udce9": "caf_",
+            127 * "ü" + "x": 123 * "ü",
+            "try [1] b": "try [1] b",
+        }[name]
+    )
 
 
 def test_records_outlive_their_raw_files_but_not_a_wrong_name(record_spec, tmp_path):

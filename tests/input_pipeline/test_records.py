@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from peclr_jax.errors import MachineError
+from peclr_jax.errors import MachineError, UserError
 from peclr_jax.geometry import affine
 from peclr_jax.input_pipeline import from_records, records, stores
 
@@ -72,6 +72,34 @@ def test_records_of_earlier_versions_have_no_score(record_spec, monkeypatch):
     assert after["score"].dtype == np.float32
     for name in before:
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)
+
+
+@pytest.fixture
+def damaged(record_spec, tmp_path):
+    """Records of which one shard has other bytes in its middle; that one, and what opens them."""
+    spec = record_spec(data_dir=str(tmp_path), manual_dir=record_spec().manual_dir)
+    parts = from_records.choose_splits(from_records.open_datasets(spec), spec.splits)
+    (shard,) = tmp_path.rglob("*validation.array_record*")
+    content = bytearray(shard.read_bytes())
+    content[5000:5050] = bytes(255 - byte for byte in content[5000:5050])
+    shard.write_bytes(content)
+    return shard, records.RecordStore(parts, size=16, margin=2.0, labels=True, threads=1)
+
+
+def test_a_damaged_record_is_named_by_its_file(damaged):
+    shard, store = damaged
+    told = rf"^{shard} is damaged \(.*\): write the records again with `python -m data"
+    with pytest.raises(UserError, match=told):
+        store.labels()
+    with pytest.raises(UserError, match=told):
+        list(store.stream([np.arange(8), np.arange(8, 16)]))
+
+
+def test_records_that_are_cut_off_are_not_opened(damaged, record_spec, tmp_path):
+    shard, _ = damaged
+    os.truncate(shard, 70_000)
+    with pytest.raises(UserError, match=rf"^{shard} is damaged or cut off: write the records"):
+        from_records.open_datasets(record_spec(data_dir=str(tmp_path)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's alone")

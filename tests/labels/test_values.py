@@ -17,6 +17,17 @@ def test_numbers_are_of_a_shape():
         with pytest.raises(UserError, match="the box must be 1 x 2 finite numbers") as raised:
             values.as_numbers(wrong, (1, 2), "the box")
         assert len(str(raised.value)) < 300
+    with pytest.raises(UserError, match=r"must be 2 x 2 finite numbers, got 3 x 2: \[\[1, 2\], "):
+        values.as_numbers([[1, 2]] * 3, (2, 2), "the box")
+    with pytest.raises(UserError, match=r"must be 1 x 2 finite numbers, got \[\[1, None\]\]$"):
+        values.as_numbers([[1, None]], (1, 2), "the box")
+
+
+def test_scores_may_be_rounded_up():
+    assert values.as_score(1.0000001, "it") == 1
+    assert values.as_score(0.25, "it") == 0.25
+    with pytest.raises(UserError, match=r"^it must be in \(0, 1\], got 1\.001$"):
+        values.as_score(1.001, "it")
 
 
 def test_sizes_must_be_those_of_the_photos():

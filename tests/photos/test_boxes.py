@@ -1,9 +1,10 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
-from peclr_jax.photos.boxes import Hand, Request, is_inside, read_boxes
+from peclr_jax.photos.boxes import Hand, Request, extent_problem, is_inside, read_boxes
 
 
 def ask(tmp_path, content, handedness="right"):
@@ -126,6 +127,10 @@ def in_space(**changes):
             {"a.jpg": [{"keypoints": POINTS, "box": [100, 90, 120, 110]}]},
             r'18 of 21 keypoints lie outside of "box", .*none if it is \[x, y, width, height\]',
         ),
+        (
+            {"a.jpg": [{"keypoints": POINTS, "box": [800, 90, 900, 190]}]},
+            r'most of the 21 keypoints lie far from "box", \[800',
+        ),
         ({"a.jpg": [{"handedness": "both"}]}, '"right" or "left"'),
         ({"a.jpg": [{"bbox": [1, 2, 3, 4]}]}, "'bbox'; known are box, handedness"),
         ({"a.jpg": [{"keypoints": [[1, 2]] * 20}]}, '"keypoints" must be a list of 21, got 20'),
@@ -155,6 +160,25 @@ def in_space(**changes):
 def test_mistakes_are_named(tmp_path, content, said):
     with pytest.raises(ValueError, match=said):
         ask(tmp_path, content)
+
+
+SIZE = (224, 160)
+
+
+@pytest.mark.parametrize(
+    ("hand", "problem"),
+    [
+        (Hand("right"), None),
+        (Hand("right", (-200.0, -100.0, 400.0, 300.0)), None),
+        (Hand("right", (1.0, 1.0, 700.0, 100.0)), '"box" is 699 x 99 px, too large for a photo of'),
+        (Hand("right", None, ((-224.0, 384.0), None, (448.0, -224.0))), None),
+        (Hand("right", None, (None, (1.0, 400.0))), 'joint 1 of "keypoints", .* lies far outside'),
+        (Hand("right", None, ((-300.0, 4.0),)), 'joint 0 of "keypoints", .*224x160 px'),
+    ],
+)
+def test_what_reaches_too_far_for_a_photo_is_told(hand, problem):
+    told = extent_problem(hand, SIZE)
+    assert told is None if problem is None else re.match(problem, told)
 
 
 def test_a_missing_file_is_said():
