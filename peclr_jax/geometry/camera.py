@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace
+from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace, norms
 from peclr_jax.hands.skeleton import BONES, MIDDLE_MCP, MIDDLE_PIP, WRIST
 
 REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
@@ -58,7 +58,7 @@ def bone_length(
     joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
 ) -> Float[Array, "*batch"]:
     """Returns the distance between a bone's two joints."""
-    return jnp.linalg.norm(joints[..., bone[1], :] - joints[..., bone[0], :], axis=-1)
+    return norms(joints[..., bone[1], :] - joints[..., bone[0], :])
 
 
 def to_25d(
