@@ -15,8 +15,9 @@ MOST_BYTES = 2**26
 """Of a pickle; those of weights and labels have a tenth of it at most."""
 # Each makes an object of some hundred bytes at most beside what it reads.
 _MOST_INSTRUCTIONS = 2**21
-_LONGEST_SHOWN = 40
-_LONGEST_KEY = 16
+_LONGEST_SHOWN, _LONGEST_KEY = 40, 16
+LONGEST_NAME = 2**12
+"""Of a text that others are compared with, which two equal ones take as long for as they are."""
 
 
 class UnpicklingError(ValueError):
@@ -204,8 +205,7 @@ class _Reader:
         elif name in ("REDUCE", "NEWOBJ"):
             stack.append(self._made(*self._popped(2)))
         elif name == "NEWOBJ_EX":
-            function, args, _ = self._popped(3)
-            stack.append(self._made(function, args))
+            stack.append(self._made(*self._popped(3)[:2]))
         elif name == "OBJ":
             function, *args = self._marked()
             stack.append(self._made(function, tuple(args)))
@@ -242,8 +242,8 @@ class _Reader:
             target.update(zip(map(_key, values[::2]), values[1::2], strict=True))
 
     def _named(self, module: Any, name: Any) -> Named:
-        if not (isinstance(module, str) and isinstance(name, str)):
-            raise UnpicklingError("it names something by no text")
+        if not all(isinstance(x, str) and len(x) <= LONGEST_NAME for x in (module, name)):
+            raise UnpicklingError("it names something by no text, or by an endless one")
         module = _PYTHON_2.get(module, module).replace("numpy._core", "numpy.core")
         full = f"{module}.{name}"
         if full not in _PLAIN and not self._is_known(full):
@@ -264,10 +264,11 @@ class _Reader:
 
 
 def _key(value: Any) -> Any:
-    """Returns a value to find others by, or one like no other if its hash could take long."""
+    """Returns a value to find others by, or one like no other if that could take long."""
     flat = isinstance(value, tuple) and len(value) <= _LONGEST_KEY
     quick = all(
-        isinstance(part, str | bytes | float | Call | Named | None)
+        isinstance(part, float | Call | Named | None)
+        or (isinstance(part, str | bytes) and len(part) <= LONGEST_NAME)
         or (isinstance(part, int) and part.bit_length() <= 64)
         for part in (value if flat else (value,))
     )

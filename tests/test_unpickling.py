@@ -144,3 +144,27 @@ def test_instructions_are_counted(monkeypatch):
 )
 def test_values_are_shown_in_some_words(value, text):
     assert shown(value) == text
+
+
+ENDLESS = "a" * (unpickling.LONGEST_NAME + 1)
+
+
+@pytest.mark.parametrize("part", [ENDLESS, ENDLESS.encode()])
+def test_long_texts_are_never_compared(part):
+    """Two that are equal would take as long as they are, at every instruction that finds them."""
+    for key in (part, (1, part)):
+        same = pickle.loads(pickle.dumps(key))
+        assert all(isinstance(k, Call) for k in loads(pickle.dumps({key: 1}, 2)))
+        assert (
+            len(loads(pickle.dumps([key, same], 2).replace(b"]", b"\x8f").replace(b"e.", b"\x90.")))
+            == 2
+        )
+    shorter = part[1:]
+    assert loads(pickle.dumps({shorter: 1}, 2)) == {shorter: 1}
+
+
+def test_names_are_not_endless():
+    names = pickle.dumps(("torch." + ENDLESS, "load"), 4)
+    assert names[-3:] == b"\x86\x94."
+    with pytest.raises(UnpicklingError, match="names something by no text, or by an endless one"):
+        loads(names[:-3] + b"\x93.")

@@ -12,8 +12,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float
+
+from peclr_jax.devices.linear_calls import linear_call
 
 Convolution = Callable[..., Array]
 _NHWC = ("NHWC", "HWIO", "NHWC")

@@ -204,19 +204,19 @@ def process_zero_first() -> Iterator[None]:
       UserError: In all processes, if it was raised in one.
     """
     if jax.process_index() > 0:
-        _raise_together(None)  # what process 0 has raised
+        raise_together(None)  # what process 0 has raised
     problem = None
     try:
         yield
     except UserError as error:
         problem = error
     if jax.process_index() == 0:
-        _raise_together(problem)
-    _raise_together(problem)
+        raise_together(problem)
+    raise_together(problem)
 
 
-def _raise_together(problem: UserError | None) -> None:
-    """Raises in all processes the error of the first that has one."""
+def raise_together(problem: UserError | None) -> None:
+    """Raises in all processes the error of the first that has one; to be called by all of them."""
     told = gather("" if problem is None else str(problem))
     if problem is not None:
         raise problem

@@ -8,6 +8,7 @@ Pixel coordinates are (x, y), x right, y down, with the origin at the CENTRE of 
 the centre of a side-S image is (S - 1) / 2. A matrix always maps source points to view points.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -55,10 +56,11 @@ def sample(
       translation: Smallest and largest displacement along either axis, as fractions of the side.
     """
     keys = jax.random.split(key, 3)
+    uniform = partial(jax.random.uniform, dtype=jnp.float32)
     return Similarity(
-        jax.random.uniform(keys[0], (batch,), minval=-rotation, maxval=rotation),
-        jax.random.uniform(keys[1], (batch,), minval=scale[0], maxval=scale[1]),
-        jax.random.uniform(keys[2], (batch, 2), minval=translation[0], maxval=translation[1]),
+        uniform(keys[0], (batch,), minval=-rotation, maxval=rotation),
+        uniform(keys[1], (batch,), minval=scale[0], maxval=scale[1]),
+        uniform(keys[2], (batch, 2), minval=translation[0], maxval=translation[1]),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Num
 
 AnyArray = Array | np.ndarray
 
@@ -25,6 +25,23 @@ def namespace(*arrays: Any) -> ModuleType:
     if "tensorflow" in roots:
         return sys.modules["tensorflow"]
     return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
+
+
+def floating(values: Num[Values, "*shape"]) -> Float[Values, "*shape"]:
+    """Returns values as floating-point numbers, those that are such in the type that they have."""
+    xp = namespace(values)
+    return xp.asarray(values, xp.result_type(values, 1.0))
+
+
+def norms(vectors: Num[Values, "*batch dim"]) -> Float[Values, "*batch"]:
+    """Returns the Euclidean norms of vectors; at a vector of zeros the gradient is zero, not NaN.
+
+    The values are those of `linalg.norm` to the last bit.
+    """
+    xp = namespace(vectors)
+    squares = xp.sum(xp.square(floating(vectors)), axis=-1)
+    is_zero = squares == 0
+    return xp.where(is_zero, 0, xp.sqrt(xp.where(is_zero, 1, squares)))
 
 
 def assemble(*rows: tuple[Any, ...]) -> Any:

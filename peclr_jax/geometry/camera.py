@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace
+from peclr_jax.errors import UserError
+from peclr_jax.geometry.arrays import AnyArray, Values, assemble, namespace, norms
 from peclr_jax.hands.skeleton import BONES, MIDDLE_MCP, MIDDLE_PIP, WRIST
 
 REFERENCE_BONE = (MIDDLE_MCP, MIDDLE_PIP)
@@ -58,7 +59,7 @@ def bone_length(
     joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
 ) -> Float[Array, "*batch"]:
     """Returns the distance between a bone's two joints."""
-    return jnp.linalg.norm(joints[..., bone[1], :] - joints[..., bone[0], :], axis=-1)
+    return norms(joints[..., bone[1], :] - joints[..., bone[0], :])
 
 
 def to_25d(
@@ -75,7 +76,17 @@ def to_25d(
       intrinsics: The camera's.
       root: Joint that relative depth is measured from.
       bone: The two joints of the reference bone.
+
+    Raises:
+      UserError: If the array is not one of joints in space, or lacks the root or the bone.
     """
+    count, values = joints.shape[-2:]
+    # JAX would take the nearest joint or coordinate that there is.
+    if values != 3 or not all(-count <= joint < count for joint in (root, *bone)):
+        raise UserError(
+            f"joints for a 2.5D pose have the shape {joints.shape}, but it takes (x, y, z) of root "
+            f"{root} and bone {bone}: give an array of (..., joints, 3) that has them"
+        )
     scale = bone_length(joints, bone)
     relative = (joints[..., 2] - joints[..., root, None, 2]) / scale[..., None]
     return jnp.concatenate([project(joints, intrinsics), relative[..., None]], axis=-1), scale
@@ -86,7 +97,7 @@ def from_25d(
     intrinsics: Float[Array, "*#batch 3 3"],
     scale: Float[Array, "*#batch"] | float = 1.0,
     *,
-    z_root: Float[Array, "*#batch"] | None = None,
+    z_root: Float[Array, "*#batch"] | float | None = None,
     bone: tuple[int, int] = REFERENCE_BONE,
 ) -> Float[Array, "*batch joints 3"]:
     """Recovers camera-space joints from a 2.5D pose: the inverse of `to_25d`.
@@ -100,7 +111,7 @@ def from_25d(
     """
     if z_root is None:
         z_root = root_depth(pose, intrinsics, bone=bone)
-    depth = (pose[..., 2] + z_root[..., None]) * jnp.asarray(scale)[..., None]
+    depth = (pose[..., 2] + jnp.asarray(z_root)[..., None]) * jnp.asarray(scale)[..., None]
     return back_project(pose[..., :2], depth, intrinsics)
 
 
@@ -214,7 +225,8 @@ def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
     (389 px of 224), which is that of FreiHAND's images.
     """
     center, length = (side - 1) / 2, focal * side
-    return jnp.array([[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]])
+    rows = [[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]]
+    return jnp.array(rows, jnp.float32)
 
 
 def warp_intrinsics(

@@ -11,9 +11,9 @@ docs/metrics.md lists where the official PeCLR repository differs.
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Num
 
-from peclr_jax.geometry.arrays import AnyArray, Values, namespace
+from peclr_jax.geometry.arrays import AnyArray, Values, floating, namespace, norms
 from peclr_jax.hands.skeleton import MIDDLE_MCP, WRIST, read_only
 
 THRESHOLDS = read_only(np.linspace(0.0, 0.05, 100))
@@ -29,14 +29,17 @@ THRESHOLDS_2D = read_only(np.linspace(0.0, 30.0, 100))
 def joint_errors(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints"]:
-    """Returns the Euclidean distance of every joint, in the unit of the joints."""
-    return namespace(predicted, target).linalg.norm(predicted - target, axis=-1)
+    """Returns the Euclidean distance of every joint, in the unit of the joints.
+
+    Its gradient is zero where the two coincide.
+    """
+    return norms(predicted - target)
 
 
 def epe(
     predicted: Float[Values, "*batch joints dim"],
     target: Float[AnyArray, "*batch joints dim"],
-    valid: Bool[AnyArray, "*batch joints"] | None = None,
+    valid: Bool[AnyArray, "*#batch joints"] | None = None,
 ) -> Float[Values, ""]:
     """Returns the end-point error: the mean distance over all labelled joints of all hands.
 
@@ -49,6 +52,7 @@ def epe(
     errors = joint_errors(predicted, target)
     if valid is None:
         return xp.asarray(xp.mean(errors))
+    valid = xp.broadcast_to(valid, errors.shape)
     total, count = xp.sum(xp.where(valid, errors, 0)), xp.sum(valid)
     return xp.asarray(xp.where(count > 0, total / xp.maximum(count, 1), xp.nan), errors.dtype)
 
@@ -56,7 +60,7 @@ def epe(
 def procrustes_align(
     predicted: Float[Values, "*batch joints dim"],
     target: Float[AnyArray, "*batch joints dim"],
-    valid: Bool[AnyArray, "*batch joints"] | None = None,
+    valid: Bool[AnyArray, "*#batch joints"] | None = None,
     *,
     reflection: bool = True,
 ) -> Float[Values, "*batch joints dim"]:
@@ -64,7 +68,8 @@ def procrustes_align(
 
     The least-squares similarity by the singular value decomposition (Schönemann 1966; Umeyama 1991
     for proper rotations). The errors that remain give PA-EPE. Where all predicted joints coincide
-    they are placed on the mean of the true ones.
+    they are placed on the mean of the true ones. A hand with a valid joint that is no finite number
+    becomes NaN.
 
     Args:
       predicted: Joints.
@@ -85,6 +90,9 @@ def procrustes_align(
     # Accelerators multiply matrices with fewer bits unless told not to.
     with jax.default_matmul_precision("highest"):
         covariance = xp.matrix_transpose(centered) @ target_centered
+        # NumPy would decompose none of the hands because of one.
+        finite = xp.isfinite(covariance).all((-2, -1))
+        covariance = xp.where(finite[..., None, None], covariance, 0)
         left, stretch, right = xp.linalg.svd(covariance)
         if not reflection:
             # Turning the direction that matters least makes the rotation a proper one.
@@ -94,7 +102,7 @@ def procrustes_align(
             left, stretch = left * signs[..., None, :], stretch * signs
         turned = (predicted - center[..., None, :]) @ (left @ right)
     scale = xp.sum(stretch, axis=-1) / xp.where(degenerate, 1, size)
-    scale = xp.where(degenerate, 0, scale)
+    scale = xp.where(finite, xp.where(degenerate, 0, scale), xp.nan)
     return scale[..., None, None] * turned + target_center[..., None, :]
 
 
@@ -123,9 +131,9 @@ def scale_align(
 
 
 def pck_curve(
-    errors: Float[Values, "*batch joints"],
+    errors: Num[Values, "*batch joints"],
     thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS,
-    valid: Bool[AnyArray, "*batch joints"] | None = None,
+    valid: Bool[AnyArray, "*#batch joints"] | None = None,
     *,
     strict: bool = False,
 ) -> Float[Values, " thresholds"]:
@@ -142,8 +150,8 @@ def pck_curve(
     """
     xp = namespace(errors, thresholds)
     joints = errors.shape[-1]
-    errors = errors.reshape(-1, joints)
-    valid = xp.ones(errors.shape, bool) if valid is None else valid.reshape(-1, joints)
+    valid = xp.broadcast_to(True if valid is None else valid, errors.shape).reshape(-1, joints)
+    errors = floating(errors).reshape(-1, joints)
     thresholds = xp.asarray(thresholds, errors.dtype)
     # Sorting needs no (hands, joints, thresholds) array.
     ordered = xp.sort(xp.where(valid, errors, xp.inf), axis=0)
@@ -157,17 +165,17 @@ def pck_curve(
 
 
 def auc(
-    pck: Float[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
+    pck: Num[Values, " thresholds"], thresholds: Float[AnyArray, " thresholds"] = THRESHOLDS
 ) -> Float[Values, ""]:
     """Returns the area under a PCK curve by the trapezoidal rule, 1 for a perfect one."""
-    xp = namespace(pck)
+    xp, pck = namespace(pck), floating(pck)
     thresholds = xp.asarray(thresholds, pck.dtype)
     area = xp.trapezoid(pck, thresholds)
     return xp.asarray(area / (thresholds[-1] - thresholds[0]), pck.dtype)
 
 
 def _center(
-    points: Float[AnyArray, "*batch joints dim"], valid: Bool[AnyArray, "*batch joints"] | None
+    points: Float[AnyArray, "*batch joints dim"], valid: Bool[AnyArray, "*#batch joints"] | None
 ) -> tuple[Float[AnyArray, "*batch dim"], Float[AnyArray, "*batch joints dim"]]:
     """Returns the mean of the valid points, and the points relative to it, 0 where not valid."""
     xp = namespace(points)

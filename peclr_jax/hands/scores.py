@@ -107,7 +107,7 @@ class Scores:
 def errors_of(
     predicted: Float[Array | np.ndarray, "hands 21 dim"],
     target: Float[Array | np.ndarray, "hands 21 dim"],
-    valid: Bool[Array | np.ndarray, "hands 21"] | None = None,
+    valid: Shaped[Array | np.ndarray, "hands 21"] | None = None,
     *,
     kind: str,
 ) -> tuple[Float[np.ndarray, "hands 21"], Bool[np.ndarray, "hands 21"]]:
@@ -119,12 +119,12 @@ def errors_of(
     Args:
       predicted: Camera space in metres, or pixels for "2d".
       target: The true joints.
-      valid: Which joints are labelled; all by default.
+      valid: Which joints are labelled, as truths or as ones and zeros; all by default.
       kind: One of `KINDS`.
     """
     measure = _kind(kind)
     predicted, target = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
-    labelled = np.ones(target.shape[:2], bool) if valid is None else np.asarray(valid)
+    labelled = np.ones(target.shape[:2], bool) if valid is None else np.asarray(valid, bool)
     alignable = labelled.sum(1) >= measure.at_least
     alignable &= labelled[:, list(measure.needs)].all(1)
     counts = labelled & alignable[:, None]
@@ -144,7 +144,7 @@ def errors_of(
 
 def score(
     errors: Float[np.ndarray, "hands 21"],
-    valid: Bool[np.ndarray, "hands 21"] | None = None,
+    valid: Shaped[np.ndarray, "hands 21"] | None = None,
     *,
     kind: str,
     sample_ids: Shaped[np.ndarray, " hands"] | None = None,
@@ -155,14 +155,15 @@ def score(
 
     Args:
       errors: Errors of every joint, from `errors_of`.
-      valid: Which of them count; all by default.
+      valid: Which of them count, as truths or as ones and zeros; all by default.
       kind: One of `KINDS`, for the unit and the thresholds.
       sample_ids: Equal for images of one sample; by default every hand is a sample.
       resamples: Number of bootstrap resamples; 0 for no intervals.
       seed: Seed of the resamples.
     """
     measure = _kind(kind)
-    valid = np.ones(errors.shape, bool) if valid is None else valid
+    # Ones and zeros of another type would be taken for numbers of hands.
+    valid = np.ones(errors.shape, bool) if valid is None else np.asarray(valid, bool)
     if not valid.any():
         raise UserError(f"nothing to score ({kind}): no joint of {len(errors)} hands is valid")
     if not np.isfinite(errors[valid]).all():

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from peclr_jax.errors import UserError
 from peclr_jax.geometry.arrays import Values
 
 NUM_JOINTS = 21
@@ -68,5 +69,14 @@ FROM_MANO = read_only([0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 
 def reorder(
     joints: Shaped[Values, "*batch 21 values"], order: Int[np.ndarray, "21"]
 ) -> Shaped[Values, "*batch 21 values"]:
-    """Permutes joints, so that joint i of the result is joint `order[i]` of the input."""
+    """Permutes joints, so that joint i of the result is joint `order[i]` of the input.
+
+    Raises:
+      UserError: If the joints are not as many as the order has.
+    """
+    if joints.ndim < 2 or joints.shape[-2] != len(order):
+        raise UserError(
+            f"joints to reorder have the shape {tuple(joints.shape)}, but the order is of "
+            f"{len(order)}: give an array of (..., {len(order)}, values)"
+        )
     return joints[..., order, :]

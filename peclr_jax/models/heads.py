@@ -1,6 +1,7 @@
 """Heads on the encoder's features: projection, pose, and refinement of the root depth."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -140,8 +141,10 @@ class HeatmapHead(nn.Module):
         logits, depths = jnp.split(x.reshape(batch, height * width, -1), 2, axis=-1)
         probability = jax.nn.softmax(_SHARPNESS * logits, axis=1)
         places = _places(height, width)
-        mean = jnp.einsum("bpj,pk->bjk", probability, places)
-        square = jnp.einsum("bpj,p->bj", probability, (places**2).sum(-1))
+        # The variance is a small difference of large numbers.
+        moment = partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
+        mean = moment("bpj,pk->bjk", probability, places)
+        square = moment("bpj,p->bj", probability, (places**2).sum(-1))
         # Rounding makes the variance of a single cell negative, and the root's slope at zero is
         # infinite; half a thousandth of a side is far below a cell.
         variance = jnp.maximum(square - (mean**2).sum(-1), 1e-6)

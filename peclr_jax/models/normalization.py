@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float, Int
 
+from peclr_jax.devices.linear_calls import linear_call
 from peclr_jax.errors import UserError
 
 Variables = dict[str, Any]
@@ -46,11 +46,11 @@ class BatchNorm(nn.Module):
     ) -> Float[Array, "*batch channels"]:
         """Normalises, adds the shortcut if there is one, and rectifies if `relu` is set."""
         shape = x.shape[-1:]
-        mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        variance = self.variable("batch_stats", "var", jnp.ones, shape)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
+        variance = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         # Restored parameters may be arrays of NumPy.
-        scale = jnp.asarray(self.param("scale", nn.initializers.ones, shape))
-        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape))
+        scale = jnp.asarray(self.param("scale", nn.initializers.ones, shape, jnp.float32))
+        bias = jnp.asarray(self.param("bias", nn.initializers.zeros, shape, jnp.float32))
         dtype = self.dtype or x.dtype
         if self.use_running_average or self.is_initializing():
             running = jnp.asarray(mean.value), jnp.asarray(variance.value)

@@ -6,9 +6,10 @@ from functools import partial, reduce
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.custom_derivatives import linear_call
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float
+
+from peclr_jax.devices.linear_calls import linear_call
 
 _SIZE, _STRIDE, _PADDING = 3, 2, 1
 

@@ -138,7 +138,7 @@ def of_variables(variables: Mapping[str, Any]) -> Network:
 
 def stage_sizes(layout: str, names: Iterable[str]) -> tuple[int, ...]:
     """Returns the number of residual blocks in every stage."""
-    patterns = [rf"{re.escape(module)}\.(\d+)\." for module in _MODULES[layout][2:]]
+    patterns = [rf"{re.escape(module)}\.([0-9]{{1,9}})\." for module in _MODULES[layout][2:]]
     matches = [[re.match(pattern, name) for name in names] for pattern in patterns]
     return tuple(1 + max([int(m[1]) for m in stage if m], default=-1) for stage in matches)
 

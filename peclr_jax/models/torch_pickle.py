@@ -15,7 +15,14 @@ from jax.numpy import bfloat16
 
 from peclr_jax import unpickling
 from peclr_jax.errors import is_machine_fault
-from peclr_jax.unpickling import Call, Named, RefusedNameError, UnpicklingError, shown
+from peclr_jax.unpickling import (
+    LONGEST_NAME,
+    Call,
+    Named,
+    RefusedNameError,
+    UnpicklingError,
+    shown,
+)
 
 DTYPES = {
     "DoubleStorage": np.dtype(np.float64),
@@ -136,7 +143,8 @@ def _storage(pid: Any) -> Any:
     if module not in ("torch", "torch.cuda") or name not in DTYPES:
         return None
     start = view[0][1] if view and isinstance(view[0], tuple) and len(view[0]) > 1 else 0
-    if not isinstance(key, str) or not all(type(n) is int and n < _LARGEST for n in (size, start)):
+    is_key = isinstance(key, str) and len(key) <= LONGEST_NAME
+    if not is_key or not all(type(n) is int and n < _LARGEST for n in (size, start)):
         raise damaged(f"it describes a storage as {shown((key, size, start))}")
     return Storage(key, DTYPES[name], size, start)
 

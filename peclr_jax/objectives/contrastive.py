@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from peclr_jax.errors import UserError
@@ -16,6 +17,7 @@ from peclr_jax.objectives import blockwise
 
 Points = Float[Array, "views points 2"]
 Projections = Float[Array, "views dim"]
+Temperature = float | np.floating | Float[np.ndarray, ""] | Float[Array, ""]
 # What takes the place of the image's side, along x and along y.
 Range = Callable[[Points], Float[Array, "#views 1 2"]]
 
@@ -25,8 +27,22 @@ def unit(x: Projections) -> Projections:
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
 
 
+def check_views(views: int) -> None:
+    """Raises a `UserError` if a batch of so many views does not hold two of every image."""
+    if views % 2 or not views:
+        got = f"an odd number of rows, {views}" if views else "no rows"
+        raise UserError(f"NT-Xent needs two views of every image, got {got}: give 2N rows, N > 0")
+
+
+def check_temperature(temperature: Temperature) -> None:
+    """Raises a `UserError` if a temperature that is no array of JAX's is not positive."""
+    is_known = isinstance(temperature, int | float | np.generic | np.ndarray)
+    if is_known and not temperature > 0:
+        raise UserError(f"the temperature must be positive, got {temperature}")
+
+
 def nt_xent(
-    z: Projections, temperature: float | Float[Array, ""], *, chunk: int | None = None
+    z: Projections, temperature: Temperature, *, chunk: int | None = None
 ) -> Float[Array, ""]:
     """Normalised temperature-scaled cross-entropy (Eq. 1; Chen et al. 2020, Eq. 1).
 
@@ -40,12 +56,8 @@ def nt_xent(
         up to rounding; the gradient then cannot be differentiated again.
     """
     views = z.shape[0]
-    if views % 2:
-        raise UserError(
-            f"nt_xent needs two views of every image, got an odd number of rows, {views}"
-        )
-    if isinstance(temperature, int | float) and temperature <= 0:
-        raise UserError(f"the temperature must be positive, got {temperature}")
+    check_views(views)
+    check_temperature(temperature)
     if chunk is not None and chunk < 1:
         raise UserError(f"chunk must be a positive number of views or None, got {chunk}")
     # A product of two rows is their logit.
@@ -147,7 +159,7 @@ def invariant_projections(points: Points, transform: Similarity) -> Projections:
 def equivariant_nt_xent(
     points: Points,
     transform: Similarity,
-    temperature: float | Float[Array, ""],
+    temperature: Temperature,
     *,
     chunk: int | None = None,
 ) -> Float[Array, ""]:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from peclr_jax.geometry.affine import Similarity
-from peclr_jax.objectives.contrastive import latent_range, undo_transform, unit
+from peclr_jax.objectives.contrastive import Temperature, latent_range, undo_transform, unit
 
 
 def retrieval_top1(
@@ -16,7 +16,8 @@ def retrieval_top1(
     Queries and keys are the projections of two views of the same images, in the same order, as the
     objective compares them. Chance is one over the number of images.
     """
-    similarity = unit(queries) @ unit(keys).T
+    precision = jax.lax.Precision.HIGHEST
+    similarity = jnp.matmul(unit(queries), unit(keys).T, precision=precision)
     return jnp.mean(jnp.argmax(similarity, axis=1) == jnp.arange(len(queries)))
 
 
@@ -46,7 +47,7 @@ def equivariance_error(
 
 
 def alignment_and_uniformity(
-    z: Float[Array, "views dim"], loss: Float[Array, ""], temperature: float | Float[Array, ""]
+    z: Float[Array, "views dim"], loss: Float[Array, ""], temperature: Temperature
 ) -> dict[str, Float[Array, ""]]:
     """Splits NT-Xent into the pull between views of one image and the push between all others.
 

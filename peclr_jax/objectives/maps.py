@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives.blockwise import MASKED
+from peclr_jax.objectives.contrastive import Temperature, check_temperature
 
 Maps = Float[Array, "images side side channels"]
 
@@ -74,7 +75,7 @@ def equivariance_loss(
     second: Maps,
     transforms: tuple[Similarity, Similarity],
     view_side: int,
-    temperature: float | Float[Array, ""],
+    temperature: Temperature,
 ) -> Float[Array, ""]:
     """Returns the cross-entropy of finding each cell's place in the other view among all places.
 
@@ -89,6 +90,7 @@ def equivariance_loss(
       view_side: Side of the views, pixels.
       temperature: Divisor of the cosine similarities.
     """
+    check_temperature(temperature)
     stride = stride_of(view_side, first.shape[1])
     total, count = jnp.zeros(()), jnp.zeros(())
     for one, other, (source, target) in (
@@ -104,7 +106,7 @@ def equivariance_loss(
 
 
 def _cross_entropies(
-    queries: Maps, keys: Maps, temperature: float | Float[Array, ""]
+    queries: Maps, keys: Maps, temperature: Temperature
 ) -> Float[Array, "images cells"]:
     u, v = (_unit(x.reshape(len(x), -1, x.shape[-1])) for x in (queries, keys))
     logits = jnp.matmul(u, v.swapaxes(1, 2), precision=jax.lax.Precision.HIGHEST) / temperature

@@ -98,13 +98,14 @@ def weighted_mean(
     valid: Bool[Array, "batch *joints"],
     weight: Float[Array, " batch"],
 ) -> Float[Array, ""]:
-    """Returns the mean over the valid entries, zero if there is none; others may be NaN.
+    """Returns the mean over the valid entries, zero if none has a weight; others may be NaN.
 
     Args:
       values: Of hands, or of their joints.
       valid: Which of them count.
-      weight: Of each hand, positive.
+      weight: Of each hand, not negative.
     """
     weights = jnp.where(valid, weight.reshape(-1, *[1] * (values.ndim - 1)), 0.0)
     total = jnp.sum(jnp.where(valid, values, 0.0) * weights)
-    return total / jnp.where(valid.any(), jnp.sum(weights), 1.0)
+    whole = jnp.sum(weights)
+    return total / jnp.where(whole == 0, 1.0, whole)

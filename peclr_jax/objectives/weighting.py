@@ -13,7 +13,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from peclr_jax.objectives import blockwise
-from peclr_jax.objectives.contrastive import Projections, unit
+from peclr_jax.objectives.contrastive import (
+    Projections,
+    Temperature,
+    check_temperature,
+    check_views,
+    unit,
+)
 
 Square = Float[Array, "views views"]
 
@@ -63,9 +69,7 @@ def adaptive_weights(keypoints: Keypoints) -> Square:
     return jax.lax.stop_gradient(jnp.where(known, weights, 1.0))
 
 
-def weighted_nt_xent(
-    z: Projections, weights: Square, temperature: float | Float[Array, ""]
-) -> Float[Array, ""]:
+def weighted_nt_xent(z: Projections, weights: Square, temperature: Temperature) -> Float[Array, ""]:
     """Returns NT-Xent of similarities that are multiplied by weights.
 
     Args:
@@ -73,6 +77,8 @@ def weighted_nt_xent(
       weights: Of each pair of views; those of a view with itself mean nothing.
       temperature: As for `contrastive.nt_xent`.
     """
+    check_views(len(z))
+    check_temperature(temperature)
     u = unit(z.astype(jnp.float32))
     logits = weights * jnp.matmul(u, u.T, precision=jax.lax.Precision.HIGHEST) / temperature
     rows, others = jnp.arange(len(u)), blockwise.partners(len(u))

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry import camera
-from peclr_jax.specs import Between, Fraction, NonNegativeFloat, PositiveInt, Spec
+from peclr_jax.specs import Between, Fraction, NonNegativeFloat, PositiveInt, Seed, Spec
 from peclr_jax.synthetic import BACKGROUNDS, background
 from peclr_jax.synthetic.scene import SPAN, Motion, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
@@ -46,7 +46,7 @@ class RenderSpec(Spec):
     size: Annotated[int, Between(16)] = 128
     background: str = "shared"
     shared_backgrounds: PositiveInt = 8
-    background_seed: int = 0
+    background_seed: Seed = 0
     held: Fraction = 0.5
     occluder: Fraction = 0.15
     sleeve: Fraction = 0.5
@@ -55,7 +55,7 @@ class RenderSpec(Spec):
     cone_steps: PositiveInt = 28
     ray_steps: PositiveInt = 48
     rays_per_block: PositiveInt = 4096
-    sensor_noise: float = 0.02
+    sensor_noise: Fraction = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,6 +18,7 @@ import jax
 from etils import epath
 from jax.experimental import multihost_utils
 
+from peclr_jax.devices import processes
 from peclr_jax.errors import MachineError
 from peclr_jax.training import digests, restoring
 from peclr_jax.training.restoring import DamagedCheckpointError, Path, State
@@ -129,19 +130,24 @@ class Checkpoints:
     def restore_latest(self, target: State, note: Callable[[str], None] = print) -> State | None:
         """Restores the newest whole checkpoint of this run, `None` if there is none.
 
-        A damaged one is noted and renamed to `<step>.damaged`: its step can be saved again.
+        A damaged one is noted and renamed to `<step>.damaged`: its step can be saved again. Of
+        several processes, all go on from the same one: it is whole if all of them find it so.
 
         Raises:
           DamagedCheckpointError: If there are checkpoints, but all of them are damaged.
         """
         steps = sorted(restoring.steps_in(self._root).items(), reverse=True)
-        for _, directory in steps:
-            try:
-                return restoring.restore_state(directory, target)
-            except (DamagedCheckpointError, FileNotFoundError) as error:
-                note(f"{error}; going back to the one before")
-                self._set_aside(directory)
-        if steps:
+        names = processes.gather(" ".join(path.name for _, path in steps))[0].split()
+        for directory in map(self._root.joinpath, names):
+            problem = _damage_seen(directory)
+            if not problem:
+                try:
+                    return restoring.restore_state(directory, target)
+                except (DamagedCheckpointError, FileNotFoundError) as error:
+                    problem = str(error)
+            note(f"{problem}; going back to the one before")
+            self._set_aside(directory)
+        if names:
             raise DamagedCheckpointError(
                 f"all checkpoints in {self._root} are damaged, and kept there as "
                 f"*{_DAMAGED}: start again in another --workdir, or here once they are removed"
@@ -184,6 +190,27 @@ class Checkpoints:
                 time.sleep(_PAUSE_S)
                 if not any(self._root.glob(f"*{_UNFINISHED}*")):
                     break
+
+
+def _damage_seen(directory: epath.Path) -> str:
+    """Returns what some process finds wrong with a checkpoint, "" if there is only one process.
+
+    Each reads the files itself, and all must know before the first restores, which waits for them.
+    """
+    if jax.process_count() == 1 or "://" in str(directory):
+        return ""
+    problem, failure = "", None
+    try:
+        digests.check(directory, "state")
+    except (digests.ChangedError, FileNotFoundError, NotADirectoryError) as error:
+        problem = f"the checkpoint {directory} is damaged ({error})"
+    except OSError as error:
+        failure = MachineError(
+            f"the checkpoint {directory} cannot be reached now ({error.strerror}): see to its disk "
+            "and run the same command again"
+        )
+    processes.raise_together(failure)
+    return next(filter(None, processes.gather(problem)), "")
 
 
 def _check_listed(root: epath.Path) -> None:

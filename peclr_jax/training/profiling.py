@@ -9,7 +9,7 @@ from jax.profiler import StepTraceAnnotation
 
 from peclr_jax.errors import FieldError
 
-_STEPS = re.compile(r"(\d+):(\d+)")
+_STEPS = re.compile(r"([0-9]{1,9}):([0-9]{1,9})")
 
 
 def parse_steps(text: str) -> tuple[int, int] | None:

@@ -52,7 +52,8 @@ def color_jitter(
     )
     h, s, v = _to_hsv(*_channels(images, channel_order))
     if quantize:
-        h, s, v = _round(30 * h) / 30, _round(255 * s) / 255, _round(v)
+        h, s, v = _round(30 * h), _round(255 * s) / 255, _round(v)
+        h = jnp.where(h < 180, h, h - 180) / 30  # a whole turn is red, the hue 0
     h = h * hue
     s = jnp.clip(s * saturation, 0, 1)
     v = jnp.clip(v * gain + offset, 0, 255)
@@ -87,7 +88,7 @@ def gaussian_noise(key: Key[Array, ""], images: Images, deviation: float) -> Ima
       images: RGB in [0, 255].
       deviation: Standard deviation in grey levels.
     """
-    noise = jax.random.normal(key, images.shape)
+    noise = jax.random.normal(key, images.shape, jnp.float32)
     return jnp.clip(images + deviation * noise, 0, 255)
 
 

@@ -54,7 +54,8 @@ def sobel(images: Images, *, channel_order: ChannelOrder = "rgb", wrap: bool = F
 
 def sobel_response(luma: Float[Array, "batch height width"]) -> Float[Array, "batch height width"]:
     """Returns dx + dy, signed, each the 3x3 Sobel derivative (8 times the slope per pixel)."""
-    smooth, difference = jnp.array([[1.0, 2.0, 1.0]]), jnp.array([[-1.0, 0.0, 1.0]])
+    smooth = jnp.array([[1.0, 2.0, 1.0]], jnp.float32)
+    difference = jnp.array([[-1.0, 0.0, 1.0]], jnp.float32)
     image = luma[..., None]
     dx = _correlate(_correlate(image, smooth, axis=1), difference, axis=2)
     dy = _correlate(_correlate(image, difference, axis=1), smooth, axis=2)

@@ -30,7 +30,8 @@ def apply_operations(key: Key[Array, ""], images: Images, spec: ViewSpec) -> Ima
         probability = getattr(spec, f"{name}_probability")
         if probability < 1:
             choice_key, operation_key = jax.random.split(operation_key)
-            chosen = jax.random.bernoulli(choice_key, probability, (len(images), 1, 1, 1))
+            shape = len(images), 1, 1, 1
+            chosen = jax.random.bernoulli(choice_key, jnp.float32(probability), shape)
             changed = jnp.where(chosen, operation(operation_key, images, spec), images)
         else:
             changed = operation(operation_key, images, spec)
@@ -49,7 +50,7 @@ def _cut_out(key: Key[Array, ""], images: Images, spec: ViewSpec) -> Images:
     center_key, side_key, fill_key = jax.random.split(key, 3)
     return color.cut_out(
         images,
-        center=jax.random.uniform(center_key, (batch, 2), maxval=side),
+        center=jax.random.uniform(center_key, (batch, 2), jnp.float32, maxval=side),
         side=_uniform(side_key, batch, spec.cutout_side) * side,
         fill=_uniform(fill_key, batch, (0.0, 255.0)),
     )
@@ -80,7 +81,7 @@ def _color_drop(key: Key[Array, ""], images: Images, spec: ViewSpec) -> Images:
 
 
 def _uniform(key: Key[Array, ""], batch: int, bounds: Range) -> Float[Array, " batch"]:
-    return jax.random.uniform(key, (batch,), minval=bounds[0], maxval=bounds[1])
+    return jax.random.uniform(key, (batch,), jnp.float32, *bounds)
 
 
 OPERATIONS: MappingProxyType[str, Callable[..., Images]] = MappingProxyType(

@@ -1,6 +1,6 @@
 """main.py with a shallow network, hands that cost nothing to render, and a fault at some step.
 
-python one_host.py [FAULT@STEP] FLAGS     # FAULT: killed, raises, terminated
+python one_host.py [FAULT@STEP] FLAGS     # FAULT: killed, raises, terminated, misreads
 """
 
 import os
@@ -16,6 +16,7 @@ import jax  # noqa: E402
 
 from peclr_jax.input_pipeline import from_rendered  # noqa: E402
 from peclr_jax.models import resnet  # noqa: E402
+from peclr_jax.training import digests  # noqa: E402
 from peclr_jax.training.checkpoints import Checkpoints  # noqa: E402
 from tests.stand_ins import SHALLOW, fake_render  # noqa: E402
 
@@ -32,6 +33,18 @@ def render(key, indices):
     return [fake_render(key, indices)._replace(images=jax.vmap(paint)(indices))]
 
 
+def misread(step):
+    """Lets this process alone find the checkpoint of a step changed."""
+    check = digests.check
+
+    def check_but_one(directory, item):
+        if directory.name == step:
+            raise digests.ChangedError("a file is not as it was written")
+        return check(directory, item)
+
+    digests.check = check_but_one
+
+
 def fail(fault):
     if fault == "raises":
         raise RuntimeError("the disk is on fire")
@@ -40,7 +53,9 @@ def fail(fault):
 
 if __name__ == "__main__":
     fault, _, last = sys.argv[1].partition("@")
-    if last:
+    if fault == "misreads":
+        misread(last)
+    elif last:
         is_due = Checkpoints.is_due
 
         def fail_or_ask(self, step):

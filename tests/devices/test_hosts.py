@@ -198,6 +198,19 @@ def test_a_killed_process_ends_the_other_and_the_run_goes_on(launch, by_one, tmp
     assert_same_course(workdir, by_one)
 
 
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_checkpoint_that_one_process_finds_damaged_is_set_aside_by_both(
+    launch, by_one, tmp_path, index
+):
+    workdir = interrupted(by_one, tmp_path / "run", 16)
+    results = done(launch(workdir, 2, fault=(index, "misreads@16")))
+    first = results[index]  # that with the fault comes first
+    assert "16 is damaged (a file is not as it was written); going back" in first.out
+    assert "resuming after step 8 of 20" in first.out
+    assert (workdir / "checkpoints/16.damaged").is_dir()
+    assert_same_course(workdir, by_one)
+
+
 def test_an_exception_ends_the_other_process(launch, by_two, tmp_path):
     workdir = interrupted(by_two[0], tmp_path / "run", 8)
     failed, other = launch(workdir, 2, fault=(1, "raises@10"))

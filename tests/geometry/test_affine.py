@@ -90,6 +90,18 @@ def test_sample_fills_its_ranges_and_is_a_function_of_the_key():
     assert not np.array_equal(drawn.rotation, draw(1).rotation)
 
 
+def test_the_draws_are_the_same_where_jax_computes_with_64_bits():
+    def draw():
+        drawn = affine.sample(
+            jax.random.key(0), 8, rotation=0.7, scale=(0.6, 2.0), translation=(-0.1, 0.1)
+        )
+        return jax.tree.map(np.asarray, drawn)
+
+    with jax.enable_x64(True):
+        wide = draw()
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b, strict=True), wide, draw())
+
+
 def test_a_range_of_one_point_samples_the_identity_which_returns_the_image():
     off = {"rotation": 0.0, "scale": (1.0, 1.0), "translation": (0.0, 0.0)}
     drawn = affine.sample(jax.random.key(0), 2, **off)

@@ -1,3 +1,4 @@
+import inspect
 import json
 
 import jax
@@ -132,6 +133,27 @@ def test_root_and_bone_are_the_callers_choice():
     pose, scale = camera.to_25d(joints, INTRINSICS, root=skeleton.MIDDLE_MCP, bone=(5, 6))
     assert pose[skeleton.MIDDLE_MCP, 2] == 0
     np.testing.assert_allclose(scale, np.linalg.norm(joints[6] - joints[5]), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "root", "bone"),
+    [
+        ((5, 3, 21), 0, (9, 10)),
+        ((21, 2), 0, (9, 10)),
+        ((21, 3), 21, (9, 10)),
+        ((10, 3), 0, (9, 10)),
+    ],
+)
+def test_what_has_no_such_joints_is_refused(shape, root, bone):
+    with pytest.raises(ValueError, match=r"give an array of \(\.\.\., joints, 3\) that has them"):
+        inspect.unwrap(camera.to_25d)(jnp.ones(shape), INTRINSICS, root=root, bone=bone)
+    camera.to_25d(jnp.ones((21, 3)), INTRINSICS, root=-1, bone=(-21, 20))
+
+
+def test_the_depth_of_the_root_may_be_a_number():
+    pose, scale = camera.to_25d(hand(0), INTRINSICS)
+    expected = camera.from_25d(pose, INTRINSICS, scale, z_root=jnp.array(15.0))
+    np.testing.assert_array_equal(camera.from_25d(pose, INTRINSICS, scale, z_root=15.0), expected)
 
 
 def test_gradients_stay_finite_where_the_guards_act():

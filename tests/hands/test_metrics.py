@@ -291,3 +291,43 @@ def test_diverged_predictions_are_never_correct():
     errors = np.full((2, 21), np.nan)
     errors[0] = 0.0
     np.testing.assert_allclose(metrics.pck_curve(errors), 0.5)
+
+
+def test_integers_are_measured_as_floats():
+    thresholds = np.array([0.5, 1.5, 2.5, 3.5])
+    pck = metrics.pck_curve(np.array([[1, 2, 3]]), thresholds)
+    np.testing.assert_allclose(pck, [0, 1 / 3, 2 / 3, 1])
+    assert metrics.auc(np.array([0, 1, 1]), np.array([0.0, 1.0, 2.0])) == pytest.approx(0.75)
+
+
+@everywhere
+def test_a_mask_may_be_shared_by_all_hands(put):
+    target, predicted, valid = hands(0), hands(1), np.arange(21) < 15
+    whole = np.tile(valid, (4, 1))
+    epe = metrics.epe(put(predicted), put(target), valid)
+    assert epe == metrics.epe(put(predicted), put(target), whole)
+    assert epe == pytest.approx(np.linalg.norm(predicted - target, axis=-1)[:, :15].mean())
+    errors = put(np.random.default_rng(0).uniform(0, 0.06, (4, 21)))
+    pck = metrics.pck_curve(errors, valid=valid)
+    np.testing.assert_array_equal(pck, metrics.pck_curve(errors, valid=whole))
+    assert pck.max() <= 1
+
+
+@everywhere
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+@pytest.mark.parametrize("reflection", [True, False])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_one_diverged_hand_leaves_the_others_aligned(put, broken, reflection):
+    target, predicted = hands(0), hands(1)
+    alone = metrics.procrustes_align(put(predicted), put(target), reflection=reflection)
+    predicted[2, 5, 1] = broken
+    aligned = metrics.procrustes_align(put(predicted), put(target), reflection=reflection)
+    assert np.isnan(aligned[2]).all()
+    np.testing.assert_array_equal(np.delete(aligned, 2, 0), np.delete(alone, 2, 0))
+
+
+def test_a_perfect_joint_has_a_gradient():
+    target = jnp.array(hands(0), jnp.float32)
+    predicted = target.at[0, 0, 2].add(1.0)
+    gradient = jax.grad(lambda p: metrics.epe(p, target))(predicted)
+    np.testing.assert_allclose(gradient, np.zeros_like(target) + (predicted - target) / 84)

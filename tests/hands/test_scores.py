@@ -130,6 +130,22 @@ def test_masked_joints_are_never_read(reference, kind):
     assert scores.score(errors, counts, kind=kind).hands == sum(aligned)
 
 
+@pytest.mark.parametrize("dtype", [int, np.uint8, float])
+def test_masks_of_ones_and_zeros_count_as_those_of_truths(dtype):
+    predicted, target = np.random.default_rng(0).uniform(size=(2, 6, 21, 3))
+    valid = np.random.default_rng(1).random((6, 21)) < 0.5
+    errors, counts = scores.errors_of(predicted, target, valid, kind="3d")
+    numbers, counted = scores.errors_of(predicted, target, valid.astype(dtype), kind="3d")
+    np.testing.assert_array_equal(counted, counts)
+    assert counted.dtype == bool
+    report = scores.score(numbers, counted, kind="3d").to_dict()
+    for masked in (valid, valid.astype(dtype)):
+        np.testing.assert_equal(scores.score(errors, masked, kind="3d").to_dict(), report)
+    predicted[3] = np.nan
+    with pytest.raises(ValueError, match="predicted joints are not finite"):
+        scores.errors_of(predicted, target, valid.astype(dtype), kind="3d")
+
+
 def test_errors_are_one_sentence():
     errors, valid = some_errors(0)
     joints = np.zeros((2, 21, 3))

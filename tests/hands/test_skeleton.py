@@ -1,8 +1,11 @@
+import inspect
 import itertools
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.hands import skeleton
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
@@ -50,3 +53,14 @@ def test_documented_examples():
     # The official code's reference bone, wrist to index MCP, is (0, 2) in its own order.
     assert skeleton.FROM_AIT[skeleton.INDEX_MCP] == 2
     assert skeleton.FROM_AIT[[skeleton.MIDDLE_MCP, skeleton.MIDDLE_PIP]].tolist() == [3, 8]
+
+
+@pytest.mark.parametrize("xp", [np, jnp])
+@pytest.mark.parametrize("shape", [(20, 3), (21,), (21, 4, 3)])
+def test_only_as_many_joints_as_the_order_has_are_reordered(xp, shape):
+    """JAX would repeat the last joint for those that are missing."""
+    reorder = inspect.unwrap(skeleton.reorder)
+    with pytest.raises(
+        UserError, match=r"the order is of 21: give an array of \(\.\.\., 21, values"
+    ):
+        reorder(xp.ones(shape), skeleton.FROM_MANO)

@@ -124,3 +124,10 @@ def test_pyramids_of_any_side(sides, finest):
     assert localisation.spread.shape == localisation.peak.shape == (2, 21)
     assert f"lateral{finest + 1}" in variables["params"]
     assert f"lateral{finest}" not in variables["params"]
+
+
+def test_the_moments_of_heatmaps_have_all_bits_on_every_device():
+    """Their difference is the variance, of which products with few bits would leave nothing."""
+    head, maps = HeatmapHead(channels=2), [jnp.ones((1, 4, 4, 3))]
+    program = jax.make_jaxpr(lambda maps: head.init_with_output(jax.random.key(0), maps)[0])(maps)
+    assert str(program).count("Precision.HIGHEST, Precision.HIGHEST") == 2

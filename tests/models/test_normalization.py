@@ -166,3 +166,14 @@ def test_the_end_of_a_block_is_a_relu_of_the_sum():
     ends = jax.jit(lambda y, shortcut: finish(y, shortcut, relu=True))
     np.testing.assert_array_equal(ends(y, None), nn.relu(y))
     np.testing.assert_array_equal(ends(y, jnp.full(7, -1.5)), nn.relu(y - 1.5))
+
+
+def test_variables_are_of_32_bits_where_jax_computes_with_64():
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    norm = BatchNorm(use_running_average=False)
+    with jax.enable_x64(True):
+        variables = norm.init(jax.random.key(1), jnp.asarray(x))
+        _, updates = norm.apply(variables, jnp.asarray(x), mutable=["batch_stats"])
+        assert {leaf.dtype for leaf in jax.tree.leaves((variables, updates))} == {
+            np.dtype(np.float32)
+        }

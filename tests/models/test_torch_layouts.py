@@ -69,3 +69,9 @@ def test_networks_are_told_from_their_tensors():
     assert network.encoder == encoder
     shapes = {name: slot.shape for name, slot in network.slots().items()}
     assert torch_layouts.stage_sizes("torchvision", shapes) == (2, 2, 2, 2)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\u0661", "1" * 10])
+def test_numbers_that_no_writer_gives_blocks_are_none(number):
+    """Python refuses to read a number of 5000 digits."""
+    assert torch_layouts.stage_sizes("torchvision", [f"layer1.{number}.conv1.weight"])[0] == 0

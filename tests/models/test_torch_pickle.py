@@ -107,6 +107,12 @@ def test_storages_are_described_once_and_seldom_viewed(torch_save, tensor):
         torch_file.read(torch_save({str(i): tensor() for i in range(17)}))
 
 
+def test_the_keys_of_storages_are_short(monkeypatch, torch_save, tensor):
+    monkeypatch.setattr(torch_pickle, "LONGEST_NAME", 0)
+    with pytest.raises(ValueError, match=r"is damaged: it describes a storage as \('0', "):
+        torch_file.read(torch_save({"a": tensor()}))
+
+
 def test_other_kinds_of_tensors(torch_save, tensor, named):
     sparse = Call(named("torch._utils", "_rebuild_sparse_tensor"), 1)
     path = torch_save({"a": sparse, "b": tensor()})

@@ -170,10 +170,22 @@ def test_an_attached_range_changes_the_gradient_alone():
     ("rows", "temperature", "chunk", "said"),
     [
         (3, 0.5, None, "odd number of rows, 3"),
+        (0, 0.5, None, "got no rows"),
         (4, 0.0, None, "temperature must be positive, got 0"),
+        (4, float("nan"), None, "temperature must be positive, got nan"),
+        (4, np.float32(-1), None, "temperature must be positive, got -1"),
+        (4, np.array(0.0), None, "temperature must be positive, got 0"),
         (4, 0.5, 0, "chunk must be a positive number"),
     ],
 )
 def test_mistakes_are_named(rows, temperature, chunk, said):
     with pytest.raises(ValueError, match=said):
         contrastive.nt_xent(jnp.ones((rows, 2)), temperature, chunk=chunk)
+
+
+def test_a_temperature_may_be_any_number():
+    z = jnp.eye(4)
+    expected = contrastive.nt_xent(z, 0.5)
+    for temperature in (np.float32(0.5), np.float64(0.5), np.array(0.5), jnp.array(0.5)):
+        assert contrastive.nt_xent(z, temperature) == expected
+    assert jax.jit(contrastive.nt_xent)(z, 0.5) == pytest.approx(float(expected))

@@ -78,3 +78,8 @@ def test_latents_of_any_size_have_numbers(size):
     loss = contrastive.nt_xent(z, 0.5)
     terms = diagnostics.alignment_and_uniformity(z, loss, 0.5)
     assert np.isfinite([loss, *terms.values()]).all()
+
+
+def test_retrieval_compares_all_bits_on_every_device():
+    z = jnp.ones((2, 3))
+    assert "HIGHEST" in str(jax.make_jaxpr(diagnostics.retrieval_top1)(z, z))

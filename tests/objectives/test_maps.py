@@ -116,3 +116,9 @@ def test_its_gradient_is_finite_and_zero_where_views_share_nothing():
         loss, gradient = loss_and_gradient(first, first, both, SIDE, 0.5)
         assert np.isfinite(gradient).all()
         assert (np.abs(gradient).max() > 0) == shared == (loss > 0)
+
+
+def test_a_temperature_is_positive():
+    views = similarity(images=2), similarity(images=2)
+    with pytest.raises(ValueError, match="temperature must be positive, got nan"):
+        maps.equivariance_loss(*[jnp.ones((2, 4, 4, 3))] * 2, views, SIDE, float("nan"))

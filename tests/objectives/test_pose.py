@@ -191,3 +191,10 @@ def test_nothing_valid_has_no_gradient_even_over_nan():
         mean, gradient = mean_and_gradient(values, jnp.zeros((2, 2), bool), weight)
         assert mean == 0
         np.testing.assert_array_equal(gradient, 0)
+
+
+def test_hands_without_weight_cost_nothing():
+    values, valid = jnp.ones((2, 21)), jnp.ones((2, 21), bool)
+    mean, gradient = mean_and_gradient(values, valid, jnp.zeros(2))
+    assert mean == 0
+    np.testing.assert_array_equal(gradient, 0)

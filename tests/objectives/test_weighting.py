@@ -107,3 +107,12 @@ def test_a_pair_without_weight_is_neither_pulled_nor_pushed():
     _, gradient = weighted(z, apart, 0.5)
     np.testing.assert_allclose(gradient[0], 0.0, atol=1e-7)
     assert np.abs(gradient[1:]).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rows", "temperature", "said"),
+    [(3, 0.5, "odd number of rows, 3"), (0, 0.5, "no rows"), (4, np.float32(-1), "got -1")],
+)
+def test_mistakes_are_named(rows, temperature, said):
+    with pytest.raises(ValueError, match=said):
+        weighted_nt_xent(jnp.ones((rows, 2)), jnp.ones((rows, rows)), temperature)

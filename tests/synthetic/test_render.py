@@ -145,6 +145,8 @@ def test_shared_backgrounds_recur(hands):
 
 WRONG = [("background", "sky", "choose one of"), ("size", 8, "at least 16")]
 WRONG += [("held", 1.5, r"in \[0, 1\]"), ("ray_steps", 0, "at least 1")]
+WRONG += [("sensor_noise", value, r"in \[0, 1\]") for value in (-5.0, 1e38)]
+WRONG += [("background_seed", -1, "zero or more"), ("background_seed", 2**40, "at most 4294967295")]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,3 +160,18 @@ def test_a_save_that_runs_out_of_time_is_explained(tmp_path, monkeypatch):
         with pytest.raises(MachineError, match="clock has been set forward: run the same command"):
             checkpoints.save(1, {"params": {"w": jnp.ones(3)}}, wait=True)
         monkeypatch.undo()
+
+
+def test_what_another_process_finds_damaged_is_set_aside_here_too(workdir, tmp_path, monkeypatch):
+    """And before this process restores, for which it would wait for the other."""
+    shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
+    told = iter(["30 20", "", "the checkpoint 30 is damaged (there)", "", ""])
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(ckpt.processes, "gather", lambda text: [text, next(told)])
+    monkeypatch.setattr(ckpt.multihost_utils, "sync_global_devices", lambda name: None)
+    monkeypatch.setattr(restoring, "restore_state", lambda directory, target: directory.name)
+    notes = []
+    restored = ckpt.Checkpoints(tmp_path, {}, save_every=1).restore_latest("target", notes.append)
+    assert restored == "20"
+    assert notes == ["the checkpoint 30 is damaged (there); going back to the one before"]
+    assert saved_steps(tmp_path) == [20]

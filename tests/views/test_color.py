@@ -42,6 +42,17 @@ def test_jitter_agrees_with_the_official_code(parity, channel_order, name):
     assert np.abs(ours - official).mean() < 0.02
 
 
+def test_the_hue_of_red_is_0_and_not_a_whole_turn():
+    """OpenCV's 8-bit hues end at 179; half of a whole turn would be cyan."""
+    reds = jnp.array([[[[200, 0, blue] for blue in range(4)]]], jnp.float32)
+    jittered = color_jitter(reds, *factors(0.5, 1.0, 1.0, 0.0), quantize=True)
+    np.testing.assert_array_equal(jittered[0, 0, :, 1:], 0)
+    np.testing.assert_array_equal(jittered[0, 0, :, 0], 200)
+    # The next hue, 179, is halved to 89.
+    purer = color_jitter(reds.at[..., 2].set(7), *factors(0.5, 1.0, 1.0, 0.0), quantize=True)
+    assert (purer[..., 1] == 200).all()
+
+
 def test_jitter_by_one_and_zero_returns_the_image():
     image = np.random.default_rng(0).uniform(0, 255, (1, 16, 16, 3)).astype(np.float32)
     image[0, 0, :4] = [[0, 0, 0], [255, 255, 255], [7, 7, 7], [255, 0, 0]]

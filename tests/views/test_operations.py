@@ -39,3 +39,16 @@ def test_switching_one_operation_on_leaves_the_others_draws_alone(images):
     both = dataclasses.replace(jitter, cutout=True, cutout_probability=1.0, cutout_side=(0.2, 0.2))
     views = [augment_once(jax.random.key(0), images, spec).images for spec in (jitter, both)]
     assert (np.abs(views[0] - views[1]) < 1e-4).mean() > 0.9
+
+
+def test_views_are_the_same_where_jax_computes_with_64_bits(images):
+    operations = [f"{name}_probability" for name in OPERATIONS]
+    spec = dataclasses.replace(EVERYTHING, **dict.fromkeys(operations, 0.5))
+    pixels, key = np.asarray(images), jax.random.key_data(jax.random.key(0))
+    narrow = augment_once(jax.random.wrap_key_data(key), pixels, spec)
+    with jax.enable_x64(True):
+        wide = jax.jit(augmenting.augment, static_argnums=2)(
+            jax.random.wrap_key_data(key), pixels, spec
+        )
+        assert {leaf.dtype for leaf in jax.tree.leaves(wide)} == {np.dtype(np.float32)}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), wide, narrow)
