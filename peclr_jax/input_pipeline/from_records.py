@@ -12,7 +12,7 @@ from data import build, found
 from data.raw import origin
 from peclr_jax.console import say
 from peclr_jax.devices.processes import process_zero_first
-from peclr_jax.errors import MissingFileError, UserError
+from peclr_jax.errors import MissingFileError, UserError, printable
 from peclr_jax.input_pipeline.records import RecordStore
 from peclr_jax.input_pipeline.spec import DataSpec, as_list
 from peclr_jax.input_pipeline.stores import IdentifiedStore, Part, keep_fraction
@@ -172,7 +172,8 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
         return builder
     metadata, place = builder.info.metadata, manual_dir.resolve()
     if not manual_dir.exists() and metadata.get("manual_dir") == str(place):
-        logging.warning("%s is gone: its records in %s are taken", manual_dir, builder.data_dir)
+        gone = printable(manual_dir)
+        logging.warning("%s is gone: its records in %s are taken", gone, builder.data_dir)
         return builder
     build.check_manual_dir(builder, str(manual_dir))
     wanted = builder.describe_raw_files(manual_dir)
@@ -182,7 +183,7 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     root = Path(builder._data_dir_root) / _own_name(place.name, origin.digest(wanted))
     logging.warning(
         "The records in %s are not of the files in %s, which get their own in %s: %s",
-        *(builder.data_dir, manual_dir, root, changes),
+        *map(printable, (builder.data_dir, manual_dir, root, changes)),
     )
     return build.make_builder(name, root)
 
