@@ -20,7 +20,9 @@ for three seeds under rotation and five under translation. In 2D PeCLR errs 4.7 
 under rotation [4.1, 5.4] and 6.2 % less under translation [5.4, 7.0]. `cpu_long+5b+photos` took 2.2
 hours on two hyperthreads: on photographs with true labels level under rotation and 13.2 % less
 [-2.3, 28.7] under translation, 6.0 % [3.8, 8.1] and 1.5 % [-1.3, 4.3] farther from a detector's
-(docs/results/figure5b_photos). `cpu+5a+one_seed` (docs/results/
+(docs/results/figure5b_photos). `cpu_long+5b+photos+four_times+course` (docs/results/
+figure5b_photos_four_times), under translation: 9.4 % less in 2D [-1.4, 20.1], PA-EPE 2.3 % more
+[-15.6, 20.2]; 5 hours on two cores for three seeds. `cpu+5a+one_seed` (docs/results/
 figure5a, 36 minutes on one core): all are better than random in 2D, by 18.8 % with cut-out and by
 1.7 % with rotation, the least. `cpu+compositions+one_seed` (docs/results/compositions, 37 minutes
 on two cores, 13 more for two more seeds of the five best): with the same augmentations PeCLR errs
