@@ -170,9 +170,11 @@ def _read_ho3d(root: Path) -> None:
 
 def _read_youtube(root: Path) -> None:
     regressor = mano.read_regressor([root])
+    builder: Any = SimpleNamespace(leave_out=lambda what: None)
     for name in youtube.layout.SPLITS:
         if (split := youtube.layout.read_split([root], name, regressor)) is not None:
-            deque(youtube.Builder._generate_examples(None, split, regressor is not None), 0)
+            with_joints = regressor is not None
+            deque(youtube.Builder._generate_examples(builder, name, split, with_joints), 0)
 
 
 def _read_dexter_object(root: Path) -> None:
