@@ -22,6 +22,11 @@ from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, identity
 from peclr_jax.training import restoring
 
 _DIGITS = 10
+# What names a file or folder, whose content other fields tell, and the name of a recipe.
+_PLACES = (
+    *("recipe", "init.checkpoint", "init.torch_checkpoint"),
+    *("data.manual_dir", "data.data_dir"),
+)
 
 
 class Job(NamedTuple):
@@ -73,8 +78,7 @@ def recipe_digest(run: Run) -> str:
     decisive: list[Any] = [start.name if start.parent.name == restoring.DIRECTORY else ""]
     for training in run.trainings:
         fields = identity(specs.to_dict(dataclasses.replace(training.spec, seed=0)))
-        places = ("recipe", "init.checkpoint", "data.manual_dir", "data.data_dir")
-        decisive.append({name: value for name, value in fields.items() if name not in places})
+        decisive.append({name: value for name, value in fields.items() if name not in _PLACES})
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:_DIGITS]
 
 

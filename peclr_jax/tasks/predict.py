@@ -99,7 +99,7 @@ def predict(spec: PredictSpec, workdir: Path) -> Summary:
             if not count.images:
                 raise UserError(
                     f"none of the {len(paths)} image(s) of --config.images={spec.images} can be "
-                    f"read; {printable(count.skipped[0].path)}: {count.skipped[0].reason}"
+                    f"used; {printable(count.skipped[0].path)}: {count.skipped[0].reason}"
                 )
         convert(new, read_formats(spec.formats))
     tell_remarks(count.remarks)

@@ -290,6 +290,15 @@ def test_an_arms_trainings_are_told_by_their_fields_alone():
     assert len({plans.recipe_digest(of(course, f"peclr_{step}")) for step in (25, 50, 200)}) == 3
 
 
+def test_an_arms_trainings_are_told_by_a_files_content_not_its_place(tmp_path):
+    digests = []
+    for name, content in (("a.pth", b"one"), ("b.pth", b"one"), ("c.pth", b"another")):
+        (tmp_path / name).write_bytes(content)
+        spec = make("table1", "cpu", pretrain__init__torch_checkpoint=str(tmp_path / name))
+        digests.append(plans.recipe_digest(of(spec, "peclr")))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_photographs_are_evaluated_on_and_mixed_in():
     spec = make("real_photos", "cpu", photos="DIR")
     assert spec.evaluations["photos"].data.manual_dir == "DIR"
