@@ -166,10 +166,10 @@ def test_photographs_take_the_place_of_rendered_hands(file, recipe):
 @pytest.mark.parametrize("file", ["figure6", "figure8"])
 def test_photographs_without_labels_beside_rendered_hands(file):
     spec = make(file, "cpu_long+photos")
-    data = {arm: of(spec, arm).trainings[0].spec.data for arm in ("peclr_20", "more_20")}
-    assert data["peclr_20"].source == "rendered"
-    assert data["more_20"].record_names == ["image_folder"]
-    assert data["more_20"].is_mixed
+    data = {arm: of(spec, arm).trainings[0].spec.data for arm in ("peclr_1", "more_1")}
+    assert data["peclr_1"].source == "rendered"
+    assert data["more_1"].record_names == ["image_folder"]
+    assert data["more_1"].is_mixed
     for run in plans.plan(spec):
         assert run.trainings[-1].spec.data.source == "rendered"
     assert next(iter(spec.evaluations)) == "held_out"
