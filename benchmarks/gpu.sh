@@ -7,7 +7,7 @@
 #   benchmarks/gpu.sh --toy                    # tiny sizes on the CPU: does it run?
 #   benchmarks/gpu.sh --wheels DIR             # on a machine without a network, see below
 #
-# Needs: jax[cuda13] flax optax orbax-checkpoint jaxtyping rich etils absl-py matplotlib safetensors
+# Needs: jax[cuda13] flax optax orbax-checkpoint jaxtyping rich absl-py matplotlib safetensors
 # ml_collections; torch for the peers; opencv-python-headless for the official augmentation. No
 # TensorFlow. With --wheels, ml_collections is installed from there if it is missing, for this run
 # alone. PYTHON names an interpreter; the default is that of .venv, else python3.

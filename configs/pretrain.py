@@ -42,11 +42,6 @@ Each ablation of the paper is one field:
     --config.loss.objective=simclr               # Eq. 1: the transformation is not undone
     --config.loss.objective=direct_translation   # Sec. 7, Fig. 7: translation undone in pixels
 
-Two objectives are not in the paper:
-
-    --config.loss.objective=attached_range       # the range's gradient is not stopped
-    --config.loss.objective=centered             # points relative to their mean
-
 Fields, units and sources are documented in `PretrainSpec` (peclr_jax/runs/spec.py) and the specs of
 its sections.
 

@@ -37,6 +37,7 @@ from configs import finetune, pretrain
 from configs.composition import compose
 from configs.experiments.common import add_arm, add_comparison
 from peclr_jax import specs
+from peclr_jax.errors import UserError
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.networks.spec import EvaluateSpec, EvaluationDataSpec
 
@@ -165,6 +166,8 @@ def _experiment(recipe: str, title: str) -> ConfigDict:
 
 
 def _scratch(config: ConfigDict) -> None:
+    if "released" not in config.arms:
+        raise UserError("configs/released.py: 'scratch' is a variant of 'full'; 'trials' has it")
     del config.arms["released"]
     add_arm(config, "scratch", "without pre-training", pretrained=False)
 

@@ -3,7 +3,8 @@
 MediaPipe looks for up to two hands in each photo. It needs an environment of its own, because
 TensorFlow wants another protobuf:
 
-    python3 -m venv mediapipe && mediapipe/bin/pip install mediapipe==0.10.14 jaxtyping tqdm ijson
+    python3 -m venv mediapipe
+    mediapipe/bin/pip install mediapipe==0.10.14 jaxtyping tqdm ijson filelock
     mediapipe/bin/python -m data.from_mediapipe FOLDER
 
 With --labels its labels are taken from a JSON file, in which an empty list says that it found none:
@@ -44,9 +45,11 @@ from peclr_jax.reading import json_parts
 _SOURCE = "mediapipe"
 _MOST_HANDS = 2
 _THRESHOLD = 0.5
+PACKAGES = "mediapipe==0.10.14 jaxtyping tqdm ijson filelock"
+"""What an environment must have for this command, as arguments of pip."""
 _NOT_INSTALLED = (
-    "MediaPipe 0.10.14 is not installed here: in another environment run pip install "
-    "mediapipe==0.10.14 jaxtyping tqdm ijson and this command, or pass --labels with labels of it"
+    f"MediaPipe 0.10.14 is not installed here: in another environment run pip install {PACKAGES} "
+    "and this command, or pass --labels with labels of it"
 )
 # It expects mirrored images, in which a right hand looks like a left one.
 _SIDES = {"Left": "right", "Right": "left"}

@@ -30,8 +30,12 @@ def with_home(argument: str) -> str:
 
 def config_file(argv: Sequence[str]) -> str:
     """Returns the recipe's file that a command line names, "" if it names none."""
-    given = [found[2] for argument in argv if (found := _CONFIG.fullmatch(argument))]
-    given += [value for flag, value in itertools.pairwise(argv) if flag in ("--config", "-config")]
+    given = []
+    for argument, following in itertools.zip_longest(argv, argv[1:], fillvalue=""):
+        if argument in ("--config", "-config"):
+            given.append(following)
+        elif found := _CONFIG.fullmatch(argument):
+            given.append(found[2])
     return os.path.expanduser(given[-1].partition(":")[0]) if given else ""
 
 

@@ -17,10 +17,12 @@ def expanded(text: str) -> str:
     """Returns a path in which `~` is the home folder.
 
     Raises:
-      UserError: There is no such home, or the path is one that no file can have.
+      UserError: There is no such home, the path is one that no file can have, or it is a URL.
     """
     if "\0" in text:
         raise UserError(f"is {text!r}, which holds a character that no path can have")
+    if "://" in text:
+        raise UserError(f"is {text!r}, a URL: copy it to a disk, or mount it, and give the path")
     path = os.path.expanduser(text)
     if path.startswith("~"):
         user = text.partition("/")[0][1:]
@@ -73,7 +75,7 @@ class Home:
         try:
             return self.separator.join(expanded(part.strip() or part) for part in parts)
         except UserError:
-            if self.dispensable and "\0" not in value:
+            if self.dispensable and "\0" not in value and "://" not in value:
                 return ""
             raise
 

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union
 import numpy as np
 from ml_collections import ConfigDict
 
-from peclr_jax.errors import FieldError, UserError, nearest
+from peclr_jax.errors import FieldError, UserError, nearest, shown
 
 T = TypeVar("T")
 
@@ -31,7 +31,6 @@ T = TypeVar("T")
 ELSEWHERE = types.MappingProxyType({"elsewhere": True})
 LARGEST_INT = 2**31 - 1
 """Of what is counted: programs for devices count in 32 bits."""
-_LONGEST_SHOWN = 60
 # Devices compute in float32, where larger numbers are infinite and smaller ones are zero.
 _LARGEST_FLOAT, _SMALLEST_FLOAT = 3e38, 1e-37
 _DEEPEST = 8
@@ -167,7 +166,7 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 def _make(cls: Any, values: Any, path: str, depth: int) -> Any:
     if not isinstance(values, Mapping):
-        raise FieldError(path.rstrip(".") or "itself", f"is {_shown(values)}, no section of fields")
+        raise FieldError(path.rstrip(".") or "itself", f"is {shown(values)}, no section of fields")
     if depth > _DEEPEST:
         raise FieldError(path.rstrip("."), f"is nested more than {_DEEPEST} times")
     hints = {
@@ -178,7 +177,7 @@ def _make(cls: Any, values: Any, path: str, depth: int) -> Any:
     for name in values:
         if name not in hints:
             known = nearest(str(name), hints)
-            raise FieldError(f"{path}{_shown(name).strip(chr(39))}", f"is no field{known}")
+            raise FieldError(f"{path}{shown(name).strip(chr(39))}", f"is no field{known}")
     found = {
         name: _read(values[name], hint, f"{path}{name}", depth)
         for name, hint in hints.items()
@@ -204,16 +203,16 @@ def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
     if origin is Literal:
         if not isinstance(value, type(arguments[0])) or value not in arguments:
             choices = ", ".join(map(repr, arguments))
-            raise FieldError(name, f"is {_shown(value)}, none of {choices}")
+            raise FieldError(name, f"is {shown(value)}, none of {choices}")
         return value
     if origin in (Union, types.UnionType):  # X | None
         inner = next(part for part in arguments if part is not type(None))
         return None if value is None else _read(value, inner, name, depth)
     if origin is tuple:
         return _read_tuple(value, arguments, name, depth)
-    if origin in (dict, Mapping) or origin is typing.get_origin(Mapping[str, int]):
+    if origin in (dict, Mapping):
         if not isinstance(value, Mapping):
-            raise FieldError(name, f"is {_shown(value)}, no section of fields")
+            raise FieldError(name, f"is {shown(value)}, no section of fields")
         return {
             key: _read(item, arguments[1], f"{name}.{key}", depth + 1)
             for key, item in value.items()
@@ -225,12 +224,12 @@ def _read(value: Any, hint: Any, name: str, depth: int) -> Any:
 
 def _read_tuple(value: Any, kinds: tuple[Any, ...], name: str, depth: int) -> tuple[Any, ...]:
     if not isinstance(value, tuple | list):
-        raise FieldError(name, f"is {_shown(value)}, no list of values")
+        raise FieldError(name, f"is {shown(value)}, no list of values")
     if kinds[1:] == (...,):
         kinds = (kinds[0],) * len(value)
     if len(value) != len(kinds):
         values = f"{len(value)} value{'s'[: len(value) != 1]}"
-        raise FieldError(name, f"has {values}, not {len(kinds)}: {_shown(value)}")
+        raise FieldError(name, f"has {values}, not {len(kinds)}: {shown(value)}")
     return tuple(_read(item, kind, name, depth) for item, kind in zip(value, kinds, strict=True))
 
 
@@ -250,19 +249,14 @@ def _read_scalar(value: Any, kind: Any, name: str) -> Any:
     if kind not in fits:
         return value
     if not fits[kind]:
-        raise FieldError(name, f"is {_shown(value)}, not {_CALLED[kind]}")
+        raise FieldError(name, f"is {shown(value)}, not {_CALLED[kind]}")
     if kind is int and abs(value) >= 2**63:
-        raise FieldError(name, f"is {_shown(value)}, not a finite number of 64 bits")
+        raise FieldError(name, f"is {shown(value)}, not a finite number of 64 bits")
     if number and not (abs(value) < 1e300 and math.isfinite(value)):
-        raise FieldError(name, f"is {_shown(value)}, not a finite number")
+        raise FieldError(name, f"is {shown(value)}, not a finite number")
     if kind is float and abs(value) > _LARGEST_FLOAT:
-        raise FieldError(name, f"is {_shown(value)}, which float32 cannot hold")
+        raise FieldError(name, f"is {shown(value)}, which float32 cannot hold")
     return kind(value)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _plain(value: Any) -> Any:

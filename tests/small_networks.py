@@ -48,7 +48,7 @@ def save_network(workdir, data_dir, **fields):
         }
     )
     spec = specs.from_config(FinetuneSpec, config)
-    source = make_source(spec.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(spec.data, batch_size=8, seed=0, mesh=make_mesh())
     statistics = label_statistics.measure_labels(source, 8, spec.views, 24)
     network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
     variables = finetune.initialise(spec, network, RANDOM)

@@ -13,6 +13,8 @@ from peclr_jax.errors import UserError
         (["main.py", "--config", "a.py:b+c", "--workdir=x"], "a.py"),
         (["main.py", "--config=a.py", "--config.seed=1"], "a.py"),
         (["main.py", "--config=a.py", "--config=b.py"], "b.py"),
+        (["main.py", "--config", "a.py", "--config=b.py"], "b.py"),
+        (["main.py", "--config=a.py", "--config", "b.py"], "b.py"),
     ],
 )
 def test_the_recipes_file_is_found_in_the_command_line(argv, file):

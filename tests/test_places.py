@@ -85,7 +85,7 @@ def test_of_several_each_begins_at_home(home):
     assert rule.convert("") == ""
 
 
-@pytest.mark.parametrize("path", ["", "a", "/a/~/b", "a~", "runs/*.jpg", "released", "gs://x/y"])
+@pytest.mark.parametrize("path", ["", "a", "/a/~/b", "a~", "runs/*.jpg", "released", "C:/x"])
 def test_other_paths_stay(path):
     assert places.expanded(path) == path
 
@@ -96,6 +96,8 @@ def test_a_home_that_is_not_there_is_told(monkeypatch):
         places.expanded("~/a")
     with pytest.raises(UserError, match="a character that no path can have"):
         places.expanded("a\0b")
+    with pytest.raises(UserError, match="is 'gs://a/b', a URL: copy it to a disk, or mount it"):
+        places.expanded("gs://a/b")
 
 
 def test_arguments_of_commands_are_places(home):

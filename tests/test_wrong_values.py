@@ -37,7 +37,7 @@ SPECS = {
     "submission": SubmissionSpec,
 }
 INFINITE, NAN = float("inf"), float("nan")
-NUMBERS = (NAN, INFINITE, -INFINITE, 2**70, -(2**70), 10**400, 1e300)
+NUMBERS = (NAN, INFINITE, -INFINITE, 2**70, -(2**70), 10**400, 10**5000, 1e300)
 # Impossible for any number, list of numbers, text, switch or section.
 IMPOSSIBLE = {
     bool: (None, 1, 0, "yes", (), {}, NAN),

@@ -140,7 +140,7 @@ def measure(settings: Settings) -> Benchmark:
         images = VERSIONS * settings.training + settings.evaluation
         places = (f"--manual_dir={raw}", f"--data_dir={records}")
         on_cpu = {**os.environ, **ON_CPU}
-        build = [sys.executable, "-m", "data.build", "freihand", *places]
+        build = [sys.executable, "-m", "data.build", "freihand", "--overwrite", *places]
         figures = {BUILT: process.run(build, environment=on_cpu)}
         figures[BUILT] |= {
             "per_second": images / figures[BUILT]["seconds"],

@@ -86,16 +86,13 @@ def prepare(
     return measure
 
 
-def prepare_opencv(sizes: Sizes, seconds: float) -> Callable[[], Figures]:
-    """Prepares the official augmentation: the rate of one core, times the number of cores.
+def prepare_opencv(sizes: Sizes, seconds: float, cores: int) -> Callable[[], Figures]:
+    """Prepares the official augmentation: the rate of this process's one core, times `cores`.
 
     All cores together reach less, and nothing is decoded: a bound in the peer's favour.
     """
-    import os
-
     from benchmarks.peers import opencv_views
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     photo_side = round(sizes.source_size * 224 / 192)
     views = opencv_views.prepare("official", 16, photo_side, sizes.size, seconds)
-    return lambda: {"pairs_per_second": (cores or 1) * views()["per_second"] / 2}
+    return lambda: {"pairs_per_second": cores * views()["per_second"] / 2}

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from benchmarks import machine
 from benchmarks.gpu import ceilings, ours, peers
 from benchmarks.gpu.ours import Sizes
 from benchmarks.harness import Candidate, missing
@@ -213,9 +214,8 @@ def _beside(scale: Scale, architecture: str, pairs: int, names: Sequence[str]) -
             ]
         elif name == OPENCV:
             sizes = sizes_of(scale, architecture, pairs)
-            opencv = Candidate(
-                peers.prepare_opencv, {"sizes": sizes, "seconds": scale.seconds}, cores=1
-            )
+            kwargs = {"sizes": sizes, "seconds": scale.seconds, "cores": machine.cores()}
+            opencv = Candidate(peers.prepare_opencv, kwargs, cores=1)
             candidates[name] = missing("cv2") or [Attempt("", opencv)]
         else:
             candidates[name] = missing("torch") or _twin(scale, name, architecture, pairs)

@@ -111,15 +111,19 @@ def table(results: Mapping[str, Benchmark]) -> Table:
             laid_out.add_row(name, "", f"skipped: {row['skipped']}", "", "")
             continue
         medians = {figure: one["median"] for figure, one in row.items()}
-        ratio = benchmark["ratios"][f"{name} / {DEFAULT}"]["pairs_per_second"]
+        ratio = benchmark["ratios"].get(f"{name} / {DEFAULT}")  # none if the default has failed
         laid_out.add_row(
             name,
             report.show(medians["pairs_per_second"], 0),
-            f"{ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})",
+            _against_default(ratio["pairs_per_second"]) if ratio else "not measured",
             report.show(medians.get("device_peak_mib", medians["program_mib"]), 0),
             report.show(medians["compile_seconds"], 0),
         )
     return laid_out
+
+
+def _against_default(ratio: Mapping[str, float]) -> str:
+    return f"{ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})"
 
 
 def _gained(results: Mapping[str, Benchmark], settings: Sequence[Setting]) -> list[Setting]:

@@ -1,5 +1,6 @@
 """Whether JAX can start as the environment says: told in a sentence, not by an abort."""
 
+import contextlib
 import functools
 import os
 import re
@@ -34,7 +35,7 @@ def start() -> None:
     Raises:
       UserError: An environment variable is wrong.
     """
-    given = [flag for flag in os.environ.get("XLA_FLAGS", "").split() if flag not in CPU_FLAGS]
+    given = [flag for flag in _given_flags() if flag not in CPU_FLAGS]
     _check_flags(" ".join(given))
     named = {flag.partition("=")[0] for flag in given}
     ours = [flag for flag in CPU_FLAGS if flag.partition("=")[0] not in named]
@@ -83,6 +84,15 @@ def keep_compiled_programs(folder: str) -> None:
     jax.config.update("jax_compilation_cache_dir", str(compiled))
     # A start compiles dozens of small programs, which take as long together as a large one.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def _given_flags() -> list[str]:
+    """Returns the flags of `XLA_FLAGS`, which instead may name a file of them, as XLA has it."""
+    text = os.environ.get("XLA_FLAGS", "").strip()
+    if text and not text.startswith("-"):
+        with contextlib.suppress(OSError):  # of a file that is not there XLA speaks
+            return Path(text).read_text(errors="replace").split()
+    return text.split()
 
 
 @functools.cache

@@ -38,7 +38,6 @@ from peclr_jax.input_pipeline.stores import (
     Split,
     Store,
     join,
-    keep_fraction,
     load,
 )
 
@@ -62,17 +61,15 @@ _NEIGHBOURS = 4
 def make_source(
     spec: DataSpec,
     *,
-    train: bool,
     batch_size: int,
     seed: int,
     mesh: Mesh,
     contrastive: bool = False,
 ) -> Source:
-    """Opens the data that a spec describes; slow work is done here and shows progress.
+    """Opens the images to train on; slow work is done here and shows progress.
 
     Args:
       spec: The data.
-      train: Whether to serve the images to train on, or the held-out ones.
       batch_size: Rows of a batch, over all processes.
       seed: Seed of the images' order.
       mesh: The devices; batches are split over its `data` axis.
@@ -87,13 +84,13 @@ def make_source(
     builders = _open_records(spec)
     fingerprint = _fingerprint(spec, builders)
     check_alike({"the data": fingerprint})
-    if train and spec.is_endless:
+    if spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut(
             (from_rendered.open_held_out(spec, renderer),), from_rendered.HELD_OUT_NAMES
         )
         return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=fingerprint)
-    parts = _open_parts(spec, builders, train, mesh)
+    parts = _open_parts(spec, builders, mesh)
     held_out = HeldOut(
         tuple(part.held_out for part in parts if part.held_out is not None),
         tuple(name for part in parts for name in part.held_out_names),
@@ -102,22 +99,19 @@ def make_source(
 
     def make_order(parts: list[Part]) -> Order:
         return Order(
-            sizes=tuple(
-                size for part in parts if part.store is not None for size in part.store.sizes
-            ),
+            sizes=tuple(size for part in parts for size in part.store.sizes),
             batch_size=batch_size,
             seed=seed,
-            weights=spec.shares if train else (),
+            weights=spec.shares,
             names=tuple(name for part in parts for name in part.names),
         )
 
     order = make_order(parts)
-    if train:  # before anything slow; held-out images may be few, for they are sampled
-        order.check()
-        if contrastive and any(copy for part in parts for copy in part.copies):
-            parts, order = _without_copies(parts, order, make_order)
-    stores = [part.store for part in parts if part.store is not None]
-    partners = _PAIRINGS[spec.pairs](stores, order) if train and spec.is_paired else None
+    order.check()  # before anything slow
+    if contrastive and any(copy for part in parts for copy in part.copies):
+        parts, order = _without_copies(parts, order, make_order)
+    stores = [part.store for part in parts]
+    partners = _PAIRINGS[spec.pairs](stores, order) if spec.is_paired else None
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
@@ -154,14 +148,14 @@ def _open_records(spec: DataSpec) -> list[Any]:
     return from_records.open_datasets(spec)
 
 
-def _open_parts(spec: DataSpec, builders: list[Any], train: bool, mesh: Mesh) -> list[Part]:
+def _open_parts(spec: DataSpec, builders: list[Any], mesh: Mesh) -> list[Part]:
     parts = []
     if builders:
         from peclr_jax.input_pipeline import from_records
 
-        parts.append(from_records.open_part(spec, builders, train))
+        parts.append(from_records.open_part(spec, builders))
     if spec.has_rendered:
-        parts.append(from_rendered.open_part(spec, train, mesh))
+        parts.append(from_rendered.open_part(spec, mesh))
     return parts
 
 
@@ -230,14 +224,14 @@ _PAIRINGS: Mapping[str, Callable[[list[IdentifiedStore], Order], Pairing]] = {
 }
 
 
-def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: bool = False) -> Split:
+def open_split(spec: DataSpec, split: str, *, batch_size: int) -> Split:
     """Opens one split for a single pass; of rendered hands, through version 0 of each.
 
     Args:
-      spec: The data; `weights`, `cache` and splits do not matter, all `names` are read in turn.
+      spec: The data; `weights`, `cache`, `label_fraction` and splits do not matter, all `names` are
+        read in turn.
       split: Name of the TFDS split; of rendered hands, "train", "held_out" or "test".
       batch_size: Rows of a batch.
-      label_subset: Whether to keep to `spec.label_fraction`, as training does.
     """
     if batch_size < 1:
         raise UserError(f"a batch needs at least one image, got a batch size of {batch_size}")
@@ -246,15 +240,13 @@ def open_split(spec: DataSpec, split: str, *, batch_size: int, label_subset: boo
             f"--config.data.names={spec.names!r} mixes rendered hands with records, but they are "
             "gone through by themselves: set --config.data.source='rendered', or leave them out"
         )
-    store: IdentifiedStore
+    store: Store
     if spec.source == RENDERED:
         store = from_rendered.open_split(spec, split, batch_size)
     else:
         from peclr_jax.input_pipeline import from_records
 
         store = from_records.open_split(spec, split)
-    if label_subset:
-        store = keep_fraction(store, spec.label_fraction, spec.label_seed)
     return Split(store, batch_size)
 
 

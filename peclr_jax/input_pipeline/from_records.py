@@ -24,13 +24,12 @@ _ALL_ALIKE = ("image_folder",)
 _LONGEST_NAME = 255  # bytes
 
 
-def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
-    """Opens the records to train on, or those that are held out.
+def open_part(spec: DataSpec, builders: list[Any]) -> Part:
+    """Opens the records to train on, and those that are held out.
 
     Args:
       spec: The data.
       builders: As `open_datasets` returns them.
-      train: Whether to serve the records to train on.
     """
     trained = choose_splits(builders, spec.splits)
     _check_once(trained)
@@ -44,8 +43,6 @@ def open_part(spec: DataSpec, builders: list[Any], train: bool) -> Part:
         trained_on = f"no data set has a split {spec.held_out_split!r} to hold out"
         others = trained
     held_out = _open_records(spec, others) if others else None
-    if not train:
-        return Part(held_out, held_out, _names(others), _names(others), trained_on)
     # Canvases are resampled once, into the view, by the accelerator; caches hold crops.
     store = _open_records(spec, trained, canvases=spec.cache == "none" and not spec.is_mixed)
     store = keep_fraction(store, spec.label_fraction, spec.label_seed)

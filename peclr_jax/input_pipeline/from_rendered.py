@@ -30,7 +30,13 @@ from peclr_jax.input_pipeline.rendered import (
     check_pool,
 )
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
-from peclr_jax.input_pipeline.stores import Batch, IdentifiedStore, LazyStore, MemoryStore, Part
+from peclr_jax.input_pipeline.stores import (
+    Batch,
+    LazyStore,
+    MemoryStore,
+    Part,
+    Store,
+)
 from peclr_jax.reading import bounded
 from peclr_jax.synthetic import RENDERER_VERSION
 
@@ -52,12 +58,11 @@ _DIGEST = "sha256"
 _MOST_ENLARGED = 2
 
 
-def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
-    """Opens the hands to train on, or those held out; they are rendered when first read.
+def open_part(spec: DataSpec, mesh: Mesh) -> Part:
+    """Opens the hands to train on, and those held out; they are rendered when first read.
 
     Args:
       spec: The data.
-      train: Whether to serve the hands to train on.
       mesh: The devices.
     """
     renderer = make_renderer(spec, mesh)
@@ -66,11 +71,8 @@ def open_part(spec: DataSpec, train: bool, mesh: Mesh) -> Part:
             "Rendered hands of %d px are enlarged to crops of %d: set --config.data.rendered.size",
             *(spec.rendered.size, spec.source_size),
         )
-    if train:
-        check_pool(spec, math.ceil(spec.rendered.count * spec.label_fraction))
+    check_pool(spec, math.ceil(spec.rendered.count * spec.label_fraction))
     held_out = open_held_out(spec, renderer)
-    if not train:
-        return Part(held_out, held_out, ("--config.data.rendered.held_out",), HELD_OUT_NAMES)
     # In a mixture, hands come after the records.
     number = len(spec.record_names) if spec.is_mixed else 0
     # Hands that are not trained on need not be rendered.
@@ -100,7 +102,7 @@ def check_split(name: str) -> None:
         raise UserError(f"rendered hands have no split {name!r}; they have: {', '.join(_SPLITS)}")
 
 
-def open_split(spec: DataSpec, split: str, batch_size: int) -> IdentifiedStore:
+def open_split(spec: DataSpec, split: str, batch_size: int) -> Store:
     """Opens version 0 of hands for a single pass.
 
     Args:

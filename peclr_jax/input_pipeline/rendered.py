@@ -16,13 +16,12 @@ from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
 from peclr_jax.geometry import crop as cropping
-from peclr_jax.input_pipeline.order import Identities
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.input_pipeline.stores import (
     Batch,
-    IdentifiedStore,
     MemoryStore,
+    Store,
     check_host_memory,
 )
 
@@ -121,16 +120,12 @@ class Renderer:
         return jax.make_array_from_callback(rows.shape, sharding, lambda at: rows[at])
 
 
-class RenderedStore(IdentifiedStore):
+class RenderedStore(Store):
     """Version 0 of hands, rendered each time they are read, `chunk` at once; none is kept."""
 
     def __init__(self, renderer: Renderer, count: int, purpose: int, chunk: int):
         self.sizes = (count,)
         self._renderer, self._purpose, self._chunk = renderer, purpose, min(chunk, count)
-
-    def identities(self) -> Identities:
-        """Returns which hand each example shows, and in which version."""
-        return Identities(np.arange(len(self)), np.zeros(len(self), int))
 
     def stream(self, indices: Iterable[Int[np.ndarray, "_"]]) -> Iterator[Batch]:
         """Yields the examples of each array of rows."""

@@ -47,7 +47,7 @@ class RenderedSpec(Spec):
       chunk: Hands rendered at once, over all devices.
     """
 
-    count: Annotated[int, Between(0, 2**31)] = 4096
+    count: Annotated[int, Between(0, 10**8)] = 4096
     held_out: Annotated[int, Between(1, 2**31)] = 512
     versions: Annotated[int, Between(1, 1024)] = 1
     motion_deg: Annotated[float, Between(0, 45)] = 0.0

@@ -130,16 +130,14 @@ def keep_fraction(store: IdentifiedStore, fraction: float, seed: int) -> Identif
 class Part(NamedTuple):
     """The records, or the rendered hands, of a spec, and the names of their data sets.
 
-    There is no `store` if nothing is held out and that was asked for.
-
     Attributes:
-      store, names: The examples to serve, and what they are called.
+      store, names: The examples to train on, and what they are called.
       held_out, held_out_names: The examples to monitor on, likewise.
       trained_on: Why these are trained on, too; "" if they are not.
       copies: Of which data sets further versions of a hand are the same image again.
     """
 
-    store: IdentifiedStore | None
+    store: IdentifiedStore
     held_out: Store | None
     names: tuple[str, ...]
     held_out_names: tuple[str, ...] = ()
@@ -148,7 +146,7 @@ class Part(NamedTuple):
 
     def without_copies(self) -> "Part":
         """Returns the part with each image once, which contrastive losses need."""
-        if self.store is None or not any(self.copies):
+        if not any(self.copies):
             return self
 
         def choose(identities: Identities, number: int) -> Int[np.ndarray, " kept"]:

@@ -72,12 +72,8 @@ def nt_xent(
 
 def latent_range(points: Points) -> Float[Array, "views 1 2"]:
     """Returns L_z of Eq. 10: the extent of each sample's points along x and along y, detached."""
-    return jax.lax.stop_gradient(attached_range(points))
-
-
-def attached_range(points: Points) -> Float[Array, "views 1 2"]:
-    """Returns L_z of Eq. 10 with its gradient, which the points that span the range receive."""
-    return jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
+    extent = jnp.max(points, axis=1, keepdims=True) - jnp.min(points, axis=1, keepdims=True)
+    return jax.lax.stop_gradient(extent)
 
 
 def undo_transform(
@@ -102,9 +98,7 @@ def undo_transform(
     return jnp.stack([cos * x + sin * y, cos * y - sin * x], axis=-1) + center
 
 
-def equivariant_projections(
-    points: Points, transform: Similarity, *, range_of: Range = latent_range
-) -> Projections:
+def equivariant_projections(points: Points, transform: Similarity) -> Projections:
     """Returns the projections that PeCLR compares: geometric transformations are undone (Eq. 4).
 
     The 2m numbers of each sample are scaled to unit length before the inverse. As `nt_xent` scales
@@ -113,11 +107,10 @@ def equivariant_projections(
     Args:
       points: Latent points.
       transform: Transformations of the images, source to view.
-      range_of: As for `undo_transform`.
     """
     views = points.shape[0]
     points = unit(points.astype(jnp.float32).reshape(views, -1)).reshape(points.shape)
-    return undo_transform(points, transform, range_of=range_of).reshape(views, -1)
+    return undo_transform(points, transform).reshape(views, -1)
 
 
 def direct_projections(points: Points, transform: Similarity, side: int = 128) -> Projections:
@@ -135,19 +128,6 @@ def direct_projections(points: Points, transform: Similarity, side: int = 128) -
     points = points.astype(jnp.float32)
     undone = undo_transform(points, transform, range_of=lambda _: jnp.full((1, 1, 2), float(side)))
     return undone.reshape(points.shape[0], -1)
-
-
-def centered_projections(points: Points, transform: Similarity) -> Projections:
-    """Returns the equivariant projections with each sample's points relative to their mean.
-
-    Not in the paper. Translation is removed exactly, not by an estimate of the range, and so is the
-    scale, about whatever point the network scales. In return the points need not follow a
-    translation: they may lose where the hand is.
-    """
-    points = points.astype(jnp.float32)
-    centered = points - jnp.mean(points, axis=1, keepdims=True)
-    rotation = transform._replace(translation=jnp.zeros_like(transform.translation))
-    return equivariant_projections(centered, rotation)
 
 
 def invariant_projections(points: Points, transform: Similarity) -> Projections:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from typing import Literal
 
 import jax
@@ -25,14 +24,11 @@ from peclr_jax.specs import (
     Spec,
 )
 
-_equivariant = contrastive.equivariant_projections
 # What NT-Xent compares, of the latent points and the views' transformations.
 OBJECTIVES: dict[str, Callable[..., Float[Array, "views dim"]]] = {
-    "peclr": _equivariant,
+    "peclr": contrastive.equivariant_projections,
     "simclr": contrastive.invariant_projections,
     "direct_translation": contrastive.direct_projections,
-    "attached_range": partial(_equivariant, range_of=contrastive.attached_range),
-    "centered": contrastive.centered_projections,
 }
 
 
@@ -67,8 +63,7 @@ class ContrastiveLossSpec(Spec):
     Attributes:
       objective: "peclr" undoes the transformations (Eq. 4); "simclr" does not (Eq. 1);
         "direct_translation" undoes translations by as many units of the points as pixels of the
-        view (Sec. 7, Fig. 7). Beyond the paper: "attached_range" lets gradients through the range,
-        "centered" takes points relative to their mean.
+        view (Sec. 7, Fig. 7).
       temperature: The paper gives none; 0.5 is the official code's.
       weights: Of the similarities: "equal", or beyond the paper "adaptive" to how alike the two
         views' joints are (SiMHand), for data with labels.
@@ -78,9 +73,7 @@ class ContrastiveLossSpec(Spec):
       view_size: Side of the views, pixels; in a config it is `views.size`.
     """
 
-    objective: Literal["peclr", "simclr", "direct_translation", "attached_range", "centered"] = (
-        "peclr"
-    )
+    objective: Literal["peclr", "simclr", "direct_translation"] = "peclr"
     temperature: PositiveFloat = 0.5
     weights: Literal["equal", "adaptive"] = "equal"
     maps: NonNegativeFloat = 0.0

@@ -71,9 +71,7 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
         mesh = make_mesh()
         network = spec.model.network.build(refine_root_depth=spec.refine_root_depth)
         variables = initialise(spec, network, start)  # weights that do not fit cost no data
-        source = make_source(
-            spec.data, train=True, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh
-        )
+        source = make_source(spec.data, batch_size=spec.batch_size, seed=spec.seed, mesh=mesh)
         schedule = spec.schedule(source.steps_per_epoch, spec.optimizer.learning_rate)
         statistics = label_statistics.measure_labels(
             source, spec.batch_size, spec.views, spec.data.source_size

@@ -69,7 +69,6 @@ def pretrain(spec: PretrainSpec, workdir: Path) -> None:
         variables = initialise(spec, model, start)  # weights that do not fit cost no data
         source = make_source(
             spec.data,
-            train=True,
             batch_size=spec.batch_size,
             seed=spec.seed,
             mesh=mesh,

@@ -8,6 +8,7 @@ they follow from seed and step.
 """
 
 import functools
+import pathlib
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import jax
-from etils import epath
 from jax.experimental import multihost_utils
 
 from peclr_jax.devices import processes
@@ -158,7 +158,7 @@ class Checkpoints:
         for unfinished in self._root.glob(f"{self._saving}{_UNFINISHED}*"):
             digests.write(unfinished)
 
-    def _set_aside(self, directory: epath.Path) -> None:
+    def _set_aside(self, directory: pathlib.Path) -> None:
         multihost_utils.sync_global_devices(f"damaged {directory.name}")
         if jax.process_index() == 0:
             aside = directory.with_name(directory.name + _DAMAGED)
@@ -192,12 +192,12 @@ class Checkpoints:
                     break
 
 
-def _damage_seen(directory: epath.Path) -> str:
+def _damage_seen(directory: pathlib.Path) -> str:
     """Returns what some process finds wrong with a checkpoint, "" if there is only one process.
 
     Each reads the files itself, and all must know before the first restores, which waits for them.
     """
-    if jax.process_count() == 1 or "://" in str(directory):
+    if jax.process_count() == 1:
         return ""
     problem, failure = "", None
     try:
@@ -213,11 +213,11 @@ def _damage_seen(directory: epath.Path) -> str:
     return next(filter(None, processes.gather(problem)), "")
 
 
-def _check_listed(root: epath.Path) -> None:
+def _check_listed(root: pathlib.Path) -> None:
     """Refuses checkpoints that Orbax would wait for when it lists them."""
     for directory in restoring.steps_in(root).values():
         try:
-            if directory.is_dir() and "://" not in str(directory):
+            if directory.is_dir():
                 digests.check_beside(directory)
         except digests.ChangedError as error:
             raise DamagedCheckpointError(

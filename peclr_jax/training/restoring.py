@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import pathlib
 import re
 import tempfile
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from etils import epath
 
 from peclr_jax import files, trees
 from peclr_jax.errors import (
@@ -68,7 +68,7 @@ def check_writable_name(workdir: Path, option: str = "--workdir") -> None:
         )
 
 
-def find(path: Path) -> epath.Path:
+def find(path: Path) -> pathlib.Path:
     """Finds the directory of a checkpoint, of the newest where there are several.
 
     The path is a run's directory, its `checkpoints` directory, or the directory of one step.
@@ -114,7 +114,7 @@ def restore_results(path: Path) -> dict[str, Any]:
     return _restore_json(directory, "results") if _exists(directory / "results") else {}
 
 
-def _restore_json(directory: epath.Path, item: str) -> dict[str, Any]:
+def _restore_json(directory: pathlib.Path, item: str) -> dict[str, Any]:
     with _reading(directory, item) as (ocp, reader, plain):
         args = ocp.args.Composite(**{item: ocp.args.JsonRestore()})
         found = reader.restore(plain, args=args)[item]
@@ -175,7 +175,7 @@ def restore_state(path: Path, target: State) -> State:
         return reader.restore(plain, args=ocp.args.Composite(state=args)).state
 
 
-def _metadata(reader: Any, directory: epath.Path) -> Any:
+def _metadata(reader: Any, directory: pathlib.Path) -> Any:
     """Returns the shapes and types of a checkpoint's arrays, as a tree.
 
     Raises:
@@ -193,10 +193,8 @@ def _metadata(reader: Any, directory: epath.Path) -> Any:
     return tree
 
 
-def _check_sizes(directory: epath.Path, tree: Any) -> None:
+def _check_sizes(directory: pathlib.Path, tree: Any) -> None:
     """Refuses arrays that no training has filled, and that would take all of the memory."""
-    if "://" in str(directory):
-        return
     needed = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
     held = sum(path.stat().st_size for _, path in digests.files_of(directory / "state"))
     if needed > _MOST_COMPRESSED * held + _SMALL:
@@ -207,7 +205,7 @@ def _check_sizes(directory: epath.Path, tree: Any) -> None:
 
 
 @contextmanager
-def _reading(directory: epath.Path, item: str) -> Iterator[tuple[Any, Any, epath.Path]]:
+def _reading(directory: pathlib.Path, item: str) -> Iterator[tuple[Any, Any, pathlib.Path]]:
     """Yields Orbax, a reader and what to read, once the item's files are as they were written.
 
     Orbax and TensorStore raise errors of any kind. Only a file that is missing, or that cannot be
@@ -222,7 +220,7 @@ def _reading(directory: epath.Path, item: str) -> Iterator[tuple[Any, Any, epath
     )
     whole = False
     try:
-        whole = "://" not in str(directory) and digests.check(directory, item)
+        whole = digests.check(directory, item)
         with _plain(directory) as plain, ocp.Checkpointer(handler) as reader:
             yield ocp, reader, plain
     except (UserError, jax.errors.JaxRuntimeError):
@@ -254,18 +252,18 @@ def _is_damage(error: Exception) -> bool:
 
 
 @contextmanager
-def _plain(directory: epath.Path) -> Iterator[epath.Path]:
+def _plain(directory: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields a path to a directory that Orbax reads as it is meant, by way of a link if need be."""
-    if "://" in str(directory) or not files.misread(directory, _PATTERNS):
+    if not files.misread(directory, _PATTERNS):
         yield directory
         return
     with tempfile.TemporaryDirectory() as folder:
-        link = epath.Path(folder) / directory.name
+        link = pathlib.Path(folder) / directory.name
         os.symlink(directory, link, target_is_directory=True)
         yield link
 
 
-def steps_in(root: epath.Path) -> dict[int, epath.Path]:
+def steps_in(root: pathlib.Path) -> dict[int, pathlib.Path]:
     """Returns what a run's `checkpoints` directory has by the name of a step, complete or not."""
     try:
         return {int(child.name): child for child in root.iterdir() if child.name.isdecimal()}
@@ -273,18 +271,16 @@ def steps_in(root: epath.Path) -> dict[int, epath.Path]:
         return {}
 
 
-def _by_step(root: epath.Path) -> dict[int, epath.Path]:
+def _by_step(root: pathlib.Path) -> dict[int, pathlib.Path]:
     return {step: child for step, child in steps_in(root).items() if _is_checkpoint(child)}
 
 
-def _is_checkpoint(directory: epath.Path) -> bool:
+def _is_checkpoint(directory: pathlib.Path) -> bool:
     return _exists(directory / "state") and _exists(directory / "config")
 
 
-def _exists(path: epath.Path) -> bool:
+def _exists(path: pathlib.Path) -> bool:
     """Whether something is there; that its disk is away is an error, and does not mean no."""
-    if "://" in str(path):
-        return path.exists()
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -292,6 +288,6 @@ def _exists(path: epath.Path) -> bool:
     return True
 
 
-def absolute(path: Path) -> epath.Path:
-    """Returns the absolute path, which Orbax needs; a URL is left alone."""
-    return epath.Path(path if "://" in str(path) else os.path.abspath(path))
+def absolute(path: Path) -> pathlib.Path:
+    """Returns the absolute path, which Orbax needs."""
+    return pathlib.Path(os.path.abspath(path))

@@ -64,7 +64,7 @@ def read(batches: int, folder: str) -> None:
         split="train+validation",
         source_size=32,
     )
-    source = make_source(spec, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(spec, batch_size=8, seed=0, mesh=make_mesh())
     found = []
     for number, _ in enumerate(itertools.islice(source.batches(), batches), 1):
         if number % max(batches // 100, 1) == 0:

@@ -1,8 +1,12 @@
 """Labels of MediaPipe, from a file or from MediaPipe itself, for which something stands in."""
 
 import json
+import re
+import subprocess
 import sys
 import types
+from importlib import metadata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,6 +139,46 @@ class StandIn:
             ],
             multi_handedness=[side],
         )
+
+
+# What MediaPipe 0.10.14 declares that it needs.
+OF_MEDIAPIPE = {"absl-py", "attrs", "flatbuffers", "jax", "jaxlib", "matplotlib", "numpy"}
+ALONE = """
+import importlib.abc, sys
+given = set(sys.argv[1:])
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in given:
+            raise ModuleNotFoundError(f"{name} is not in that environment", name=name)
+
+sys.meta_path.insert(0, Absent())
+import data.from_mediapipe
+"""
+
+
+def test_its_environment_has_what_it_imports():
+    def needed(names, found=()):
+        for name in set(names) - set(found):
+            found = {*found, name}
+            lines = [x for x in metadata.requires(name) or [] if "extra ==" not in x]
+            installed = {re.match(r"[\w.-]+", x)[0].lower() for x in lines}
+            found |= needed(installed & known, found)
+        return set(found)
+
+    modules = metadata.packages_distributions()
+    known = {name.lower() for names in modules.values() for name in names}
+    packages = from_mediapipe.PACKAGES.split()[1:]
+    theirs = needed({*packages, *OF_MEDIAPIPE} & known)
+    assert {"filelock", "pillow"} <= theirs
+    absent = [m for m, names in modules.items() if not {n.lower() for n in names} & theirs]
+    assert {"flax", "tensorflow"} <= set(absent)
+    absent = set(absent) - {"peclr_jax", "data", "configs"}
+    ran = subprocess.run([sys.executable, "-c", ALONE, *absent], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert f"pip install {from_mediapipe.PACKAGES}" in Path(layout.__file__).with_name(
+        "README.md"
+    ).read_text("utf-8")
 
 
 def test_what_mediapipe_finds(convert, folder, monkeypatch):

@@ -61,6 +61,19 @@ def test_flags_that_xla_would_abort_over_are_named(monkeypatch, flags):
         backend.start()
 
 
+def test_flags_may_be_in_a_file(monkeypatch, tmp_path):
+    file = tmp_path / "flags"
+    file.write_text("--xla_gpu_deterministic_ops=true\n--xla_cpu_prefer_vector_width=128\n")
+    monkeypatch.setenv("XLA_FLAGS", str(file))
+    backend.start()
+    expected = [backend.CPU_FLAGS[0], *file.read_text().split()]
+    assert os.environ["XLA_FLAGS"].split() == expected
+    file.write_text("--xla_of_no_version=1")
+    monkeypatch.setenv("XLA_FLAGS", str(file))
+    with pytest.raises(UserError, match="XLA_FLAGS=--xla_of_no_version=1 is not as XLA wants it"):
+        backend.start()
+
+
 @pytest.mark.parametrize("flags", ["", " ", "--xla_gpu_deterministic_ops=true"])
 def test_flags_that_xla_knows_are_taken(monkeypatch, flags):
     monkeypatch.setenv("XLA_FLAGS", flags)

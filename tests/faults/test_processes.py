@@ -119,7 +119,7 @@ def test_other_data_are_refused_before_they_are_read(monkeypatch):
     with pytest.raises(
         UserError, match=r"it differs in the data \(\"rendered 0.*, not \"rendered "
     ):
-        make_source(spec, train=True, batch_size=2, seed=0, mesh=mesh)
+        make_source(spec, batch_size=2, seed=0, mesh=mesh)
 
 
 def test_the_code_has_a_digest(monkeypatch, tmp_path):

@@ -80,7 +80,7 @@ def open_source(mesh):
     """Opens the training images of a spec in batches of eight, unless told otherwise."""
 
     def open_(spec, **changes):
-        options = {"train": True, "batch_size": 8, "seed": 0, "mesh": mesh}
+        options = {"batch_size": 8, "seed": 0, "mesh": mesh}
         return make_source(spec, **options | changes)
 
     return open_

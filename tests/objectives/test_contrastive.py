@@ -126,46 +126,6 @@ def test_the_direct_arm_undoes_a_translation_by_as_many_units_as_pixels(size):
     )
 
 
-@jax.jit
-def centered_loss(points, transform):
-    return contrastive.nt_xent(contrastive.centered_projections(points, transform), 0.5)
-
-
-@given(
-    shift=st.tuples(st.floats(-5, 5), st.floats(-5, 5)),
-    scale=st.floats(0.2, 5.0),
-    seed=st.integers(0, 99),
-)
-def test_centered_points_lie_and_reach_where_they_like(shift, scale, seed):
-    points = jax.random.normal(jax.random.key(seed), (8, 16, 2))
-    transform = Similarity(
-        jnp.linspace(-1.0, 1.0, 8), jnp.ones(8), jax.random.normal(jax.random.key(seed), (8, 2))
-    )
-    moved = points.at[3].set(points[3] * scale + jnp.array(shift))
-
-    expected, actual = (centered_loss(p, transform) for p in (points, moved))
-    np.testing.assert_allclose(actual, expected, rtol=1e-4)
-    turned = transform._replace(rotation=transform.rotation.at[3].add(0.5))
-    assert abs(centered_loss(points, turned) - expected) > 1e-4
-
-
-def test_an_attached_range_changes_the_gradient_alone():
-    points = jax.random.normal(jax.random.key(0), (8, 16, 2))
-    transform = Similarity(jnp.zeros(8), jnp.ones(8), jax.random.normal(jax.random.key(1), (8, 2)))
-
-    @partial(jax.jit, static_argnums=1)
-    @jax.value_and_grad
-    def loss(points, range_of):
-        undone = contrastive.equivariant_projections(points, transform, range_of=range_of)
-        return contrastive.nt_xent(undone, 0.5)
-
-    ranges = (contrastive.latent_range, contrastive.attached_range)
-    results = [loss(points, range_of) for range_of in ranges]
-    (detached, gradient), (attached, other) = results
-    np.testing.assert_allclose(attached, detached, rtol=1e-6)
-    assert np.abs(gradient - other).max() > 1e-3
-
-
 @pytest.mark.parametrize(
     ("rows", "temperature", "chunk", "said"),
     [

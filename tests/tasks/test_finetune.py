@@ -147,7 +147,7 @@ def test_probe_of_a_random_encoder_knows_the_statistics_of_the_images(records, t
     # The mean over batches, of which none of the initial zeros and ones is left.
     spec, network, variables = started(specs.from_config(FinetuneSpec, config))
     mesh = make_mesh(jax.devices()[:1])
-    source = make_source(spec.data, train=True, batch_size=8, seed=spec.seed, mesh=mesh)
+    source = make_source(spec.data, batch_size=8, seed=spec.seed, mesh=mesh)
 
     @jax.jit
     def of_one(step, batch):
@@ -280,7 +280,7 @@ def test_canvases_and_crops_are_seen_alike(name, records):
             },
         )
         mesh = make_mesh(jax.devices()[:1])
-        source = make_source(spec.data, train=True, batch_size=4, seed=0, mesh=mesh)
+        source = make_source(spec.data, batch_size=4, seed=0, mesh=mesh)
         batches = source.batches(0)
         batch = next(batches)
         batches.close()
@@ -300,7 +300,7 @@ def test_canvases_and_crops_are_seen_alike(name, records):
 def test_gradient_is_that_of_the_whole_batch_on_any_number_of_devices(records):
     """Labels are warped, masked means taken and BatchNorm measured over all devices' hands."""
     spec, network, variables = started(spec_of("quick+scratch", records))
-    source = make_source(spec.data, train=True, batch_size=8, seed=0, mesh=make_mesh())
+    source = make_source(spec.data, batch_size=8, seed=0, mesh=make_mesh())
     batch = jax.tree.map(np.asarray, next(iter(source.batches(0))))
     # Unequal shares of what is labelled: the mean of the devices' means would be another number.
     batch["keypoints_2d_valid"] = batch["keypoints_2d_valid"] & (np.arange(8)[:, None] < 3)

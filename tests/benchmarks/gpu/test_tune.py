@@ -40,3 +40,5 @@ def test_a_setting_is_measured_beside_the_default(monkeypatch, in_process, candi
     assert list(laid_out.columns[0].cells) == ["combined", "better", "good", "bad"]
     first, *_, last = laid_out.columns[2].cells
     assert (first, last) == ("1.300 (1.300 to 1.300)", "skipped: no such flag")
+    results["good"]["ratios"] = {}  # the default has failed beside it
+    assert list(tune.table(results).columns[2].cells).count("not measured") == 1
