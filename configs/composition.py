@@ -42,5 +42,6 @@ def compose(
     for name, apply in variants.items():
         if name in changes:
             apply(config)
-    config.recipe = recipe
+    if "recipe" in config:  # of tasks that tell it
+        config.recipe = recipe
     return config

@@ -7,7 +7,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent import futures
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from absl import logging
 from array_record.python.array_record_module import ArrayRecordReader
 
 from data import found, schema
+from data.images import ahead
 from data.raw import origin
 from peclr_jax import outputs
 from peclr_jax.errors import MachineError, UserError, is_machine_fault
@@ -127,11 +127,10 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         ]
         is_array_record = self.info.file_format.value == "array_record"
         check = _shard_problem if is_array_record else _absence
-        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            problems = pool.map(lambda shard: check(*shard), shards)
-            for (path, _), problem in zip(shards, problems, strict=True):
-                if problem:
-                    raise UserError(f"{path} {problem}: {self.how_to_write_again}")
+        problems = ahead(lambda shard: check(*shard), shards)
+        for (path, _), problem in zip(shards, problems, strict=True):
+            if problem:
+                raise UserError(f"{path} {problem}: {self.how_to_write_again}")
 
     def leave_out(self, what: str) -> None:
         """Notes in the metadata which raw files are left out, to be said with what was found."""

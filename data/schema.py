@@ -1,9 +1,9 @@
 """The one record that every data set of hands is stored as.
 
 A label that a data set lacks is expressed by its validity mask, never by a made-up value: the
-numbers under a false mask are zero and mean nothing. Conventions (see docs of `peclr_jax.hands`):
-pixels (x, y) with the origin at the centre of the top-left pixel; camera space in metres, x right,
-y down, z forward; the 21 joints in FreiHAND's order.
+numbers under a false mask are zero and mean nothing. Conventions (`geometry.camera`,
+`hands.skeleton`): pixels (x, y) with the origin at the centre of the top-left pixel; camera space
+in metres, x right, y down, z forward; the 21 joints in FreiHAND's order.
 """
 
 import dataclasses
@@ -15,11 +15,9 @@ import tensorflow_datasets as tfds
 from jaxtyping import Bool, Float
 
 from peclr_jax.errors import UserError
+from peclr_jax.hands.skeleton import NUM_JOINTS
 
-NUM_JOINTS = 21
 HANDEDNESS = ("unknown", "right", "left")
-# The bone whose length stands for the hand's size: middle finger, base joint to first joint.
-REFERENCE_BONE = (9, 10)
 
 # Label name -> (shape of its value, shape of its validity mask).
 LABELS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {

@@ -4,7 +4,6 @@ import array
 import collections
 import os
 from collections.abc import Iterable, Sequence
-from concurrent import futures
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from jaxtyping import Float
 from PIL import Image
 from tqdm import auto as tqdm
 
+from data import images
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.reading import bounded, json_parts
 
@@ -124,15 +124,10 @@ def check_jpegs(
       description: Shown beside the progress.
       remedy: What to do about a broken file, to follow a colon.
     """
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = tqdm.tqdm(
-            pool.map(_decode, paths, chunksize=64),
-            total=len(paths),
-            desc=description,
-            unit=" images",
-            leave=False,
-        )
-        results = list(found)
+    decoded = images.ahead(_decode, paths)
+    results = list(
+        tqdm.tqdm(decoded, total=len(paths), desc=description, unit=" images", leave=False)
+    )
     broken = [(p, found) for p, found in zip(paths, results, strict=True) if isinstance(found, str)]
     if broken:
         path, problem = broken[0]

@@ -5,6 +5,7 @@ They get their name once they are on the disk itself, so that a power cut takes 
 
 import ctypes
 import errno
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,12 @@ from peclr_jax.errors import MachineError, UserError
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.(partial|replaced)")
 # Of file systems that cannot be asked to keep anything: they do as they do.
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EBADF)
+
+
+def digest(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def misread(path: str | os.PathLike[str], letters: str) -> str:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from data.found import number_of
 from peclr_jax.errors import UserError
 
-_REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
+REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
 # Millimetres: what the depth camera and a hand can be.
 _NEAREST, _FARTHEST, _LARGEST = 100.0, 5000.0, 500.0
 # So many wrong labels are left out with a warning; of more the whole file is wrong.
@@ -47,7 +47,7 @@ def find_wrong(
         frame, tip = np.argwhere(behind)[0]
         raise UserError(
             f"{path}: line {frame + 1}, point {tip} lies behind the camera "
-            f"(z = {depth[frame, tip]:g} mm), and so do most: {_UNITS}, or {_REMEDY}"
+            f"(z = {depth[frame, tip]:g} mm), and so do most: {_UNITS}, or {REMEDY}"
         )
     known = labelled & ~behind
     extent = _largest(np.where(known[..., None], tips, np.nan))
@@ -74,7 +74,7 @@ def find_wrong(
     told = f"{path}: line {frame + 1}: the hand {problem}, {tips[frame].tolist()}"
     if found.sum() > _WRONG_AT_MOST * max(1, (count > 0).sum()):
         raise UserError(
-            f"{told}, and so are {found.sum()} of {len(found)} lines wrong: {_UNITS}, or {_REMEDY}"
+            f"{told}, and so are {found.sum()} of {len(found)} lines wrong: {_UNITS}, or {REMEDY}"
         )
     return Wrong(found, f"the labels of {number_of(int(found.sum()), 'frame')}, such as {told}")
 

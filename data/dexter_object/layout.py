@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from data import places, schema, validation
+from data import places, validation
 from data.dexter_object import labels
+from data.dexter_object.labels import REMEDY
 from data.images import ahead, size
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 from peclr_jax.reading import bounded
 
-REMEDY = "fetch the file again from the Dexter+Object archive (see data/dexter_object/README.md)"
 SEQUENCES = ("Grasp1", "Grasp2", "Occlusion", "Rigid", "Pinch", "Rotate")
 INVALID = 32001.0  # what the depth camera says where it sees no depth
 
@@ -113,7 +113,7 @@ def read_frames(roots: Sequence[Path]) -> Frames:
         left_out += [wrong.told] if wrong.told else []
     points, valid = to_color_camera(np.concatenate(tips))
     keypoints_2d = camera.project(points, INTRINSICS)
-    shape = (len(images), schema.NUM_JOINTS)
+    shape = (len(images), skeleton.NUM_JOINTS)
     frames = Frames(
         images=tuple(images),
         keypoints_3d=np.zeros((*shape, 3)),

@@ -136,7 +136,7 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
         keypoints_2d = camera.project(labels["xyz"], labels["K"])
     bone_length = labels.get("scale")
     if bone_length is None and "xyz" in labels:
-        bone_length = np.linalg.norm(labels["xyz"][:, 9] - labels["xyz"][:, 10], axis=-1)
+        bone_length = camera.bone_length(labels["xyz"])
     return Folder(
         images=images,
         masks=masks,

@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
 from data.ho3d import layout
 from data.raw import origin
 from peclr_jax.errors import MissingFileError
+from peclr_jax.geometry import camera
 
 
 class Builder(base.HandDatasetBuilder):
@@ -84,9 +85,7 @@ class Builder(base.HandDatasetBuilder):
     def _generate_examples(
         self, frames: layout.Frames, rows: np.ndarray
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        first, second = schema.REFERENCE_BONE
-        joints = frames.keypoints_3d
-        bones = np.linalg.norm(joints[:, first] - joints[:, second], axis=-1)
+        bones = camera.bone_length(frames.keypoints_3d)
         encoded = images.as_jpegs((frames.images[row] for row in rows), layout.REMEDY)
         for number, image in zip(rows.tolist(), encoded, strict=True):
             record = schema.Record(
@@ -94,7 +93,7 @@ class Builder(base.HandDatasetBuilder):
                 sample_id=number,
                 keypoints_2d=frames.keypoints_2d[number],
                 keypoints_2d_valid=frames.valid,
-                keypoints_3d=joints[number],
+                keypoints_3d=frames.keypoints_3d[number],
                 keypoints_3d_valid=frames.valid,
                 intrinsics=frames.intrinsics[number],
                 bone_length=float(bones[number]) if frames.valid.all() else None,

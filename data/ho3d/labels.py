@@ -13,7 +13,7 @@ from data.raw import meaning
 from peclr_jax.errors import UserError, printable
 from peclr_jax.geometry import camera
 
-_REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
+REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
 # The two files that give the same root were rounded differently.
 _ROOT_TOLERANCE_M = 1e-3
 _AXES = "x right, y up, z backward"
@@ -42,13 +42,13 @@ def check(
         return lambda frame: f"{meta(paths[frame])}: {label}"
 
     sizes = _sizes(paths)
-    meaning.check_intrinsics(intrinsics, sizes, named("camMat"), _REMEDY)
-    meaning.check_joints(points, None, named(joints_from), _REMEDY, _AXES)
+    meaning.check_intrinsics(intrinsics, sizes, named("camMat"), REMEDY)
+    meaning.check_joints(points, None, named(joints_from), REMEDY, _AXES)
     pixels = camera.project(points, intrinsics)
-    meaning.check_pixels(pixels, None, sizes, named(joints_from), _REMEDY)
+    meaning.check_pixels(pixels, None, sizes, named(joints_from), REMEDY)
     if hand_box is not None:
         corners = hand_box.reshape(-1, 2, 2)
-        meaning.check_pixels(corners, None, sizes, named("handBoundingBox"), _REMEDY)
+        meaning.check_pixels(corners, None, sizes, named("handBoundingBox"), REMEDY)
     return pixels
 
 
@@ -76,7 +76,7 @@ def misfit(
 def _sizes(paths: Sequence[Path]) -> Float[np.ndarray, "frames 2"]:
     """Returns width and height of the frames, which must be the same for all."""
     found = tqdm.tqdm(
-        images.ahead(lambda path: images.size(path, _REMEDY), paths),
+        images.ahead(lambda path: images.size(path, REMEDY), paths),
         total=len(paths),
         desc=f"Measuring {printable(paths[0].parents[2].name)}/*/rgb",
         unit=" frames",
@@ -88,6 +88,6 @@ def _sizes(paths: Sequence[Path]) -> Float[np.ndarray, "frames 2"]:
         if size != (width, height):
             raise UserError(
                 f"{path} has {size[0]}x{size[1]} px, other frames {width}x{height}, but all are of "
-                f"the same kind of camera: {_REMEDY}"
+                f"the same kind of camera: {REMEDY}"
             )
     return np.array(sizes, np.float64)

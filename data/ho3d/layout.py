@@ -10,7 +10,6 @@ import itertools
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,14 @@ from absl import logging
 from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
-from data import pickles, places, schema, split, validation
+from data import pickles, places, split, validation
 from data.ho3d import labels
+from data.ho3d.labels import REMEDY
+from data.images import ahead
 from peclr_jax.errors import MissingFileError, UserError, printable, shown
 from peclr_jax.hands import skeleton
 from peclr_jax.reading import bounded
 
-REMEDY = "fetch the file again from the HO-3D archive (see data/ho3d/README.md)"
 SUFFIXES = {"v2": ".png", "v3": ".jpg"}
 GROUND_TRUTH = "evaluation_xyz.json"
 PARTS = ("train", "evaluation")
@@ -190,16 +190,13 @@ def _read_meta(
 ) -> dict[str, Float[np.ndarray, "frames ..."]]:
     """Reads the labels of the given names and shapes from every image's pickle."""
     paths = [_meta(image) for image in images]
-    with (
-        futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm.tqdm(
-            pool.map(pickles.load, paths, chunksize=64),
-            total=len(paths),
-            desc=f"Reading {printable(images[0].parents[2].name)}/*/meta",
-            unit=" frames",
-            leave=False,
-        ) as contents,
-    ):
+    with tqdm.tqdm(
+        ahead(pickles.load, paths),
+        total=len(paths),
+        desc=f"Reading {printable(images[0].parents[2].name)}/*/meta",
+        unit=" frames",
+        leave=False,
+    ) as contents:
         rows = [
             [_label(path, content, name, shape) for name, shape in shapes.items()]
             for path, content in zip(paths, contents, strict=True)
@@ -266,15 +263,15 @@ def _convert(
     """Turns all joints, or the roots alone, into our axes and order, and projects them."""
     points = joints * FROM_OPENGL
     count = points.shape[1]
-    if count == schema.NUM_JOINTS:  # else the wrist, which is the first in both orders
+    if count == skeleton.NUM_JOINTS:  # else the wrist, which is the first in both orders
         points = skeleton.reorder(points, skeleton.FROM_MANO)
     keypoints_2d = labels.check(images, _meta, points, intrinsics, hand_box, joints_from)
-    padding = [(0, 0), (0, schema.NUM_JOINTS - count), (0, 0)]
+    padding = [(0, 0), (0, skeleton.NUM_JOINTS - count), (0, 0)]
     return Frames(
         images=images,
         intrinsics=intrinsics,
         keypoints_3d=np.pad(points, padding),
         keypoints_2d=np.pad(keypoints_2d, padding),
-        valid=np.arange(schema.NUM_JOINTS) < count,
+        valid=np.arange(skeleton.NUM_JOINTS) < count,
         hand_box=hand_box,
     )

@@ -17,6 +17,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import base, found, images, schema
 
 from data.image_folder import labels, layout
+from peclr_jax.geometry import camera
 from peclr_jax.photos.boxes import Hand
 
 
@@ -107,7 +108,6 @@ def _labels(hand: Hand, photo: layout.Photo, longest: int | None) -> dict[str, A
     if hand.keypoints_3d is not None:
         points, valid = labels.as_array(hand.keypoints_3d, 3)
         known |= {"keypoints_3d": points, "keypoints_3d_valid": valid}
-        if valid[list(schema.REFERENCE_BONE)].all():
-            start, end = points[list(schema.REFERENCE_BONE)]
-            known["bone_length"] = float(np.linalg.norm(start - end))
+        if valid[list(camera.REFERENCE_BONE)].all():
+            known["bone_length"] = float(camera.bone_length(points))
     return known

@@ -21,6 +21,7 @@ except ModuleNotFoundError:  # `tfds build` in this folder, with this package no
     from data import base, images, schema
 
 from data.raw import meaning
+from peclr_jax.geometry import camera
 from peclr_jax.synthetic import render
 
 _SEED = 2021
@@ -113,7 +114,6 @@ def _check(hands: Any, first: int, split: str) -> None:
 
 
 def _record(hands: Any, row: int, index: int) -> schema.Record:
-    first, second = schema.REFERENCE_BONE
     joints = hands.keypoints_3d[row]
     return schema.Record(
         image=images.encode(Image.fromarray(hands.images[row])),
@@ -121,7 +121,7 @@ def _record(hands: Any, row: int, index: int) -> schema.Record:
         keypoints_2d=hands.keypoints_2d[row],
         keypoints_3d=joints,
         intrinsics=hands.intrinsics[row],
-        bone_length=float(np.linalg.norm(joints[first] - joints[second])),
+        bone_length=float(camera.bone_length(joints)),
         visible=hands.visible[row],
         handedness="right",
         hand_mask=_as_png(hands.mask[row]),

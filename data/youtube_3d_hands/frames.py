@@ -1,8 +1,6 @@
 """Finds and measures the frames, which people extract from videos themselves, some broken."""
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent import futures
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,8 +31,7 @@ def find(roots: Sequence[Path], name: str) -> Path | None:
 
 def read_sizes(files: Sequence[Path]) -> list[tuple[int, int] | None]:
     """Returns width and height of each frame, `None` of those that are broken."""
-    with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        return list(pool.map(lambda file: unless_broken(images.size, file, EXTRACT), files))
+    return list(images.ahead(lambda file: unless_broken(images.size, file, EXTRACT), files))
 
 
 def unless_broken(read: Callable[..., Result], *given: Any) -> Result | None:

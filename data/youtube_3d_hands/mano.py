@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from scipy import sparse
 
 from data import pickles
-from data.schema import REFERENCE_BONE
 from peclr_jax.errors import UserError, is_machine_fault
+from peclr_jax.geometry import camera
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file
 from peclr_jax.reading import bounded
@@ -79,8 +79,7 @@ def joints_in_space(
     if regressor is None:
         return None
     found = joints(vertices, regressor)
-    first, second = REFERENCE_BONE
-    bone = np.linalg.norm(found[first] - found[second])
+    bone = camera.bone_length(found)
     extent = np.ptp(vertices, axis=0)
     if min(bone, extent[2]) <= _LEAST * extent.max():
         return None

@@ -56,8 +56,8 @@ def back_project(
 
 
 def bone_length(
-    joints: Float[Array, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
-) -> Float[Array, "*batch"]:
+    joints: Float[Values, "*batch joints 3"], bone: tuple[int, int] = REFERENCE_BONE
+) -> Float[Values, "*batch"]:
     """Returns the distance between a bone's two joints."""
     return norms(joints[..., bone[1], :] - joints[..., bone[0], :])
 

@@ -178,11 +178,13 @@ def _of_these_files(builder: Any, name: str, manual_dir: Path) -> Any:
     if not changes:
         return builder
     root = Path(builder._data_dir_root) / _own_name(place.name, origin.digest(wanted))
-    logging.warning(
-        "The records in %s are not of the files in %s, which get their own in %s: %s",
-        *map(printable, (builder.data_dir, manual_dir, root, changes)),
-    )
-    return build.make_builder(name, root)
+    own = build.make_builder(name, root)
+    if not own.info.splits:
+        logging.warning(
+            "The records in %s are not of the files in %s, which get their own in %s: %s",
+            *map(printable, (builder.data_dir, manual_dir, root, changes)),
+        )
+    return own
 
 
 def _own_name(folder: str, digest: str) -> str:

@@ -15,6 +15,7 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, Key, UInt8, UInt32
 
 from peclr_jax.devices.mesh import DATA_AXIS, data_sharding, replicated
+from peclr_jax.geometry import camera
 from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.input_pipeline.spec import DataSpec
@@ -30,8 +31,6 @@ Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
 # What hands are for, which keeps their keys apart; `ENDLESS` with a run's own seed.
 TRAIN, HELD_OUT, ENDLESS, TEST = range(4)
 _RIGHT = 1  # in data.schema.HANDEDNESS, which is out of reach without TensorFlow
-# The joints whose distance stands for the hand's size, as in data.schema.
-_REFERENCE_BONE = (9, 10)
 
 
 def check_pool(spec: DataSpec, hands: int) -> None:
@@ -161,8 +160,6 @@ def _example(
         {"keypoints_2d": hands.keypoints_2d, "hand_box": box, "intrinsics": hands.intrinsics},
         matrix,
     )
-    first, second = _REFERENCE_BONE
-    bone = hands.keypoints_3d[:, first] - hands.keypoints_3d[:, second]
     return {
         "image": image,
         **in_crop,
@@ -173,7 +170,7 @@ def _example(
         "keypoints_3d": hands.keypoints_3d,
         "keypoints_3d_valid": per_joint,
         "intrinsics_valid": per_hand,
-        "bone_length": jnp.linalg.norm(bone, axis=-1),
+        "bone_length": camera.bone_length(hands.keypoints_3d),
         "bone_length_valid": per_hand,
         "hand_box_valid": per_hand,
         "visible": hands.visible,

@@ -72,7 +72,6 @@ class QuestionSpec(Spec):
     """
 
     task: str = ""
-    recipe: str = "default"
     checkpoint: Place = "runs/finetune"
     init: TorchFileSpec = TorchFileSpec()
     data: EvaluationDataSpec = EvaluationDataSpec()

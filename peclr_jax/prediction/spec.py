@@ -81,7 +81,6 @@ class PredictSpec(Spec):
     """
 
     task: Literal["predict"] = "predict"
-    recipe: str = "photos"
     checkpoint: Place = RELEASED
     init: TorchFileSpec = TorchFileSpec()
     images: Place = ""

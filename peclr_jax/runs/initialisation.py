@@ -8,13 +8,12 @@ from typing import Any, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 
-from peclr_jax import specs, trees, weights
+from peclr_jax import files, specs, trees, weights
 from peclr_jax.errors import UserError
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
 from peclr_jax.networks.opening import read_variables
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec
-from peclr_jax.weights import file as weights_file
 
 Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
 
@@ -73,7 +72,7 @@ def pin(spec: Run) -> Run:
         path = weights.find(spec.init.checkpoint)
     if path is None or not path.is_file():
         return spec
-    return _with_digest(spec, weights_file.digest(path), path)
+    return _with_digest(spec, files.digest(path), path)
 
 
 def _with_digest(spec: Run, found: str, path: object) -> Run:

@@ -16,10 +16,13 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from peclr_jax.errors import FieldError
 from peclr_jax.geometry import camera
-from peclr_jax.specs import Between, Fraction, NonNegativeFloat, PositiveInt, Seed, Spec
+from peclr_jax.specs import Between, Fraction, NonNegativeFloat, PositiveInt, Spec
 from peclr_jax.synthetic import BACKGROUNDS, background
 from peclr_jax.synthetic.scene import SPAN, Motion, Probabilities, Scene, sample_scene
 from peclr_jax.synthetic.tracing import Foreground, draw_foreground
+
+SENSOR_NOISE = 0.02
+"""Largest noise that is added to a channel, in parts of full scale."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,32 +33,25 @@ class RenderSpec(Spec):
       size: Side of the square images, pixels.
       background: "green" (as FreiHAND was recorded), "shared" (one of a few, as FreiHAND is
         composited) or "clutter" (unique, for testing: it gives away which views belong together).
-      shared_backgrounds, background_seed: Number and seed of what "shared" draws from.
+      shared_backgrounds: Number of what "shared" draws from.
       held: Probability of an object in the hand, before those that pierce or hide it are left out.
       occluder: Probability of something between the camera and the hand; likewise.
       sleeve: Probability of a sleeve on the forearm.
       span: Range of the larger side of the keypoints' box, as a fraction of the image's side.
       motion_deg: How far versions after the first are moved: the largest angle that the wrist turns
         about each axis and each joint bends, in another light; 0 moves none.
-      cone_steps: Marching steps that find a 1/16 tile's depth; fewer shift work to the rays.
-      ray_steps: Largest number of marching steps of a pixel.
       rays_per_block: Rays traced and shaded together; a few thousand keep a CPU's caches warm.
-      sensor_noise: Largest noise added to a channel, in parts of full scale.
     """
 
     size: Annotated[int, Between(16)] = 128
     background: str = "shared"
     shared_backgrounds: PositiveInt = 8
-    background_seed: Seed = 0
     held: Fraction = 0.5
     occluder: Fraction = 0.15
     sleeve: Fraction = 0.5
     span: tuple[float, float] = SPAN
     motion_deg: NonNegativeFloat = 0.0
-    cone_steps: PositiveInt = 28
-    ray_steps: PositiveInt = 48
     rays_per_block: PositiveInt = 4096
-    sensor_noise: Fraction = 0.02
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -135,7 +131,7 @@ def _render(
     # Traced together, by one program.
     traced = draw_foreground(
         jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=-1), *scenes),
-        *(spec.size, spec.cone_steps, spec.ray_steps, spec.rays_per_block),
+        *(spec.size, spec.rays_per_block),
     )
     foregrounds = [
         Foreground(*(leaf[start : start + len(indices)] for leaf in traced))
@@ -196,7 +192,7 @@ def _backgrounds(keys: Key[Array, " n"], spec: RenderSpec) -> Float[Array, "n si
     draw_all = jax.vmap(functools.partial(draw, size=spec.size))
     if spec.background != "shared":
         return draw_all(keys)
-    shared = jax.random.split(jax.random.key(spec.background_seed), spec.shared_backgrounds)
+    shared = jax.random.split(jax.random.key(0), spec.shared_backgrounds)
     drawn = draw_all(shared)
     choice = jax.vmap(lambda k: jax.random.randint(k, (), 0, spec.shared_backgrounds))(keys)
     return drawn[choice]
@@ -217,7 +213,7 @@ def _develop(
     image = image / (1 + 0.18 * image)  # highlights roll off
     image = jnp.clip(image, 1e-5, 1.0) ** (1 / 2.2)
     grain = jax.vmap(lambda k: jax.random.bits(k, (spec.size, spec.size, 3), jnp.uint8))(keys)
-    image = image + spec.sensor_noise * (grain.astype(jnp.float32) / 127.5 - 1)
+    image = image + SENSOR_NOISE * (grain.astype(jnp.float32) / 127.5 - 1)
     return jnp.round(255 * jnp.clip(image, 0.0, 1.0)).astype(jnp.uint8)
 
 

@@ -22,6 +22,8 @@ from peclr_jax.synthetic.scene import FARTHEST, Scene
 from peclr_jax.synthetic.shading import shade
 
 _TILES_PER_SIDE = 16
+# Marching steps that find a tile's depth, of which fewer shift work to the rays; most of a pixel.
+_CONE_STEPS, _RAY_STEPS = 28, 48
 _CHANNELS = 6
 _NEAR, _FAR = 120.0, FARTHEST + 350.0
 # Shares of a pixel: what counts as touching, and the shortest step, which keeps rays that graze a
@@ -42,16 +44,12 @@ class Foreground(NamedTuple):
     distance: Float[Array, "scenes size size"]
 
 
-def draw_foreground(
-    scene: Scene, size: int, cone_steps: int, ray_steps: int, rays_per_block: int
-) -> Foreground:
+def draw_foreground(scene: Scene, size: int, rays_per_block: int) -> Foreground:
     """Traces and shades all scenes.
 
     Args:
       scene: The scenes, on the last axis.
       size: Side of the images, pixels.
-      cone_steps: Marching steps of a tile.
-      ray_steps: Largest number of marching steps of a pixel.
       rays_per_block: Rays worked on at once.
     """
     tile = max(size // _TILES_PER_SIDE, 1)
@@ -65,7 +63,7 @@ def draw_foreground(
     rays = _rays_through(jnp.asarray(middle[:, :1]), jnp.asarray(middle[:, 1:]), focal)
     # Half a tile's diagonal, and the half pixel of coverage around every silhouette.
     slope = (tile / math.sqrt(2) + 0.6) / focal
-    start, shown = _trace_cones(scene.geometry, rays, slope, cone_steps)
+    start, shown = _trace_cones(scene.geometry, rays, slope, _CONE_STEPS)
 
     count, scenes = shown.size, shown.shape[-1]
     block = min(max(rays_per_block // tile**2, 1), count)
@@ -80,7 +78,7 @@ def draw_foreground(
         part_focal = part.focal * size
         rays = _rays_through(inner[:, :1] + x, inner[:, 1:] + y, part_focal)
         near = jnp.broadcast_to(start.ravel()[chosen], rays.x.shape)
-        distance, cover = _trace_rays(part.geometry, rays, near, 1 / part_focal, ray_steps)
+        distance, cover = _trace_rays(part.geometry, rays, near, 1 / part_focal, _RAY_STEPS)
         color, surface = shade(part, rays, distance, 1 / part_focal)
         drawn = jnp.stack([*color, cover, surface.on_skin.astype(jnp.float32), distance])
         return jax.lax.dynamic_update_slice(buffer, drawn, (0, 0, index * block))

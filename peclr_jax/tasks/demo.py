@@ -47,7 +47,6 @@ class DemoSpec(Spec):
     """
 
     task: Literal["demo"] = "demo"
-    recipe: str = "quick"
     pretrain: PretrainSpec = PretrainSpec()
     finetune: FinetuneSpec = FinetuneSpec()
     probe: FinetuneSpec = FinetuneSpec()

@@ -40,7 +40,6 @@ class ExportSpec(Spec):
     """
 
     task: Literal["export"] = "export"
-    recipe: str = "default"
     checkpoint: Place = "runs/pretrain"
     format: FormatName = "torchvision"
     batch_size: Annotated[int, Between(0, 65536)] = 1

@@ -58,7 +58,6 @@ class ReleaseSpec(Spec):
     """
 
     task: Literal["release"] = "release"
-    recipe: str = "default"
     checkpoint: Place = "runs/finetune"
     data: EvaluationDataSpec = EvaluationDataSpec()
     split: str = ""
@@ -133,7 +132,7 @@ def release(spec: ReleaseSpec, workdir: Path) -> dict[str, Any]:
             "view_size": size,
             "precision": precision,
             "bytes": file.stat().st_size,
-            "sha256": weights_file.digest(file),
+            "sha256": files.digest(file),
             "error_view_px": {name: e * size / 2 for name, e in errors.items()},
             "error_image_px": _mean(measured, measured.to_image * size / 2),
             **found,

@@ -45,7 +45,6 @@ class ServeSpec(Spec):
     """
 
     task: Literal["serve"] = "serve"
-    recipe: str = "page"
     checkpoint: Place = RELEASED
     init: TorchFileSpec = TorchFileSpec()
     port: Annotated[int, Between(0, 65535)] = 8000

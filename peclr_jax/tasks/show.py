@@ -35,7 +35,6 @@ class ShowSpec(Spec):
     """
 
     task: Literal["show"] = "show"
-    recipe: str = "default"
     data: DataSpec = DataSpec(source="tfds", source_size=192)
     show: Literal["labels", "transformations"] = "labels"
     split: str = "train"

@@ -5,7 +5,6 @@ before Orbax renames it: a complete one has them, but for those of earlier versi
 """
 
 import errno
-import hashlib
 import json
 import os
 import stat
@@ -30,7 +29,7 @@ def write(directory: str | os.PathLike[str]) -> None:
     """Writes the digests of all files in the items of a checkpoint, and has the disk keep all."""
     directory = Path(directory)
     found = {
-        f"{item.name}/{name}": _digest(path)
+        f"{item.name}/{name}": files.digest(path)
         for item in sorted(directory.iterdir())
         if item.is_dir()
         for name, path in files_of(item)
@@ -66,7 +65,7 @@ def check(directory: str | os.PathLike[str], item: str) -> bool:
     for name, digest in expected.items():
         if name not in found:
             raise ChangedError(f"{name[:200]} is missing")
-        if _digest(found[name]) != digest:
+        if files.digest(found[name]) != digest:
             raise ChangedError(f"{name} is not as it was written")
     return bool(expected)
 
@@ -117,8 +116,3 @@ def _check_kind(name: str, path: Path) -> None:
         raise ChangedError(f"{name} is no file but a pipe, a socket or a device")
     if path.name in _TEXTS and found.st_size > _LARGEST_TEXT:
         raise ChangedError(f"{name} has {found.st_size} bytes")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

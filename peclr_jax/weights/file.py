@@ -4,7 +4,6 @@ The format is safetensors, which cannot hold code. Parameters are float16 or flo
 BatchNorm float32; both are float32 once they are read.
 """
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,12 +90,6 @@ def read(path: Path, wanted: Any) -> dict[str, Any]:
         if not np.isfinite(tensor).all():
             raise UserError(f"{path} holds {name} with values that are not finite: {_AGAIN}")
     return unflatten_dict(tensors, sep="/")
-
-
-def digest(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _shape_of(path: Path, file: Any, name: str) -> jax.ShapeDtypeStruct:

@@ -15,7 +15,7 @@ from PIL import Image
 from data import schema
 from data.image_folder import duplicates, layout
 from peclr_jax import outputs
-from peclr_jax.input_pipeline import DataSpec, from_records
+from peclr_jax.geometry.camera import REFERENCE_BONE
 from peclr_jax.input_pipeline.records import RecordStore
 from tests.data.breakages import HTML, edited, written
 from tests.data.records import DATA, ENCODED, counts, read, write
@@ -77,7 +77,7 @@ def test_joints_in_space(dummy):
         np.testing.assert_array_equal(record["keypoints_3d_valid"], known)
         points = [point or [0, 0, 0] for point in expected]
         np.testing.assert_allclose(record["keypoints_3d"], points, rtol=1e-6)
-        bone = np.linalg.norm(np.subtract(*(points[j] for j in schema.REFERENCE_BONE)))
+        bone = np.linalg.norm(np.subtract(*(points[j] for j in REFERENCE_BONE)))
         assert record["bone_length_valid"]
         assert record["bone_length"] == pytest.approx(bone, rel=1e-6)
         assert record["score"] == np.float32(score)
@@ -90,7 +90,7 @@ def test_joints_in_space(dummy):
 
 def test_a_hand_without_its_reference_bone_has_no_size(photos, prepared):
     points = [[0.01 * joint, 0, 0] for joint in range(21)]
-    points[schema.REFERENCE_BONE[1]] = None
+    points[REFERENCE_BONE[1]] = None
     folder = photos({"a.png": gradient(20, 20)}, {"a.png": [{"keypoints_3d": points}]})
     (record,) = by_photo(prepared(folder))[0]
     assert record["keypoints_3d_valid"].sum() == 20
@@ -356,17 +356,3 @@ def test_real_photos(shared, prepared):
     assert len(records) == count >= 15
     assert builder.info.metadata["unreadable_files"] == 0
     assert all(max(hand["image"].shape) <= 1024 for hands in records.values() for hand in hands)
-
-
-def test_a_changed_folder_gets_records_of_its_own(raw, tmp_path):
-    where = {"manual_dir": str(raw), "data_dir": str(tmp_path / "records")}
-    spec = DataSpec(source="tfds", names="image_folder", **where)
-
-    def count():
-        (builder,) = from_records.open_datasets(spec)
-        return sum(counts(builder).values())
-
-    before = count()
-    assert count() == before
-    gradient(64, 48).save(raw / "another.png")
-    assert count() == before + 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import finetune as recipes
-from peclr_jax import specs, weights
+from peclr_jax import files, specs, weights
 from peclr_jax.errors import UserError
 from peclr_jax.export.own_file import write_network
 from peclr_jax.networks.calibration import Calibration
@@ -101,7 +101,7 @@ def test_released_is_a_checkpoint_like_any_other(one_file, monkeypatch, tmp_path
 def test_finetuning_starts_from_a_file_and_notes_its_content(one_file, parts, monkeypatch):
     monkeypatch.setattr(weights, "_FILE", one_file)
     spec, start = resolve(finetuning("released", **{"init.parts": parts}))
-    assert spec.init.sha256 == weights_file.digest(one_file)
+    assert spec.init.sha256 == files.digest(one_file)
     assert (spec.model.width, spec.model.architecture) == (4, "resnet18")
     variables = Estimator.of(open_network(one_file)).variables
     assert set(start.variables["params"]) == (

@@ -211,7 +211,10 @@ def test_nothing_is_read_for_all_labels(record_spec, open_source, monkeypatch):
     open_source(record_spec())
 
 
-def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path):
+def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(from_records.logging, "warning", lambda text, *_: told.append(text))
+
     def opened(folder):
         return from_records.open_datasets(record_spec(manual_dir=str(folder)))[0]
 
@@ -224,6 +227,7 @@ def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path):
     assert second.data_dir != first.data_dir
     assert second.info.metadata["manual_dir"] == str(other)
     assert opened(other).data_dir == second.data_dir
+    assert [text[:14] for text in told] == ["The records in"]  # when they were written, once
 
 
 CHANGES = {

@@ -22,7 +22,7 @@ def test_variants_are_applied_in_their_own_order():
         config.number += 1
 
     variants = {"double": double, "increase": increase}
-    bases = {"three": lambda: ConfigDict({"number": 3})}
+    bases = {"three": lambda: ConfigDict({"number": 3, "recipe": ""})}
     for recipe in ("three+double+increase", "three+increase+double"):
         config = compose("file", recipe, bases, variants)
         assert (config.number, config.recipe) == (7, recipe)

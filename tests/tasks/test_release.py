@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 
 from configs import release as recipes
-from peclr_jax import specs
+from peclr_jax import files, specs
 from peclr_jax.errors import UserError
 from peclr_jax.networks.evaluation_data import open_data
 from peclr_jax.networks.opening import open_network
 from peclr_jax.tasks import evaluate, release
 from peclr_jax.tasks.release import ReleaseSpec
-from peclr_jax.weights import file as weights_file
 
 
 def configure(checkpoint, places, **fields):
@@ -53,7 +52,7 @@ def test_a_release_leaves_what_it_promises(released):
     }
     assert json.loads((workdir / release.NUMBERS).read_text()) == result
     assert (workdir / release.CHART).stat().st_size > 1000
-    assert result["sha256"] == weights_file.digest(workdir / release.FILE)
+    assert result["sha256"] == files.digest(workdir / release.FILE)
     assert result["bytes"] == (workdir / release.FILE).stat().st_size
     assert (result["data"], result["hands"]) == ("freihand (train+validation)", 16)
     assert result["precision"] == "float16"

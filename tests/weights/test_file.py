@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from safetensors import numpy as safetensors_numpy
 
+from peclr_jax import files
 from peclr_jax.errors import UserError
 from peclr_jax.weights import file as weights_file
 
@@ -40,10 +41,10 @@ def test_float32_is_exact_and_float16_is_for_parameters(path):
     weights_file.write(path, VARIABLES, "a note")
     jax.tree.map(np.testing.assert_array_equal, weights_file.read(path, WANTED), VARIABLES)
     assert weights_file.read_note(path) == "a note"
-    exact, size = weights_file.digest(path), path.stat().st_size
+    exact, size = files.digest(path), path.stat().st_size
     weights_file.write(path, VARIABLES, "a note", half=True)
     assert path.stat().st_size < size
-    assert weights_file.digest(path) != exact
+    assert files.digest(path) != exact
     found = weights_file.read(path, WANTED)
     assert {tensor.dtype for tensor in jax.tree.leaves(found)} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(
