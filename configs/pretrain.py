@@ -61,7 +61,7 @@ Cost and result:
                     (docs/results/README.md)
     +mined+weighted level with the paper's recipe in short runs on rendered hands and on photographs
                     (docs/beyond.md)
-    +frames, +maps  not run; `best.py:cpu+successors` in configs/experiments compares them
+    +frames, +maps  level with PeCLR after 200 steps (docs/results/successors_frames_maps)
     +best           19.6 % less 2D error than the paper's recipe in short runs on rendered hands
                     that it was not chosen by (docs/results/best_test); after 4,000 steps on
                     photographs level with it (docs/results/best_photos_course)
