@@ -18,7 +18,7 @@ the paper evaluates on: here it is the tenth that Sec. 4.4 holds out. The varian
 Below the scale `paper` networks are the scale's, and hands are rendered: the same hands once more
 before clutter stand in for YouTube3DHands, another look at them, not other hands. At `cpu` and
 `cpu_long` all arms take the same number of steps. `cpu_long` tries 1, 2 and 5 % of its 8,192 hands,
-chosen because labels are worth something there: from scratch 13.5, 11.7 and 10.5 px of the view on
+chosen because labels are worth something there: from scratch 13.6, 11.7 and 10.5 px of the view on
 held-out hands before clutter (seed 0).
 
 Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three
