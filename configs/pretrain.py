@@ -59,12 +59,14 @@ Cost and result:
                     not run
     +versions       tried once in a short run on rendered hands, together with another temperature
                     (docs/results/README.md)
-    +mined+weighted level with the paper's recipe in short runs on rendered hands and on photographs
+    +mined+weighted level with the paper's recipe in short runs on rendered hands; on photographs
+                    level in 2D and worse in PA-EPE by true labels, nearer to a detector's
                     (docs/beyond.md)
     +frames, +maps  level with PeCLR after 200 steps (docs/results/successors_frames_maps)
     +best           19.6 % less 2D error than the paper's recipe in short runs on rendered hands
                     that it was not chosen by (docs/results/best_test); after 4,000 steps on
-                    photographs level with it (docs/results/best_photos_course)
+                    photographs level with it in 2D, 8 % more in PA-EPE by true labels (one
+                    seed, docs/results/best_photos_course)
 
 Nothing was run on FreiHAND or on a GPU.
 """

@@ -38,13 +38,14 @@ Cost and result of `cpu` on rendered hands, five seeds: on "test" (docs/results/
 level with `simclr` (4.3 % less [-1.8, 10.5]). On the held-out hands by which they were chosen
 (docs/results/best) `gentle` alone errs 15.0 % less [5.1, 25.0] and `temperature` 2.7 % [1.4, 4.0].
 Of `cpu+successors` SiMHand's arms (docs/results/successors, 41 minutes): `simhand` is level with
-PeCLR, 0.7 % less in 2D [-2.9, 4.3]; so it is on photographs with true labels, -0.8 % [-3.2, 1.6]
-(docs/results/successors_photos, 13 minutes). `best_simhand` is level with `best` in 2D, 2.3 % less
-[-0.8, 5.4], and errs 3.7 % more in PA-EPE [1.7, 5.7]. `frames` and `maps` are level with PeCLR,
-1.6 % less in 2D [-0.3, 3.5] and 0.6 % [-1.8, 3.0] (docs/results/successors_frames_maps). After
-4,000 steps on photographs `both` is level with PeCLR (`cpu_long+photos+course+one_seed`,
+PeCLR, 0.7 % less in 2D [-2.9, 4.3]; so it is on photographs with true labels, -0.8 % [-3.2, 1.6],
+where it errs 3.3 % more in PA-EPE [0.4, 6.2] (docs/results/successors_photos, 13 minutes).
+`best_simhand` is level with `best` in 2D, 2.3 % less [-0.8, 5.4], and errs 3.7 % more in PA-EPE
+[1.7, 5.7]. `frames` and `maps` are level with PeCLR, 1.6 % less in 2D [-0.3, 3.5] and 0.6 % [-1.8,
+3.0] (docs/results/successors_frames_maps). After 4,000 steps on photographs `both` is level with
+PeCLR in 2D and errs 8 % more in PA-EPE (one seed, `cpu_long+photos+course+one_seed`,
 docs/results/best_photos_course). Not run: `temperature` and `gentle` on "test", `versions`,
-`best_weighted`, a GPU, FreiHAND.
+`best_weighted`, the other arms on photographs, a GPU, FreiHAND.
 """
 
 from typing import Any

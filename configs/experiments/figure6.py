@@ -23,7 +23,8 @@ held-out hands before clutter (seed 0).
 
 Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three
 seeds. All arms are level, from scratch with 20 % of the labels too: in 300 steps more labels are
-worth nothing, so that it shows nothing about pre-training. Not run: a GPU, FreiHAND.
+worth nothing, so that it shows nothing about pre-training. Not finished: `cpu_long+photos`. Not
+run: a GPU, FreiHAND.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,6 @@
 """Similarity transforms of the image plane: sampled, as matrices, applied.
 
-The augmentation draws a `Similarity` and the equivariant loss undoes it (PeCLR, Eq. 4): its parts
+The augmentation draws a `Similarity` and the equivariant loss undoes it (PeCLR, Eq. 3): its parts
 do not depend on an image size. A 2x3 matrix moves pixels: it is a `Similarity` at one image size, a
 crop, a resize, or all of them composed, so that an image is resampled only once.
 

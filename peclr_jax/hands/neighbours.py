@@ -21,7 +21,7 @@ def pose_features(keypoints: Num[np.ndarray, "hands 21 2"]) -> Float[np.ndarray,
 
     They depend on neither place nor size of a hand: its joints are taken relative to the wrist and
     scaled to a length of 1, all 42 numbers together. They do depend on its rotation in the plane,
-    as a pair's views do once PeCLR has undone their transformations (Eq. 4). Of the principal
+    as a pair's views do once PeCLR has undone their transformations (Eq. 3). Of the principal
     components the first `DIMENSIONS` are kept, or as many as there are.
 
     Args:

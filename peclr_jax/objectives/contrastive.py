@@ -79,7 +79,7 @@ def latent_range(points: Points) -> Float[Array, "views 1 2"]:
 def undo_transform(
     points: Points, transform: Similarity, *, range_of: Range = latent_range
 ) -> Points:
-    """Applies the inverse of an image's geometric transformation to its latent points (Eq. 4).
+    """Applies the inverse of an image's geometric transformation to its latent points (Eqs. 3, 4).
 
     First the translation, a fraction of the image's side, is undone as the same fraction of the
     points' range (Eq. 10); then the rotation, about the points' centre. Range and centre are
@@ -99,7 +99,7 @@ def undo_transform(
 
 
 def equivariant_projections(points: Points, transform: Similarity) -> Projections:
-    """Returns the projections that PeCLR compares: geometric transformations are undone (Eq. 4).
+    """Returns the projections that PeCLR compares: geometric transformations are undone (Eq. 3).
 
     The 2m numbers of each sample are scaled to unit length before the inverse. As `nt_xent` scales
     again, and range and centre are detached, this changes the gradient only.

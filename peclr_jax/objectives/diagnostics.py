@@ -28,7 +28,7 @@ def equivariance_error(
 ) -> Float[Array, ""]:
     """Returns the equivariance error of the supplement's Sec. 11 (Eq. 11), on the latent points.
 
-    The transformation is undone on the points of the transformed image (Eq. 4). The result is their
+    The transformation is undone on the points of the transformed image (Eq. 3). The result is their
     mean distance to the points of the image itself, as a fraction of the range that those span
     along x and y. Both are scaled to unit length, as in the objective: the image's scale is not
     undone. Along an axis where the points of an image span nothing, the error is a whole range.

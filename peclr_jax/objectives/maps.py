@@ -4,7 +4,7 @@ Lee et al., "Soft equivariance regularization for invariant self-supervised lear
 2026, ask an intermediate map to follow the image's transformation, which is applied to the map
 itself, while the objective stays at the network's end. The choice of a contrast between a map's
 cells, which a constant map does not satisfy, and of any similarity instead of quarter turns is our
-reading; it is PeCLR's Eq. 4 on a map in place of points.
+reading; it is PeCLR's Eq. 3 on a map in place of points.
 """
 
 import math

@@ -61,7 +61,7 @@ class ContrastiveLossSpec(Spec):
     """NT-Xent of projections.
 
     Attributes:
-      objective: "peclr" undoes the transformations (Eq. 4); "simclr" does not (Eq. 1);
+      objective: "peclr" undoes the transformations (Eqs. 3, 4); "simclr" does not (Eq. 1);
         "direct_translation" undoes translations by as many units of the points as pixels of the
         view (Sec. 7, Fig. 7).
       temperature: The paper gives none; 0.5 is the official code's.
