@@ -19,7 +19,8 @@ Below the scale `paper` networks are the scale's, and hands are rendered: the sa
 before clutter stand in for YouTube3DHands, another look at them, not other hands. At `cpu` and
 `cpu_long` all arms take the same number of steps. `cpu_long` tries 1, 2 and 5 % of its 8,192 hands,
 chosen because labels are worth something there: from scratch 13.6, 11.7 and 10.5 px of the view on
-held-out hands before clutter (seed 0).
+held-out hands before clutter. That was seed 0, which is one of the three and favours the control;
+no pre-trained network was looked at.
 
 Cost and result of `cpu` on rendered hands (docs/results/figure6): an hour on one core for three
 seeds. All arms are level, from scratch with 20 % of the labels too: in 300 steps more labels are

@@ -30,13 +30,7 @@ from peclr_jax.input_pipeline.rendered import (
     check_pool,
 )
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
-from peclr_jax.input_pipeline.stores import (
-    Batch,
-    LazyStore,
-    MemoryStore,
-    Part,
-    Store,
-)
+from peclr_jax.input_pipeline.stores import Batch, LazyStore, MemoryStore, Part, Store
 from peclr_jax.reading import bounded
 from peclr_jax.synthetic import RENDERER_VERSION
 

@@ -19,12 +19,7 @@ from peclr_jax.geometry import camera
 from peclr_jax.geometry import crop as cropping
 from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.input_pipeline.stores import (
-    Batch,
-    MemoryStore,
-    Store,
-    check_host_memory,
-)
+from peclr_jax.input_pipeline.stores import Batch, MemoryStore, Store, check_host_memory
 
 # A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]

@@ -176,9 +176,9 @@ def test_its_environment_has_what_it_imports():
     absent = set(absent) - {"peclr_jax", "data", "configs"}
     ran = subprocess.run([sys.executable, "-c", ALONE, *absent], capture_output=True, text=True)
     assert ran.returncode == 0, ran.stderr
-    assert f"pip install {from_mediapipe.PACKAGES}" in Path(layout.__file__).with_name(
-        "README.md"
-    ).read_text("utf-8")
+    page = Path(layout.__file__).with_name("README.md").read_text("utf-8")
+    for text in (page, from_mediapipe.__doc__):
+        assert f"pip install {from_mediapipe.PACKAGES}" in text
 
 
 def test_what_mediapipe_finds(convert, folder, monkeypatch):

@@ -227,7 +227,8 @@ def test_records_of_other_files_are_not_taken_for_these(record_spec, tmp_path, m
     assert second.data_dir != first.data_dir
     assert second.info.metadata["manual_dir"] == str(other)
     assert opened(other).data_dir == second.data_dir
-    assert [text[:14] for text in told] == ["The records in"]  # when they were written, once
+    (once,) = told  # when they were written
+    assert "get their own" in once
 
 
 CHANGES = {

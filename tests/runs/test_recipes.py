@@ -3,7 +3,7 @@
 import pytest
 from ml_collections import ConfigDict
 
-from configs import finetune, pretrain
+from configs import finetune, pretrain, released
 from configs.composition import compose
 from configs.experiments import best, figure6, table1
 from configs.experiments.parts.scales import steps_of
@@ -84,6 +84,11 @@ def test_versions_of_records_are_those_of_the_recipe():
     assert list(config.evaluations) == ["held_out"]
     assert config.pretrain.num_epochs == best.get_config("paper").pretrain.num_epochs
     assert set(best.get_config("cpu+versions").evaluations) == {"green_screens", "clutter"}
+
+
+def test_a_variant_of_another_base_is_told():
+    with pytest.raises(UserError, match="'scratch' is a variant of 'full'; 'trials' has it"):
+        released.get_config("trials+scratch")
 
 
 def test_no_arm_moves_hands_of_records():

@@ -2,6 +2,7 @@
 
 from flax.traverse_util import flatten_dict
 
+from benchmarks import machine
 from benchmarks.gpu import ours, plan
 from benchmarks.gpu.plan import BEST, CEILINGS, OFFICIAL, OPENCV, OURS, TOY, Scale
 
@@ -19,6 +20,13 @@ def test_the_plan_puts_the_targets_first_and_names_every_group_once():
     assert not next(group for group in groups if group.name == "resnet50, 2048 pairs").together
     cached = plan.groups(Scale(), cached=True)
     assert all(a.expected < b.expected for a, b in zip(cached, groups, strict=True))
+
+
+def test_one_core_is_measured_and_stands_for_all_of_them(monkeypatch):
+    monkeypatch.setattr(plan, "missing", lambda *_: None)
+    monkeypatch.setattr(machine, "cores", lambda: 16)
+    ((_, opencv),) = plan.groups(Scale())[1].candidates[OPENCV]
+    assert (opencv.cores, opencv.kwargs["cores"]) == (1, 16)
 
 
 def test_settings_change_fields_that_the_config_has():
