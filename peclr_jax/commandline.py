@@ -20,6 +20,8 @@ _UNUSED = re.compile(r"Type <class 'NoneType'> of field config\.(\S+) is not sup
 _OF_CONFIG = re.compile(r"--?(?:no)?config\.([^=]*)")
 _FIELD = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _CONFIG = re.compile(r"(--?config=)(.*)", re.DOTALL)
+# How ml_collections names a field below one that is no section.
+_LOOKED_UP = re.compile(r"Attempting to lookup: ([\w.]+)")
 
 
 def with_home(argument: str) -> str:
@@ -63,7 +65,9 @@ def explain(error: Exception, file: str) -> str | None:
             return f"{file}: {mistake}" if isinstance(mistake, FieldError) else str(mistake)
     for cause in chain(error):
         if place := _place(cause, file):
-            return f"{place}: {type(cause).__name__}: {getattr(cause, 'msg', cause)}"
+            return f"{place}: {type(cause).__name__}: {_words(cause)}"
+    if not isinstance(error, OSError) and any(map(_passed_our_code, chain(error))):
+        return None
     if isinstance(error, flags.Error):
         if unused := _UNUSED.search(str(error)):
             return (
@@ -86,10 +90,19 @@ def explain(error: Exception, file: str) -> str | None:
     if isinstance(error, AttributeError | KeyError):
         if "get_config" in str(error):
             return f"{file} has no function get_config(), which returns the config of a recipe"
-        # ml_collections knows the nearest name, and quotes its sentence twice over.
-        sentence = str(error).replace("\\n", "; ").translate({ord(c): None for c in "\\'"})
-        return f"--config has no field {sentence.strip(chr(34))}"
+        words = _words(error)
+        known = _LOOKED_UP.search(words)
+        return f"--config has no field {known[1] if known else words}"
     return None
+
+
+def _words(error: BaseException) -> str:
+    """Returns what an error says; ml_collections quotes the nearest name's sentence twice over."""
+    words = str(getattr(error, "msg", error))
+    frames = traceback.extract_tb(error.__traceback__)
+    if not any(Path(frame.filename).name == "config_dict.py" for frame in frames):
+        return words
+    return words.replace("\\n", "; ").translate({ord(c): None for c in "\\'"}).strip('"')
 
 
 def _is_of_a_path(error: BaseException) -> bool:
@@ -98,13 +111,24 @@ def _is_of_a_path(error: BaseException) -> bool:
     return any(Path(frame.filename).name == "config_path.py" for frame in frames)
 
 
+def _is_ours(file: str) -> bool:
+    """Returns whether a file is of this repository's packages."""
+    return any(folder in Path(file).parents for folder in (_PACKAGE, _PACKAGE.parent / "configs"))
+
+
+def _passed_our_code(error: BaseException) -> bool:
+    """Returns whether an error came through code that a recipe calls, or of our own recipes."""
+    return any(_is_ours(frame.filename) for frame in traceback.extract_tb(error.__traceback__))
+
+
 def _place(error: BaseException, file: str) -> str | None:
-    """Returns "FILE, line N", where a recipe's own file raised an error; None if none did."""
+    """Returns "FILE, line N", where a recipe's own file is at fault; None if it is not."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}, line {error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    # What fails further in is a fault of the program, but for modules that are not there.
-    for frame in frames if isinstance(error, ImportError) else frames[-1:]:
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if file and os.path.abspath(frame.filename) == os.path.abspath(file):
             return f"{file}, line {frame.lineno}"
+        # What fails further in is a fault of the program, but for modules that are not there.
+        if _is_ours(frame.filename) and not isinstance(error, ImportError):
+            return None
     return None

@@ -90,6 +90,8 @@ MISTAKES = [
     ("predict.py --config.hands=many", "--config.hands=many"),
     ("pretrain.py --config.batch-size=64", "--config.batch-size names no field: a name is of"),
     ("predict.py --config.images.x=1", "--config.images.x names no field"),
+    ("pretrain.py --config.seed.x=1", "--config has no field seed.x$"),
+    ("pretrain.py --config.views.rotatio=1", "--config has no field rotatio$"),
     ("experiments/figure7.py:cpu --config.seeds[0]=1", "--config.seeds[0] names no field"),
     ("predict.py --num_processes=0", "--num_processes=0"),
     ("predict.py --workdir=~nobody-here/x", "--workdir is '~nobody-here/x', but the user"),
@@ -113,7 +115,12 @@ FILES = [
     ("def get_config():\n    return unknown", "own.py, line 2: NameError: name 'unknown'"),
     ("x = {}\nx['a']", "own.py, line 2: KeyError: 'a'"),
     ("x = open('not there')", "own.py: [Errno 2] No such file"),
+    ("import json\njson.loads(3)", "own.py, line 2: TypeError: the JSON object must be"),
     ("", "own.py has no function get_config()"),
+    (
+        "def get_config():\n    return ConfigDict({'a': 1}).b",
+        "own.py, line 2: AttributeError: b",
+    ),
     ("def get_config():\n    return 3", "get_config() of own.py returns int"),
     ("def get_config():\n    return ConfigDict({'task': 'x'})", "--config.task is 'x', none of"),
     ("def get_config():\n    return ConfigDict()", "--config.task is None, none of"),
@@ -137,6 +144,14 @@ def test_a_mistake_in_ones_own_recipe_is_one_sentence(run, capsys, content, mess
     assert stop.value.code == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert message in said
+
+
+def test_what_a_recipe_makes_our_code_raise_keeps_its_traceback(run):
+    imports = f"{IMPORTS}; from configs.experiments.common import add_arm"
+    fault = "add_arm(ConfigDict(), 'a', 'b')"  # it has no section `arms`
+    Path("own.py").write_text(f"{imports}\ndef get_config():\n    return {fault}")
+    with pytest.raises(AttributeError):
+        run("--config=own.py")
 
 
 def test_paths_on_the_command_line_may_begin_at_home(run, home):
