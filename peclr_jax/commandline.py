@@ -7,8 +7,10 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from absl import flags
+from ml_collections import config_flags
 
 from peclr_jax import places
 from peclr_jax.errors import FieldError, UserError, chain
@@ -39,6 +41,13 @@ def config_file(argv: Sequence[str]) -> str:
         elif found := _CONFIG.fullmatch(argument):
             given.append(found[2])
     return os.path.expanduser(given[-1].partition(":")[0]) if given else ""
+
+
+def changed_fields() -> dict[str, Any]:
+    """Returns what flags have set of the recipe, by dotted names; nothing if none was read."""
+    if "config" not in flags.FLAGS:
+        return {}
+    return dict(config_flags.get_override_values(flags.FLAGS["config"]))
 
 
 def check_file(file: str) -> None:

@@ -1,4 +1,8 @@
+import sys
+
 import pytest
+from absl import flags
+from ml_collections import config_flags
 
 from peclr_jax import commandline
 from peclr_jax.errors import UserError
@@ -32,3 +36,13 @@ def test_only_paths_of_recipes_are_changed(home):
 def test_faults_of_the_program_are_not_explained():
     assert commandline.explain(TypeError("x"), "a.py") is None
     assert commandline.explain(UserError("no file"), "a.py") == "no file"
+
+
+def test_what_flags_have_set_of_a_recipe(monkeypatch):
+    monkeypatch.setattr(flags, "FLAGS", flags.FlagValues())
+    assert commandline.changed_fields() == {}
+    config_flags.DEFINE_config_file("config", flag_values=flags.FLAGS)
+    argv = ["main.py", "--config=configs/pretrain.py:quick", "--config.optimizer.name=adam"]
+    monkeypatch.setattr(sys, "argv", argv)
+    flags.FLAGS(argv)
+    assert commandline.changed_fields() == {"optimizer.name": "adam"}

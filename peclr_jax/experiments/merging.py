@@ -69,6 +69,9 @@ def _check_same(
         errors = [part["nothing"].get(evaluation, {}).get("mean_pose") for part in (one, other)]
         if not (errors[0] and errors[1] and _are_close(*errors)):
             differ.append(f"error of the mean pose on {evaluation}")
+    # Which earlier versions did not keep.
+    if one.get("changed", {}) != other.get("changed", {}):
+        differ.append("fields that flags changed")
     if differ:
         raise UserError(
             f"{name} and {other_name} differ in their {', '.join(differ)}: only seeds and arms of "

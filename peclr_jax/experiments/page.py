@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from peclr_jax import files
-from peclr_jax.errors import UserError
+from peclr_jax.errors import UserError, printable
 from peclr_jax.experiments.metrics import (
     BASELINES,
     METRICS,
@@ -132,6 +132,7 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         f"{', '.join(map(str, results['seeds']))}; recipe `{results['recipe']}`; "
         f"{results['devices']}, jax {results['versions']['jax']}.",
         "",
+        *_changed(results.get("changed", {})),
         f"The paper: {results['claim']}",
         *_photographs(results["photographs"]),
     ]
@@ -154,6 +155,14 @@ def markdown(results: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     if results["unfinished"]:
         lines += ["", _unfinished(results["unfinished"], len(results["seeds"]))]
     return "\n".join(lines) + "\n"
+
+
+def _changed(fields: Mapping[str, Any]) -> list[str]:
+    """Returns a paragraph on the fields that flags changed, none if there are none."""
+    if not fields:
+        return []
+    flags = ", ".join(f"`{printable(f'--config.{key}={fields[key]}')}`" for key in fields)
+    return [f"Changed from the recipe: {flags}.", ""]
 
 
 def _unfinished(runs: Sequence[str], seeds: int) -> str:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -15,6 +16,8 @@ from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.files import read_json
 
 METRICS_FILE = "metrics.json"
+# Fields that results tell otherwise, or that decide no number.
+_TOLD = ("seeds", "only", "photos", "networks_dir")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
 
@@ -23,6 +26,7 @@ def collect(
     runs: Sequence[Run],
     equivariance: Mapping[str, Mapping[int, Mapping[str, Any]]],
     photographs: Mapping[str, Any] | None = None,
+    changed: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Returns what the finished runs measured, fit for JSON.
 
@@ -36,6 +40,7 @@ def collect(
       runs: Those that are finished.
       equivariance: By comparison and seed, what the equivariance task measured; may be empty.
       photographs: As `photo_parts.describe` returns them; None where there are none, or no parts.
+      changed: By dotted names, the fields by which the experiment differs from its recipe.
     """
     measured = {(run.arm, run.seed): _measure(run, "prediction") for run in runs}
     # The first run's training labels stand for all.
@@ -60,6 +65,7 @@ def collect(
         "title": spec.title,
         "claim": spec.claim,
         "recipe": spec.recipe,
+        "changed": {name: value for name, value in changed.items() if name not in _TOLD},
         "data": spec.data_name,
         "network": _networks(planned),
         "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",

@@ -3,15 +3,17 @@
 import dataclasses
 import itertools
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from peclr_jax import files, outputs, specs
+from peclr_jax import commandline, files, outputs, specs
 from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, photo_parts, protocol, results
@@ -31,15 +33,25 @@ _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.fi
 
 def run(config: ConfigDict, workdir: Path) -> None:
     """Runs an experiment."""
-    experiment(specs.from_config(ExperimentSpec, config), workdir)
+    spec = specs.from_config(ExperimentSpec, config)
+    changed = commandline.changed_fields()
+    check_changed(spec, changed)
+    experiment(spec, workdir, changed)
 
 
-def experiment(spec: ExperimentSpec, workdir: Path) -> None:
+def experiment(
+    spec: ExperimentSpec, workdir: Path, changed: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Trains and evaluates the arms that are not finished, and writes the results of all.
 
     With `plan` it prints what it would do, and does nothing. Else it writes to `workdir`:
     `results.json`, `results.md` and pictures, of the arms that are finished; to `networks_dir`: a
     workdir for each training.
+
+    Args:
+      spec: The experiment.
+      workdir: Its folder.
+      changed: The fields by which it differs from its recipe, for the page of results.
     """
     console = Console()
     if spec.plan:
@@ -77,9 +89,36 @@ def experiment(spec: ExperimentSpec, workdir: Path) -> None:
                     evaluate.evaluate(evaluation.spec, evaluation.workdir)
     finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
     compared = measure_equivariance(spec, finished, workdir)
-    page.write(results.collect(spec, finished, compared, photographs), workdir)
+    page.write(results.collect(spec, finished, compared, photographs, changed), workdir)
     minutes = (time.perf_counter() - began) / 60
     say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
+
+
+def check_changed(spec: ExperimentSpec, changed: Mapping[str, Any]) -> None:
+    """Checks that flags change something.
+
+    Args:
+      spec: The experiment.
+      changed: By dotted names, the fields that flags have set.
+
+    Raises:
+      UserError: A field of the trainings that every arm sets itself.
+    """
+    for name in changed:
+        section, _, field = name.partition(".")
+        if section not in _TASKS:
+            continue
+        arms = {
+            key: arm for key, arm in spec.arms.items() if arm.pretrained or section != "pretrain"
+        }
+        setting = [
+            key for key in arms if field in flatten_dict(getattr(arms[key], section), sep=".")
+        ]
+        if setting and len(setting) == len(arms):
+            raise UserError(
+                f"--config.{name} changes nothing, as every arm sets it: leave it out, or change "
+                f"it in each arm, as by --config.arms.{setting[0]}.{name}"
+            )
 
 
 def open_evaluation_data(spec: ExperimentSpec) -> None:

@@ -113,6 +113,7 @@ def changed(path, value):
     [
         (changed(["experiment"], "figure5"), "experiment"),
         (changed(["recipe"], "cpu"), "recipe"),
+        (changed(["changed"], {"pretrain.num_steps": 3}), "fields that flags changed"),
         (changed(["photographs"], {"test": {}}), "photographs"),
         (changed(["nothing", "held_out", "mean_pose", "epe_2d"], 9.2), "mean pose on held_out"),
         (changed(["nothing"], {}), "mean pose on held_out"),

@@ -79,6 +79,13 @@ def results():
     }
 
 
+def test_the_page_says_what_flags_changed(results):
+    assert "Changed" not in experiment_page.markdown(results, {})
+    results["changed"] = {"pretrain.num_steps": 3, "finetune.seed": 1}
+    told = "Changed from the recipe: `--config.pretrain.num_steps=3`, `--config.finetune.seed=1`."
+    assert told in experiment_page.markdown(results, {}).splitlines()
+
+
 def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
     page = experiment_page.markdown(results, {"held_out": "held_out.png"})
     assert "**Data: rendered hands.** resnet18 at 64 px; seeds 0, 1;" in page

@@ -78,6 +78,11 @@ def test_means_comparisons_and_what_is_missing(spec):
     json.dumps(found, allow_nan=False)
 
 
+def test_what_flags_changed_is_kept_unless_results_tell_it_otherwise(spec):
+    changed = {"seeds": (0,), "networks_dir": "x", "pretrain.num_steps": 3}
+    assert results.collect(spec, [], {}, changed=changed)["changed"] == {"pretrain.num_steps": 3}
+
+
 def test_nothing_is_finished(spec):
     found = results.collect(dataclasses.replace(spec, seeds=(0,)), [], {})
     assert len(found["unfinished"]) == 3

@@ -37,6 +37,23 @@ def smoke(file, networks, recipe="smoke+one_seed"):
     return config
 
 
+@pytest.mark.parametrize(
+    ("file", "recipe", "field", "arm"),
+    [
+        ("figure6", "cpu", "finetune.data.label_fraction", "scratch_20"),
+        ("table1", "cpu+length", "pretrain.num_steps", "simclr_100"),
+    ],
+)
+def test_a_flag_for_what_every_arm_sets_is_refused(file, recipe, field, arm, networks):
+    spec = specs.from_config(ExperimentSpec, smoke(file, networks, recipe))
+    with pytest.raises(
+        UserError, match=rf"^--config.{field} changes .* by --config.arms.{arm}.{field}"
+    ):
+        experiment.check_changed(spec, {"seeds": (0,), field: 1})
+    spec = specs.from_config(ExperimentSpec, smoke("table1", networks, "cpu"))
+    experiment.check_changed(spec, {field: 1, "pretrain.views.scale": (1.0, 2.0)})
+
+
 def results_in(folder):
     return json.loads((folder / "results.json").read_text())
 
