@@ -31,7 +31,7 @@ from peclr_jax.errors import (
     is_machine_fault,
     nearest,
 )
-from peclr_jax.places import argument
+from peclr_jax.places import argument, named
 
 DATA_SETS = (
     "freihand",
@@ -51,7 +51,8 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
 
     Args:
       name: A folder of `data/`, with a configuration after a slash where it has several.
-      data_dir: Where records are kept; `None` or "" for `~/tensorflow_datasets`.
+      data_dir: Where records are kept; `None` or "" for $TFDS_DATA_DIR, or without one for
+        `~/tensorflow_datasets`.
     """
     folder, _, config = name.partition("/")
     if folder not in DATA_SETS:
@@ -66,7 +67,8 @@ def make_builder(name: str, data_dir: str | Path | None = None) -> Any:
             f"{folder} has no configuration {config!r}{nearest(config, configs)}; it has: "
             f"{', '.join(configs) or 'none'}"
         )
-    if not (data_dir or os.environ.get("TFDS_DATA_DIR")) and os.path.expanduser("~") == "~":
+    data_dir = data_dir or named("TFDS_DATA_DIR", os.environ.get("TFDS_DATA_DIR", ""))
+    if not data_dir and os.path.expanduser("~") == "~":
         raise UserError(
             f"this user has no home folder to keep the records of {folder} in: name a folder by "
             "--config.data.data_dir, or by --data_dir of data.build"

@@ -189,3 +189,11 @@ def test_a_user_without_a_home_is_asked_for_a_folder(monkeypatch, capsys):
     assert build.main(["freihand", f"--manual_dir={DATA / 'freihand/dummy_data'}"]) == 2
     assert "no home folder to keep the records of freihand in" in capsys.readouterr().err
     assert not os.path.exists("~")
+
+
+def test_records_are_kept_where_the_environment_says(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert str(build.make_builder("image_folder").data_dir).startswith(str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://records")
+    with pytest.raises(UserError, match=r"^TFDS_DATA_DIR is 'gs://records', a URL: copy it"):
+        build.make_builder("image_folder")
