@@ -175,7 +175,7 @@ def _unfinished(runs: Sequence[str], seeds: int) -> str:
         arm if len(missing) == seeds else f"{arm} (seed {', '.join(missing)})"
         for arm, missing in by_arm.items()
     ]
-    return f"Not finished yet: {', '.join(parts)}."
+    return f"Not on this page, left out or not finished: {', '.join(parts)}."
 
 
 def _table(results: Mapping[str, Any], evaluation: str) -> list[str]:

@@ -101,7 +101,7 @@ def test_arms_with_intervals_beside_what_knows_nothing_and_the_paper(results):
         "| PeCLR than SimCLR | **25.0 % [20.0, 30.0]** | 57 % |",
         "Not shown, for an arm was not run: 1 of 2 comparisons.",
         "| rotation | 12.5 % |  |",
-        "Not finished yet: none (seed 0).",
+        "Not on this page, left out or not finished: none (seed 0).",
     ):
         assert line in page.splitlines()
 
@@ -199,4 +199,7 @@ def test_arms_of_several_experiments_over_steps(tmp_path):
 
 def test_an_arm_of_which_no_seed_has_run_is_named_once(results):
     results["unfinished"] = ["none, seed 0", "none, seed 1", "SimCLR, seed 1"]
-    assert "Not finished yet: none, SimCLR (seed 1)." in experiment_page.markdown(results, {})
+    assert (
+        "Not on this page, left out or not finished: none, SimCLR (seed 1)."
+        in experiment_page.markdown(results, {})
+    )
