@@ -54,11 +54,6 @@ class Bounds(NamedTuple):
     bandwidth: float
     passes: float
 
-    @property
-    def binding(self) -> str:
-        """Which of the first two is larger."""
-        return "arithmetic" if self.arithmetic >= self.bandwidth else "bandwidth"
-
 
 def bounds(all_passes: Iterable[Pass], machine: Machine) -> Bounds:
     """Returns the least time of passes on a machine."""

@@ -22,14 +22,12 @@ class PoseOutput(NamedTuple):
 
     Attributes:
       pose: 2.5D: (x px, y px) in the view, root-relative depth in reference bone lengths.
-      root_depth: Depth of the wrist, refined, in bone lengths.
-      root_depth_estimate: Depth before the refinement, from `pose` (Iqbal et al. 2018).
+      root_depth: Depth of the wrist in bone lengths, from `pose` (Iqbal et al. 2018), refined.
       localisation: How sharply joints are localised; None of heads without heatmaps.
     """
 
     pose: Float[Array, "batch 21 3"]
     root_depth: Float[Array, " batch"]
-    root_depth_estimate: Float[Array, " batch"]
     localisation: Localisation | None = None
 
 
@@ -96,10 +94,10 @@ def place(
         camera.root_depth(pose, intrinsics, epsilon=_EPSILON, bounds=ROOT_DEPTH_BOUNDS)
     )
     if refiner is None:
-        return PoseOutput(pose, estimate, estimate)
+        return PoseOutput(pose, estimate)
     rays = camera.rays(pose[..., :2], intrinsics)[..., :2]
     correction = refiner(pose[..., 2], rays, estimate, train)
-    return PoseOutput(pose, estimate + correction, estimate)
+    return PoseOutput(pose, estimate + correction)
 
 
 def to_pixels(pose: Float[Array, "*batch 21 3"], side: int) -> Float[Array, "*batch 21 3"]:

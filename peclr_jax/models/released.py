@@ -78,7 +78,7 @@ def palm_to_wrist(output: PoseOutput, intrinsics: Float[Array, "batch 3 3"]) -> 
     pixel = camera.project(wrist[:, None], intrinsics)[:, 0]
     pose = output.pose.at[:, :, 2].add(knuckle[:, None])
     pose = pose.at[:, WRIST].set(jnp.pad(pixel, ((0, 0), (0, 1))))
-    return PoseOutput(pose, output.root_depth - knuckle, output.root_depth_estimate - knuckle)
+    return PoseOutput(pose, output.root_depth - knuckle)
 
 
 def from_pose_network(variables: dict[str, Any], view_side: int) -> dict[str, Any]:

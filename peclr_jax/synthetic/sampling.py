@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from peclr_jax.geometry.arrays import assemble
+
 NUMBERS = 80
 Numbers = Float[Array, "80"]
 
@@ -60,19 +62,17 @@ def rotation(axis: int, angle: Float[Array, "*batch"]) -> Float[Array, "*batch 3
     """Returns rotations by radians; those about x (axis 0) turn +y toward +z, and so on."""
     c, s, zero, one = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle), jnp.ones_like(angle)
     about_x = [[one, zero, zero], [zero, c, -s], [zero, s, c]]
-    return _matrix([[about_x[i - axis][j - axis] for j in range(3)] for i in range(3)])
+    return assemble(*(tuple(about_x[i - axis][j - axis] for j in range(3)) for i in range(3)))
 
 
 def rotation_from_quaternion(q: Float[Array, "*batch 4"]) -> Float[Array, "*batch 3 3"]:
     """Returns the rotations of quaternions (w, x, y, z); N(0, 1) numbers give uniform rotations."""
     q = q / jnp.sqrt(jnp.sum(q * q, axis=-1, keepdims=True) + 1e-9)
     w, x, y, z = jnp.moveaxis(q, -1, 0)
-    return _matrix(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
+    return assemble(
+        (1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)),
+        (2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)),
+        (2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
     )
 
 
@@ -100,7 +100,3 @@ def segment_distance(
     along = jnp.sum(offset * axis, axis=-1) / (jnp.sum(axis * axis, axis=-1) + 1e-6)
     offset = offset - axis * jnp.clip(along, 0.0, 1.0)[..., None]
     return jnp.sqrt(jnp.sum(offset * offset, axis=-1) + 1e-9)
-
-
-def _matrix(rows: list[list[Float[Array, "*batch"]]]) -> Float[Array, "*batch 3 3"]:
-    return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)

@@ -142,7 +142,7 @@ class _Spot(nn.Module):
         spread = (0.01 + jnp.abs(x - side / 2) / side)[:, None].repeat(21, 1)
         localisation = Localisation(spread, jnp.full_like(spread, 0.5))
         depth = jnp.full(len(views), 12.0)
-        return PoseOutput(pose, depth, depth, localisation)
+        return PoseOutput(pose, depth, localisation)
 
 
 @dataclasses.dataclass(frozen=True)

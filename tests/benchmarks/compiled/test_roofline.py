@@ -91,13 +91,13 @@ def test_a_basic_block_by_hand():
             assert moved == elements * n * 2 * 2, (rule, part)  # two views, two bytes
 
 
-def test_bounds_scale_with_the_batch_and_name_what_binds(resnet50):
+def test_bounds_scale_with_the_batch(resnet50):
     few, many = (roofline.bounds(passes.passes(resnet50, pairs), H100) for pairs in (512, 1024))
     assert many.bandwidth == pytest.approx(2 * few.bandwidth, rel=0.01)
-    assert few.binding == "bandwidth"
+    assert few.bandwidth > few.arithmetic
     assert few.passes >= max(few.arithmetic, few.bandwidth)
     slow = roofline.bounds(passes.passes(resnet50, 512), Machine(1e12, 3.35e12))
-    assert slow.binding == "arithmetic"
+    assert slow.arithmetic > slow.bandwidth
 
 
 def test_known_devices():
