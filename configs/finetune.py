@@ -12,13 +12,13 @@ A recipe is a base and any of its variants, joined by "+". Each arm of the paper
                                    subsets of larger ones, drawn by config.data.label_seed, and
                                    gone through as often: 20 % take a fifth of the steps
     all_labels                     also the tenth that is otherwise held out for validation (Tables
-                                   2 to 5)
+                                   2 to 5, Figures 9 and 10)
     224px                          views of 224 px instead of 128 (Sec. 4.1: for Sec. 4.6 and 4.7);
                                    translated by up to 20/128 of the side, as at 128 px
     photos                         from rendered hands to photographs: random colours, blur, noise
                                    and occlusion, and hands that fill their pictures
 
-    python main.py --config=configs/finetune.py:paper_rn50+all_labels+224px  # Tables 2 to 5
+    python main.py --config=configs/finetune.py:paper_rn50+all_labels+224px  # Table 2
     python main.py --config=configs/finetune.py:paper_rn50+labels_20+scratch
     python main.py --config=configs/finetune.py:quick+probe --config.init.checkpoint=runs/pretrain
 
@@ -180,7 +180,7 @@ def _labels(fraction: float) -> Callable[[ConfigDict], None]:
 
 
 ALL_LABELS = "train+validation"
-"""The split of FreiHAND that Tables 2 to 5 fine-tune on."""
+"""The split of FreiHAND that Tables 2, 3 and 5 and Figures 9 and 10 fine-tune on."""
 _SHARES = {f"labels_{percent}": _labels(percent / 100) for percent in (10, 20, 40, 80)}
 BASES: dict[str, Callable[[], ConfigDict]] = {
     "quick": _quick,

@@ -10,8 +10,8 @@ A recipe is a base, as above, and any of its variants, joined by "+":
 
     imagenet    start from torchvision's ImageNet weights in weights/, as the official code does
     youtube     FreiHAND and YouTube3DHands in equal shares (Sec. 8): Secs. 4.5 to 4.7, 9 to 11
-    all_images  also the tenth of FreiHAND that Sec. 4.4 sets aside, for Tables 2 to 5; after
-                `youtube`
+    all_images  also the tenth of FreiHAND that Sec. 4.4 sets aside, for Tables 2 to 5 and
+                Figures 9 and 10; after `youtube`
     versions    not in the paper: the two views of a pair show one hand before two backgrounds
     frames      not in the paper: before two backgrounds and moved a little, as in a film (TempCLR)
     mined       not in the paper: two hands in a similar pose (SiMHand), found by keypoints
@@ -257,7 +257,7 @@ VARIANTS: dict[str, Callable[[ConfigDict], None]] = {
 FREIHAND_AND_YOUTUBE = "freihand,youtube_3d_hands"
 # YouTube3DHands' 47,125 frames (Sec. 4.3) are its training split alone.
 ALL_IMAGES = {"freihand": "train+validation", FREIHAND_AND_YOUTUBE: "train+validation,train"}
-"""By the data sets: the splits that Tables 2 to 5 pre-train on."""
+"""By the data sets: the splits that Tables 2 to 5 and Figures 9 and 10 pre-train on."""
 # Of a hand between neighbouring frames; a guess.
 MOTION_DEG = 10.0
 # From configs/experiments/best.py.

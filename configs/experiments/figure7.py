@@ -3,9 +3,10 @@
     python main.py --config=configs/experiments/figure7.py:cpu
     python main.py --config=configs/experiments/figure7.py:gpu
 
-Translation is the only augmentation. PeCLR undoes it as the same fraction of the points' range that
-it is of the image's side (Eq. 10), "direct" undoes it by the same quantity, in pixels of the view,
-and SimCLR does not undo it. Encoders are frozen and probed by a two-layer perceptron.
+Translation is the only augmentation, as in Fig. 5b; Sec. 7 says no more than "in the same manner as
+in Sec 4.3". PeCLR undoes it as the same fraction of the points' range that it is of the image's
+side (Eq. 10), "direct" undoes it by the same quantity, in pixels of the view, and SimCLR does not
+undo it. Encoders are frozen and probed by a two-layer perceptron.
 
 The paper, on FreiHAND: direct errs more than SimCLR, normalised least.
 
@@ -30,6 +31,7 @@ def _fill(config: ConfigDict) -> None:
     add_pair(config, "translation")
     config.arms.peclr_translation.label = "PeCLR, normalised (Eq. 10)"
     config.arms.simclr_translation.label = "SimCLR"
+    config.comparisons.translation.paper = "less (Fig. 5b: 34 %)"
     add_arm(config, "direct", "PeCLR, direct", pretrain=only(["translation"], "direct_translation"))
     add_comparison(config, "normalised", "peclr_translation", "direct", "less")
     add_comparison(config, "direct", "direct", "simclr_translation", "more")

@@ -7,8 +7,8 @@
 
 Table 2's ResNet-152, supervised alone and after pre-training on both data sets, fine-tuned on
 FreiHAND alone (configs/experiments/protocol.py). YouTube3DHands has meshes without cameras: its 3D
-errors are Procrustes-aligned, its 2D error is by weak perspective (Sec. 4.3), in pixels of a view
-of 224 px (Sec. 4.1).
+errors are Procrustes-aligned, its 2D error is by weak perspective (Sec. 4.3), here in pixels of a
+view of 224 px, which its networks see (Sec. 4.1); the paper does not say of which image.
 
 Cost and result: not run; it needs the data sets and a GPU. The tests train each network for two
 steps and evaluate it on drawings in the data sets' layouts.

@@ -114,7 +114,8 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
     """Returns the trainings of an arm; without a pre-training its encoder is given, or random.
 
     Raises:
-      UserError: The arm asks for a checkpoint that the pre-training would not keep.
+      UserError: The arm asks for a checkpoint that the pre-training would not keep, or fine-tunes
+        another encoder than it pre-trains.
     """
     arm, where = spec.arms[name], f"--config.arms.{name}"
     pretraining = specs.changed(spec.pretrain, arm.pretrain, f"{where}.pretrain")
@@ -129,6 +130,13 @@ def _recipe(spec: ExperimentSpec, name: str) -> tuple[PretrainSpec | None, Finet
                 f"{where}.finetune.init.torch_checkpoint would take the place of the encoder that "
                 f"is pre-trained: leave it out, or set {where}.pretrained=False"
             )
+        for field, value in encoder.items():
+            asked = getattr(tuning.model, field)
+            if field not in tuning.model.open_fields and asked != value:
+                raise UserError(
+                    f"{where} pre-trains an encoder with model.{field}={value!r} and fine-tunes "
+                    f"one with {asked!r}: set --config.finetune.model.{field}={value}"
+                )
         _check_step(arm.step, pretraining, where)
         # The end of a run, drawn over steps that its recipe supposed.
         if spec.x_label == STEPS and not arm.step and arm.x != (total := pretraining.num_steps):

@@ -97,9 +97,9 @@ def allow_open_files(count: int) -> None:
 class RecordStore(IdentifiedStore):
     """Records of one or several data sets as one sequence of square crops, decoded on demand.
 
-    Left hands are mirrored, images as well as labels: what comes out are right hands, as the paper
-    trains on. `_locate` finds a crop (`crop` or `canvas`) from the record's `hand_box` and moves
-    the labels, `_decode` makes the pixels. data/schema.py lists the fields of a record.
+    Left hands are mirrored, images as well as labels: what comes out are right hands, as in
+    the official code. `_locate` finds a crop (`crop` or `canvas`) from the record's `hand_box` and
+    moves the labels, `_decode` makes the pixels. data/schema.py lists the fields of a record.
 
     Args:
       parts: TFDS builder and split of each data set, prepared as ArrayRecord.

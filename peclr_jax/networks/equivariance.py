@@ -16,8 +16,8 @@ from peclr_jax.networks.looking import fill, intrinsics_of
 SIDE = 128
 """Side in pixels of the view that errors and translations are told in.
 
-Sec. 11 gives translations in pixels, but not of which side. The other ranges of the supplement
-(Sec. 8) are those of images of 128 px, so 25 px are taken for a fifth of the side at any size.
+Sec. 11 gives translations of up to 25 without a unit. They are taken for pixels of the views of 128
+px that networks are pre-trained on, that is for a fifth of the side at any size.
 """
 # In px of SIDE: what no transformation at all may come to in float32.
 _ROUNDING = 1e-2

@@ -85,8 +85,8 @@ class EvaluateSpec(QuestionSpec):
 
     Attributes:
       crop: What the network is shown: "two_pass", the image's middle and then its own estimate's
-        surroundings, without any label: as `submission` for FreiHAND's leaderboard, the official
-        test code (the paper's Table 2) and `predict` do; "box", the labelled hand's surroundings,
+        surroundings, without any label: as `submission` for FreiHAND's leaderboard and `predict`
+        do, and with other squares the official test code; "box", the labelled hand's surroundings,
         as in training.
       bone_length: What makes the 3D metric: "given" by the labels, or the training set's "mean".
       resamples, seed: Of the bootstrap; 0 resamples for no intervals.

@@ -51,9 +51,9 @@ class PredictSpec(Spec):
       boxes: Where the hands are, and of which side: a JSON file of ours (photos/boxes.py) or of
         COCO, or a folder of YOLO's text files; "" to search each photo. Those of a film are of its
         first frame.
-      handedness: Of hands of which the boxes file says nothing. Networks know right hands, as in
-        the paper; crops and answers of left ones are mirrored. "auto": both ways are looked at,
-        and that with the smaller expected error is kept; "right" for networks that tell none.
+      handedness: Of hands of which the boxes file says nothing. Networks know right hands, as
+        the official ones; crops and answers of left ones are mirrored. "auto": both ways are looked
+        at, and that with the smaller expected error is kept; "right" for networks that tell none.
       hands: Most hands to find in a photo that is searched, beside those with boxes; more if the
         boxes file lists more without one.
       search: Where: "center", the middle alone; "windows", also in overlapping squares of 1 and 1/2

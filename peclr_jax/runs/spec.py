@@ -178,7 +178,7 @@ class PretrainSpec(RunSpec):
 
     Attributes:
       micro_batches: Parts that an optimizer step is computed in, to save memory.
-      negatives: "micro", within the micro-batch (the paper's recipe), or "global", of all of the
+      negatives: "micro", within the micro-batch (the official code's), or "global", of all of the
         batch, at the same memory and one more forward pass (gradient caching, Gao et al. 2021).
     """
 

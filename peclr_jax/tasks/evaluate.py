@@ -41,7 +41,7 @@ _CURVES = {
 }
 _PICTURES = ("worst.png", "best.png", "pck.png")
 _CURVES_2D = {"2D": ("prediction", "2d"), "mean pose, 2D": ("mean_pose", "2d")}
-# Side of the crops whose pixels the paper's Tables 2 and 3 are told in (Sec. 4.1).
+# Side of the crops whose pixels Table 3's 2D EPE is taken to be in: its networks see it (Sec. 4.1).
 _PAPERS_CROP = 224
 # Sample ids of different data sets are kept apart by multiples of this.
 _DATA_SET = 2**40

@@ -1,7 +1,8 @@
 """Gradients of a batch that does not fit into memory at once, micro-batch by micro-batch.
 
 `accumulate_gradients` takes the loss within each micro-batch: negatives are its other rows only, as
-in the paper (16 micro-batches of 128 pairs). `cached_gradients` takes it over the whole batch. Both
+in the official code (16 of 128 pairs); Sec. 8 says no more than that gradients are accumulated
+"across smaller batches". `cached_gradients` takes it over the whole batch. Both
 normalise BatchNorm over the micro-batch and update its running averages once per micro-batch, in
 order, which `optax.microbatching.microbatch` does not.
 

@@ -1,8 +1,8 @@
 """The optimizer of PeCLR: Adam behind layer-wise adaptive rates, and its schedule.
 
-The paper trains "with LARS and ADAM" (supplement, Sec. 8). Two orders exist of composing the two:
-`lars_adam`, the official code's, scales the gradients that Adam is given by the trust ratio;
-`optax.lamb` scales the step that Adam proposes.
+The paper trains by "LARS with ADAM" (Sec. 4.1), "ADAM wrapped with LARS" (Sec. 8). Two orders exist
+of composing the two: `lars_adam`, the official code's, scales the gradients that Adam is given by
+the trust ratio; `optax.lamb` scales the step that Adam proposes.
 
 References:
   You et al., `Large Batch Training of Convolutional Networks

@@ -218,6 +218,10 @@ def test_a_random_encoder_is_of_the_same_kind():
             r"--config\.arms\.peclr\.finetune\.init\.torch_checkpoint would .*\.pretrained=False",
         ),
         (
+            {"finetune__model__architecture": "resnet50"},
+            r"^--config\.arms\.simclr pre-trains .*'resnet18' and fine-tunes .* 'resnet50': set",
+        ),
+        (
             {"finetune__views__size": 16},
             r"--config\.arms\.random\.finetune\.views\.size is 16, too small for the encoder's",
         ),

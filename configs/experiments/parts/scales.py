@@ -149,7 +149,7 @@ def _gpu() -> tuple[ConfigDict, ConfigDict]:
 
 
 def _paper() -> tuple[ConfigDict, ConfigDict]:
-    return pretrain.get_config("paper_rn50"), _without_start(finetune.get_config("paper_rn50"))
+    return pretrain.get_config("paper_rn50"), _as_arms_say(finetune.get_config("paper_rn50"))
 
 
 def _trainings(
@@ -158,14 +158,13 @@ def _trainings(
     first, second = pretrain.get_config(base), finetune.get_config("quick")
     first.update_from_flattened_dict({**both, **pretraining})
     second.update_from_flattened_dict({**both, **tuning})
-    second.model.architecture = "auto"
-    second.model.stem = "auto"
-    second.model.width = 0
-    return first, _without_start(second)
+    return first, _as_arms_say(second)
 
 
-def _without_start(tuning: ConfigDict) -> ConfigDict:
-    tuning.init.checkpoint = ""  # arms say what they start from
+def _as_arms_say(tuning: ConfigDict) -> ConfigDict:
+    """Leaves open what a fine-tuning starts from, and that one's encoder."""
+    tuning.init.checkpoint = ""
+    tuning.model.update(architecture="auto", stem="auto", width=0)
     return tuning
 
 
