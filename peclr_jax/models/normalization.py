@@ -1,11 +1,13 @@
 """Batch normalisation as PyTorch's, with derivatives written for little memory traffic; folding."""
 
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Int
 
 from peclr_jax.devices.linear_calls import linear_call
@@ -23,7 +25,8 @@ class BatchNorm(nn.Module):
     whole, global batch.
 
     The sum with a shortcut and the ReLU are part of it, because its backward pass is written by
-    hand: see `standardize`.
+    hand: see `standardize`. It cannot be differentiated twice, and a `jax.shard_map` of one's own
+    needs `check_vma=False` around its gradient.
 
     Attributes:
       use_running_average: Normalise by the running statistics (evaluation).
@@ -142,19 +145,32 @@ class _Saved(NamedTuple):
     bias: Array
 
 
-@standardize.defjvp
+@partial(standardize.defjvp, symbolic_zeros=True)
 def _standardize_jvp(
     epsilon: float, relu: bool, dtype: Any, primals: tuple[Any, ...], tangents: tuple[Any, ...]
 ) -> tuple[Any, Any]:
     x, scale, bias, shortcut = primals
     y, mean, variance = standardize(x, scale, bias, shortcut, epsilon, relu, dtype)
-    y_dot = linear_call(
-        partial(_push_forward, epsilon, relu, dtype),
-        partial(_pull_back, epsilon, relu, x.dtype, None if shortcut is None else shortcut.dtype),
-        _Saved(x, None if shortcut is None else y, mean, variance, scale, bias),
-        tangents,
-    )
-    return (y, mean, variance), (y_dot, jnp.zeros_like(mean), jnp.zeros_like(variance))
+    saved = _Saved(x, None if shortcut is None else y, mean, variance, scale, bias)
+    still = jnp.zeros_like(mean), jnp.zeros_like(variance)
+    # What is constant has no tangent; its zeros inside would be constants to the transpose.
+    moving = [one is not None and not isinstance(one, SymbolicZero) for one in tangents]
+    if not any(moving):
+        return (y, mean, variance), (jnp.zeros_like(y), *still)
+    shortcut_dtype = None if shortcut is None else shortcut.dtype
+
+    def push_forward(saved: _Saved, given: list[Array]) -> Array:
+        full = [*map(jnp.zeros_like, (saved.x, saved.scale, saved.bias)), None]
+        for place, tangent in zip(itertools.compress(range(4), moving), given, strict=True):
+            full[place] = tangent
+        return _push_forward(epsilon, relu, dtype, saved, tuple(full))
+
+    def pull_back(saved: _Saved, gradient: Array) -> list[Array | None]:
+        full = _pull_back(epsilon, relu, x.dtype, shortcut_dtype, saved, gradient)
+        return list(itertools.compress(full, moving))
+
+    y_dot = linear_call(push_forward, pull_back, saved, [*itertools.compress(tangents, moving)])
+    return (y, mean, variance), (y_dot, *still)
 
 
 def _push_forward(

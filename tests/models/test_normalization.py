@@ -76,6 +76,29 @@ def test_forward_mode_is_that_of_flax(relu, shortcut):
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), mine, theirs)
 
 
+@pytest.mark.parametrize("wanted", [(0,), (1,), (2,), (3,), (0, 3), (1, 2), (0, 1, 2)])
+def test_the_others_may_be_constant(wanted):
+    primals = arguments(shortcut=True)
+
+    def gradient(function):
+        def total(*given):
+            full = list(primals)
+            for place, one in zip(wanted, given, strict=True):
+                full[place] = one
+            return jnp.sum(function(*full, relu=True) ** 3)
+
+        return jax.jit(jax.grad(total, tuple(range(len(wanted)))))(*(primals[i] for i in wanted))
+
+    for mine, theirs in zip(gradient(ours), gradient(plain), strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_of_constants_alone_nothing_moves():
+    primals = arguments(shortcut=False)
+    moved = jax.jvp(lambda t: ours(*primals, relu=False) + t, (0.0,), (1.0,))[1]
+    np.testing.assert_array_equal(moved, 1)
+
+
 def test_statistics_span_the_devices():
     mesh = make_mesh()
     x = jax.random.normal(jax.random.key(0), (16, 3, 3, 5)) + jnp.arange(16.0)[:, None, None, None]
