@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 from PIL import Image
@@ -73,15 +74,15 @@ class Hands:
 
     def predict(
         self,
-        image: str | os.PathLike[str] | Image.Image | np.ndarray,
-        boxes: Sequence[Sequence[float | int]] | np.ndarray | None = None,
+        image: str | os.PathLike[str] | Image.Image | np.ndarray | jax.Array,
+        boxes: Sequence[Sequence[float | int]] | np.ndarray | jax.Array | None = None,
         handedness: str | Sequence[str] | None = None,
     ) -> list[HandPrediction]:
         """Finds the hands in an image.
 
         Args:
           image: Path of a photo (JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF); a Pillow image; or
-            uint8 RGB (height, width, 3).
+            an array, uint8 RGB (height, width, 3).
           boxes: Where the hands are, (x0, y0, x1, y1) each, in pixels of the upright image; None
             to search for them.
           handedness: "right" or "left", of all hands or of each; None for that of `load`.
@@ -136,6 +137,8 @@ def load(checkpoint: str | os.PathLike[str] = RELEASED, **options: Any) -> Hands
             "leave it out; images, boxes and sides are given to predict"
         )
     spec = specs.from_mapping(PredictSpec, options, "load")
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise UserError(f"the checkpoint is {checkpoint!r}: give a folder, a file or {RELEASED!r}")
     if not os.fspath(checkpoint) and not spec.init.torch_checkpoint:
         raise UserError(f"the checkpoint is empty: give a folder, a file or {RELEASED!r}")
     estimator = open_estimator(checkpoint, spec.init.torch_checkpoint)
@@ -157,6 +160,8 @@ def _open(image: Any) -> tuple[Path, Image.Image | None]:
         return path, None
     if isinstance(image, Image.Image):
         return Path(_IMAGE), image
+    if isinstance(image, jax.Array):
+        image = np.asarray(image)
     if not isinstance(image, np.ndarray):
         raise UserError(
             f"an image must be a path, a Pillow image or an array, got {type(image).__name__}"
@@ -190,8 +195,8 @@ def _entries(boxes: Any, handedness: str | Sequence[str] | None) -> list[dict[st
 
 def _as_list(values: Any) -> Any:
     """Returns a sequence as a list of Python's own values; what is none is left to the checks."""
-    if isinstance(values, np.ndarray):
-        return values.tolist()
+    if isinstance(values, np.ndarray | jax.Array):
+        return np.asarray(values).tolist()
     if not isinstance(values, Sequence) or isinstance(values, str | bytes):
         return values
     return [v.item() if isinstance(v, np.generic) else v for v in values]

@@ -1,10 +1,12 @@
 """A network in two lines of Python: the same answers as from the command."""
 
+import inspect
 import json
 import os
 import warnings
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import ExifTags, Image
@@ -109,6 +111,12 @@ def test_options_are_those_of_the_command(one_file):
 def test_an_empty_checkpoint_is_said_in_one_sentence():
     with pytest.raises(UserError, match="the checkpoint is empty: give a folder"):
         loading.load("")
+    with pytest.raises(UserError, match="the checkpoint is None: give a folder"):
+        inspect.unwrap(loading.load)(None)
+
+
+def test_what_is_shown_of_hands_is_short(finder):
+    assert len(repr(finder)) < 5000
 
 
 def test_paths_and_numbers_may_be_of_other_types(one_file, tmp_path):
@@ -118,6 +126,13 @@ def test_paths_and_numbers_may_be_of_other_types(one_file, tmp_path):
         warnings.simplefilter("error")
         finder = loading.load(one_file, bone_length_m=np.float32(BONE))
     assert len(finder.predict(entry, [BOX])) == 1
+
+
+def test_arrays_may_be_of_jax(finder):
+    image = np.asarray(marked())
+    (hand,) = finder.predict(image, np.array([BOX]))
+    (same,) = finder.predict(jnp.asarray(image), jnp.array([BOX]))
+    np.testing.assert_array_equal(same.keypoints_2d, hand.keypoints_2d)
 
 
 def test_answers_may_be_written_to(finder):

@@ -24,6 +24,7 @@ CALLED = {
 @pytest.mark.parametrize("name", peclr_jax.__all__)
 def test_the_face_has_what_it_names(name):
     assert getattr(peclr_jax, name).__name__ == name
+    assert name in dir(peclr_jax)
 
 
 @pytest.mark.parametrize("module", CALLED)

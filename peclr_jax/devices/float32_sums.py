@@ -39,8 +39,9 @@ def keep_parameters(*arrays: Any, dtype: Any = None, inexact: bool = True) -> li
 def cast_on_devices(product: Product) -> Product:
     """Returns a product of activations and a kernel in the activations' type.
 
-    Inside of a mesh of several devices (`jax.sharding.use_abstract_mesh`), over which the leading
-    axis of the activations is split, the kernel is cast on each of them; elsewhere simply cast.
+    Inside of a mesh of several devices (`jax.sharding.use_abstract_mesh`), over whose axis "data"
+    the leading axis of the activations is split, the kernel is cast on each of them; elsewhere, and
+    in a `jax.shard_map` of one's own, simply cast.
 
     Args:
       product: `(activations, kernel, *arguments, **options) -> activations`, linear in the kernel.
@@ -54,7 +55,8 @@ def cast_on_devices(product: Product) -> Product:
             return cast(x, jax.lax.pcast(kernel, DATA_AXIS, to="varying"))
 
         mesh = jax.sharding.get_abstract_mesh()
-        if kernel.dtype == x.dtype or mesh.empty or mesh.size == 1:
+        is_split = DATA_AXIS in mesh.axis_names and DATA_AXIS not in mesh.manual_axes
+        if kernel.dtype == x.dtype or not is_split or mesh.size == 1:
             return cast(x, kernel)
         split = PartitionSpec(DATA_AXIS)
         spread = jax.shard_map(cast_own, in_specs=(split, PartitionSpec()), out_specs=split)

@@ -48,12 +48,13 @@ def epe(
       target: The true joints, in the same unit.
       valid: Which joints count. If none does, the result is NaN.
     """
-    xp = namespace(predicted, target)
-    errors = joint_errors(predicted, target)
+    xp = namespace(predicted, target, valid)
     if valid is None:
-        return xp.asarray(xp.mean(errors))
-    valid = xp.broadcast_to(valid, errors.shape)
-    total, count = xp.sum(xp.where(valid, errors, 0)), xp.sum(valid)
+        return xp.asarray(xp.mean(joint_errors(predicted, target)))
+    valid = xp.broadcast_to(valid, predicted.shape[:-1])
+    # Before the norm, whose gradient at NaN is NaN.
+    errors = norms(xp.where(valid[..., None], xp.asarray(predicted) - target, 0))
+    total, count = xp.sum(errors), xp.sum(valid)
     return xp.asarray(xp.where(count > 0, total / xp.maximum(count, 1), xp.nan), errors.dtype)
 
 
@@ -79,7 +80,8 @@ def procrustes_align(
         (a mirrored hand then scores 0). False allows rotations only, as the official PeCLR
         repository.
     """
-    xp = namespace(predicted, target)
+    xp = namespace(predicted, target, valid)
+    predicted, target = xp.asarray(predicted), xp.asarray(target)
     center, centered = _center(predicted, valid)
     target_center, target_centered = _center(target, valid)
     size = xp.sum(centered**2, axis=(-2, -1))
@@ -125,7 +127,7 @@ def scale_align(
     xp = namespace(predicted, target)
     palm = predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :]
     true_palm = target[..., MIDDLE_MCP, :] - target[..., WRIST, :]
-    length, true_length = (xp.linalg.norm(vector, axis=-1) for vector in (palm, true_palm))
+    length, true_length = norms(palm), norms(xp.asarray(true_palm))
     scale = xp.where(length > 0, true_length / xp.where(length > 0, length, 1), 1)
     return root_align(predicted * scale[..., None, None], target)
 
@@ -148,7 +150,7 @@ def pck_curve(
       valid: Which joints count. A joint that no hand has is left out of the mean.
       strict: Whether errors must be less than the threshold, as the official PeCLR repository.
     """
-    xp = namespace(errors, thresholds)
+    xp = namespace(errors, thresholds, valid)
     joints = errors.shape[-1]
     valid = xp.broadcast_to(True if valid is None else valid, errors.shape).reshape(-1, joints)
     errors = floating(errors).reshape(-1, joints)
@@ -178,7 +180,7 @@ def _center(
     points: Float[AnyArray, "*batch joints dim"], valid: Bool[AnyArray, "*#batch joints"] | None
 ) -> tuple[Float[AnyArray, "*batch dim"], Float[AnyArray, "*batch joints dim"]]:
     """Returns the mean of the valid points, and the points relative to it, 0 where not valid."""
-    xp = namespace(points)
+    xp = namespace(points, valid)
     if valid is None:
         center = xp.mean(points, axis=-2)
         return center, points - center[..., None, :]

@@ -1,7 +1,7 @@
 """A fine-tuned network, ready to be asked about images."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -58,7 +58,7 @@ class Estimator:
     """
 
     module: nn.Module
-    variables: dict[str, Any]
+    variables: dict[str, Any] = field(repr=False)
     view_size: int
     source_margin: float
     looking: LookingRule = LookingRule()

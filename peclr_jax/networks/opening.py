@@ -33,7 +33,7 @@ class Network:
 
     description: NetworkDescription
     module: nn.Module
-    variables: dict[str, Any]
+    variables: dict[str, Any] = dataclasses.field(repr=False)
     source: str
 
     @property

@@ -60,7 +60,7 @@ def _forward(u: Array, chunk: int) -> tuple[Array, tuple[Array, Array, Array]]:
             log_sum, jax.nn.logsumexp(negative_logits(u, others, columns), axis=-1)
         )
 
-    log_negatives = _over_columns(add, jnp.full(len(u), MASKED), u, chunk)
+    log_negatives = _over_columns(add, jnp.full_like(positive, MASKED), u, chunk)
     # log(1 + exp(x)) rather than a difference of logarithms, which cancels where a pair is found.
     loss = jnp.mean(jax.nn.softplus(log_negatives - positive))
     return loss, (u, positive, log_negatives)

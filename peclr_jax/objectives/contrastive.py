@@ -5,6 +5,7 @@ exponentials of the loss and for the gradients through two normalisations.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -34,8 +35,21 @@ def check_views(views: int) -> None:
         raise UserError(f"NT-Xent needs two views of every image, got {got}: give 2N rows, N > 0")
 
 
-def check_temperature(temperature: Temperature) -> None:
-    """Raises a `UserError` if a temperature that is no array of JAX's is not positive."""
+def check_transform(points: Any, transform: Any) -> None:
+    """Raises a `UserError` if points are not of two numbers, or have not a transform each."""
+    views, *rest = points.shape
+    if len(rest) != 2 or rest[1] != 2:
+        raise UserError(f"latent points have the shape {points.shape}: give (2N, points, 2)")
+    for name, wanted in (("rotation", (views,)), ("translation", (views, 2))):
+        # Others would be broadcast, and mix the views.
+        if (given := jnp.shape(getattr(transform, name))) != wanted:
+            raise UserError(f"{views} views have {name}s of the shape {given}: give {wanted}")
+
+
+def check_temperature(temperature: Any) -> None:
+    """Raises a `UserError` if a temperature is no number or, where that is known, not positive."""
+    if jnp.ndim(temperature):
+        raise UserError(f"the temperature has the shape {jnp.shape(temperature)}: give one number")
     is_known = isinstance(temperature, int | float | np.generic | np.ndarray)
     if is_known and not temperature > 0:
         raise UserError(f"the temperature must be positive, got {temperature}")
@@ -55,6 +69,8 @@ def nt_xent(
         2N x chunk similarities instead of (2N)^2; `None` compares all at once. Values are the same
         up to rounding; the gradient then cannot be differentiated again.
     """
+    if z.ndim != 2:
+        raise UserError(f"projections have the shape {z.shape}: give (2N, dim)")
     views = z.shape[0]
     check_views(views)
     check_temperature(temperature)
@@ -91,6 +107,7 @@ def undo_transform(
       range_of: Returns the length, along x and y and in the points' unit, that takes the place of
         the image's side.
     """
+    check_transform(points, transform)
     points = points - transform.translation[:, None] * range_of(points)
     center = jax.lax.stop_gradient(jnp.mean(points, axis=1, keepdims=True))
     x, y = jnp.unstack(points - center, axis=-1)

@@ -72,11 +72,15 @@ def scale_by_lars(
 
         def scale(update: Array, param: Array, decay: bool) -> Array:
             decay_rate = weight_decay if decay else 0.0
-            param_norm = jnp.linalg.norm(param.ravel())
-            update_norm = jnp.linalg.norm(update.ravel())
+            # In float32, as the squares of float16 overflow.
+            param_norm, update_norm = (
+                jnp.linalg.norm(leaf.astype(jnp.promote_types(leaf.dtype, jnp.float32)).ravel())
+                for leaf in (param, update)
+            )
             ratio = trust_coefficient * param_norm / (update_norm + decay_rate * param_norm + eps)
             # At rate zero the quotient is infinite, and clipped to one like any other.
             adapted = (update + decay_rate * param) * jnp.minimum(ratio / rate, 1.0)
+            adapted = adapted.astype(update.dtype)
             return jnp.where((param_norm > 0) & (update_norm > 0), adapted, update)
 
         updates = jax.tree.map(scale, updates, params, decayed)

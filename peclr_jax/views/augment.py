@@ -54,8 +54,17 @@ def augment(
       to_source: Image pixels to source pixels; `None` for images that are sources.
       source_side: Side of the sources in pixels, needed with `to_source`; static under `jax.jit`.
     """
+    if images.dtype != jnp.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+        raise UserError(
+            f"images are {images.dtype} {images.shape}: give uint8 (batch, height, width, 3), RGB"
+        )
     if to_source is None:
-        source_side = images.shape[1]
+        _, source_side, width, _ = images.shape
+        if source_side != width:
+            raise UserError(
+                f"sources of {source_side} x {width} are not square: crop them around the hands, "
+                "or give to_source and source_side"
+            )
     elif source_side is None:
         raise UserError("to_source needs the side of the sources: give source_side")
     transform_key, photometric_key = jax.random.split(key)

@@ -54,3 +54,16 @@ def test_alone_a_layer_is_flaxs(name):
     )
     mine, theirs = (layer.apply(params, x).astype(jnp.bfloat16) for layer in (layer, flaxs))
     np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("axis", ["batch", "data"])
+def test_in_meshes_of_others_a_kernel_is_simply_cast(axis):
+    layer = LAYERS["dense"]
+    x = jax.random.normal(jax.random.key(0), (8, 5))
+    params = layer.init(jax.random.key(1), x)
+    mesh = jax.make_mesh((2,), (axis,), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.sharding.PartitionSpec(axis)
+    spread = jax.shard_map(
+        lambda x: layer.apply(params, x), mesh=mesh, in_specs=split, out_specs=split
+    )
+    np.testing.assert_allclose(jax.jit(spread)(x), layer.apply(params, x), rtol=1e-2, atol=1e-2)

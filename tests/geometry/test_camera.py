@@ -150,6 +150,12 @@ def test_what_has_no_such_joints_is_refused(shape, root, bone):
     camera.to_25d(jnp.ones((21, 3)), INTRINSICS, root=-1, bone=(-21, 20))
 
 
+@pytest.mark.parametrize("function", [camera.from_25d, camera.root_depth])
+def test_a_pose_without_the_reference_bone_is_refused(function):
+    with pytest.raises(ValueError, match=r"the shape \(10, 3\), but .* the joints \(9, 10\)"):
+        function(jnp.ones((10, 3)), INTRINSICS)
+
+
 def test_the_depth_of_the_root_may_be_a_number():
     pose, scale = camera.to_25d(hand(0), INTRINSICS)
     expected = camera.from_25d(pose, INTRINSICS, scale, z_root=jnp.array(15.0))

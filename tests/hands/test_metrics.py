@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -331,3 +333,31 @@ def test_a_perfect_joint_has_a_gradient():
     predicted = target.at[0, 0, 2].add(1.0)
     gradient = jax.grad(lambda p: metrics.epe(p, target))(predicted)
     np.testing.assert_allclose(gradient, np.zeros_like(target) + (predicted - target) / 84)
+
+
+def test_what_is_under_a_false_mask_has_no_part_in_the_gradient():
+    target = jnp.array(hands(0), jnp.float32).at[0, 0].set(jnp.nan)
+    predicted = jnp.array(hands(1), jnp.float32)
+    valid = jnp.ones((4, 21), bool).at[0, 0].set(False)
+    gradient = jax.grad(lambda p: metrics.epe(p, target, valid))(predicted)
+    assert np.isfinite(gradient).all()
+    assert (gradient[0, 0] == 0).all()
+
+
+def test_a_palm_of_no_length_has_a_gradient():
+    predicted = jnp.zeros((1, 21, 3))
+    target = jnp.array(hands(0, (1,)), jnp.float32)
+    gradient = jax.grad(lambda p: metrics.epe(metrics.scale_align(p, target), target))(predicted)
+    assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", ["epe", "procrustes_align", "pck_curve"])
+def test_a_mask_may_be_traced_where_the_rest_is_not(name):
+    predicted, target = (hands(seed).astype(np.float32) for seed in (0, 1))
+    if name == "pck_curve":
+        arguments = np.linalg.norm(predicted - target, axis=-1), metrics.THRESHOLDS
+    else:
+        arguments = predicted, target
+    valid = np.broadcast_to(np.arange(21) % 3 > 0, (4, 21))
+    measure = partial(getattr(metrics, name), *arguments)
+    np.testing.assert_allclose(jax.jit(measure)(valid), measure(valid), rtol=1e-4, atol=1e-6)

@@ -36,6 +36,18 @@ def test_chunks_of_views_that_are_spread_over_devices():
     np.testing.assert_allclose(spread[1], expected_gradient, atol=1e-7)
 
 
+def test_chunks_in_a_shard_map():
+    z = jax.random.normal(jax.random.key(1), (2, 8, 6))
+    mesh = jax.make_mesh((2,), ("batch",), axis_types=(jax.sharding.AxisType.Auto,))
+    split = jax.sharding.PartitionSpec("batch")
+
+    def losses(z):
+        return contrastive.nt_xent(z[0], 0.5, chunk=3)[None]
+
+    spread = jax.jit(jax.shard_map(losses, mesh=mesh, in_specs=split, out_specs=split))
+    np.testing.assert_allclose(spread(z), [contrastive.nt_xent(one, 0.5) for one in z], rtol=1e-5)
+
+
 def test_a_temperature_can_be_learnt_in_chunks():
     z = jax.random.normal(jax.random.key(2), (12, 4))
     whole, chunks = (

@@ -1,3 +1,4 @@
+import inspect
 from functools import partial
 
 import jax
@@ -135,12 +136,34 @@ def test_the_direct_arm_undoes_a_translation_by_as_many_units_as_pixels(size):
         (4, float("nan"), None, "temperature must be positive, got nan"),
         (4, np.float32(-1), None, "temperature must be positive, got -1"),
         (4, np.array(0.0), None, "temperature must be positive, got 0"),
+        (4, np.ones(2), None, r"temperature has the shape \(2,\): give one number"),
         (4, 0.5, 0, "chunk must be a positive number"),
     ],
 )
 def test_mistakes_are_named(rows, temperature, chunk, said):
     with pytest.raises(ValueError, match=said):
-        contrastive.nt_xent(jnp.ones((rows, 2)), temperature, chunk=chunk)
+        inspect.unwrap(contrastive.nt_xent)(jnp.ones((rows, 2)), temperature, chunk=chunk)
+
+
+def test_one_row_of_numbers_is_no_batch():
+    with pytest.raises(ValueError, match=r"projections have the shape \(4,\): give"):
+        inspect.unwrap(contrastive.nt_xent)(jnp.ones(4), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("points", "rotation", "translation", "said"),
+    [
+        ((4, 3), (4,), (4, 2), r"points have the shape \(4, 3\)"),
+        ((4, 5, 3), (4,), (4, 2), r"points have the shape \(4, 5, 3\)"),
+        ((4, 5, 2), (4, 1), (4, 2), r"rotations of the shape \(4, 1\): give \(4,\)"),
+        ((4, 5, 2), (1,), (4, 2), r"rotations of the shape \(1,\)"),
+        ((4, 5, 2), (4,), (2,), r"translations of the shape \(2,\): give \(4, 2\)"),
+    ],
+)
+def test_every_view_has_a_transform_of_its_own(points, rotation, translation, said):
+    transform = Similarity(jnp.zeros(rotation), jnp.ones(4), jnp.zeros(translation))
+    with pytest.raises(ValueError, match=said):
+        inspect.unwrap(contrastive.undo_transform)(jnp.ones(points), transform)
 
 
 def test_a_temperature_may_be_any_number():

@@ -118,6 +118,16 @@ def test_learning_rate_zero_moves_nothing_but_fills_the_moments():
     np.testing.assert_allclose(state[1].mu["kernel"], 0.1 * 1.01, rtol=1e-6)
 
 
+@pytest.mark.parametrize("gradient", [1e-4, 10.0])
+def test_norms_of_float16_neither_vanish_nor_overflow(gradient):
+    scaler = scale_by_lars(1000.0)
+    params = {"a": jnp.ones(1000, jnp.float16)}
+    gradients = {"a": jnp.full(1000, gradient, jnp.float16)}
+    scaled, _ = scaler.update(gradients, scaler.init(params), params)
+    assert scaled["a"].dtype == jnp.float16
+    np.testing.assert_allclose(scaled["a"], 2e-5, rtol=2e-2)
+
+
 def test_masks_may_be_trees_prefixes_or_functions():
     params = {"a": {"kernel": jnp.ones(2), "bias": jnp.ones(2)}, "b": jnp.ones(2)}
     gradients = jax.tree.map(jnp.ones_like, params)

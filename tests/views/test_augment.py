@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +34,25 @@ def test_views_are_standardised_and_independent(images):
     assert np.abs(first.transform.rotation).max() <= np.deg2rad(45)
     correlation = np.corrcoef(first.transform.rotation, second.transform.rotation)[0, 1]
     assert abs(correlation) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        (
+            (4, 3, 48, 48),
+            "uint8",
+            r"uint8 \(4, 3, 48, 48\): give uint8 \(batch",
+        ),
+        ((4, 48, 48, 4), "uint8", "give uint8"),
+        ((48, 48, 3), "uint8", "give uint8"),
+        ((4, 48, 48, 3), "float32", "images are float32"),
+        ((4, 48, 96, 3), "uint8", "sources of 48 x 96 are not square"),
+    ],
+)
+def test_what_is_no_batch_of_sources_is_refused(shape, dtype, message):
+    with pytest.raises(ValueError, match=message):
+        inspect.unwrap(augment.augment)(jax.random.key(0), jnp.zeros(shape, dtype), PLAIN)
 
 
 def test_views_are_a_function_of_the_key(images):
