@@ -49,8 +49,8 @@ def check_workdir(folder: Path, inputs: Sequence[Path]) -> None:
     # All formats: a table that stays beside new numbers would be taken for one of them.
     names = [name for name in (*_FORMAT_FILES, *pages, FILM) if name not in known]
     names += () if earlier else _PICTURES
-    if found := [name for name in names if _is_taken(folder / name)]:
-        more = ", ..." if len(found) > _MOST_NAMED else ""
+    if taken := [name for name in names if _is_taken(folder / name)]:
+        more = ", ..." if len(taken) > _MOST_NAMED else ""
         # The mark of our own folders is no proof: the command has just put it there.
         why = (
             f"which are not among the files that its {JSON} tells of"
@@ -58,7 +58,7 @@ def check_workdir(folder: Path, inputs: Sequence[Path]) -> None:
             else f"but no readable {JSON}, by which an earlier prediction is known"
         )
         raise UserError(
-            f"{folder} holds {', '.join(found[:_MOST_NAMED])}{more}, {why}: choose another "
+            f"{folder} holds {', '.join(taken[:_MOST_NAMED])}{more}, {why}: choose another "
             "--workdir, or move this away"
         )
 
