@@ -21,24 +21,25 @@
 
   // Photos that are sent.
 
-  async function ask(blob, name) {
-    const query = new URLSearchParams({ name, handedness: at("handedness").value });
-    let response;
-    try {
-      response = await fetch(`predict?${query}`, { method: "POST", body: blob });
-    } catch {
+  async function ask(blob, name, handedness) {
+    const query = new URLSearchParams({ name, handedness });
+    // What cannot be read would make `fetch` fail as it does without the program.
+    const body = await blob.arrayBuffer().catch(() => {
+      throw new Error(`${name} cannot be read: is it a folder, or has it changed?`);
+    });
+    const response = await fetch(`predict?${query}`, { method: "POST", body }).catch(() => {
       throw new Error("the program does not answer; does it still run in its terminal?");
-    }
+    });
     const answer = await response.json().catch(() => ({ error: `answered ${response.status}` }));
     if (!response.ok) throw new Error(answer.error);
     return answer;
   }
 
-  async function predict(blob, name, card = null) {
+  async function predict(blob, name, handedness, card = null) {
     working += 1;
     tell();
     try {
-      const answer = await ask(blob, name);
+      const answer = await ask(blob, name, handedness);
       // Browsers do not show all that the network reads: TIFF, HEIC.
       const bitmap = await createImageBitmap(blob).catch(() => null);
       const shown = card ?? element("article", { className: "card result" });
@@ -61,8 +62,9 @@
     at("errors").replaceChildren();
     const taken = [...files].slice(0, Math.max(0, MOST_PHOTOS - results.size - waiting));
     waiting += taken.length;
+    const side = at("handedness").value; // as it was chosen, not as it is when a photo's turn comes
     for (const file of taken) {
-      line = line.then(() => predict(file, file.name || "pasted")).finally(() => (waiting -= 1));
+      line = line.then(() => predict(file, file.name || "pasted", side)).finally(() => (waiting -= 1));
     }
     if (taken.length < files.length) {
       const sentence =
@@ -184,9 +186,12 @@
   }
 
   function forget(card) {
+    const next = card.nextElementSibling ?? card.previousElementSibling;
+    const hadFocus = card.contains(document.activeElement);
     results.delete(card);
     card.remove();
     tell();
+    if (hadFocus) (next?.querySelector("button") ?? at("files")).focus();
   }
 
   function download() {
@@ -222,9 +227,10 @@
     at("live").checked = false;
     at("viewfinder").hidden = true;
     at("camera").disabled = false;
+    at("camera").focus();
   }
 
-  async function frame() {
+  async function frame() { // null before the camera's first picture
     const video = at("video");
     const canvas = element("canvas", { width: video.videoWidth, height: video.videoHeight });
     canvas.getContext("2d").drawImage(video, 0, 0);
@@ -233,6 +239,7 @@
 
   async function snap() {
     const blob = await frame();
+    if (!blob) return;
     const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
     queue([new File([blob], `camera ${time}.jpg`)]);
   }
@@ -245,8 +252,10 @@
     at("viewfinder").classList.toggle("live", at("live").checked);
     let card = null;
     while (at("live").checked && own === loops) {
-      card = await predict(await frame(), "camera.jpg", card?.isConnected ? card : null);
-      if (!card && own === loops) at("live").checked = false; // the reason is told
+      const blob = await frame();
+      if (blob) card = await predict(blob, "camera.jpg", at("handedness").value, card?.isConnected ? card : null);
+      else await new Promise(requestAnimationFrame);
+      if (blob && !card && own === loops) at("live").checked = false; // the reason is told
     }
     if (own !== loops) return;
     at("snap").disabled = false;
@@ -275,20 +284,17 @@
     at("drop").classList.remove("over");
     queue([...event.dataTransfer.files]);
   });
-  document.addEventListener("paste", (event) => {
-    if (event.clipboardData.files.length) queue([...event.clipboardData.files]);
-  });
+  document.addEventListener("paste", ({ clipboardData: { files } }) => { if (files.length) queue(files); });
   at("camera").addEventListener("click", start);
   at("stop").addEventListener("click", stop);
   at("snap").addEventListener("click", snap);
   at("live").addEventListener("change", live);
   at("download").addEventListener("click", download);
-  at("clear").addEventListener("click", () => { [...results.keys()].forEach(forget); });
+  at("clear").addEventListener("click", () => { [...results.keys()].forEach(forget); at("files").focus(); });
 
-  const fingers = HAND.fingers.map(([name, color]) => {
+  at("legend").append(...HAND.fingers.map(([name, color]) => {
     const dot = element("i");
     dot.style.background = color;
     return element("span", {}, dot, name);
-  });
-  at("legend").append(...fingers);
+  }));
 })();

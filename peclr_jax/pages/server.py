@@ -192,6 +192,10 @@ class _Predictions:
         handedness = request.query_params.get("handedness", SIDES[0])
         if handedness not in SIDES:
             raise HTTPException(400, f"handedness must be {' or '.join(SIDES)}")
+        if request.headers.get("content-type", "").lower().startswith("multipart/"):
+            raise HTTPException(
+                415, "a form was sent: send the file itself, as by `curl --data-binary @photo.jpg`"
+            )
         name = _plain_name(request.query_params.get("name", ""))
         content = await _body(request)
         try:

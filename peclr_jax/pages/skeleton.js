@@ -27,15 +27,17 @@ const SKELETONS = (() => {
     for (const name of ["pointerup", "pointercancel"]) {
       canvas.addEventListener(name, () => { last = null; });
     }
-    canvas.addEventListener("dblclick", () => {
+    const reset = () => {
       state.yaw = state.pitch = 0;
       draw(canvas);
-    });
+    };
+    canvas.addEventListener("dblclick", reset);
     canvas.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-      if (!step) return;
+      if (!step && event.key !== "Home") return;
       event.preventDefault();
-      turn(canvas, step[0] * 0.15, step[1] * 0.15);
+      if (step) turn(canvas, step[0] * 0.15, step[1] * 0.15);
+      else reset();
     });
   }
 

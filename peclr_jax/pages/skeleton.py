@@ -118,7 +118,7 @@ def legend() -> str:
     )
     return (
         f'<p class="legend note">{names}</p>\n<p class=note>Drag a hand to turn it, or use the '
-        "arrow keys; a double click shows it again as the camera saw it.</p>"
+        "arrow keys; a double click or Home shows it again as the camera saw it.</p>"
     )
 
 

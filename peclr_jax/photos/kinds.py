@@ -4,6 +4,8 @@ import sys
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
+from PIL import features
+
 from peclr_jax.errors import UserError, printable
 from peclr_jax.reading import bounded
 
@@ -82,15 +84,20 @@ def head_of(path: Path) -> bytes:
 
 def why_unreadable(head: bytes) -> str:
     """Returns why no decoder knows a file, by its first bytes, and what to do."""
-    if is_heic(head):
+    if is_heic(head) and not load_heic_decoder():
         return "a HEIC image, which pi-heif reads: `pip install pi-heif`"
-    if head[4:8] == b"ftyp" and head[8:12] in _AVIF:
+    if _is_avif(head) and not features.check("avif"):
         return "an AVIF image, which Pillow reads from 11.3 on: `pip install -U pillow`"
+    if _is_picture(head):
+        return (
+            "damaged, or of a kind that Pillow does not know: copy it again, or save it with 8 "
+            "bits a colour"
+        )
     text = head.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     what = "nor AVIF, HEIC, TIFF, BMP or GIF: convert it, as by `magick FILE FILE.jpg`"
     if not head.strip(b"\0"):
         what = "but an empty file: copy it again from where it came"
-    elif _is_film(head):
+    elif is_film(head):
         what = f"but a film: give it one of the names of films ({', '.join(FILMS)}), or {_FRAMES}"
     elif text.startswith((b"<!doctype", b"<html", b"<?xml", b"<svg")):
         what = "but a web page or drawing: download the photo again"
@@ -99,7 +106,8 @@ def why_unreadable(head: bytes) -> str:
     return f"not a JPEG, PNG or WebP image, {what}"
 
 
-def _is_film(head: bytes) -> bool:
+def is_film(head: bytes) -> bool:
+    """Whether a file that begins so is a film."""
     is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     is_raw = head[8:12] == b"crx "  # of Canon's cameras
     return (head[4:8] == b"ftyp" and not is_raw) or is_avi or head[:4] == b"\x1aE\xdf\xa3"
@@ -110,13 +118,27 @@ def is_heic(head: bytes) -> bool:
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC
 
 
+def load_heic_decoder() -> bool:
+    """Has Pillow read HEIC; returns whether the decoder is installed."""
+    try:
+        import pi_heif
+    except ImportError:
+        return False
+    pi_heif.register_heif_opener()
+    return True
+
+
+def _is_avif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _AVIF
+
+
 def _is_picture(head: bytes) -> bool:
     starts = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"II*\0", b"MM\0*")
     return (
         head.startswith(starts)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or is_heic(head)
-        or (head[4:8] == b"ftyp" and head[8:12] in _AVIF)
+        or _is_avif(head)
     )
 
 

@@ -121,14 +121,7 @@ def opened(source: Path | io.BytesIO) -> Iterator[Image.Image]:
 
 def _formats(head: bytes) -> tuple[str, ...]:
     """Returns the formats to try, with HEIC's decoder loaded where it is needed."""
-    if not kinds.is_heic(head):
-        return FORMATS
-    try:
-        import pi_heif
-    except ImportError:
-        return FORMATS
-    pi_heif.register_heif_opener()
-    return (*FORMATS, "HEIF")
+    return (*FORMATS, "HEIF") if kinds.is_heic(head) and kinds.load_heic_decoder() else FORMATS
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from peclr_jax.pages.gallery import (
 from peclr_jax.prediction.formats import FORMATS
 
 _PICTURES = (OVERLAYS, THUMBNAILS)
+_FORMAT_FILES = tuple(file for file, _ in FORMATS.values())
+_MOST_NAMED = 5
 
 
 def check_workdir(folder: Path, inputs: Sequence[Path]) -> None:
@@ -42,16 +44,23 @@ def check_workdir(folder: Path, inputs: Sequence[Path]) -> None:
                 "--workdir"
             )
     earlier = _earlier(folder)
-    pages = range(_num_pages(earlier or {}) + 1, max(1, math.ceil(len(inputs) / PER_PAGE)) + 1)
-    written = [page_name(number) for number in pages]
-    if earlier is None:
-        written += [FILM, *_PICTURES, *(file for file, _ in FORMATS.values())]
-    for path in (folder / name for name in written):
-        if os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir())):
-            raise UserError(
-                f"{path} is there already and is not of an earlier prediction: choose another "
-                "--workdir, or move it away"
-            )
+    known = _files_of(earlier) if earlier else ()
+    pages = _pages_of(len(inputs))
+    # All formats: a table that stays beside new numbers would be taken for one of them.
+    names = [name for name in (*_FORMAT_FILES, *pages, FILM) if name not in known]
+    names += () if earlier else _PICTURES
+    if taken := [name for name in names if _is_taken(folder / name)]:
+        more = ", ..." if len(taken) > _MOST_NAMED else ""
+        # The mark of our own folders is no proof: the command has just put it there.
+        why = (
+            f"which are not among the files that its {JSON} tells of"
+            if earlier
+            else f"but no readable {JSON}, by which an earlier prediction is known"
+        )
+        raise UserError(
+            f"{folder} holds {', '.join(taken[:_MOST_NAMED])}{more}, {why}: choose another "
+            "--workdir, or move this away"
+        )
 
 
 def taken_names(folder: Path) -> set[str]:
@@ -90,19 +99,29 @@ def _remove(folder: Path) -> None:
     """Removes an earlier prediction, and no file that it does not name."""
     if (earlier := _earlier(folder)) is None:
         return
-    for number in range(1, _num_pages(earlier) + 1):
-        (folder / page_name(number)).unlink(missing_ok=True)
-    if earlier["meta"].get("overlay") == FILM:
-        (folder / FILM).unlink(missing_ok=True)
     for name in _pictures_of(earlier):
         for pictures in _PICTURES:
             (folder / pictures / name).unlink(missing_ok=True)
-    for file, _ in reversed(FORMATS.values()):  # the JSON file last
+    for file in _files_of(earlier):
         (folder / file).unlink(missing_ok=True)
 
 
-def _num_pages(prediction: Mapping[str, Any]) -> int:
-    return max(1, math.ceil(len(_pictures_of(prediction)) / PER_PAGE)) if prediction else 0
+def _files_of(prediction: Mapping[str, Any]) -> list[str]:
+    """Returns the files that a prediction wrote, pictures aside: the JSON file, its note, last."""
+    meta = prediction["meta"]
+    # Earlier versions did not note the formats: of theirs only the JSON file is known.
+    formats = [FORMATS[name][0] for name in meta.get("formats", ()) if name in FORMATS]
+    film = [FILM] if meta.get("overlay") == FILM else []
+    others = [file for file in formats if file != JSON]
+    return [*_pages_of(len(_pictures_of(prediction))), *film, *others, JSON]
+
+
+def _pages_of(photos: int) -> list[str]:
+    return [page_name(number) for number in range(1, max(1, math.ceil(photos / PER_PAGE)) + 1)]
+
+
+def _is_taken(path: Path) -> bool:
+    return os.path.lexists(path) and not (path.is_dir() and not any(path.iterdir()))
 
 
 def _pictures_of(prediction: Mapping[str, Any]) -> list[str]:
@@ -114,9 +133,9 @@ def _earlier(folder: Path) -> dict[str, Any] | None:
     """Returns what an earlier prediction's JSON file holds, None where there is none."""
     try:
         found = files.read_json(folder / JSON)
-        is_ours = isinstance(found["meta"], dict) and all(
-            isinstance(entry.get("overlay", ""), str) for entry in found["images"]
-        )
+        texts = [*found["meta"].get("formats", ())]
+        texts += [entry.get("overlay", "") for entry in found["images"]]
+        is_ours = all(isinstance(text, str) for text in texts)
     except (OSError, UserError, AttributeError, KeyError, TypeError):
         return None
     return found if is_ours else None

@@ -113,7 +113,7 @@ class Summary(NamedTuple):
 
     Attributes:
       images, hands: How many images or frames, and hands in them.
-      skipped: Images that could not be read, or faults of a film.
+      skipped: Images that could not be used, or faults of a film.
       seconds: Of the prediction.
       boxes_left_out: Boxes outside of their images.
       is_of_film: Whether the images are a film's frames.
@@ -180,6 +180,7 @@ def describe(spec: PredictSpec, estimator: Estimator, bone_length: float) -> dic
         "checkpoint": spec.init.torch_checkpoint or spec.checkpoint,
         "view_size": estimator.view_size,
         "passes": spec.passes,
+        "formats": read_formats(spec.formats),
         "search": where_to_search(spec, estimator),
         "bone_length_m": round(bone_length, 6),
         "bone_length_from": "config" if given else "mean of the training labels",

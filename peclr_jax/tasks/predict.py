@@ -57,7 +57,7 @@ def tell(summary: Summary, workdir: Path) -> None:
         f"Open {workdir / PAGE} in a browser; the numbers are in {workdir / JSON}."
     )
     if summary.skipped:
-        say(f"{summary.skipped} image(s) could not be read and were skipped, see above.")
+        say(f"{summary.skipped} image(s) could not be used and were skipped, see above.")
     if summary.boxes_left_out:
         say(f"{summary.boxes_left_out} box(es) could not be used and were left out, see above.")
 

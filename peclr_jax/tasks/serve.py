@@ -18,6 +18,7 @@ from peclr_jax.networks.estimator import open_estimator
 from peclr_jax.networks.spec import TorchFileSpec
 from peclr_jax.pages import server
 from peclr_jax.pages.gallery import json_entry
+from peclr_jax.photos import kinds
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.prepare import Skipped, prepare
 from peclr_jax.places import Place
@@ -96,6 +97,11 @@ def open_predictor(spec: ServeSpec) -> server.Predict:
     options = options_of(settings, estimator)
 
     def predict(content: bytes, name: str, handedness: str) -> dict[str, Any]:
+        if kinds.is_film(content[: kinds.HEAD]):
+            raise UserError(
+                f"{name}: a film, and the page takes photos: configs/predict.py predicts films, by "
+                "--config.images=FILM"
+            )
         photo = prepare(Path(name), Request((Hand(handedness),)), options, content)
         (result,) = predict_photos(
             estimator,

@@ -134,6 +134,7 @@ def test_the_page_has_nothing_inline(ask):
         ({"body": b"broken"}, 422, "it is broken"),
         ({"body": b"fault"}, 500, "the terminal shows it"),
         ({"path": "/predict?handedness=both"}, 400, "auto or right or left"),
+        ({"Content_Type": "multipart/form-data; boundary=B"}, 415, "--data-binary @photo.jpg"),
         ({"method": "GET", "body": None}, 405, "Method Not Allowed"),
         ({"method": "PUT"}, 405, "Method Not Allowed"),
         ({"path": "/other"}, 404, "Not Found"),

@@ -58,8 +58,6 @@ def test_names_without_a_known_ending_are_looked_into(tmp_path, content, is_pict
         (b"\0" * 99, "an empty file: copy it again"),
         (b"\xef\xbb\xbf\n<!DOCTYPE html>", "but a web page .*: download"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
-        (b"\0\0\0\x18ftypheic", "pip install pi-heif"),
-        (b"\0\0\0\x18ftypavif", "pip install -U pillow"),
         (b"\0\0\0\x18ftypmp42", "a film: .*ffmpeg"),
         (b"RIFF\0\0\0\0AVI LIST", "a film: .*ffmpeg"),
         (b"\x1aE\xdf\xa3", "a film: .*ffmpeg"),
@@ -68,6 +66,21 @@ def test_names_without_a_known_ending_are_looked_into(tmp_path, content, is_pict
 )
 def test_why_a_file_cannot_be_read(head, said):
     assert re.search(said, why_unreadable(head))
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy"),
+    [
+        (b"\0\0\0\x18ftypheic", "pip install pi-heif"),
+        (b"\0\0\0\x18ftypavif", "pip install -U pillow"),
+    ],
+)
+def test_a_decoder_is_asked_for_where_it_is_missing(monkeypatch, head, remedy):
+    for is_there in (False, True):
+        monkeypatch.setattr(kinds, "load_heic_decoder", lambda is_there=is_there: is_there)
+        monkeypatch.setattr(kinds.features, "check", lambda _, is_there=is_there: is_there)
+        assert (remedy in why_unreadable(head)) != is_there
+        assert ("copy it again" in why_unreadable(head)) == is_there
 
 
 def test_a_few_of_many_are_named():

@@ -194,7 +194,14 @@ def test_what_cannot_be_read_is_said(tmp_path):
         corner_photo(400, 300).save(tmp_path / name)
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+    png = bytearray((tmp_path / "cut.png").read_bytes())
+    png[20] ^= 1  # in the header, which a checksum guards
+    (tmp_path / "flipped.png").write_bytes(png)
+    corner_photo(400, 300).save(tmp_path / "head.gif")
+    (tmp_path / "head.gif").write_bytes((tmp_path / "head.gif").read_bytes()[:8])
     for name, reason in {
+        "flipped.png": "^damaged, or of a kind .*: copy it again",
+        "head.gif": "^damaged, or of a kind .*: copy it again",
         "text.jpg": "not a JPEG, PNG or WebP",
         "empty.jpg": "an empty file",
         "real.tif": "its pixels are fractions",
@@ -266,6 +273,15 @@ def test_photos_of_iphones_are_read(tmp_path):
         assert (photo.width, photo.height) == (96, 64)
         corners = [(2, 2), (93, 2), (2, 61)]
         assert [is_red(photo, *corner) for corner in corners] == [True, False, False]
+
+
+def test_half_a_photo_of_an_iphone_is_to_be_copied_again(tmp_path):
+    pytest.importorskip("pi_heif", reason="pi-heif is not installed")
+    whole = HEIC.read_bytes()
+    for share in (0.1, 0.5, 0.9):
+        (tmp_path / "photo.heic").write_bytes(whole[: int(share * len(whole))])
+        with pytest.raises(UnreadableImageError, match="copy it again"):
+            read(tmp_path / "photo.heic")
 
 
 def test_without_its_decoder_heic_is_named(monkeypatch):

@@ -23,6 +23,7 @@ NOTES = [PAGE, "index_2.html", FILM, "overlays/a.jpg", "thumbnails/a.jpg", "pred
 
 def write(folder, names, formats=("json",), meta=META):
     """Predicts no hand in black photos."""
+    meta = meta | {"formats": formats}
     with replacing(folder) as new:
         with Gallery(new, "Hands", meta, thumbnail_side=20, taken=taken_names(folder)) as pages:
             for name in names:
@@ -86,7 +87,7 @@ def test_the_users_pictures_beside_ours_stay(tmp_path):
 def test_what_is_no_predictions_is_not_overwritten(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("[]")
-    with pytest.raises(UserError, match=f"{Path(name).parts[0]} is there already"):
+    with pytest.raises(UserError, match=f"holds {Path(name).parts[0]}, but no readable"):
         check_workdir(tmp_path, [Path("photo.jpg")] * 4)
 
 
@@ -95,8 +96,42 @@ def test_what_is_a_predictions_is(tmp_path):
     write(tmp_path, ["a.jpg"], tuple(FORMATS))
     check_workdir(tmp_path, [Path("photo.jpg")] * 3)
     (tmp_path / "index_2.html").touch()
-    with pytest.raises(UserError, match=r"index_2.html is there already"):
+    with pytest.raises(UserError, match=r"holds index_2.html, which are not among"):
         check_workdir(tmp_path, [Path("photo.jpg")] * 4)
+
+
+@pytest.mark.parametrize("name", [FILM, "predictions.npz", "predictions_coco.json"])
+def test_the_users_files_of_our_names_stay(tmp_path, name):
+    write(tmp_path, ["a.jpg"], ("csv",))
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UserError, match=f"holds {name}, which are not among the files"):
+        check_workdir(tmp_path, [Path("photo.jpg")])
+    write(tmp_path, ["b.jpg"])
+    assert found(tmp_path).keys() >= {name}
+    assert "predictions.csv" not in found(tmp_path)
+
+
+def test_predictions_of_earlier_versions_are_replaced(tmp_path):
+    write(tmp_path, ["a.jpg"])
+    told = json.loads((tmp_path / JSON).read_text())
+    del told["meta"]["formats"]
+    (tmp_path / JSON).write_text(json.dumps(told))
+    check_workdir(tmp_path, [Path("photo.jpg")])
+    (tmp_path / "predictions.csv").touch()  # of that prediction, or the user's
+    with pytest.raises(UserError, match=r"holds predictions\.csv, which are not among"):
+        check_workdir(tmp_path, [Path("photo.jpg")])
+    write(tmp_path, ["b.jpg"])
+    assert found(tmp_path).keys() == {
+        *(PAGE, JSON, "predictions.csv", "overlays/b.jpg", "thumbnails/b.jpg")
+    }
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text('{"meta": {')])
+def test_a_prediction_without_its_json_file_is_told_at_once(tmp_path, damage):
+    write(tmp_path, ["a.jpg"])
+    damage(tmp_path / JSON)
+    with pytest.raises(UserError, match=r"index\.html, overlays, thumbnails, but no readable pred"):
+        check_workdir(tmp_path, [Path("photo.jpg")])
 
 
 @pytest.mark.parametrize("name", ["overlays/a.jpg", "thumbnails/a.jpg", FILM])

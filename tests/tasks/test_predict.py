@@ -195,6 +195,15 @@ def test_a_box_outside_of_its_photo_is_left_out_and_the_others_are_kept(tmp_path
     assert "1 name ('x.jpg') that no photo here has" in said
 
 
+def test_a_photo_with_no_box_left_is_skipped(tmp_path, finder, capsys):
+    for name in ("a.jpg", "b.jpg"):
+        marked().save(tmp_path / name)
+    (tmp_path / "boxes.json").write_text(json.dumps({"a.jpg": [{"box": [9000, 9, 9500, 500]}]}))
+    spec = spec_for(tmp_path / "*.jpg", boxes=str(tmp_path / "boxes.json"))
+    assert predict.run(specs.to_config(spec), tmp_path / "out") == predict.SOME_SKIPPED
+    assert "1 image(s) could not be used and were skipped" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("boxes", "handedness", "told"),
     [
@@ -254,6 +263,7 @@ def test_impossible_configs_are_refused(tmp_path, change, said):
 
 def test_other_formats_lie_beside_the_json(tmp_path, finder):
     predict_one(tmp_path, marked(), formats="csv,npz,coco")
+    predict_one(tmp_path, marked(), formats="csv,npz,coco")  # in the place of the first
     names = {path.name for path in (tmp_path / "out").glob("predictions*")}
     assert names == {
         *("predictions.json", "predictions.csv", "predictions.npz", "predictions_coco.json")

@@ -98,6 +98,11 @@ def test_what_is_no_photo_is_refused_by_name(tmp_path, finder, postscript):
         ask(whole[: len(whole) // 2], "a.png", "right")
 
 
+def test_a_film_is_told_who_takes_it(finder):
+    with pytest.raises(UserError, match=r"^a\.mp4: a film, .*configs/predict\.py predicts films"):
+        open_predictor(ServeSpec(checkpoint="a run"))(b"\0\0\0\x18ftypmp42", "a.mp4", "auto")
+
+
 def test_an_image_that_grows_in_memory_is_refused(tmp_path, finder, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
     with pytest.raises(UserError, match="million pixels; shrink it"):

@@ -120,11 +120,13 @@ def test_photos_on_the_page(page, expect, photo, tmp_path):
     expect(page.locator("figcaption")).to_contain_text("right hand")
     assert colours(page, ".photo") > 1000
     hand = page.get_by_role("img", name="right hand in 3D")
-    before = hand.screenshot()
+    before = hand.evaluate("canvas => canvas.toDataURL()")
     assert colours(page, ".skeleton") > 10
     hand.focus()
     page.keyboard.press("ArrowRight")
-    assert hand.screenshot() != before
+    assert hand.evaluate("canvas => canvas.toDataURL()") != before
+    page.keyboard.press("Home")
+    assert hand.evaluate("canvas => canvas.toDataURL()") == before
     page.select_option("#handedness", "left")
     page.set_input_files("#files", photo)
     expect(page.locator("figcaption").first).to_contain_text("left hand")
@@ -136,6 +138,37 @@ def test_photos_on_the_page(page, expect, photo, tmp_path):
     assert len(saved["meta"]["joints"]) == 21
     page.get_by_role("button", name="Remove all").click()
     expect(page.locator("article")).to_have_count(0)
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_the_focus_goes_to_the_next_photo(page, expect, photo, tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        shutil.copy(photo, tmp_path / name)
+    page.set_input_files("#files", [tmp_path / "a.jpg", tmp_path / "b.jpg"])
+    expect(page.locator("article")).to_have_count(2)
+    page.get_by_role("button", name="Remove b.jpg").press("Enter")
+    expect(page.get_by_role("button", name="Remove a.jpg")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#files")).to_be_focused()
+
+
+def test_photos_in_line_keep_their_side_and_may_be_gone(page, expect, tmp_path):
+    asked = []
+    page.route("**/predict?*", lambda route: asked.append(route))
+    paths = [tmp_path / name for name in ("a.jpg", "gone.jpg", "b.jpg")]
+    for path in paths:
+        path.write_bytes(b"x")
+    page.select_option("#handedness", "left")
+    with page.expect_request("**/predict?*"):
+        page.set_input_files("#files", paths)
+    page.select_option("#handedness", "right")
+    paths[1].unlink()
+    with page.expect_request("**/predict?*") as last:
+        asked[0].abort()
+    assert last.value.url.endswith("name=b.jpg&handedness=left")
+    expect(page.get_by_role("alert")).to_contain_text("gone.jpg cannot be read: is it a folder")
+    asked[1].abort()
+    expect(page.locator("#errors li")).to_have_count(3)
 
 
 def test_hands_of_photos_that_browsers_do_not_show(page, expect, photo, tmp_path):
@@ -172,6 +205,11 @@ def test_the_skeleton_lies_where_the_numbers_say(page, expect, command, photo):
 
 
 def test_the_camera_on_the_page(page, expect):
+    asked = []
+    page.on("request", lambda request: asked.append(request))
+    page.locator("#snap").dispatch_event("click")  # before there is a picture
+    page.wait_for_timeout(200)
+    assert not asked
     page.get_by_role("button", name="Use camera").click()
     expect(page.get_by_role("button", name="Take photo")).to_be_focused()  # it shows something
     page.get_by_role("button", name="Take photo").click()
@@ -184,6 +222,7 @@ def test_the_camera_on_the_page(page, expect):
     expect(page.locator("article")).to_have_count(2)
     page.get_by_role("button", name="Stop camera").click()
     expect(page.locator("#viewfinder")).to_be_hidden()
+    expect(page.get_by_role("button", name="Use camera")).to_be_focused()
 
 
 def test_a_program_that_is_gone_is_told(page, expect, photo):
