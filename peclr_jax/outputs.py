@@ -73,12 +73,14 @@ def owned(folder: Path, flag: str = "--workdir") -> Iterator[None]:
     """
     was_marked = os.path.exists(folder / MARK)
     with held(folder, flag):
+        # Of a user's own folder that was named by mistake, too.
+        before = {MARK, _LOCK, _HOLDER, *os.listdir(folder)}
         mark(folder, flag)
         try:
             yield
         finally:
             with suppress(OSError):
-                if not was_marked and set(os.listdir(folder)) <= {MARK, _LOCK, _HOLDER}:
+                if not was_marked and before.issuperset(os.listdir(folder)):
                     (folder / MARK).unlink()
 
 

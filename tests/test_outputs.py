@@ -80,6 +80,17 @@ def test_a_folder_in_which_nothing_was_written_goes(tmp_path):
     assert is_own_output(tmp_path / "a")
 
 
+def test_a_folder_of_the_users_own_is_left_as_it_was(tmp_path):
+    """As of photos that were named for --workdir, which later searches must not pass over."""
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ZeroDivisionError), outputs.owned(tmp_path):
+        _ = 1 / 0
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
+    with outputs.owned(tmp_path):
+        (tmp_path / "result").touch()
+    assert outputs.is_own_output(tmp_path)
+
+
 def test_what_lies_behind_a_link_is_left_alone(tmp_path):
     other, folder = tmp_path / "other", tmp_path / "run"
     for place in (other, folder):

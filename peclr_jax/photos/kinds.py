@@ -109,8 +109,8 @@ def why_unreadable(head: bytes) -> str:
 def is_film(head: bytes) -> bool:
     """Whether a file that begins so is a film."""
     is_avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    is_raw = head[8:12] == b"crx "  # of Canon's cameras
-    return (head[4:8] == b"ftyp" and not is_raw) or is_avi or head[:4] == b"\x1aE\xdf\xa3"
+    is_photo = _is_picture(head) or head[8:12] == b"crx "  # of Canon's cameras
+    return (head[4:8] == b"ftyp" and not is_photo) or is_avi or head[:4] == b"\x1aE\xdf\xa3"
 
 
 def is_heic(head: bytes) -> bool:

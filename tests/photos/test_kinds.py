@@ -95,3 +95,18 @@ def test_a_few_of_many_are_named():
 def test_names_do_not_steer_the_terminal():
     assert printable(Path("a\x1b]0;owned\x07\x9b2J\n.jpg")) == "a?]0;owned??2J .jpg"
     assert printable(Path("Hände/手 1.jpg")) == "Hände/手 1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("head", "is_film"),
+    [
+        (b"\0\0\0\x18ftypmp42", True),
+        (b"\0\0\0\x18ftypqt  ", True),
+        (b"\0\0\0\x18ftypheic", False),
+        (b"\0\0\0\x18ftypavif", False),
+        (b"\0\0\0\x18ftypcrx ", False),
+        (b"\xff\xd8\xff", False),
+    ],
+)
+def test_films_are_told_from_photos_in_the_same_container(head, is_film):
+    assert kinds.is_film(head) == is_film
