@@ -2,6 +2,7 @@
 
 import copy
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -127,6 +128,16 @@ def changed(path, value):
 def test_what_does_not_belong_together_is_refused(other, named):
     with pytest.raises(UserError, match=named):
         merging.merge({"a.json": results((0,)), "b.json": other})
+
+
+@pytest.mark.parametrize(("error", "belongs"), [(2.02, True), (2.1, False)])
+def test_the_mean_pose_of_few_labels_may_differ_the_mean_hand_not(error, belongs):
+    parts = {"a.json": results((0,)), "b.json": results((1,))}
+    baselines = {"mean_pose": {"epe_2d": 9.9}, "mean_hand": {"pa_epe": error}}
+    parts["a.json"]["nothing"]["held_out"]["mean_hand"] = {"pa_epe": 2.0}
+    parts["b.json"]["nothing"]["held_out"] = baselines
+    with nullcontext() if belongs else pytest.raises(UserError, match="mean hand on held_out"):
+        merging.merge(parts)
 
 
 def test_an_arm_may_have_been_run_on_two_machines():
