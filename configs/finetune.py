@@ -12,7 +12,7 @@ A recipe is a base and any of its variants, joined by "+". Each arm of the paper
                                    subsets of larger ones, drawn by config.data.label_seed, and
                                    gone through as often: 20 % take a fifth of the steps
     all_labels                     also the tenth that is otherwise held out for validation (Tables
-                                   2 to 5, Figures 9 and 10)
+                                   2, 3 and 5, Figures 9 and 10)
     224px                          views of 224 px instead of 128 (Sec. 4.1: for Sec. 4.6 and 4.7);
                                    translated by up to 20/128 of the side, as at 128 px
     photos                         from rendered hands to photographs: random colours, blur, noise

@@ -14,9 +14,9 @@ def validation_samples(num_samples: int) -> Int[np.ndarray, " held_out"]:
     """Returns the tenth of the samples that is held out, as in Sec. 4.4, in ascending order.
 
     Samples are drawn, not images, so that all images of one fall on the same side, as in the
-    official code; which ones the paper held out is not known. A tenth is
-    rounded to the nearest whole number, but to at least one of two or more samples; a single sample
-    is trained on and nothing is held out.
+    official code; which ones the paper held out is not known. A tenth is rounded to the nearest
+    whole number, but to at least one of two or more samples; a single sample is trained on and
+    nothing is held out.
     """
     if num_samples < 2:
         return np.empty(0, np.int64)

@@ -122,7 +122,8 @@ def _is_of_a_path(error: BaseException) -> bool:
 
 def _is_ours(file: str) -> bool:
     """Returns whether a file is of this repository's packages."""
-    return any(folder in Path(file).parents for folder in (_PACKAGE, _PACKAGE.parent / "configs"))
+    ours = (_PACKAGE, *(_PACKAGE.parent / name for name in ("configs", "data")))
+    return any(folder in Path(file).parents for folder in ours)
 
 
 def _passed_our_code(error: BaseException) -> bool:
