@@ -38,7 +38,6 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
     """
 
     HOMEPAGE = ""
-    RAW_FILES = r"(?i)\.(json|txt|pkl|npy|pth|zip|jpe?g|png|bmp)$"
 
     def __init__(self, *, file_format: Any = None, **kwargs: Any):
         super().__init__(file_format=file_format, **kwargs)
@@ -96,8 +95,8 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         return origin.describe(manual_dir, self.raw_files(manual_dir))
 
     def raw_files(self, manual_dir: Path) -> Iterable[Path]:
-        """Returns the files that records would be made of: those below of the usual kinds."""
-        return origin.walk(manual_dir, self.RAW_FILES)
+        """Returns the files that records would be made of."""
+        raise NotImplementedError
 
     def counted(self, splits: Mapping[str, Iterator[found.Example]]) -> dict[str, Any]:
         """Returns the splits, whose labels are counted while they are written."""

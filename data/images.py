@@ -22,8 +22,6 @@ from peclr_jax.reading import bounded
 QUALITY = 95
 # Crops begin and end where JPEG's blocks do, those of images with halved colours, too.
 _BLOCK = 16
-# Of all formats that Pillow knows: some of the others start programs.
-FORMATS = (*read.FORMATS, "BMP")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,7 +38,7 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
     """Returns a JPEG file byte for byte, and any other image encoded as one.
 
     Args:
-      path: An image of one of `FORMATS`; JPEGs must be stored upright.
+      path: An image of one of `read.FORMATS`; JPEGs must be stored upright.
       remedy: What to do about a broken file, to follow a colon.
     """
     with opened(path, remedy) as image:
@@ -54,7 +52,7 @@ def size(path: Path, remedy: str) -> tuple[int, int]:
     """Returns an image's width and height in pixels.
 
     Args:
-      path: An image of one of `FORMATS`.
+      path: An image of one of `read.FORMATS`.
       remedy: What to do about a broken file, to follow a colon.
     """
     with opened(path, remedy) as image:
@@ -72,7 +70,7 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
     """Cuts a square around a hand out of an image, pixel by pixel, as far as it lies inside.
 
     Args:
-      path: An image of one of `FORMATS`, stored upright.
+      path: An image of one of `read.FORMATS`, stored upright.
       box: The hand's box, x0, y0, x1, y1 in pixels.
       margin: Side of the square over the larger side of the box, at least.
       remedy: What to do about a broken file, to follow a colon.
@@ -96,7 +94,7 @@ def opened(path: Path, remedy: str) -> Iterator[Image.Image]:
     try:
         with (
             bounded.opened(path, bounded.PHOTO, remedy) as file,
-            Image.open(file, formats=FORMATS) as image,
+            Image.open(file, formats=read.FORMATS) as image,
         ):
             yield image
     except UserError:

@@ -66,16 +66,16 @@ def mark(folder: Path, flag: str = "--workdir") -> None:
 
 
 @contextmanager
-def owned(folder: Path, flag: str = "--workdir") -> Iterator[None]:
+def owned(folder: Path) -> Iterator[None]:
     """Marks a folder, as `mark`, and holds it, as `held`, before work begins.
 
     A folder in which the block has written nothing is left as it was.
     """
     was_marked = os.path.exists(folder / MARK)
-    with held(folder, flag):
+    with held(folder):
         # Of a user's own folder that was named by mistake, too.
         before = {MARK, _LOCK, _HOLDER, *os.listdir(folder)}
-        mark(folder, flag)
+        mark(folder)
         try:
             yield
         finally:

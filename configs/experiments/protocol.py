@@ -47,15 +47,12 @@ def fully_supervised(config: ConfigDict) -> None:
     on_both(config)
 
 
-def add_networks(
-    config: ConfigDict, depths: Sequence[str], tuning: Mapping[str, Any] | None = None
-) -> None:
+def add_networks(config: ConfigDict, depths: Sequence[str]) -> None:
     """Adds a network from scratch and a pre-trained one of each depth, and compares them.
 
     Args:
       config: Of the experiment.
       depths: Architectures at the paper's scale; below it there is one, the scale's.
-      tuning: Changes to the fine-tuning of all, by dotted names.
     """
     if config.recipe == "paper":
         config.pretrain.model.architecture = depths[0]
@@ -69,7 +66,6 @@ def add_networks(
                 f"{named}{label}",
                 pretrained=name == "peclr",
                 pretrain=encoder,
-                finetune=tuning,
             )
         add_comparison(config, f"pretraining{suffix}", f"peclr{suffix}", f"scratch{suffix}")
 

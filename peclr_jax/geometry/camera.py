@@ -118,11 +118,9 @@ def from_25d(
 def from_25d_weakly(
     pose: Float[Array, "*batch joints 3"],
     pixel: Float[Array, "*batch"],
-    scale: Float[Array, "*#batch"] | float = 1.0,
-    *,
-    root: int = WRIST,
+    scale: Float[Array, "*#batch"] | float,
 ) -> Float[Array, "*batch joints 3"]:
-    """Recovers joints relative to the root by weak perspective, which needs no camera.
+    """Recovers joints relative to the wrist by weak perspective, which needs no camera.
 
     All joints are projected as if they were at the root's depth, which misplaces each by the share
     that its relative depth is of that one.
@@ -131,9 +129,8 @@ def from_25d_weakly(
       pose: A 2.5D pose.
       pixel: Side of a pixel at the root's depth, bone lengths: the depth over the focal length.
       scale: Length of the reference bone, in the unit of the result.
-      root: Joint that relative depth is measured from.
     """
-    across = (pose[..., :2] - pose[..., root, None, :2]) * pixel[..., None, None]
+    across = (pose[..., :2] - pose[..., WRIST, None, :2]) * pixel[..., None, None]
     joints = jnp.concatenate([across, pose[..., 2:]], axis=-1)
     return joints * jnp.asarray(scale)[..., None, None]
 
@@ -223,13 +220,13 @@ def rays(
     return jnp.stack([x, y, jnp.ones_like(x)], axis=-1)
 
 
-def assumed_intrinsics(side: int, focal: float = 1.74) -> Float[Array, "3 3"]:
+def assumed_intrinsics(side: int) -> Float[Array, "3 3"]:
     """Returns the intrinsics assumed for a square view of a hand whose camera is unknown.
 
-    The focal length is a fraction of the view's side, by default that of the released networks
-    (389 px of 224), which is that of FreiHAND's images.
+    The focal length, 1.74 sides, is that of the released networks (389 px of 224), which is that of
+    FreiHAND's images.
     """
-    center, length = (side - 1) / 2, focal * side
+    center, length = (side - 1) / 2, 1.74 * side
     rows = [[length, 0.0, center], [0.0, length, center], [0.0, 0.0, 1.0]]
     return jnp.array(rows, jnp.float32)
 

@@ -21,7 +21,7 @@ from peclr_jax.input_pipeline.reporting import report
 from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.input_pipeline.stores import Batch, MemoryStore, Store, check_host_memory
 
-# A renderer: PRNG key and indices -> peclr_jax.synthetic.Hands of each version.
+# A renderer: PRNG key and indices -> peclr_jax.synthetic.render.Hands of each version.
 Render = Callable[[Key[Array, ""], Int[Array, " batch"]], Sequence[Any]]
 # What hands are for, which keeps their keys apart; `ENDLESS` with a run's own seed.
 TRAIN, HELD_OUT, ENDLESS, TEST = range(4)

@@ -97,7 +97,8 @@ class Source(abc.ABC):
         uint8, split over the mesh's `data` axis. Where `to_source` (batch, 2, 3) comes with it, the
         image is no crop of `source_size` yet, but has its pixels moved there by these matrices: see
         `peclr_jax.views.augment`. Where the source pairs images, `partner`, `partner_to_source`
-        and, if there are labels, `partner_keypoints_2d` are of the partner; labels are of `image`.
+        and, if there are labels, `partner_keypoints_2d` and `partner_keypoints_2d_valid` are of the
+        partner; labels are of `image`.
         """
 
     def sample(self, count: int) -> Batch:

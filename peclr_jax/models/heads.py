@@ -118,7 +118,9 @@ class HeatmapHead(nn.Module):
     def __call__(
         self, maps: Sequence[Float[Array, "batch _ _ _"]]
     ) -> tuple[Float[Array, "batch 21 3"], Localisation]:
-        """Returns (x, y, depth), normalised: see `PoseNetwork`; the wrist's depth is zero.
+        """Returns (x, y, depth), normalised, and how sharply each joint is localised.
+
+        See `PoseNetwork` for the units; the wrist's depth is zero.
 
         Args:
           maps: Of the encoder's stages, the finest first.

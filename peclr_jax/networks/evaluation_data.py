@@ -31,7 +31,6 @@ class EvaluationData(NamedTuple):
     """
 
     name: str
-    split_name: str
     split: Split
     trained_on: str = ""
     hands: dict[str, Any] | None = None
@@ -58,7 +57,7 @@ def open_data(
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
     trained_on = find_trained_on(description.data, data, split_name)
     hands = from_rendered.first_hands(data) if data.source == RENDERED else None
-    return EvaluationData(describe_data(data, split_name), split_name, split, trained_on, hands)
+    return EvaluationData(describe_data(data, split_name), split, trained_on, hands)
 
 
 def check_split(data: DataSpec, split_name: str) -> None:

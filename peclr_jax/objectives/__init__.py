@@ -1,1 +1,1 @@
-"""Objectives: the contrastive loss of the paper and its ablations."""
+"""Objectives: the contrastive losses of pre-training and the losses of poses."""

@@ -23,7 +23,7 @@ Temperature = float | np.floating | Float[np.ndarray, ""] | Float[Array, ""]
 Range = Callable[[Points], Float[Array, "#views 1 2"]]
 
 
-def unit(x: Projections) -> Projections:
+def unit(x: Float[Array, "*batch dim"]) -> Float[Array, "*batch dim"]:
     """Scales every row to length 1; a row of zeros stays zero and has a finite gradient."""
     return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))
 

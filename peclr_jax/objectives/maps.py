@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float
 from peclr_jax.geometry import affine
 from peclr_jax.geometry.affine import Similarity
 from peclr_jax.objectives.blockwise import MASKED
-from peclr_jax.objectives.contrastive import Temperature, check_temperature
+from peclr_jax.objectives.contrastive import Temperature, check_temperature, unit
 
 Maps = Float[Array, "images side side channels"]
 
@@ -108,13 +108,9 @@ def equivariance_loss(
 def _cross_entropies(
     queries: Maps, keys: Maps, temperature: Temperature
 ) -> Float[Array, "images cells"]:
-    u, v = (_unit(x.reshape(len(x), -1, x.shape[-1])) for x in (queries, keys))
+    u, v = (unit(x.reshape(len(x), -1, x.shape[-1])) for x in (queries, keys))
     logits = jnp.matmul(u, v.swapaxes(1, 2), precision=jax.lax.Precision.HIGHEST) / temperature
     positive = jnp.diagonal(logits, axis1=1, axis2=2)
     own = jnp.eye(logits.shape[1], dtype=bool)
     negatives = jax.nn.logsumexp(jnp.where(own, MASKED, logits), axis=-1)
     return jax.nn.softplus(negatives - positive)
-
-
-def _unit(x: Float[Array, "images cells channels"]) -> Float[Array, "images cells channels"]:
-    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(x * x, axis=-1, keepdims=True), 1e-24))

@@ -1,1 +1,1 @@
-"""Photos from users: found, read, cropped and reduced with Pillow; no TensorFlow, no labels."""
+"""Photos and films from users: found, read, cropped and reduced, and the boxes of their hands."""

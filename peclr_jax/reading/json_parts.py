@@ -45,7 +45,7 @@ def stream(path: Path, prefix: str, remedy: str = REMEDY) -> Iterator[Any]:
     yield from _parts(path, depth, remedy, lambda f: ijson.items(f, prefix, use_float=True))
 
 
-def fields(path: Path, remedy: str = REMEDY) -> Iterator[tuple[str, Any]]:
+def fields(path: Path) -> Iterator[tuple[str, Any]]:
     """Yields the names and the values of the object that a file is, as `stream` does.
 
     A name that is there twice, of which other readers keep the last, is refused.
@@ -53,7 +53,7 @@ def fields(path: Path, remedy: str = REMEDY) -> Iterator[tuple[str, Any]]:
     import ijson
 
     names: set[str] = set()
-    for name, value in _parts(path, 1, remedy, lambda f: ijson.kvitems(f, "", use_float=True)):
+    for name, value in _parts(path, 1, REMEDY, lambda f: ijson.kvitems(f, "", use_float=True)):
         if name in names:
             raise UserError(f"{path} has {shown(name)} more than once: put all of it in one entry")
         names.add(name)
@@ -72,16 +72,15 @@ def begins_with(path: Path, character: str, remedy: str = REMEDY) -> bool:
         return file.read(_CHUNK_BYTES).lstrip().startswith(character.encode())
 
 
-def mentions(path: Path, name: str, remedy: str = REMEDY) -> bool:
+def mentions(path: Path, name: str) -> bool:
     """Returns whether a name is somewhere in a file, in quotes.
 
     Args:
       path: The JSON file.
       name: Without quotes.
-      remedy: What to do about a file that cannot be read, to follow a colon.
     """
     wanted, rest = f'"{name}"'.encode(), b""
-    with _opened(path, remedy) as file:
+    with _opened(path, REMEDY) as file:
         while chunk := file.read(_CHUNK_BYTES):
             rest = rest[-len(wanted) :] + chunk
             if wanted in rest:

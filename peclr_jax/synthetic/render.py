@@ -32,7 +32,7 @@ class RenderSpec(Spec):
     Attributes:
       size: Side of the square images, pixels.
       background: "green" (as FreiHAND was recorded), "shared" (one of a few, as FreiHAND is
-        composited) or "clutter" (unique, for testing: it gives away which views belong together).
+        composited) or "clutter" (unique: it gives away which views belong together).
       shared_backgrounds: Number of what "shared" draws from.
       held: Probability of an object in the hand, before those that pierce or hide it are left out.
       occluder: Probability of something between the camera and the hand; likewise.

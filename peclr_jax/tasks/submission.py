@@ -169,7 +169,7 @@ def submit(spec: SubmissionSpec, workdir: Path) -> tuple[Path, int]:
             f"{challenge.images:,}: give all of them by --config.data.manual_dir, or add "
             "--config.trial=True for a trial of the format, which is no submission"
         )
-    title = f"Predicting {count} images ({data.split_name})"
+    title = f"Predicting {count} images ({spec.split})"
     batches = report(data.split.batches(), title, -(-count // spec.batch_size))
     path = workdir / ("trial.zip" if spec.trial else "pred.zip")
     submission_file.write(path, _predict_hands(spec, estimator, batches))

@@ -100,8 +100,8 @@ def two_views(
       spec: As for `augment`.
       to_source: As for `augment`.
       source_side: As for `augment`.
-      partners: Images for the second views instead: the same hands at the same places of their
-        sources, before other backgrounds.
+      partners: Images for the second views instead: of the same hands or of others in a similar
+        pose (`DataSpec.pairs`).
       partners_to_source: Partners' pixels to source pixels.
     """
     first_key, second_key = jax.random.split(key)
