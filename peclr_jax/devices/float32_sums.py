@@ -55,7 +55,9 @@ def cast_on_devices(product: Product) -> Product:
             return cast(x, jax.lax.pcast(kernel, DATA_AXIS, to="varying"))
 
         mesh = jax.sharding.get_abstract_mesh()
-        is_split = DATA_AXIS in mesh.axis_names and DATA_AXIS not in mesh.manual_axes
+        may_split = DATA_AXIS in mesh.axis_names and DATA_AXIS not in mesh.manual_axes
+        # Rows that do not divide among the devices, as of a batch of one, are on each of them.
+        is_split = may_split and x.shape[0] % mesh.shape[DATA_AXIS] == 0
         if kernel.dtype == x.dtype or not is_split or mesh.size == 1:
             return cast(x, kernel)
         split = PartitionSpec(DATA_AXIS)

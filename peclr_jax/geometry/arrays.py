@@ -28,9 +28,9 @@ def namespace(*arrays: Any) -> ModuleType:
 
 
 def floating(values: Num[Values, "*shape"]) -> Float[Values, "*shape"]:
-    """Returns values as floating-point numbers, those that are such in the type that they have."""
+    """Returns values as floating-point numbers: float32 or wider, in which sums are right."""
     xp = namespace(values)
-    return xp.asarray(values, xp.result_type(values, 1.0))
+    return xp.asarray(values, xp.promote_types(xp.result_type(values, 1.0), np.float32))
 
 
 def norms(vectors: Num[Values, "*batch dim"]) -> Float[Values, "*batch"]:

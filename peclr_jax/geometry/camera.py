@@ -8,7 +8,7 @@ length of a reference bone: (x px, y px, depth). An image shows no more than tha
 absolute size cannot be seen. Given the size (or taking it as 1), the root's depth follows from the
 pose (Iqbal et al., Eq. 6-7).
 
-Leading axes are free; those of the intrinsics broadcast against those of the joints.
+Leading axes are free; those of the intrinsics broadcast to those of the joints.
 """
 
 from typing import Any
@@ -106,9 +106,16 @@ def from_25d(
       bone: The two joints of the reference bone that `pose` was made with.
 
     Raises:
-      UserError: If the array is not one of 2.5D joints, or lacks the bone.
+      UserError: If the array is not one of 2.5D joints, or lacks the bone; or `scale` or `z_root`
+        has more axes than hands have, by which hands would be mixed.
     """
     _check_joints(pose.shape, bone)
+    for name, value in (("scale", scale), ("z_root", z_root)):
+        if 0 < np.ndim(pose) - 2 < np.ndim(value):
+            raise UserError(
+                f"{name} has the shape {np.shape(value)} for poses of shape {pose.shape}: give one "
+                "number for each hand, without an axis of its own"
+            )
     if z_root is None:
         z_root = root_depth(pose, intrinsics, bone=bone)
     depth = (pose[..., 2] + jnp.asarray(z_root)[..., None]) * jnp.asarray(scale)[..., None]

@@ -1,9 +1,9 @@
 """Metrics of predicted hands against the true ones: joint errors, alignments, PCK and AUC.
 
 Every function takes NumPy or JAX arrays and keeps their precision: float64 on the host, float32 on
-a device. Leading axes are free. 3D is in metres and camera space, 2D in pixels; a mask `valid` is
-true where a joint is labelled (all by default), and values under a false mask are never read, NaN
-included.
+a device; narrower and whole numbers become one of these. Leading axes are free. 3D is in metres and
+camera space, 2D in pixels; a mask `valid` is true where a joint is labelled (all by default), and
+values under a false mask are never read, NaN included.
 
 After FreiHAND's evaluation (Zimmermann et al. 2019), which the paper's Tables 2 and 3 report;
 docs/metrics.md lists where the official PeCLR repository differs.
@@ -27,18 +27,18 @@ THRESHOLDS_2D = read_only(np.linspace(0.0, 30.0, 100))
 
 
 def joint_errors(
-    predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
+    predicted: Num[Values, "*batch joints dim"], target: Num[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints"]:
     """Returns the Euclidean distance of every joint, in the unit of the joints.
 
     Its gradient is zero where the two coincide.
     """
-    return norms(predicted - target)
+    return norms(floating(predicted) - floating(target))
 
 
 def epe(
-    predicted: Float[Values, "*batch joints dim"],
-    target: Float[AnyArray, "*batch joints dim"],
+    predicted: Num[Values, "*batch joints dim"],
+    target: Num[AnyArray, "*batch joints dim"],
     valid: Bool[AnyArray, "*#batch joints"] | None = None,
 ) -> Float[Values, ""]:
     """Returns the end-point error: the mean distance over all labelled joints of all hands.
@@ -53,7 +53,7 @@ def epe(
         return xp.asarray(xp.mean(joint_errors(predicted, target)))
     valid = xp.broadcast_to(valid, predicted.shape[:-1])
     # Before the norm, whose gradient at NaN is NaN.
-    errors = norms(xp.where(valid[..., None], xp.asarray(predicted) - target, 0))
+    errors = norms(xp.where(valid[..., None], floating(predicted) - floating(target), 0))
     total, count = xp.sum(errors), xp.sum(valid)
     return xp.asarray(xp.where(count > 0, total / xp.maximum(count, 1), xp.nan), errors.dtype)
 
@@ -81,7 +81,7 @@ def procrustes_align(
         repository.
     """
     xp = namespace(predicted, target, valid)
-    predicted, target = xp.asarray(predicted), xp.asarray(target)
+    predicted, target = xp.asarray(floating(predicted)), xp.asarray(floating(target))
     center, centered = _center(predicted, valid)
     target_center, target_centered = _center(target, valid)
     size = xp.sum(centered**2, axis=(-2, -1))
@@ -112,6 +112,7 @@ def root_align(
     predicted: Float[Values, "*batch joints dim"], target: Float[AnyArray, "*batch joints dim"]
 ) -> Float[Values, "*batch joints dim"]:
     """Moves each predicted hand so that its wrist lies on the true one, to the last bit."""
+    predicted, target = floating(predicted), floating(target)
     return (predicted - predicted[..., WRIST, None, :]) + target[..., WRIST, None, :]
 
 
@@ -125,6 +126,7 @@ def scale_align(
     the two predicted joints coincide the hand is moved only.
     """
     xp = namespace(predicted, target)
+    predicted, target = floating(predicted), floating(target)
     palm = predicted[..., MIDDLE_MCP, :] - predicted[..., WRIST, :]
     true_palm = target[..., MIDDLE_MCP, :] - target[..., WRIST, :]
     length, true_length = norms(palm), norms(xp.asarray(true_palm))
@@ -155,8 +157,8 @@ def pck_curve(
     valid = xp.broadcast_to(True if valid is None else valid, errors.shape).reshape(-1, joints)
     errors = floating(errors).reshape(-1, joints)
     thresholds = xp.asarray(thresholds, errors.dtype)
-    # Sorting needs no (hands, joints, thresholds) array.
-    ordered = xp.sort(xp.where(valid, errors, xp.inf), axis=0)
+    # Sorting needs no (hands, joints, thresholds) array; NaN come last, after every threshold.
+    ordered = xp.sort(xp.where(valid, errors, xp.nan), axis=0)
     side = "left" if strict else "right"
     correct = xp.stack(
         [xp.searchsorted(ordered[:, joint], thresholds, side=side) for joint in range(joints)]

@@ -19,6 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
+from peclr_jax.errors import UserError
+
 PyTree = Any
 Scalar = Float[Array, ""]
 
@@ -50,7 +52,17 @@ BatchLossFn = Callable[[PyTree, PyTree], tuple[Scalar, dict[str, Scalar]]]
 
 
 def split_micro_batches(batch: PyTree, num_micro_batches: int) -> PyTree:
-    """Splits arrays `(B, ...)` into `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`."""
+    """Splits arrays `(B, ...)` into `(A, B / A, ...)`, where `[i, j]` is row `i + A * j`.
+
+    Raises:
+      UserError: If an array has a number of rows that does not divide.
+    """
+    for rows in {len(array) for array in jax.tree.leaves(batch)}:
+        if num_micro_batches < 1 or rows % num_micro_batches:
+            raise UserError(
+                f"a batch of {rows} rows cannot be split into {num_micro_batches} micro-batches: "
+                "choose a divisor"
+            )
     return jax.tree.map(
         lambda array: array.reshape(num_micro_batches, -1, *array.shape[1:], order="F"), batch
     )

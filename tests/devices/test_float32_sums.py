@@ -56,6 +56,17 @@ def test_alone_a_layer_is_flaxs(name):
     np.testing.assert_array_equal(mine, theirs)
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize("name", LAYERS)
+def test_rows_that_do_not_divide_are_computed_on_every_device(name, rows):
+    """As of the one image that a network is initialised with."""
+    layer, x = LAYERS[name], jax.random.normal(jax.random.key(0), (rows, 4, 4, 5))
+    with jax.sharding.use_abstract_mesh(make_mesh().abstract_mesh):
+        params = layer.init(jax.random.key(1), x)
+        spread = jax.jit(layer.apply)(params, x)
+    np.testing.assert_allclose(spread, layer.apply(params, x), rtol=1e-2, atol=1e-2)
+
+
 @pytest.mark.parametrize("axis", ["batch", "data"])
 def test_in_meshes_of_others_a_kernel_is_simply_cast(axis):
     layer = LAYERS["dense"]

@@ -156,6 +156,16 @@ def test_a_pose_without_the_reference_bone_is_refused(function):
         function(jnp.ones((10, 3)), INTRINSICS)
 
 
+@pytest.mark.parametrize("name", ["scale", "z_root"])
+def test_an_axis_of_its_own_mixes_no_hands(name):
+    """A head's depths of shape (5, 1) would make 25 hands of 5."""
+    pose, scale = camera.to_25d(hand(0, (5,)), INTRINSICS)
+    with pytest.raises(
+        ValueError, match=rf"{name} has the shape \(5, 1\) .* of shape \(5, 21, 3\)"
+    ):
+        inspect.unwrap(camera.from_25d)(pose, INTRINSICS, **{name: scale[:, None]})
+
+
 def test_the_depth_of_the_root_may_be_a_number():
     pose, scale = camera.to_25d(hand(0), INTRINSICS)
     expected = camera.from_25d(pose, INTRINSICS, scale, z_root=jnp.array(15.0))

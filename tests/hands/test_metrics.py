@@ -302,6 +302,40 @@ def test_integers_are_measured_as_floats():
     assert metrics.auc(np.array([0, 1, 1]), np.array([0.0, 1.0, 2.0])) == pytest.approx(0.75)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+def test_unsigned_pixels_do_not_wrap_around(masked):
+    target = np.tile(np.array([10, 5], np.uint16), (2, 21, 1))
+    predicted = np.tile(np.array([5, 10], np.uint16), (2, 21, 1))
+    valid = np.ones((2, 21), bool) if masked else None
+    assert metrics.epe(predicted, target, valid) == pytest.approx(np.hypot(5, 5))
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
+@pytest.mark.parametrize("library", [np, jnp])
+def test_narrow_floats_are_summed_in_wider_ones(library, dtype):
+    """4,000 hands have more joints than float16 has numbers."""
+    target = library.asarray(hands(0, (4000,)), dtype)
+    predicted = library.asarray(hands(0, (4000,)) + 0.01, dtype)
+    wide = [np.asarray(joints, np.float64) for joints in (predicted, target)]
+    valid = np.ones((4000, 21), bool)
+    for mask in (None, valid):
+        assert float(metrics.epe(predicted, target, mask)) == pytest.approx(
+            metrics.epe(*wide, mask), rel=1e-4
+        )
+    aligned = metrics.procrustes_align(predicted[:4], target[:4])
+    expected = metrics.procrustes_align(wide[0][:4], wide[1][:4])
+    np.testing.assert_allclose(aligned, expected, atol=TOLERANCE)
+
+
+@everywhere
+@pytest.mark.parametrize("strict", [False, True])
+def test_no_threshold_counts_what_is_masked_or_diverged(put, strict):
+    errors = put([[1.0, 2.0], [np.nan, 3.0], [5.0, 4.0]])
+    valid = np.array([[True, True], [True, False], [False, True]])
+    pck = metrics.pck_curve(errors, put([2.5, np.inf]), valid, strict=strict)
+    np.testing.assert_allclose(pck, [0.5, 0.75])
+
+
 @everywhere
 def test_a_mask_may_be_shared_by_all_hands(put):
     target, predicted, valid = hands(0), hands(1), np.arange(21) < 15

@@ -168,6 +168,12 @@ def test_caching_takes_the_memory_of_a_micro_batch(compiled):
     assert (convolutions >= 8 * once) == (compiled is on_cpus)
 
 
+@pytest.mark.parametrize("parts", [0, 5])
+def test_rows_that_do_not_divide_are_named(parts):
+    with pytest.raises(ValueError, match=rf"12 rows cannot be split into {parts} micro-batches"):
+        split_micro_batches({"a": jnp.ones((12, 2))}, parts)
+
+
 @pytest.mark.parametrize("rows", [8, 24])
 def test_splitting_interleaves_rows_and_merging_restores_them(rows):
     array = jnp.arange(2 * rows).reshape(rows, 2)
