@@ -48,6 +48,7 @@ __all__ = [
     "Source",
     "Split",
     "check_read",
+    "fingerprint",
     "make_source",
     "open_split",
     "overlapping",
@@ -82,14 +83,14 @@ def make_source(
             f"(processes: {process[1]}): choose a multiple"
         )
     builders = _open_records(spec)
-    fingerprint = _fingerprint(spec, builders)
-    check_alike({"the data": fingerprint})
+    told_apart = _fingerprint(spec, builders)
+    check_alike({"the data": told_apart})
     if spec.is_endless:
         renderer = from_rendered.make_renderer(spec, mesh)
         held_out = HeldOut(
             (from_rendered.open_held_out(spec, renderer),), from_rendered.HELD_OUT_NAMES
         )
-        return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=fingerprint)
+        return EndlessSource(held_out, renderer, batch_size, seed, fingerprint=told_apart)
     parts = _open_parts(spec, builders, mesh)
     held_out = HeldOut(
         tuple(part.held_out for part in parts if part.held_out is not None),
@@ -115,10 +116,10 @@ def make_source(
     examples: Store = stores[0] if len(stores) == 1 else join([load(store) for store in stores])
     if spec.kept_on == "device":
         cache = DeviceCache(load(examples).arrays, mesh)
-        return CachedSource(held_out, order, partners, cache, fingerprint=fingerprint)
+        return CachedSource(held_out, order, partners, cache, fingerprint=told_apart)
     if spec.kept_on == "host":
         examples = load(examples)
-    return StreamSource(held_out, order, partners, examples, mesh, process, fingerprint=fingerprint)
+    return StreamSource(held_out, order, partners, examples, mesh, process, fingerprint=told_apart)
 
 
 def check_read(source: str, given: Any) -> None:
@@ -273,11 +274,19 @@ def overlapping(spec: DataSpec, trained: DataSpec) -> list[tuple[int, int]]:
     ]
 
 
-def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:
+def fingerprint(spec: DataSpec) -> str:
     """Returns the data sets' names with a digest each of what decides their images.
 
-    Records are told apart by their content, as it was when they were written.
+    Records are told apart by their content, as it was when they were written; those that are still
+    to be written from raw files are written here.
+
+    Args:
+      spec: The data.
     """
+    return _fingerprint(spec, _open_records(spec))
+
+
+def _fingerprint(spec: DataSpec, builders: list[Any]) -> str:
     facts = []
     if spec.has_rendered:
         facts.append((RENDERED, from_rendered.fingerprint(spec.rendered)))

@@ -27,12 +27,14 @@ class EvaluationData(NamedTuple):
       name: For people.
       trained_on: In words that, and where, it holds images that the network was fine-tuned on; ""
         if it does not, as far as names tell.
+      fingerprint: What tells its images from others, "" of rendered hands.
       hands: What decides each hand, if they are rendered.
     """
 
     name: str
     split: Split
     trained_on: str = ""
+    fingerprint: str = ""
     hands: dict[str, Any] | None = None
 
 
@@ -56,8 +58,22 @@ def open_data(
     split_name = split_name or default_split(data)
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
     trained_on = find_trained_on(description.data, data, split_name)
-    hands = from_rendered.first_hands(data) if data.source == RENDERED else None
-    return EvaluationData(describe_data(data, split_name), split, trained_on, hands)
+    return EvaluationData(
+        name=describe_data(data, split_name),
+        split=split,
+        trained_on=trained_on,
+        fingerprint=fingerprint_of_records(data),
+        hands=from_rendered.first_hands(data) if data.source == RENDERED else None,
+    )
+
+
+def fingerprint_of_records(data: DataSpec) -> str:
+    """Returns what tells records from others; "" of rendered hands, which their spec decides.
+
+    Args:
+      data: What is evaluated on.
+    """
+    return "" if data.source == RENDERED else input_pipeline.fingerprint(data)
 
 
 def check_split(data: DataSpec, split_name: str) -> None:

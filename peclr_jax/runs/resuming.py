@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.console import Console
 
-from peclr_jax import specs
+from peclr_jax import files, input_pipeline, specs
 from peclr_jax.console import say
 from peclr_jax.errors import UserError
-from peclr_jax.runs import initialisation
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.runs import initialisation, provenance
 from peclr_jax.runs.spec import FinetuneSpec, PretrainSpec, RunSpec, identity
 from peclr_jax.training import restoring
 
@@ -71,10 +72,25 @@ def run_unless_finished(
       spec: Of the training.
       workdir: Of the training.
       console: For its headline.
+
+    Raises:
+      UserError: It is finished, but with another config, or on data that have changed since.
     """
     console.rule(workdir.name, align="left")
     if not (workdir / SUMMARY).exists():
         train(spec, workdir)
         return
     check_resumable(initialisation.resolve(spec)[0], workdir)
+    _check_data(spec.data, workdir)
     say(f"finished before: {workdir}", console=console)
+
+
+def _check_data(data: DataSpec, workdir: Path) -> None:
+    """Refuses a finished training on what the data were before, which others are compared with."""
+    starts, _ = files.read_json_lines(workdir / provenance.FILE)
+    before = starts[-1].get("data") if starts else None
+    if before and before != (now := input_pipeline.fingerprint(data)):
+        raise UserError(
+            f"{workdir} is finished, but was trained on other data than there are today ({before} "
+            f"-> {now}): move the folder away to train again, or put the data back"
+        )

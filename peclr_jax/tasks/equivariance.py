@@ -124,6 +124,7 @@ def compare(spec: EquivarianceSpec, workdir: Path) -> dict[str, Any]:
         "version": VERSION,
         "definition": _DEFINITION,
         "data": data.name,
+        "fingerprint": data.fingerprint,
         "images": images,
         "angles_deg": angles.tolist(),
         "translations_px": shifts.tolist(),

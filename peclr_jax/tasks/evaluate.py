@@ -110,6 +110,7 @@ def evaluate(spec: EvaluateSpec, workdir: Path) -> dict[str, Any]:
         "version": scores.VERSION,
         "checkpoint": name,
         "data": data.name,
+        "fingerprint": data.fingerprint,
         "hands": len(measured.samples),
         "crop": spec.crop,
         "bone_length": spec.bone_length,

@@ -18,11 +18,16 @@ from peclr_jax.console import say
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.experiments import page, photo_parts, protocol, results
 from peclr_jax.experiments import plan as plans
-from peclr_jax.experiments.plan import Job, Run
+from peclr_jax.experiments.plan import Run
 from peclr_jax.experiments.spec import ExperimentSpec
 from peclr_jax.hands import scores
 from peclr_jax.input_pipeline.spec import DataSpec
-from peclr_jax.networks.evaluation_data import check_split, default_split, find_trained_on
+from peclr_jax.networks.evaluation_data import (
+    check_split,
+    default_split,
+    find_trained_on,
+    fingerprint_of_records,
+)
 from peclr_jax.runs.resuming import SUMMARY, run_unless_finished
 from peclr_jax.tasks import equivariance, evaluate, finetune, pretrain
 from peclr_jax.terminal import Console
@@ -81,13 +86,13 @@ def experiment(
         for training in arm.trainings:
             train = _TASKS[training.spec.task]
             run_unless_finished(train, training.spec, training.workdir, console)
-        for evaluation in arm.evaluations.values():
-            if _is_done(evaluation):
+        for name in arm.evaluations:
+            if _is_done(arm, name):
                 continue
-            with _alone(evaluation.workdir):
-                if not _is_done(evaluation):  # by another experiment meanwhile
-                    evaluate.evaluate(evaluation.spec, evaluation.workdir)
-    finished = [arm for arm in runs if all(map(_is_done, arm.evaluations.values()))]
+            with _alone(arm.evaluations[name].workdir):
+                if not _is_done(arm, name):  # by another experiment meanwhile
+                    evaluate.evaluate(*arm.evaluations[name])
+    finished = [arm for arm in runs if all(_is_done(arm, name) for name in arm.evaluations)]
     compared = measure_equivariance(spec, finished, workdir)
     page.write(results.collect(spec, finished, compared, photographs, changed), workdir)
     minutes = (time.perf_counter() - began) / 60
@@ -211,7 +216,8 @@ def measure_equivariance(
         )
         folder = workdir / f"equivariance-{name}-{where}-{seed}-{plans.digest(wanted)}"
         file = folder / equivariance.FILE
-        if not _holds(file, equivariance.VERSION):
+        data = plans.evaluated_on(wanted.data, spec.finetune.data)
+        if not _holds(file, equivariance.VERSION, data):
             with _alone(folder):
                 equivariance.compare(wanted, folder)
         found.setdefault(f"{name} on {where}", {})[seed] = files.read_json(file)
@@ -223,10 +229,19 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
     return outputs.held(folder, "--config.networks_dir", "results")
 
 
-def _is_done(evaluation: Job) -> bool:
-    return _holds(evaluation.workdir / results.METRICS_FILE, scores.VERSION)
+def _is_done(run: Run, evaluation: str) -> bool:
+    """Returns whether an evaluation of an arm is there, of the images that there are today."""
+    job = run.evaluations[evaluation]
+    data = plans.evaluated_on(job.spec.data, run.trainings[-1].spec.data)
+    return _holds(job.workdir / results.METRICS_FILE, scores.VERSION, data)
 
 
-def _holds(file: Path, version: int) -> bool:
-    """Returns whether a file is there and of the version that is written today."""
-    return file.exists() and files.read_json(file).get("version") == version
+def _holds(file: Path, version: int, data: DataSpec) -> bool:
+    """Returns whether a file is there, of the version and the data of today."""
+    if not file.exists():
+        return False
+    held = files.read_json(file)
+    # Measurements of before this was noted count as of the same data.
+    return held.get("version") == version and (
+        "fingerprint" not in held or held["fingerprint"] == fingerprint_of_records(data)
+    )

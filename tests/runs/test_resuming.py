@@ -1,11 +1,13 @@
 import dataclasses
+import json
 
 import pytest
 from rich.console import Console
 
-from peclr_jax import specs
+from peclr_jax import input_pipeline, specs
 from peclr_jax.errors import UserError
 from peclr_jax.input_pipeline.spec import DataSpec, RenderedSpec
+from peclr_jax.runs import provenance
 from peclr_jax.runs.resuming import SUMMARY, check_resumable, run_unless_finished
 from peclr_jax.runs.spec import FinetuneSpec, InitSpec, PretrainSpec
 from peclr_jax.training.checkpoints import Checkpoints
@@ -92,3 +94,18 @@ def test_what_is_finished_is_not_run_again(workdir, capsys):
     assert capsys.readouterr().out.count("finished before") == 1
     with pytest.raises(UserError, match="another config"):
         run_unless_finished(train, PretrainSpec(), workdir, Console())
+
+
+def test_what_was_trained_on_other_data_is_told(workdir):
+    (workdir / SUMMARY).write_text("{}")
+    spec = PretrainSpec(seed=1)
+    for data in ("freihand 1.0.0 of old", input_pipeline.fingerprint(spec.data)):
+        (workdir / provenance.FILE).write_text(json.dumps({"data": data}))
+        if data.startswith("freihand"):
+            with pytest.raises(UserError, match=r"trained on other data .*of old -> rendered"):
+                run_unless_finished(not_called, spec, workdir, Console())
+    run_unless_finished(not_called, spec, workdir, Console())
+
+
+def not_called(spec, workdir):
+    raise AssertionError("it is finished")

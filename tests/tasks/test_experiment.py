@@ -17,6 +17,8 @@ from peclr_jax import specs
 from peclr_jax.errors import UserError
 from peclr_jax.experiments import plan as plans
 from peclr_jax.experiments.spec import ExperimentSpec
+from peclr_jax.input_pipeline.spec import DataSpec
+from peclr_jax.networks.evaluation_data import fingerprint_of_records
 from peclr_jax.tasks import experiment
 from tests.experiments.test_plan import FILES
 
@@ -143,9 +145,26 @@ def test_what_an_earlier_version_has_measured_does_not_count(content, tmp_path):
     file = tmp_path / "metrics.json"
     if content is not None:
         file.write_text(content)
-    assert not experiment._holds(file, 2)
+    assert not experiment._holds(file, 2, DataSpec())
     file.write_text('{"version": 2}')
-    assert experiment._holds(file, 2)
+    assert experiment._holds(file, 2, DataSpec())
+
+
+def test_what_was_measured_on_other_images_does_not_count(tmp_path):
+    folder, file = tmp_path / "photos", tmp_path / "metrics.json"
+    folder.mkdir()
+    labelled_photos(folder)
+    data = DataSpec(
+        source="tfds",
+        names="image_folder",
+        manual_dir=str(folder),
+        data_dir=str(tmp_path / "records"),
+    )
+    content = {"version": 2, "fingerprint": fingerprint_of_records(data)}
+    file.write_text(json.dumps(content))
+    assert experiment._holds(file, 2, data)
+    labelled_photos(folder, 14)
+    assert not experiment._holds(file, 2, data)
 
 
 def test_mistakes_are_named_before_anything_is_trained(tmp_path):
