@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.networks.description import NetworkDescription
 from peclr_jax.networks.opening import Network
 from peclr_jax.weights import file as weights_file
@@ -30,7 +31,10 @@ def write_network(path: Path, network: Network, *, half: bool = False) -> None:
 
 def without_places(description: NetworkDescription) -> NetworkDescription:
     """Returns a description that names no folder of the machine that the network is from."""
-    data = description.data
-    rendered = dataclasses.replace(data.rendered, cache_dir="")
-    data = dataclasses.replace(data, data_dir="", manual_dir="", rendered=rendered)
-    return dataclasses.replace(description, data=data)
+
+    def nowhere(data: DataSpec) -> DataSpec:
+        rendered = dataclasses.replace(data.rendered, cache_dir="")
+        return dataclasses.replace(data, data_dir="", manual_dir="", rendered=rendered)
+
+    earlier = tuple(map(nowhere, description.earlier_data))
+    return dataclasses.replace(description, data=nowhere(description.data), earlier_data=earlier)

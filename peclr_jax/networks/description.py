@@ -31,6 +31,8 @@ LABEL_STATISTICS = "label_statistics"
 """Name of the label statistics among the results of a fine-tuning run."""
 CALIBRATION = "calibration"
 """Name of the calibration there, once the network is calibrated."""
+EARLIER_DATA = "earlier_data"
+"""Name there of the data of the fine-tunings that a fine-tuning went on from."""
 HEATMAP_TURNS_DEG = (0.0, -30.0, 30.0)
 """Turns of the view at which networks with heatmaps look; chosen on held-out photographs."""
 _MODELS: dict[str, type[ProjectorSpec] | type[PoseNetworkSpec]] = {
@@ -52,6 +54,7 @@ class NetworkDescription:
 
     Attributes:
       data: The hands that it was trained on; its folders are the trainer's, and are not read.
+      earlier_data: Those of the fine-tunings whose weights its training started from.
       view_size: Side of the views that it was trained on, pixels.
       statistics: Of the training labels; None if they are unknown.
       calibration: Of its heatmaps; None if it has none.
@@ -66,6 +69,7 @@ class NetworkDescription:
     statistics: LabelStatistics | None = None
     calibration: Calibration | None = None
     looking: LookingRule = LookingRule()
+    earlier_data: tuple[DataSpec, ...] = ()
 
     def build(self) -> nn.Module:
         """Makes the network."""
@@ -85,7 +89,11 @@ class NetworkDescription:
             "loss": {"root_depth": float(self.refine_root_depth)},
         }
         found = {LABEL_STATISTICS: self.statistics, CALIBRATION: self.calibration}
-        results = {name: specs.to_dict(result) for name, result in found.items() if result}
+        results: dict[str, Any] = {
+            name: specs.to_dict(result) for name, result in found.items() if result
+        }
+        if self.earlier_data:
+            results[EARLIER_DATA] = [specs.to_dict(data) for data in self.earlier_data]
         return {"config": config, "results": results}
 
 
@@ -149,7 +157,7 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
     cls = _MODELS[task]
     required = [f.name for f in dataclasses.fields(cls) if f.name not in _ADDED_LATER]
     model = _read(cls, config, "model", *required)
-    data = _read(DataSpec, {"data": _readable(_section(config, "data"))}, "data")
+    data = _read_data(config)
     _check_images(data)
     size = _read_field(ViewSpec, config, "views", "size")
     if size < model.smallest_view:
@@ -168,6 +176,7 @@ def _describe(config: Any, results: Any) -> NetworkDescription:
         statistics=_read_statistics(config, results) if posed else None,
         calibration=_read_calibration(results) if posed else None,
         looking=LookingRule(data.hand_margin, turns_deg=_turns(model)),
+        earlier_data=_read_earlier_data(results) if posed else (),
     )
 
 
@@ -206,6 +215,19 @@ def _read_statistics(config: Mapping[str, Any], results: Any) -> LabelStatistics
         if isinstance(holder, Mapping) and name in holder:
             return _read(LabelStatistics, holder, name)
     return None
+
+
+def _read_data(config: Mapping[str, Any]) -> DataSpec:
+    return _read(DataSpec, {"data": _readable(_section(config, "data"))}, "data")
+
+
+def _read_earlier_data(results: Any) -> tuple[DataSpec, ...]:
+    if not (isinstance(results, Mapping) and EARLIER_DATA in results):
+        return ()
+    earlier = results[EARLIER_DATA]
+    if not isinstance(earlier, list):
+        raise UserError(f"{EARLIER_DATA} is of type {type(earlier).__name__}, no list")
+    return tuple(_read_data({"data": data}) for data in earlier)
 
 
 def _read_calibration(results: Any) -> Calibration | None:

@@ -57,11 +57,14 @@ def open_data(
     data = resolve_data(given, description, crop)
     split_name = split_name or default_split(data)
     split = input_pipeline.open_split(data, split_name, batch_size=batch_size)
-    trained_on = find_trained_on(description.data, data, split_name)
+    trained_on = dict.fromkeys(
+        find_trained_on(trained, data, split_name)
+        for trained in (description.data, *description.earlier_data)
+    )
     return EvaluationData(
         name=describe_data(data, split_name),
         split=split,
-        trained_on=trained_on,
+        trained_on="; ".join(filter(None, trained_on)),
         fingerprint=fingerprint_of_records(data),
         hands=from_rendered.first_hands(data) if data.source == RENDERED else None,
     )

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from peclr_jax import files, specs, trees, weights
 from peclr_jax.errors import UserError
+from peclr_jax.input_pipeline.spec import DataSpec
 from peclr_jax.models.spec import ENCODER_FIELDS
 from peclr_jax.networks.description import read_description
 from peclr_jax.networks.opening import read_variables
@@ -19,10 +20,17 @@ Run = TypeVar("Run", bound=PretrainSpec | FinetuneSpec)
 
 
 class Initialisation(NamedTuple):
-    """The parts of "params" and "batch_stats" that are given, not random; their source, to log."""
+    """What a network starts from.
+
+    Attributes:
+      variables: The parts of "params" and "batch_stats" that are given, not random.
+      source: Where they are from, to log.
+      trained_on: Data of the fine-tunings that they are from.
+    """
 
     variables: dict[str, dict[str, Any]]
     source: str
+    trained_on: tuple[DataSpec, ...] = ()
 
     def fill(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Puts what is given in the place of random parameters, if it fits them."""
@@ -132,7 +140,8 @@ def _from_checkpoint(spec: FinetuneSpec) -> tuple[Any, Initialisation]:
             f"--config.init.parts='all' goes on from a fine-tuned network, but {path} is of the "
             f"task {trained.task!r}: use 'encoder', or name a fine-tuning run"
         )
-    return spec, Initialisation(restored, source)
+    supervised = (trained.data, *trained.earlier_data) if trained.task == "finetune" else ()
+    return spec, Initialisation(restored, source, supervised)
 
 
 def _match_encoder(spec: Any, found: Mapping[str, Any], source: str) -> Any:

@@ -27,6 +27,7 @@ from peclr_jax.input_pipeline import Source, check_read, make_source
 from peclr_jax.models.normalization import cumulative
 from peclr_jax.models.pose_network import PoseNetwork
 from peclr_jax.networks import label_statistics
+from peclr_jax.networks.description import EARLIER_DATA, LABEL_STATISTICS
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.objectives import pose as losses
 from peclr_jax.photos.looking import LookingRule
@@ -124,7 +125,10 @@ def finetune(spec: FinetuneSpec, workdir: Path) -> None:
             compute_gradients=make_gradients(spec, network),
             show=show,
             measure=measure,
-            results={"label_statistics": specs.to_dict(statistics)},
+            results={
+                LABEL_STATISTICS: specs.to_dict(statistics),
+                EARLIER_DATA: [specs.to_dict(data) for data in start.trained_on],
+            },
         )
         scores = latest or score(variables)  # the last step was measured, unless before a restart
     if jax.process_index() == 0:

@@ -10,7 +10,7 @@ import pytest
 from configs import finetune as recipes
 from peclr_jax import files, specs, weights
 from peclr_jax.errors import UserError
-from peclr_jax.export.own_file import write_network
+from peclr_jax.export.own_file import without_places, write_network
 from peclr_jax.networks.calibration import Calibration
 from peclr_jax.networks.estimator import Estimator, open_estimator
 from peclr_jax.networks.looking import look_at_batch
@@ -51,6 +51,9 @@ def test_a_file_names_no_folder_of_its_training(heatmapped, one_file):
     assert trained.manual_dir not in weights_file.read_note(one_file)
     data = open_network(one_file).description.data
     assert (data.manual_dir, data.data_dir, data.rendered.cache_dir) == ("", "", "")
+    description = open_network(heatmapped).description
+    earlier = dataclasses.replace(description, earlier_data=(trained,))
+    assert without_places(earlier).earlier_data == (data,)
     assert dataclasses.replace(data, manual_dir=trained.manual_dir, data_dir=trained.data_dir) == (
         dataclasses.replace(trained, rendered=data.rendered)
     )
@@ -113,6 +116,7 @@ def test_finetuning_starts_from_a_file_and_notes_its_content(one_file, parts, mo
         variables["params"]["encoder"],
     )
     assert start.source == str(one_file)
+    assert start.trained_on == (open_network(one_file).description.data,)
 
 
 def test_finetuning_refuses_a_file_of_other_content(one_file):

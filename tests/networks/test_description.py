@@ -50,6 +50,15 @@ def test_notes_of_both_forms_are_read(old):
     assert from_note(json.dumps(description.to_json()), "official.pth") == description
 
 
+def test_data_of_earlier_trainings_are_kept(old):
+    first, second = (dict(old["data"], names=name) for name in ("freihand", "ho3d/v2"))
+    description = from_json(old, {"earlier_data": [first, second]}, "x")
+    assert [data.names for data in description.earlier_data] == ["freihand", "ho3d/v2"]
+    assert from_note(json.dumps(description.to_json()), "x") == description
+    with pytest.raises(UserError, match="earlier_data is of type dict, no list"):
+        from_json(old, {"earlier_data": first}, "x")
+
+
 def test_results_come_before_what_the_config_says(old):
     statistics = dict(old["statistics"], bone_length=0.04)
     description = from_json(old, {"label_statistics": statistics}, "x")

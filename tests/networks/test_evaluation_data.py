@@ -13,6 +13,7 @@ from peclr_jax.networks.evaluation_data import (
     default_split,
     describe_data,
     find_trained_on,
+    open_data,
     resolve_data,
 )
 from peclr_jax.networks.spec import EvaluationDataSpec, EvaluationRenderedSpec
@@ -93,6 +94,16 @@ def test_images_that_were_trained_on_are_known(
     assert bool(said) == found
     if found:
         assert f"({split}), whose errors are not those of new images" in said
+
+
+def test_images_of_an_earlier_training_are_known(description, given_data):
+    """As where a fine-tuned network was fine-tuned once more, on other images."""
+    earlier, elsewhere = description.data, dataclasses.replace(description.data, names="ho3d/v2")
+    continued = dataclasses.replace(description, data=elsewhere, earlier_data=(earlier, earlier))
+    given = dataclasses.replace(given_data, names="freihand")
+    data = open_data(given, "train+validation", continued, "box", 16)
+    assert data.trained_on.count("the network was trained on images of freihand") == 1
+    assert open_data(given, "evaluation", continued, "box", 16).trained_on == ""
 
 
 @pytest.mark.parametrize(
