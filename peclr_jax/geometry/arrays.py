@@ -14,6 +14,8 @@ AnyArray = Array | np.ndarray
 Values = TypeVar("Values", Array, np.ndarray)
 """The result is NumPy's where every argument is, else JAX's."""
 
+_Own = TypeVar("_Own", bound=AnyArray)
+
 
 def namespace(*arrays: Any) -> ModuleType:
     """Returns the library of some arrays: `tensorflow`, else `jax.numpy`, else `numpy`.
@@ -27,7 +29,7 @@ def namespace(*arrays: Any) -> ModuleType:
     return jnp if any(isinstance(array, jax.Array) for array in arrays) else np
 
 
-def floating(values: Num[Values, "*shape"]) -> Float[Values, "*shape"]:
+def floating(values: Num[_Own, "*shape"]) -> Float[_Own, "*shape"]:
     """Returns values as floating-point numbers: float32 or wider, in which sums are right."""
     xp = namespace(values)
     return xp.asarray(values, xp.promote_types(xp.result_type(values, 1.0), np.float32))

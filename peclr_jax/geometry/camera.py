@@ -110,14 +110,14 @@ def from_25d(
         has more axes than hands have, by which hands would be mixed.
     """
     _check_joints(pose.shape, bone)
-    for name, value in (("scale", scale), ("z_root", z_root)):
-        if 0 < np.ndim(pose) - 2 < np.ndim(value):
-            raise UserError(
-                f"{name} has the shape {np.shape(value)} for poses of shape {pose.shape}: give one "
-                "number for each hand, without an axis of its own"
-            )
     if z_root is None:
         z_root = root_depth(pose, intrinsics, bone=bone)
+    for name, value in (("scale", scale), ("z_root", z_root)):
+        if 0 < pose.ndim - 2 < jnp.ndim(value):
+            raise UserError(
+                f"{name} has the shape {jnp.shape(value)} for poses of shape {pose.shape}: give "
+                "one number for each hand, without an axis of its own"
+            )
     depth = (pose[..., 2] + jnp.asarray(z_root)[..., None]) * jnp.asarray(scale)[..., None]
     return back_project(pose[..., :2], depth, intrinsics)
 

@@ -20,10 +20,13 @@ def test_arrays_choose_their_library():
 
 
 @pytest.mark.parametrize("xp", [np, jnp])
-def test_integers_become_floats_and_floats_stay_what_they_are(xp):
-    assert floating(xp.arange(3)).dtype == xp.asarray(1.0).dtype
+def test_integers_and_narrow_floats_become_wider_ones(xp):
+    for dtype in (xp.int32, xp.uint16):
+        assert floating(xp.ones(3, dtype)).dtype == xp.asarray(1.0).dtype
+    assert floating(xp.ones(3, jnp.bfloat16)).dtype.itemsize >= 4  # NumPy: float64
     for dtype in (xp.float16, xp.float32):
-        assert floating(xp.ones(3, dtype)).dtype == dtype
+        assert floating(xp.ones(3, dtype)).dtype == np.float32
+    assert floating(np.ones(3)).dtype == np.float64
 
 
 @pytest.mark.parametrize("xp", [np, jnp])
