@@ -194,7 +194,8 @@ def _read_hands(
         size = np.array([[frame.width, frame.height]], np.float64)
         meaning.check_pixels(pixels[None], None, size, lambda _, w=where: w, REMEDY)
         side = _field(entry, "is_left", (int,), where)
-        meaning.check_sides([side], (0, 1), lambda _, w=where: f'{w}: "is_left"', REMEDY)
+        if side not in (0, 1):
+            raise UserError(f'{where}: "is_left" is {side!r}, expected 0 or 1: {REMEDY}')
         hands.append(
             _Hand(
                 image_id,

@@ -179,6 +179,22 @@ def test_impossible_pixels(case):
     assert re.search(message, told), told
 
 
+def test_joints_at_the_origin_are_unknown_ones():
+    """A joint may lie there, such as the wrist from which others are measured."""
+    for check, joints, more in (
+        (meaning.check_pixels, PIXELS, (SIZE,)),
+        (meaning.check_hands, XYZ - XYZ[:, :1], ()),
+    ):
+        some, valid = joints.copy(), np.ones((4, 21), bool)
+        some[2, [0, 5]] = 0
+        assert not said(check, some, None, *more)
+        some[2, 20] = 0
+        told = said(check, some, None, *more)
+        assert told.startswith("labels.json: entry 2: joints 0, 5, 20 are all zero: mark unknown")
+        valid[2, 20] = False
+        assert not said(check, some, valid, *more)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (60, 0), (-60, 30), (0, 90)])
 def test_a_hand_may_be_partly_outside_or_just_outside(shift):
     points = np.concatenate([PIXELS, PIXELS[:1] + shift])
@@ -188,13 +204,6 @@ def test_a_hand_may_be_partly_outside_or_just_outside(shift):
 def test_hands_beside_most_pictures_are_refused():
     told = said(meaning.check_pixels, np.add(PIXELS, [100, 0]), None, SIZE)
     assert "3 other entries" in told
-
-
-def test_sides_are_those_that_are_known():
-    meaning.check_sides([0, 1, True], (0, 1), where, REMEDY)
-    for side in (2, -1, "left", None):
-        with pytest.raises(UserError, match=r"entry 1 is .*, expected 0 or 1: fetch"):
-            meaning.check_sides([1, side], (0, 1), where, REMEDY)
 
 
 @pytest.fixture
