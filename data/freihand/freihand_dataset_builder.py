@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import archives, base, places, schema, split
+    from data import archives, base, found, places, schema, split
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import archives, base, places, schema, split
+    from data import archives, base, found, places, schema, split
 
 from data.freihand import layout
 from peclr_jax.errors import MissingFileError
@@ -55,6 +55,10 @@ class Builder(base.HandDatasetBuilder):
                 self.leave_out(text)
         splits = {}
         if training is not None:
+            # Label files that were all cut alike make versions of the hands that they lack.
+            if (versions := len(training.images) // training.num_samples) > 1:
+                hands = found.number_of(training.num_samples, "hand")
+                self.note(f"training: {hands} in {versions} versions each", warn=False)
             held_out = split.validation_samples(training.num_samples)
             kept = np.setdiff1d(np.arange(training.num_samples), held_out)
             splits["train"] = self._generate_examples(training, kept)
