@@ -53,6 +53,9 @@ class Builder(base.HandDatasetBuilder):
         for part in filter(None, (training, evaluation)):
             for text in part.left_out:
                 self.leave_out(text)
+        for part, folder in {"training": training, "evaluation": evaluation}.items():
+            if folder is None:
+                self.leave_out(f"the {part} images: there is no folder {part}/rgb")
         splits = {}
         if training is not None:
             # Label files that were all cut alike make versions of the hands that they lack.

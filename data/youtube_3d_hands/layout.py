@@ -92,7 +92,6 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
     """
     path = next((path for root in roots if (path := root / FILES[name]).is_file()), None)
     if path is None:
-        logging.warning("There is no %s: the split %s is left out.", FILES[name], name)
         return None
     frames = _read_frames(path)
     hands = _read_hands(path, frames, regressor)

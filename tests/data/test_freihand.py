@@ -92,6 +92,12 @@ def test_images_that_are_stored_turned_are_refused(raw, refused, orientation):
     )
 
 
+def test_an_absent_part_is_said(raw, prepared):
+    shutil.rmtree(raw / "evaluation")
+    (text,) = prepared(raw).info.metadata["left_out"]
+    assert text == "the evaluation images: there is no folder evaluation/rgb"
+
+
 def nan_joint(content):
     content[2][5][1] = float("nan")
 
