@@ -265,7 +265,9 @@ def _refuse_unknown(
     remedy: str,
 ) -> None:
     """Refuses joints that are one point, or zero, as COCO and others write unknown ones."""
-    count, zero = known.sum(1), known & ~points.any(-1)
+    count = known.sum(1)
+    # Of COCO's zeros half a pixel is subtracted.
+    zero = known & ((points == 0) | (points == -0.5)).all(-1)
     _refuse(
         (_extent(points, known).max(-1) == 0) & (count > 2),
         lambda i: f"{where(i)}: all {count[i]} joints are the same point",
@@ -273,7 +275,10 @@ def _refuse_unknown(
     )
     _refuse(
         zero.sum(1) >= _AT_ORIGIN,
-        lambda i: f"{where(i)}: joints {', '.join(map(str, np.flatnonzero(zero[i])))} are all zero",
+        lambda i: (
+            f"{where(i)}: joints {', '.join(map(str, np.flatnonzero(zero[i])))} all lie at "
+            f"{points[i][zero[i]][0].tolist()}, where other formats have unknown ones"
+        ),
         remedy,
     )
 

@@ -181,16 +181,18 @@ def test_impossible_pixels(case):
 
 def test_joints_at_the_origin_are_unknown_ones():
     """A joint may lie there, such as the wrist from which others are measured."""
-    for check, joints, more in (
-        (meaning.check_pixels, PIXELS, (SIZE,)),
-        (meaning.check_hands, XYZ - XYZ[:, :1], ()),
+    for check, joints, zero, more in (
+        (meaning.check_pixels, PIXELS, 0, (SIZE,)),
+        (meaning.check_pixels, PIXELS, -0.5, (SIZE,)),
+        (meaning.check_hands, XYZ - XYZ[:, :1], 0, ()),
     ):
         some, valid = joints.copy(), np.ones((4, 21), bool)
-        some[2, [0, 5]] = 0
+        some[2, [0, 5]] = zero
         assert not said(check, some, None, *more)
-        some[2, 20] = 0
+        some[2, 20] = zero
         told = said(check, some, None, *more)
-        assert told.startswith("labels.json: entry 2: joints 0, 5, 20 are all zero: mark unknown")
+        assert told.startswith(f"labels.json: entry 2: joints 0, 5, 20 all lie at [{zero:.1f}, ")
+        assert ": mark unknown joints as such, or" in told
         valid[2, 20] = False
         assert not said(check, some, valid, *more)
 
