@@ -84,9 +84,15 @@ class HandDatasetBuilder(  # type: ignore[call-arg]
         self.info.metadata["raw_files"] = self.describe_raw_files(manual_dir)
         return manual_dir
 
-    def note(self, what: str) -> None:
-        """Warns of something about the raw files, and notes it in the metadata."""
-        logging.warning("%s", what)
+    def note(self, what: str, *, warn: bool = True) -> None:
+        """Notes something about the raw files in the metadata, to be said with what was found.
+
+        Args:
+          what: A line.
+          warn: Whether to say it as a warning, too, and at once.
+        """
+        if warn:
+            logging.warning("%s", what)
         self.info.metadata.setdefault("notes", []).append(what)
 
     def describe_raw_files(self, manual_dir: Path) -> origin.Origin:

@@ -20,6 +20,7 @@ from peclr_jax.photos import read
 from peclr_jax.reading import bounded
 
 QUALITY = 95
+UPRIGHT = "store it upright"
 # Crops begin and end where JPEG's blocks do, those of images with halved colours, too.
 _BLOCK = 16
 
@@ -38,7 +39,7 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
     """Returns a JPEG file byte for byte, and any other image encoded as one.
 
     Args:
-      path: An image of one of `read.FORMATS`; JPEGs must be stored upright.
+      path: An image of one of `read.FORMATS`.
       remedy: What to do about a broken file, to follow a colon.
     """
     with opened(path, remedy) as image:
@@ -70,7 +71,7 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
     """Cuts a square around a hand out of an image, pixel by pixel, as far as it lies inside.
 
     Args:
-      path: An image of one of `read.FORMATS`, stored upright.
+      path: An image of one of `read.FORMATS`.
       box: The hand's box, x0, y0, x1, y1 in pixels.
       margin: Side of the square over the larger side of the box, at least.
       remedy: What to do about a broken file, to follow a colon.
@@ -90,12 +91,14 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
 
 @contextmanager
 def opened(path: Path, remedy: str) -> Iterator[Image.Image]:
-    """Opens an image; what goes wrong with it is said in one sentence."""
+    """Opens an image; what goes wrong with it, or that it is turned, is said in one sentence."""
     try:
         with (
             bounded.opened(path, bounded.PHOTO, remedy) as file,
             Image.open(file, formats=read.FORMATS) as image,
         ):
+            if problem := turned(image):
+                raise UserError(f"{path} {problem}: {UPRIGHT}, or {remedy}")
             yield image
     except UserError:
         raise
@@ -109,6 +112,16 @@ def opened(path: Path, remedy: str) -> Iterator[Image.Image]:
         raise UserError(f"{path} is not an image, corrupt or truncated ({reason}): {remedy}") from (
             error
         )
+
+
+def turned(image: Image.Image) -> str | None:
+    """Returns that a JPEG is to be turned before it is seen, as labels do not say, or None.
+
+    Those who read it without its notes, as records are read, would not turn it.
+    """
+    # Other kinds are seldom turned, and a PNG is decoded to find its notes.
+    orientation = read.orientation_of(image) if image.format in ("JPEG", "MPO") else 1
+    return None if orientation == 1 else f"is stored turned (EXIF orientation {orientation})"
 
 
 def as_jpegs(paths: Iterable[Path], remedy: str) -> Iterator[bytes]:

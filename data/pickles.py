@@ -23,7 +23,7 @@ _NUMBERS = re.compile(r"[<>=|]?([biu][1248]|f[248]|\?)")
 _MOST_AXES, _DEEPEST = 8, 4
 
 
-def load(path: Path, inert: Sequence[str] = ()) -> Any:
+def load(path: Path, inert: Sequence[str] = (), remedy: str = "fetch the file again") -> Any:
     """Reads a pickle of NumPy arrays, numbers, texts and containers of them.
 
     Pickles of Python 2 are read as NumPy's manual says, their texts as Latin-1. What is an array
@@ -32,9 +32,10 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
     Args:
       path: The file.
       inert: Packages of which objects may be in it; each is a `Call` with its `state`.
+      remedy: What to do about a file that is missing or broken, to follow a colon.
     """
     if not path.is_file():
-        raise MissingFileError(f"{path} is missing: check the folder")
+        raise MissingFileError(f"{path} is missing: {remedy}")
     with path.open("rb") as file:
         content = io.BytesIO(file.read(unpickling.MOST_BYTES))
         is_cut = bool(file.read(1))
@@ -52,7 +53,7 @@ def load(path: Path, inert: Sequence[str] = ()) -> Any:
     except UnpicklingError as error:
         reason = f"it has more than {unpickling.MOST_BYTES} bytes" if is_cut else error
         raise UserError(
-            f"{path} is not a pickle, corrupt or truncated ({reason}): fetch the file again"
+            f"{path} is not a pickle, corrupt or truncated ({reason}): {remedy}"
         ) from error
 
 

@@ -5,6 +5,7 @@ import collections
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -86,18 +87,27 @@ def check_equal_lengths(labels: dict[Path, np.ndarray], remedy: str) -> int:
 def check_jpeg(path: Path) -> str | None:
     """Decodes a JPEG to its last byte; returns what is wrong with it, to follow its name."""
     found = _decode(path)
-    return found if isinstance(found, str) else None
+    return found.problem if isinstance(found, _Broken) else None
 
 
-def _decode(path: Path) -> tuple[int, int] | str:
-    """Returns width and height of a JPEG that is whole, or what is wrong with it."""
+class _Broken(NamedTuple):
+    """What is wrong with a file, to follow its name, and what to do besides the usual."""
+
+    problem: str
+    hint: str = ""
+
+
+def _decode(path: Path) -> tuple[int, int] | _Broken:
+    """Returns width and height of a JPEG that is whole and upright, or what is wrong with it."""
     try:
         with (
             bounded.opened(path, bounded.PHOTO) as file,
             Image.open(file, formats=_FORMATS) as image,
         ):
             if image.format != "JPEG":
-                return f"is a {image.format} image, not a JPEG"
+                return _Broken(f"is a {image.format} image, not a JPEG")
+            if problem := images.turned(image):
+                return _Broken(problem, f"{images.UPRIGHT}, or ")
             size = image.size
             # One eighth of the size: every entropy-coded byte is still read, which is what tells
             # a truncated file, at half the time.
@@ -108,9 +118,9 @@ def _decode(path: Path) -> tuple[int, int] | str:
         if is_machine_fault(error):
             raise
         if isinstance(error, UserError):
-            return str(error).removeprefix(f"{path} ").partition(": ")[0]
+            return _Broken(str(error).removeprefix(f"{path} ").partition(": ")[0])
         reason = "not a JPEG" if "cannot identify" in str(error) else str(error)
-        return f"is corrupt or truncated ({reason})"
+        return _Broken(f"is corrupt or truncated ({reason})")
     return size
 
 
@@ -128,9 +138,9 @@ def check_jpegs(
     results = list(
         tqdm.tqdm(decoded, total=len(paths), desc=description, unit=" images", leave=False)
     )
-    broken = [(p, found) for p, found in zip(paths, results, strict=True) if isinstance(found, str)]
+    broken = [(p, r) for p, r in zip(paths, results, strict=True) if isinstance(r, _Broken)]
     if broken:
-        path, problem = broken[0]
-        others = f", and {len(broken) - 1} other files are broken" if len(broken) > 1 else ""
-        raise UserError(f"{path} {problem}{others}: {remedy}")
+        path, (problem, hint) = broken[0]
+        others = f", and {len(broken) - 1} other files cannot be used" if len(broken) > 1 else ""
+        raise UserError(f"{path} {problem}{others}: {hint}{remedy}")
     return np.array(results, np.float64).reshape(-1, 2)

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 try:
-    from data import archives, base, places, schema, split
+    from data import archives, base, found, places, schema, split
 except ModuleNotFoundError:  # `tfds build` in this folder, with this package not installed.
     sys.path.append(str(Path(__file__).resolve().parents[2]))
-    from data import archives, base, places, schema, split
+    from data import archives, base, found, places, schema, split
 
 from data.freihand import layout
 from peclr_jax.errors import MissingFileError
@@ -53,8 +53,15 @@ class Builder(base.HandDatasetBuilder):
         for part in filter(None, (training, evaluation)):
             for text in part.left_out:
                 self.leave_out(text)
+        for part, folder in {"training": training, "evaluation": evaluation}.items():
+            if folder is None:
+                self.leave_out(f"the {part} images: there is no folder {part}/rgb")
         splits = {}
         if training is not None:
+            # Label files that were all cut alike make versions of the hands that they lack.
+            if (versions := len(training.images) // training.num_samples) > 1:
+                hands = found.number_of(training.num_samples, "hand")
+                self.note(f"training: {hands} in {versions} versions each", warn=False)
             held_out = split.validation_samples(training.num_samples)
             kept = np.setdiff1d(np.arange(training.num_samples), held_out)
             splits["train"] = self._generate_examples(training, kept)

@@ -12,6 +12,9 @@ from peclr_jax.geometry import camera
 
 # Images are cut around the hand: of so many hands not so large a share lies in one quarter.
 _SEVERAL, _SHARE = 4, 0.9
+# Of one camera's images: in pixels, and in sides of the image.
+_SAME_CENTER, _FARTHEST_CENTER = 1.0, 0.05
+_MARK = "leave out hands with unknown joints, which such a file cannot mark"
 
 
 def check(
@@ -48,8 +51,10 @@ def check(
     if matrices is not None and joints is not None:
         in_pixels["xyz"] = camera.project(joints, matrices)
     for key, pixels in in_pixels.items():
-        meaning.check_pixels(pixels, None, sizes, entry(key), remedy)
+        meaning.check_pixels(pixels, None, sizes, entry(key), remedy, _MARK)
         _check_enlarged(pixels, sizes, paths[key], remedy)
+    if matrices is not None:
+        _check_center(matrices[:, :2, 2], sizes, paths["K"], remedy)
 
 
 def _check_enlarged(
@@ -64,6 +69,25 @@ def _check_enlarged(
         raise UserError(
             f"{path}: nearly all joints of the {len(pixels)} hands lie in the upper left "
             f"quarter of their images, which are larger than those that the labels are of: {remedy}"
+        )
+
+
+def _check_center(
+    centers: Float[np.ndarray, "samples 2"],
+    sizes: Float[np.ndarray, "samples 2"],
+    path: Path,
+    remedy: str,
+) -> None:
+    """Refuses one camera's images if it does not look at their middle, as that of crops may not."""
+    if len(centers) < _SEVERAL or np.ptp(sizes, 0).any() or np.ptp(centers, 0).max() > _SAME_CENTER:
+        return
+    center, middle = centers.mean(0), (sizes[0] - 1) / 2
+    if (np.abs(center - middle) > _FARTHEST_CENTER * sizes[0]).any():
+        (x, y), (across, down) = center, middle
+        raise UserError(
+            f"{path}: the camera's centre is ({x:.1f}, {y:.1f}), that of the images "
+            f"({across:.1f}, {down:.1f}): they were resized, or cut: scale the camera and the "
+            f"labels in pixels alike, or {remedy}"
         )
 
 

@@ -95,7 +95,6 @@ def read_folder(roots: Sequence[Path], name: str) -> Folder | None:
     """
     root = _choose(roots, name)
     if root is None:
-        logging.warning("There is no folder %s/rgb: the %s images are left out.", name, name)
         return None
     rgb = root / name / "rgb"
     paths = _label_files(root, name)

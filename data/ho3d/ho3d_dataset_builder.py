@@ -60,6 +60,9 @@ class Builder(base.HandDatasetBuilder):
             )
         train = layout.read_train(root, version)
         evaluation = layout.read_evaluation(root, version, manual_dir)
+        for part, frames in zip(layout.PARTS, (train, evaluation), strict=True):
+            if frames is None:
+                self.leave_out(f"the {part} frames: {root / part} is not there")
         splits = {}
         if train is not None:
             held_out = layout.held_out(train.images)

@@ -18,7 +18,7 @@ from absl import logging
 from jaxtyping import Bool, Float
 from tqdm import auto as tqdm
 
-from data import pickles, places, split, validation
+from data import found, pickles, places, split, validation
 from data.ho3d import labels
 from data.ho3d.labels import REMEDY
 from data.images import ahead
@@ -152,13 +152,18 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
     """Returns the images of the listed frames; none if the folder is absent."""
     folder, listed = root / name, root / f"{name}.txt"
     if not folder.is_dir():
-        logging.warning("%s does not exist: the %s frames are left out.", folder, name)
+        if listed.is_file():
+            count = found.number_of(len(_entries(listed)), "frame")
+            raise MissingFileError(
+                f"{listed} lists {count}, but {folder} is not there: unpack the archive again, or "
+                "remove the list"
+            )
         return ()
     if not listed.is_file():
         raise MissingFileError(
             f"{listed} is missing, which says which frames of {folder} count: {REMEDY}"
         )
-    lines = bounded.text(listed, REMEDY, errors="replace").split()
+    lines = _entries(listed)
     if not lines:
         raise UserError(f"{listed} lists no frame: {REMEDY}")
     suffix = SUFFIXES[version]
@@ -181,6 +186,10 @@ def _list_images(root: Path, name: str, version: str) -> tuple[Path, ...]:
     return tuple(images)
 
 
+def _entries(listed: Path) -> list[str]:
+    return bounded.text(listed, REMEDY, errors="replace").split()
+
+
 def _meta(image: Path) -> Path:
     return image.parents[1] / "meta" / f"{image.stem}.pkl"
 
@@ -191,7 +200,7 @@ def _read_meta(
     """Reads the labels of the given names and shapes from every image's pickle."""
     paths = [_meta(image) for image in images]
     with tqdm.tqdm(
-        ahead(pickles.load, paths),
+        ahead(lambda path: pickles.load(path, remedy=REMEDY), paths),
         total=len(paths),
         desc=f"Reading {printable(images[0].parents[2].name)}/*/meta",
         unit=" frames",

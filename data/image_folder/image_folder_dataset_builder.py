@@ -64,6 +64,8 @@ class Builder(base.HandDatasetBuilder):
             self.leave_out(f"{found.number_of(folder.unreadable, 'photo')} that cannot be read")
         for text in folder.left_out:
             self.leave_out(text)
+        for text in folder.notes:
+            self.note(text, warn=False)
         self.info.metadata["copies"] = folder.copies
         if folder.copies:
             self.note(

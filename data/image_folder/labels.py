@@ -12,7 +12,7 @@ from data.raw import meaning
 from peclr_jax.errors import UserError
 from peclr_jax.photos import boxes
 
-_REMEDY = "leave them out"
+_REMEDY, _MARK = "leave them out", "give null for unknown joints"
 
 
 def inside(
@@ -62,10 +62,10 @@ def check(path: Path, size: tuple[int, int], hands: Sequence[boxes.Hand], file: 
         if hand.keypoints is not None:
             points, valid = as_array(hand.keypoints, 2)
             sizes = np.array([size], np.float64)
-            meaning.check_pixels(points[None], valid[None], sizes, where, _REMEDY)
+            meaning.check_pixels(points[None], valid[None], sizes, where, _REMEDY, _MARK)
         if hand.keypoints_3d is not None:
             points, valid = as_array(hand.keypoints_3d, 3)
-            meaning.check_hands(points[None], valid[None], where, _REMEDY)
+            meaning.check_hands(points[None], valid[None], where, _REMEDY, _MARK)
 
 
 def _name(where: str, _: int) -> str:

@@ -39,11 +39,19 @@ class Photo(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """The photos that show a hand, or may do so, how many files are broken, what is left out."""
+    """The photos that show a hand, or may do so.
+
+    Attributes:
+      photos: In the order of their paths.
+      unreadable: How many files are broken.
+      left_out: What is left out and why.
+      notes: What else a person must know of the labels.
+    """
 
     photos: tuple[Photo, ...]
     unreadable: int
     left_out: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def copies(self) -> int:
@@ -57,7 +65,7 @@ def read_folder(root: Path) -> Folder:
     What is no photo is left out, and so is what cannot be decoded; the log names both.
     """
     paths = list_images(root, say=True)
-    hands = _read_hands(root, paths)
+    hands, notes = _read_hands(root, paths)
     sizes = readable(paths)
     hands, outside = labels.inside(hands, sizes)
     photos = _with_copies([(path, hands.get(path), sizes[path]) for path in sizes])
@@ -69,7 +77,7 @@ def read_folder(root: Path) -> Folder:
     for photo in photos:
         labels.check(photo.path, (photo.width, photo.height), photo.hands, root / BOXES_FILE)
     left_out = (f"{root / BOXES_FILE}: {outside}",) if outside else ()
-    return Folder(tuple(photos), len(paths) - len(sizes), left_out)
+    return Folder(tuple(photos), len(paths) - len(sizes), left_out, tuple(notes))
 
 
 def held_out(paths: Sequence[Path], samples: Sequence[int] | None = None) -> set[int]:
@@ -221,15 +229,15 @@ def readable(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
     return {path: (size.width, size.height) for path, size in sizes.items()}
 
 
-def _read_hands(root: Path, paths: Sequence[Path]) -> dict[Path, tuple[boxes.Hand, ...]]:
-    """Returns the hands of the photos that are mentioned."""
+def _read_hands(
+    root: Path, paths: Sequence[Path]
+) -> tuple[dict[Path, tuple[boxes.Hand, ...]], list[str]]:
+    """Returns the hands of the photos that are mentioned, and what a person must know of it."""
     file = root / BOXES_FILE
     if not file.is_file():
-        return {}
+        return {}, []
     found, notes = named(paths, file, "unknown")
-    for note in notes:
-        logging.warning("%s", note)
-    return {path: request.hands for path, request in found.items()}
+    return {path: request.hands for path, request in found.items()}, notes
 
 
 def _with_copies(

@@ -4,7 +4,7 @@ What is possible passes: a hand partly outside of the picture, a mirrored one, a
 Every failure names the first entry of its kind, what was found and the remedy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -31,7 +31,10 @@ _SHORTEST_FOCAL_PX = 10.0
 _NEAR_SHARE = 0.1
 # From so many hands on most of them lie in their pictures.
 _SEVERAL = 4
+# Labels and cameras have fractions: of so many joints none is at the origin by chance.
+_AT_ORIGIN = 3
 _METRES = "give metres"
+_MARK = "mark unknown joints as such"
 _MATRIX = "[[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels"
 
 Sizes = Float[np.ndarray, "#entries 2"]
@@ -119,6 +122,7 @@ def check_hands(
     valid: Bool[np.ndarray, "#entries joints"] | None,
     where: Where,
     remedy: str,
+    mark: str = _MARK,
 ) -> None:
     """Refuses joints, from any origin, that are not as far from each other as those of a hand.
 
@@ -127,6 +131,7 @@ def check_hands(
       valid: Which are known, None for all.
       where: Names an entry.
       remedy: What to do about a broken file.
+      mark: What to do about joints that are not known.
     """
     known = _known(joints, valid)
     size, count = np.linalg.norm(_extent(joints, known), axis=-1), known.sum(1)
@@ -135,7 +140,7 @@ def check_hands(
         lambda i: f"{where(i)}: the hand is {size[i]:.4g} m large, no hand more than 0.3",
         f"{_METRES}, or {remedy}",
     )
-    _refuse_equal(size, count, where, remedy)
+    _refuse_unknown(joints, known, where, f"{mark}, or {remedy}")
     _refuse(
         (size < _SMALLEST_HAND) & (count >= _ALL_OF_A_HAND),
         lambda i: f"{where(i)}: the hand is {size[i]:.4g} m large, no hand less than 0.02",
@@ -191,6 +196,7 @@ def check_pixels(
     sizes: Sizes,
     where: Where,
     remedy: str,
+    mark: str = _MARK,
 ) -> None:
     """Refuses joints that are not in pixels of their picture, or mostly not, in most pictures.
 
@@ -200,8 +206,10 @@ def check_pixels(
       sizes: Width and height of the pictures in pixels.
       where: Names an entry.
       remedy: What to do about a broken file.
+      mark: What to do about joints that are not known.
     """
     known = _known(points, valid)
+    _refuse_unknown(points, known, where, f"{mark}, or {remedy}")
     count = known.sum(1)
     low = np.where(known[..., None], points, np.inf).min((1, 2), initial=np.inf)
     high = np.where(known[..., None], points, -np.inf).max((1, 2), initial=-np.inf)
@@ -210,7 +218,6 @@ def check_pixels(
         lambda i: f"{where(i)}: all joints lie between {low[i]:.3g} and {high[i]:.3g} px",
         f"give pixels instead of fractions of the picture, or {remedy}",
     )
-    _refuse_equal(_extent(points, known).max(-1), count, where, remedy)
     sizes = np.broadcast_to(sizes, (len(points), 2))
     outside = np.maximum(-points, points - sizes[:, None] + 1)
     near = ((outside <= sizes[:, None]).all(-1) & known).sum(1)
@@ -235,23 +242,6 @@ def check_pixels(
     _refuse(far, tell, f"check the labels and the camera against the pictures, or {remedy}")
 
 
-def check_sides(
-    sides: Sequence[object], known: Sequence[object], where: Where, remedy: str
-) -> None:
-    """Refuses sides of hands that are none of those that a data set knows.
-
-    Args:
-      sides: What the labels say.
-      known: What they may say.
-      where: Names an entry.
-      remedy: What to do about a broken file.
-    """
-    for entry, side in enumerate(sides):
-        if side not in known:
-            listed = " or ".join(map(repr, known))
-            raise UserError(f"{where(entry)} is {side!r}, expected {listed}: {remedy}")
-
-
 def _known(
     points: Float[np.ndarray, "entries joints axes"],
     valid: Bool[np.ndarray, "#entries joints"] | None,
@@ -268,13 +258,28 @@ def _extent(
     return np.where(np.any(known, 1)[:, None], high - low, 0)
 
 
-def _refuse_equal(
-    size: Float[np.ndarray, " entries"], count: np.ndarray, where: Where, remedy: str
+def _refuse_unknown(
+    points: Float[np.ndarray, "entries joints axes"],
+    known: Bool[np.ndarray, "entries joints"],
+    where: Where,
+    remedy: str,
 ) -> None:
+    """Refuses joints that are one point, or zero, as COCO and others write unknown ones."""
+    count = known.sum(1)
+    # Of COCO's zeros half a pixel is subtracted.
+    zero = known & ((points == 0) | (points == -0.5)).all(-1)
     _refuse(
-        (size == 0) & (count > 2),
+        (_extent(points, known).max(-1) == 0) & (count > 2),
         lambda i: f"{where(i)}: all {count[i]} joints are the same point",
-        f"mark unknown joints as such, or {remedy}",
+        remedy,
+    )
+    _refuse(
+        zero.sum(1) >= _AT_ORIGIN,
+        lambda i: (
+            f"{where(i)}: joints {', '.join(map(str, np.flatnonzero(zero[i])))} all lie at "
+            f"{points[i][zero[i]][0].tolist()}, where other formats have unknown ones"
+        ),
+        remedy,
     )
 
 

@@ -92,7 +92,6 @@ def read_split(roots: Sequence[Path], name: str, regressor: mano.Regressor | Non
     """
     path = next((path for root in roots if (path := root / FILES[name]).is_file()), None)
     if path is None:
-        logging.warning("There is no %s: the split %s is left out.", FILES[name], name)
         return None
     frames = _read_frames(path)
     hands = _read_hands(path, frames, regressor)
@@ -194,7 +193,8 @@ def _read_hands(
         size = np.array([[frame.width, frame.height]], np.float64)
         meaning.check_pixels(pixels[None], None, size, lambda _, w=where: w, REMEDY)
         side = _field(entry, "is_left", (int,), where)
-        meaning.check_sides([side], (0, 1), lambda _, w=where: f'{w}: "is_left"', REMEDY)
+        if side not in (0, 1):
+            raise UserError(f'{where}: "is_left" is {side!r}, expected 0 or 1: {REMEDY}')
         hands.append(
             _Hand(
                 image_id,

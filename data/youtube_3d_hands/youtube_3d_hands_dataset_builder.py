@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
-from absl import logging
 
 try:
     from data import base, found, images, places, schema
@@ -61,12 +60,13 @@ class Builder(base.HandDatasetBuilder):
             raise MissingFileError(
                 f"{manual_dir} holds {what}: {self.MANUAL_DOWNLOAD_INSTRUCTIONS}"
             )
+        left_out += [
+            f"{name}: there is no {layout.FILES[name]}" for name in read if name not in splits
+        ]
         for text in left_out:
             self.leave_out(text)
         for first, second in itertools.combinations(splits, 2):
-            if shared := splits[first].videos & splits[second].videos:
-                videos = found.number_of(len(shared), "video")
-                logging.warning("%s and %s share %s.", first, second, videos)
+            self._compare(first, splits[first].videos, second, splits[second].videos)
         self.info.metadata["missing_frames"] = {
             name: split.missing_frames for name, split in splits.items()
         }
@@ -78,6 +78,22 @@ class Builder(base.HandDatasetBuilder):
                 if split.images
             }
         )
+
+    def _compare(
+        self, first: str, videos: frozenset[str], second: str, others: frozenset[str]
+    ) -> None:
+        """Notes which videos two splits share, and refuses a split without any of its own."""
+        shared = videos & others
+        for name, own in ((second, others), (first, videos)):
+            if shared and shared == own:
+                other = first if name == second else second
+                raise UserError(
+                    f"{layout.FILES[name]} has no video that {layout.FILES[other]} has not "
+                    f"({found.number_of(len(shared), 'video')}, such as {min(shared)}): "
+                    f"{layout.REMEDY}"
+                )
+        if shared:
+            self.note(f"{first} and {second} share {found.number_of(len(shared), 'video')}")
 
     def raw_files(self, manual_dir: Path) -> Iterable[Path]:
         """Returns the JSON files, the frames and MANO's files."""

@@ -32,7 +32,12 @@ def open_part(spec: DataSpec, builders: list[Any]) -> Part:
       builders: As `open_datasets` returns them.
     """
     trained = choose_splits(builders, spec.splits)
-    _check_once(trained)
+    # A batch would compare an image with itself as with another.
+    _check_once(
+        trained,
+        "--config.data.split",
+        "; --config.data.weights says how often it is drawn",
+    )
     others = [(b, spec.held_out_split) for b in builders if _has(b, spec.held_out_split)]
     trained_on = ""
     if both := [b.name for b, split in trained if overlaps(b, split, spec.held_out_split)]:
@@ -53,7 +58,9 @@ def open_part(spec: DataSpec, builders: list[Any]) -> Part:
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
     """Opens one split of all data sets, one after the other."""
     splits = dataclasses.replace(spec, split=split).splits
-    return _open_records(spec, choose_splits(open_datasets(spec), splits))
+    parts = choose_splits(open_datasets(spec), splits)
+    _check_once(parts, "--config.split", "; errors would count it twice")
+    return _open_records(spec, parts)
 
 
 def _open_records(
@@ -71,10 +78,15 @@ def _open_records(
     )
 
 
-def _check_once(parts: list[BuilderSplit]) -> None:
-    """Checks that no record is named twice: a batch would compare it with itself as with another.
+def _check_once(parts: list[BuilderSplit], flag: str, more: str) -> None:
+    """Checks that no record is named twice.
 
     The same photographs in records of two sizes are not told.
+
+    Args:
+      parts: Data sets and their splits.
+      flag: That which names the splits.
+      more: To follow the remedy.
     """
     pieces = [
         ((piece.filename, piece.skip), piece.skip + piece.take, f"{builder.name} ({split})")
@@ -84,9 +96,8 @@ def _check_once(parts: list[BuilderSplit]) -> None:
     for (place, end, name), ((file, begin), _, other) in itertools.pairwise(sorted(pieces)):
         if place[0] == file and begin < end:
             raise UserError(
-                f"--config.data.names and --config.data.split name images of {name} twice (again "
-                f"in {other}): name each data set, or part of it, once; --config.data.weights "
-                "says how often it is drawn"
+                f"--config.data.names and {flag} name images of {name} twice (again in {other}): "
+                f"name each data set, or part of it, once{more}"
             )
 
 

@@ -38,6 +38,7 @@ def test_records_that_exist_are_listed(records, raw, capsys):
             f"train: 12 images, 12 labelled {known}",
             f"validation: 4 images, 4 labelled {known}",
             f"evaluation: 2 images, 2 labelled {known}",
+            "training: 4 hands in 4 versions each",
         ]
         assert where_to == f"Records are in {records}"
     assert build.main(["freihand", where, f"--manual_dir={raw}"]) == 2

@@ -3,11 +3,14 @@
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
-from tests.data.breakages import cut, edited, moved, removed, written
+from data.build import main
+from tests.data.breakages import cut, edit_json, edited, moved, removed, written
 from tests.data.records import DATA, assert_projected, counts, read
 
 NAME = "freihand"
@@ -49,6 +52,50 @@ def test_missing_labels_are_marked(raw, prepared):
         assert record["bone_length_valid"] == (split == "evaluation")
         for name in ("keypoints_2d", "keypoints_3d", "hand_box"):
             assert not np.any(record[f"{name}_valid"])
+
+
+def test_a_shorter_set_is_told_by_its_versions(raw, capsys):
+    """Label files cut to the same length are those of fewer hands in more versions."""
+    build = ["--check", f"--manual_dir={raw}"]
+    assert main([NAME, *build]) == 0
+    assert "training: 4 hands in 4 versions each" in capsys.readouterr().out.splitlines()
+    for name in ("K", "xyz", "scale"):
+        edit_json(raw / f"training_{name}.json", lambda labels: labels[:2])
+    assert main([NAME, *build]) == 0
+    assert "training: 2 hands in 8 versions each" in capsys.readouterr().out.splitlines()
+
+
+def test_images_that_were_resized_are_refused(shared, tmp_path, refused):
+    raw = shutil.copytree(shared / "fixtures/freihand_mini", tmp_path / "raw")
+    for path in (raw / "evaluation/rgb").glob("*.jpg"):
+        with Image.open(path) as image:
+            image.resize((256, 256)).save(path)
+    refused(
+        raw, r"the camera's centre is \(112\.4, 112\.4\), that of the images \(127\.5, 127\.5\)"
+    )
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_images_that_are_stored_turned_are_refused(raw, refused, orientation):
+    for name in ("training/rgb/00000005.jpg", "training/rgb/00000006.jpg"):
+        with Image.open(raw / name) as image:
+            exif = image.getexif()
+            exif[ExifTags.Base.Orientation] = orientation
+            image.save(raw / name, exif=exif)
+    if orientation == 1:
+        assert main([NAME, "--check", f"--manual_dir={raw}"]) == 0
+        return
+    refused(
+        raw,
+        rf"rgb/00000005\.jpg is stored turned \(EXIF orientation {orientation}\), and 1 other .*: "
+        "store it upright, or fetch",
+    )
+
+
+def test_an_absent_part_is_said(raw, prepared):
+    shutil.rmtree(raw / "evaluation")
+    (text,) = prepared(raw).info.metadata["left_out"]
+    assert text == "the evaluation images: there is no folder evaluation/rgb"
 
 
 def nan_joint(content):

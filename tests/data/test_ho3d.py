@@ -112,6 +112,15 @@ def test_the_official_list_is_understood(shared, tmp_path):
         layout.read_evaluation(root, "v2", root)
 
 
+def test_an_absent_part_is_said(raw, prepared):
+    shutil.rmtree(raw / "HO3D_v2/train")
+    (raw / "HO3D_v2/train.txt").unlink()
+    builder = prepared(raw, "v2")
+    assert counts(builder) == {"evaluation": 3}
+    (text,) = builder.info.metadata["left_out"]
+    assert text == f"the train frames: {raw / 'HO3D_v2/train'} is not there"
+
+
 def test_a_byte_order_mark_is_no_name(raw):
     before = layout.read_train(raw / "HO3D_v2", "v2").images
     listed = raw / "HO3D_v2" / "train.txt"
@@ -243,7 +252,11 @@ BREAKAGES = [
         r"SM2/meta/0001\.pkl refers to (posix|nt)\.system, .* nothing of it was run",
     ),
     (cut(META, 50), r"SM2/meta/0001\.pkl is not a pickle, corrupt or truncated"),
-    (removed(META), r"SM2/meta/0001\.pkl is missing"),
+    (removed(META), r"SM2/meta/0001\.pkl is missing: fetch the file again from the HO-3D archive"),
+    (
+        lambda root: shutil.rmtree(root / "train"),
+        r"train\.txt lists 4 frames, but .*HO3D_v2/train is not there: unpack .* remove the list",
+    ),
     (removed(IMAGE), r"ABF10/rgb/0002\.png is missing, entry 2 of .*train\.txt.*: fetch"),
     (
         moved(IMAGE, "0002.jpg"),

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import logging
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from data import schema
+from data import build, schema
 from data.image_folder import duplicates, layout
 from peclr_jax import outputs
 from peclr_jax.geometry.camera import REFERENCE_BONE
@@ -249,21 +248,12 @@ def test_shrinking_moves_the_labels_along(photos, prepared):
     assert raw[1][0]["image"] == (folder / "small.jpg").read_bytes()
 
 
-@pytest.fixture
-def said(monkeypatch):
-    """The warnings."""
-    said = []
-    monkeypatch.setattr(logging, "warning", lambda text, *values: said.append(text % values))
-    return said
-
-
-def test_keys_that_fit_nothing_are_said(raw, said):
+def test_keys_that_fit_nothing_are_said(raw, capsys):
     with_boxes({f"{i}.jpg": [] for i in range(7)})(raw)
-    layout.read_folder(raw)
-    (warning, *_) = said
-    assert (
-        "boxes.json: 7 names ('0.jpg', '1.jpg', '2.jpg', '3.jpg', '4.jpg', ...) that no" in warning
-    )
+    assert build.main([NAME, "--check", f"--manual_dir={raw}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = "'0.jpg', '1.jpg', '2.jpg', '3.jpg', '4.jpg', ..."
+    assert f"{raw / 'boxes.json'}: 7 names ({names}) that no photo here has" in lines
 
 
 def test_boxes_outside_of_their_photos_are_left_out_and_counted(raw, prepared):

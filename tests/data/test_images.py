@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import ExifTags, Image
 
 from data import images
 from peclr_jax.errors import MissingFileError, UserError
@@ -27,6 +27,27 @@ def picture(tmp_path):
 def test_jpegs_stay_as_they_are(picture):
     path = picture("a.jpg", "L")
     assert images.as_jpeg(path, "") == path.read_bytes()
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_jpegs_that_are_stored_turned_are_refused(picture, orientation):
+    """Labels are of the pixels as they are stored, or as they are seen: nobody knows."""
+    path = picture("a.jpg")
+    with Image.open(path) as image:
+        exif = image.getexif()
+        exif[ExifTags.Base.Orientation] = orientation
+        image.save(path, exif=exif)
+
+    def cut_out(path, remedy):
+        return images.cut_out(path, np.array([2.0, 2, 9, 9]), 2.0, remedy)
+
+    for read in (images.as_jpeg, images.size, cut_out):
+        if orientation == 1:
+            assert read(path, "fetch it")
+            continue
+        message = rf"a\.jpg is stored turned \(EXIF orientation {orientation}\): store it upright"
+        with pytest.raises(UserError, match=message):
+            read(path, "fetch it")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.webp", "a.bmp"])

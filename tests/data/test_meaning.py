@@ -12,6 +12,7 @@ from PIL import Image
 from data import build, from_coco, from_mediapipe, from_yolo
 from data.raw import meaning
 from peclr_jax.errors import UserError
+from peclr_jax.geometry import camera
 from tests.data.breakages import edit_json
 from tests.data.records import DATA
 
@@ -83,6 +84,19 @@ def tips(change):
         points = np.array([[float(v) for v in f.split(",")] for f in line.split(";") if f.strip()])
         points = change(points)
         path.write_text("".join(f"{x}, {y}, {z};" for x, y, z in points) + "\n")
+
+    return changed
+
+
+def only_pixels(change):
+    """Puts joints in pixels in the place of FreiHAND's other labels."""
+
+    def changed(raw):
+        joints, cameras = (np.array(json.loads((raw / name).read_text())) for name in (XYZ, K))
+        for name in (XYZ, K, SCALE):
+            (raw / name).unlink()
+        pixels = change(camera.project(joints, cameras))
+        (raw / "training_uv.json").write_text(json.dumps(pixels.tolist()))
 
     return changed
 
@@ -172,6 +186,21 @@ CASES = [
         hand(keypoints=[[100 + j, 90 + j] for j in range(20)] + [[1e6, 90]]),
         r"hand 1: joint 20 of \"keypoints\", \[1000000\.0, 90\.0\], lies far outside of a photo",
     ),
+    (
+        "image_folder",
+        hand(keypoints=[[100 + 3 * j, 90 + j] if j % 4 else [0, 0] for j in range(21)]),
+        r"'table\.jpg', hand 1: joints 0, 4, .*, 20 all lie at .*: give null for unknown joints",
+    ),
+    (
+        "image_folder",
+        hand(keypoints_3d=[[0.008 * j, 0, 0.01] if j % 9 else [0, 0, 0] for j in range(21)]),
+        "hand 1: joints 0, 9, 18 all lie at .*: give null for unknown joints, or leave them out",
+    ),
+    (
+        "freihand",
+        only_pixels(lambda points: points * (np.arange(21) % 2)[:, None]),
+        r"training_uv\.json: entry 0: joints 0, 2, .*, 20 all lie at .*: leave out",
+    ),
     ("image_folder", hand(handedness="both"), '"handedness" must be "right" or "left"'),
 ]
 
@@ -235,6 +264,12 @@ RESIZED = [
         "freihand",
         resized("training/*/*.jpg", 2),
         r"training_xyz\.json: nearly all joints of the 4 hands lie in the upper left quarter",
+    ),
+    (
+        "freihand",
+        resized("training/*/*.jpg", 1.15),
+        r"training_K\.json: the camera's centre is \(32\.0, 31\.5\), that of the images "
+        r"\(36\.0, 36\.0\): they were resized",
     ),
     (
         "ho3d/v2",

@@ -179,6 +179,24 @@ def test_impossible_pixels(case):
     assert re.search(message, told), told
 
 
+def test_joints_at_the_origin_are_unknown_ones():
+    """A joint may lie there, such as the wrist from which others are measured."""
+    for check, joints, zero, more in (
+        (meaning.check_pixels, PIXELS, 0, (SIZE,)),
+        (meaning.check_pixels, PIXELS, -0.5, (SIZE,)),
+        (meaning.check_hands, XYZ - XYZ[:, :1], 0, ()),
+    ):
+        some, valid = joints.copy(), np.ones((4, 21), bool)
+        some[2, [0, 5]] = zero
+        assert not said(check, some, None, *more)
+        some[2, 20] = zero
+        told = said(check, some, None, *more)
+        assert told.startswith(f"labels.json: entry 2: joints 0, 5, 20 all lie at [{zero:.1f}, ")
+        assert ": mark unknown joints as such, or" in told
+        valid[2, 20] = False
+        assert not said(check, some, valid, *more)
+
+
 @pytest.mark.parametrize("shift", [(0, 0), (60, 0), (-60, 30), (0, 90)])
 def test_a_hand_may_be_partly_outside_or_just_outside(shift):
     points = np.concatenate([PIXELS, PIXELS[:1] + shift])
@@ -188,13 +206,6 @@ def test_a_hand_may_be_partly_outside_or_just_outside(shift):
 def test_hands_beside_most_pictures_are_refused():
     told = said(meaning.check_pixels, np.add(PIXELS, [100, 0]), None, SIZE)
     assert "3 other entries" in told
-
-
-def test_sides_are_those_that_are_known():
-    meaning.check_sides([0, 1, True], (0, 1), where, REMEDY)
-    for side in (2, -1, "left", None):
-        with pytest.raises(UserError, match=r"entry 1 is .*, expected 0 or 1: fetch"):
-            meaning.check_sides([1, side], (0, 1), where, REMEDY)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 import sys
 import tracemalloc
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -301,16 +302,40 @@ def test_broken_frames_are_left_out_and_counted(raw, prepared, break_it):
     ]
 
 
-def test_videos_on_both_sides_are_said(raw, prepared, caplog):
+def sharing(raw, count):
+    """Makes so many frames of the validation's video those of a video of the training."""
+
     def rename(content):
-        for frame in content["images"]:
-            frame["name"] = frame["name"].replace("dummy10", "dummy01")
+        for frame in content["images"][:count]:
+            name = Path(frame["name"])
+            path = (raw / name).with_suffix(".jpg")
+            path.rename(raw / "youtube/dummy01/video/frames" / path.name)
+            frame["name"] = f"youtube/dummy01/video/frames/{name.name}"
 
     edit_json(raw / "youtube_val.json", rename)
-    for path in (raw / "youtube/dummy10/video/frames").iterdir():
-        path.rename(raw / "youtube/dummy01/video/frames" / path.name)
-    prepared(raw)
-    assert "train and validation share 1 video." in caplog.text
+
+
+def test_videos_on_both_sides_are_said(raw, prepared):
+    sharing(raw, 1)
+    assert prepared(raw).info.metadata["notes"] == ["train and validation share 1 video"]
+
+
+def test_a_split_without_a_video_of_its_own_is_refused(raw, refused):
+    sharing(raw, 2)
+    refused(
+        raw,
+        r"youtube_val\.json has no video that youtube_train\.json has not \(1 video, such as "
+        r"dummy01\): fetch",
+    )
+
+
+def test_absent_splits_are_said(raw, prepared):
+    for name in ("val", "test"):
+        (raw / f"youtube_{name}.json").unlink()
+    assert prepared(raw).info.metadata["left_out"] == [
+        "validation: there is no youtube_val.json",
+        "test: there is no youtube_test.json",
+    ]
 
 
 def test_frames_may_be_png(raw, prepared, dummy):

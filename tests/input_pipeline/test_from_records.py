@@ -402,6 +402,11 @@ def test_missing_splits_and_too_few_images(record_spec, open_source):
     for twice in ({"names": "freihand,freihand"}, {"split": "train+train[:1]"}):
         with pytest.raises(UserError, match=r"images of freihand \(train.*\) twice"):
             open_source(record_spec(**{"manual_dir": "", **twice}))
+        spec = record_spec(**{"manual_dir": "", **twice})
+        with pytest.raises(
+            UserError, match=r"and --config\.split name images of freihand .* twice"
+        ):
+            open_split(spec, spec.split, batch_size=2)
     with pytest.raises(ValueError, match=r"freihand \(train\+validation\) has 16 images.*takes 32"):
         open_source(record_spec(), batch_size=32)
 
