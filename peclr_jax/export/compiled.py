@@ -11,7 +11,12 @@ from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import stablehlo
 
 from peclr_jax import files
-from peclr_jax.export.functions import ViewFunction, Written, features_or_poses
+from peclr_jax.export.functions import (
+    ViewFunction,
+    Written,
+    explain_views,
+    features_or_poses,
+)
 from peclr_jax.networks.opening import Network
 
 JAX_EXPORT = "network.jax_export"
@@ -162,13 +167,14 @@ a time.
 
 def _describe(network: Network) -> str:
     side = network.view_size
-    images = f"images: (B, {side}, {side}, 3) uint8, RGB crops around right hands."
+    images = f"images: (B, {side}, {side}, 3) uint8, RGB views of hands."
+    views = explain_views(network)
     if not network.estimates_poses:
-        return f"{images}\noutputs: features (B, C) float32, the encoder's.\n"
+        return f"{images}\noutputs: features (B, C) float32, the encoder's.\n{views}"
     return f"""\
 {images}
-intrinsics: (B, 3, 3) float32, camera matrices of the crops, pixels.
-outputs: keypoints_25d (B, 21, 3), x and y in pixels of the crop and depth relative to the wrist;
+intrinsics: (B, 3, 3) float32, camera matrices of the views, pixels.
+outputs: keypoints_25d (B, 21, 3), x and y in pixels of the view and depth relative to the wrist;
 root_depth (B,), the wrist's. Depths are in lengths of the middle finger's proximal bone; joints in
 FreiHAND's order.
-"""
+{views}"""

@@ -104,6 +104,20 @@ def projection_or_poses(network: Network) -> ViewFunction:
     return _poses_of(network)
 
 
+def explain_views(network: Network) -> str:
+    """Returns how a network's views are cut from images, for those who open its export."""
+    data, last = network.description.data, network.view_size - 1
+    if data.crop == "hand":
+        cut = f"""\
+A view is a square about the centre of the hand's box (that of its 21 keypoints). Its side is
+{data.hand_margin:g} times the larger side of the box; beyond the image's border it is black."""
+    else:
+        cut = f"A view is the middle 1/{data.source_margin:g} of the image's central square."
+    poses = network.estimates_poses
+    back = f", as well as cx of the intrinsics,\nand x back (x px becomes {last} - x)" * poses
+    return f"{cut}\nHands are right hands: mirror the views of left ones{back}.\n"
+
+
 def _poses_of(network: Network) -> ViewFunction:
     bones = known_bones(network.module, network.description.statistics)
     return estimate(network.module, network.variables, bones)

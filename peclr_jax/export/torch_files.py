@@ -5,7 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from peclr_jax.errors import UserError
-from peclr_jax.export.functions import ViewFunction, Written, encode, estimate, project
+from peclr_jax.export.functions import (
+    ViewFunction,
+    Written,
+    encode,
+    estimate,
+    explain_views,
+    project,
+)
 from peclr_jax.export.own_file import without_places
 from peclr_jax.models import released, resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
@@ -16,10 +23,6 @@ from peclr_jax.weights.file import NOTE
 
 # What torchvision and the official code can hold.
 _WIDTH, _STEM = 64, "imagenet"
-_VIEWS = """\
-views: (B, 3, {side}, {side}) float32, RGB crops around hands in [0, 1], standardised by the mean
-(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
-"""
 
 
 def check_published(network: Network) -> None:
@@ -47,7 +50,7 @@ network.fc = torch.nn.Identity()
 network.load_state_dict(torch.load("{file.name}", weights_only=True))
 features = network.eval()(views)
 
-{_VIEWS.format(side=network.view_size)}""",
+{_describe(network)}""",
     )
 
 
@@ -75,7 +78,7 @@ import safetensors.torch
 state_dict = safetensors.torch.load_file("{file.name}")
 
 A {model.architecture} under torchvision's names, without a classifier: for {fits}.
-{_VIEWS.format(side=network.view_size)}""",
+{_describe(network)}""",
     )
 
 
@@ -91,24 +94,15 @@ def write_official(network: Network, folder: Path) -> Written:
         # What the tensors do not tell; also the sign that the root is the wrist, not the palm.
         content[NOTE] = json.dumps(without_places(network.description).to_json())
     torch_writing.write(file, content)
-    explanation = f"""\
-network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
-peclr_to_torchvision(network, "{file.name}").
-"""
-    if network.estimates_poses:
-        explanation = """\
-network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
-the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
-leave out the step from palm to wrist. Its 64th output is zero.
-"""
+    explain = _explain_poses if network.estimates_poses else _explain_projections
+    views = _describe(network)
     return Written(
         {file.name: reopen(file)},
         f"""\
 import torch
-state_dict = torch.load("{file.name}", weights_only=True)["state_dict"]
-network.load_state_dict(state_dict)
-
-{explanation}{_VIEWS.format(side=network.view_size)}""",
+checkpoint = torch.load("{file.name}", weights_only=True)
+network.load_state_dict(checkpoint["state_dict"])
+{explain(file.name, views)}""",
     )
 
 
@@ -123,6 +117,38 @@ def reopen(file: Path) -> ViewFunction:
         return estimate(ReleasedPoseNetwork(encoder, palm_root=False), variables)
     hidden, outputs = variables["params"]["head"]["dense2"]["kernel"].shape
     return project(Projector(encoder, ProjectionHead(hidden, outputs // 2)), variables)
+
+
+def _explain_projections(file: str, views: str) -> str:
+    return f"""
+network: the official Hybrid2Model; or, for the encoder alone, a torchvision network by
+peclr_to_torchvision(network, "{file}").
+{views}"""
+
+
+def _explain_poses(file: str, views: str) -> str:
+    return f"""\
+outputs = network.eval()(views, K)
+
+network: the official RN_25D_wMLPref. It answers in AIT's order of joints and in pixels of
+the view, as the released ones do. Unlike theirs its first joint is the wrist itself, not the palm:
+leave out the step from palm to wrist. Its 64th output is zero.
+{views}K: (B, 3, 3) float32, camera matrices of the views, pixels. Always give them: without them
+the network assumes a camera for views of 224 px, so that 3D joints from views of 128 px, for
+example, are some 30 cm off.
+
+After training in PyTorch keep the entry "{NOTE}" of {file}, without which the new file
+is not read here (--config.init.torch_checkpoint):
+torch.save({{**checkpoint, "state_dict": network.state_dict()}}, "trained.pth")
+"""
+
+
+def _describe(network: Network) -> str:
+    side = network.view_size
+    return f"""\
+views: (B, 3, {side}, {side}) float32, RGB in [0, 1], standardised by the mean
+(0.485, 0.456, 0.406) and the deviation (0.229, 0.224, 0.225).
+{explain_views(network)}"""
 
 
 def _is_published(network: Network) -> bool:

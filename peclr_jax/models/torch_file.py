@@ -16,12 +16,11 @@ from safetensors import safe_open
 from peclr_jax.errors import MissingFileError, UserError
 from peclr_jax.models.torch_pickle import (
     Storage,
-    Tensor,
     Unreadable,
     Unsupported,
-    as_tensor,
     damaged,
     every_error_is_damage,
+    state_dict_of,
     unpickle,
     view_of,
 )
@@ -50,8 +49,8 @@ Fetch = Callable[[Storage], bytes]
 def read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Reads the tensors of a PyTorch or safetensors file; nothing in the file is executed.
 
-    The content tells the format. Of `{"state_dict": ...}` and `{"model": ...}` only that entry is
-    read, and nothing else of such a checkpoint, such as the optimiser's state. What PyTorch's
+    The content tells the format. Of a checkpoint only the entry "state_dict", "model" or
+    "model_state_dict" is read, and nothing else, such as the optimiser's state. What PyTorch's
     wrappers add, prefixes of every name ("module.", "_orig_mod.") and a counter, is dropped. Arrays
     are read-only; bfloat16 and float16 become float32. A file that is a single tensor gives it the
     empty name.
@@ -249,20 +248,7 @@ def _places(file: io.BufferedIOBase, keys: Any, storages: Mapping[str, Storage])
 
 def _tensors(content: Any, fetch: Fetch, file_size: int) -> dict[str, np.ndarray]:
     """Reads the tensors of an unpickled file's state dict."""
-    if isinstance(as_tensor(content), Tensor):
-        content = {"": content}
-    # At most twice: a file that holds itself has no end.
-    for _ in range(2):
-        if isinstance(content, dict):
-            inner = (content.get(key) for key in ("state_dict", "model"))
-            content = next((part for part in inner if isinstance(part, dict)), content)
-    named = content.items() if isinstance(content, dict) else ()
-    wanted = {name: tensor for name, value in named if (tensor := as_tensor(value)) is not None}
-    if not wanted or not all(isinstance(name, str) for name in wanted):
-        raise Unreadable(
-            "holds no tensors under names: save weights by torch.save(model.state_dict(), file), "
-            "not the whole model"
-        )
+    wanted = state_dict_of(content)
     raw: dict[str, bytes] = {}
     arrays = {}
     values = 0

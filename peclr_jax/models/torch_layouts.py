@@ -98,7 +98,7 @@ def of_tensors(shapes: Mapping[str, tuple[int, ...]]) -> Network:
         layout = "torchvision"
     bottleneck = any(".conv3." in name for name in shapes)
     architecture = _architecture(stage_sizes(layout, shapes), bottleneck)
-    stem_shape = shapes.get(f"{_MODULES[layout][0]}.weight", ())
+    stem_shape = shapes.get(first_tensor(layout), ())
     width, stem = _stem(stem_shape[::-1]) if len(stem_shape) == 4 else (64, "imagenet")
     encoder = resnet.BY_NAME[architecture or "resnet152"](width=width, stem=stem)
     head = HeadSizes(RootDepthRefiner().hidden)
@@ -134,6 +134,11 @@ def of_variables(variables: Mapping[str, Any]) -> Network:
     block = resnet.Bottleneck if bottleneck else resnet.BasicBlock
     encoder = ResNet(stages, block, width=width, stem=stem)
     return Network(layout, _architecture(stages, bottleneck), encoder, sizes)
+
+
+def first_tensor(layout: str) -> str:
+    """Returns the name of a layout's first tensor."""
+    return f"{_MODULES[layout][0]}.weight"
 
 
 def stage_sizes(layout: str, names: Iterable[str]) -> tuple[int, ...]:

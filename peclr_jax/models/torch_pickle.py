@@ -53,6 +53,10 @@ _INERT_BUILTINS = (
     *("list", "long", "object", "range", "set", "slice", "str", "tuple", "unicode"),
 )
 
+# Where checkpoints hold the weights, beside the state of the training.
+_ENTRIES = ("state_dict", "model", "model_state_dict")
+_MOST_SHOWN = 8
+
 _MOST_AXES = 32
 _LARGEST = 2**62
 
@@ -182,6 +186,41 @@ def as_tensor(value: Any) -> Tensor | Unsupported | None:
             return Unsupported("_rebuild_tensor_v2 of a view")
         return Tensor(storage, offset, shape, strides)
     return Unsupported(name) if name.startswith("torch._utils._rebuild") else None
+
+
+def state_dict_of(content: Any) -> dict[str, Tensor | Unsupported]:
+    """Returns the tensors that a file's pickle names, or those of the entry with the weights.
+
+    A single tensor has the empty name.
+    """
+    if isinstance(as_tensor(content), Tensor):
+        content = {"": content}
+    found = content
+    # At most twice: a file that holds itself has no end.
+    for _ in range(2):
+        if isinstance(found, dict):
+            inner = (found.get(entry) for entry in _ENTRIES)
+            found = next((part for part in inner if isinstance(part, dict)), found)
+    named = found.items() if isinstance(found, dict) else ()
+    tensors = {name: tensor for name, value in named if (tensor := as_tensor(value)) is not None}
+    if not tensors or not all(isinstance(name, str) for name in tensors):
+        raise _without_tensors(content)
+    return tensors
+
+
+def _without_tensors(content: Any) -> Unreadable:
+    """Returns the error of a file that holds no tensors where they are looked for."""
+    if not (isinstance(content, dict) and content):
+        return Unreadable(
+            "holds no tensors under names: save weights by torch.save(model.state_dict(), file), "
+            "not the whole model"
+        )
+    keys = ", ".join(shown(key) for key in list(content)[:_MOST_SHOWN])
+    others = f" and {len(content) - _MOST_SHOWN} others" if len(content) > _MOST_SHOWN else ""
+    return Unreadable(
+        f"holds {keys}{others}, but no tensors under names, neither at the top nor in "
+        f"{', '.join(map(repr, _ENTRIES))}: save weights by torch.save(model.state_dict(), file)"
+    )
 
 
 def view_of(name: str, tensor: Tensor, raw: bytes) -> np.ndarray:

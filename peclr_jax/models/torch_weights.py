@@ -1,8 +1,9 @@
 """Weights from PyTorch's layouts to ours and back, bit for bit: values are only rearranged."""
 
 import difflib
+import heapq
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,8 +15,12 @@ from peclr_jax.models import torch_file, torch_layouts
 from peclr_jax.models.torch_layouts import DESCRIPTIONS, Network, Slot
 from peclr_jax.unpickling import shown
 
+Shapes = Mapping[str, tuple[int, ...]]
+
 # Comparing longer ones takes long.
 _LONGEST_NAME = 80
+# Of networks around one that has a layout.
+_MOST_PREFIXES = 8
 
 
 class TorchWeights(NamedTuple):
@@ -113,9 +118,12 @@ def to_state_dict(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict
 
 
-def _check_names(names: Iterable[str], slots: Mapping[str, Slot], network: Network) -> None:
+def _check_names(shapes: Shapes, slots: Mapping[str, Slot], network: Network) -> None:
     """Raises a `UserError` for a tensor that the network does not have, or that is missing."""
+    names = shapes.keys()
     if unknown := [name for name in names if name not in slots]:
+        if len(unknown) == len(names):
+            _check_prefix(shapes)
         near = difflib.get_close_matches(unknown[0][:_LONGEST_NAME], slots, n=5, cutoff=0.0)
         others = f" (nor are {len(unknown) - 1} others)" if len(unknown) > 1 else ""
         raise UserError(
@@ -131,6 +139,33 @@ def _check_names(names: Iterable[str], slots: Mapping[str, Slot], network: Netwo
     if missing := [name for name, slot in slots.items() if slot.path and name not in names]:
         others = f" (and {len(missing) - 1} others)" if len(missing) > 1 else ""
         raise UserError(f"{missing[0]!r} of {network} is missing{others}: the file is incomplete")
+
+
+def _check_prefix(shapes: Shapes) -> None:
+    """Raises a `UserError` that names the prefix, if the tensors are of a network in another."""
+    first = [torch_layouts.first_tensor(layout) for layout in DESCRIPTIONS]
+    found = {name[: -len(end)] for name in shapes for end in first if name.endswith(f".{end}")}
+    # The outermost: the others are its blocks, or its encoder.
+    for prefix in heapq.nsmallest(_MOST_PREFIXES, found, key=lambda prefix: (len(prefix), prefix)):
+        *parts, _ = prefix.split(".")
+        spoken = all(part.isidentifier() or part.isdecimal() for part in parts)
+        if not spoken or len(prefix) > _LONGEST_NAME:
+            continue
+        inner = {
+            name.removeprefix(prefix): shape
+            for name, shape in shapes.items()
+            if name.startswith(prefix) and not name.startswith(f"{prefix}fc.")
+        }
+        network = torch_layouts.of_tensors(inner)
+        if network.architecture is None or not inner.keys() <= network.slots().keys():
+            continue
+        many = sum(name.startswith(prefix) for name in shapes)
+        module = "".join(f"[{part}]" if part.isdecimal() else f".{part}" for part in parts)
+        raise UserError(
+            f"{'all' if many == len(shapes) else many} names begin with {prefix!r}, and without it "
+            f"are those of {network}: save that part alone, by "
+            f"torch.save(network{module}.state_dict(), file)"
+        )
 
 
 def _finite(name: str, tensor: Any) -> np.ndarray:

@@ -114,8 +114,11 @@ def _open_torch(path: str) -> Network:
     if note is None and not np.any(weights.variables["params"]["head"]["fc"]["kernel"][:, -1]):
         raise UserError(
             f"{path} holds a pose network that this package wrote, but without its description, as "
-            "if another program had saved its tensors again: export it once more by "
-            "configs/export.py, or name the run itself by --config.checkpoint"
+            "if another program had saved its tensors again: keep the exported file's entry "
+            f"{weights_file.NOTE!r} by torch.save({{**checkpoint, 'state_dict': "
+            "network.state_dict()}, file), where checkpoint is what torch.load gives of that file; "
+            "or, if the tensors are as they were, export it once more by configs/export.py or name "
+            "the run itself by --config.checkpoint"
         )
     description = _describe_release(weights) if note is None else from_note(note, path)
     if description.task != "finetune":

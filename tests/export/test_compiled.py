@@ -4,7 +4,7 @@ import pytest
 
 from peclr_jax.export import compiled
 from peclr_jax.export.comparison import example_views
-from peclr_jax.export.functions import features_or_poses
+from peclr_jax.export.functions import explain_views, features_or_poses
 from peclr_jax.networks.opening import open_network
 
 
@@ -37,6 +37,7 @@ def test_saved_model_of_poses(finetuned, exported, free_sizes):
     report = exported(finetuned, "saved_model")
     assert set(report.check["tolerance"]) == {"keypoints_25d", "root_depth"}
     assert "intrinsics=intrinsics" in report.opening
+    assert explain_views(open_network(finetuned)) in report.opening
     assert {"tensorflow-cpu", "tensorflow"} & set(report.check["versions"])
 
 
@@ -58,3 +59,4 @@ def test_stablehlo(finetuned, exported, free_sizes):
     assert b"custom_call" in compiled.portable_module(free)
     explained = compiled.explain_stablehlo(network, batch_size=0)
     assert "bytecode, for any number of views" in explained
+    assert explain_views(network) in explained

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from peclr_jax.export.comparison import example_views
-from peclr_jax.export.functions import encoder_of, features_or_poses, projection_or_poses
+from peclr_jax.export.functions import (
+    encoder_of,
+    explain_views,
+    features_or_poses,
+    projection_or_poses,
+)
 from peclr_jax.networks.estimator import Estimator
 from peclr_jax.networks.opening import open_network
 from peclr_jax.photos.looking import LookingRule
@@ -38,6 +43,23 @@ def test_what_a_network_says_of_views(function_of, task, outputs, request):
     found = function.call(*(views[name] for name in function.inputs))
     assert {name: SHAPES[name] for name in outputs} == {n: a.shape for n, a in found.items()}
     assert all(array.dtype == np.float32 for array in found.values())
+
+
+@pytest.mark.parametrize("task", ["pretrained", "finetuned"])
+def test_what_is_said_of_views_is_of_the_network(task, request):
+    network = open_network(request.getfixturevalue(task))
+
+    def explained(**fields):
+        data = dataclasses.replace(network.description.data, **fields)
+        description = dataclasses.replace(network.description, data=data)
+        return explain_views(dataclasses.replace(network, description=description))
+
+    assert "Its side is\n1.25 times the larger side of the box" in explained(hand_margin=1.25)
+    assert "is\n2 times" in explained(hand_margin=2.0)
+    assert "middle 1/1.4 of the image's central square" in explained(
+        crop="image", source_margin=1.4
+    )
+    assert ("x px becomes 15 - x" in explained()) == (task == "finetuned")
 
 
 def test_depths_of_heatmaps_are_in_proportion_as_those_of_a_prediction():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from peclr_jax.export.comparison import example_views
-from peclr_jax.export.functions import encoder_of
+from peclr_jax.export.functions import encoder_of, explain_views
 from peclr_jax.export.own_file import without_places
 from peclr_jax.hands import skeleton
 from peclr_jax.models import torch_file, torch_weights
@@ -43,6 +43,8 @@ def test_official_names_of_a_finetuned_network(published_finetuned, exported):
     assert set(report.check["peak"]) == {"keypoints_25d", "root_depth"}
     assert report.check["peak"]["root_depth"] > 4
     assert "first joint is the wrist itself" in report.opening
+    assert "network.eval()(views, K)\n" in report.opening
+    assert explain_views(network) in report.opening
     reopened = open_network("", report.folder / "official.pth")
     assert not reopened.module.palm_root
     assert reopened.description == without_places(network.description)
@@ -62,6 +64,7 @@ def test_safetensors_hold_any_width(pretrained, exported):
         assert "conv1.weight" in file.keys()  # noqa: SIM118 (it is no mapping)
     assert report.check["max_abs_difference"] == {"encoder.safetensors": {"features": 0.0}}
     assert "neither torchvision nor timm" in report.opening
+    assert explain_views(open_network(pretrained)) in report.opening
 
 
 def test_encoder_of_a_finetuned_network(finetuned, exported):

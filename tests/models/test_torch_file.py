@@ -54,6 +54,13 @@ def test_prefixes_of_every_name_are_dropped(tmp_path, prefix):
     assert list(torch_file.read(tmp_path / "b.pth")) == [f"{prefix}a", "b"]
 
 
+@pytest.mark.parametrize("entry", ["state_dict", "model", "model_state_dict"])
+def test_entries_that_hold_the_weights(torch_save, tensor, entry):
+    state = {"state": {0: {"exp_avg": tensor(1, (2, 3), (3, 1))}}}
+    path = torch_save({"epoch": 1, entry: {"a": tensor()}, "optimizer_state_dict": state})
+    assert_same(torch_file.read(path), {"a": BASE})
+
+
 def test_strings_beside_the_tensors_are_read_from_both_formats(tmp_path):
     path, content = tmp_path / "a.pth", {"note": "text", "state_dict": {}}
     torch_writing.write(path, content | {"state_dict": {"a": BASE}})
@@ -100,12 +107,23 @@ def test_entries_that_leave_the_folder_are_refused(torch_save, tensor, name):
         torch_file.read(torch_save({"a": tensor()}, {name: b"x"}))
 
 
-def test_files_without_tensors(torch_save, tmp_path, named):
+def test_files_without_tensors(torch_save, tensor, tmp_path, named):
     endless = {}
     endless["model"] = endless
     whole_model = Call(named("torchvision.models.resnet", "ResNet"))
-    for content in ({}, {"state_dict": {}}, [1], "text", {"a": 1}, {3: 4}, endless, whole_model):
+    for content in ({}, [1], "text", whole_model):
         with pytest.raises(ValueError, match=r"no tensors under names: save .* not the whole"):
+            torch_file.read(torch_save(content))
+    for content, keys in (
+        ({"state_dict": {}}, "'state_dict'"),
+        ({"epoch": 1, "net": {"a": tensor()}}, "'epoch', 'net'"),
+        ({"epoch": 1, "model": whole_model}, "'epoch', 'model'"),
+        ({3: 4}, "3"),
+        (endless, "'model'"),
+        ({f"{i}": i for i in range(10)}, "'0', '1', '2', '3', '4', '5', '6', '7' and 2 others"),
+    ):
+        message = rf"file\.pth holds {keys}, but no tensors under names, .*: save weights by"
+        with pytest.raises(ValueError, match=message):
             torch_file.read(torch_save(content))
     (tmp_path / "empty.safetensors").write_bytes(safetensors.numpy.save({}))
     with pytest.raises(ValueError, match="holds no tensors"):

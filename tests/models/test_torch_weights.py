@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from peclr_jax.errors import UserError
 from peclr_jax.models import resnet, torch_weights, torch_writing
 from peclr_jax.models.heads import ProjectionHead
 from peclr_jax.models.projector import Projector
@@ -135,6 +136,43 @@ MISTAKES = [
 def test_mistakes_are_named(tensors, change, message):
     with pytest.raises(ValueError, match=message):
         from_state_dict(tensors | change)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "module"),
+    [
+        ("encoder.", "network.encoder"),
+        ("model.encoder.", "network.model.encoder"),
+        ("0.", "network[0]"),
+        ("nets.2.backbone.", "network.nets[2].backbone"),
+    ],
+)
+def test_networks_inside_of_another_are_found(tensors, prefix, module):
+    whole = {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+    whole[f"{prefix}fc.weight"] = zeros(10, 32)
+    message = "are those of a torchvision ResNet-18: save that part alone, by"
+    for extra, number in (({}, "all"), ({"head.weight": zeros(3)}, len(whole))):
+        with pytest.raises(UserError) as error:
+            from_state_dict(whole | extra)
+        assert str(error.value) == (
+            f"{number} names begin with {prefix!r}, and without it {message} "
+            f"torch.save({module}.state_dict(), file)"
+        )
+
+
+def test_official_networks_inside_of_another_are_found():
+    network = network_of("released", resnet.ResNet18(width=4))
+    variables = jax.tree.map(lambda leaf: zeros(*leaf.shape), init(network))
+    whole = {f"net.{name}": tensor for name, tensor in to_state_dict(variables).items()}
+    message = r"all names begin with 'net\.', .* \(RN_25D_wMLPref\) ResNet-18: save"
+    with pytest.raises(UserError, match=message):
+        from_state_dict(whole)
+
+
+@pytest.mark.parametrize("prefix", ["a b.", "x" * 100 + "."])
+def test_prefixes_that_no_module_has_are_not_spelt_out(tensors, prefix):
+    with pytest.raises(UserError, match="is not a tensor of a torchvision ResNet"):
+        from_state_dict({f"{prefix}{name}": tensor for name, tensor in tensors.items()})
 
 
 def test_missing_tensors_are_named(tensors):

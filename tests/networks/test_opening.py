@@ -57,8 +57,23 @@ def official(weights, tmp_path_factory):
 
 def test_ours_without_its_description_is_not_taken_for_official(weights, tmp_path):
     torch_writing.write(tmp_path / "again.pth", weights)
-    with pytest.raises(UserError, match=r"again\.pth .* this package wrote, but without its desc"):
+    message = (
+        r"again\.pth .* without its description, .*: keep the exported file's entry 'peclr_jax' by"
+    )
+    with pytest.raises(UserError, match=message):
         open_network("", tmp_path / "again.pth")
+
+
+def test_what_was_trained_on_in_pytorch_is_read_back(weights, opened, tmp_path):
+    path = tmp_path / "trained.pth"
+    checkpoint = weights | {NOTE: json.dumps(opened.description.to_json())}
+    tensors = weights["state_dict"]
+    trained = {name: tensor * np.float32(1.5) for name, tensor in tensors.items()}
+    torch_writing.write(path, {**checkpoint, "state_dict": trained})
+    network = open_network("", path)
+    assert network.description == opened.description
+    expected = torch_weights.from_state_dict(trained)
+    jax.tree.map(np.testing.assert_array_equal, network.variables, expected)
 
 
 def test_what_we_wrote_for_pytorch_answers_as_before(network, hands, ours):
