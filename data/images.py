@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.geometry import crop
 from peclr_jax.photos import read
+from peclr_jax.photos.pixels import to_rgb
 from peclr_jax.reading import bounded
 
 QUALITY = 95
@@ -46,7 +47,7 @@ def as_jpeg(path: Path, remedy: str) -> bytes:
         if image.format == "JPEG":
             image.load()
             return bounded.content(path, bounded.PHOTO, remedy)
-        return encode(read.to_rgb(image))
+        return encode(to_rgb(image).image)
 
 
 def size(path: Path, remedy: str) -> tuple[int, int]:
@@ -77,7 +78,7 @@ def cut_out(path: Path, box: Float[np.ndarray, "4"], margin: float, remedy: str)
       remedy: What to do about a broken file, to follow a colon.
     """
     with opened(path, remedy) as image:
-        pixels = read.to_rgb(image)
+        pixels = to_rgb(image).image
     size = np.array(pixels.size)
     edges = np.array(crop.around(box, margin).edges)
     # Pipelines cut at whole pixels of what they decode at an eighth, at the least.

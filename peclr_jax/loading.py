@@ -82,7 +82,9 @@ class Hands:
 
         Args:
           image: Path of a photo (JPEG, PNG, WebP, AVIF, HEIC, TIFF, BMP, GIF); a Pillow image; or
-            an array, uint8 RGB (height, width, 3).
+            an array, uint8 RGB (height, width, 3). A Pillow image is turned by the EXIF orientation
+            that it carries, as a file is: give one that you have turned already, and that still
+            carries it, as an array.
           boxes: Where the hands are, (x0, y0, x1, y1) each, in pixels of the upright image; None
             to search for them.
           handedness: "right" or "left", of all hands or of each; None for that of `load`.

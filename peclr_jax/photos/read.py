@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from peclr_jax.errors import UserError, is_machine_fault
 from peclr_jax.photos import kinds
 from peclr_jax.photos.crop import Window
+from peclr_jax.photos.pixels import Rgb, to_rgb
 from peclr_jax.reading import bounded
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF")
@@ -33,6 +33,9 @@ _ANGLES_DEG = 1.0, 150.0
 _WITH_PREVIEWS = ("JPEG", "MPO", "HEIF")
 # Aspect of the widest sensors and screens: what is longer was stitched, or cut out.
 _WIDEST = 2.5
+# Difference of the aspect from the one in EXIF, as a fraction, from which on a photo was cropped:
+# it then sees less than the lens did, and how much less is not known.
+_CROPPED = 0.02
 _ANOTHER = "see to the file and its rights"
 _FULL_FRAME = math.hypot(36, 24)  # mm
 _TURNS = {
@@ -177,19 +180,30 @@ def _decode(
     image.load()  # TIFFs are turned here, and their note of it is gone.
     # The decoded size is rounded up, so that its ratio to the full size is not the scale.
     scale = 1 / 2 ** round(math.log2(max(full) / max(image.size)))
-    orientation, focal, remarks = _notes(image)
+    orientation, focal, noted, remarks = _notes(image)
     is_plain = image.mode == "RGB" and not image.has_transparency_data
-    pixels = image if is_plain and orientation > 1 else to_rgb(image)
+    pixels, unusual = Rgb(image) if is_plain and orientation > 1 else to_rgb(image)
+    remarks += unusual
     if scale > most:
         pixels = pixels.reduce(round(scale / most))
         scale = most
     width, height = full[::-1] if orientation >= 5 else full
     if count > 1:
         remarks += (f"it holds {count} pictures, of which the first was looked at",)
-    if focal is not None and max(full) > _WIDEST * min(full):
+    if focal is not None and (why := _why_of_another(full, noted)):
         focal = None
-        remarks += ("its EXIF focal length is not of a panorama, or of a strip, and was ignored",)
+        remarks += (f"its EXIF focal length {why}, and was ignored",)
     return Photo(width, height, _turned(pixels, orientation, scale, full), focal, remarks)
+
+
+def _why_of_another(full: tuple[int, int], noted: tuple[int, int] | None) -> str | None:
+    """Returns why a focal length is not that of the photo of this size, None if it may be."""
+    aspect = max(full) / min(full)
+    if aspect > _WIDEST:
+        return "is not of a panorama, or of a strip"
+    if noted and abs(max(noted) / min(noted) / aspect - 1) > _CROPPED:
+        return f"is of {noted[0]}x{noted[1]} px, of which this is a part"
+    return None
 
 
 def _turned(image: Image.Image, orientation: int, scale: float, full: tuple[int, int]) -> Window:
@@ -220,17 +234,30 @@ def seen_size(path: Path) -> tuple[int, int] | None:
 
 def orientation_of(image: Image.Image) -> int:
     """Returns the EXIF orientation of an image, 1 to 8; 1, upright, where it says none of these."""
-    return _notes(image)[0]
+    return _notes(image).orientation
 
 
-def _notes(image: Image.Image) -> tuple[int, float | None, tuple[str, ...]]:
-    """Returns orientation, focal length in 35 mm film, and what is said that cannot be."""
+class _Notes(NamedTuple):
+    """Of EXIF: orientation, focal length in 35 mm film, size in pixels, what cannot be."""
+
+    orientation: int
+    focal: float | None
+    size: tuple[int, int] | None
+    remarks: tuple[str, ...]
+
+
+def _notes(image: Image.Image) -> _Notes:
     try:
         exif = image.getexif()
         said: Any = exif.get(ExifTags.Base.Orientation)
-        focal: Any = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
+        details: Any = exif.get_ifd(ExifTags.IFD.Exif)
+        focal = details.get(ExifTags.Base.FocalLengthIn35mmFilm)
+        size = tuple(
+            details.get(side)
+            for side in (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+        )
     except Exception:  # Of every type, from files that other programs have edited.
-        return 1, None, ("its EXIF notes are broken and were ignored",)
+        return _Notes(1, None, None, ("its EXIF notes are broken and were ignored",))
     remarks = []
     # Zero is how cameras say that they do not know.
     if (orientation := _whole(said)) not in range(1, 9):
@@ -242,7 +269,8 @@ def _notes(image: Image.Image) -> tuple[int, float | None, tuple[str, ...]]:
             f"its EXIF focal length, {focal!s:.20} mm for 35 mm film, is of no camera and was "
             "ignored"
         )
-    return orientation, length, tuple(remarks)
+    known = all(isinstance(side, int) and side > 0 for side in size)
+    return _Notes(orientation, length, size if known else None, tuple(remarks))
 
 
 def _whole(value: Any) -> int:
@@ -257,26 +285,6 @@ def _plausible(focal_35mm: Any) -> float | None:
         return None
     angle = math.degrees(2 * math.atan2(_FULL_FRAME / 2, number))
     return number if _ANGLES_DEG[0] <= angle <= _ANGLES_DEG[1] else None
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any mode to 8-bit RGB; transparent pixels become white."""
-    if image.mode == "F":
-        raise UnreadableImageError("its pixels are fractions: save it with 8 bits a colour")
-    if image.mode == "I":
-        if (most := np.asarray(image).max()) > 65535:
-            raise UnreadableImageError("its pixels have 32 bits: save it with 8 bits a colour")
-        if most < 256:
-            return Image.fromarray(np.asarray(image).clip(0).astype(np.uint8)).convert("RGB")
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
-        grey = np.asarray(image, np.float32) * (255 / 65535)
-        return Image.fromarray(np.clip(grey + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        opaque = Image.new("RGB", layer.size, "white")
-        opaque.paste(layer, mask=layer.getchannel("A"))
-        return opaque
-    return image.convert("RGB")
 
 
 def focal_from_35mm(focal_35mm: float, size: tuple[int, int]) -> float:

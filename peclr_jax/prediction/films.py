@@ -27,6 +27,9 @@ from peclr_jax.prediction.photographs import look_at, predict_photos
 # A search costs as much as many frames: how many pass before a lost hand is searched again, and
 # before another one is, where fewer are found than may be there.
 _LOST, _MORE = 10, 60
+# Largest error of a hand that is followed, over that of one to begin with: what was a hand a frame
+# ago is more likely to be one, and hands that move are blurred.
+_FOLLOWED = 2
 # Sides of the square around a hand, over the frame's longer side: beyond them it is none any more.
 _SMALLEST, _LARGEST = 0.01, 2.0
 # Mean distance of the keypoints of two tracks, over a hand's side, below which they follow one.
@@ -44,7 +47,8 @@ class Tracker(NamedTuple):
       bone_length: Of the reference bone of all hands, metres.
       passes, rows: As of photos, in a search; a hand that is followed is looked at once a frame.
       most: Largest number of hands, unless more are listed.
-      largest_error: Expected error over the side of the hand's box, beyond which a hand is lost.
+      largest_error: Expected error over the side of the hand's box, beyond which another hand is
+        not begun with; one that is followed is lost beyond twice that.
     """
 
     estimator: Estimator
@@ -55,6 +59,11 @@ class Tracker(NamedTuple):
     rows: int
     most: int
     largest_error: float
+
+    @property
+    def is_lost_at(self) -> float:
+        """Relative error beyond which a hand that is followed is lost."""
+        return _FOLLOWED * self.largest_error
 
 
 def follow_hands(
@@ -86,7 +95,7 @@ def follow_hands(
             hands = _distinct(hands, image)
             waited = frame.number - searched
             errors = [_error(hand, image) for hand in hands.values()]
-            lost = not hands or max(errors) > tracker.largest_error or np.isinf(errors).any()
+            lost = not hands or max(errors) > tracker.is_lost_at or np.isinf(errors).any()
             is_due = waited >= _LOST if lost else (waited >= _MORE and len(hands) < len(wanted))
             if is_due and wanted:
                 searched = frame.number
@@ -240,6 +249,9 @@ def _merged(
 
     Two are the same if they are of the same side and `search.assign` would not keep both.
     """
+    # A search gives one hand at any error, which is no other hand where one is followed.
+    if any(_error(hand, image) <= tracker.is_lost_at for hand in hands.values()):
+        found = [one for one in found if _error(one, image) <= tracker.largest_error]
     everything = [*hands.items(), *((None, one) for one in found)]
     if not everything:
         return {}
@@ -250,7 +262,7 @@ def _merged(
         errors,
         [one.hand.handedness for _, one in everything],
         [hand.handedness for hand in wanted],
-        worst=tracker.largest_error,
+        worst=tracker.is_lost_at,
     )
     kept = [index for index, _ in assigned]
     free = dict(hands)

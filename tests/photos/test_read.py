@@ -52,25 +52,6 @@ def test_every_mode_becomes_rgb(tmp_path, suffix, mode):
     np.testing.assert_allclose(np.asarray(photo.pixels.image), 255, atol=2)
 
 
-def test_sixteen_bits_are_scaled_and_transparent_is_white(tmp_path):
-    grey, nothing = tmp_path / "grey.png", tmp_path / "nothing.png"
-    Image.fromarray(np.full((20, 20), GREY * 257, np.uint16)).save(grey)
-    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(nothing)
-    wide = tmp_path / "wide.tif"  # 32-bit integers, of which 8 bits are used
-    Image.new("I", (20, 20), GREY).save(wide)
-    for path, level in ((grey, GREY), (nothing, 255), (wide, GREY)):
-        assert read(path).pixels.image.getpixel((3, 3)) == (level,) * 3
-
-
-@pytest.mark.parametrize("orientation", [1, 3])
-def test_a_colour_that_is_transparent_becomes_white(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    path = tmp_path / "photo.png"
-    Image.new("RGB", (20, 20)).save(path, transparency=(0, 0, 0), exif=exif)
-    assert read(path).pixels.image.getpixel((3, 3)) == (255,) * 3
-
-
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
 def test_of_several_pictures_the_first_is_read_and_the_others_are_told(tmp_path, suffix):
     pictures = [Image.new("RGB", (20, 20), (level, 0, 0)) for level in (250, 120, 10)]

@@ -74,6 +74,33 @@ def test_focal_lengths_are_not_of_panoramas(tmp_path, width, is_believed):
     assert len(photo.remarks) == (not is_believed)
 
 
+@pytest.mark.parametrize(
+    ("noted", "is_believed"),
+    [
+        ((6000, 4000), True),
+        ((4000, 6000), True),
+        ((96, 64), True),
+        ((4000, 3000), False),
+        ((4000, 4000), False),
+        ((0, 0), True),
+        ((6000, None), True),
+    ],
+)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_focal_lengths_are_not_of_a_part_of_a_photo(tmp_path, noted, is_believed, orientation):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    details[ExifTags.Base.FocalLengthIn35mmFilm] = 26
+    for tag, side in zip((0xA002, 0xA003), noted, strict=True):
+        if side is not None:
+            details[tag] = side
+    corner_photo().save(tmp_path / "photo.jpg", exif=exif)
+    photo = read(tmp_path / "photo.jpg")
+    assert photo.focal_35mm == (26 if is_believed else None)
+    assert ["focal length" in remark for remark in photo.remarks] == [True] * (not is_believed)
+
+
 def test_cameras_that_do_not_know_say_zero(tmp_path):
     photo = photo_with(tmp_path, 0, 0)
     assert (photo.focal_35mm, photo.remarks) == (None, ())

@@ -9,15 +9,17 @@ import pytest
 from PIL import Image, ImageOps
 
 from peclr_jax.errors import UserError
+from peclr_jax.geometry.crop import Square
 from peclr_jax.hands.smoothing import OneEuro
 from peclr_jax.networks.calibration import Calibration
+from peclr_jax.pages.gallery import Prediction
 from peclr_jax.photos.boxes import Hand, Request
 from peclr_jax.photos.film import Film, Frame
 from peclr_jax.photos.prepare import Options
 from peclr_jax.prediction import films
 from peclr_jax.prediction.films import Tracker, follow_hands, smooth
 from peclr_jax.prediction.photographs import look_at
-from tests.marked_photos import BONE, SIZE, TIP, TRUTH, WRIST, mark_finder, marked
+from tests.marked_photos import BONE, SIZE, SPREAD, TIP, TRUTH, WRIST, mark_finder, marked
 from tests.prediction.test_photographs import beside
 
 FILM = Film(Path("film.mp4"), Fraction(10), None)
@@ -28,7 +30,7 @@ def tracker_for(network=None, *, request=None, most=1, search="center"):
     network = network or mark_finder(unsure=True)
     options = Options(SIZE, network.looking, 64, 0.0, 40.0, search)
     request = request or Request((Hand("auto"),))
-    return Tracker(network, request, options, BONE, 2, 4, most, 0.15)
+    return Tracker(network, request, options, BONE, 2, 4, most, 0.08)
 
 
 def frames_of(*pictures):
@@ -174,6 +176,48 @@ def test_networks_that_are_not_calibrated_search_what_has_left_the_frame(monkeyp
     np.testing.assert_allclose(found[[0, 10]], [TRUTH] * 2, atol=1.5)
     assert (found[1:10] > 1000).all()
     assert all(hand.expected_error is None for _, _, hands in followed for hand in hands.values())
+
+
+@pytest.mark.parametrize(("times", "is_lost"), [(1, False), (2.5, False), (5, True)])
+def test_a_hand_is_lost_at_twice_the_error_at_which_it_would_be_found(monkeypatch, times, is_lost):
+    def less_sure(*args):
+        return [answer._replace(error=times * answer.error) for answer in look_at(*args)]
+
+    tracker = tracker_for()
+    monkeypatch.setattr(films, "look_at", less_sure)
+    followed = list(follow_hands(tracker, FILM, frames_of(*[marked()] * 11)))
+    hand = followed[1][2][0]
+    error = hand.expected_error.mean() / np.ptp(hand.keypoints_2d, axis=0).max()
+    assert (error > tracker.largest_error) == (times > 1)
+    searches = sum(len(views) == 4 for views in tracker.estimator.seen) // 2
+    assert searches == (2 if is_lost else 1)
+
+
+@pytest.mark.parametrize(
+    ("followed", "found", "count"),
+    [
+        ([0.12], [0.07], 2),
+        ([0.12], [0.1], 1),
+        ([0.12], [0.1, 0.07], 2),
+        ([], [0.1], 1),
+        # A hand that is lost gives its place to what is surer.
+        ([0.3], [0.2], 1),
+    ],
+)
+def test_beside_a_hand_that_is_followed_only_sure_ones_are_begun_with(followed, found, count):
+    def hand_at(x, error):
+        square = Square(x, 240.0, 150.0)
+        points = np.array([x, 240.0]) + 100 * (SPREAD - 0.5) * [1, 0.7]
+        errors = np.full(21, 100 * error)
+        return Prediction(Hand("right"), square, points, np.zeros((21, 3)), errors)
+
+    hands = {number: hand_at(80, error) for number, error in enumerate(followed)}
+    more = [hand_at(240 + 160 * i, error) for i, error in enumerate(found)]
+    wanted, numbers = [Hand("auto")] * 3, iter(range(7, 99))
+    merged = films._merged(hands, more, EMPTY, tracker_for(most=3), wanted, numbers)
+    assert len(merged) == count
+    if followed and followed[0] < 0.16:
+        assert merged[0] is hands[0]
 
 
 def test_smoothing_takes_the_tremor_out():
