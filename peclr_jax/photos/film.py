@@ -229,8 +229,10 @@ def writing_film(
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """Opens a film and picks its first stream that moves."""
-    import av
-
+    try:
+        import av
+    except ImportError:
+        raise UserError("films need PyAV: pip install av") from None
     bounded.opened(path, sys.maxsize, "give a film").close()
     try:
         container = av.open(str(path.absolute()), options=_SAFE)
