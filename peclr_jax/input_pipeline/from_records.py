@@ -57,10 +57,23 @@ def open_part(spec: DataSpec, builders: list[Any]) -> Part:
 
 def open_split(spec: DataSpec, split: str) -> IdentifiedStore:
     """Opens one split of all data sets, one after the other."""
+    return _open_records(spec, choose_evaluated(spec, split))
+
+
+def choose_evaluated(spec: DataSpec, split: str) -> list[BuilderSplit]:
+    """Pairs each data set with its split to evaluate on.
+
+    Args:
+      spec: The data.
+      split: One name, or one for each data set with commas between.
+
+    Raises:
+      UserError: There is no such split, or an image is named twice.
+    """
     splits = dataclasses.replace(spec, split=split).splits
     parts = choose_splits(open_datasets(spec), splits)
     _check_once(parts, "--config.split", "; errors would count it twice")
-    return _open_records(spec, parts)
+    return parts
 
 
 def _open_records(

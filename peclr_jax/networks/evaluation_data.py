@@ -87,7 +87,7 @@ def check_split(data: DataSpec, split_name: str) -> None:
       split_name: One name, or one for each data set with commas between.
 
     Raises:
-      UserError: No such split, or none of its images has a label.
+      UserError: No such split, one that names images twice, or none of its images has a label.
     """
     if data.source == RENDERED:
         from_rendered.check_split(split_name)
@@ -95,8 +95,7 @@ def check_split(data: DataSpec, split_name: str) -> None:
     # Imported here because this is what brings TensorFlow in.
     from peclr_jax.input_pipeline import from_records
 
-    asked = dataclasses.replace(data, split=split_name)
-    parts = from_records.choose_splits(from_records.open_datasets(asked), asked.splits)
+    parts = from_records.choose_evaluated(data, split_name)
     if not any(from_records.may_be_labelled(*part) for part in parts):
         raise UserError(
             f"none of the images of {describe_data(data, split_name)} has a label to compare with: "

@@ -177,6 +177,12 @@ def test_a_split_that_is_not_there_is_named(description, given_data):
             check_split(data, "evaluatoin")
 
 
+def test_a_split_that_is_named_twice_is_refused(description, given_data):
+    data = resolve_data(given_data, description, "box")
+    with pytest.raises(ValueError, match=r"--config\.split name images of freihand .* twice"):
+        check_split(data, "evaluation+evaluation")
+
+
 def test_a_split_without_labels_is_named(description, given_data, monkeypatch):
     data = resolve_data(given_data, description, "box")
     monkeypatch.setattr(from_records, "may_be_labelled", lambda builder, split: False)
