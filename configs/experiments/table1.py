@@ -16,7 +16,7 @@ The paper, on FreiHAND, has PeCLR ahead after 100 epochs.
 Cost and result on rendered hands. `cpu` (docs/results/table1): 35 minutes on one core for three
 seeds; level, PeCLR errs 0.9 % more in 2D [-5.9, 7.6] and 0.7 % less in PA-EPE [-2.2, 3.6].
 `cpu_long` (docs/results/table1_long): 100 minutes on two cores; PeCLR errs 13.4 % less in 2D [3.2,
-23.5] and 6.3 % less in PA-EPE [3.8, 8.8].
+23.5] and 6.3 % less in PA-EPE [3.8, 8.8]; `+course` adds 25 minutes.
 `cpu+length+one_seed` (docs/results/table1_length): 52 minutes; SimCLR is ahead in 2D after 100 and
 200 steps, PeCLR after 400, 12.54 against 12.61 px. On photographs, `cpu_long+photos+four_times+
 course` (docs/results/table1_photos_four_times): 105 minutes a seed on two cores; after 16,000 steps
