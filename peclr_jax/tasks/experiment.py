@@ -1,9 +1,10 @@
 """A table or a figure of the paper: its arms through the other tasks, then one page of results."""
 
 import dataclasses
+import functools
 import itertools
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType
@@ -34,6 +35,7 @@ from peclr_jax.terminal import Console
 from peclr_jax.training import restoring
 
 _TASKS: dict[str, Any] = {"pretrain": pretrain.pretrain, "finetune": finetune.finetune}
+Fingerprint = Callable[[DataSpec], str]
 
 
 def run(config: ConfigDict, workdir: Path) -> None:
@@ -82,18 +84,22 @@ def experiment(
     for arm in chosen:
         check_checkpoint(arm)
         check_held_out(arm, spec.on_training)
+    # To tell one data set may take a walk through its raw files; many arms ask.
+    fingerprint = functools.cache(fingerprint_of_records)
     for arm in chosen:
         for training in arm.trainings:
             train = _TASKS[training.spec.task]
             run_unless_finished(train, training.spec, training.workdir, console)
         for name in arm.evaluations:
-            if _is_done(arm, name):
+            if _is_done(arm, name, fingerprint):
                 continue
             with _alone(arm.evaluations[name].workdir):
-                if not _is_done(arm, name):  # by another experiment meanwhile
+                if not _is_done(arm, name, fingerprint):  # by another experiment meanwhile
                     evaluate.evaluate(*arm.evaluations[name])
-    finished = [arm for arm in runs if all(_is_done(arm, name) for name in arm.evaluations)]
-    compared = measure_equivariance(spec, finished, workdir)
+    finished = [
+        arm for arm in runs if all(_is_done(arm, name, fingerprint) for name in arm.evaluations)
+    ]
+    compared = measure_equivariance(spec, finished, workdir, fingerprint)
     page.write(results.collect(spec, finished, compared, photographs, changed), workdir)
     minutes = (time.perf_counter() - began) / 60
     say("", f"{minutes:.1f} minutes. Look at {workdir / 'results.md'}", console=console)
@@ -183,7 +189,7 @@ def check_held_out(run: Run, on_training: Collection[str] = ()) -> None:
 
 
 def measure_equivariance(
-    spec: ExperimentSpec, finished: list[Run], workdir: Path
+    spec: ExperimentSpec, finished: list[Run], workdir: Path, fingerprint: Fingerprint
 ) -> dict[str, dict[int, dict[str, Any]]]:
     """Measures how much more equivariant arms are than those that they are compared with.
 
@@ -191,6 +197,7 @@ def measure_equivariance(
       spec: The experiment.
       finished: Runs whose networks are trained.
       workdir: Folder in which each measurement has one of its own.
+      fingerprint: Tells records from others.
 
     Returns:
       By comparison with its evaluation ("NAME on EVALUATION"), and seed, what `equivariance.json`
@@ -217,7 +224,7 @@ def measure_equivariance(
         folder = workdir / f"equivariance-{name}-{where}-{seed}-{plans.digest(wanted)}"
         file = folder / equivariance.FILE
         data = plans.evaluated_on(wanted.data, spec.finetune.data)
-        if not _holds(file, equivariance.VERSION, data):
+        if not _holds(file, equivariance.VERSION, data, fingerprint):
             with _alone(folder):
                 equivariance.compare(wanted, folder)
         found.setdefault(f"{name} on {where}", {})[seed] = files.read_json(file)
@@ -229,19 +236,19 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
     return outputs.held(folder, "--config.networks_dir", "results")
 
 
-def _is_done(run: Run, evaluation: str) -> bool:
+def _is_done(run: Run, evaluation: str, fingerprint: Fingerprint) -> bool:
     """Returns whether an evaluation of an arm is there, of the images that there are today."""
     job = run.evaluations[evaluation]
     data = plans.evaluated_on(job.spec.data, run.trainings[-1].spec.data)
-    return _holds(job.workdir / results.METRICS_FILE, scores.VERSION, data)
+    return _holds(job.workdir / results.METRICS_FILE, scores.VERSION, data, fingerprint)
 
 
-def _holds(file: Path, version: int, data: DataSpec) -> bool:
+def _holds(file: Path, version: int, data: DataSpec, fingerprint: Fingerprint) -> bool:
     """Returns whether a file is there, of the version and the data of today."""
     if not file.exists():
         return False
     held = files.read_json(file)
     # Measurements of before this was noted count as of the same data.
     return held.get("version") == version and (
-        "fingerprint" not in held or held["fingerprint"] == fingerprint_of_records(data)
+        "fingerprint" not in held or held["fingerprint"] == fingerprint(data)
     )

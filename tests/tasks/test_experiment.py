@@ -145,9 +145,9 @@ def test_what_an_earlier_version_has_measured_does_not_count(content, tmp_path):
     file = tmp_path / "metrics.json"
     if content is not None:
         file.write_text(content)
-    assert not experiment._holds(file, 2, DataSpec())
+    assert not experiment._holds(file, 2, DataSpec(), fingerprint_of_records)
     file.write_text('{"version": 2}')
-    assert experiment._holds(file, 2, DataSpec())
+    assert experiment._holds(file, 2, DataSpec(), fingerprint_of_records)
 
 
 def test_what_was_measured_on_other_images_does_not_count(tmp_path):
@@ -162,9 +162,9 @@ def test_what_was_measured_on_other_images_does_not_count(tmp_path):
     )
     content = {"version": 2, "fingerprint": fingerprint_of_records(data)}
     file.write_text(json.dumps(content))
-    assert experiment._holds(file, 2, data)
+    assert experiment._holds(file, 2, data, fingerprint_of_records)
     labelled_photos(folder, 14)
-    assert not experiment._holds(file, 2, data)
+    assert not experiment._holds(file, 2, data, fingerprint_of_records)
 
 
 def test_mistakes_are_named_before_anything_is_trained(tmp_path):
